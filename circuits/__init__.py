@@ -1,0 +1,1 @@
+"""The computation graph, circuits and their algebra, serialisation and pictures. No torch here."""

@@ -1,0 +1,66 @@
+"""The exception tree: every error that a user can cause has a code, a subject and a hint.
+
+    NncircError
+    ├── ScriptError    C0xx syntax, C1xx names and keys, C2xx values   (raised by nncirc.dsl)
+    ├── DataError      C3xx prompts, tokens, positions, answers
+    ├── ModelError     C4xx models: loading, families, guards
+    ├── GraphError     C45x nodes, edges, circuits
+    ├── MethodError    C5xx corruptions, metrics, methods
+    ├── FileError      C6xx reading and writing files
+    └── ResourceError  C7xx memory, disk, interruption
+
+`nncirc explain CODE` prints the long form of a code; `nncirc.dsl.catalogue` holds the texts.
+"""
+
+from __future__ import annotations
+
+
+class NncircError(Exception):
+    """An error with a stable code, what it is about, and what to do.
+
+    Attributes:
+        code: stable, such as `C301`; `nncirc explain` knows it.
+        message: one or more lines: what was found and what was wanted.
+        hint: what to do about it, or None.
+        about: the name of the thing concerned (a block of the script, a file, a node), or None.
+            The command line turns a block's name into a place in the script.
+    """
+
+    def __init__(self, code: str, message: str, *, hint: str | None = None, about: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.about = about
+
+    def __str__(self) -> str:
+        text = f"[{self.code}] {self.message}"
+        return f"{text}\n  help: {self.hint}" if self.hint else text
+
+
+class ScriptError(NncircError):
+    """A script that does not parse or does not check."""
+
+
+class DataError(NncircError):
+    """Prompts, tokens, positions or answers that cannot be used."""
+
+
+class ModelError(NncircError):
+    """A model that cannot be loaded, or for which the engine would give wrong numbers."""
+
+
+class GraphError(NncircError):
+    """A node or an edge that the graph lacks, or circuits of different graphs."""
+
+
+class MethodError(NncircError):
+    """A method, corruption or metric that cannot answer the question put to it."""
+
+
+class FileError(NncircError):
+    """A file that cannot be read or written, or is not what it should be."""
+
+
+class ResourceError(NncircError):
+    """Memory or disk ran out, or the run was interrupted."""

@@ -1,0 +1,1 @@
+"""Running circuits on models: adapters, interventions, methods, evaluation."""

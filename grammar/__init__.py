@@ -1,0 +1,1 @@
+"""The grammar of the .circ language, as a Lark file."""
