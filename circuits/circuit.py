@@ -1,0 +1,137 @@
+"""Circuits: sets of edges of one graph, with scores, and what is done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Self
+
+from nncirc.circuits.errors import GraphError
+from nncirc.circuits.graph import Graph, owner
+from nncirc.circuits.nodes import Edge
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """A set of edges of a graph, in the order of the computation.
+
+    Attributes:
+        graph: the graph that the edges belong to.
+        scores: for every edge of the circuit its score, or None where nothing was measured. What a
+            score means, and its unit, is said in `made`.
+        groups: named groups of nodes (`name_mover`: `L9H6`, ...), as reference circuits have them.
+        made: how the circuit was made: method, corruption, metric, threshold, seed. JSON values only.
+    """
+
+    graph: Graph
+    scores: Mapping[Edge, float | None]
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    made: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        edges = sorted((Edge(*edge) for edge in self.scores), key=self.graph.order)
+        object.__setattr__(self, "scores", MappingProxyType({edge: self.scores[edge] for edge in edges}))
+        object.__setattr__(self, "groups", MappingProxyType(dict(self.groups)))
+        object.__setattr__(self, "made", MappingProxyType(dict(self.made)))
+
+    @classmethod
+    def of(cls, graph: Graph, edges: Iterable[Edge], **rest: Any) -> Self:
+        """A circuit of these edges, without scores.
+
+        Raises:
+            GraphError: C454, an edge is not in the graph.
+        """
+        return cls(graph, dict.fromkeys(edges), **rest)
+
+    @classmethod
+    def full(cls, graph: Graph) -> Self:
+        """The circuit of all edges."""
+        return cls.of(graph, graph.edges())
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """The edges, receivers and then senders in the order of the computation."""
+        return tuple(self.scores)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes that an edge touches, q/k/v as part of their head, in the order of the computation."""
+        touched = {edge.sender for edge in self.scores} | {owner(edge.receiver) for edge in self.scores}
+        return tuple(node for node in self.graph.nodes if node in touched)
+
+    def __contains__(self, edge: Edge) -> bool:
+        return edge in self.scores
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+def prune(circuit: Circuit) -> Circuit:
+    """Drop every edge that lies on no path from `embed` to `logits`.
+
+    Under a corruption that is a run of the model this changes nothing that the circuit computes: a node
+    without inputs computes its corrupted output. Under zero or mean ablation such a node still computes
+    something from its biases, which is cut with it; so measure a circuit after pruning it.
+    """
+    graph = circuit.graph
+    fed = {"embed"}
+    incoming: dict[str, list[str]] = {}
+    for edge in circuit.edges:
+        incoming.setdefault(edge.receiver, []).append(edge.sender)
+    for sender in graph.senders:
+        if any(source in fed for receiver in graph.inputs[sender] for source in incoming.get(receiver, ())):
+            fed.add(sender)
+    heard = {"logits"}
+    outgoing: dict[str, list[str]] = {}
+    for edge in circuit.edges:
+        outgoing.setdefault(edge.sender, []).append(edge.receiver)
+    for sender in reversed(graph.senders):
+        if any(receiver in heard for receiver in outgoing.get(sender, ())):
+            heard.update(graph.inputs[sender])
+    return keep(circuit, lambda edge: edge.sender in fed and edge.receiver in heard)
+
+
+def keep(circuit: Circuit, wanted: Callable[[Edge], bool]) -> Circuit:
+    """The edges for which `wanted` holds; scores, groups and provenance stay."""
+    scores = {edge: score for edge, score in circuit.scores.items() if wanted(edge)}
+    return Circuit(circuit.graph, scores, circuit.groups, circuit.made)
+
+
+def union(first: Circuit, second: Circuit) -> Circuit:
+    """The edges of either; where both have one, the first circuit's score stands.
+
+    Raises:
+        GraphError: C455, the circuits are of different graphs (so for the two functions below).
+    """
+    _same_graph(first, second)
+    scores = {**second.scores, **first.scores}
+    groups = {**second.groups, **first.groups}
+    return Circuit(first.graph, scores, groups, _made("union", first, second))
+
+
+def intersection(first: Circuit, second: Circuit) -> Circuit:
+    """The edges of both, with the first circuit's scores."""
+    _same_graph(first, second)
+    kept = keep(first, lambda edge: edge in second)
+    return Circuit(kept.graph, kept.scores, kept.groups, _made("intersection", first, second))
+
+
+def difference(first: Circuit, second: Circuit) -> Circuit:
+    """The edges of the first that the second lacks, with the first circuit's scores."""
+    _same_graph(first, second)
+    kept = keep(first, lambda edge: edge not in second)
+    return Circuit(kept.graph, kept.scores, kept.groups, _made("difference", first, second))
+
+
+def _made(operation: str, first: Circuit, second: Circuit) -> dict[str, Any]:
+    return {"method": operation, "of": [dict(first.made), dict(second.made)]}
+
+
+def _same_graph(first: Circuit, second: Circuit) -> None:
+    if first.graph != second.graph:
+        raise GraphError(
+            "C455",
+            f"the circuits are of different graphs: {first.graph} and {second.graph}",
+            hint="collapse both to the coarser graph, or find both on one graph",
+        )

@@ -1,0 +1,204 @@
+"""The computation graph of a model: who writes into the residual stream, who reads from it.
+
+Senders stand in the order in which the model computes them, so that what a receiver can read is always
+the first `reach` senders: no adjacency matrix is needed, and the number of edges is a sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+from nncirc.circuits.errors import GraphError
+from nncirc.circuits.nodes import Edge, Node
+
+Attention: TypeAlias = Literal["heads", "layers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the graph needs to know of a model.
+
+    Attributes:
+        n_layers: transformer blocks.
+        n_heads: query heads a layer.
+        n_kv_heads: key and value heads a layer; fewer than `n_heads` under grouped-query attention.
+        mlps: whether the blocks have MLPs.
+        parallel: whether attention and MLP of a block read the same residual (GPT-NeoX, Pythia).
+    """
+
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    mlps: bool = True
+    parallel: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.n_layers, self.n_heads, self.n_kv_heads) < 1 or self.n_heads % self.n_kv_heads:
+            raise GraphError(
+                "C452",
+                f"no model has {self.n_layers} layers, {self.n_heads} heads and {self.n_kv_heads} key-value heads",
+                hint="all are at least 1, and the key-value heads divide the heads",
+            )
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Senders, receivers and the edges between them.
+
+    Args:
+        shape: the model's shape.
+        attention: `heads`, or whole attention `layers` where heads cannot be told apart.
+        split_inputs: whether an edge enters attention as its query, key or value (`L1H0.q`) or as
+            one node (`L1H0`). Joined heads need as many key-value heads as heads.
+
+    Examples:
+        >>> graph = Graph(Shape(n_layers=12, n_heads=12, n_kv_heads=12))
+        >>> len(graph.senders), len(graph.receivers), graph.n_edges
+        (157, 445, 32491)
+    """
+
+    shape: Shape
+    attention: Attention = "heads"
+    split_inputs: bool = True
+    senders: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    receivers: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    reach: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.split_inputs and self.attention == "heads" and self.shape.n_kv_heads < self.shape.n_heads:
+            raise GraphError(
+                "C453",
+                "heads that share keys and values cannot be joined into one input each",
+                hint="under grouped-query attention keep inputs = [q, k, v]",
+            )
+        senders, receivers, reach = ["embed"], [], []
+        for layer in range(self.shape.n_layers):
+            before = len(senders)
+            for name in self._layer_inputs(layer):
+                receivers.append(name)
+                reach.append(before)
+            senders += self._layer_outputs(layer)
+            if self.shape.mlps:
+                receivers.append(f"MLP{layer}")
+                reach.append(before if self.shape.parallel else len(senders))
+                senders.append(f"MLP{layer}")
+        receivers.append("logits")
+        reach.append(len(senders))
+        object.__setattr__(self, "senders", tuple(senders))
+        object.__setattr__(self, "receivers", tuple(receivers))
+        object.__setattr__(self, "reach", tuple(reach))
+
+    def _layer_outputs(self, layer: int) -> list[str]:
+        if self.attention == "layers":
+            return [f"L{layer}"]
+        return [f"L{layer}H{head}" for head in range(self.shape.n_heads)]
+
+    def _layer_inputs(self, layer: int) -> list[str]:
+        """All queries by head, then all keys by group, then all values: the layout of fused projections."""
+        if not self.split_inputs:
+            return self._layer_outputs(layer)
+        if self.attention == "layers":
+            return [f"L{layer}.{which}" for which in "qkv"]
+        grouped = self.shape.n_kv_heads < self.shape.n_heads
+        groups = [f"L{layer}{'KV' if grouped else 'H'}{group}" for group in range(self.shape.n_kv_heads)]
+        return (
+            [f"L{layer}H{head}.q" for head in range(self.shape.n_heads)]
+            + [f"{group}.k" for group in groups]
+            + [f"{group}.v" for group in groups]
+        )
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges."""
+        return sum(self.reach)
+
+    @cached_property
+    def sender_index(self) -> dict[str, int]:
+        """Position of each sender in `senders`."""
+        return {name: i for i, name in enumerate(self.senders)}
+
+    @cached_property
+    def receiver_index(self) -> dict[str, int]:
+        """Position of each receiver in `receivers`."""
+        return {name: i for i, name in enumerate(self.receivers)}
+
+    def edges(self) -> Iterator[Edge]:
+        """All edges, receivers and then senders in the order of the computation."""
+        for receiver, reach in zip(self.receivers, self.reach, strict=True):
+            for sender in self.senders[:reach]:
+                yield Edge(sender, receiver)
+
+    def __contains__(self, edge: Edge) -> bool:
+        sender, receiver = self.sender_index.get(edge[0]), self.receiver_index.get(edge[1])
+        return sender is not None and receiver is not None and sender < self.reach[receiver]
+
+    def order(self, edge: Edge) -> tuple[int, int]:
+        """The sort key of an edge: its receiver, then its sender, in the order of the computation.
+
+        Raises:
+            GraphError: C454, the edge is not in the graph.
+        """
+        if edge not in self:
+            raise GraphError(
+                "C454", f"the graph has no edge {edge[0]} -> {edge[1]}", hint=self._why_not(edge)
+            )
+        return self.receiver_index[edge[1]], self.sender_index[edge[0]]
+
+    def _why_not(self, edge: Edge) -> str:
+        if edge[0] not in self.sender_index:
+            return f"{edge[0]} is not a sender of this graph"
+        if edge[1] not in self.receiver_index:
+            return f"{edge[1]} is not a receiver of this graph"
+        return f"{edge[0]} is computed after {edge[1]} has been read"
+
+    @cached_property
+    def inputs(self) -> dict[str, tuple[str, ...]]:
+        """The receivers that each sender is computed from: `L1H0` from `L1H0.q`, `L1H0.k`, `L1H0.v`."""
+        return {sender: tuple(self._inputs(Node.parse(sender))) for sender in self.senders}
+
+    def _inputs(self, sender: Node) -> list[str]:
+        if sender.kind == "embed":
+            return []
+        if sender.kind == "mlp" or not self.split_inputs:
+            return [str(sender)]
+        if sender.kind == "attention":
+            return [f"{sender}.{which}" for which in "qkv"]
+        assert sender.index is not None
+        group = sender.index * self.shape.n_kv_heads // self.shape.n_heads
+        shared = f"L{sender.layer}KV{group}" if self.shape.n_kv_heads < self.shape.n_heads else str(sender)
+        return [f"{sender}.q", f"{shared}.k", f"{shared}.v"]
+
+    @cached_property
+    def outputs(self) -> dict[str, tuple[str, ...]]:
+        """The senders that each receiver takes part in: several heads for a shared key; none for `logits`."""
+        found: dict[str, list[str]] = {receiver: [] for receiver in self.receivers}
+        for sender, receivers in self.inputs.items():
+            for receiver in receivers:
+                found[receiver].append(sender)
+        return {receiver: tuple(senders) for receiver, senders in found.items()}
+
+    @cached_property
+    def nodes(self) -> tuple[str, ...]:
+        """Senders and receivers with q/k/v as one node, in the order of the computation.
+
+        A key-value group that several heads share is a node of its own.
+        """
+        by_layer: dict[tuple[int, int], dict[str, None]] = {}
+        for name in (*map(owner, self.receivers), *self.senders):
+            by_layer.setdefault(_stage(name), {})[name] = None
+        return tuple(name for stage in sorted(by_layer) for name in by_layer[stage])
+
+
+def owner(receiver: str) -> str:
+    """The node that a receiver belongs to: `L1H0` for `L1H0.q`, the node itself for `MLP3`."""
+    return receiver.partition(".")[0]
+
+
+def _stage(name: str) -> tuple[int, int]:
+    node = Node.parse(name)
+    if node.layer is None:
+        return (-1, 0) if node.kind == "embed" else (1 << 30, 0)
+    return node.layer, {"kv": 0, "head": 1, "attention": 1, "mlp": 2}[node.kind]

@@ -1,0 +1,79 @@
+"""Nodes and edges by name, as the field writes them: `L9H9`, `L9H9.q`, `MLP3`, `embed`, `logits`.
+
+A *sender* writes into the residual stream: `embed`, a head `L9H9`, an attention layer `L9`, `MLP3`.
+A *receiver* reads from it: a head's query `L9H9.q`, key or value, `MLP3`, `logits`. Under grouped-query
+attention the heads of a group share one key and one value, which are named by the group: `L9KV2.k`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Self, TypeAlias
+
+from nncirc.circuits.errors import GraphError
+
+Kind: TypeAlias = Literal["embed", "head", "kv", "attention", "mlp", "logits"]
+Input: TypeAlias = Literal["q", "k", "v"]
+
+_NAME = re.compile(
+    r"(?P<embed>embed)|(?P<logits>logits)|MLP(?P<mlp>\d+)"
+    r"|L(?P<layer>\d+)(?:(?P<unit>H|KV)(?P<index>\d+))?(?:\.(?P<input>[qkv]))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node. `layer`, `index` and `input` are None where the kind has none."""
+
+    kind: Kind
+    layer: int | None = None
+    index: int | None = None
+    input: Input | None = None
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """The node of this name.
+
+        Raises:
+            GraphError: C451, the name is not one of a node.
+
+        >>> Node.parse("L9H6.q")
+        Node(kind='head', layer=9, index=6, input='q')
+        """
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise GraphError(
+                "C451",
+                f"{name!r} is not a node",
+                hint="nodes are embed, L9H6, L9H6.q, L9KV2.k, L9, MLP3, logits",
+            )
+        if match["embed"]:
+            return cls("embed")
+        if match["logits"]:
+            return cls("logits")
+        if match["mlp"]:
+            return cls("mlp", int(match["mlp"]))
+        which: Input | None = match["input"]  # type: ignore[assignment]
+        if match["unit"] is None:
+            return cls("attention", int(match["layer"]), None, which)
+        kind: Kind = "head" if match["unit"] == "H" else "kv"
+        return cls(kind, int(match["layer"]), int(match["index"]), which)
+
+    def __str__(self) -> str:
+        if self.kind in ("embed", "logits"):
+            return self.kind
+        if self.kind == "mlp":
+            return f"MLP{self.layer}"
+        unit = {"head": f"H{self.index}", "kv": f"KV{self.index}", "attention": ""}[self.kind]
+        return f"L{self.layer}{unit}" + (f".{self.input}" if self.input else "")
+
+
+class Edge(NamedTuple):
+    """An edge of the computation graph: what `sender` wrote, as `receiver` reads it."""
+
+    sender: str
+    receiver: str
+
+    def __str__(self) -> str:
+        return f"{self.sender} -> {self.receiver}"
