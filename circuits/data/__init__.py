@@ -1,0 +1,39 @@
+"""Word lists for prompts: names, places and objects, our own, each word one token of GPT-2 after a space.
+
+A template whose slots are filled from one list keeps its length in tokens, in GPT-2 and in the bundled models.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+from nncirc.circuits.errors import DataError
+
+WORD_LISTS = ("names", "objects", "places")
+"""Every list that `word_list` knows."""
+
+
+@cache
+def word_list(name: str) -> tuple[str, ...]:
+    """The words of one list, without leading spaces, in a fixed order.
+
+    >>> word_list("places")[:3]
+    ('store', 'garden', 'office')
+
+    Raises:
+        DataError: C305, no list has that name.
+    """
+    if name not in WORD_LISTS:
+        near = difflib.get_close_matches(name, WORD_LISTS, n=1)
+        raise DataError(
+            "C305",
+            f"there is no word list `{name}`; there are {', '.join(WORD_LISTS)}",
+            hint=f"did you mean `{near[0]}`?" if near else None,
+            about=name,
+        )
+    text = (Path(__file__).parent / f"{name}.json").read_text(encoding="utf-8")
+    return tuple(cast("list[str]", json.loads(text)))

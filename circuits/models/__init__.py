@@ -1,0 +1,97 @@
+"""The small trained models that come with the package: where they are and what was measured on them.
+
+Each is a folder that `transformers` loads like any other (`AutoModelForCausalLM.from_pretrained(model_folder(name))`),
+made by the script `train_<name>.py` beside it. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from nncirc.circuits.errors import ModelError
+
+BUNDLED = ("induction-2l", "ioi-4l")
+"""The names of the bundled models."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What is known of a bundled model without loading it.
+
+    Attributes:
+        name: as in `BUNDLED`.
+        folder: holds `config.json`, `model.safetensors`, the tokenizer, `README.md` and `scores.json`.
+        layers: number of transformer blocks.
+        heads: attention heads in each layer.
+        width: size of the residual stream.
+        vocabulary: number of tokens.
+        positions: longest input, in tokens.
+        attention_only: the MLPs write exactly zero and are no part of the graph.
+        scores: what was measured after training, by name; `scores.json`.
+    """
+
+    name: str
+    folder: Path
+    layers: int
+    heads: int
+    width: int
+    vocabulary: int
+    positions: int
+    attention_only: bool
+    scores: Mapping[str, Any]
+
+
+def model_folder(name: str) -> Path:
+    """The folder of a bundled model.
+
+    Raises:
+        ModelError: C401, no bundled model has that name.
+    """
+    if name not in BUNDLED:
+        near = difflib.get_close_matches(name, BUNDLED, n=1, cutoff=0.4)
+        raise ModelError(
+            "C401",
+            f"there is no bundled model `{name}`; there are {', '.join(BUNDLED)}",
+            hint=f"did you mean `{near[0]}`?" if near else None,
+            about=name,
+        )
+    return Path(__file__).parent / name
+
+
+def model_card(name: str) -> str:
+    """The model's card: how it was trained, on what, and how well it does (Markdown).
+
+    Raises:
+        ModelError: C401, no bundled model has that name.
+    """
+    return (model_folder(name) / "README.md").read_text(encoding="utf-8")
+
+
+def model_info(name: str) -> ModelInfo:
+    """Shape and measured scores of a bundled model, from its JSON files.
+
+    Raises:
+        ModelError: C401, no bundled model has that name.
+    """
+    folder = model_folder(name)
+    config = _read(folder / "config.json")
+    return ModelInfo(
+        name=name,
+        folder=folder,
+        layers=config["n_layer"],
+        heads=config["n_head"],
+        width=config["n_embd"],
+        vocabulary=config["vocab_size"],
+        positions=config["n_positions"],
+        attention_only=config.get("attention_only", False),
+        scores=_read(folder / "scores.json"),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
