@@ -1,0 +1,99 @@
+"""Families of models: where a Hugging Face model keeps the parts that the engine reads and writes.
+
+A family is data. Whether it is right for a model is not believed but tested when the model is loaded
+(`nncirc.engine.guards`). A package can add one through the entry point group `nncirc.families`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+
+from nncirc.circuits.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Dotted paths of a family's modules: the first block of them from the model, the second from a block.
+
+    Attributes:
+        model_type: as in the model's `config.json`.
+        blocks: the list of transformer blocks.
+        final_norm: the norm before the unembedding.
+        unembed: the unembedding.
+        rotary: the module that computes rotary embeddings, or None for learned positions.
+        attention_norm: the norm that attention reads the residual stream through.
+        projections: the modules of query, key and value: three, or one that computes all (fused).
+        output: the output projection, whose input is every head's z side by side.
+        mlp_norm: the norm that the MLP reads the residual stream through.
+        mlp: the MLP.
+        transposed: whether projections keep their weight as [out, in] (`Linear`) or [in, out] (`Conv1D`).
+    """
+
+    model_type: str
+    blocks: str
+    final_norm: str
+    unembed: str
+    rotary: str | None
+    attention_norm: str
+    projections: tuple[str, ...]
+    output: str
+    mlp_norm: str
+    mlp: str
+    transposed: bool = True
+
+
+GPT2 = Family(
+    model_type="gpt2",
+    blocks="transformer.h",
+    final_norm="transformer.ln_f",
+    unembed="lm_head",
+    rotary=None,
+    attention_norm="ln_1",
+    projections=("attn.c_attn",),
+    output="attn.c_proj",
+    mlp_norm="ln_2",
+    mlp="mlp",
+    transposed=False,
+)
+
+LLAMA = Family(
+    model_type="llama",
+    blocks="model.layers",
+    final_norm="model.norm",
+    unembed="lm_head",
+    rotary="model.rotary_emb",
+    attention_norm="input_layernorm",
+    projections=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    output="self_attn.o_proj",
+    mlp_norm="post_attention_layernorm",
+    mlp="mlp",
+)
+
+
+@cache
+def families() -> dict[str, Family]:
+    """The known families by `model_type`; entry points come after our own and cannot replace them."""
+    found = {family.model_type: family for family in (GPT2, LLAMA)}
+    for entry in sorted(entry_points(group="nncirc.families"), key=lambda entry: entry.name):
+        family = entry.load()
+        found.setdefault(family.model_type, family)
+    return found
+
+
+def family_of(model_type: str) -> Family:
+    """The family of a `model_type`.
+
+    Raises:
+        ModelError: C411, no family is known for it.
+    """
+    known = families()
+    if model_type not in known:
+        raise ModelError(
+            "C411",
+            f"models of type {model_type!r} have no adapter",
+            hint=f"there are adapters for {', '.join(sorted(known))}; a package can add one through the entry"
+            " point group 'nncirc.families'",
+        )
+    return known[model_type]

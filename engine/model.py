@@ -1,0 +1,191 @@
+"""A model as the engine sees it: its shape, its modules as nnsight envoys, its weights by head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from operator import attrgetter
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nncirc.circuits.errors import ModelError
+from nncirc.circuits.graph import Attention, Graph, Shape
+from nncirc.engine import tracing
+from nncirc.engine.families import Family, family_of
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The envoys of one transformer block; call them inside a trace only."""
+
+    block: Any
+    attention_norm: Any
+    projections: tuple[Any, ...]
+    output: Any
+    mlp_norm: Any
+    mlp: Any
+
+
+@dataclass(frozen=True, slots=True)
+class HeadWeights:
+    """The weights of one attention layer by head; views of the model's parameters, nothing is copied.
+
+    Attributes:
+        query: what turns a normalised residual into each head's query; likewise `key` and `value`.
+        out: each head's slice of the output projection.
+    """
+
+    query: Float[Tensor, "head d_model d_head"]
+    key: Float[Tensor, "kv_head d_model d_head"]
+    value: Float[Tensor, "kv_head d_model d_head"]
+    query_bias: Float[Tensor, "head 1 d_head"] | None
+    key_bias: Float[Tensor, "kv_head 1 d_head"] | None
+    value_bias: Float[Tensor, "kv_head 1 d_head"] | None
+    out: Float[Tensor, "head d_head d_model"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded causal language model.
+
+    Args:
+        module: a Hugging Face causal language model, in evaluation mode.
+        tokenizer: its fast tokenizer, or None where only tokens are used.
+        made: where the model came from; JSON values only.
+        name: what messages call it.
+    """
+
+    module: Any
+    tokenizer: Any = None
+    made: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "model"
+
+    @cached_property
+    def family(self) -> Family:
+        """Where the model's parts are.
+
+        Raises:
+            ModelError: C411, there is no adapter for the model's type.
+        """
+        return family_of(self.module.config.model_type)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Layers and heads, from the model's config."""
+        config = self.module.config
+        heads = config.num_attention_heads
+        return Shape(
+            n_layers=config.num_hidden_layers,
+            n_heads=heads,
+            n_kv_heads=getattr(config, "num_key_value_heads", None) or heads,
+            mlps=not getattr(config, "attention_only", False),
+        )
+
+    def graph(self, *, attention: Attention = "heads", split_inputs: bool = True) -> Graph:
+        """The computation graph of the model."""
+        return Graph(self.shape, attention, split_inputs)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return int(self.module.config.hidden_size)
+
+    @cached_property
+    def d_head(self) -> int:
+        """Width of a head."""
+        config = self.module.config
+        return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the residual stream."""
+        dtype = self.module.dtype
+        assert isinstance(dtype, torch.dtype)
+        return dtype
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the model is on."""
+        return torch.device(self.module.device)
+
+    @cached_property
+    def envoy(self) -> Any:
+        """The nnsight envoy of the whole model."""
+        return tracing.wrap(self.module)
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The envoys of the transformer blocks."""
+        return tuple(self._block(block) for block in attrgetter(self.family.blocks)(self.envoy))
+
+    def _block(self, block: Any) -> Block:
+        family = self.family
+        return Block(
+            block,
+            attrgetter(family.attention_norm)(block),
+            tuple(attrgetter(path)(block) for path in family.projections),
+            attrgetter(family.output)(block),
+            attrgetter(family.mlp_norm)(block),
+            attrgetter(family.mlp)(block),
+        )
+
+    @cached_property
+    def final_norm(self) -> Any:
+        """The envoy of the norm before the unembedding."""
+        return attrgetter(self.family.final_norm)(self.envoy)
+
+    @cached_property
+    def unembed(self) -> Any:
+        """The envoy of the unembedding."""
+        return attrgetter(self.family.unembed)(self.envoy)
+
+    @cached_property
+    def weights(self) -> tuple[HeadWeights, ...]:
+        """Every layer's attention weights by head.
+
+        Raises:
+            ModelError: C412, a projection is not as wide as the heads that the config tells of.
+        """
+        blocks = attrgetter(self.family.blocks)(self.module)
+        return tuple(self._head_weights(layer, block) for layer, block in enumerate(blocks))
+
+    def _head_weights(self, layer: int, block: Any) -> HeadWeights:
+        family, shape, d_head = self.family, self.shape, self.d_head
+        counts = (shape.n_heads, shape.n_kv_heads, shape.n_kv_heads)
+        widths = [count * d_head for count in counts]
+        projections = [attrgetter(path)(block) for path in family.projections]
+        # [in, out] for every projection, then query, key and value side by side
+        matrices = [p.weight.T if family.transposed else p.weight for p in projections]
+        biases = [p.bias for p in projections]
+        if len(projections) == 1:
+            self._check_width(layer, family.projections[0], matrices[0].shape[1], sum(widths))
+            matrices = list(matrices[0].split(widths, dim=1))
+            biases = [None] * 3 if biases[0] is None else list(biases[0].split(widths))
+        for path, matrix, width in zip(family.projections * 3, matrices, widths, strict=False):
+            self._check_width(layer, path, matrix.shape[1], width)
+        output = attrgetter(family.output)(block)
+        out = output.weight.T if family.transposed else output.weight
+        self._check_width(layer, family.output, out.shape[0], shape.n_heads * d_head)
+        by_head = [m.unflatten(1, (n, d_head)).transpose(0, 1) for m, n in zip(matrices, counts, strict=True)]
+        bias_by_head = [
+            None if b is None else b.view(n, 1, d_head) for b, n in zip(biases, counts, strict=True)
+        ]
+        return HeadWeights(*by_head, *bias_by_head, out.unflatten(0, (shape.n_heads, d_head)))
+
+    def _check_width(self, layer: int, path: str, found: int, wanted: int) -> None:
+        if found != wanted:
+            raise ModelError(
+                "C412",
+                f"layer {layer}: {path} is {found} wide, and {self.shape.n_heads} heads"
+                f" ({self.shape.n_kv_heads} for keys and values) of width {self.d_head} make {wanted}",
+                hint="the config does not describe these weights, or the family's adapter does not fit",
+                about=self.name,
+            )
+
+    def inputs(self, tokens: Int[Tensor, "batch pos"], keep: Tensor | int = 0) -> dict[str, Any]:
+        """Arguments of the forward; logits are computed at the positions `keep` (0: at all)."""
+        return {"input_ids": tokens, "use_cache": False, "logits_to_keep": keep}

@@ -1,0 +1,87 @@
+"""The only module that touches nnsight.
+
+A trace runs the model once with a body in between: the body reads and writes at the model's modules in
+the order in which the model reaches them. nnsight captures a `with` body from its source, so there is one
+driver here, and everything else is an ordinary callable.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from nnsight import NNsight
+from torch import Tensor
+
+from nncirc.circuits.errors import MethodError, NncircError
+
+T = TypeVar("T")
+
+# Traces of one model cannot nest and threads cannot share one.
+_LOCK = threading.Lock()
+
+
+def wrap(module: torch.nn.Module) -> NNsight:
+    """The module with its nnsight envoys, which have the module's own attribute names."""
+    return NNsight(module)
+
+
+def run(envoy: NNsight, inputs: Mapping[str, Any], body: Callable[[], T], *, grad: bool = False) -> T:
+    """Run the model on `inputs` with `body` as the intervention; returns what the body returns.
+
+    Args:
+        envoy: from `wrap`.
+        inputs: keyword arguments of the model's forward.
+        body: reads and writes at envoys, in forward order. Tensors that it returns share storage with
+            the model's own: clone what outlives the trace, write in place to nothing.
+        grad: whether autograd records.
+
+    Raises:
+        MethodError: C501, the body asked for a module that the forward does not reach.
+        NncircError: whatever the body raised.
+    """
+    box: list[T] = []
+    failed: list[BaseException] = []
+
+    def guarded() -> None:
+        # nnsight rewrites exceptions that leave a trace; ours must keep their type and their code.
+        try:
+            box.append(body())
+        except (NncircError, KeyboardInterrupt, MemoryError) as error:
+            failed.append(error)
+
+    with _LOCK, torch.set_grad_enabled(grad), envoy.trace(**inputs):
+        guarded()
+    if failed:
+        raise failed[0]
+    if not box:
+        raise MethodError(
+            "C501",
+            "the model's forward ended before the intervention had run",
+            hint="a module was read that this model's forward does not reach, or not in this order",
+        )
+    return box[0]
+
+
+def checked(new: Tensor, old: Tensor, site: str) -> Tensor:
+    """`new`, if it can stand where `old` stood: nnsight itself accepts a write of any shape.
+
+    Raises:
+        MethodError: C502 the shape or dtype is another, C503 it has values that are not finite.
+    """
+    if new.shape != old.shape or new.dtype != old.dtype:
+        raise MethodError(
+            "C502",
+            f"a write at {site} has shape {tuple(new.shape)} and {new.dtype};"
+            f" the model has {tuple(old.shape)} and {old.dtype} there",
+            hint="this is a fault of the model's adapter: please report it with the model's config",
+        )
+    if not torch.isfinite(new).all():
+        raise MethodError(
+            "C503",
+            f"a write at {site} has values that are not finite",
+            hint="load the model with dtype = float32 or float64: half precision overflows in some models",
+        )
+    return new
