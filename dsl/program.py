@@ -225,7 +225,7 @@ class Replacement:
 
 
 Value: TypeAlias = (
-    "None | bool | int | float | str | Ref | Position | Template | NextToken | tuple[Value, ...]"
+    "bool | int | float | str | Ref | Position | Template | NextToken | tuple[Value, ...] | None"
 )
 
 

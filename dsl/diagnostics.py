@@ -1,0 +1,190 @@
+"""Diagnostics: what is wrong, where, and what to do; as text with carets, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from nncirc.dsl.source import Span
+
+__all__ = ["Diagnostic", "Label", "Severity", "render", "render_all", "suggest", "to_json"]
+
+Severity: TypeAlias = Literal["error", "warning"]
+
+_WIDTH = 100  # columns of source shown; a longer line is cut around the place that matters
+_TAB = 4
+_COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "label": "\x1b[1;34m", "bold": "\x1b[1m"}
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A second place that helps to understand the first."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding.
+
+    Attributes:
+        code: stable, such as `C104`; `nncirc explain C104` knows it.
+        message: one sentence without a full stop: what was found and what was wanted.
+        span: the exact place.
+        label: a few words to stand at the carets, or empty.
+        labels: further places.
+        help: what to do, or None.
+        severity: a script with a warning still runs.
+    """
+
+    code: str
+    message: str
+    span: Span
+    label: str = ""
+    labels: tuple[Label, ...] = ()
+    help: str | None = None
+    severity: Severity = "error"
+
+
+def sort_key(diagnostic: Diagnostic) -> tuple[str, int, int, str, str]:
+    """Order within a file: by position, then by code."""
+    span = diagnostic.span
+    return (span.source.name, span.start, span.end, diagnostic.code, diagnostic.message)
+
+
+def suggest(word: str, known: Iterable[str]) -> str | None:
+    """The known name nearest to `word` (edit distance, case aside), if any is near enough."""
+    best: tuple[int, str] | None = None
+    lower = word.lower()[:64]
+    for name in sorted(set(known)):
+        limit = max(1, min(3, max(len(lower), len(name)) // 3))
+        distance = _distance(lower, name.lower())
+        # "ioi" for "wang_ioi": a part of a name is near it too, but less so than a misspelling
+        if distance > limit and len(lower) >= 3 and (lower in name.lower() or name.lower() in lower):
+            distance = limit
+        if distance <= limit and (best is None or distance < best[0]):
+            best = (distance, name)
+    return None if best is None else best[1]
+
+
+def _distance(a: str, b: str) -> int:
+    """Edit distance where exchanging two neighbours counts as one step."""
+    before: list[int] = []
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, last, row = row, before, [i]
+        for j, y in enumerate(b, 1):
+            best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (x != y))
+            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
+                best = min(best, last[j - 2] + 1)
+            row.append(best)
+    return row[-1]
+
+
+def _shown(character: str) -> str:
+    """A character as it can stand in a terminal without moving anything else."""
+    if character == "\t":
+        return " " * _TAB
+    category = unicodedata.category(character)
+    # controls would move the cursor, format characters reorder the line, a surrogate cannot be encoded
+    return "\N{REPLACEMENT CHARACTER}" if category in {"Cc", "Cf", "Cs", "Zl", "Zp"} else character
+
+
+def _columns(character: str) -> int:
+    if character == "\t":
+        return _TAB
+    if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def clean(text: str) -> str:
+    """Text that may come from a script, safe to print."""
+    return "".join("\n" if c == "\n" else _shown(c) for c in text)
+
+
+def _paint(text: str, style: str, color: bool) -> str:
+    return f"{_COLORS[style]}{text}\x1b[0m" if color and text else text
+
+
+def _snippet(span: Span, mark: str, text: str, gutter: int, style: str, color: bool) -> list[str]:
+    """The line where a span begins, and the carets beneath it."""
+    number, column = span.source.location(span.start)
+    line = span.source.line(number)
+    start = min(column - 1, len(line))
+    end = span.end_column - 1 if span.end_line == number else len(line)
+    end = max(start, min(end, len(line)))
+    first, last = 0, len(line)
+    if len(line) > _WIDTH:
+        first = max(0, min(start - _WIDTH // 4, len(line) - _WIDTH))
+        last = min(len(line), first + _WIDTH)
+        end = min(end, last)
+    head = "…" if first else ""
+    tail = "…" if last < len(line) else ""
+    shown = head + "".join(map(_shown, line[first:last])) + tail
+    indent = len(head) + sum(map(_columns, line[first:start]))
+    carets = mark * max(1, sum(map(_columns, line[start:end])))
+    bar = _paint("|", "label", color)
+    number_text = _paint(f"{number:>{gutter}}", "label", color)
+    note = _paint(f"{carets} {text}".rstrip(), style, color)
+    return [f"{number_text} {bar} {shown}".rstrip(), f"{'':{gutter}} {bar} {' ' * indent}{note}"]
+
+
+def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
+    """The diagnostic as a person reads it: message, place, the line with carets, help."""
+    span = diagnostic.span
+    gutter = max(len(str(place.line)) for place in (span, *(label.span for label in diagnostic.labels)))
+    bar = _paint("|", "label", color)
+    head = _paint(f"{diagnostic.severity}[{diagnostic.code}]", diagnostic.severity, color)
+    lines = [f"{head}: {_paint(clean(diagnostic.message), 'bold', color)}"]
+    lines.append(f"{'':{gutter}} {_paint('-->', 'label', color)} {clean(str(span))}")
+    lines.append(f"{'':{gutter}} {bar}")
+    lines += _snippet(span, "^", clean(diagnostic.label), gutter, diagnostic.severity, color)
+    for label in diagnostic.labels:
+        if label.span.source is not span.source:
+            lines.append(f"{'':{gutter}} {_paint(':::', 'label', color)} {clean(str(label.span))}")
+        else:
+            lines.append(f"{'':{gutter}} {bar}")
+        lines += _snippet(label.span, "-", clean(label.text), gutter, "label", color)
+    if diagnostic.help:
+        lines.append(f"{'':{gutter}} {_paint('=', 'label', color)} help: {clean(diagnostic.help)}")
+    return "\n".join(lines)
+
+
+def render_all(diagnostics: Sequence[Diagnostic], *, color: bool = False) -> str:
+    """All of them with a blank line between, and a line that counts them; "" for none."""
+    if not diagnostics:
+        return ""
+    errors = sum(each.severity == "error" for each in diagnostics)
+    counts = [(errors, "error"), (len(diagnostics) - errors, "warning")]
+    summary = ", ".join(f"{n} {word}{'s' if n > 1 else ''}" for n, word in counts if n)
+    return "\n\n".join([*(render(each, color=color) for each in diagnostics), summary]) + "\n"
+
+
+def _place(span: Span) -> dict[str, object]:
+    return {
+        "file": span.source.name,
+        "start": {"offset": span.start, "line": span.line, "column": span.column},
+        "end": {"offset": span.end, "line": span.end_line, "column": span.end_column},
+    }
+
+
+def to_json(diagnostics: Iterable[Diagnostic]) -> str:
+    """A JSON array; lines and columns count from 1, columns and offsets in characters."""
+    entries = [
+        {
+            "code": each.code,
+            "severity": each.severity,
+            "message": each.message,
+            **_place(each.span),
+            "label": each.label,
+            "labels": [{**_place(label.span), "text": label.text} for label in each.labels],
+            "help": each.help,
+        }
+        for each in diagnostics
+    ]
+    return json.dumps(entries, indent=2)
