@@ -1,1 +1,112 @@
-"""The computation graph, circuits and their algebra, serialisation and pictures. No torch here."""
+"""The computation graph, circuits and their algebra, serialisation and pictures. No torch here.
+
+Names are loaded when they are first used (PEP 562), so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nncirc.circuits.atomic import write_bytes, write_text
+    from nncirc.circuits.circuit import Circuit, difference, intersection, keep, prune, union
+    from nncirc.circuits.collapse import collapse_to, join_heads, join_inputs, regroup, ungroup
+    from nncirc.circuits.eap_ig import read_eap_ig, write_eap_ig
+    from nncirc.circuits.errors import (
+        DataError,
+        FileError,
+        GraphError,
+        MethodError,
+        ModelError,
+        NncircError,
+        ResourceError,
+        ScriptError,
+    )
+    from nncirc.circuits.files import circuit_from_json, circuit_to_json, read_circuit, write_circuit
+    from nncirc.circuits.graph import Graph, Shape, owner
+    from nncirc.circuits.measures import Agreement, agreement, f1, jaccard, precision, recall
+    from nncirc.circuits.networks import from_networkx, to_networkx
+    from nncirc.circuits.nodes import Edge, Node
+    from nncirc.circuits.reference import expand, from_paths
+
+__all__ = [
+    "Agreement",
+    "Circuit",
+    "DataError",
+    "Edge",
+    "FileError",
+    "Graph",
+    "GraphError",
+    "MethodError",
+    "ModelError",
+    "NncircError",
+    "Node",
+    "ResourceError",
+    "ScriptError",
+    "Shape",
+    "agreement",
+    "circuit_from_json",
+    "circuit_to_json",
+    "collapse_to",
+    "difference",
+    "expand",
+    "f1",
+    "from_networkx",
+    "from_paths",
+    "intersection",
+    "jaccard",
+    "join_heads",
+    "join_inputs",
+    "keep",
+    "owner",
+    "precision",
+    "prune",
+    "read_circuit",
+    "read_eap_ig",
+    "recall",
+    "regroup",
+    "to_networkx",
+    "ungroup",
+    "union",
+    "write_bytes",
+    "write_circuit",
+    "write_eap_ig",
+    "write_text",
+]
+
+_MODULES = {
+    "atomic": ("write_bytes", "write_text"),
+    "circuit": ("Circuit", "difference", "intersection", "keep", "prune", "union"),
+    "collapse": ("collapse_to", "join_heads", "join_inputs", "regroup", "ungroup"),
+    "eap_ig": ("read_eap_ig", "write_eap_ig"),
+    "errors": (
+        "DataError",
+        "FileError",
+        "GraphError",
+        "MethodError",
+        "ModelError",
+        "NncircError",
+        "ResourceError",
+        "ScriptError",
+    ),
+    "files": ("circuit_from_json", "circuit_to_json", "read_circuit", "write_circuit"),
+    "graph": ("Graph", "Shape", "owner"),
+    "measures": ("Agreement", "agreement", "f1", "jaccard", "precision", "recall"),
+    "networks": ("from_networkx", "to_networkx"),
+    "nodes": ("Edge", "Node"),
+    "reference": ("expand", "from_paths"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

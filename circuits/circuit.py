@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -22,6 +23,12 @@ class Circuit:
             score means, and its unit, is said in `made`.
         groups: named groups of nodes (`name_mover`: `L9H6`, ...), as reference circuits have them.
         made: how the circuit was made: method, corruption, metric, threshold, seed. JSON values only.
+
+    Circuits are equal when all four are; they have no hash.
+
+    Raises:
+        GraphError: C454, an edge is not in the graph; C457, a group names a node that is not; C458, a
+            score is infinite or not a number.
     """
 
     graph: Graph
@@ -31,8 +38,19 @@ class Circuit:
 
     def __post_init__(self) -> None:
         edges = sorted((Edge(*edge) for edge in self.scores), key=self.graph.order)
-        object.__setattr__(self, "scores", MappingProxyType({edge: self.scores[edge] for edge in edges}))
-        object.__setattr__(self, "groups", MappingProxyType(dict(self.groups)))
+        scores = {edge: _score(edge, self.scores[edge]) for edge in edges}
+        groups = {group: tuple(members) for group, members in self.groups.items()}
+        for group, members in groups.items():
+            for member in members:
+                if member not in self.graph.node_index:
+                    raise GraphError(
+                        "C457",
+                        f"group {group} holds {member!r}, which is no node of the graph",
+                        hint=f"the graph has {self.graph}; a group holds whole nodes, without .q, .k or .v",
+                        about=member,
+                    )
+        object.__setattr__(self, "scores", MappingProxyType(scores))
+        object.__setattr__(self, "groups", MappingProxyType(groups))
         object.__setattr__(self, "made", MappingProxyType(dict(self.made)))
 
     @classmethod
@@ -65,6 +83,23 @@ class Circuit:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+
+def _score(edge: Edge, score: float | None) -> float | None:
+    if score is None:
+        return None
+    try:
+        number = float(score)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise GraphError(
+            "C458",
+            f"the score of {edge} is {score!r}, which is no finite number",
+            hint="a metric or a gradient overflowed: compute in float32, and look at the metric on both runs",
+            about=str(edge),
+        )
+    return number
 
 
 def prune(circuit: Circuit) -> Circuit:
@@ -101,25 +136,30 @@ def keep(circuit: Circuit, wanted: Callable[[Edge], bool]) -> Circuit:
 def union(first: Circuit, second: Circuit) -> Circuit:
     """The edges of either; where both have one, the first circuit's score stands.
 
+    Groups of one name are joined too.
+
     Raises:
         GraphError: C455, the circuits are of different graphs (so for the two functions below).
     """
-    _same_graph(first, second)
+    require_same_graph(first, second)
     scores = {**second.scores, **first.scores}
-    groups = {**second.groups, **first.groups}
+    groups = {
+        group: tuple(dict.fromkeys((*first.groups.get(group, ()), *second.groups.get(group, ()))))
+        for group in (*first.groups, *second.groups)
+    }
     return Circuit(first.graph, scores, groups, _made("union", first, second))
 
 
 def intersection(first: Circuit, second: Circuit) -> Circuit:
     """The edges of both, with the first circuit's scores."""
-    _same_graph(first, second)
+    require_same_graph(first, second)
     kept = keep(first, lambda edge: edge in second)
     return Circuit(kept.graph, kept.scores, kept.groups, _made("intersection", first, second))
 
 
 def difference(first: Circuit, second: Circuit) -> Circuit:
     """The edges of the first that the second lacks, with the first circuit's scores."""
-    _same_graph(first, second)
+    require_same_graph(first, second)
     kept = keep(first, lambda edge: edge not in second)
     return Circuit(kept.graph, kept.scores, kept.groups, _made("difference", first, second))
 
@@ -128,10 +168,15 @@ def _made(operation: str, first: Circuit, second: Circuit) -> dict[str, Any]:
     return {"method": operation, "of": [dict(first.made), dict(second.made)]}
 
 
-def _same_graph(first: Circuit, second: Circuit) -> None:
+def require_same_graph(first: Circuit, second: Circuit) -> None:
+    """Refuse to work on circuits of different graphs, whose edges mean different things.
+
+    Raises:
+        GraphError: C455.
+    """
     if first.graph != second.graph:
         raise GraphError(
             "C455",
-            f"the circuits are of different graphs: {first.graph} and {second.graph}",
+            f"the circuits are of different graphs: {first.graph}; and {second.graph}",
             hint="collapse both to the coarser graph, or find both on one graph",
         )

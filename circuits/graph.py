@@ -16,6 +16,9 @@ from nncirc.circuits.nodes import Edge, Node
 
 Attention: TypeAlias = Literal["heads", "layers"]
 
+# Past any model, and little enough that a wrong number in a file cannot fill the memory.
+MOST_HEADS = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -39,8 +42,15 @@ class Shape:
         if min(self.n_layers, self.n_heads, self.n_kv_heads) < 1 or self.n_heads % self.n_kv_heads:
             raise GraphError(
                 "C452",
-                f"no model has {self.n_layers} layers, {self.n_heads} heads and {self.n_kv_heads} key-value heads",
+                f"no model has {self.n_layers} layers of {self.n_heads} heads "
+                f"with {self.n_kv_heads} key-value heads",
                 hint="all are at least 1, and the key-value heads divide the heads",
+            )
+        if self.n_layers * self.n_heads > MOST_HEADS:
+            raise GraphError(
+                "C452",
+                f"{self.n_layers} layers of {self.n_heads} heads are more than {MOST_HEADS:,} heads",
+                hint="the largest models have some 16,000; is this the right file?",
             )
 
 
@@ -90,6 +100,15 @@ class Graph:
         object.__setattr__(self, "senders", tuple(senders))
         object.__setattr__(self, "receivers", tuple(receivers))
         object.__setattr__(self, "reach", tuple(reach))
+
+    def __str__(self) -> str:
+        shape = self.shape
+        text = f"{shape.n_layers} layers of {shape.n_heads} heads"
+        if shape.n_kv_heads < shape.n_heads:
+            text += f" sharing {shape.n_kv_heads} keys and values"
+        text += (", parallel MLPs" if shape.parallel else ", MLPs") if shape.mlps else ", no MLPs"
+        text += ", by head" if self.attention == "heads" else ", by attention layer"
+        return text + (", q/k/v apart" if self.split_inputs else ", q/k/v joined")
 
     def _layer_outputs(self, layer: int) -> list[str]:
         if self.attention == "layers":
@@ -190,6 +209,11 @@ class Graph:
         for name in (*map(owner, self.receivers), *self.senders):
             by_layer.setdefault(_stage(name), {})[name] = None
         return tuple(name for stage in sorted(by_layer) for name in by_layer[stage])
+
+    @cached_property
+    def node_index(self) -> dict[str, int]:
+        """Position of each node in `nodes`."""
+        return {name: i for i, name in enumerate(self.nodes)}
 
 
 def owner(receiver: str) -> str:

@@ -16,9 +16,11 @@ from nncirc.circuits.errors import GraphError
 Kind: TypeAlias = Literal["embed", "head", "kv", "attention", "mlp", "logits"]
 Input: TypeAlias = Literal["q", "k", "v"]
 
+# One spelling a node: no leading zeros, no digits of other scripts.
+_NUMBER = r"0|[1-9][0-9]{0,5}"
 _NAME = re.compile(
-    r"(?P<embed>embed)|(?P<logits>logits)|MLP(?P<mlp>\d+)"
-    r"|L(?P<layer>\d+)(?:(?P<unit>H|KV)(?P<index>\d+))?(?:\.(?P<input>[qkv]))?"
+    rf"(?P<embed>embed)|(?P<logits>logits)|MLP(?P<mlp>{_NUMBER})"
+    rf"|L(?P<layer>{_NUMBER})(?:(?P<unit>H|KV)(?P<index>{_NUMBER}))?(?:\.(?P<input>[qkv]))?"
 )
 
 

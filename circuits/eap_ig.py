@@ -1,0 +1,151 @@
+"""Circuits in the JSON format of the EAP-IG package (Hanna et al., 2024), which MIB uses too.
+
+    {"cfg": {"n_layers": 12, "n_heads": 12, "parallel_attn_mlp": false, "d_model": 768},
+     "nodes": {"input": {"in_graph": true}, "a0.h0": {"in_graph": false}, "m0": ..., "logits": ...},
+     "edges": {"input->a0.h0<q>": {"score": 0.1, "in_graph": true}, "a0.h0->m0": ..., ...}}
+
+The format lists every edge of the graph, knows single heads with q, k and v apart only, and no groups of
+heads: models with grouped-query attention are written with a key and a value for every head.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Any
+
+from nncirc.circuits.atomic import write_text
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.collapse import regroup, ungroup
+from nncirc.circuits.errors import GraphError
+from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.json_input import Value, read_json
+from nncirc.circuits.nodes import Edge, Node
+
+_WHAT = "a circuit of the EAP-IG package"
+_NUMBER = r"(0|[1-9][0-9]{0,5})"
+_HEAD = re.compile(rf"a{_NUMBER}\.h{_NUMBER}(?:<([qkv])>)?")
+_MLP = re.compile(rf"m{_NUMBER}")
+
+
+def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: int) -> None:
+    """Write a circuit for the EAP-IG package.
+
+    Shared keys and values are copied to every head of their group. Lost are the groups of nodes, how the
+    circuit was made, and that a score is unknown: an edge without one is written with score 0, as are the
+    edges that are not in the circuit.
+
+    Args:
+        circuit: a circuit of single heads with q, k and v apart.
+        path: the file.
+        d_model: width of the model's residual stream, which the format wants.
+
+    Raises:
+        GraphError: C459, the circuit is of joined heads or joined inputs.
+        FileError: C605, the file cannot be written.
+    """
+    if circuit.graph.attention != "heads" or not circuit.graph.split_inputs:
+        raise GraphError(
+            "C459",
+            f"the EAP-IG format holds single heads with q, k and v apart, not {circuit.graph}",
+            hint="export the circuit before it is collapsed",
+        )
+    circuit = ungroup(circuit)
+    shape, touched = circuit.graph.shape, set(circuit.nodes)
+    content: dict[str, Any] = {
+        "cfg": {
+            "n_layers": shape.n_layers,
+            "n_heads": shape.n_heads,
+            "parallel_attn_mlp": shape.parallel,
+            "d_model": d_model,
+        },
+        "nodes": {_to_theirs(node): {"in_graph": node in touched} for node in circuit.graph.nodes},
+        "edges": {
+            f"{_to_theirs(edge.sender)}->{_to_theirs(edge.receiver)}": {
+                "score": circuit.scores.get(edge) or 0.0,
+                "in_graph": edge in circuit,
+            }
+            for edge in circuit.graph.edges()
+        },
+    }
+    write_text(path, json.dumps(content, allow_nan=False) + "\n")
+
+
+def read_eap_ig(
+    path: str | os.PathLike[str], *, n_kv_heads: int | None = None, everything: bool = False
+) -> Circuit:
+    """Read a circuit that the EAP-IG package wrote.
+
+    Node scores and neurons are not read. A model without any `m` node is one without MLPs.
+
+    Args:
+        path: the file.
+        n_kv_heads: under grouped-query attention, the model's key-value heads, which the format does not
+            say: the equal edges of a group's heads become the group's. Without it every head keeps its own.
+        everything: take every edge of the file with its score, not only those that are in the circuit.
+
+    Raises:
+        FileError: C601, the file cannot be read; C602, it is not JSON; C603, it is JSON of something else, or
+            the edges of a group's heads differ.
+    """
+    file = read_json(path, what=_WHAT)
+    members = file.open_members(["cfg", "nodes", "edges"])
+    cfg = members["cfg"].open_members(["n_layers", "n_heads", "parallel_attn_mlp"])
+    nodes = dict(members["nodes"].items())
+    n_heads = cfg["n_heads"].integer()
+    mlps = any(_MLP.fullmatch(name) for name in nodes)
+    try:
+        shape = Shape(cfg["n_layers"].integer(), n_heads, n_heads, mlps, cfg["parallel_attn_mlp"].boolean())
+    except GraphError as error:
+        raise members["cfg"].wrong(error.message, hint=error.hint) from error
+    graph = Graph(shape)
+    for name, node in nodes.items():
+        if (ours := _to_ours(name)) is None or ours not in graph.node_index:
+            raise node.wrong("no node of the model has this name")
+    scores = {}
+    for name, value in members["edges"].items():
+        info = value.open_members(["score", "in_graph"])
+        if info["in_graph"].boolean() or everything:
+            scores[_edge(graph, name, value)] = info["score"].number()
+    circuit = Circuit(graph, scores, made={"method": "read from a file of the EAP-IG package"})
+    if n_kv_heads is None:
+        return circuit
+    try:
+        return regroup(circuit, n_kv_heads)
+    except GraphError as error:
+        hint = f"{error.hint}: read it without n_kv_heads" if error.code == "C459" else error.hint
+        raise members["edges"].wrong(error.message, hint=hint) from error
+
+
+def _edge(graph: Graph, name: str, value: Value) -> Edge:
+    sender, arrow, receiver = name.partition("->")
+    edge = Edge(_to_ours(sender) or sender, _to_ours(receiver) or receiver)
+    if not arrow or edge not in graph:
+        raise value.wrong(
+            "the model has no such edge", hint="an edge is written a0.h1->a2.h3<q> or m0->logits"
+        )
+    return edge
+
+
+def _to_theirs(name: str) -> str:
+    node = Node.parse(name)
+    if node.kind == "embed":
+        return "input"
+    if node.kind == "logits":
+        return "logits"
+    if node.kind == "mlp":
+        return f"m{node.layer}"
+    return f"a{node.layer}.h{node.index}" + (f"<{node.input}>" if node.input else "")
+
+
+def _to_ours(name: str) -> str | None:
+    if name == "logits":
+        return name
+    if name == "input":
+        return "embed"
+    if match := _MLP.fullmatch(name):
+        return f"MLP{match[1]}"
+    if match := _HEAD.fullmatch(name):
+        return f"L{match[1]}H{match[2]}" + (f".{match[3]}" if match[3] else "")
+    return None

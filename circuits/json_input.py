@@ -1,0 +1,189 @@
+"""JSON that others wrote: read strictly, and every complaint says where in the file."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from nncirc.circuits.errors import FileError
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value of a JSON file, with its place in it.
+
+    The methods say what the value is taken for, and raise FileError C603 where it is something else.
+
+    Attributes:
+        value: what `json` made of it.
+        file: the file's name.
+        where: the place, such as `edges[3][0]`; empty for the whole file.
+        what: what the file is meant to be, for messages: `a circuit file`.
+    """
+
+    value: Any
+    file: str
+    what: str
+    where: str = ""
+
+    def wrong(self, problem: str, *, hint: str | None = None) -> FileError:
+        """The error for this place."""
+        place = f"{self.where}: " if self.where else ""
+        return FileError(
+            "C603", f"{self.file!r} is not {self.what}: {place}{problem}", hint=hint, about=self.file
+        )
+
+    def _expected(self, wanted: str) -> NoReturn:
+        raise self.wrong(f"expected {wanted}, found {_shown(self.value)}")
+
+    def items(self) -> Iterator[tuple[str, Value]]:
+        """The members of an object."""
+        if not isinstance(self.value, dict):
+            self._expected("an object")
+        for key, value in self.value.items():
+            yield key, Value(value, self.file, self.what, f"{self.where}.{key}" if self.where else key)
+
+    def members(self, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Value]:
+        """An object with these members and no others."""
+        found = self.open_members(required)
+        for key in found:
+            if key not in required and key not in optional:
+                raise self.wrong(f"unknown key {_shown(key)}", hint=f"known keys: {', '.join(required)}")
+        return found
+
+    def open_members(self, required: Collection[str]) -> dict[str, Value]:
+        """An object with at least these members."""
+        found = dict(self.items())
+        for key in required:
+            if key not in found:
+                raise self.wrong(f"the key {key!r} is missing")
+        return found
+
+    def elements(self) -> list[Value]:
+        """The elements of a list."""
+        if not isinstance(self.value, list):
+            self._expected("a list")
+        return [
+            Value(value, self.file, self.what, f"{self.where}[{i}]") for i, value in enumerate(self.value)
+        ]
+
+    def text(self) -> str:
+        """A string."""
+        if not isinstance(self.value, str):
+            self._expected("a string")
+        return self.value
+
+    def integer(self) -> int:
+        """A whole number; `true` is none."""
+        if not isinstance(self.value, int) or isinstance(self.value, bool):
+            self._expected("a whole number")
+        return self.value
+
+    def number(self) -> float:
+        """A finite number."""
+        if not isinstance(self.value, int | float) or isinstance(self.value, bool):
+            self._expected("a number")
+        try:
+            return float(self.value)
+        except OverflowError:
+            self._expected("a number within the range of floats")
+
+    def boolean(self) -> bool:
+        """`true` or `false`."""
+        if not isinstance(self.value, bool):
+            self._expected("true or false")
+        return self.value
+
+
+def read_json(path: str | os.PathLike[str], *, what: str) -> Value:
+    """The JSON value in a file.
+
+    Args:
+        path: the file.
+        what: what the file is meant to be, for messages: `a circuit file`.
+
+    Raises:
+        FileError: C601, the file cannot be read; C602, it is not JSON.
+    """
+    name = os.fspath(path)
+    try:
+        file = Path(path)
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise _cannot_read(name, "it is a folder" if file.is_dir() else "it is not a regular file")
+        data = file.read_bytes()
+    except OSError as error:
+        raise _cannot_read(name, error.strerror or str(error)) from error
+    except ValueError as error:  # a null byte in the name
+        raise _cannot_read(name, str(error)) from error
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _not_json(name, f"byte {error.start} is not UTF-8") from error
+    return parse_json(text, name=name, what=what)
+
+
+def parse_json(text: str, *, name: str, what: str) -> Value:
+    """The JSON value in a text: no NaN, no infinity, no key twice.
+
+    Raises:
+        FileError: C602, the text is not JSON.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_not_a_number, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        raise _not_json(name, f"{error.msg} in line {error.lineno}, column {error.colno}") from error
+    except ValueError as error:
+        raise _not_json(name, str(error)) from error
+    except RecursionError as error:
+        raise _not_json(name, "it is nested too deeply") from error
+    return Value(value, name, what)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {_shown(twice)} stands twice in one object")
+    return found
+
+
+def _not_a_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number in JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{_shown(digits)} is beyond the range of floats")
+    return number
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, int) and abs(value) >= 10**20:  # `str` refuses numbers of very many digits
+        return "a huge number"
+    text = repr(value) if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _cannot_read(name: str, why: str) -> FileError:
+    return FileError("C601", f"cannot read {name!r}: {why}", about=name)
+
+
+def _not_json(name: str, why: str) -> FileError:
+    return FileError(
+        "C602",
+        f"{name!r} is not JSON: {why}",
+        hint="was the file cut off, or is it of another format?",
+        about=name,
+    )

@@ -1,0 +1,112 @@
+"""How far a circuit agrees with a reference, by edges or by nodes.
+
+Everything is counted over one graph. `found` counts what is in both, `extra` what only the circuit has,
+`missed` what only the reference has, `absent` what neither has. Hence
+
+    recall = found / (found + missed)        precision = found / (found + extra)
+    jaccard = found / (found + missed + extra)
+    f1 = 2 found / (2 found + missed + extra)
+    false_positive_rate = extra / (extra + absent)
+
+Where nothing is to be divided: a reference without edges has recall 1 (nothing to find was missed), a
+circuit without edges has precision 1 (nothing it claims is wrong), two empty circuits have jaccard and f1
+1 (they are equal), and a reference of the whole graph has false positive rate 0. Jaccard and f1 of one
+empty circuit and another are 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from nncirc.circuits.circuit import Circuit, require_same_graph
+
+By: TypeAlias = Literal["nodes", "edges"]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Counts of a circuit against a reference; the measures are fractions, 0 to 1."""
+
+    found: int
+    extra: int
+    missed: int
+    absent: int
+
+    @property
+    def recall(self) -> float:
+        """The part of the reference that the circuit has."""
+        return _ratio(self.found, self.found + self.missed, empty=1.0)
+
+    @property
+    def precision(self) -> float:
+        """The part of the circuit that the reference has."""
+        return _ratio(self.found, self.found + self.extra, empty=1.0)
+
+    @property
+    def jaccard(self) -> float:
+        """Intersection over union."""
+        return _ratio(self.found, self.found + self.missed + self.extra, empty=1.0)
+
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of recall and precision (Dice's coefficient of the two sets)."""
+        return _ratio(2 * self.found, 2 * self.found + self.missed + self.extra, empty=1.0)
+
+    @property
+    def false_positive_rate(self) -> float:
+        """The part of what the reference lacks that the circuit has; with `recall` a point of a ROC curve."""
+        return _ratio(self.extra, self.extra + self.absent, empty=0.0)
+
+
+def agreement(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> Agreement:
+    """Count a circuit's edges or nodes against a reference's.
+
+    Nodes are those that an edge touches, q/k/v as part of their head (`Circuit.nodes`).
+
+    Raises:
+        GraphError: C455, the circuits are of different graphs.
+
+    >>> from nncirc.circuits.circuit import Circuit
+    >>> from nncirc.circuits.graph import Graph, Shape
+    >>> from nncirc.circuits.nodes import Edge
+    >>> graph = Graph(Shape(1, 2, 2, mlps=False))
+    >>> true = Circuit.of(graph, [Edge("embed", "L0H0.v"), Edge("L0H0", "logits")])
+    >>> ours = Circuit.of(graph, [Edge("embed", "L0H1.v"), Edge("L0H0", "logits")])
+    >>> agreement(ours, true)
+    Agreement(found=1, extra=1, missed=1, absent=6)
+    >>> agreement(ours, true, by="nodes").recall
+    1.0
+    """
+    require_same_graph(circuit, reference)
+    ours: AbstractSet[object] = circuit.scores.keys() if by == "edges" else frozenset(circuit.nodes)
+    theirs: AbstractSet[object] = reference.scores.keys() if by == "edges" else frozenset(reference.nodes)
+    size = circuit.graph.n_edges if by == "edges" else len(circuit.graph.nodes)
+    found = len(ours & theirs)
+    extra, missed = len(ours) - found, len(theirs) - found
+    return Agreement(found, extra, missed, size - found - extra - missed)
+
+
+def recall(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> float:
+    """The part of the reference that the circuit has, 0 to 1; see `agreement`."""
+    return agreement(circuit, reference, by=by).recall
+
+
+def precision(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> float:
+    """The part of the circuit that the reference has, 0 to 1; see `agreement`."""
+    return agreement(circuit, reference, by=by).precision
+
+
+def jaccard(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> float:
+    """Intersection over union, 0 to 1; see `agreement`."""
+    return agreement(circuit, reference, by=by).jaccard
+
+
+def f1(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> float:
+    """The harmonic mean of recall and precision, 0 to 1; see `agreement`."""
+    return agreement(circuit, reference, by=by).f1
+
+
+def _ratio(part: int, whole: int, *, empty: float) -> float:
+    return part / whole if whole else empty
