@@ -170,11 +170,14 @@ class Model:
         output = attrgetter(family.output)(block)
         out = output.weight.T if family.transposed else output.weight
         self._check_width(layer, family.output, out.shape[0], shape.n_heads * d_head)
-        by_head = [m.unflatten(1, (n, d_head)).transpose(0, 1) for m, n in zip(matrices, counts, strict=True)]
-        bias_by_head = [
+        query, key, value = (
+            m.unflatten(1, (n, d_head)).transpose(0, 1) for m, n in zip(matrices, counts, strict=True)
+        )
+        query_bias, key_bias, value_bias = (
             None if b is None else b.view(n, 1, d_head) for b, n in zip(biases, counts, strict=True)
-        ]
-        return HeadWeights(*by_head, *bias_by_head, out.unflatten(0, (shape.n_heads, d_head)))
+        )
+        out = out.unflatten(0, (shape.n_heads, d_head))
+        return HeadWeights(query, key, value, query_bias, key_bias, value_bias, out)
 
     def _check_width(self, layer: int, path: str, found: int, wanted: int) -> None:
         if found != wanted:

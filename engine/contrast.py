@@ -1,0 +1,299 @@
+"""Clean prompts against a corruption: what every method starts from.
+
+A `Contrast` is a model, its clean prompts, and a corruption: what takes the place of a clean activation.
+Prompts run in batches of equal length, without padding, in a fixed order; what is measured on them is
+put together prompt by prompt in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nncirc.circuits.errors import DataError, MethodError
+from nncirc.circuits.graph import Graph
+from nncirc.engine.data import Dataset, Example, buckets, check_alignment
+from nncirc.engine.forward import Mask, masked_forward, sender_outputs
+from nncirc.engine.metrics import Metric, Reading, reading
+from nncirc.engine.model import Model
+from nncirc.engine.tracing import run
+
+Axis: TypeAlias = Literal["prompts", "positions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resample:
+    """Activations of another run: each prompt's corrupted version (Geiger et al. 2021; Chan et al. 2022).
+
+    Attributes:
+        examples: one for each clean prompt, of the same length.
+        name: how provenance calls it: `replace`, `counterpart`.
+    """
+
+    examples: tuple[Example, ...]
+    name: str = "resample"
+
+
+@dataclass(frozen=True, slots=True)
+class Zero:
+    """Zero in place of what a sender writes."""
+
+    name: str = "zero"
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """The mean of what a sender writes (Wang et al. 2022).
+
+    Attributes:
+        over: over prompts and positions, or over prompts alone: then all prompts have one length.
+        source: the prompts whose mean is taken; None for the clean prompts themselves.
+    """
+
+    over: tuple[Axis, ...] = ("prompts", "positions")
+    source: Dataset | None = None
+    name: str = "mean"
+
+    def __post_init__(self) -> None:
+        if set(self.over) not in ({"prompts"}, {"prompts", "positions"}):
+            raise MethodError(
+                "C521",
+                f"a mean over {' and '.join(self.over) or 'nothing'} is no ablation",
+                hint="over = [prompts] or over = [prompts, positions]",
+            )
+
+
+Corruption: TypeAlias = Resample | Zero | Mean
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Prompts of one length that run together.
+
+    Attributes:
+        number: of this batch.
+        indices: which of the dataset's prompts these are.
+        examples: these prompts.
+        clean: their tokens.
+        corrupt: the tokens of their corrupted versions; None if the corruption is not another run.
+    """
+
+    number: int
+    indices: tuple[int, ...]
+    examples: tuple[Example, ...]
+    clean: Int[Tensor, "batch pos"]
+    corrupt: Int[Tensor, "batch pos"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """A model, clean prompts and a corruption.
+
+    Args:
+        model: the model.
+        dataset: the clean prompts.
+        corruption: what takes a clean activation's place.
+        batch: most prompts in one trace; None for all of one length. It changes memory and speed, and
+            results only by rounding.
+
+    Raises:
+        DataError: C301 and others of `check_alignment`, where clean and corrupted prompts do not align;
+            C333, a mean by position over prompts of several lengths.
+    """
+
+    model: Model
+    dataset: Dataset
+    corruption: Corruption
+    batch: int | None = None
+    batches: tuple[Batch, ...] = field(init=False, repr=False)
+    _cache: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.corruption, Resample):
+            check_alignment(self.dataset.examples, self.corruption.examples)
+        object.__setattr__(self, "batches", tuple(self._batches()))
+
+    def _batches(self) -> Iterator[Batch]:
+        examples = self.dataset.examples
+        others = self.corruption.examples if isinstance(self.corruption, Resample) else None
+        chunks = [
+            bucket[start : start + (self.batch or len(bucket))]
+            for bucket in buckets(examples)
+            for start in range(0, len(bucket), self.batch or len(bucket))
+        ]
+        for number, chunk in enumerate(chunks):
+            yield Batch(
+                number,
+                chunk,
+                tuple(examples[i] for i in chunk),
+                self._tokens([examples[i] for i in chunk]),
+                None if others is None else self._tokens([others[i] for i in chunk]),
+            )
+
+    def _tokens(self, examples: Sequence[Example]) -> Int[Tensor, "batch pos"]:
+        return torch.tensor([example.tokens for example in examples], device=self.model.device)
+
+    def reading(self, batch: Batch, metric: Metric) -> Reading:
+        """Where the metric reads in a batch."""
+        return self._once(
+            ("reading", batch.number, metric),
+            lambda: reading(metric, self.dataset, batch.examples, self.model.device),
+        )
+
+    def clean_logits(self, batch: Batch, metric: Metric) -> Float[Tensor, "1 batch kept vocab"]:
+        """Logits of the clean run where the metric reads."""
+        return self._once(
+            ("clean logits", batch.number, metric), lambda: self._plain(batch, metric, batch.clean)
+        )
+
+    def clean_outputs(self, batch: Batch, graph: Graph) -> Float[Tensor, "sender batch pos d_model"]:
+        """What every sender writes in the clean run."""
+        return self._once(
+            ("clean outputs", batch.number, graph),
+            lambda: sender_outputs(self.model, graph, batch.clean),
+        )
+
+    def substitute(self, batch: Batch, graph: Graph) -> Float[Tensor, "sender batch pos d_model"]:
+        """What takes the place of every sender's output on a cut edge."""
+        return self._once(("substitute", batch.number, graph), lambda: self._substitute(batch, graph))
+
+    def _substitute(self, batch: Batch, graph: Graph) -> Tensor:
+        if batch.corrupt is not None:
+            return sender_outputs(self.model, graph, batch.corrupt)
+        n, (prompts, length) = len(graph.senders), batch.clean.shape
+        shape = (n, prompts, length, self.model.d_model)
+        if isinstance(self.corruption, Zero):
+            return torch.zeros(shape, dtype=self.model.dtype, device=self.model.device)
+        return self._mean(graph).expand(shape)
+
+    def _mean(self, graph: Graph) -> Float[Tensor, "sender 1 #pos d_model"]:
+        """The mean output of every sender over the source's prompts, prompt by prompt in float64."""
+        return self._once(("mean", graph), lambda: self._compute_mean(graph))
+
+    def _compute_mean(self, graph: Graph) -> Tensor:
+        assert isinstance(self.corruption, Mean)
+        source = self.corruption.source or self.dataset
+        by_position = "positions" not in self.corruption.over
+        lengths = {len(e.tokens) for e in (*source.examples, *(self.dataset.examples if by_position else ()))}
+        if by_position and len(lengths) > 1:
+            raise DataError(
+                "C333",
+                f"a mean at each position needs prompts of one length; these have {sorted(lengths)} tokens",
+                hint="use over = [prompts, positions], or phrasings of equal length",
+            )
+        total, count = torch.zeros((), dtype=torch.float64, device=self.model.device), 0
+        for example in source.examples:
+            outputs = sender_outputs(self.model, graph, self._tokens([example])).double()
+            total = total + (outputs if by_position else outputs.sum(2, keepdim=True))
+            count += 1 if by_position else len(example.tokens)
+        return (total / count).to(self.model.dtype)
+
+    def measure(
+        self, metric: Metric, logits: Callable[[Batch, Reading], Float[Tensor, "row batch kept vocab"]]
+    ) -> Float[Tensor, "row prompt"]:
+        """The metric of every prompt, not normalised, in float64 and in the dataset's order.
+
+        Args:
+            metric: what to measure.
+            logits: gives a batch's logits at `reading.kept`, any number of rows.
+        """
+        parts: list[Tensor] = []
+        order: list[int] = []
+        for batch in self.batches:
+            where = self.reading(batch, metric)
+            parts.append(where.values(metric, logits(batch, where), self.clean_logits(batch, metric)))
+            order += batch.indices
+        back = torch.tensor(order, device=self.model.device).argsort()
+        return torch.cat(parts, dim=1)[:, back]
+
+    def clean(self, metric: Metric) -> float:
+        """Mean of the metric on the clean run, not normalised."""
+        return self._once(("clean", metric), lambda: self._mean_of(metric, self.clean_logits))
+
+    def corrupt(self, metric: Metric) -> float:
+        """Mean of the metric with every sender replaced (the corrupted run), not normalised."""
+        return self._once(("corrupt", metric), lambda: self._corrupt(metric))
+
+    def _corrupt(self, metric: Metric) -> float:
+        if isinstance(self.corruption, Resample):
+
+            def plain(batch: Batch, where: Reading) -> Tensor:
+                assert batch.corrupt is not None
+                return self._run(batch.corrupt, where)
+
+            return float(self.measure(metric, plain).mean())
+        graph = self.model.graph()
+        mask = Mask.everything(self.model, graph)
+        return float(self.measure(metric, lambda b, where: self.masked(graph, b, where, mask)).mean())
+
+    def masked(
+        self, graph: Graph, batch: Batch, where: Reading, mask: Mask
+    ) -> Float[Tensor, "row batch kept vocab"]:
+        """Logits of a masked forward where a metric reads."""
+        substitute = self.substitute(batch, graph)
+        return masked_forward(self.model, graph, batch.clean, mask, substitute, keep=where.kept)
+
+    def normalizer(self, metric: Metric) -> Normalizer:
+        """What puts the corrupted run at 0 and the clean run at 1; the identity if not asked for.
+
+        Raises:
+            MethodError: C522, the two runs do not differ by this metric.
+        """
+        if not metric.normalize:
+            return Normalizer(0.0, 1.0)
+        return self.normalized(metric)
+
+    def normalized(self, metric: Metric) -> Normalizer:
+        """The normalizer whether or not the metric asks for it, as faithfulness needs."""
+        clean, corrupt = self.clean(metric), self.corrupt(metric)
+        if abs(clean - corrupt) < 1e-6 * max(1.0, abs(clean)):
+            raise MethodError(
+                "C522",
+                f"{metric.name} is {clean:.6g} on the clean prompts and {corrupt:.6g} on the corrupted ones:"
+                " nothing is left to explain",
+                hint="the corruption does not touch what the metric measures; check positions and answers",
+            )
+        return Normalizer(corrupt, clean - corrupt)
+
+    def facts(self, metric: Metric) -> Mapping[str, Any]:
+        """What a result has to say about the contrast and the metric; JSON values only."""
+        return {
+            "corruption": self.corruption.name,
+            "metric": metric.name,
+            "at": [name if n is None else f"{name}.{n}" for name, n in metric.at],
+            "normalized": metric.normalize,
+            "prompts": len(self.dataset.examples),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+        }
+
+    def _plain(self, batch: Batch, metric: Metric, tokens: Tensor) -> Tensor:
+        return self._run(tokens, self.reading(batch, metric))
+
+    def _run(self, tokens: Tensor, where: Reading) -> Float[Tensor, "1 batch kept vocab"]:
+        model = self.model
+        return run(model.envoy, model.inputs(tokens, where.kept), lambda: model.unembed.output.clone()[None])
+
+    def _mean_of(self, metric: Metric, logits: Callable[[Batch, Metric], Tensor]) -> float:
+        return float(self.measure(metric, lambda batch, _: logits(batch, metric)).mean())
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self._cache:
+            self._cache[key] = make()
+        return self._cache[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Normalizer:
+    """value -> (value − zero) / span."""
+
+    zero: float
+    span: float
+
+    def __call__(self, value: Any) -> Any:
+        """The value on the scale where the corrupted run is 0 and the clean run is 1."""
+        return (value - self.zero) / self.span

@@ -1,0 +1,230 @@
+"""Metrics: what is measured at some positions of the logits.
+
+A metric is one function of the logits at its positions and one entry in `METRICS`; positions, means over
+prompts, normalisation and the sign of the loss are the same for all. A package can add one through the
+entry point group `nncirc.metrics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nncirc.circuits.errors import DataError, MethodError
+from nncirc.engine.data import Dataset, Example, resolve
+
+Place: TypeAlias = tuple[str, int | None]
+"""A position by name: `("end", None)`, `("S", 2)` for the second S, `("IO", None)` for every IO."""
+
+END: Place = ("end", None)
+
+Function: TypeAlias = Callable[["Logits"], Float[Tensor, "row batch read"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Logits:
+    """What a metric's function sees: logits at the positions read, and what belongs to them.
+
+    Attributes:
+        patched: of the run that is measured, in float64.
+        clean: of the clean run, in float64.
+        answer: the token that should come next; zeros where the dataset has no answers.
+        foil: the token that should not.
+    """
+
+    patched: Float[Tensor, "row batch read vocab"]
+    clean: Float[Tensor, "1 batch read vocab"]
+    answer: Int[Tensor, "batch read"]
+    foil: Int[Tensor, "batch read"]
+
+    def at(self, tokens: Int[Tensor, "batch read"], values: Float[Tensor, "row batch read vocab"]) -> Tensor:
+        """The values of one token at each position read."""
+        index = tokens[None, :, :, None].expand(len(values), -1, -1, 1)
+        return values.gather(-1, index)[..., 0]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A kind of metric.
+
+    Attributes:
+        function: its value at every position read.
+        needs: whether the dataset must have answers, or answers and foils.
+        sign: +1 where more is better, -1 where less is.
+        unit: of its values.
+    """
+
+    function: Function
+    needs: tuple[Literal["answer", "foil"], ...]
+    sign: Literal[1, -1]
+    unit: str
+
+
+def logit_diff(logits: Logits) -> Tensor:
+    """Logit of the answer minus logit of the foil (Wang et al. 2022), in logits."""
+    return logits.at(logits.answer, logits.patched) - logits.at(logits.foil, logits.patched)
+
+
+def logprob(logits: Logits) -> Tensor:
+    """Log-probability of the answer, in nats."""
+    return logits.at(logits.answer, logits.patched.log_softmax(-1))
+
+
+def prob(logits: Logits) -> Tensor:
+    """Probability of the answer, 0 to 1."""
+    return logprob(logits).exp()
+
+
+def kl_divergence(logits: Logits) -> Tensor:
+    """D(clean || patched), in nats (Conmy et al. 2023)."""
+    clean, patched = logits.clean.log_softmax(-1), logits.patched.log_softmax(-1)
+    return (clean.exp() * (clean - patched)).sum(-1)
+
+
+_OURS = {
+    "logit_diff": Measure(logit_diff, ("answer", "foil"), 1, "logits"),
+    "logprob": Measure(logprob, ("answer",), 1, "nats"),
+    "prob": Measure(prob, ("answer",), 1, "probability"),
+    "kl_divergence": Measure(kl_divergence, (), -1, "nats"),
+}
+
+
+@cache
+def measures() -> dict[str, Measure]:
+    """The known kinds of metric by name; entry points come after our own and cannot replace them."""
+    found = dict(_OURS)
+    for entry in sorted(entry_points(group="nncirc.metrics"), key=lambda entry: entry.name):
+        found.setdefault(entry.name, entry.load())
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric as a script or a caller asks for it.
+
+    Args:
+        name: a kind of metric: `logit_diff`, `logprob`, `prob`, `kl_divergence`.
+        at: the positions to read; a prompt's value is the mean over them.
+        normalize: put the corrupted run at 0 and the clean run at 1. The means over prompts are
+            normalised, not each prompt.
+    """
+
+    name: str
+    at: tuple[Place, ...] = (END,)
+    normalize: bool = False
+
+    def __post_init__(self) -> None:
+        if self.name not in measures():
+            raise MethodError("C511", f"no metric is called {self.name!r}", hint=", ".join(measures()))
+
+    @property
+    def measure(self) -> Measure:
+        """The kind of metric."""
+        return measures()[self.name]
+
+    @property
+    def unit(self) -> str:
+        """Unit of its values."""
+        return "normalized" if self.normalize else self.measure.unit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Where a metric reads in the prompts of one batch, and the answers there.
+
+    Attributes:
+        kept: the positions that any prompt reads; logits are computed at these only.
+        index: for every prompt which of `kept` it reads, filled up with 0.
+        weight: of every position read in the prompt's mean; 0 where filled up.
+        answer: the answers at the positions read.
+        foil: the foils at the positions read.
+    """
+
+    kept: Int[Tensor, " kept"]
+    index: Int[Tensor, "batch read"]
+    weight: Float[Tensor, "batch read"]
+    answer: Int[Tensor, "batch read"]
+    foil: Int[Tensor, "batch read"]
+
+    def select(self, logits: Float[Tensor, "row batch kept vocab"]) -> Float[Tensor, "row batch read vocab"]:
+        """The logits at the positions that each prompt reads."""
+        index = self.index[None, :, :, None].expand(len(logits), -1, -1, logits.shape[-1])
+        return logits.gather(2, index)
+
+    def values(
+        self,
+        metric: Metric,
+        logits: Float[Tensor, "row batch kept vocab"],
+        clean: Float[Tensor, "1 batch kept vocab"],
+    ) -> Float[Tensor, "row batch"]:
+        """The metric of every prompt, in float64, not normalised."""
+        seen = Logits(self.select(logits).double(), self.select(clean).double(), self.answer, self.foil)
+        return (metric.measure.function(seen) * self.weight).sum(-1)
+
+
+def reading(
+    metric: Metric, dataset: Dataset, examples: Sequence[Example], device: torch.device | None = None
+) -> Reading:
+    """Where `metric` reads in some examples of a dataset, all of one length.
+
+    With `answer = next` the positions are those of the names whose next token is in the prompt too.
+
+    Raises:
+        DataError: C331, the metric needs an answer or foil that the dataset lacks; C332, no position
+            is left to read. Unknown positions as `resolve` says.
+    """
+    for need in metric.measure.needs:
+        missing = dataset.answers is None or (
+            need == "foil" and any(example.foil is None for example in examples)
+        )
+        if missing:
+            raise DataError(
+                "C331",
+                f"{metric.name} needs the {need} of every prompt, and the dataset has none",
+                hint=f'give the dataset {need} = "..."',
+            )
+    rows = [_positions(metric, dataset, example) for example in examples]
+    kept = sorted(set().union(*rows))
+    width = max(map(len, rows))
+    where = {position: i for i, position in enumerate(kept)}
+
+    def table(entry: Callable[[Example, int], float]) -> list[list[float]]:
+        return [
+            [entry(example, p) for p in row] + [0] * (width - len(row))
+            for example, row in zip(examples, rows, strict=True)
+        ]
+
+    def answer(example: Example, position: int) -> int:
+        return example.tokens[position + 1] if dataset.answers == "next" else example.answer or 0
+
+    return Reading(
+        torch.tensor(kept, device=device),
+        torch.tensor(table(lambda _, p: where[p]), dtype=torch.long, device=device),
+        torch.tensor(
+            [[1 / len(row)] * len(row) + [0] * (width - len(row)) for row in rows],
+            dtype=torch.float64,
+            device=device,
+        ),
+        torch.tensor(table(answer), dtype=torch.long, device=device),
+        torch.tensor(table(lambda example, _: example.foil or 0), dtype=torch.long, device=device),
+    )
+
+
+def _positions(metric: Metric, dataset: Dataset, example: Example) -> list[int]:
+    found = sorted({p for name, occurrence in metric.at for p in resolve(example, name, occurrence)})
+    if dataset.answers == "next" and metric.measure.needs:
+        found = [p for p in found if p + 1 < len(example.tokens)]
+    if not found:
+        raise DataError(
+            "C332",
+            f"{metric.name} has no position to read in {example.text!r}",
+            hint="with answer = next, the last position of a prompt has no next token",
+        )
+    return found
