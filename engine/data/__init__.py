@@ -5,6 +5,34 @@ Nothing here imports torch; `transformers` is imported only by `load_tokenizer`,
 
 from __future__ import annotations
 
+from nncirc.engine.data.corrupt import alignment_table, check_alignment, counterpart, replace
+from nncirc.engine.data.load import load_tokenizer
+from nncirc.engine.data.positions import resolve
+from nncirc.engine.data.prompts import file_dataset, prompt_dataset
+from nncirc.engine.data.sources import RandomTokens, random_tokens
+from nncirc.engine.data.template import template_dataset, token_dataset
+from nncirc.engine.data.tokens import show_tokens
 from nncirc.engine.data.types import NEXT, Dataset, Example, Field, Next, Tokenizer, buckets
 
-__all__ = ["NEXT", "Dataset", "Example", "Field", "Next", "Tokenizer", "buckets"]
+__all__ = [
+    "NEXT",
+    "Dataset",
+    "Example",
+    "Field",
+    "Next",
+    "RandomTokens",
+    "Tokenizer",
+    "alignment_table",
+    "buckets",
+    "check_alignment",
+    "counterpart",
+    "file_dataset",
+    "load_tokenizer",
+    "prompt_dataset",
+    "random_tokens",
+    "replace",
+    "resolve",
+    "show_tokens",
+    "template_dataset",
+    "token_dataset",
+]

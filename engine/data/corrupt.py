@@ -1,0 +1,202 @@
+"""Corrupted prompts: other words in some slots, or the other column of a pair; and whether they align."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace as with_fields
+
+from nncirc.circuits.errors import DataError
+from nncirc.engine.data.render import Rendered, name_of, nearest, occurrences, render, unparse
+from nncirc.engine.data.template import in_prompt
+from nncirc.engine.data.tokens import frame_of, quote, show_tokens, slot_at
+from nncirc.engine.data.types import Dataset, Example, Occurrence, Template, Value
+
+
+def replace(dataset: Dataset, replacements: Mapping[tuple[str, int | None], str]) -> tuple[Example, ...]:
+    """Every prompt again, with some slots filled by what was drawn for others.
+
+    All replacements happen at once, from what was drawn, so `{("A", None): "B", ("B", None): "A"}` swaps.
+    An occurrence that is named wins over its slot as a whole. Answers and foils stay those of the clean
+    prompts, because a metric asks both runs the same question. `spans` keeps the names of the places:
+    ("S", 2) is where S stood, whatever stands there now.
+
+    Args:
+        dataset: made from a template.
+        replacements: the slot to draw from, by slot and occurrence; None means all occurrences:
+            `{("S", 2): "C", ("IO", None): "A"}`.
+
+    Raises:
+        DataError: C308, a slot or an occurrence that a phrasing lacks; C314, the prompts have no slots.
+    """
+    if not dataset.phrasings or not any(occurrences(phrasing) for phrasing in dataset.phrasings):
+        raise DataError(
+            "C314",
+            "these prompts have no slots that could be replaced",
+            hint="make the dataset from a template, or give a second column and use counterpart",
+        )
+    if not replacements:
+        raise DataError("C314", "nothing is to be replaced", hint="name a slot and what goes in: S.2 -> C")
+    _check_replacements(dataset, replacements)
+    frame = frame_of(dataset.tokenizer)
+
+    def rendered(example: Example, template: Template) -> Rendered:
+        def value_of(occurrence: Occurrence) -> Value:
+            slot, number = occurrence
+            source = replacements.get((slot, number)) or replacements.get((slot, None)) or slot
+            return example.values[source]
+
+        return render(dataset.tokenizer, frame, template, value_of)
+
+    corrupt = []
+    for i, example in enumerate(dataset.examples):
+        try:
+            one = rendered(example, dataset.phrasings[example.phrasing])
+        except DataError as error:
+            raise in_prompt(error, i) from None
+        corrupt.append(with_fields(example, text=one.text, tokens=one.tokens, spans=one.spans))
+    return tuple(corrupt)
+
+
+def _check_replacements(dataset: Dataset, replacements: Mapping[tuple[str, int | None], str]) -> None:
+    drawn = list(dataset.examples[0].values)
+    for (slot, number), source in replacements.items():
+        place = slot if number is None else f"{slot}.{number}"
+        for name in (slot, source):
+            if name not in drawn:
+                raise DataError(
+                    "C308",
+                    f"{place} -> {source}: there is no slot {name}; there are {', '.join(drawn)}",
+                    hint=nearest(name, drawn),
+                    about=name,
+                )
+        for phrasing in dataset.phrasings:
+            there = occurrences(phrasing)
+            if not any(slot == name and number in (None, k) for name, k in there):
+                have = ", ".join(name_of(one, there) for one in there)
+                raise DataError(
+                    "C308",
+                    f"{place} -> {source} would change nothing in {quote(unparse(phrasing))}, "
+                    f"which has {have or 'no slots'}",
+                    hint="replace what every phrasing has, or make a dataset of the phrasings that have it",
+                    about=slot,
+                )
+
+
+def counterpart(dataset: Dataset) -> tuple[Example, ...]:
+    """The other column of a paired dataset.
+
+    Raises:
+        DataError: C314, there is none.
+    """
+    if dataset.counterparts is None:
+        slots = any(occurrences(phrasing) for phrasing in dataset.phrasings)
+        raise DataError(
+            "C314",
+            "these prompts have no counterparts",
+            hint="use replace, with one of their slots" if slots else "give corrupt = as well as clean =",
+        )
+    return dataset.counterparts
+
+
+def check_alignment(dataset: Dataset, corrupt: Sequence[Example]) -> None:
+    """Refuse corrupted prompts of which one does not match its clean prompt, token for token.
+
+    A pair must have the same number of tokens and every slot at the same positions: patching puts
+    position p of one run into position p of the other. And it must differ: a pair of equal prompts
+    measures nothing, so a single one is refused.
+
+    Raises:
+        DataError: C301, a pair does not align; C302, a pair is equal.
+    """
+    clean = dataset.examples
+    if len(clean) != len(corrupt):
+        raise DataError(
+            "C318",
+            f"there are {len(clean)} clean prompts and {len(corrupt)} corrupted ones",
+            hint="give every clean prompt its corrupted one",
+        )
+    pairs = list(zip(clean, corrupt, strict=True))
+    bad = [i for i, pair in enumerate(pairs) if not _aligned(*pair)]
+    if bad:
+        raise _misaligned(dataset, bad, *pairs[bad[0]])
+    same = [i for i, (one, other) in enumerate(pairs) if one.tokens == other.tokens]
+    if same:
+        raise DataError(
+            "C302",
+            f"the corruption changes nothing in {len(same)} of {len(pairs)} prompts; "
+            f"prompt {same[0] + 1} is {quote(clean[same[0]].text)} before and after",
+            hint="draw the slots together, as in S, C = names, and they differ in every prompt"
+            if dataset.phrasings
+            else "leave such pairs out: every score on them is 0 whatever the model does",
+        )
+
+
+def _aligned(clean: Example, corrupt: Example) -> bool:
+    return len(clean.tokens) == len(corrupt.tokens) and dict(clean.spans) == dict(corrupt.spans)
+
+
+def _misaligned(dataset: Dataset, bad: Sequence[int], clean: Example, corrupt: Example) -> DataError:
+    total = len(dataset.examples)
+    lengths = (
+        f"{len(clean.tokens)} and {len(corrupt.tokens)} tokens"
+        if len(clean.tokens) != len(corrupt.tokens)
+        else f"{len(clean.tokens)} tokens each, the slots at different positions"
+    )
+    return DataError(
+        "C301",
+        f"{len(bad)} of {total} clean and corrupted prompts do not align; "
+        f"the first is prompt {bad[0] + 1} ({lengths}):\n{alignment_table(dataset, clean, corrupt)}",
+        hint="patching needs position p to mean the same in both: use words of equally many tokens "
+        "(named lists such as `names` do so by themselves)"
+        if dataset.phrasings
+        else "patching needs position p to mean the same in both: change or leave out such pairs",
+    )
+
+
+def alignment_table(dataset: Dataset, clean: Example, corrupt: Example, *, around: int = 4) -> str:
+    """Two prompts side by side, a token a line; `>` marks the first line at which they part.
+
+    Only `around` lines on either side of that line are shown. Slots are named beside their tokens.
+    """
+    columns = [_column(dataset, example) for example in (clean, corrupt)]
+    length = max(len(column) for column in columns)
+    left, right = ([*column, *[("", "")] * (length - len(column))] for column in columns)
+    parting = next((p for p in range(length) if _parts(clean, corrupt, p)), None)
+    lines = [("", "position", "clean", "", "corrupted", "")]
+    shown = (
+        range(length)
+        if parting is None
+        else range(max(0, parting - around), min(length, parting + around + 1))
+    )
+    if shown.start > 0:
+        lines.append(("", "...", "", "", "", ""))
+    lines += [(">" if p == parting else "", str(p), *left[p], *right[p]) for p in shown]
+    if shown.stop < length:
+        lines.append(("", "...", "", "", "", ""))
+    widths = [max(len(line[i]) for line in lines) for i in range(6)]
+    rows = [
+        "  ".join(
+            cell.rjust(w) if i == 1 else cell.ljust(w)
+            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+    return "\n".join(f"  {row}".rstrip() for row in rows)
+
+
+def _column(dataset: Dataset, example: Example) -> list[tuple[str, str]]:
+    names = [slot_at(example, p) for p in range(len(example.tokens))]
+    shown = show_tokens(dataset.tokenizer, example.tokens)
+    return [
+        (token, name_of(name, example.spans) if name else "")
+        for token, name in zip(shown, names, strict=True)
+    ]
+
+
+def _parts(clean: Example, corrupt: Example, p: int) -> bool:
+    """True if position p does not mean the same in both: another slot, or beyond the end of one."""
+    if not (p < len(clean.tokens) and p < len(corrupt.tokens)):
+        return True
+    if clean.spans or corrupt.spans:
+        return slot_at(clean, p) != slot_at(corrupt, p)
+    return clean.tokens[p] != corrupt.tokens[p]

@@ -1,0 +1,163 @@
+"""Tokenizers, from a folder or from the Hugging Face hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+from nncirc.circuits.errors import ModelError
+from nncirc.engine.data.types import Tokenizer
+
+FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model", "vocab.txt")
+"""A folder with none of these has no tokenizer."""
+
+SECONDS = 5.0
+"""How long the hub has to answer before it counts as out of reach."""
+
+
+def load_tokenizer(folder_or_id: str | Path, revision: str | None = None) -> Tokenizer:
+    """The tokenizer of a model.
+
+    A folder is read without the network. For a hub id, files that were downloaded before are used if the
+    hub cannot be reached; whether it can is asked once and quickly.
+
+    Args:
+        folder_or_id: a folder ("./models/mine", or any path that exists), or a hub id
+            ("openai-community/gpt2").
+        revision: branch, tag or commit on the hub.
+
+    Raises:
+        ModelError: C421, no such folder or no tokenizer in it; C422, its files are damaged; C423, the hub
+            cannot be reached; C424, the hub has no such model or revision, or does not give it to you.
+    """
+    name = str(folder_or_id)
+    path = Path(name).expanduser()
+    if (
+        isinstance(folder_or_id, Path)
+        or path.exists()
+        or name.startswith((".", "/", "~"))
+        or name.count("/") > 1
+    ):
+        return _from_folder(path)
+    return _from_hub(name, revision)
+
+
+def _from_folder(folder: Path) -> Tokenizer:
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise ModelError("C421", f"the model folder {folder} {what}", about=str(folder))
+    found = sorted(one.name for one in folder.iterdir())
+    if not set(FILES) & set(found):
+        there = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") if found else "nothing"
+        raise ModelError(
+            "C421",
+            f"the folder {folder} has no tokenizer: none of {', '.join(FILES)}; it has {there}",
+            hint="save it beside the model: tokenizer.save_pretrained(folder)",
+            about=str(folder),
+        )
+    for name in (
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vocab.json",
+        "config.json",
+        "special_tokens_map.json",
+    ):
+        if name in found:
+            _check_json(folder / name)
+    try:
+        return _load(str(folder), None, offline=True)
+    except Exception as error:  # noqa: BLE001 - the tokenizers library raises bare Exception
+        raise ModelError(
+            "C422",
+            f"the tokenizer in {folder} cannot be loaded: {_first_line(error)}",
+            hint="copy its files again, or save it again with save_pretrained",
+            about=str(folder),
+        ) from None
+
+
+def _check_json(file: Path) -> None:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, OSError) as error:
+        raise ModelError(
+            "C422", f"{file} is damaged: {_first_line(error)}", hint="copy the file again", about=str(file)
+        ) from None
+    if not isinstance(content, dict):
+        raise ModelError(
+            "C422",
+            f"{file} is damaged: it holds a JSON {type(content).__name__}, not an object",
+            hint="copy the file again",
+            about=str(file),
+        )
+
+
+def _from_hub(name: str, revision: str | None) -> Tokenizer:
+    from huggingface_hub import errors
+
+    at = f"{name} at {revision}" if revision else name
+    reached = hub_reached()
+    try:
+        return _load(name, revision, offline=not reached)
+    except Exception as error:  # noqa: BLE001 - transformers wraps what the hub said in many ways
+        causes = tuple(_causes(error))
+        if not reached:
+            raise ModelError(
+                "C423",
+                "the Hugging Face hub cannot be reached, "
+                f"and the tokenizer of {at} was not downloaded before",
+                hint="connect to the network and try again, or give a local folder",
+                about=name,
+            ) from None
+        if any(isinstance(one, errors.GatedRepoError) for one in causes):
+            message, hint = (
+                f"{name} is gated: the hub gives it to those who accepted its terms",
+                ("accept them on the model's page and log in with `hf auth login`"),
+            )
+        elif any(isinstance(one, errors.RevisionNotFoundError) for one in causes):
+            message, hint = f"{name} has no revision {revision}", "use a branch, tag or commit of its page"
+        elif any(isinstance(one, errors.RepositoryNotFoundError) for one in causes):
+            message, hint = f"the hub has no model {name}, or keeps it private", "check its name: owner/name"
+        else:
+            message, hint = f"the tokenizer of {at} cannot be loaded: {_first_line(error)}", None
+        raise ModelError("C424", message, hint=hint, about=name) from None
+
+
+@cache
+def hub_reached() -> bool:
+    """True if the hub answers within a few seconds; asked once a process.
+
+    The hub's client retries every file for minutes where there is no network.
+    """
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        answer = get_session().head(constants.ENDPOINT, timeout=SECONDS)
+    except Exception:  # noqa: BLE001 - whatever went wrong, the hub was not reached
+        return False
+    return bool(answer.status_code < 500)
+
+
+def _load(name: str, revision: str | None, *, offline: bool) -> Tokenizer:
+    from transformers import AutoTokenizer
+
+    options = {"revision": revision} if revision else {}
+    load = AutoTokenizer.from_pretrained
+    return cast("Tokenizer", load(name, local_files_only=offline, trust_remote_code=False, **options))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

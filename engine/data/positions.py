@@ -1,0 +1,53 @@
+"""Positions by name: `end`, `start`, a slot, or one of its occurrences."""
+
+from __future__ import annotations
+
+from nncirc.circuits.errors import DataError
+from nncirc.engine.data.render import RESERVED, name_of, nearest
+from nncirc.engine.data.types import Example
+
+
+def resolve(example: Example, name: str, occurrence: int | None = None) -> tuple[int, ...]:
+    """The token positions that a name means in one example, ascending.
+
+    `end` is the last token and `start` the first (`<s>`, where the tokenizer adds one). A slot means every
+    token of its span; without an occurrence it means all its occurrences.
+
+    Args:
+        example: a prompt.
+        name: `end`, `start` or a slot.
+        occurrence: which one, counted from 1: `S.2` is ("S", 2). None: all.
+
+    Raises:
+        DataError: C308, the prompt has no such slot or occurrence.
+    """
+    if name in RESERVED:
+        if occurrence is not None:
+            raise DataError(
+                "C308", f"{name} is one position, so {name}.{occurrence} says nothing", about=name
+            )
+        return (len(example.tokens) - 1,) if name == "end" else (0,)
+    slots = list(dict.fromkeys(slot for slot, _ in example.spans))
+    if name not in slots:
+        there = ", ".join([*slots, *RESERVED])
+        unused = " (it was drawn, but no prompt mentions it)" if name in example.values else ""
+        raise DataError(
+            "C308",
+            f"there is no position {name} in the prompt {example.text!r}{unused}; there are {there}",
+            hint=nearest(name, [*slots, *RESERVED]),
+            about=name,
+        )
+    found = [
+        span
+        for (slot, number), span in example.spans.items()
+        if slot == name and occurrence in (None, number)
+    ]
+    if not found:
+        there = ", ".join(name_of(one, example.spans) for one in example.spans if one[0] == name)
+        raise DataError(
+            "C308",
+            f"there is no {name}.{occurrence} in the prompt {example.text!r}; there is {there}",
+            hint="occurrences are counted from 1, in the order of the prompt",
+            about=name,
+        )
+    return tuple(position for start, stop in found for position in range(start, stop))

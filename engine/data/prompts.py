@@ -1,0 +1,344 @@
+"""Datasets of prompts that are written out, in the script or in a file."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from nncirc.circuits.errors import DataError
+from nncirc.engine.data.render import nearest, render
+from nncirc.engine.data.sources import positive
+from nncirc.engine.data.template import check_foil, describe_tokenizer
+from nncirc.engine.data.tokens import Frame, check_open_end, frame_of, one_token, require_offsets
+from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Tokenizer, Value
+
+Format: TypeAlias = Literal["csv", "jsonl"]
+
+LONGEST_FIELD = 100_000
+"""Characters of the longest prompt that a file may hold; more is a broken file (an open quote)."""
+
+
+def prompt_dataset(
+    tokenizer: Tokenizer,
+    *,
+    clean: str | Sequence[str],
+    corrupt: str | Sequence[str] | None = None,
+    answer: str | Sequence[str] | Next | None = None,
+    foil: str | Sequence[str] | None = None,
+) -> Dataset:
+    """Prompts as they are written, alone or in pairs.
+
+    Args:
+        tokenizer: a fast tokenizer.
+        clean: the prompts.
+        corrupt: the corrupted version of each.
+        answer: the answer to each, or one for all; exactly one token, with its leading space. Or NEXT.
+        foil: the wrong answer to each, or one for all.
+
+    Raises:
+        DataError: C303 to C306, C311, C313, C318, C319.
+    """
+    prompts = _texts("clean", clean)
+    count = len(prompts)
+    if not count:
+        raise DataError("C318", "there are no prompts", hint="give at least one", about="clean")
+    columns: dict[str, list[str]] = {"clean": prompts}
+    for what, given in (("corrupt", corrupt), ("answer", answer), ("foil", foil)):
+        if given is None or isinstance(given, Next):
+            continue
+        texts = _texts(what, given)
+        if isinstance(given, str) and what != "corrupt":
+            texts *= count
+        if len(texts) != count:
+            raise DataError(
+                "C318",
+                f"there are {count} clean prompts and {len(texts)} entries of {what}",
+                hint=f"give every prompt its {what}" + ("" if what == "corrupt" else ", or one text for all"),
+                about=what,
+            )
+        columns[what] = texts
+    made = {"using": "prompts", **columns, **({"answer": NEXT.value} if answer is NEXT else {})}
+    return _dataset(
+        tokenizer, columns, made, where=lambda i: f"prompt {i + 1}", answer_next=answer is NEXT, kept={}
+    )
+
+
+def file_dataset(
+    tokenizer: Tokenizer,
+    path: str | Path,
+    *,
+    clean: str,
+    corrupt: str | None = None,
+    answer: str | Next | None = None,
+    foil: str | None = None,
+    keep: Sequence[str] = (),
+    size: int | None = None,
+    format: Format | None = None,  # noqa: A002 - the word that users know
+) -> Dataset:
+    """Prompts from a file with named columns.
+
+    A `.csv` file has the names in its first line; a `.jsonl` file has one JSON object a line. UTF-8.
+
+    Args:
+        tokenizer: a fast tokenizer.
+        path: the file.
+        clean: the column of the prompts.
+        corrupt: the column of their corrupted versions.
+        answer: the column of their answers, or NEXT.
+        foil: the column of their wrong answers.
+        keep: further columns, kept as text in `Example.values`.
+        size: only so many rows, from the first.
+        format: "csv" or "jsonl"; by default what the file's name ends with.
+
+    Raises:
+        DataError: C303 to C306, C311 to C313, C319, each with its line; C315, the file cannot be read;
+            C316, a broken line; C317, a column is missing; C318, no rows.
+    """
+    if size is not None:
+        positive("size", size)
+    file = Path(path)
+    kind = _format(file, format)
+    content, text = _read(file)
+    rows = _csv_rows(file, text) if kind == "csv" else _json_rows(file, text)
+    if not rows:
+        raise DataError(
+            "C318", f"{file.name} has no rows", hint="it needs at least one prompt", about=str(path)
+        )
+    rows = rows[:size]
+    wanted = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil}
+    named = {what: column for what, column in wanted.items() if isinstance(column, str)}
+    columns = {
+        what: [_cell(file, line, row, name, what) for line, row in rows] for what, name in named.items()
+    }
+    kept = {name: [_cell(file, line, row, name, "keep") for line, row in rows] for name in keep}
+    made = {
+        "using": "file",
+        "file": file.name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "columns": {**named, **({"answer": NEXT.value} if answer is NEXT else {})},
+        "keep": list(keep),
+        "size": len(rows),
+    }
+    return _dataset(
+        tokenizer,
+        columns,
+        made,
+        where=lambda i: f"{file.name}, line {rows[i][0]}",
+        answer_next=answer is NEXT,
+        kept=kept,
+    )
+
+
+def _texts(what: str, given: str | Sequence[str]) -> list[str]:
+    texts = [given] if isinstance(given, str) else list(given)
+    for text in texts:
+        if not isinstance(text, str):
+            raise DataError(
+                "C311",
+                f"{what} must be text; {text!r} is {type(text).__name__}",
+                hint="put it in quotes",
+                about=what,
+            )
+    return texts
+
+
+def _dataset(
+    tokenizer: Tokenizer,
+    columns: dict[str, list[str]],
+    made: dict[str, Any],
+    *,
+    where: Callable[[int], str],
+    answer_next: bool,
+    kept: dict[str, list[str]],
+) -> Dataset:
+    require_offsets(tokenizer)
+    frame = frame_of(tokenizer)
+    if "foil" in columns and "answer" not in columns:
+        raise DataError(
+            "C304",
+            "there is a foil and no answer that it could be compared with",
+            hint="give answer = as well, or leave the foil out",
+            about="foil",
+        )
+    if "answer" in columns:
+        check_open_end(tokenizer, frame)
+    examples: list[Example] = []
+    counterparts: list[Example] = []
+    for i in range(len(columns["clean"])):
+        row = {what: texts[i] for what, texts in columns.items()}
+        values: dict[str, Value] = {name: texts[i] for name, texts in kept.items()}
+        try:
+            clean, corrupt = _pair(tokenizer, frame, row, values)
+        except DataError as error:
+            raise DataError(
+                error.code, f"{where(i)}: {error.message}", hint=error.hint, about=error.about
+            ) from None
+        examples.append(clean)
+        counterparts += [corrupt] if corrupt else []
+    answers: Literal["token", "next"] | None = (
+        "next" if answer_next else "token" if "answer" in columns else None
+    )
+    made = {**made, "tokenizer": describe_tokenizer(tokenizer)}
+    paired = tuple(counterparts) if "corrupt" in columns else None
+    return Dataset(tuple(examples), answers, paired, made, tokenizer=tokenizer)
+
+
+def _pair(
+    tokenizer: Tokenizer, frame: Frame, row: dict[str, str], values: dict[str, Value]
+) -> tuple[Example, Example | None]:
+    ids = {
+        what: one_token(tokenizer, row["clean"], row[what], what=what)
+        for what in ("answer", "foil")
+        if what in row
+    }
+    answer, foil = ids.get("answer"), ids.get("foil")
+    check_foil(tokenizer, answer, foil)
+
+    def example(text: str) -> Example:
+        one = render(tokenizer, frame, (text,) if text else (), lambda _: "")
+        return Example(text, one.tokens, {}, answer, foil, values)
+
+    return example(row["clean"]), example(row["corrupt"]) if "corrupt" in row else None
+
+
+def _format(file: Path, given: str | None) -> Format:
+    name = given if given is not None else file.suffix.lower().removeprefix(".")
+    if name == "csv":
+        return "csv"
+    if name in ("jsonl", "ndjson"):
+        return "jsonl"
+    if given is not None:
+        raise DataError("C315", f"there is no file format {given!r}; there are csv and jsonl", about="format")
+    raise DataError(
+        "C315",
+        f"{file.name} ends neither in .csv nor in .jsonl",
+        hint='say which it is: format = "csv" or format = "jsonl"',
+        about=str(file),
+    )
+
+
+def _read(file: Path) -> tuple[bytes, str]:
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        beside = [one.name for one in file.parent.iterdir()] if file.parent.is_dir() else []
+        raise DataError(
+            "C315",
+            f"there is no file {file}",
+            hint=nearest(file.name, beside) or "paths are relative to the folder of the script",
+            about=str(file),
+        ) from None
+    except OSError as error:
+        raise DataError(
+            "C315",
+            f"{file} cannot be read: {error.strerror or error}",
+            hint="it must be a file",
+            about=str(file),
+        ) from None
+    try:
+        return content, content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(
+            "C315",
+            f"{file.name}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8",
+            hint="save the file as UTF-8",
+            about=str(file),
+        ) from None
+
+
+_Row: TypeAlias = tuple[int, dict[str, Any]]
+"""The number of a line, from 1, and its columns."""
+
+
+def _csv_rows(file: Path, text: str) -> list[_Row]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[_Row] = []
+    header: list[str] | None = None
+    line = 1
+    try:
+        for cells in reader:
+            if cells and header is None:
+                header = cells
+                _check_header(file, line, header)
+            elif cells and header is not None:
+                if len(cells) != len(header):
+                    raise _broken(
+                        file,
+                        line,
+                        f"{len(cells)} fields, and the header has {len(header)} ({', '.join(header)})",
+                        "put a field that holds a comma in double quotes",
+                    )
+                rows.append((line, dict(zip(header, cells, strict=True))))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise _broken(
+            file, line, f"{error}", 'a field that begins with " must end with one, and "" stands for " in it'
+        ) from None
+    return rows
+
+
+def _check_header(file: Path, line: int, header: Sequence[str]) -> None:
+    twice = [name for i, name in enumerate(header) if name in header[:i]]
+    if twice:
+        raise _broken(file, line, f"two columns are called {twice[0]!r}", "give every column its own name")
+
+
+def _json_rows(file: Path, text: str) -> list[_Row]:
+    rows: list[_Row] = []
+    # Not splitlines: it also splits at characters that JSON allows inside a string.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise _broken(
+                file, number, f"not JSON at column {error.colno}: {error.msg}", "write one JSON object a line"
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise _broken(
+                file, number, f"JSON that cannot be read: {error}", "write a plain object"
+            ) from None
+        if not isinstance(row, dict):
+            raise _broken(
+                file,
+                number,
+                f"a JSON {type(row).__name__}, not an object",
+                'write {"clean": "...", ...} on each line',
+            )
+        rows.append((number, row))
+    return rows
+
+
+def _broken(file: Path, line: int, what: str, hint: str) -> DataError:
+    return DataError("C316", f"{file.name}, line {line}: {what}", hint=hint, about=str(file))
+
+
+def _cell(file: Path, line: int, row: dict[str, Any], column: str, what: str) -> str:
+    if column not in row:
+        raise DataError(
+            "C317",
+            f"{file.name}, line {line}: there is no column {column!r} (named by {what}); "
+            f"there are {', '.join(row) or 'none'}",
+            hint=nearest(column, row),
+            about=what,
+        )
+    value = row[column]
+    if not isinstance(value, str):
+        raise _broken(
+            file, line, f"the column {column!r} holds {json.dumps(value)[:40]}, not text", "put it in quotes"
+        )
+    if len(value) > LONGEST_FIELD:
+        raise _broken(
+            file,
+            line,
+            f"the column {column!r} has {len(value)} characters, more than {LONGEST_FIELD}",
+            "a quote is left open, perhaps",
+        )
+    return value

@@ -1,0 +1,227 @@
+"""Templates: taking them apart, and filling them in so that every slot is a span of tokens."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nncirc.circuits.errors import DataError
+from nncirc.engine.data.tokens import Frame, check_doubled, decode, encode, find_span, one_token, quote
+from nncirc.engine.data.types import Field, Occurrence, Span, Template, Tokenizer, Tokens, Value
+
+RESERVED = ("start", "end")
+"""Names of positions; no slot can have them."""
+
+_PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def parse_template(text: str) -> Template:
+    """Take a template apart into text and fields.
+
+    Adjacent text is one part; `{{` and `}}` stand for braces.
+
+    >>> parse_template("When {S} left")
+    ('When ', Field(slot='S'), ' left')
+
+    Raises:
+        DataError: C311, a brace without its partner, or no name between two.
+    """
+    parts: list[str | Field] = []
+    literal: list[str] = []
+    place = 0
+    for match in _PART.finditer(text):
+        literal.append(text[place : match.start()])
+        place = match.end()
+        found = match.group()
+        if found in ("{{", "}}"):
+            literal.append(found[0])
+            continue
+        name = match.group(1)
+        if name is None:
+            raise _malformed(
+                text, match.start(), f"`{found}` without its partner", "write {{ or }} for a brace"
+            )
+        if not _NAME.match(name):
+            raise _malformed(
+                text, match.start(), f"`{found}` holds no slot's name", "a slot is written {name}"
+            )
+        if any(literal):
+            parts.append("".join(literal))
+        literal = []
+        parts.append(Field(name))
+    literal.append(text[place:])
+    if any(literal):
+        parts.append("".join(literal))
+    return tuple(parts)
+
+
+def _malformed(text: str, place: int, what: str, hint: str) -> DataError:
+    shown = quote(text)
+    indent = len(quote(text[:place])) - 1
+    return DataError("C311", f"{what} in a template:\n    {shown}\n    {' ' * indent}^", hint=hint)
+
+
+def unparse(template: Template) -> str:
+    """The template as it is written.
+
+    >>> unparse(parse_template("{{{S}}}"))
+    '{{{S}}}'
+    """
+    return "".join(
+        f"{{{part.slot}}}" if isinstance(part, Field) else part.replace("{", "{{").replace("}", "}}")
+        for part in template
+    )
+
+
+def occurrences(template: Template) -> tuple[Occurrence, ...]:
+    """Every slot of a template as often as it occurs, in order.
+
+    >>> occurrences(parse_template("{S} and {IO}, {S}"))
+    (('S', 1), ('IO', 1), ('S', 2))
+    """
+    seen: dict[str, int] = {}
+    found = []
+    for part in template:
+        if isinstance(part, Field):
+            seen[part.slot] = seen.get(part.slot, 0) + 1
+            found.append((part.slot, seen[part.slot]))
+    return tuple(found)
+
+
+def name_of(occurrence: Occurrence, among: Iterable[Occurrence]) -> str:
+    """`S.2`, or plain `IO` for the only occurrence of a slot."""
+    slot, number = occurrence
+    return f"{slot}.{number}" if sum(other == slot for other, _ in among) > 1 else slot
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """A hint with the known name that looks most like the one given."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean `{near[0]}`?" if near else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A template filled in.
+
+    Attributes:
+        text: the prompt, blocks of tokens decoded.
+        tokens: what the model gets.
+        spans: where every occurrence of a slot is among the tokens.
+        tail: the text that an answer follows: the prompt, or what stands behind its last block.
+    """
+
+    text: str
+    tokens: Tokens
+    spans: Mapping[Occurrence, Span]
+    tail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A run of text between blocks, with its slots as ranges of characters."""
+
+    text: str
+    slots: tuple[tuple[Occurrence, Span], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A slot that is given as tokens."""
+
+    tokens: Tokens
+    occurrence: Occurrence
+
+
+def render(
+    tokenizer: Tokenizer, frame: Frame, template: Template, value_of: Callable[[Occurrence], Value]
+) -> Rendered:
+    """Fill a template in and tokenize it.
+
+    A prompt of text alone is tokenized as one text. Around blocks of tokens, each run of text is
+    tokenized by itself, and what the tokenizer adds to a prompt is put around the whole.
+
+    Raises:
+        DataError: C306, C307, C311 (the prompt is empty), C319.
+    """
+    runs = _runs(template, value_of)
+    among = occurrences(template)
+    spans: dict[Occurrence, Span] = {}
+    has_blocks = any(isinstance(run, _Block) for run in runs)
+    tokens = list(frame.prefix) if has_blocks else []
+    text = ""
+    for run in runs:
+        if isinstance(run, _Block):
+            spans[run.occurrence] = (len(tokens), len(tokens) + len(run.tokens))
+            tokens += run.tokens
+            text += decode(tokenizer, run.tokens)
+            continue
+        encoded = encode(tokenizer, run.text, added=not has_blocks)
+        for occurrence, characters in run.slots:
+            start, stop = find_span(tokenizer, encoded, characters, slot=name_of(occurrence, among))
+            spans[occurrence] = (start + len(tokens), stop + len(tokens))
+        tokens += encoded.ids
+        text += run.text
+    tokens += frame.suffix if has_blocks else ()
+    if len(tokens) <= len(frame.prefix) + len(frame.suffix):
+        raise DataError("C311", f"the prompt {quote(text)} has no tokens", hint="write something in it")
+    check_doubled(tokenizer, frame, tuple(tokens))
+    ordered = {occurrence: spans[occurrence] for occurrence in among}
+    last = runs[-1]
+    return Rendered(text, tuple(tokens), ordered, last.text if isinstance(last, _Text) else "")
+
+
+def _runs(template: Template, value_of: Callable[[Occurrence], Value]) -> list[_Text | _Block]:
+    runs: list[_Text | _Block] = []
+    text = ""
+    slots: list[tuple[Occurrence, Span]] = []
+    numbered = iter(occurrences(template))
+    for part in template:
+        occurrence = next(numbered) if isinstance(part, Field) else None
+        value = part if isinstance(part, str) else value_of(occurrence or ("", 0))
+        if isinstance(value, str):
+            if occurrence:
+                slots.append((occurrence, (len(text), len(text) + len(value))))
+            text += value
+            continue
+        if text or slots:
+            runs.append(_Text(text, tuple(slots)))
+        text, slots = "", []
+        runs.append(_Block(value, occurrence or ("", 0)))
+    if text or slots or not runs:
+        runs.append(_Text(text, tuple(slots)))
+    return runs
+
+
+def filled_text(template: Template, values: Mapping[str, Value]) -> str | None:
+    """A template's text, or None if a block of tokens is in it."""
+    pieces = [values[part.slot] if isinstance(part, Field) else part for part in template]
+    texts = [piece for piece in pieces if isinstance(piece, str)]
+    return "".join(texts) if len(texts) == len(pieces) else None
+
+
+def answer_token(
+    tokenizer: Tokenizer, template: Template, values: Mapping[str, Value], tail: str, *, what: str
+) -> int:
+    """The one token that an answer's template stands for behind a prompt.
+
+    Raises:
+        DataError: C303.
+    """
+    text = filled_text(template, values)
+    if text is not None:
+        return one_token(tokenizer, tail, text, what=what)
+    tokens: Sequence[int] = ()
+    if len(template) == 1 and isinstance(template[0], Field):
+        value = values[template[0].slot]
+        tokens = value if not isinstance(value, str) else ()
+    if len(tokens) != 1:
+        raise DataError(
+            "C303",
+            f"the {what} {quote(unparse(template))} must be exactly one token, and it holds a block of them",
+            hint="an answer made of random tokens is one slot of random_tokens(1), alone",
+        )
+    return tokens[0]

@@ -1,0 +1,324 @@
+"""Datasets from templates: slots drawn at random, every prompt different."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from nncirc.circuits.data import word_list
+from nncirc.circuits.errors import DataError
+from nncirc.engine.data.render import (
+    RESERVED,
+    Rendered,
+    answer_token,
+    nearest,
+    occurrences,
+    parse_template,
+    render,
+    unparse,
+)
+from nncirc.engine.data.sources import (
+    Group,
+    Source,
+    Urn,
+    draw_values,
+    make_groups,
+    positive,
+    random_tokens,
+    whole,
+)
+from nncirc.engine.data.tokens import (
+    Frame,
+    check_open_end,
+    frame_of,
+    plain_token_ids,
+    quote,
+    require_offsets,
+    show_tokens,
+)
+from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Template, Tokenizer, Value
+from nncirc.engine.data.words import check_kept, single_tokens
+
+Slots: TypeAlias = Mapping[str | tuple[str, ...], Source]
+"""A source by slot, or by several slots that are drawn together."""
+
+
+def template_dataset(
+    tokenizer: Tokenizer,
+    *,
+    prompt: str | Sequence[str],
+    slots: Slots | None = None,
+    size: int,
+    seed: int = 0,
+    answer: str | Next | None = None,
+    foil: str | None = None,
+) -> Dataset:
+    """Prompts from one or more phrasings, with slots drawn at random.
+
+    Phrasings take turns. No prompt comes twice, every filling of a phrasing is equally likely, and the
+    first n examples do not depend on the size. Slots that no phrasing mentions are drawn too, for
+    corruptions to use. Words of a named list that are not one token in every place where the prompts,
+    the answer or the foil use them are left out, and `made["left_out"]` says which.
+
+    Args:
+        tokenizer: a fast tokenizer.
+        prompt: one or several templates: "When {S} and {IO} left, {S} called".
+        slots: what fills them: `{("IO", "S"): "names", "place": ["store", "park"]}`. Slots that share a
+            key are drawn without replacement within a prompt.
+        size: how many prompts.
+        seed: of the draws.
+        answer: a template that is one token after every prompt (" {IO}"), or NEXT.
+        foil: the same for the wrong answer.
+
+    Raises:
+        DataError: C303 to C313 and C319; each says what it found and what to do.
+    """
+    positive("size", size)
+    whole("seed", seed)
+    require_offsets(tokenizer)
+    phrasings = _phrasings(prompt)
+    targets = _targets(answer, foil)
+    declared = dict(slots or {})
+    _check_names(declared, phrasings, targets)
+
+    frame = frame_of(tokenizer)
+    if targets:
+        check_open_end(tokenizer, frame)
+    names = sorted({source for source in declared.values() if isinstance(source, str)})
+    lists = {name: word_list(name) for name in names}
+    ids = plain_token_ids(tokenizer)
+    groups = make_groups(declared, lists, ids)
+    left_out: dict[str, list[str]] = {}
+    for name in names:
+        kept = single_tokens(tokenizer, phrasings, targets, groups, name)
+        left_out[name] = [word for word in lists[name] if word not in kept]
+        check_kept(tokenizer, name, groups, kept, left_out[name])
+        lists[name] = kept
+    groups = make_groups(declared, lists, ids)
+    for group in groups:
+        group.check()
+
+    examples: list[Example] = []
+    rendered: set[tuple[int, ...]] = set()
+    for phrasing, values in _draws(phrasings, groups, size, seed):
+        one = _render(tokenizer, frame, phrasings[phrasing], values, len(examples))
+        if one.tokens in rendered:  # two fillings can read the same: "{A}{B}" with a + bc and ab + c
+            continue
+        rendered.add(one.tokens)
+        examples.append(_example(tokenizer, one, phrasing, values, targets, len(examples)))
+        if len(examples) == size:
+            break
+    if len(examples) < size:
+        raise _exhausted(size, len(examples))
+    return Dataset(
+        tuple(examples),
+        "next" if answer is NEXT else "token" if answer is not None else None,
+        None,
+        {
+            "using": "template",
+            "prompt": [unparse(phrasing) for phrasing in phrasings],
+            "slots": [[list(group.names), _described(group)] for group in groups],
+            "size": size,
+            "seed": seed,
+            "answer": answer.value if isinstance(answer, Next) else answer,
+            "foil": foil,
+            "left_out": left_out,
+            "tokenizer": describe_tokenizer(tokenizer),
+        },
+        phrasings,
+        tokenizer=tokenizer,
+    )
+
+
+def token_dataset(
+    tokenizer: Tokenizer,
+    *,
+    size: int,
+    seed: int = 0,
+    length: int,
+    copies: int = 1,
+    answer: Next | None = NEXT,
+) -> Dataset:
+    """Random tokens, repeated: `length` distinct tokens, `copies` times over.
+
+    The copies are the slot `block` (`block.1`, `block.2`, ...). A second slot, `other`, is drawn beside it
+    and shares no token with it, so that `block.1 -> other` makes prompts that no longer repeat.
+
+    Raises:
+        DataError: C309, the vocabulary is too small; C310, too few prompts; C312, an option.
+    """
+    positive("length", length)
+    positive("copies", copies)
+    dataset = template_dataset(
+        tokenizer,
+        prompt="{block}" * copies,
+        slots={("block", "other"): random_tokens(length)},
+        size=size,
+        seed=seed,
+        answer=answer,
+    )
+    made = {**dataset.made, "using": "tokens", "length": length, "copies": copies}
+    return Dataset(
+        dataset.examples, dataset.answers, None, made, dataset.phrasings, tokenizer=dataset.tokenizer
+    )
+
+
+def describe_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Class, vocabulary size and a checksum of the vocabulary: what tells two tokenizers apart."""
+    vocabulary = tokenizer.get_vocab()
+    content = "\n".join(sorted(f"{token} {word!r}" for word, token in vocabulary.items()))
+    return {
+        "class": type(tokenizer).__name__,
+        "vocabulary": len(vocabulary),
+        "sha256": hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest(),
+    }
+
+
+def _phrasings(prompt: str | Sequence[str]) -> tuple[Template, ...]:
+    texts = [prompt] if isinstance(prompt, str) else list(prompt)
+    if not texts:
+        raise DataError("C311", "the template has no prompt", hint="give at least one", about="prompt")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(
+                "C311", f"a prompt must be text; {text!r} is {type(text).__name__}", about="prompt"
+            )
+        if text in texts[:i]:
+            raise DataError(
+                "C311", f"the phrasing {quote(text)} is given twice", hint="leave one out", about="prompt"
+            )
+    return tuple(parse_template(text) for text in texts)
+
+
+def _targets(answer: str | Next | None, foil: str | None) -> dict[str, Template]:
+    if foil is not None and not isinstance(answer, str):
+        raise DataError(
+            "C304",
+            "there is a foil and no answer that it could be compared with",
+            hint="give answer = as well, or leave the foil out",
+            about="foil",
+        )
+    targets = {"answer": answer, "foil": foil}
+    return {what: parse_template(text) for what, text in targets.items() if isinstance(text, str)}
+
+
+def _check_names(
+    declared: Mapping[str | tuple[str, ...], Source],
+    phrasings: Sequence[Template],
+    targets: Mapping[str, Template],
+) -> None:
+    known: list[str] = []
+    for key in declared:
+        names = (key,) if isinstance(key, str) else key
+        if not names:
+            raise DataError("C311", "a source has no slot", hint="name the slots that it fills")
+        for name in names:
+            if name in known:
+                raise DataError(
+                    "C311", f"the slot {name} is declared twice", hint="give each slot one source", about=name
+                )
+            if name in RESERVED:
+                raise DataError(
+                    "C311",
+                    f"a slot cannot be called {name}: that is the name of a position",
+                    hint=f"call it otherwise, such as {name}_word",
+                    about=name,
+                )
+            known.append(name)
+    places = [(f"the prompt {quote(unparse(one))}", one) for one in phrasings]
+    places += [(f"the {what} {quote(unparse(one))}", one) for what, one in targets.items()]
+    for where, template in places:
+        for slot, _ in occurrences(template):
+            if slot not in known:
+                have = f"the slots are {', '.join(known)}" if known else "no slots are declared"
+                raise DataError(
+                    "C308",
+                    f"{where} uses the slot {slot}, which is not declared; {have}",
+                    hint=nearest(slot, known) or f"declare it: {slot} = [...]",
+                    about=slot,
+                )
+
+
+def _draws(
+    phrasings: Sequence[Template], groups: Sequence[Group], size: int, seed: int
+) -> Iterator[tuple[int, dict[str, Value]]]:
+    """Phrasing and values of one prompt after the other, until every filling of every phrasing came once."""
+    rng = random.Random(seed)  # noqa: S311 - for sampling, and the same on every machine
+    used = [frozenset(slot for slot, _ in occurrences(phrasing)) for phrasing in phrasings]
+    urns = [
+        Urn(math.prod(group.ways(len(names.intersection(group.names))) for group in groups)) for names in used
+    ]
+    most = sum(urn.size for urn in urns)
+    if most < size:
+        raise _exhausted(size, most)
+    while not all(urn.empty for urn in urns):
+        for phrasing, urn in enumerate(urns):
+            if not urn.empty:
+                yield phrasing, draw_values(groups, used[phrasing], urn.draw(rng), rng)
+
+
+def _exhausted(size: int, distinct: int) -> DataError:
+    there = "is only 1 different prompt" if distinct == 1 else f"are only {distinct} different prompts"
+    return DataError(
+        "C310",
+        f"size = {size}, and there {there} in this template",
+        hint=f"set size = {distinct} or less, or give the slots more words",
+        about="size",
+    )
+
+
+def _render(
+    tokenizer: Tokenizer, frame: Frame, phrasing: Template, values: Mapping[str, Value], number: int
+) -> Rendered:
+    try:
+        return render(tokenizer, frame, phrasing, lambda occurrence: values[occurrence[0]])
+    except DataError as error:
+        raise in_prompt(error, number) from None
+
+
+def _example(
+    tokenizer: Tokenizer,
+    one: Rendered,
+    phrasing: int,
+    values: Mapping[str, Value],
+    targets: Mapping[str, Template],
+    number: int,
+) -> Example:
+    try:
+        ids = {
+            what: answer_token(tokenizer, template, values, one.tail, what=what)
+            for what, template in targets.items()
+        }
+        check_foil(tokenizer, ids.get("answer"), ids.get("foil"))
+    except DataError as error:
+        raise in_prompt(error, number) from None
+    return Example(one.text, one.tokens, one.spans, ids.get("answer"), ids.get("foil"), values, phrasing)
+
+
+def check_foil(tokenizer: Tokenizer, answer: int | None, foil: int | None) -> None:
+    """Refuse a foil that is the answer: their difference would be 0 whatever the model does.
+
+    Raises:
+        DataError: C304.
+    """
+    if answer is not None and answer == foil:
+        raise DataError(
+            "C304",
+            f"answer and foil are the same token, {show_tokens(tokenizer, [answer])[0]}",
+            hint="their difference is 0 whatever the model does; draw them together, as in IO, S = names",
+            about="foil",
+        )
+
+
+def in_prompt(error: DataError, number: int) -> DataError:
+    """The same error, saying which prompt it is about (counted from 1)."""
+    return DataError(error.code, f"prompt {number + 1}: {error.message}", hint=error.hint, about=error.about)
+
+
+def _described(group: Group) -> Any:
+    if group.ids:
+        return {"random_tokens": group.count}
+    return {"list": group.listed} if group.listed else list(group.words)

@@ -1,0 +1,310 @@
+"""Text to tokens and back: encoding with offsets, slots as token spans, one-token answers, token tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nncirc.circuits.errors import DataError
+from nncirc.engine.data.types import Example, Occurrence, Span, Tokenizer, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A text as tokens.
+
+    Attributes:
+        text: the text.
+        ids: token ids.
+        offsets: for each token the characters [start, stop) of the text that it stands for.
+        added: True for tokens that the tokenizer adds by itself.
+    """
+
+    text: str
+    ids: Tokens
+    offsets: tuple[Span, ...]
+    added: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The tokens that a tokenizer puts before and after every prompt."""
+
+    prefix: Tokens
+    suffix: Tokens
+
+
+def require_offsets(tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer that does not say which characters a token stands for.
+
+    Raises:
+        DataError: C313.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise DataError(
+            "C313",
+            f"the tokenizer {type(tokenizer).__name__} does not say which characters a token stands for, "
+            "so slots cannot be found among the tokens",
+            hint="use a model whose folder has a `tokenizer.json` (a fast tokenizer)",
+        )
+
+
+def encode_all(tokenizer: Tokenizer, texts: Sequence[str], *, added: bool = True) -> list[Encoded]:
+    """Encode texts, by default with the tokens that the tokenizer adds by itself (`<s>`).
+
+    Raises:
+        DataError: C306, a text has something that the vocabulary lacks.
+    """
+    encoded = encode_raw(tokenizer, texts, added=added)
+    for one in encoded:
+        _refuse_unknown(tokenizer, one)
+    return encoded
+
+
+def encode_raw(tokenizer: Tokenizer, texts: Sequence[str], *, added: bool = True) -> list[Encoded]:
+    """`encode_all` without a word on what the vocabulary lacks."""
+    if not texts:
+        return []
+    # `truncation` and `padding` are said aloud: a tokenizer.json may switch them on.
+    batch = tokenizer(
+        list(texts), add_special_tokens=added, truncation=False, padding=False, verbose=False
+    ).encodings
+    return [
+        Encoded(
+            text,
+            tuple(one.ids),
+            tuple((int(start), int(stop)) for start, stop in one.offsets),
+            tuple(bool(mark) for mark in one.special_tokens_mask),
+        )
+        for text, one in zip(texts, batch, strict=True)
+    ]
+
+
+def encode(tokenizer: Tokenizer, text: str, *, added: bool = True) -> Encoded:
+    """Encode one text; see `encode_all`."""
+    return encode_all(tokenizer, [text], added=added)[0]
+
+
+def _refuse_unknown(tokenizer: Tokenizer, encoded: Encoded) -> None:
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    if unknown is None or unknown not in encoded.ids:
+        return
+    name = str(getattr(tokenizer, "unk_token", ""))
+    for token, (start, stop), added in zip(encoded.ids, encoded.offsets, encoded.added, strict=True):
+        written = encoded.text[start:stop]
+        if token == unknown and not added and written.strip() != name:
+            raise DataError(
+                "C306",
+                f"{quote(written)} in {quote(encoded.text)} is unknown to the tokenizer: it became {name}",
+                hint="the model cannot tell it from any other unknown word; use words of its vocabulary",
+            )
+
+
+def frame_of(tokenizer: Tokenizer) -> Frame:
+    """What the tokenizer adds around a prompt, found by encoding a token of its own vocabulary."""
+    special = set(getattr(tokenizer, "all_special_ids", ()))
+    vocabulary = tokenizer.get_vocab()
+    plain = sorted((word for word, token in vocabulary.items() if token not in special), key=len)
+    batch = tokenizer(plain[:1] or ["a"], add_special_tokens=True, verbose=False).encodings[0]
+    ids, marks = tuple(batch.ids), [bool(mark) for mark in batch.special_tokens_mask]
+    if False not in marks:
+        return Frame(ids, ())
+    first = marks.index(False)
+    last = len(marks) - marks[::-1].index(False)
+    return Frame(ids[:first], ids[last:])
+
+
+def plain_token_ids(tokenizer: Tokenizer) -> Tokens:
+    """Ids of the vocabulary, ascending, without special and added tokens: the pool of random tokens."""
+    vocabulary = set(tokenizer.get_vocab().values())
+    excluded = set(getattr(tokenizer, "all_special_ids", ()))
+    excluded |= set(getattr(tokenizer, "added_tokens_decoder", {}))
+    return tuple(sorted(vocabulary - excluded))
+
+
+def tokens_inside(encoded: Encoded, characters: Span) -> list[int]:
+    """Positions of the tokens that share a character with [start, stop)."""
+    begin, end = characters
+    return [
+        i
+        for i, ((start, stop), added) in enumerate(zip(encoded.offsets, encoded.added, strict=True))
+        if not added and start < end and stop > begin
+    ]
+
+
+def is_single_token(tokenizer: Tokenizer, encoded: Encoded, characters: Span) -> bool:
+    """True if one known token stands for the characters and for nothing else but white space before them."""
+    inside = tokens_inside(encoded, characters)
+    if len(inside) != 1 or encoded.ids[inside[0]] == getattr(tokenizer, "unk_token_id", None):
+        return False
+    start, stop = encoded.offsets[inside[0]]
+    return not encoded.text[start : characters[0]].strip() and stop <= characters[1]
+
+
+def find_span(tokenizer: Tokenizer, encoded: Encoded, characters: Span, *, slot: str) -> Span:
+    """The tokens [start, stop) that stand for the characters [start, stop).
+
+    A token may begin with the white space in front of the slot (GPT-2's " Mary"); with any other
+    character outside the slot it would stand for both, and a position would not be the slot's.
+
+    Raises:
+        DataError: C307, a token crosses the slot's edge, or no token stands for it.
+    """
+    begin, end = characters
+    inside = tokens_inside(encoded, characters)
+    text = encoded.text
+    value = text[begin:end]
+    if not inside:
+        raise DataError(
+            "C307",
+            f"no token stands for the slot {slot} = {quote(value)} in {quote(text)}",
+            hint="give the slot words that the tokenizer keeps"
+            if value
+            else "a slot's words cannot be empty",
+            about=slot.partition(".")[0],
+        )
+    first, last = inside[0], inside[-1]
+    before = text[encoded.offsets[first][0] : begin]
+    after = text[end : encoded.offsets[last][1]]
+    contiguous = inside == list(range(first, last + 1))
+    if before.strip() or after or not contiguous:
+        crossing = {first} if before.strip() else set()
+        crossing |= {last} if after else set()
+        rows = [
+            f"  {'>' if i in crossing else ' '} {i:>3}  {piece}"
+            for i, piece in enumerate(show_tokens(tokenizer, encoded.ids))
+            if first - 2 <= i <= last + 2
+        ]
+        raise DataError(
+            "C307",
+            f"the slot {slot} = {quote(value)} does not begin and end between tokens:\n" + "\n".join(rows),
+            hint="a position in it would also stand for the text beside it; put white space around the slot",
+            about=slot.partition(".")[0],
+        )
+    return first, last + 1
+
+
+def check_doubled(tokenizer: Tokenizer, frame: Frame, tokens: Tokens) -> None:
+    """Refuse a prompt that writes out the `<s>` which the tokenizer adds by itself.
+
+    Raises:
+        DataError: C319.
+    """
+    n = len(frame.prefix)
+    if n and tokens[n : 2 * n] == frame.prefix:
+        name = show_tokens(tokenizer, frame.prefix)[0]
+        raise DataError(
+            "C319",
+            f"the prompt begins with {name} twice: it is written in the prompt, and the tokenizer adds it",
+            hint=f"leave {name} out of the prompt",
+        )
+
+
+def check_open_end(tokenizer: Tokenizer, frame: Frame) -> None:
+    """Refuse a tokenizer that closes every prompt where an answer is to follow.
+
+    Raises:
+        DataError: C319.
+    """
+    if frame.suffix:
+        name = " ".join(show_tokens(tokenizer, frame.suffix))
+        raise DataError(
+            "C319",
+            f"the tokenizer puts {name} after every prompt, so no answer can follow it",
+            hint="turn this off in the tokenizer's configuration (often `add_eos_token = false`)",
+        )
+
+
+def one_token(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> int:
+    """The one token that `text` is after `prompt`.
+
+    What counts is how the prompt goes on: the tokens of prompt + text behind those of the prompt.
+    Where the two merge over the seam (" 17" + "32" is one token of GPT-2), text is encoded alone.
+
+    Args:
+        tokenizer: a fast tokenizer.
+        prompt: the text before it.
+        text: the answer, with its leading space if it has one.
+        what: "answer" or "foil", for messages.
+
+    Raises:
+        DataError: C303, it is not exactly one token; C306, it is unknown.
+    """
+    if not text:
+        raise DataError(
+            "C303", f"the {what} is empty", hint=f"write the token as text, such as {what} = ' Mary'"
+        )
+    before, whole = encode_all(tokenizer, [prompt, prompt + text], added=False)
+    n = len(before.ids)
+    follows = whole.ids[:n] == before.ids
+    if not follows and prompt[-1:].isspace():
+        raise DataError(
+            "C303",
+            f"the prompt {quote(prompt)} ends in white space, which is a token of its own there but "
+            f"part of the {what}'s token when {quote(text)} follows: the model never saw the two apart",
+            hint="take the white space off the prompt's end and write it in front of the answer and foil",
+        )
+    tokens = whole.ids[n:] if follows else encode(tokenizer, text, added=False).ids
+    if len(tokens) != 1:
+        pieces = ", ".join(show_tokens(tokenizer, tokens)) or "none"
+        raise DataError(
+            "C303",
+            f"the {what} {quote(text)} must be exactly one token after the prompt; "
+            f"it is {len(tokens)}: {pieces}",
+            hint=_space_hint(tokenizer, prompt, text, what),
+        )
+    return tokens[0]
+
+
+def _space_hint(tokenizer: Tokenizer, prompt: str, text: str, what: str) -> str:
+    other = text.lstrip() if text[:1].isspace() else f" {text}"
+    if other:
+        before, whole = encode_all(tokenizer, [prompt, prompt + other], added=False)
+        if whole.ids[: len(before.ids)] == before.ids and len(whole.ids) == len(before.ids) + 1:
+            return f"{quote(other)} is one token; write {what} = {quote(other)} if that is meant"
+    return (
+        f"choose words that are one token each, or measure the first token only and write that as the {what}"
+    )
+
+
+def quote(text: str) -> str:
+    """Text in double quotes, with white space and control characters made visible.
+
+    >>> quote(" Mary\\n")
+    '" Mary\\\\n"'
+    """
+    body = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(_visible(c) for c in body) + '"'
+
+
+def _visible(character: str) -> str:
+    if character == " " or character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def show_tokens(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[str]:
+    """Each token in quotes, as text where it is whole characters, else as the vocabulary writes it."""
+    raw = tokenizer.convert_ids_to_tokens(list(tokens))
+    shown = []
+    for token, name in zip(tokens, raw, strict=True):
+        # Decoding one token loses the leading space that some tokenizers mark with "▁".
+        text = name.replace("▁", " ") if isinstance(name, str) and "▁" in name else decode(tokenizer, [token])
+        whole = text and "\ufffd" not in text
+        shown.append(quote(text) if whole else str(name))
+    return shown
+
+
+def decode(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
+    """The text of tokens, special ones written out."""
+    text: Any = tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return str(text)
+
+
+def slot_at(example: Example, position: int) -> Occurrence | None:
+    """The occurrence of a slot that a position belongs to."""
+    for occurrence, (start, stop) in example.spans.items():
+        if start <= position < stop:
+            return occurrence
+    return None

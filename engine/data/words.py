@@ -1,0 +1,128 @@
+"""Which words of a named list are one token of a tokenizer in every place where prompts use them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from nncirc.circuits.errors import DataError
+from nncirc.engine.data.render import filled_text
+from nncirc.engine.data.sources import Group
+from nncirc.engine.data.tokens import (
+    encode_raw,
+    is_single_token,
+    one_token,
+    quote,
+    show_tokens,
+    tokens_inside,
+)
+from nncirc.engine.data.types import Field, Template, Tokenizer, Value
+
+
+def single_tokens(
+    tokenizer: Tokenizer,
+    phrasings: Sequence[Template],
+    targets: Mapping[str, Template],
+    groups: Sequence[Group],
+    listed: str,
+) -> tuple[str, ...]:
+    """The words of a list that are one token in every place where its slots stand."""
+    mine = {name for group in groups if group.listed == listed for name in group.names}
+    words = next(group.words for group in groups if group.listed == listed)
+    others: dict[str, Value] = {
+        name: group.words[0] if group.words else () for group in groups for name in group.names
+    }
+    kept = dict.fromkeys(words)
+    for phrasing in phrasings:
+        for before, after in _surroundings(phrasing, mine, others):
+            kept = dict.fromkeys(_one_token_between(tokenizer, tuple(kept), before, after))
+        tail, _ = _last_run(phrasing, others)
+        for template in targets.values():
+            if any(isinstance(part, Field) and part.slot in mine for part in template):
+                kept = dict.fromkeys(_one_token_answers(tokenizer, tuple(kept), tail, template, mine, others))
+    return tuple(kept)
+
+
+def _surroundings(
+    phrasing: Template, mine: set[str], others: Mapping[str, Value]
+) -> Iterator[tuple[str, str]]:
+    """The text before and after every field of the given slots, as far as the nearest block of tokens."""
+    for i, part in enumerate(phrasing):
+        if isinstance(part, Field) and part.slot in mine:
+            before, _ = _last_run(phrasing[:i], others)
+            after, _ = _first_run(phrasing[i + 1 :], others)
+            yield before, after
+
+
+def _first_run(template: Template, values: Mapping[str, Value]) -> tuple[str, bool]:
+    """The text in front of a template's first block of tokens, and whether there is such a block."""
+    text = ""
+    for part in template:
+        value = values[part.slot] if isinstance(part, Field) else part
+        if not isinstance(value, str):
+            return text, True
+        text += value
+    return text, False
+
+
+def _last_run(template: Template, values: Mapping[str, Value]) -> tuple[str, bool]:
+    """The text behind a template's last block of tokens, and whether there is such a block."""
+    for i in range(len(template), 0, -1):
+        part = template[i - 1]
+        if isinstance(part, Field) and not isinstance(values[part.slot], str):
+            return filled_text(template[i:], values) or "", True
+    return filled_text(template, values) or "", False
+
+
+def _one_token_between(tokenizer: Tokenizer, words: Sequence[str], before: str, after: str) -> list[str]:
+    texts = [before + word + after for word in words]
+    start = len(before)
+    return [
+        word
+        for word, one in zip(words, encode_raw(tokenizer, texts, added=False), strict=True)
+        if is_single_token(tokenizer, one, (start, start + len(word)))
+    ]
+
+
+def _one_token_answers(
+    tokenizer: Tokenizer,
+    words: Sequence[str],
+    tail: str,
+    template: Template,
+    mine: set[str],
+    others: Mapping[str, Value],
+) -> list[str]:
+    kept = []
+    for word in words:
+        text = filled_text(template, {**others, **dict.fromkeys(mine, word)})
+        try:
+            if text is not None:
+                one_token(tokenizer, tail, text, what="answer")
+        except DataError:
+            continue
+        kept.append(word)
+    return kept
+
+
+def check_kept(
+    tokenizer: Tokenizer, listed: str, groups: Sequence[Group], kept: Sequence[str], left_out: Sequence[str]
+) -> None:
+    """Refuse a word list of which too few words are left for the slots that are drawn from it.
+
+    Raises:
+        DataError: C309.
+    """
+    for group in groups:
+        if group.listed != listed or len(kept) >= len(group.names):
+            continue
+        word = left_out[0]
+        (one,) = encode_raw(tokenizer, [f"and {word}"], added=False)
+        tokens = [one.ids[i] for i in tokens_inside(one, (4, 4 + len(word)))]
+        pieces = ", ".join(show_tokens(tokenizer, tokens))
+        raise DataError(
+            "C309",
+            f"{len(kept)} of the {len(kept) + len(left_out)} words of `{listed}` are one token wherever the "
+            f"prompts use them, and {', '.join(group.names)} need {len(group.names)}; "
+            f"{quote(word)}, for one, is {len(tokens)} after a space: {pieces}",
+            hint="write out words that are one token of this tokenizer, or as many tokens as each other",
+            about=group.names[0],
+        )
