@@ -93,7 +93,9 @@ def complain(context: Context, kind: str, text: str, span: Span) -> Diagnostic |
     if kind == "RBRACE" and context.opener is None:
         if context.again:
             return None
-        return Diagnostic("C006", "this `}` closes nothing", span, help="remove it, or add the block's header")
+        return Diagnostic(
+            "C006", "this `}` closes nothing", span, help="remove it, or add the block's header"
+        )
     if kind in {"RBRACE", "RSQB", "RPAR"} and context.opener is not None:
         close = _BRACKETS[context.opener][1]
         if text != close and not (where == "value" and context.opener == "LBRACE"):
@@ -199,7 +201,10 @@ def _after(context: Context, types: list[str], kind: str, text: str, span: Span)
         )
     if kind == "COMPARISON":
         return Diagnostic(
-            "C017", f"`{text}` stands only in a claim", span, help="begin the line with `assert`; chains are not read"
+            "C017",
+            f"`{text}` stands only in a claim",
+            span,
+            help="begin the line with `assert`; chains are not read",
         )
     if kind == "LBRACE" and before is not None:
         return Diagnostic("C016", "a block's header is not written like this", span, help=_HEADER)
@@ -236,9 +241,7 @@ def _after(context: Context, types: list[str], kind: str, text: str, span: Span)
 _HEADER = "write `kind name using implementation {`, all on one line"
 
 
-def _header(
-    context: Context, where: str, types: list[str], kind: str, text: str, span: Span
-) -> Diagnostic:
+def _header(context: Context, where: str, types: list[str], kind: str, text: str, span: Span) -> Diagnostic:
     before = context.statement[-1] if context.statement else None
     first = context.statement[0] if context.statement else None
     if types == ["NAME", "NAME"] and first is not None and before is not None:
@@ -298,9 +301,7 @@ def _node_name(text: str, span: Span) -> Diagnostic:
     )
 
 
-def _rest(
-    context: Context, where: str, types: list[str], kind: str, text: str, span: Span
-) -> Diagnostic:
+def _rest(context: Context, where: str, types: list[str], kind: str, text: str, span: Span) -> Diagnostic:
     before = context.statement[-1] if context.statement else None
     if where == "name" and kind == "NODE":
         return _node_name(text, span)

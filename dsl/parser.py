@@ -290,7 +290,7 @@ class _Builder:
                         "C009",
                         f"`\\{escape}` means nothing in a string",
                         where,
-                        help=r'the escapes are `\"`, `\\`, `\n` and `\t`; a backslash itself is `\\`',
+                        help=r"the escapes are `\"`, `\\`, `\n` and `\t`; a backslash itself is `\\`",
                     )
                 )
         pieces.append(token[last:-1])

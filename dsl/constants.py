@@ -1,0 +1,140 @@
+"""Top-level constants, and setting them from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nncirc.dsl import syntax
+from nncirc.dsl.diagnostics import Diagnostic, Label, suggest
+from nncirc.dsl.parser import parse_value
+from nncirc.dsl.program import Value
+from nncirc.dsl.scope import Broken, Constant, Scope
+from nncirc.dsl.source import Source, Span
+from nncirc.dsl.values import kind_of
+
+__all__ = ["overridden", "read_constants", "value_of"]
+
+
+def value_of(value: syntax.Value) -> Value:
+    """The Python value of a constant."""
+    match value:
+        case syntax.Number() | syntax.String() | syntax.Boolean():
+            return value.value
+        case syntax.List(items=items):
+            return tuple(value_of(item) for item in items)
+        case _:
+            raise TypeError(f"no constant: {value!r}")
+
+
+def overridden(
+    scope: Scope, script: syntax.Script, overrides: Mapping[str, object]
+) -> dict[str, syntax.Value]:
+    """The values set from outside for this file's constants, by their names in it."""
+    written = {
+        target.text: statement.value
+        for statement in script.statements
+        if isinstance(statement, syntax.Attribute)
+        for target in statement.targets
+    }
+    found: dict[str, syntax.Value] = {}
+    for name, given in overrides.items():
+        local = name.removeprefix(scope.prefix)
+        if name.startswith(scope.prefix) and local in written:
+            value = _outside(scope, local, given, written[local])
+            if value is not None:
+                found[local] = value
+    return found
+
+
+def _outside(scope: Scope, name: str, given: object, written: syntax.Value) -> syntax.Value | None:
+    text = given if isinstance(given, str) else _text(given)
+    source = Source(f"--set {scope.qualified(name)}", text)
+    span = Span(source, 0, len(text))
+    # Behind `--set id=` a shell leaves no quotes, so text is taken as it stands.
+    if isinstance(written, syntax.String) and not text.startswith('"'):
+        return syntax.String(text, span)
+    value, found = parse_value(source)
+    if value is None or found:
+        scope.diagnostics.append(
+            Diagnostic(
+                "C206",
+                f"`{text}` is not a value that `{name}` can take",
+                span,
+                help="such as `--set tau=0.1`",
+            )
+        )
+        return None
+    numbers = (syntax.Number, syntax.List)
+    same = type(value) is type(written) or (isinstance(value, numbers) and isinstance(written, numbers))
+    if not same and not isinstance(written, syntax.Ref):
+        scope.report(
+            "C206",
+            f"`{name}` is set to {kind_of(value)}",
+            span,
+            labels=(Label(written.span, f"it is declared as {kind_of(written)} here"),),
+        )
+        return None
+    return value
+
+
+def _text(given: object) -> str:
+    if isinstance(given, bool):
+        return "true" if given else "false"
+    if isinstance(given, list | tuple):
+        return f"[{', '.join(_text(item) for item in given)}]"
+    return str(given)
+
+
+def read_constants(scope: Scope, script: syntax.Script, given: Mapping[str, syntax.Value]) -> None:
+    """Enter the constants of a file with their final values."""
+    written: dict[str, tuple[syntax.Name, syntax.Value]] = {}
+    for statement in script.statements:
+        if isinstance(statement, syntax.Attribute):
+            for target in statement.targets:
+                entry = scope.names.get(target.text)
+                if isinstance(entry, Broken) and entry.place == target.span:
+                    written[target.text] = (target, given.get(target.text, statement.value))
+    for name in written:
+        _resolve(scope, name, written)
+
+
+def _resolve(scope: Scope, start: str, written: Mapping[str, tuple[syntax.Name, syntax.Value]]) -> None:
+    """Follow `a = b`, `b = 0.5` from `start` to a value."""
+    chain: list[str] = []
+    name = start
+    while True:
+        target, value = written[name]
+        if name in chain:
+            if name == start:
+                text = " -> ".join([*chain, name])
+                scope.report("C109", f"these constants are defined by each other: {text}", target.span)
+            return
+        chain.append(name)
+        entry = scope.find(value.parts) if isinstance(value, syntax.Ref) else None
+        if isinstance(entry, Constant):
+            value = entry.value
+        elif isinstance(value, syntax.Ref) and value.text in written:
+            name = value.text
+            continue
+        break
+    place = written[start][0].span
+    if isinstance(value, syntax.Ref) and isinstance(entry, Broken):
+        return
+    if isinstance(value, syntax.Ref) and entry is None:
+        if name == start:
+            near = suggest(value.text, [n for n in scope.names if n != start])
+            help_text = f"did you mean `{near}`?" if near else "a string is written in double quotes"
+            scope.report("C104", f"there is no constant called `{value.text}`", value.span, help=help_text)
+        return
+    items = value.items if isinstance(value, syntax.List) else (value,)
+    for item in items:
+        if not isinstance(item, syntax.Number | syntax.String | syntax.Boolean):
+            if name == start:
+                scope.report(
+                    "C201",
+                    f"a constant is a number, a string, a boolean or a list of them, not {kind_of(item)}",
+                    item.span,
+                    help="what a key takes is written in its block",
+                )
+            return
+    scope.names[start] = Constant(start, value, place)

@@ -1,0 +1,197 @@
+"""Do prompts, slots, replacements and positions fit each other?"""
+
+from __future__ import annotations
+
+from nncirc.dsl.diagnostics import Label, suggest
+from nncirc.dsl.program import Position, RandomTokens, Slot, Template
+from nncirc.dsl.scope import Draft, Scope
+from nncirc.dsl.source import Span
+from nncirc.dsl.values import placeholder_span
+
+__all__ = ["check_positions", "check_prompts", "check_replace", "check_template", "has_column"]
+
+
+def has_column(data: Draft, column: str) -> bool | None:
+    """Whether a dataset has answers, foils or counterparts; None where only its file can tell."""
+    if data.implementation == "file" or (column not in data.values and column in data.spans):
+        return None
+    if data.implementation == "tokens":
+        return column == "answer"
+    return data.values.get(column) is not None
+
+
+def _templates(data: Draft) -> tuple[Template, ...]:
+    prompts = data.values.get("prompt")
+    return tuple(p for p in prompts if isinstance(p, Template)) if isinstance(prompts, tuple) else ()
+
+
+def _item_spans(data: Draft, key: str) -> tuple[Span, ...]:
+    written = data.written.get(key)
+    items = getattr(written, "items", None)
+    return tuple(item.span for item in items) if items else (data.where(key),)
+
+
+def check_template(scope: Scope, draft: Draft) -> None:
+    """Every `{slot}` is declared."""
+    for key in ("prompt", "answer", "foil"):
+        value = draft.values.get(key)
+        templates = value if isinstance(value, tuple) else (value,)
+        spans = _item_spans(draft, key)
+        for number, text in enumerate(templates):
+            span = spans[number] if number < len(spans) else spans[0]
+            for slot in text.slots if isinstance(text, Template) else ():
+                if slot not in draft.slot_spans:
+                    near = suggest(slot, draft.slot_spans)
+                    scope.report(
+                        "C212",
+                        f"there is no slot called `{slot}`",
+                        placeholder_span(span, slot),
+                        help=f"did you mean `{{{near}}}`?"
+                        if near
+                        else f"declare it: `slots {{ {slot} = names }}`",
+                    )
+
+
+def check_prompts(scope: Scope, draft: Draft) -> None:
+    """The written lists are of one length."""
+    clean = draft.values.get("clean")
+    if not isinstance(clean, tuple):
+        return
+    for key in ("corrupt", "answer", "foil"):
+        value = draft.values.get(key)
+        alone = key != "corrupt" and isinstance(value, tuple) and len(value) == 1
+        if isinstance(value, tuple) and len(value) != len(clean) and not alone:
+            scope.report(
+                "C233",
+                f"`{key}` has {len(value)} entries, but there are {len(clean)} prompts",
+                draft.where(key),
+                labels=(Label(draft.where("clean"), f"{len(clean)} prompts"),),
+                help="write one for each prompt" + ("" if key == "corrupt" else ", or one for all"),
+            )
+
+
+def _length_class(slot: Slot) -> str:
+    if isinstance(slot.generator, RandomTokens):
+        return f"{slot.generator.length} random token{'s' if slot.generator.length > 1 else ''}"
+    return "a word"
+
+
+def check_replace(scope: Scope, draft: Draft, data: Draft) -> None:
+    """Replacements are between slots that prompts have and that are of one length."""
+    if data.implementation != "template":
+        scope.report(
+            "C214",
+            f"`replace` needs slots, and `{data.name}` has none",
+            draft.where("data"),
+            labels=(Label(data.place, f"uses {data.implementation}"),),
+            help="use `counterpart`, `zero` or `mean`, or a `template` dataset",
+        )
+        return
+    templates = _templates(data)
+    seen: dict[tuple[str, int | None], Span] = {}
+    for replacement, path in zip(draft.replacements, draft.replacement_spans, strict=True):
+        left, right = path.terms
+        known = True
+        for name, place in ((replacement.slot, left.span), (replacement.by, right.span)):
+            if name not in data.slot_spans:
+                known = False
+                near = suggest(name, data.slot_spans)
+                scope.report(
+                    "C214",
+                    f"`{data.name}` has no slot `{name}`",
+                    place,
+                    labels=(Label(data.place, "the dataset"),),
+                    help=f"did you mean `{near}`?" if near else None,
+                )
+        if not known:
+            continue
+        occurrences = max((text.count(replacement.slot) for text in templates), default=0)
+        if templates and (replacement.occurrence or 1) > occurrences:
+            scope.report(
+                "C215",
+                f"no prompt has `{left.span.text}`: {_times(replacement.slot, occurrences)}",
+                left.span,
+                labels=(Label(data.where("prompt"), "the prompts"),),
+            )
+        if replacement.slot == replacement.by:
+            scope.report(
+                "C234", f"`{replacement.slot}` is replaced by itself", path.span, help="name another slot"
+            )
+        key = (replacement.slot, replacement.occurrence)
+        clash = next((k for k in seen if k[0] == key[0] and (k[1] == key[1] or None in {k[1], key[1]})), None)
+        if clash is not None:
+            labels = (Label(seen[clash], "first here"),)
+            scope.report("C106", f"`{left.span.text}` is replaced twice", left.span, labels=labels)
+        seen.setdefault(key, left.span)
+        slot, by = data.slots.get(replacement.slot), data.slots.get(replacement.by)
+        if slot is not None and by is not None and _length_class(slot) != _length_class(by):
+            scope.report(
+                "C216",
+                f"`{slot.name}` is {_length_class(slot)}, but `{by.name}` is {_length_class(by)}",
+                path.span,
+                labels=(
+                    Label(data.slot_spans[slot.name], _length_class(slot)),
+                    Label(data.slot_spans[by.name], _length_class(by)),
+                ),
+                help="clean and corrupted prompts have equally many tokens",
+            )
+
+
+def _times(slot: str, occurrences: int) -> str:
+    counts = {0: "does not occur in them", 1: "occurs once", 2: "occurs twice"}
+    return f"`{slot}` {counts.get(occurrences, f'occurs {occurrences} times')}"
+
+
+def check_positions(
+    scope: Scope, data: Draft, positions: tuple[Position, ...], owner: Draft, key: str, label: Label
+) -> None:
+    """Every prompt of the dataset has these positions."""
+    spans = _item_spans(owner, key)
+    for number, position in enumerate(positions):
+        span = spans[number] if number < len(spans) else spans[0]
+        if position.name in {"start", "end"}:
+            continue
+        if data.implementation == "template":
+            problem, advice = _in_templates(data, position)
+        elif data.implementation == "tokens":
+            problem, advice = _in_tokens(data, position)
+        else:
+            problem = f"`{data.name}` has no slots, so there is no position `{position}`"
+            advice = "its positions are `start` and `end`"
+        if problem is not None:
+            scope.report("C218", problem, span, labels=(label,), help=advice)
+
+
+def _in_templates(data: Draft, position: Position) -> tuple[str | None, str | None]:
+    templates = _templates(data)
+    counts = [text.count(position.name) for text in templates]
+    if not counts:
+        return None, None
+    if not max(counts):
+        used = dict.fromkeys(slot for text in templates for slot in text.slots)
+        near = suggest(position.name, [*used, "start", "end"])
+        known = ", ".join(f"`{each}`" for each in [*used, "start", "end"])
+        advice = f"did you mean `{near}`?" if near else f"positions are {known}"
+        return f"the prompts of `{data.name}` have no position `{position.name}`", advice
+    wanted = position.occurrence or 1
+    if wanted > max(counts):
+        return f"no prompt of `{data.name}` has `{position}`: {_times(position.name, max(counts))}", None
+    if wanted > min(counts):
+        number = counts.index(min(counts)) + 1
+        return f"phrasing {number} of `{data.name}` has no `{position}`", "every phrasing needs the position"
+    return None, None
+
+
+def _in_tokens(data: Draft, position: Position) -> tuple[str | None, str | None]:
+    copies = data.values.get("copies")
+    if position.name != "block":
+        return (
+            f"`{data.name}` has no position `{position.name}`",
+            "its positions are `start`, `end` and `block.1`, `block.2`, …",
+        )
+    if isinstance(copies, int) and (position.occurrence or 1) > copies:
+        return (
+            f"`{data.name}` has no `{position}`: the block stands there {copies} time{'s' if copies > 1 else ''}",
+            "raise `copies`",
+        )
+    return None, None

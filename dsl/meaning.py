@@ -1,0 +1,460 @@
+"""What declarations mean together: do models, data, metrics and methods fit each other?
+
+Nothing here is loaded. A declaration that lacks a value, because that value was wrong, is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from nncirc.dsl.datasets import check_positions, check_prompts, check_replace, check_template, has_column
+from nncirc.dsl.diagnostics import Label
+from nncirc.dsl.edges import check_reference
+from nncirc.dsl.program import NextToken, Position, Ref, Where
+from nncirc.dsl.scope import Draft, Scope
+from nncirc.dsl.shapes import ModelShape, ShapeProvider
+from nncirc.dsl.source import Span
+
+__all__ = ["Meaning", "check_slots_used", "ordered", "reads"]
+
+_PARTS = ("heads", "attention", "mlps")
+
+
+def reads(draft: Draft) -> tuple[tuple[str, str], ...]:
+    """Key and name of every declaration that a draft refers to."""
+    found: list[tuple[str, str]] = []
+    for key, value in draft.values.items():
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Ref):
+                found.append((key, item.name))
+    for name, group in draft.groups.items():
+        found += [(name, each.scores.name) for each in group if isinstance(each, Where)]
+    return tuple(found)
+
+
+def ordered(
+    drafts: Mapping[str, Draft], on_cycle: Callable[[Sequence[str]], None] | None = None
+) -> list[str]:
+    """The names so that each stands behind what it refers to, otherwise in the order given.
+
+    A reference that closes a circle is passed to `on_cycle` as the names along it, and then ignored.
+    Written without recursion: a script may chain any number of declarations.
+    """
+    done: dict[str, None] = {}
+    for start in drafts:
+        path: dict[str, list[str]] = {}
+        stack = [start] if start not in done else []
+        while stack:
+            name = stack[-1]
+            if name not in path:
+                path[name] = [n for _, n in reads(drafts[name]) if n in drafts][::-1]
+            if path[name]:
+                following = path[name].pop()
+                if following in path:
+                    names = list(path)
+                    if on_cycle is not None:
+                        on_cycle(names[names.index(following) :])
+                elif following not in done:
+                    stack.append(following)
+            else:
+                del path[name]
+                done[name] = None
+                stack.pop()
+    return list(done)
+
+
+class Meaning:
+    """The checks of one file's declarations."""
+
+    def __init__(self, scope: Scope, drafts: Mapping[str, Draft], shapes: ShapeProvider) -> None:
+        self.scope = scope
+        self.drafts = drafts
+        self.shapes = shapes
+        self.mine: dict[str, Draft] = {}
+        self.files: dict[str, Span] = {}
+
+    def add(self, draft: Draft) -> None:
+        """A declaration that was read."""
+        self.mine[draft.name] = draft
+
+    def check(self) -> None:
+        """All checks, on everything added."""
+        mine = dict(sorted(self.mine.items(), key=lambda item: item[1].span.start))
+        for name in ordered(mine, self.cycle):
+            draft = mine[name]
+            check = getattr(self, f"_{draft.kind}", None)
+            if check is not None:
+                check(draft)
+        self.mine.clear()  # claims add more, and are checked by themselves
+
+    def cycle(self, names: Sequence[str]) -> None:
+        """Report a circle of references, and forget the last of them."""
+        last, first = self.mine[names[-1]], names[0]
+        local = [name.removeprefix(self.scope.prefix) for name in (*names, first)]
+        key = next(key for key, name in reads(last) if name == first)
+        self.scope.report(
+            "C109",
+            f"these declarations need each other: {' -> '.join(local)}",
+            last.where(key),
+            labels=[Label(self.mine[name].place, f"`{self.mine[name].name}`") for name in names[:4]],
+            help="one of them must be computed without the others",
+        )
+        last.values.pop(key, None)
+
+    def get(self, draft: Draft, key: str) -> Draft | None:
+        """The declaration that a key refers to."""
+        value = draft.values.get(key)
+        return self.drafts.get(value.name) if isinstance(value, Ref) else None
+
+    def many(self, draft: Draft, key: str) -> list[Draft]:
+        """The declarations that a key refers to."""
+        value = draft.values.get(key)
+        items = value if isinstance(value, tuple) else (value,)
+        return [
+            self.drafts[item.name] for item in items if isinstance(item, Ref) and item.name in self.drafts
+        ]
+
+    # One method a kind, called by name from `check`.
+
+    def _dataset(self, draft: Draft) -> None:
+        if draft.implementation == "template":
+            check_template(self.scope, draft)
+        elif draft.implementation == "prompts":
+            check_prompts(self.scope, draft)
+
+    def _corruption(self, draft: Draft) -> None:
+        data = self.get(draft, "data")
+        if data is None:
+            return
+        if draft.implementation == "replace":
+            check_replace(self.scope, draft, data)
+        elif draft.implementation == "counterpart" and has_column(data, "corrupt") is False:
+            self.scope.report(
+                "C222",
+                f"`{data.name}` has no corrupted prompts",
+                draft.where("data"),
+                labels=(Label(data.place, f"uses {data.implementation}"),),
+                help="add `corrupt = [...]` to it"
+                if data.implementation == "prompts"
+                else "use `replace`, `zero` or `mean`",
+            )
+        source = self.get(draft, "source")
+        if source is not None and not self.same_model(self.get(source, "model"), self.get(data, "model")):
+            self.models_differ(draft, "source", self.get(source, "model"), "data", self.get(data, "model"))
+
+    def _graph(self, draft: Draft) -> None:
+        nodes, inputs = draft.values.get("nodes"), draft.values.get("inputs")
+        if isinstance(nodes, tuple):
+            span = draft.where("nodes")
+            for needed in ("embed", "logits"):
+                if needed not in nodes:
+                    self.scope.report(
+                        "C227",
+                        f"a graph needs the node `{needed}`",
+                        span,
+                        help=f"add `{needed}`: edges begin at embed and end at logits",
+                    )
+            if "heads" in nodes and "attention" in nodes:
+                self.scope.report(
+                    "C227",
+                    "`heads` and `attention` exclude each other: a layer's output would count twice",
+                    span,
+                    help="remove one",
+                )
+            elif not any(part in nodes for part in _PARTS):
+                self.scope.report(
+                    "C227",
+                    "this graph has nothing between embed and logits",
+                    span,
+                    help="add `heads` or `mlps`",
+                )
+        if isinstance(inputs, tuple) and len(inputs) not in {0, 3}:
+            missing = " and ".join(f"`{each}`" for each in ("q", "k", "v") if each not in inputs)
+            self.scope.report(
+                "C228",
+                f"an edge into {missing} could neither be kept nor cut",
+                draft.where("inputs"),
+                help="write `[q, k, v]` to separate the inputs of a head, or `[]` to join them",
+            )
+
+    def _scores(self, draft: Draft) -> None:
+        graph = self.get(draft, "graph")
+        draft.graph = None if graph is None else graph.name
+        if draft.implementation == "attention_statistics":
+            data = self.get(draft, "data")
+            if graph is not None and data is not None:
+                self.fits(draft, "graph", graph, "data", self.get(data, "model"))
+            nodes = graph.values.get("nodes") if graph else None
+            if isinstance(nodes, tuple) and "heads" not in nodes:
+                self.scope.report(
+                    "C230",
+                    "this graph has no heads to measure",
+                    draft.where("graph"),
+                    help="add `heads` to the graph's `nodes`",
+                )
+            return
+        self.method(draft)
+        positions = draft.values.get("positions")
+        data = self.data_of(draft)
+        if isinstance(positions, tuple) and data is not None:
+            listed = tuple(each for each in positions if isinstance(each, Position))
+            check_positions(self.scope, data, listed, draft, "positions", Label(data.place, "these prompts"))
+        metric = self.get(draft, "metric")
+        gradient_only = draft.implementation == "attribution_patching" and draft.values.get("steps") == 1
+        if gradient_only and metric is not None and metric.implementation == "kl_divergence":
+            self.scope.report(
+                "C223",
+                "the gradient of the KL divergence is zero at the clean run, so every score would be 0",
+                draft.where("metric"),
+                labels=(Label(metric.place, "this metric"),),
+                help="set `steps = 5` (integrated gradients), or measure `logit_diff`",
+            )
+
+    def _circuit(self, draft: Draft) -> None:
+        match draft.implementation:
+            case "acdc":
+                graph = self.get(draft, "graph")
+                draft.graph = None if graph is None else graph.name
+                self.method(draft)
+            case "threshold" | "top":
+                self.selects(draft)
+            case "reference":
+                graph = self.get(draft, "graph")
+                draft.graph = None if graph is None else graph.name
+                if graph is not None:
+                    check_reference(self.scope, draft, graph, self.shape(graph))
+            case _:
+                parts = self.many(draft, "circuits")
+                if parts:
+                    draft.graph = parts[0].graph
+                    used = {part.corruption for part in parts}
+                    draft.corruption = used.pop() if len(used) == 1 else None
+                    for part in parts[1:]:
+                        self.same_graph(draft.where("circuits"), parts[0], part)
+
+    def _curve(self, draft: Draft) -> None:
+        self.selects(draft)
+        corruption = self.drafts.get(draft.corruption or "")
+        metric = self.get(draft, "metric")
+        if corruption is not None and metric is not None:
+            self.measured(draft.where("metric"), metric, corruption)
+
+    def _compare(self, draft: Draft) -> None:
+        parts = self.many(draft, "circuits")
+        reference = self.get(draft, "reference")
+        against = parts[:1] if reference is None else [reference]
+        for part in parts:
+            for other in against:
+                if part is not other:
+                    self.same_graph(draft.where("circuits"), other, part)
+
+    def _plot(self, draft: Draft) -> None:
+        self.output(draft)
+        given = [key for key in ("scores", "curve") if key in draft.spans]
+        if len(given) != 1:
+            message = "`plot` draws either `scores` or a `curve`" + (", not both" if given else "")
+            self.scope.report("C105", message, draft.span, help="give one of the two keys")
+
+    def _render(self, draft: Draft) -> None:
+        self.output(draft)
+        circuit, highlight = self.get(draft, "circuit"), self.get(draft, "highlight")
+        if circuit is not None and highlight is not None and circuit is not highlight:
+            self.same_graph(draft.where("highlight"), circuit, highlight)
+
+    # What they share.
+
+    def output(self, draft: Draft) -> None:
+        """Two outputs do not write the same file."""
+        file = draft.values.get("file")
+        if not isinstance(file, str):
+            return
+        # Case aside: some file systems do not tell `A.svg` from `a.svg`.
+        key = "/".join(part for part in file.lower().split("/") if part not in {"", "."})
+        if key in self.files:
+            self.scope.report(
+                "C210",
+                f'two outputs write the file "{file}"',
+                draft.where("file"),
+                labels=(Label(self.files[key], "the other one"),),
+                help="give one of them another name",
+            )
+        else:
+            self.files[key] = draft.where("file")
+
+    def selects(self, draft: Draft) -> None:
+        """`threshold`, `top`, and a curve of it: are these scores that select a circuit?"""
+        scores = self.get(draft, "scores")
+        if scores is None:
+            return
+        draft.graph, draft.corruption = scores.graph, scores.corruption
+        label = (Label(scores.place, f"uses {scores.implementation}"),)
+        if scores.implementation == "attention_statistics":
+            self.scope.report(
+                "C232",
+                "statistics of attention do not say how much a metric depends on a node",
+                draft.where("scores"),
+                labels=label,
+                help="use `attribution_patching`; a `reference` circuit can pick heads with `where(…)`",
+            )
+        elif draft.implementation != "threshold" and (
+            scores.implementation == "activation_patching" or scores.values.get("by") == "nodes"
+        ):
+            self.scope.report(
+                "C232",
+                f"edges are counted here, but `{scores.name}` scores nodes",
+                draft.where("scores"),
+                labels=label,
+                help="use `attribution_patching` with `by = edges`",
+            )
+
+    def method(self, draft: Draft) -> None:
+        """A method that has a graph, a corruption and a metric."""
+        graph, corruption = self.get(draft, "graph"), self.get(draft, "corruption")
+        draft.corruption = None if corruption is None else corruption.name
+        data = None if corruption is None else self.get(corruption, "data")
+        if graph is not None and data is not None:
+            self.fits(draft, "graph", graph, "corruption", self.get(data, "model"))
+        metric = self.get(draft, "metric")
+        if metric is not None and corruption is not None:
+            self.measured(draft.where("metric"), metric, corruption)
+
+    def data_of(self, draft: Draft) -> Draft | None:
+        """The dataset of the corruption that a method uses."""
+        corruption = self.get(draft, "corruption")
+        return None if corruption is None else self.get(corruption, "data")
+
+    def fits(self, draft: Draft, key: str, graph: Draft, other_key: str, model: Draft | None) -> None:
+        """The graph is of the model that reads the prompts."""
+        own = self.get(graph, "model")
+        if not self.same_model(own, model):
+            self.models_differ(draft, other_key, model, key, own)
+
+    def models_differ(
+        self, draft: Draft, key: str, model: Draft | None, other_key: str, other: Draft | None
+    ) -> None:
+        """Two keys of a declaration lead to two models."""
+        assert model is not None and other is not None
+        self.scope.report(
+            "C224",
+            f"`{key}` is for the model `{model.name}`, but `{other_key}` is for `{other.name}`",
+            draft.where(key),
+            labels=(Label(draft.where(other_key), f"for `{other.name}`"),),
+            help="use one model for both",
+        )
+
+    def same_model(self, a: Draft | None, b: Draft | None) -> bool:
+        """Whether two declarations are of one model; unknown counts as yes."""
+        if a is None or b is None or a is b:
+            return True
+        return a.implementation == b.implementation and a.values == b.values
+
+    def measured(self, span: Span, metric: Draft, corruption: Draft) -> None:
+        """The dataset has what the metric reads, where it reads it."""
+        data = self.get(corruption, "data")
+        if data is None:
+            return
+        label = Label(data.place, "the dataset")
+        name = f"`{metric.implementation}`"
+        if metric.implementation != "kl_divergence" and has_column(data, "answer") is False:
+            self.scope.report(
+                "C220",
+                f"{name} needs an answer, and `{data.name}` has none",
+                span,
+                labels=(label,),
+                help="add `answer = …` to the dataset, or measure `kl_divergence`",
+            )
+        elif metric.implementation == "logit_diff" and has_column(data, "foil") is False:
+            self.scope.report(
+                "C221",
+                f"{name} needs a foil, and `{data.name}` has none",
+                span,
+                labels=(label,),
+                help="add `foil = …` to the dataset, or measure `logprob`"
+                if data.implementation != "tokens"
+                else "measure `logprob`: random tokens have no wrong answer",
+            )
+        at = metric.values.get("at")
+        if not isinstance(at, tuple):
+            return
+        positions = tuple(each for each in at if isinstance(each, Position))
+        check_positions(self.scope, data, positions, metric, "at", Label(span, "measured here"))
+        follows = data.implementation == "tokens" or isinstance(data.values.get("answer"), NextToken)
+        if follows and Position("end") in positions and metric.implementation != "kl_divergence":
+            self.scope.report(
+                "C219",
+                "the answer is the next token, and behind `end` there is none",
+                metric.where("at") if "at" in metric.spans else span,
+                labels=(label,),
+                help="measure at a slot, such as `at = block.2`",
+            )
+
+    def same_graph(self, span: Span, a: Draft, b: Draft) -> None:
+        """Circuits of two graphs have no common edges to speak of."""
+        first, second = self.drafts.get(a.graph or ""), self.drafts.get(b.graph or "")
+        if first is None or second is None or first is second:
+            return
+        why = None
+        for key in ("nodes", "inputs"):
+            one, other = first.values.get(key), second.values.get(key)
+            if isinstance(one, tuple) and isinstance(other, tuple) and {*one} != {*other}:
+                why = f"their `{key}` differ"
+        own_model, other_model = self.get(first, "model"), self.get(second, "model")
+        # Another file's model may be the same one under another id; the engine compares the shapes.
+        if first.span.source is second.span.source and not self.same_model(own_model, other_model):
+            why = "they are of different models"
+        if why:
+            self.scope.report(
+                "C225",
+                f"`{a.name}` and `{b.name}` are circuits of different graphs: {why}",
+                span,
+                labels=(Label(first.place, f"of `{a.name}`"), Label(second.place, f"of `{b.name}`")),
+                help="use one graph for both",
+            )
+
+    def circuit_fits(self, span: Span, circuit: Draft | None, corruption: Draft) -> None:
+        """The circuit's graph is of the model that reads the corruption's prompts."""
+        graph = self.drafts.get((circuit.graph if circuit else None) or "")
+        data = self.get(corruption, "data")
+        if circuit is None or graph is None or data is None:
+            return
+        own, other = self.get(graph, "model"), self.get(data, "model")
+        same_file = graph.span.source is data.span.source
+        if own is not None and other is not None and same_file and not self.same_model(own, other):
+            self.scope.report(
+                "C224",
+                f"`{circuit.name}` is for the model `{own.name}`, but `{corruption.name}` is for `{other.name}`",
+                span,
+                help="use one model for both",
+            )
+
+    def shape(self, graph: Draft) -> ModelShape | None:
+        """The shape of a graph's model, where it is at hand."""
+        model = self.get(graph, "model")
+        return None if model is None else self.shapes(model.implementation, model.values)
+
+
+def check_slots_used(scope: Scope, drafts: Mapping[str, Draft]) -> None:
+    """Every slot of the script's own templates is used by a prompt or by a replacement somewhere."""
+    used: dict[str, set[str]] = {}
+    for draft in drafts.values():
+        data = draft.values.get("data")
+        if draft.implementation == "replace" and isinstance(data, Ref):
+            used.setdefault(data.name, set()).update(each.by for each in draft.replacements)
+    for draft in drafts.values():
+        prompts = draft.values.get("prompt")
+        if (
+            draft.implementation != "template"
+            or draft.span.source is not scope.source
+            or not isinstance(prompts, tuple)
+        ):
+            continue
+        texts = [*prompts, draft.values.get("answer"), draft.values.get("foil")]
+        mentioned = {slot for text in texts for slot in getattr(text, "slots", ())}
+        for name, span in draft.slot_spans.items():
+            if name not in mentioned and name not in used.get(draft.name, set()):
+                scope.report(
+                    "C213",
+                    f"no prompt has the slot `{name}`, and no replacement uses it",
+                    span,
+                    help=f"write `{{{name}}}` in the prompt, or remove the slot",
+                )

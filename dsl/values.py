@@ -1,0 +1,425 @@
+"""From a value as written to a value of the type that the schema wants, or a diagnostic."""
+
+from __future__ import annotations
+
+import os.path
+from enum import Enum
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+
+from nncirc.dsl import syntax
+from nncirc.dsl.diagnostics import Label, suggest
+from nncirc.dsl.program import NextToken, Placeholder, Position, Ref, Template, Value
+from nncirc.dsl.schema import (
+    Boolean,
+    Either,
+    InputFile,
+    Many,
+    Number,
+    OutputFile,
+    PositionType,
+    Prompt,
+    Reference,
+    Text,
+    Type,
+    Word,
+    describe,
+)
+from nncirc.dsl.source import Span
+
+if TYPE_CHECKING:
+    from nncirc.dsl.scope import Scope
+
+__all__ = ["WRONG", "Inline", "Wrong", "convert", "kind_of", "position", "small_int", "template"]
+
+
+class Wrong(Enum):
+    """The value was not usable, and a diagnostic says so."""
+
+    WRONG = "wrong"
+
+
+WRONG: Final = Wrong.WRONG
+Result: TypeAlias = Value | Literal[Wrong.WRONG]
+
+
+class Inline(Protocol):
+    """Declares what is written inline; returns its name."""
+
+    def __call__(self, scope: Scope, call: syntax.Call, kinds: tuple[str, ...], name: str) -> str | None:
+        """None where it cannot be declared, which has then been reported."""
+        ...
+
+
+def kind_of(value: syntax.Value) -> str:
+    """What a value is, in words."""
+    match value:
+        case syntax.Ref():
+            return f"the name `{value.text}`"
+        case syntax.Node():
+            return f"the node `{value.span.text}`"
+        case syntax.Call():
+            return f"`{value.function.text}(…)`"
+        case syntax.List():
+            return "a list"
+        case syntax.String():
+            return "a string"
+        case syntax.Number():
+            return "a number"
+        case syntax.Boolean():
+            return "`true` or `false`"
+        case syntax.Path():
+            return "a path"
+
+
+class Converter:
+    """Converts the values of one declaration."""
+
+    def __init__(self, scope: Scope, key: str, name: str, inline: Inline) -> None:
+        self.scope = scope
+        self.key = key
+        self.name = name  # of what is declared inline here
+        self.inline = inline
+
+    def wrong(
+        self, value: syntax.Value, wanted: Type, help_text: str | None = None, via: Span | None = None
+    ) -> Result:
+        labels = () if via is None else (Label(value.span, "the constant is given this value here"),)
+        self.scope.report(
+            "C201",
+            f"`{self.key}` takes {describe(wanted)}, not {kind_of(value)}",
+            via or value.span,
+            labels=labels,
+            help=help_text,
+        )
+        return WRONG
+
+    def convert(self, value: syntax.Value, wanted: Type) -> Result:
+        match wanted:
+            case Many():
+                return self.many(value, wanted)
+            case Either():
+                return self.either(value, wanted)
+            case Word():
+                return self.word(value, wanted)
+            case PositionType():
+                return self.position(value, wanted)
+            case Reference():
+                return self.reference(value, wanted)
+            case _:
+                return self.plain(value, wanted)
+
+    def plain(self, value: syntax.Value, wanted: Type) -> Result:
+        """A number, string or boolean, possibly by way of a constant."""
+        constant = self.scope.constant(value)
+        via = value.span if constant is not None else None
+        actual = value if constant is None else constant.value
+        if constant is None and isinstance(value, syntax.Ref):
+            return self.name_for_plain(value, wanted)
+        if isinstance(actual, syntax.Number) and isinstance(wanted, Number):
+            return self.number(actual, wanted, via)
+        if isinstance(actual, syntax.Boolean) and isinstance(wanted, Boolean):
+            return actual.value
+        if isinstance(actual, syntax.String):
+            return self.string(actual, wanted, via)
+        help_text = None
+        if isinstance(actual, syntax.List):
+            help_text = "only keys such as `threshold` make a family of a list"
+        elif isinstance(actual, syntax.Number) and isinstance(wanted, Text | Prompt):
+            help_text = f'write it in quotes: "{actual.span.text}"'
+        return self.wrong(actual, wanted, help_text, via)
+
+    def name_for_plain(self, value: syntax.Ref, wanted: Type) -> Result:
+        from nncirc.dsl.scope import Constant, Draft, kinds_in_words
+
+        entry = self.scope.find(value.parts)
+        if entry is None and not isinstance(wanted, Number | Boolean):
+            return self.wrong(value, wanted, f'write it in quotes: "{value.text}"')
+        if entry is None:
+            known = [name for name, each in self.scope.names.items() if isinstance(each, Constant)]
+            near = suggest(value.text, known)
+            self.scope.report(
+                "C104",
+                f"there is no constant called `{value.text}`",
+                value.span,
+                help=f"did you mean `{near}`?"
+                if near
+                else f"declare it above the blocks: `{value.text} = …`",
+            )
+            return WRONG
+        if isinstance(entry, Draft):
+            self.scope.report(
+                "C201",
+                f"`{self.key}` takes {describe(wanted)}, but `{value.text}` is {kinds_in_words([entry.kind])}",
+                value.span,
+                labels=(Label(entry.place, f"declared as {kinds_in_words([entry.kind])} here"),),
+            )
+        return WRONG
+
+    def number(self, value: syntax.Number, wanted: Number, via: Span | None) -> Result:
+        number = value.value
+        span = via or value.span
+        labels = () if via is None else (Label(value.span, "the constant is given this value here"),)
+        if wanted.integer and isinstance(number, float):
+            self.scope.report(
+                "C201", f"`{self.key}` takes {describe(wanted)}, not a fraction", span, labels=labels
+            )
+            return WRONG
+        low, high = wanted.low, wanted.high
+        if (low is not None and number < low) or (high is not None and number > high):
+            self.scope.report(
+                "C202", f"`{self.key}` takes {describe(wanted)}, and {number:g} is not", span, labels=labels
+            )
+            return WRONG
+        return number
+
+    def string(self, value: syntax.String, wanted: Type, via: Span | None) -> Result:
+        span = via or value.span
+        if isinstance(wanted, Number | Boolean):
+            bare = value.value.strip()
+            looks = bare.replace(".", "", 1).isdigit() or bare in {"true", "false"}
+            return self.wrong(value, wanted, f"write {bare} without quotes" if looks else None, via)
+        if not value.value:
+            self.scope.report("C204", f"the string for `{self.key}` is empty", span)
+            return WRONG
+        if isinstance(wanted, Prompt):
+            parsed = template(self.scope, value)
+            return WRONG if parsed is None else parsed
+        if isinstance(wanted, Text) and wanted.choices and value.value not in wanted.choices:
+            near = suggest(value.value, wanted.choices)
+            self.scope.report(
+                "C203",
+                f"`{self.key}` takes {describe(wanted)}",
+                span,
+                help=f'did you mean "{near}"?' if near else None,
+            )
+            return WRONG
+        if isinstance(wanted, OutputFile):
+            return self.output(value, wanted, span)
+        if isinstance(wanted, InputFile):
+            if "\0" in value.value or not value.value.lower().endswith(wanted.extensions):
+                self.scope.report("C209", f"`{self.key}` takes {describe(wanted)}", span)
+                return WRONG
+            return os.path.join(os.path.dirname(self.scope.source.name), value.value)  # noqa: PTH118, PTH120
+        return value.value
+
+    def output(self, value: syntax.String, wanted: OutputFile, span: Span) -> Result:
+        text = value.value
+        posix, windows = PurePosixPath(text), PureWindowsPath(text)
+        problem = None
+        if (
+            posix.is_absolute()
+            or windows.is_absolute()
+            or windows.drive
+            or windows.root
+            or text.startswith("~")
+        ):
+            problem = "an output file's name is relative to the output folder"
+        elif ".." in windows.parts:
+            problem = "an output file stays within the output folder, so its name has no `..`"
+        elif "\\" in text or not text.isprintable():
+            problem = "this is no portable file name"
+        if problem:
+            self.scope.report("C209", problem, span, help="the folder is chosen with `--out`")
+            return WRONG
+        if posix.suffix.lower() not in wanted.extensions or not posix.stem:
+            known = ", ".join(wanted.extensions)
+            self.scope.report("C209", f"the file's ending says its format, and is one of {known}", span)
+            return WRONG
+        return text
+
+    def many(self, value: syntax.Value, wanted: Many) -> Result:
+        constant = self.scope.constant(value)
+        actual = constant.value if constant is not None and isinstance(constant.value, syntax.List) else value
+        if not isinstance(actual, syntax.List):
+            item = self.convert_item(actual, wanted) if wanted.single else None
+            if item is not None:
+                return WRONG if isinstance(item, Wrong) else (item,)
+            return self.wrong(actual, wanted, f"write it as a list: `[{actual.span.text[:60]}]`")
+        if not actual.items and not wanted.empty:
+            self.scope.report("C204", f"the list for `{self.key}` is empty", actual.span)
+            return WRONG
+        if wanted.exactly is not None and len(actual.items) != wanted.exactly:
+            self.scope.report(
+                "C204",
+                f"`{self.key}` takes {describe(wanted)}, and here are {len(actual.items)}",
+                actual.span,
+            )
+            return WRONG
+        name = self.name
+        found: list[Value] = []
+        failed = False
+        for index, item in enumerate(actual.items):
+            self.name = f"{name}.{index}"
+            each = self.convert_item(item, wanted)
+            if isinstance(each, Wrong):
+                failed = True
+            elif wanted.distinct and each in found:
+                first = actual.items[found.index(each)].span
+                self.scope.report(
+                    "C205",
+                    f"{item.span.text} stands twice in this list",
+                    item.span,
+                    labels=(Label(first, "first here"),),
+                )
+                failed = True
+            else:
+                found.append(each)
+        self.name = name
+        return WRONG if failed else tuple(found)
+
+    def convert_item(self, value: syntax.Value, wanted: Many) -> Result:
+        if isinstance(value, syntax.List):
+            return self.wrong(value, wanted, "lists do not stand within lists")
+        return self.convert(value, wanted.item)
+
+    def either(self, value: syntax.Value, wanted: Either) -> Result:
+        if isinstance(value, syntax.Ref) and value.text in wanted.words:
+            # Only `answer` has a word beside a free string, which must not be mistaken for it.
+            return NextToken() if value.text == "next" else value.text
+        if (
+            isinstance(wanted.type, Prompt)
+            and isinstance(value, syntax.Ref)
+            and self.scope.find(value.parts) is None
+        ):
+            near = suggest(value.text, wanted.words)
+            return self.wrong(value, wanted, f"did you mean `{near}`?" if near else None)
+        return self.convert(value, wanted.type)
+
+    def word(self, value: syntax.Value, wanted: Word) -> Result:
+        if isinstance(value, syntax.Ref) and value.text in wanted.choices:
+            return value.text
+        constant = self.scope.constant(value)
+        if constant is not None and isinstance(constant.value, syntax.String):
+            if constant.value.value in wanted.choices:
+                return constant.value.value
+            value = constant.value
+        choices = ", ".join(f"`{c}`" for c in wanted.choices)
+        if isinstance(value, syntax.Ref | syntax.String):
+            text = value.text if isinstance(value, syntax.Ref) else value.value
+            near = suggest(text, wanted.choices)
+            help_text = f"did you mean `{near}`?" if near else f"it is one of {choices}"
+            if text in wanted.choices:
+                help_text = f"write {text} without quotes"
+            self.scope.report("C203", f"`{self.key}` takes {describe(wanted)}", value.span, help=help_text)
+            return WRONG
+        return self.wrong(value, wanted)
+
+    def position(self, value: syntax.Value, wanted: Type) -> Result:
+        if not isinstance(value, syntax.Ref):
+            help_text = "positions are named: `start`, `end`, or a slot and its occurrence, `S.2`"
+            return self.wrong(value, wanted, help_text)
+        found = position(self.scope, value)
+        return WRONG if found is None else found
+
+    def reference(self, value: syntax.Value, wanted: Reference) -> Result:
+        if isinstance(value, syntax.Call):
+            name = self.inline(self.scope, value, wanted.kinds, self.name)
+            return WRONG if name is None else Ref(name)
+        if not isinstance(value, syntax.Ref):
+            return self.wrong(value, wanted)
+        draft = self.scope.declaration(value, wanted.kinds)
+        return WRONG if draft is None else Ref(draft.name)
+
+
+def convert(
+    scope: Scope, value: syntax.Value, wanted: Type, key: str, name: str, inline: Inline, family: bool = False
+) -> Result:
+    """The value as `wanted`. With `family`, a list of numbers is one too, and gives a tuple."""
+    converter = Converter(scope, key, name, inline)
+    constant = scope.constant(value)
+    if family and isinstance(constant.value if constant else value, syntax.List):
+        return converter.many(value, Many(wanted))
+    return converter.convert(value, wanted)
+
+
+def small_int(text: str) -> int | None:
+    """The number that digits spell, None where it is beyond anything that could be counted here."""
+    return int(text) if len(text) <= 9 else None
+
+
+def position(scope: Scope, value: syntax.Ref) -> Position | None:
+    """`end`, `S`, `S.2`; whether the prompts have it is seen when they are known."""
+    first, *rest = value.parts
+    if not rest:
+        return Position(first.text)
+    occurrence = small_int(rest[0].text) if rest[0].text.isdigit() else None
+    if len(rest) > 1 or not occurrence:
+        scope.report(
+            "C218",
+            f"`{value.text}` is not a position",
+            value.span,
+            help="a position is `start`, `end`, or a slot and its occurrence from 1: `S.2`",
+        )
+        return None
+    if first.text in {"start", "end"}:
+        scope.report(
+            "C218",
+            f"there is one `{first.text}`, so it has no number",
+            value.span,
+            help=f"write `{first.text}`",
+        )
+        return None
+    return Position(first.text, occurrence)
+
+
+def template(scope: Scope, value: syntax.String) -> Template | None:
+    """Split a string at its `{slot}`s; `{{` and `}}` stand for braces."""
+    text = value.value
+    parts: list[str | Placeholder] = []
+    literal: list[str] = []
+    counts: dict[str, int] = {}
+    index = brace = 0
+
+    def complain(message: str, advice: str) -> None:
+        start = _nth_brace(value.span, brace)
+        span = value.span if start is None else Span(value.span.source, start, start + 1)
+        scope.report("C211", message, span, help=advice)
+
+    while index < len(text):
+        character = text[index]
+        if character in "{}" and text[index : index + 2] == character * 2:
+            literal.append(character)
+            index += 2
+            brace += 2
+        elif character == "}":
+            complain("this `}` closes nothing", "a literal brace is written twice: `}}`")
+            return None
+        elif character == "{":
+            end = text.find("}", index)
+            name = text[index + 1 : end]
+            if end < 0 or "{" in name:
+                complain(
+                    "this `{` is never closed", "close it with `}`; a literal brace is written twice: `{{`"
+                )
+                return None
+            if not (name.isidentifier() and name.isascii()):
+                complain(f"`{{{name}}}` does not name a slot", "write the slot's name only, such as `{S}`")
+                return None
+            if literal:
+                parts.append("".join(literal))
+                literal.clear()
+            counts[name] = counts.get(name, 0) + 1
+            parts.append(Placeholder(name, counts[name]))
+            index = end + 1
+            brace += 2
+        else:
+            literal.append(character)
+            index += 1
+    if literal:
+        parts.append("".join(literal))
+    return Template(text, tuple(parts))
+
+
+def _nth_brace(span: Span, number: int) -> int | None:
+    """Where the `number`-th brace (from 0) of a string stands. Escapes never make braces."""
+    places = [i for i, c in enumerate(span.text) if c in "{}"]
+    return span.start + places[number] if number < len(places) else None
+
+
+def placeholder_span(value: Span, slot: str) -> Span:
+    """The place of `{slot}` in the string, or the string."""
+    found = value.text.find(f"{{{slot}}}")
+    if found < 0:
+        return value
+    return Span(value.source, value.start + found, value.start + found + len(slot) + 2)
