@@ -1,0 +1,191 @@
+"""A circuit as Graphviz DOT: layers from the bottom to the top, heads below the MLP of their layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.nodes import Node
+from nncirc.circuits.pictures import style
+from nncirc.circuits.pictures.drawing import MAX_EDGES, Drawing, arrange
+from nncirc.circuits.pictures.fold import Line
+from nncirc.circuits.pictures.legend import attributes, fitted, legend, legend_dot
+from nncirc.circuits.pictures.legend import caption as below
+from nncirc.circuits.pictures.text import number, one_line, quoted, record, wrapped
+
+FONT = "Helvetica,Arial,sans-serif"
+LEFT = r"\l"
+
+
+def to_dot(
+    circuit: Circuit,
+    *,
+    highlight: Circuit | None = None,
+    title: str | None = None,
+    caption: str | None = None,
+    max_edges: int = MAX_EDGES,
+) -> str:
+    """The circuit as DOT text, the same to the byte for the same circuit.
+
+    Heads are boxes, MLPs ellipses. An edge enters a head at its `q`, `k` or `v`; its width and opacity
+    grow with the square root of |score|; a bar instead of an arrow's head is a negative score. A circuit
+    of more than `max_edges` edges is folded (see `nncirc.circuits.pictures.fold`), and the caption says how.
+
+    Args:
+        circuit: what to draw.
+        highlight: a reference circuit: its groups colour the nodes, and its edges that `circuit` lacks
+            are dashed. Without one, the circuit's own groups colour the nodes.
+        title: a line above the picture.
+        caption: a line or more below it. How the circuit was made, how many edges it has and what was
+            folded follows it in any case.
+        max_edges: how many lines to draw at most, and how many dashed ones.
+
+    Raises:
+        GraphError: C455, the reference circuit is of a different graph.
+    """
+    drawing = arrange(circuit, highlight, max_edges)
+    width = _width(drawing)
+    rows = legend(drawing, width)
+    lines = [
+        "digraph circuit {",
+        "  graph [rankdir=BT, newrank=true, ranksep=0.3, nodesep=0.12, outputorder=edgesfirst, pad=0.1,",
+        f'    bgcolor="{style.PAPER}", fontname="{FONT}", fontsize=8, fontcolor="#4D4D4D", tooltip=" ",',
+        f"    labelloc=b, labeljust=l, label={quoted(*below(drawing, caption, width), end=LEFT)}]",
+        f'  node [fontname="{FONT}", fontsize=9, fontcolor="{style.INK}", color="{style.INK}",',
+        f'    penwidth=0.7, margin="0.06,0.03", width=0.3, height=0.22, fillcolor="{style.PAPER}"]',
+        "  edge [arrowsize=0.5]",
+        *legend_dot(rows),
+        *_nodes(drawing),
+        *_ranks(drawing, len(rows)),
+        *_lines(drawing),
+    ]
+    if title is not None and title.strip():
+        text = wrapped(one_line(title, 300), 80)
+        lines[6:] = [
+            *lines[6:7],
+            "  subgraph cluster_titled {",
+            f'    graph [peripheries=0, labelloc=b, labeljust=l, fontsize=12, fontcolor="{style.INK}",',
+            f"      label={quoted(*text, end=LEFT)}]",
+            *(f"  {line}" for line in lines[7:]),
+            "  }",
+        ]
+    return "\n".join([*lines, "}", ""])
+
+
+def _width(drawing: Drawing) -> int:
+    """About how many characters of the caption are as wide as the picture, of nodes and lines beside them."""
+    place = {name: i for i, names in enumerate(drawing.stages.values()) for name in names}
+    spans = [(place[line.tail], place[line.head]) for line in (*drawing.lines, *drawing.missing)]
+    points = max(
+        (
+            60 * len(names) + 9 * sum(low < i < high for low, high in spans)
+            for i, names in enumerate(drawing.stages.values())
+        ),
+        default=0,
+    )
+    return min(max(64, points // 5), 150)
+
+
+def _nodes(drawing: Drawing) -> Iterator[str]:
+    entered: dict[str, set[str]] = {}
+    for line in (*drawing.lines, *drawing.missing):
+        if _port(drawing, line):
+            entered.setdefault(line.head, set()).update(line.inputs)
+    for name in drawing.nodes:
+        yield f"  {quoted(name)} [{_node(drawing, name, entered.get(name, set()))}]"
+
+
+def _node(drawing: Drawing, name: str, entered: set[str]) -> str:
+    node = Node.parse(name)
+    group = drawing.group_of.get(name)
+    members = drawing.folding.members.get(name, (name,))
+    lines = [_named(node, members)] + ([] if group is None else wrapped(style.group_name(group), 12)[:2])
+    hover = ", ".join(members[:12]) + (", …" if len(members) > 12 else "")
+    hover = hover if group is None else f"{hover}: {one_line(group, 80)}"
+    shape, corners, fill = "box", "", drawing.fills.get(group or "", style.PAPER)
+    if node.kind in ("embed", "logits"):
+        corners, fill = "rounded,", "#E6E6E6"
+    elif node.kind == "mlp":
+        shape = "ellipse"
+    elif entered:
+        shape = "record"
+    absent = drawing.only_in_reference(name)
+    label = record(lines, "".join(sorted(entered, key="qkv".index))) if shape == "record" else quoted(*lines)
+    rest = attributes(
+        shape=shape,
+        style=f"{corners}filled" + (",dashed" if absent else ""),
+        fillcolor=fill,
+        color=style.FAINT if absent else style.INK,
+        tooltip=hover,
+    )
+    return f"label={label}, {fitted(lines, 9)}, {rest}"
+
+
+def _named(node: Node, members: Sequence[str]) -> str:
+    if len(members) == 1:
+        return str(node)
+    return f"L{node.layer}: {len(members)} {'heads' if node.kind == 'head' else 'key-value groups'}"
+
+
+def _ranks(drawing: Drawing, legend_rows: int) -> Iterator[str]:
+    """One rank for each kind of node of each layer, held by a column of layer names on the left."""
+    column = [quoted(f"legend {i}") for i in reversed(range(legend_rows))]
+    labelled: set[int | None] = {None}
+    for place, (stage, names) in enumerate(drawing.stages.items()):
+        anchor = quoted(f"rank {place}")
+        column.append(anchor)
+        text = [""]
+        if stage.layer not in labelled:
+            labelled.add(stage.layer)
+            text = [f"layer {stage.layer}", *drawing.unseen_at(stage.layer)]
+        yield (
+            f'  {{ rank=same; {anchor} [shape=plaintext, fontsize=8, fontcolor="#6E6E6E", '
+            f'label={quoted(*text)}, tooltip=" "]; {"; ".join(map(quoted, names))} }}'
+        )
+    yield f"  {' -> '.join(column)} [style=invis, weight=1000]"
+
+
+def _lines(drawing: Drawing) -> Iterator[str]:
+    for line in drawing.lines:
+        yield _line(line, _port(drawing, line), **_drawn(drawing, line))
+    for line in drawing.missing:
+        yield _line(
+            line,
+            _port(drawing, line),
+            **style.missing_line(),
+            tooltip=f"{_hover(line)}: only in the reference",
+        )
+    for group, head in drawing.shared:
+        drawn = attributes(**style.shared_line(), weight=4, tooltip=" ")
+        yield f"  {quoted(group)} -> {quoted(head)} [{drawn}]"
+
+
+def _drawn(drawing: Drawing, line: Line) -> dict[str, str | float]:
+    weight = drawing.weight(line)
+    opacity = drawing.scale.opacity(weight)
+    colours = [style.INPUT_COLOUR[which] for which in line.inputs] or [style.DIRECT]
+    score = "no score" if line.score is None else f"score {number(line.score)}"
+    return {
+        "color": ":".join(colour + opacity for colour in colours),
+        # Stripes share the width of one line, so that three inputs do not look thrice as strong.
+        "penwidth": round(max(drawing.scale.width(weight) / len(colours), 0.5), 3),
+        **style.arrow(line.score, drawing.any_scored),
+        "tooltip": f"{_hover(line)}: {score}",
+    }
+
+
+def _hover(line: Line) -> str:
+    if len(line.edges) == 1:
+        return str(line.edges[0])
+    inputs = f" ({', '.join(line.inputs)})" if line.inputs else ""
+    return f"{line.tail} -> {line.head}{inputs}, {len(line.edges)} edges"
+
+
+def _port(drawing: Drawing, line: Line) -> str:
+    """Where a line enters its head: at one input, or nowhere in particular if lines stand for several."""
+    return "" if drawing.folding.merged or len(line.edges) > 1 else line.inputs
+
+
+def _line(line: Line, port: str, **values: str | float) -> str:
+    entry = f":{port}:s" if port else ""
+    return f"  {quoted(line.tail)}:n -> {quoted(line.head)}{entry} [{attributes(**values)}]"

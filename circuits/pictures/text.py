@@ -1,0 +1,119 @@
+"""Text from models and scripts, made safe for DOT, for Graphviz and for the XML that it writes.
+
+Three readers see every label: the DOT lexer, Graphviz (which reads `\\n`, `\\N` and `&amp;`, and in records
+`{`, `|` and `<port>`) and whoever opens the SVG. Each has its own way to take a name for an instruction.
+HTML-like labels are not used: Graphviz as WebAssembly is built without them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# What XML 1.0 allows; the rest (NUL, lone surrogates, U+FFFE) would make the SVG unreadable.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Override the direction of what follows: a name could reorder the caption that it stands in.
+_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """The text with every character that XML forbids, or that reorders its neighbours, shown as U+FFFD."""
+    return _BIDI.sub("\ufffd", _FORBIDDEN.sub("\ufffd", text))
+
+
+def one_line(text: str, longest: int) -> str:
+    """The text on one line, white space collapsed, cut to `longest` characters with an ellipsis."""
+    line = " ".join(printable(text).split())
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def quoted(*lines: str, end: str = r"\n") -> str:
+    """The lines as one quoted DOT string in which no escape, no entity and no quote is left to be read.
+
+    Args:
+        lines: the lines of a label, centred unless `end` is `\\l` (then every line is set to the left).
+        end: what stands between lines, and behind the last one where it aligns them.
+
+    >>> print(quoted('say "a\\\\b"', "<&>"))
+    "say \\"a\\\\b\\"\\n<&amp;>"
+    """
+    joined = end.join(map(_escaped, lines))
+    return f'"{joined}"' if end == r"\n" else f'"{joined}{end}"'
+
+
+def record(lines: Sequence[str], ports: str) -> str:
+    """The label of a record: the lines above, a row of one-letter ports below.
+
+    >>> print(record(["L9H9"], "qv"))
+    "{L9H9|{<q>q|<v>v}}"
+    """
+    above = re.sub(r"[{}|<>]", r"\\\g<0>", r"\n".join(map(_escaped, lines)))
+    below = "|".join(f"<{port}>{port}" for port in ports)
+    return f'"{{{above}|{{{below}}}}}"'
+
+
+def _escaped(line: str) -> str:
+    safe = printable(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+    return re.sub("\r\n|\r|\n", r"\\n", safe).replace("\t", " ")
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width` characters, its own line ends kept, long words cut."""
+    lines: list[str] = []
+    for paragraph in printable(text).splitlines():
+        line = ""
+        for word in paragraph.split():
+            parts = [word[i : i + width] for i in range(0, len(word), width)]
+            for part in parts:
+                if line and len(line) + 1 + len(part) > width:
+                    lines.append(line)
+                    line = part
+                else:
+                    line = f"{line} {part}" if line else part
+        if line:
+            lines.append(line)
+    return lines
+
+
+def number(value: float) -> str:
+    """A number with three significant digits and a true minus sign.
+
+    >>> number(-0.04567)
+    '−0.0457'
+    """
+    return f"{value:.3g}".replace("-", "\u2212")
+
+
+_TOLD = ("model", "method", "direction", "corruption", "metric", "normalize", "positions", "threshold")
+
+
+def provenance(made: Mapping[str, Any]) -> str:
+    """What a circuit's `made` says, as a phrase of its caption: method, corruption, metric, threshold.
+
+    >>> provenance({"method": "acdc", "metric": "kl_divergence", "threshold": 0.0575, "seed": 0})
+    'method acdc; metric kl_divergence; threshold 0.0575'
+    """
+    told = [(key, _short(made[key])) for key in _TOLD if key in made]
+    if isinstance(made.get("of"), Sequence):
+        told.append(("of", _short(made["of"])))
+    return "; ".join(f"{key} {value}" for key, value in told if value)
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, Mapping):
+        named = next((value[key] for key in ("name", "id", "kind", "method") if key in value), None)
+        return _short(named)
+    if isinstance(value, str):
+        return one_line(value, 80)
+    if isinstance(value, Sequence):
+        return ", ".join(filter(None, map(_short, value[:6]))) + (", …" if len(value) > 6 else "")
+    return one_line(str(value), 80)
