@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from nncirc.dsl import syntax
 from nncirc.dsl.bodies import read_groups, read_path, read_replacement, read_slots
 from nncirc.dsl.diagnostics import Label, suggest
-from nncirc.dsl.schema import KINDS, Implementation, Reference, describe
+from nncirc.dsl.keytypes import Reference, describe
+from nncirc.dsl.schema import KINDS, Implementation
 from nncirc.dsl.scope import Draft, Scope, kinds_in_words
 from nncirc.dsl.source import Span
 from nncirc.dsl.values import Wrong, convert
@@ -104,7 +105,7 @@ def _fill(
     """Convert what was given, and fill in defaults."""
     seen: dict[str, Span] = {}
 
-    def inline(_: Scope, call: syntax.Call, kinds: tuple[str, ...], name: str) -> str | None:
+    def inline(call: syntax.Call, kinds: tuple[str, ...], name: str) -> str | None:
         return declare_inline(scope, call, kinds, name, meaning)
 
     for each in given:
@@ -189,7 +190,7 @@ def _read_paths(
 def declare_inline(
     scope: Scope, call: syntax.Call, kinds: tuple[str, ...], name: str, meaning: Meaning
 ) -> str | None:
-    """`kl_divergence(at = end)` where a metric is wanted; the argument without a key is its first reference."""
+    """`kl_divergence(at = end)` for a metric; an argument without a key is the first reference."""
     wanted = call.function.text
     kind = next((each for each in kinds if wanted in KINDS[each].implementations), None)
     if kind is None or KINDS[kind].output:

@@ -79,9 +79,9 @@ def read_slots(scope: Scope, block: syntax.Block, draft: Draft) -> None:
         if isinstance(generator, Choices) and len(statement.targets) > len(generator.items):
             scope.report(
                 "C217",
-                f"{len(statement.targets)} slots that differ cannot be drawn from {len(generator.items)} words",
+                f"{len(statement.targets)} different slots cannot be drawn from {len(generator.items)} words",
                 statement.value.span,
-                help="slots of one line differ within a prompt; write them on lines of their own if they may be equal",
+                help="slots of one line differ within a prompt; on lines of their own they may be equal",
             )
 
 
@@ -126,7 +126,8 @@ def _generator(scope: Scope, value: syntax.Value, name: str) -> Generator | None
         case _:
             scope.report(
                 "C201",
-                f"a slot takes a list of strings, `names`, `places`, `objects` or `random_tokens(24)`, not {kind_of(actual)}",
+                "a slot takes a list of strings, `names`, `places`, `objects` or `random_tokens(24)`, "
+                f"not {kind_of(actual)}",
                 actual.span,
             )
             return None

@@ -64,7 +64,7 @@ def read_bytes(path: str) -> bytes:
 def check_file(
     path: str | os.PathLike[str],
     *,
-    set: Mapping[str, object] | None = None,
+    set: Mapping[str, object] | None = None,  # noqa: A002
     shapes: ShapeProvider = model_shape,
 ) -> CheckResult:
     """Check a script from disk. What cannot be read is a diagnostic, too.
@@ -122,7 +122,7 @@ class _Check:
         scope = self.file(name, text, "", (), None)
         program = None
         if scope is not None:
-            self.unknown_overrides(scope)
+            self.unknown_overrides()
             check_slots_used(scope, self.drafts)
             program = self.program(scope)
         # Python's sort is stable; a file that is used twice says everything twice.
@@ -255,19 +255,11 @@ class _Check:
                     help="in `replace` or `reference`",
                 )
         meaning = self.meaning(scope)
-        # First every block by itself, then what they mean together: an order in which they may stand is not asked for.
-        order = self.order(scope, blocks)
+        # First every block by itself, then what they mean together: they may stand in any order.
+        order = _where_last(blocks)
         for block, draft in order:
             read_block(scope, block, draft, meaning)
         meaning.check()
-
-    def order(
-        self, scope: Scope, blocks: list[tuple[syntax.Block, Draft]]
-    ) -> list[tuple[syntax.Block, Draft]]:
-        """Blocks with what `where(…)` reads first, since it asks for values of another block."""
-        return sorted(
-            blocks, key=lambda pair: pair[1].kind == "circuit" and pair[1].implementation == "reference"
-        )
 
     def enter(self, scope: Scope, block: syntax.Block, unnamed: dict[str, int]) -> Draft | None:
         kind = KINDS.get(block.kind.text)
@@ -330,7 +322,7 @@ class _Check:
             self.drafts[draft.name] = draft
         return draft
 
-    def unknown_overrides(self, scope: Scope) -> None:
+    def unknown_overrides(self) -> None:
         for name, value in self.overrides.items():
             if name in self.constants:
                 continue
@@ -349,6 +341,11 @@ class _Check:
                     else "a constant is declared above the blocks: `tau = 0.05`",
                 )
             )
+
+
+def _where_last(blocks: list[tuple[syntax.Block, Draft]]) -> list[tuple[syntax.Block, Draft]]:
+    """Reference circuits behind all else, since `where(…)` in them asks for values of another block."""
+    return sorted(blocks, key=lambda pair: pair[1].implementation == "reference")
 
 
 def _decode(name: str, text: str | bytes) -> tuple[Source, Diagnostic | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from nncirc.dsl import syntax
 from nncirc.dsl.blocks import declare_inline
@@ -125,8 +125,9 @@ class _Reader:
         circuit = self.scope.declaration(head, ("circuit",))
         if circuit is None:
             return None
-        if last.text == "edges" or last.text == "nodes":
-            return Property(Ref(circuit.name), last.text)
+        if last.text in _PROPERTIES:
+            counted: Literal["edges", "nodes"] = last.text  # type: ignore[assignment]
+            return Property(Ref(circuit.name), counted)
         near = suggest(last.text, _PROPERTIES)
         self.scope.report(
             "C117",
@@ -211,8 +212,8 @@ class _Reader:
         values["corruption"] = Ref(draft.corruption)
         return True
 
-    def inline(self, scope: Scope, call: syntax.Call, kinds: tuple[str, ...], name: str) -> str | None:
-        return declare_inline(scope, call, kinds, name, self.meaning)
+    def inline(self, call: syntax.Call, kinds: tuple[str, ...], name: str) -> str | None:
+        return declare_inline(self.scope, call, kinds, name, self.meaning)
 
     def functions(self, expression: Expression, value: syntax.Value) -> None:
         """Do the arguments fit each other?"""

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from nncirc.dsl.diagnostics import Diagnostic, Label
+from nncirc.dsl.diagnostics import Diagnostic, Label, suggest
 from nncirc.dsl.source import Source, Span
 
 __all__ = ["EXPECTED", "Context", "complain", "complain_character", "situation", "too_deep", "unclosed"]
@@ -100,6 +100,8 @@ def complain(context: Context, kind: str, text: str, span: Span) -> Diagnostic |
         close = _BRACKETS[context.opener][1]
         if text != close and not (where == "value" and context.opener == "LBRACE"):
             return _mismatch(context, text, close, span)
+    if context.statement and context.statement[0][0] == "NODE" and kind == "EQUAL":
+        return _node_name(context.statement[0][1], context.statement[0][2])
     if context.opener in {"LSQB", "LPAR"} and where != "value":
         return _in_brackets(context, kind, text, span)
     if where == "statement":
@@ -110,7 +112,7 @@ def complain(context: Context, kind: str, text: str, span: Span) -> Diagnostic |
         return _after(context, types, kind, text, span)
     if where in {"first", "targets", "header", "brace"}:
         return _header(context, where, types, kind, text, span)
-    return _rest(context, where, types, kind, text, span)
+    return _rest(context, where, kind, text, span)
 
 
 def _mismatch(context: Context, text: str, close: str, span: Span) -> Diagnostic:
@@ -129,7 +131,9 @@ def _in_brackets(context: Context, kind: str, text: str, span: Span) -> Diagnost
     opening, close = _BRACKETS[context.opener]
     what = _WHAT[context.opener]
     begun = (Label(context.opened, f"the {what} begins here"),)
-    if kind in {"EQUAL", "COMPARISON", "LBRACE", "USING", "$END"}:
+    # A name on a line of its own begins the next statement more likely than it goes on with a list.
+    lines = context.statement[-1][2].end_line < span.line
+    if kind in {"EQUAL", "COMPARISON", "LBRACE", "RBRACE", "USING", "$END"} or (lines and kind == "NAME"):
         return Diagnostic(
             "C005",
             f"this {what} is not closed: {_found(kind, text)}",
@@ -165,7 +169,10 @@ def _value(context: Context, kind: str, text: str, span: Span) -> Diagnostic:
     before = context.statement[-1] if context.statement else None
     if before is not None and before[0] == "EQUAL" and kind == "EQUAL":
         return Diagnostic(
-            "C015", "one `=` gives a key its value", span, help="`==` compares, and only in an `assert`"
+            "C015",
+            "one `=` gives a key its value",
+            before[2].to(span),
+            help="`==` compares, and only in an `assert`",
         )
     if kind in {"_NL", "$END", "RBRACE", "RPAR"} and before is not None:
         names = {"EQUAL": "=", "_ARROW": "->", "ASSERT": "assert", "COMPARISON": before[1]}
@@ -245,7 +252,11 @@ def _header(context: Context, where: str, types: list[str], kind: str, text: str
     before = context.statement[-1] if context.statement else None
     first = context.statement[0] if context.statement else None
     if types == ["NAME", "NAME"] and first is not None and before is not None:
-        if kind == "NAME" and text not in {"as"}:
+        if kind == "NAME" and suggest(text, ["using"]):
+            return Diagnostic(
+                "C016", f"expected `using`, but `{text}` stands there", span, help="did you mean `using`?"
+            )
+        if kind == "NAME":
             return Diagnostic(
                 "C016",
                 f"`using` is missing before `{_short(text)}`",
@@ -261,6 +272,13 @@ def _header(context: Context, where: str, types: list[str], kind: str, text: str
             )
     if kind == "NODE":
         return _node_name(text, span)
+    if where == "first" and kind in {"NUMBER", "STRING", "BOOLEAN", "LSQB"} and before is not None:
+        return Diagnostic(
+            "C003",
+            f"`=` is missing behind `{_short(before[1])}`",
+            before[2],
+            help=f"write `{before[1]} = {_short(text)}`",
+        )
     if kind == "_NL" and where in {"first", "targets"} and first is not None:
         return Diagnostic(
             "C003",
@@ -301,7 +319,7 @@ def _node_name(text: str, span: Span) -> Diagnostic:
     )
 
 
-def _rest(context: Context, where: str, types: list[str], kind: str, text: str, span: Span) -> Diagnostic:
+def _rest(context: Context, where: str, kind: str, text: str, span: Span) -> Diagnostic:
     before = context.statement[-1] if context.statement else None
     if where == "name" and kind == "NODE":
         return _node_name(text, span)
@@ -333,7 +351,7 @@ def _rest(context: Context, where: str, types: list[str], kind: str, text: str, 
 
 def unclosed(kind: str, span: Span) -> Diagnostic:
     """The script ends inside a bracket."""
-    opening, close = _BRACKETS[kind]
+    close = _BRACKETS[kind][1]
     return Diagnostic(
         "C005",
         f"the {_WHAT[kind]} that begins here is never closed",

@@ -185,13 +185,9 @@ def _in_templates(data: Draft, position: Position) -> tuple[str | None, str | No
 def _in_tokens(data: Draft, position: Position) -> tuple[str | None, str | None]:
     copies = data.values.get("copies")
     if position.name != "block":
-        return (
-            f"`{data.name}` has no position `{position.name}`",
-            "its positions are `start`, `end` and `block.1`, `block.2`, …",
-        )
+        known = "its positions are `start`, `end` and `block.1`, `block.2`, …"
+        return f"`{data.name}` has no position `{position.name}`", known
     if isinstance(copies, int) and (position.occurrence or 1) > copies:
-        return (
-            f"`{data.name}` has no `{position}`: the block stands there {copies} time{'s' if copies > 1 else ''}",
-            "raise `copies`",
-        )
+        stand = "is one block" if copies == 1 else f"are {copies} blocks"
+        return f"`{data.name}` has no `{position}`: there {stand}", "raise `copies`"
     return None, None

@@ -24,9 +24,8 @@ def reads(draft: Draft) -> tuple[tuple[str, str], ...]:
     """Key and name of every declaration that a draft refers to."""
     found: list[tuple[str, str]] = []
     for key, value in draft.values.items():
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, Ref):
-                found.append((key, item.name))
+        items = value if isinstance(value, tuple) else (value,)
+        found += [(key, item.name) for item in items if isinstance(item, Ref)]
     for name, group in draft.groups.items():
         found += [(name, each.scores.name) for each in group if isinstance(each, Where)]
     return tuple(found)
@@ -422,7 +421,8 @@ class Meaning:
         if own is not None and other is not None and same_file and not self.same_model(own, other):
             self.scope.report(
                 "C224",
-                f"`{circuit.name}` is for the model `{own.name}`, but `{corruption.name}` is for `{other.name}`",
+                f"`{circuit.name}` is for the model `{own.name}`, "
+                f"but `{corruption.name}` is for `{other.name}`",
                 span,
                 help="use one model for both",
             )

@@ -97,7 +97,7 @@ class _Parser:
             except UnexpectedToken as error:
                 self.token_error(error.token)
             except UnexpectedCharacters as error:
-                self.character_error(error.pos_in_stream)
+                self.character_error(error.pos_in_stream or 0)
         return self.script(tree)
 
     def script(self, tree: Any) -> tuple[syntax.Script, list[Diagnostic]]:
@@ -217,12 +217,13 @@ class _Builder:
         return tuple(self.statement(child) for child in children if isinstance(child, Tree))
 
     def statement(self, tree: Tree[Any]) -> syntax.Statement:
-        span, parts = self.span(tree), tree.children
+        span = self.span(tree)
+        parts: list[Any] = tree.children
         if tree.data == "attribute":
             targets = tuple(self.name(t) for t in parts[0].children if t.type == "NAME")
             return syntax.Attribute(targets, self.value(parts[1]), span)
         if tree.data == "block":
-            kind, label, using, brace, *body, _ = parts
+            kind, label, using, _, *body, _ = parts
             last = using or label or kind
             return syntax.Block(
                 self.name(kind),
@@ -244,7 +245,8 @@ class _Builder:
         return syntax.Path(tuple(self.value(t) for t in tree.children), self.span(tree))
 
     def value(self, tree: Tree[Any]) -> syntax.Value:
-        span, parts = self.span(tree), tree.children
+        span = self.span(tree)
+        parts: list[Any] = tree.children
         match tree.data:
             case "ref":
                 return syntax.Ref(tuple(self.name(t) for t in parts), span)

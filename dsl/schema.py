@@ -8,124 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 
+from nncirc.dsl.keytypes import (
+    Boolean,
+    Either,
+    InputFile,
+    Many,
+    Number,
+    OutputFile,
+    PositionType,
+    Prompt,
+    Reference,
+    Text,
+    Type,
+    Word,
+)
 from nncirc.dsl.program import Position, Value
 
-__all__ = [
-    "FUNCTIONS",
-    "KINDS",
-    "Boolean",
-    "Either",
-    "Function",
-    "Implementation",
-    "InputFile",
-    "Key",
-    "Kind",
-    "Many",
-    "Number",
-    "OutputFile",
-    "PositionType",
-    "Prompt",
-    "Reference",
-    "Text",
-    "Type",
-    "Word",
-    "describe",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number within limits (inclusive)."""
-
-    integer: bool = False
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A string that is not empty; with `choices`, one of these."""
-
-    choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Boolean:
-    """`true` or `false`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One of some words, written without quotes."""
-
-    choices: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The name of a declaration of one of some kinds, or one written inline."""
-
-    kinds: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PositionType:
-    """`start`, `end`, or a slot and the number of its occurrence (`S.2`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """A string in which `{slot}` stands for a slot's value."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputFile:
-    """A path, read relative to the script."""
-
-    extensions: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OutputFile:
-    """A path below the output folder."""
-
-    extensions: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Many:
-    """A list; with `single` also one item without brackets. `exactly` fixes its length."""
-
-    item: Type
-    single: bool = False
-    distinct: bool = True
-    empty: bool = False
-    exactly: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Either:
-    """A value of the type, or one of some words."""
-
-    type: Type
-    words: tuple[str, ...]
-
-
-Type: TypeAlias = (
-    Number
-    | Text
-    | Boolean
-    | Word
-    | Reference
-    | PositionType
-    | Prompt
-    | InputFile
-    | OutputFile
-    | Many
-    | Either
-)
+__all__ = ["FUNCTIONS", "KINDS", "Function", "Implementation", "Key", "Kind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +205,7 @@ _CORRUPTIONS = {
             "data": Key(_one("dataset"), "the prompts of the clean run", required=True),
             "over": Key(
                 Many(Word(("prompts", "positions"))),
-                "what is averaged over; `[prompts]` keeps one mean for each position, which needs equal lengths",
+                "what is averaged over; `[prompts]` keeps a mean for each position and needs equal lengths",
                 default=("prompts", "positions"),
             ),
             "source": Key(_one("dataset"), "the prompts whose mean is taken; absent: `data`"),
@@ -314,7 +215,7 @@ _CORRUPTIONS = {
 
 _GRAPHS = {
     "residual": Implementation(
-        "Senders write into the residual stream, receivers read from it; an edge joins a sender to a later receiver.",
+        "Senders write into the residual stream, later receivers read from it; an edge joins the two.",
         {
             "model": Key(_one("model"), "the model whose graph this is", required=True),
             "nodes": Key(
@@ -343,7 +244,7 @@ _METRICS = {
     ),
     "prob": Implementation("Probability of the answer.", {"at": _AT, "normalize": _NORMALIZE}),
     "kl_divergence": Implementation(
-        "KL divergence of the patched prediction from the clean one, D(clean || patched), in nats: 0 on the clean run.",
+        "KL divergence D(clean || patched) of the predictions, in nats: 0 on the clean run.",
         {
             "at": _AT,
             "normalize": Key(
@@ -383,7 +284,7 @@ _SCORES = {
             "metric": _METRIC,
             "steps": Key(
                 Number(integer=True, low=1, high=1000),
-                "gradients averaged on the way from clean to corrupt (integrated gradients); 1: only at the clean run",
+                "gradients averaged between clean and corrupt (integrated gradients); 1: at the clean run",
                 default=1,
             ),
             "by": Key(Word(("edges", "nodes")), "what is scored", default="edges"),
@@ -540,7 +441,7 @@ FUNCTIONS: Mapping[str, Function] = {
         {"circuit": _OF, "reference": _AGAINST, "by": _BY},
     ),
     "faithfulness": Function(
-        "How much of the metric remains when everything outside the circuit is corrupted: 0 as corrupted, 1 as clean.",
+        "What remains of the metric with everything outside the circuit corrupted: 0 corrupted, 1 clean.",
         {
             "circuit": _OF,
             "metric": Key(_one("metric"), "what is measured", required=True),
@@ -558,42 +459,3 @@ FUNCTIONS: Mapping[str, Function] = {
         {"metric": Key(_one("metric"), "what is measured", required=True), "corruption": _UNDER},
     ),
 }
-
-
-def describe(kind: Type) -> str:
-    """A type in words, as messages and the reference say it: `a whole number`, `a list of circuits`."""
-    match kind:
-        case Number(integer=integer, low=low, high=high):
-            noun = "a whole number" if integer else "a number"
-            if low is not None and high is not None:
-                return f"{noun} from {low:g} to {high:g}"
-            return noun if low is None else f"{noun} of at least {low:g}"
-        case Text(choices=choices):
-            return " or ".join(f'`"{c}"`' for c in choices) if choices else "a string"
-        case Boolean():
-            return "`true` or `false`"
-        case Word(choices=choices):
-            return " or ".join(f"`{c}`" for c in choices)
-        case Reference(kinds=kinds):
-            return " or ".join(k if k == "scores" else f"a {k}" for k in kinds)
-        case PositionType():
-            return "a position"
-        case Prompt():
-            return "a string"
-        case InputFile(extensions=extensions) | OutputFile(extensions=extensions):
-            return f"a file name ({', '.join(extensions)})"
-        case Many(item=item, single=single, exactly=exactly):
-            what = describe(item)
-            if single:
-                return f"{what} or a list of them"
-            if isinstance(item, Word):
-                return f"a list of {', '.join(f'`{c}`' for c in item.choices)}"
-            return f"a list of {exactly or ''}".rstrip() + f" {_plural(what)}"
-        case Either(type=inner, words=words):
-            return f"{describe(inner)} or {' or '.join(f'`{w}`' for w in words)}"
-
-
-def _plural(noun: str) -> str:
-    head, _, rest = noun.removeprefix("an ").removeprefix("a ").partition(" of ")
-    word = head if head.endswith("s") else f"{head}s"
-    return f"{word} of {rest}" if rest else word

@@ -167,7 +167,8 @@ class Scope:
         if isinstance(head, Draft):
             self.report(
                 "C117",
-                f"`{head.name}` is {kinds_in_words([head.kind])} and has no `.{last.text}`, but {wanted} belongs here",
+                f"`{head.name}` is {kinds_in_words([head.kind])} and has no `.{last.text}`; "
+                f"{wanted} belongs here",
                 last.span,
                 labels=(Label(head.place, "declared here"),),
                 help="properties (`found.edges`) stand in claims only" if head.kind == "circuit" else None,

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from nncirc.dsl import syntax
 from nncirc.dsl.diagnostics import Label, suggest
-from nncirc.dsl.program import NextToken, Placeholder, Position, Ref, Template, Value
-from nncirc.dsl.schema import (
+from nncirc.dsl.keytypes import (
     Boolean,
     Either,
     InputFile,
@@ -25,6 +24,7 @@ from nncirc.dsl.schema import (
     Word,
     describe,
 )
+from nncirc.dsl.program import NextToken, Placeholder, Position, Ref, Template, Value
 from nncirc.dsl.source import Span
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ Result: TypeAlias = Value | Literal[Wrong.WRONG]
 class Inline(Protocol):
     """Declares what is written inline; returns its name."""
 
-    def __call__(self, scope: Scope, call: syntax.Call, kinds: tuple[str, ...], name: str) -> str | None:
+    def __call__(self, call: syntax.Call, kinds: tuple[str, ...], name: str) -> str | None:
         """None where it cannot be declared, which has then been reported."""
         ...
 
@@ -150,7 +150,8 @@ class Converter:
         if isinstance(entry, Draft):
             self.scope.report(
                 "C201",
-                f"`{self.key}` takes {describe(wanted)}, but `{value.text}` is {kinds_in_words([entry.kind])}",
+                f"`{self.key}` takes {describe(wanted)}, "
+                f"but `{value.text}` is {kinds_in_words([entry.kind])}",
                 value.span,
                 labels=(Label(entry.place, f"declared as {kinds_in_words([entry.kind])} here"),),
             )
@@ -248,23 +249,25 @@ class Converter:
             return WRONG
         name = self.name
         found: list[Value] = []
+        places: dict[Value, Span] = {}
         failed = False
-        for index, item in enumerate(actual.items):
+        for index, element in enumerate(actual.items):
             self.name = f"{name}.{index}"
-            each = self.convert_item(item, wanted)
+            each = self.convert_item(element, wanted)
             if isinstance(each, Wrong):
                 failed = True
-            elif wanted.distinct and each in found:
-                first = actual.items[found.index(each)].span
+            elif wanted.distinct and each in places:
+                first = places[each]
                 self.scope.report(
                     "C205",
-                    f"{item.span.text} stands twice in this list",
-                    item.span,
+                    f"{element.span.text} stands twice in this list",
+                    element.span,
                     labels=(Label(first, "first here"),),
                 )
                 failed = True
             else:
                 found.append(each)
+                places[each] = element.span
         self.name = name
         return WRONG if failed else tuple(found)
 
@@ -314,7 +317,7 @@ class Converter:
 
     def reference(self, value: syntax.Value, wanted: Reference) -> Result:
         if isinstance(value, syntax.Call):
-            name = self.inline(self.scope, value, wanted.kinds, self.name)
+            name = self.inline(value, wanted.kinds, self.name)
             return WRONG if name is None else Ref(name)
         if not isinstance(value, syntax.Ref):
             return self.wrong(value, wanted)

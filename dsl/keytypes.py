@@ -1,0 +1,154 @@
+"""The types that a key of the schema can have, and how messages call them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+__all__ = [
+    "Boolean",
+    "Either",
+    "InputFile",
+    "Many",
+    "Number",
+    "OutputFile",
+    "PositionType",
+    "Prompt",
+    "Reference",
+    "Text",
+    "Type",
+    "Word",
+    "describe",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number within limits (inclusive)."""
+
+    integer: bool = False
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string that is not empty; with `choices`, one of these."""
+
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean:
+    """`true` or `false`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One of some words, written without quotes."""
+
+    choices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The name of a declaration of one of some kinds, or one written inline."""
+
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PositionType:
+    """`start`, `end`, or a slot and the number of its occurrence (`S.2`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A string in which `{slot}` stands for a slot's value."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A path, read relative to the script."""
+
+    extensions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """A path below the output folder."""
+
+    extensions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A list; with `single` also one item without brackets. `exactly` fixes its length."""
+
+    item: Type
+    single: bool = False
+    distinct: bool = True
+    empty: bool = False
+    exactly: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """A value of the type, or one of some words."""
+
+    type: Type
+    words: tuple[str, ...]
+
+
+Type: TypeAlias = (
+    Number
+    | Text
+    | Boolean
+    | Word
+    | Reference
+    | PositionType
+    | Prompt
+    | InputFile
+    | OutputFile
+    | Many
+    | Either
+)
+
+
+def describe(kind: Type) -> str:
+    """A type in words, as messages and the reference say it: `a whole number`, `a list of circuits`."""
+    match kind:
+        case Number(integer=integer, low=low, high=high):
+            noun = "a whole number" if integer else "a number"
+            if low is not None and high is not None:
+                return f"{noun} from {low:g} to {high:g}"
+            return noun if low is None else f"{noun} of at least {low:g}"
+        case Text(choices=choices):
+            return " or ".join(f'`"{c}"`' for c in choices) if choices else "a string"
+        case Boolean():
+            return "`true` or `false`"
+        case Word(choices=choices):
+            return " or ".join(f"`{c}`" for c in choices)
+        case Reference(kinds=kinds):
+            return " or ".join(k if k == "scores" else f"a {k}" for k in kinds)
+        case PositionType():
+            return "a position"
+        case Prompt():
+            return "a string"
+        case InputFile(extensions=extensions) | OutputFile(extensions=extensions):
+            return f"a file name ({', '.join(extensions)})"
+        case Many(item=item, single=single, exactly=exactly):
+            what = describe(item)
+            if single:
+                return f"{what} or a list of them"
+            if isinstance(item, Word):
+                return f"a list of {', '.join(f'`{c}`' for c in item.choices)}"
+            return f"a list of {exactly or ''}".rstrip() + f" {_plural(what)}"
+        case Either(type=inner, words=words):
+            return f"{describe(inner)} or {' or '.join(f'`{w}`' for w in words)}"
+
+
+def _plural(noun: str) -> str:
+    head, _, rest = noun.removeprefix("an ").removeprefix("a ").partition(" of ")
+    word = head if head.endswith("s") else f"{head}s"
+    return f"{word} of {rest}" if rest else word
