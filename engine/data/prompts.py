@@ -14,7 +14,7 @@ from nncirc.circuits.errors import DataError
 from nncirc.engine.data.render import nearest, render
 from nncirc.engine.data.sources import positive
 from nncirc.engine.data.template import check_foil, describe_tokenizer
-from nncirc.engine.data.tokens import Frame, check_open_end, frame_of, one_token, require_offsets
+from nncirc.engine.data.tokens import Frame, check_open_end, frame_of, joined_note, one_token, require_offsets
 from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Tokenizer, Value
 
 Format: TypeAlias = Literal["csv", "jsonl"]
@@ -185,7 +185,13 @@ def _dataset(
     )
     made = {**made, "tokenizer": describe_tokenizer(tokenizer)}
     paired = tuple(counterparts) if "corrupt" in columns else None
-    return Dataset(tuple(examples), answers, paired, made, tokenizer=tokenizer)
+    notes = [
+        note
+        for what in ("answer", "foil")
+        if what in columns
+        for note in joined_note(columns["clean"][0], columns[what][0], what=what)
+    ]
+    return Dataset(tuple(examples), answers, paired, made, tuple(notes), tokenizer=tokenizer)
 
 
 def _pair(

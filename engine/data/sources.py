@@ -72,10 +72,10 @@ class Group:
         if self.pool >= wanted:
             return
         things = "tokens" if self.ids else "words"
-        blocks = f" of {self.count} tokens each" if self.count > 1 else ""
+        blocks = f" ({self.count} each)" if self.count > 1 else ""
         raise DataError(
             "C309",
-            f"{_listed(self.names)}{blocks} need {wanted} different {things} in every prompt, "
+            f"{slots_need(self.names)} {wanted} different {things} in every prompt{blocks}, "
             f"and there are {self.pool} to draw from",
             hint="slots declared together are drawn without replacement: give more words or fewer slots"
             if not self.ids
@@ -218,6 +218,6 @@ def whole(name: str, value: object) -> int:
     return value
 
 
-def _listed(names: Sequence[str]) -> str:
-    kind = "the slot " if len(names) == 1 else "the slots "
-    return kind + ", ".join(names)
+def slots_need(names: Sequence[str]) -> str:
+    """`the slot S needs`, `the slots IO, S need`."""
+    return f"the slot {names[0]} needs" if len(names) == 1 else f"the slots {', '.join(names)} need"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 import random
@@ -14,6 +15,7 @@ from nncirc.engine.data.render import (
     RESERVED,
     Rendered,
     answer_token,
+    filled_text,
     nearest,
     occurrences,
     parse_template,
@@ -34,13 +36,14 @@ from nncirc.engine.data.tokens import (
     Frame,
     check_open_end,
     frame_of,
+    joined_note,
     plain_token_ids,
     quote,
     require_offsets,
     show_tokens,
 )
 from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Template, Tokenizer, Value
-from nncirc.engine.data.words import check_kept, single_tokens
+from nncirc.engine.data.words import check_kept, left_out_note, single_tokens
 
 Slots: TypeAlias = Mapping[str | tuple[str, ...], Source]
 """A source by slot, or by several slots that are drawn together."""
@@ -92,10 +95,12 @@ def template_dataset(
     ids = plain_token_ids(tokenizer)
     groups = make_groups(declared, lists, ids)
     left_out: dict[str, list[str]] = {}
+    notes: list[str] = []
     for name in names:
         kept = single_tokens(tokenizer, phrasings, targets, groups, name)
         left_out[name] = [word for word in lists[name] if word not in kept]
         check_kept(tokenizer, name, groups, kept, left_out[name])
+        notes += left_out_note(name, left_out[name], len(lists[name]))
         lists[name] = kept
     groups = make_groups(declared, lists, ids)
     for group in groups:
@@ -108,6 +113,9 @@ def template_dataset(
         if one.tokens in rendered:  # two fillings can read the same: "{A}{B}" with a + bc and ab + c
             continue
         rendered.add(one.tokens)
+        if not examples:
+            for what, template in targets.items():
+                notes += joined_note(one.tail, filled_text(template, values) or "", what=what)
         examples.append(_example(tokenizer, one, phrasing, values, targets, len(examples)))
         if len(examples) == size:
             break
@@ -128,6 +136,7 @@ def template_dataset(
             "left_out": left_out,
             "tokenizer": describe_tokenizer(tokenizer),
         },
+        tuple(notes),
         phrasings,
         tokenizer=tokenizer,
     )
@@ -161,9 +170,7 @@ def token_dataset(
         answer=answer,
     )
     made = {**dataset.made, "using": "tokens", "length": length, "copies": copies}
-    return Dataset(
-        dataset.examples, dataset.answers, None, made, dataset.phrasings, tokenizer=dataset.tokenizer
-    )
+    return dataclasses.replace(dataset, made=made)
 
 
 def describe_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:

@@ -235,7 +235,7 @@ def one_token(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> int
         raise DataError(
             "C303", f"the {what} is empty", hint=f"write the token as text, such as {what} = ' Mary'"
         )
-    before, whole = encode_all(tokenizer, [prompt, prompt + text], added=False)
+    before, whole = encode_raw(tokenizer, [prompt, prompt + text], added=False)
     n = len(before.ids)
     follows = whole.ids[:n] == before.ids
     if not follows and prompt[-1:].isspace():
@@ -245,6 +245,8 @@ def one_token(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> int
             f"part of the {what}'s token when {quote(text)} follows: the model never saw the two apart",
             hint="take the white space off the prompt's end and write it in front of the answer and foil",
         )
+    if follows:
+        _refuse_unknown(tokenizer, whole)
     tokens = whole.ids[n:] if follows else encode(tokenizer, text, added=False).ids
     if len(tokens) != 1:
         pieces = ", ".join(show_tokens(tokenizer, tokens)) or "none"
@@ -257,10 +259,27 @@ def one_token(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> int
     return tokens[0]
 
 
+def joined_note(prompt: str, text: str, *, what: str) -> tuple[str, ...]:
+    """A note if an answer continues the prompt's last word: mostly, a space was forgotten.
+
+    >>> joined_note("a drink to", "Mary", what="answer")
+    ('the answer "Mary" continues the word "to"; if it is a word of its own, write " Mary"',)
+    >>> joined_note("a drink to", " Mary", what="answer")
+    ()
+    """
+    last = prompt.split()[-1:]
+    if not last or not (prompt[-1] + text[:1]).isalpha() or not (prompt[-1] + text[:1]).isascii() or not text:
+        return ()
+    return (
+        f"the {what} {quote(text)} continues the word {quote(last[0])}; "
+        f"if it is a word of its own, write {quote(' ' + text)}",
+    )
+
+
 def _space_hint(tokenizer: Tokenizer, prompt: str, text: str, what: str) -> str:
     other = text.lstrip() if text[:1].isspace() else f" {text}"
     if other:
-        before, whole = encode_all(tokenizer, [prompt, prompt + other], added=False)
+        before, whole = encode_raw(tokenizer, [prompt, prompt + other], added=False)
         if whole.ids[: len(before.ids)] == before.ids and len(whole.ids) == len(before.ids) + 1:
             return f"{quote(other)} is one token; write {what} = {quote(other)} if that is meant"
     return (

@@ -100,6 +100,7 @@ class Dataset:
         counterparts: the corrupted column of a paired dataset, one for each example, carrying the
             answer and foil of the clean prompt: a metric asks both runs the same question.
         made: how the dataset came about, as JSON values.
+        notes: what is worth a look though nothing is wrong, in sentences to show.
         phrasings: the templates that the examples were rendered from; () if they were not.
         tokenizer: what encoded them.
     """
@@ -108,6 +109,7 @@ class Dataset:
     answers: Literal["token", "next"] | None
     counterparts: tuple[Example, ...] | None
     made: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
     phrasings: tuple[Template, ...] = ()
     tokenizer: Tokenizer = field(repr=False, compare=False, kw_only=True)
 

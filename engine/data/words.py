@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.render import filled_text
-from nncirc.engine.data.sources import Group
+from nncirc.engine.data.sources import Group, slots_need
 from nncirc.engine.data.tokens import (
     encode_raw,
     is_single_token,
@@ -103,6 +103,17 @@ def _one_token_answers(
     return kept
 
 
+def left_out_note(listed: str, left_out: Sequence[str], total: int) -> tuple[str, ...]:
+    """A note if words of a list were left out."""
+    if not left_out:
+        return ()
+    some = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
+    return (
+        f"{len(left_out)} of the {total} words of `{listed}` are left out, "
+        f"because they are not one token of this tokenizer wherever the prompts use them: {some}",
+    )
+
+
 def check_kept(
     tokenizer: Tokenizer, listed: str, groups: Sequence[Group], kept: Sequence[str], left_out: Sequence[str]
 ) -> None:
@@ -117,12 +128,14 @@ def check_kept(
         word = left_out[0]
         (one,) = encode_raw(tokenizer, [f"and {word}"], added=False)
         tokens = [one.ids[i] for i in tokens_inside(one, (4, 4 + len(word)))]
+        unknown = getattr(tokenizer, "unk_token_id", None) in tokens
         pieces = ", ".join(show_tokens(tokenizer, tokens))
+        is_so = "is unknown to it" if unknown else f"is {len(tokens)} after a space: {pieces}"
         raise DataError(
             "C309",
-            f"{len(kept)} of the {len(kept) + len(left_out)} words of `{listed}` are one token wherever the "
-            f"prompts use them, and {', '.join(group.names)} need {len(group.names)}; "
-            f"{quote(word)}, for one, is {len(tokens)} after a space: {pieces}",
+            f"{len(kept)} of the {len(kept) + len(left_out)} words of `{listed}` are one token of this "
+            f"tokenizer wherever the prompts use them, and {slots_need(group.names)} {len(group.names)}; "
+            f"{quote(word)}, for one, {is_so}",
             hint="write out words that are one token of this tokenizer, or as many tokens as each other",
             about=group.names[0],
         )

@@ -1,0 +1,500 @@
+"""Prompts from templates: what is drawn, where it lies among the tokens, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.engine.data.vocabulary import word_tokenizer
+
+from nncirc.circuits.data import word_list
+from nncirc.circuits.errors import DataError
+from nncirc.engine.data import (
+    NEXT,
+    Dataset,
+    Tokenizer,
+    random_tokens,
+    resolve,
+    template_dataset,
+    token_dataset,
+)
+
+PEOPLE = ["Mary", "John", "Anna", "Paul", "Lucy", "Mark"]
+IOI = [
+    "When {IO} and {S} went to the {place}, {S} gave a ball to",
+    "When {S} and {IO} went to the {place}, {S} gave a ball to",
+]
+
+
+def ioi(tokenizer: Tokenizer, **options: Any) -> Dataset:
+    default: dict[str, Any] = {
+        "prompt": IOI,
+        "slots": {("IO", "S", "A", "B", "C"): PEOPLE, "place": ["store", "park"]},
+        "size": 8,
+        "answer": " {IO}",
+        "foil": " {S}",
+    }
+    return template_dataset(tokenizer, **{**default, **options})
+
+
+def text_of(tokenizer: Tokenizer, tokens: tuple[int, ...]) -> str:
+    return str(tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False)).strip()
+
+
+# What comes out
+
+
+def test_the_tokens_are_those_of_the_text(any_tokenizer: Tokenizer) -> None:
+    for example in ioi(any_tokenizer, answer=None, foil=None).examples:
+        assert list(example.tokens) == any_tokenizer(example.text)["input_ids"]
+
+
+def test_phrasings_take_turns(words: Tokenizer) -> None:
+    assert [example.phrasing for example in ioi(words).examples] == [0, 1] * 4
+
+
+def test_answer_and_foil_are_the_tokens_that_would_follow(gpt2: Tokenizer) -> None:
+    for example in ioi(gpt2).examples:
+        assert gpt2.decode([example.answer]) == f" {example.values['IO']}"
+        assert gpt2.decode([example.foil]) == f" {example.values['S']}"
+
+
+def test_slots_declared_together_differ(words: Tokenizer) -> None:
+    for example in ioi(words, size=100).examples:
+        assert len({example.values[slot] for slot in ("IO", "S", "A", "B", "C")}) == 5
+
+
+def test_no_prompt_comes_twice_and_every_one_comes(words: Tokenizer) -> None:
+    # 2 phrasings x 6 x 5 ways to name two people x 2 places
+    examples = ioi(words, size=120).examples
+    assert len({example.tokens for example in examples}) == 120
+
+
+def test_every_filling_is_about_as_likely(words: Tokenizer) -> None:
+    drawn = Counter(
+        ioi(words, size=1, seed=seed, prompt="{S} gave {IO}", answer=None, foil=None).examples[0].text
+        for seed in range(900)
+    )
+    assert len(drawn) == 30
+    assert max(drawn.values()) < 3 * min(drawn.values())
+
+
+def test_a_slot_that_only_a_corruption_uses_is_drawn_too(words: Tokenizer) -> None:
+    assert len({ioi(words, seed=seed).examples[0].values["C"] for seed in range(40)}) == 6
+
+
+def test_a_slot_with_a_space_of_its_own(gpt2: Tokenizer) -> None:
+    dataset = template_dataset(gpt2, prompt="The{X} ran", slots={"X": [" cat", " dog"]}, size=2)
+    assert {example.spans["X", 1] for example in dataset.examples} == {(1, 2)}
+
+
+def test_braces(gpt2: Tokenizer) -> None:
+    (example,) = template_dataset(gpt2, prompt="{{ {X} }}", slots={"X": ["cat"]}, size=1).examples
+    assert (example.text, example.spans["X", 1]) == ("{ cat }", (1, 2))
+
+
+def test_made_says_how(words: Tokenizer) -> None:
+    made = ioi(words, seed=3).made
+    assert made["prompt"] == IOI
+    assert made["slots"] == [[["IO", "S", "A", "B", "C"], PEOPLE], [["place"], ["store", "park"]]]
+    assert (made["size"], made["seed"], made["answer"], made["foil"]) == (8, 3, " {IO}", " {S}")
+
+
+# Spans
+
+WORD = st.one_of(
+    st.sampled_from(["Mary", "cat", "Zoë", "naïve", "日本", "🎉", "e\u0301", "O'Neil", "x-y", "two words"]),
+    st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=6),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(values=st.lists(WORD, min_size=2, max_size=2, unique=True), start=st.booleans())
+@pytest.mark.parametrize("name", ["gpt2", "stories"])
+def test_a_span_decodes_to_its_words(
+    request: pytest.FixtureRequest, name: str, values: list[str], start: bool
+) -> None:
+    tokenizer = request.getfixturevalue(name)
+    prompt = "{X} met {Y} and {X} end" if start else "Then {X} met {Y} and {X}"
+    slots = {"X": [values[0]], "Y": [values[1]]}
+    (example,) = template_dataset(tokenizer, prompt=prompt, slots=slots, size=1).examples
+    assert list(example.spans) == [("X", 1), ("Y", 1), ("X", 2)]
+    for (slot, _), (begin, end) in example.spans.items():
+        assert text_of(tokenizer, example.tokens[begin:end]) == example.values[slot]
+    covered = [p for begin, end in example.spans.values() for p in range(begin, end)]
+    assert covered == sorted(set(covered))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    left=st.sampled_from(["un", "re", "a", "(", " ", ""]),
+    word=WORD,
+    right=st.sampled_from(["able", "s", ")", " ", ""]),
+)
+def test_a_span_is_exact_or_refused(gpt2: Tokenizer, left: str, word: str, right: str) -> None:
+    prompt = left.replace("{", "{{") + "{X}" + right
+    try:
+        (example,) = template_dataset(gpt2, prompt=prompt, slots={"X": [word]}, size=1).examples
+    except DataError as error:
+        assert error.code == "C307"
+        return
+    begin, end = example.spans["X", 1]
+    assert gpt2.decode(list(example.tokens[begin:end])).lstrip() == word.lstrip()
+
+
+def test_the_span_of_random_tokens_is_where_they_are(framed: Tokenizer) -> None:
+    dataset = template_dataset(
+        framed, prompt="the {a} and {b} {a}", slots={("a", "b"): random_tokens(3), "n": PEOPLE}, size=5
+    )
+    for example in dataset.examples:
+        assert example.tokens[0] == framed.get_vocab()["<s>"]
+        for (slot, _), (start, stop) in example.spans.items():
+            assert example.tokens[start:stop] == example.values[slot]
+        a, b = example.values["a"], example.values["b"]
+        assert len({*a, *b}) == 6
+        assert list(example.spans) == [("a", 1), ("b", 1), ("a", 2)]
+
+
+def test_what_the_tokenizer_adds_stands_around_blocks_too(closed: Tokenizer) -> None:
+    (example,) = template_dataset(closed, prompt="{a}", slots={"a": random_tokens(2)}, size=1).examples
+    assert example.tokens[0] == closed.get_vocab()["<s>"]
+    assert example.tokens[-1] == closed.get_vocab()["</s>"]
+    assert example.spans["a", 1] == (1, 3)
+
+
+def test_random_tokens_are_never_special(any_tokenizer: Tokenizer) -> None:
+    special = set(any_tokenizer.all_special_ids)  # type: ignore[attr-defined]
+    slots = {"a": random_tokens(10)}
+    drawn = {
+        token
+        for example in template_dataset(any_tokenizer, prompt="{a}", slots=slots, size=200).examples
+        for token in example.values["a"]
+    }
+    assert not drawn & special
+    assert len(drawn) > 20
+
+
+# The same on every machine
+
+
+@pytest.mark.parametrize("small", [1, 5, 30])
+def test_the_first_prompts_do_not_depend_on_the_size(words: Tokenizer, small: int) -> None:
+    assert ioi(words, size=60).examples[:small] == ioi(words, size=small).examples
+
+
+def test_seeds_differ(words: Tokenizer) -> None:
+    assert ioi(words, seed=1).examples != ioi(words, seed=2).examples
+
+
+def test_the_hash_seed_changes_nothing() -> None:
+    program = (
+        "import sys; sys.path[:0] = ['src', '.']\n"
+        "from tests.engine.data.vocabulary import word_tokenizer\n"
+        "from nncirc.engine.data import random_tokens, template_dataset\n"
+        "d = template_dataset(word_tokenizer(), prompt='{S} gave {a} {IO}', size=20,\n"
+        "    slots={('IO', 'S', 'A'): ['Mary', 'John', 'Anna', 'Paul'], ('a', 'b'): random_tokens(3)})\n"
+        "print(repr(d))\n"
+    )
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "77")
+    }
+    assert len(printed) == 1
+    assert "Mary" in printed.pop()
+
+
+def test_the_draws_are_pinned(words: Tokenizer) -> None:
+    # A change here changes every published result: it needs a reason and a line in the changes.
+    assert [example.text for example in ioi(words, size=3).examples] == [
+        "When Mary and Mark went to the park, Mark gave a ball to",
+        "When Paul and Lucy went to the store, Paul gave a ball to",
+        "When John and Mary went to the park, Mary gave a ball to",
+    ]
+
+
+# Named lists
+
+
+def test_a_named_list_keeps_the_words_that_are_one_token_everywhere(gpt2: Tokenizer) -> None:
+    dataset = template_dataset(
+        gpt2,
+        prompt=["{S} saw {IO}", "and {IO} saw {S}"],
+        slots={("IO", "S"): "names"},
+        size=50,
+        answer=" {IO}",
+    )
+    left_out = dataset.made["left_out"]["names"]
+    for example in dataset.examples:
+        assert all(stop - start == 1 for start, stop in example.spans.values())
+        assert not {example.values["S"], example.values["IO"]} & set(left_out)
+    # Which words are left out is exactly what encoding each by itself says.
+    bad = [
+        word
+        for word in word_list("names")
+        if any(len(gpt2(text, add_special_tokens=False)["input_ids"]) != 1 for text in (word, f" {word}"))
+    ]
+    assert left_out == bad
+
+
+def test_a_list_of_the_user_is_taken_as_it_is(gpt2: Tokenizer) -> None:
+    dataset = template_dataset(gpt2, prompt="the {X}", slots={"X": ["cat", "hippopotamus"]}, size=2)
+    assert {stop - start for example in dataset.examples for start, stop in example.spans.values()} == {1, 3}
+
+
+def test_words_that_a_vocabulary_lacks_are_left_out() -> None:
+    names = word_list("names")
+    tokenizer = word_tokenizer(words=(*names[:7], "saw"))
+    dataset = template_dataset(tokenizer, prompt="{S} saw {IO}", slots={("IO", "S"): "names"}, size=42)
+    assert dataset.made["left_out"]["names"] == list(names[7:])
+
+
+# Random tokens alone
+
+
+def test_token_dataset(any_tokenizer: Tokenizer) -> None:
+    dataset = token_dataset(any_tokenizer, size=6, length=7, copies=3)
+    assert dataset.answers == "next"
+    for example in dataset.examples:
+        blocks = [tuple(example.tokens[p] for p in resolve(example, "block", k)) for k in (1, 2, 3)]
+        assert blocks == [example.values["block"]] * 3
+        assert len(set(blocks[0])) == 7
+
+
+def test_an_answer_can_be_a_random_token(words: Tokenizer) -> None:
+    dataset = template_dataset(
+        words, prompt="{a} x {a}", slots={("a", "b"): random_tokens(1)}, size=4, answer="{a}", foil="{b}"
+    )
+    for example in dataset.examples:
+        assert ((example.answer,), (example.foil,)) == (example.values["a"], example.values["b"])
+
+
+def test_next(words: Tokenizer) -> None:
+    dataset = ioi(words, answer=NEXT, foil=None)
+    assert (dataset.answers, dataset.examples[0].answer) == ("next", None)
+
+
+def test_answers_of_llama_are_what_follows(stories: Tokenizer) -> None:
+    dataset = template_dataset(
+        stories, prompt="there was a {X}", slots={"X": ["girl", "boy"]}, size=2, answer=" She", foil=" He"
+    )
+    whole = stories("there was a girl She")["input_ids"]
+    assert whole[-1] == dataset.examples[0].answer
+
+
+# What is refused
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a slot nobody declared": (
+        {"prompt": "{Iq} gave"},
+        '[C308] the prompt "{Iq} gave" uses the slot Iq, which is not declared; '
+        "the slots are IO, S, A, B, C, place\n  help: did you mean `IO`?",
+    ),
+    "an answer's slot nobody declared": (
+        {"answer": " {plac}"},
+        '[C308] the answer " {plac}" uses the slot plac, which is not declared; '
+        "the slots are IO, S, A, B, C, place\n  help: did you mean `place`?",
+    ),
+    "an open brace": (
+        {"prompt": "the {place gave"},
+        "[C311] `{` without its partner in a template:\n"
+        '    "the {place gave"\n'
+        "         ^\n"
+        "  help: write {{ or }} for a brace",
+    ),
+    "a name that is none": (
+        {"prompt": "the {my place}"},
+        "[C311] `{my place}` holds no slot's name in a template:\n"
+        '    "the {my place}"\n'
+        "         ^\n"
+        "  help: a slot is written {name}",
+    ),
+    "a phrasing twice": (
+        {"prompt": ["{S} gave", "{S} gave"]},
+        '[C311] the phrasing "{S} gave" is given twice\n  help: leave one out',
+    ),
+    "no prompt": ({"prompt": []}, "[C311] the template has no prompt\n  help: give at least one"),
+    "an empty prompt": (
+        {"prompt": "", "size": 1, "answer": None, "foil": None},
+        '[C311] prompt 1: the prompt "" has no tokens\n  help: write something in it',
+    ),
+    "a slot called end": (
+        {"slots": {"end": ["x"]}},
+        "[C311] a slot cannot be called end: that is the name of a position\n"
+        "  help: call it otherwise, such as end_word",
+    ),
+    "a slot twice": (
+        {"slots": {("S", "IO"): PEOPLE, "S": PEOPLE}},
+        "[C311] the slot S is declared twice\n  help: give each slot one source",
+    ),
+    "more slots than words": (
+        {"slots": {("IO", "S", "A"): ["Mary", "John"], "place": ["park"]}},
+        "[C309] the slots IO, S, A need 3 different words in every prompt, and there are 2 to draw from\n"
+        "  help: slots declared together are drawn without replacement: give more words or fewer slots",
+    ),
+    "a word twice": (
+        {"slots": {("IO", "S"): ["Mary", "John", "Mary"], "place": ["park"]}},
+        '[C309] the slot IO has "Mary" twice: slots drawn together could get the same word\n'
+        "  help: give each word once",
+    ),
+    "no words": (
+        {"slots": {"IO": [], "S": PEOPLE, "place": ["park"]}},
+        "[C309] the slot IO has no words\n  help: give at least one",
+    ),
+    "a word that is empty": (
+        {"slots": {("IO", "S"): ["", "Mary"], "place": ["park"]}},
+        "[C309] a word of the slot IO is empty, so it would have no position\n  help: leave it out",
+    ),
+    "more prompts than there are": (
+        {"size": 121},
+        "[C310] size = 121, and there are only 120 different prompts in this template\n"
+        "  help: set size = 120 or less, or give the slots more words",
+    ),
+    "a size that is none": ({"size": 0}, "[C312] size must be a whole number from 1; it is 0"),
+    "a size that is true": ({"size": True}, "[C312] size must be a whole number from 1; it is True"),
+    "a seed that is none": ({"seed": 0.5}, "[C312] seed must be a whole number; it is 0.5"),
+    "a foil alone": (
+        {"answer": None},
+        "[C304] there is a foil and no answer that it could be compared with\n"
+        "  help: give answer = as well, or leave the foil out",
+    ),
+    "a foil that is the answer": (
+        {"foil": " {IO}"},
+        '[C304] prompt 1: answer and foil are the same token, "Mary"\n'
+        "  help: their difference is 0 whatever the model does; draw them together, as in IO, S = names",
+    ),
+    "an answer of two words": (
+        {"answer": " {IO} {S}"},
+        '[C303] prompt 1: the answer " Mary Mark" must be exactly one token after the prompt; '
+        'it is 2: "Mary", "Mark"\n'
+        "  help: choose words that are one token each, "
+        "or measure the first token only and write that as the answer",
+    ),
+    "a word nobody knows": (
+        {"prompt": "{S} frobnicated {IO}"},
+        '[C306] prompt 1: "frobnicated" in "Mark frobnicated Paul" is unknown to the tokenizer: '
+        "it became [UNK]\n"
+        "  help: the model cannot tell it from any other unknown word; use words of its vocabulary",
+    ),
+    "a list nobody has": (
+        {"slots": {("IO", "S"): "nmaes", "place": ["park"]}},
+        "[C305] there is no word list `nmaes`; there are names, objects, places\n"
+        "  help: did you mean `names`?",
+    ),
+    "a list of other words": (
+        {"slots": {("IO", "S"): "objects", "place": ["park"]}},
+        "[C309] 0 of the 30 words of `objects` are one token of this tokenizer wherever the prompts use "
+        'them, and the slots IO, S need 2; "ring", for one, is unknown to it\n'
+        "  help: write out words that are one token of this tokenizer, or as many tokens as each other",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(words: Tokenizer, name: str) -> None:
+    options, message = REFUSED[name]
+    with pytest.raises(DataError) as caught:
+        ioi(words, **options)
+    assert str(caught.value) == message
+
+
+def message_of(*arguments: Any, **options: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        template_dataset(*arguments, **{"size": 1, "slots": {"X": ["It"]}, **options})
+    return str(caught.value)
+
+
+def test_a_slot_inside_a_word(gpt2: Tokenizer) -> None:
+    assert message_of(gpt2, prompt="He is {X}ly here", slots={"X": ["quick"]}) == (
+        '[C307] prompt 1: the slot X = "quick" does not begin and end between tokens:\n'
+        '      0  "He"\n'
+        '      1  " is"\n'
+        '  >   2  " quickly"\n'
+        '      3  " here"\n'
+        "  help: a position in it would also stand for the text beside it; put white space around the slot"
+    )
+
+
+def test_an_answer_without_its_space(gpt2: Tokenizer) -> None:
+    assert message_of(gpt2, prompt="{X} is in", answer="Warsaw") == (
+        '[C303] prompt 1: the answer "Warsaw" must be exactly one token after the prompt; it is '
+        '2: "Wars", "aw"\n'
+        '  help: " Warsaw" is one token; write answer = " Warsaw" if that is meant'
+    )
+
+
+def test_an_answer_that_continues_a_word_is_noted(gpt2: Tokenizer) -> None:
+    options: dict[str, Any] = {"prompt": "{X} said to", "slots": {"X": ["It"]}, "size": 1}
+    assert template_dataset(gpt2, **options, answer="Mary").notes == (
+        'the answer "Mary" continues the word "to"; if it is a word of its own, write " Mary"',
+    )
+    assert template_dataset(gpt2, **options, answer=" Mary").notes == ()
+
+
+def test_a_prompt_that_ends_in_a_space(gpt2: Tokenizer) -> None:
+    assert message_of(gpt2, prompt="{X} is in ", answer="Paris") == (
+        '[C303] prompt 1: the prompt "It is in " ends in white space, which is a token of its '
+        'own there but part of the answer\'s token when "Paris" follows: the model never saw the '
+        "two apart\n"
+        "  help: take the white space off the prompt's end and write it in front of the answer and foil"
+    )
+
+
+def test_an_answer_after_a_closed_prompt(closed: Tokenizer) -> None:
+    assert message_of(closed, prompt="{X}", slots={"X": ["cat"]}, answer="Mary") == (
+        '[C319] the tokenizer puts "</s>" after every prompt, so no answer can follow it\n'
+        "  help: turn this off in the tokenizer's configuration (often `add_eos_token = false`)"
+    )
+
+
+def test_a_start_token_written_out(framed: Tokenizer) -> None:
+    assert message_of(framed, prompt="<s> {X}", slots={"X": ["cat"]}) == (
+        '[C319] prompt 1: the prompt begins with "<s>" twice: it is written in the prompt, and '
+        "the tokenizer adds it\n"
+        '  help: leave "<s>" out of the prompt'
+    )
+
+
+def test_a_slow_tokenizer() -> None:
+    class Slow:
+        is_fast = False
+
+    assert message_of(Slow(), prompt="{X}") == (
+        "[C313] the tokenizer Slow does not say which characters a token stands for, so slots "
+        "cannot be found among the tokens\n"
+        "  help: use a model whose folder has a `tokenizer.json` (a fast tokenizer)"
+    )
+
+
+def test_a_block_as_an_answer(words: Tokenizer) -> None:
+    assert message_of(words, prompt="{X}", slots={"X": random_tokens(2)}, answer="{X}") == (
+        '[C303] prompt 1: the answer "{X}" must be exactly one token, and it holds a block of them\n'
+        "  help: an answer made of random tokens is one slot of random_tokens(1), alone"
+    )
+
+
+def test_a_named_list_of_which_nothing_is_left(stories: Tokenizer) -> None:
+    assert message_of(stories, prompt="the {X}", slots={"X": "names"}) == (
+        "[C309] 0 of the 100 words of `names` are one token of this tokenizer wherever the "
+        'prompts use them, and the slot X needs 1; "Aaron", for one, is 3 after a space: "A", "ar", "on"\n'
+        "  help: write out words that are one token of this tokenizer, or as many tokens as each other"
+    )
+
+
+def test_two_fillings_that_read_the_same(words: Tokenizer) -> None:
+    # cat + " dog x" and "cat dog" + " x" are one prompt, and are counted as one
+    slots = {"A": ["cat", "cat dog"], "B": [" dog x", " x"]}
+    assert len(template_dataset(words, prompt="{A}{B}", slots=slots, size=3).examples) == 3
+    with pytest.raises(DataError, match="there are only 3 different prompts"):
+        template_dataset(words, prompt="{A}{B}", slots=slots, size=4)
