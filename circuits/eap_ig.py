@@ -120,7 +120,7 @@ def read_eap_ig(
 
 def _edge(graph: Graph, name: str, value: Value) -> Edge:
     sender, arrow, receiver = name.partition("->")
-    edge = Edge(_to_ours(sender) or sender, _to_ours(receiver) or receiver)
+    edge = Edge(_to_ours(sender) or "", _to_ours(receiver) or "")
     if not arrow or edge not in graph:
         raise value.wrong(
             "the model has no such edge", hint="an edge is written a0.h1->a2.h3<q> or m0->logits"

@@ -138,7 +138,8 @@ def parse_json(text: str, *, name: str, what: str) -> Value:
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_not_a_number, parse_float=_finite)
     except json.JSONDecodeError as error:
-        raise _not_json(name, f"{error.msg} in line {error.lineno}, column {error.colno}") from error
+        where = f"in line {error.lineno}, column {error.colno}"
+        raise _not_json(name, f"{error.msg.removesuffix(' at')} {where}") from error
     except ValueError as error:
         raise _not_json(name, str(error)) from error
     except RecursionError as error:

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nncirc.circuits import atomic
+from nncirc.circuits.errors import FileError
+
+
+@contextmanager
+def failing(call: str, error: BaseException) -> Iterator[None]:
+    """Let one step of writing fail: `os.fsync`, or a method of `Path`."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    owner: Any = os if call == "fsync" else Path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, call, fail)
+        yield
+
+
+@pytest.mark.parametrize("call", ["open", "fsync", "chmod", "replace"])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_what_stood_there_stays(tmp_path: Path, call: str, error: BaseException) -> None:
+    path = tmp_path / "circuit.json"
+    path.write_text("old")
+    with failing(call, error), pytest.raises((FileError, KeyboardInterrupt)) as caught:
+        atomic.write_text(path, "new")
+    if isinstance(caught.value, FileError):
+        assert caught.value.code == "C605"
+        assert "No space left on device" in caught.value.message
+    else:
+        assert isinstance(error, KeyboardInterrupt)
+    assert os.listdir(tmp_path) == ["circuit.json"]  # noqa: PTH208 (`Path` is patched above)
+    assert path.read_text() == "old"
+
+
+def test_an_interrupted_write_leaves_no_half_file(tmp_path: Path) -> None:
+    with failing("fsync", KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+        atomic.write_bytes(tmp_path / "new.json", b"half")
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8")))
+def test_text_is_written_as_it_is(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.mktemp("text") / "file"
+    atomic.write_text(path, text)
+    assert path.read_bytes() == text.encode()
+
+
+def test_a_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(0o640)
+    atomic.write_text(path, "new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_new_file_has_the_usual_permissions(tmp_path: Path) -> None:
+    (tmp_path / "usual").write_text("")
+    atomic.write_text(tmp_path / "file", "new")
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    target, link = tmp_path / "folder" / "target", tmp_path / "link"
+    link.symlink_to(target)
+    atomic.write_text(link, "new")
+    assert link.is_symlink() and target.read_text() == "new"
+
+
+def test_a_device_is_written_to() -> None:
+    atomic.write_text("/dev/null", "nothing")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+@pytest.mark.parametrize("name", ["folder", "missing/file", "file/below", "null\0byte", "x" * 5000])
+def test_where_no_file_can_be(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match="cannot write") as caught:
+        atomic.write_text(tmp_path / name, "text")
+    assert caught.value.code == "C605"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_text_without_a_utf8_form(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="character 2") as caught:
+        atomic.write_text(tmp_path / "file", "ab\ud800")
+    assert caught.value.code == "C605"

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import math
+
+import networkx as nx
+import pytest
+from hypothesis import given
+from tests.circuits.strategies import circuit_pairs, circuits, graphs
+
+from nncirc.circuits.circuit import Circuit, difference, intersection, keep, prune, union
+from nncirc.circuits.errors import GraphError
+from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.nodes import Edge
+
+SMALL = Graph(Shape(2, 2, 2))
+OTHER = Graph(Shape(2, 2, 2, parallel=True))
+
+
+def on_a_path(circuit: Circuit) -> set[Edge]:
+    """The edges between embed and logits, by reachability in a graph of every sender and every receiver."""
+    network = nx.DiGraph()
+    network.add_nodes_from([("out", s) for s in circuit.graph.senders])
+    network.add_nodes_from([("in", r) for r in circuit.graph.receivers])
+    for receiver, senders in circuit.graph.outputs.items():
+        network.add_edges_from((("in", receiver), ("out", sender)) for sender in senders)
+    network.add_edges_from((("out", s), ("in", r)) for s, r in circuit.edges)
+    fed = nx.descendants(network, ("out", "embed")) | {("out", "embed")}
+    heard = nx.ancestors(network, ("in", "logits")) | {("in", "logits")}
+    return {e for e in circuit.edges if ("out", e.sender) in fed and ("in", e.receiver) in heard}
+
+
+@given(circuits())
+def test_prune_keeps_what_lies_on_a_path(circuit: Circuit) -> None:
+    pruned = prune(circuit)
+    assert set(pruned.edges) == on_a_path(circuit)
+    assert prune(pruned) == pruned
+    assert {e: circuit.scores[e] for e in pruned.edges} == dict(pruned.scores)
+    assert (pruned.groups, pruned.made) == (circuit.groups, circuit.made)
+
+
+@given(circuit_pairs())
+def test_prune_is_monotone_but_knows_paths_not_edges(pair: tuple[Circuit, Circuit]) -> None:
+    first, second = pair
+    assert set(prune(first).edges) <= set(prune(union(first, second)).edges)
+    assert set(union(prune(first), prune(second)).edges) <= set(prune(union(first, second)).edges)
+
+
+def test_prune_of_a_union_finds_paths_that_neither_has() -> None:
+    first = Circuit.of(SMALL, [Edge("embed", "L0H0.q")])
+    second = Circuit.of(SMALL, [Edge("L0H0", "logits")])
+    assert len(prune(first)) == len(prune(second)) == 0
+    assert len(prune(union(first, second))) == 2
+
+
+def test_prune_follows_a_shared_key_to_all_its_heads() -> None:
+    graph = Graph(Shape(1, 4, 2, mlps=False))
+    edges = [Edge("embed", "L0KV0.k"), Edge("L0H1", "logits"), Edge("L0H2", "logits")]
+    assert prune(Circuit.of(graph, edges)).edges == (edges[0], edges[1])
+
+
+@given(graphs())
+def test_all_edges_lie_on_a_path(graph: Graph) -> None:
+    full = Circuit.full(graph)
+    assert len(full) == graph.n_edges
+    assert prune(full) == full
+    assert full.nodes == graph.nodes
+
+
+@given(circuits())
+def test_edges_stand_in_the_order_of_the_computation(circuit: Circuit) -> None:
+    backwards = Circuit(
+        circuit.graph, dict(reversed(list(circuit.scores.items()))), circuit.groups, circuit.made
+    )
+    assert backwards == circuit
+    assert backwards.edges == circuit.edges == tuple(e for e in circuit.graph.edges() if e in circuit)
+
+
+@given(circuits())
+def test_nodes_are_those_that_edges_touch(circuit: Circuit) -> None:
+    touched = {end.split(".")[0] for edge in circuit.edges for end in edge}
+    assert set(circuit.nodes) == touched
+    assert list(circuit.nodes) == sorted(touched, key=circuit.graph.nodes.index)
+
+
+@given(circuit_pairs())
+def test_algebra_is_that_of_sets(pair: tuple[Circuit, Circuit]) -> None:
+    first, second = pair
+    a, b = set(first.edges), set(second.edges)
+    assert set(union(first, second).edges) == a | b
+    assert set(intersection(first, second).edges) == a & b
+    assert set(difference(first, second).edges) == a - b
+    for edge, score in union(first, second).scores.items():
+        assert score == (first if edge in first else second).scores[edge]
+    for result in (intersection(first, second), difference(first, second)):
+        assert all(result.scores[edge] == first.scores[edge] for edge in result.edges)
+
+
+@given(circuit_pairs())
+def test_laws(pair: tuple[Circuit, Circuit]) -> None:
+    a, b = pair
+    assert intersection(a, union(a, b)).scores == union(a, intersection(a, b)).scores == a.scores
+    assert union(difference(a, b), intersection(a, b)).scores == a.scores
+    full = Circuit.full(a.graph)
+    outside = difference(full, union(a, b))
+    assert outside.edges == intersection(difference(full, a), difference(full, b)).edges
+    assert len(union(a, b)) == len(a) + len(b) - len(intersection(a, b))
+
+
+@given(circuit_pairs())
+def test_the_algebra_keeps_groups_and_says_how_it_was_made(pair: tuple[Circuit, Circuit]) -> None:
+    first, second = pair
+    both = union(first, second)
+    assert both.made == {"method": "union", "of": [dict(first.made), dict(second.made)]}
+    for group in {*first.groups, *second.groups}:
+        members = {*first.groups.get(group, ()), *second.groups.get(group, ())}
+        assert set(both.groups[group]) == members and len(both.groups[group]) == len(members)
+    assert intersection(first, second).groups == difference(first, second).groups == first.groups
+
+
+@given(circuits())
+def test_keep(circuit: Circuit) -> None:
+    kept = keep(circuit, lambda edge: edge.receiver == "logits")
+    assert set(kept.edges) == {edge for edge in circuit.edges if edge.receiver == "logits"}
+
+
+@pytest.mark.parametrize("operation", [union, intersection, difference])
+def test_circuits_of_different_graphs_do_not_mix(operation: object) -> None:
+    assert callable(operation)
+    with pytest.raises(GraphError, match="of different graphs") as caught:
+        operation(Circuit.of(SMALL, []), Circuit.of(OTHER, []))
+    assert caught.value.code == "C455"
+
+
+def test_an_edge_that_the_graph_lacks() -> None:
+    with pytest.raises(GraphError, match=r"no edge L1H0 -> L0H0\.q") as caught:
+        Circuit.of(SMALL, [Edge("L1H0", "L0H0.q")])
+    assert caught.value.code == "C454"
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf, "much"])
+def test_a_score_is_a_finite_number(score: float) -> None:
+    with pytest.raises(GraphError, match="embed -> logits") as caught:
+        Circuit(SMALL, {Edge("embed", "logits"): score})
+    assert caught.value.code == "C458"
+
+
+@pytest.mark.parametrize("member", ["L2H0", "L0H0.q", "nonsense", "L0KV0"])
+def test_a_group_names_nodes_of_the_graph(member: str) -> None:
+    with pytest.raises(GraphError, match="group mover") as caught:
+        Circuit.of(SMALL, [], groups={"mover": ("L0H0", member)})
+    assert (caught.value.code, caught.value.about) == ("C457", member)
+
+
+def test_a_circuit_cannot_be_changed() -> None:
+    scores: dict[Edge, float | None] = {Edge("embed", "logits"): 1}
+    circuit = Circuit(SMALL, scores)
+    scores[Edge("embed", "MLP0")] = 2.0
+    assert len(circuit) == 1
+    assert isinstance(circuit.scores[Edge("embed", "logits")], float)
+    with pytest.raises(TypeError):
+        circuit.scores[Edge("embed", "MLP0")] = 2.0  # type: ignore[index]

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.circuits.strategies import circuits, graphs, json_values
+
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.collapse import join_heads, join_inputs, ungroup
+from nncirc.circuits.eap_ig import read_eap_ig, write_eap_ig
+from nncirc.circuits.errors import FileError, GraphError
+from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.nodes import Edge
+
+GRAPH = Graph(Shape(1, 2, 2))
+EXAMPLE = Circuit(
+    GRAPH, {Edge("embed", "L0H1.q"): 0.5, Edge("L0H1", "MLP0"): -1.0, Edge("MLP0", "logits"): None}
+)
+# Written by hand after the package's own writer (src/eap/graph.py, `to_json` and `add_edge`).
+THEIRS: dict[str, Any] = {
+    "cfg": {"n_layers": 1, "n_heads": 2, "parallel_attn_mlp": False, "d_model": 16},
+    "nodes": {
+        "input": {"in_graph": True},
+        "a0.h0": {"in_graph": False},
+        "a0.h1": {"in_graph": True},
+        "m0": {"in_graph": True},
+        "logits": {"in_graph": True},
+    },
+    "edges": {
+        "input->a0.h0<q>": {"score": 0.0, "in_graph": False},
+        "input->a0.h1<q>": {"score": 0.5, "in_graph": True},
+        "input->a0.h0<k>": {"score": 0.0, "in_graph": False},
+        "input->a0.h1<k>": {"score": 0.0, "in_graph": False},
+        "input->a0.h0<v>": {"score": 0.0, "in_graph": False},
+        "input->a0.h1<v>": {"score": 0.0, "in_graph": False},
+        "input->m0": {"score": 0.0, "in_graph": False},
+        "a0.h0->m0": {"score": 0.0, "in_graph": False},
+        "a0.h1->m0": {"score": -1.0, "in_graph": True},
+        "input->logits": {"score": 0.0, "in_graph": False},
+        "a0.h0->logits": {"score": 0.0, "in_graph": False},
+        "a0.h1->logits": {"score": 0.0, "in_graph": False},
+        "m0->logits": {"score": 0.0, "in_graph": True},
+    },
+}
+
+
+def test_a_file_as_the_package_writes_it(tmp_path: Path) -> None:
+    write_eap_ig(EXAMPLE, tmp_path / "file", d_model=16)
+    assert json.loads((tmp_path / "file").read_text()) == THEIRS
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("eap_ig") / "file"
+
+
+@given(circuits(graphs(finest=True)), st.booleans())
+def test_a_circuit_reads_back(file: Path, circuit: Circuit, everything: bool) -> None:
+    write_eap_ig(circuit, file, d_model=16)
+    back = read_eap_ig(file, n_kv_heads=circuit.graph.shape.n_kv_heads, everything=everything)
+    assert back.graph == circuit.graph
+    scores = {edge: score or 0.0 for edge, score in circuit.scores.items()}
+    if everything:
+        scores = dict.fromkeys(circuit.graph.edges(), 0.0) | scores
+    assert back.scores == scores
+    apart = read_eap_ig(file, everything=everything)
+    assert apart.graph == ungroup(circuit).graph
+    assert ungroup(back).scores == apart.scores
+
+
+def test_more_than_is_read_does_no_harm(file: Path) -> None:
+    theirs = json.loads(json.dumps(THEIRS))
+    theirs["nodes"]["m0"] |= {"score": 1.0, "neurons": [True, False], "neurons_scores": [0.5, 0.25]}
+    theirs["cfg"]["model"] = "gpt2"
+    file.write_text(json.dumps(theirs))
+    back = read_eap_ig(file)
+    assert (back.graph, back.edges) == (GRAPH, EXAMPLE.edges)
+
+
+def test_heads_of_a_group_that_differ(file: Path) -> None:
+    write_eap_ig(Circuit(Graph(Shape(1, 2, 2)), {Edge("embed", "L0H0.k"): 1.0}), file, d_model=16)
+    with pytest.raises(FileError, match=r"edges: embed -> L0KV0\.k stands for edges that differ") as caught:
+        read_eap_ig(file, n_kv_heads=1)
+    assert caught.value.code == "C603"
+    assert caught.value.hint is not None and caught.value.hint.endswith("read it without n_kv_heads")
+
+
+@pytest.mark.parametrize("n_kv_heads", [0, 3, -1])
+def test_no_such_groups(file: Path, n_kv_heads: int) -> None:
+    write_eap_ig(EXAMPLE, file, d_model=16)
+    with pytest.raises(FileError) as caught:
+        read_eap_ig(file, n_kv_heads=n_kv_heads)
+    assert caught.value.code == "C603"
+
+
+@pytest.mark.parametrize("coarse", [join_heads(EXAMPLE), join_inputs(EXAMPLE)])
+def test_coarse_circuits_are_not_written(tmp_path: Path, coarse: Circuit) -> None:
+    with pytest.raises(GraphError) as caught:
+        write_eap_ig(coarse, tmp_path / "file", d_model=16)
+    assert caught.value.code == "C459"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('"n_heads": 2', '"n_heads": 1', "nodes.a0.h1: no node of the model has this name"),
+        ('"n_heads": 2', '"n_heads": 0', "cfg: no model has 1 layers of 0 heads with 0 key-value heads"),
+        (
+            '"parallel_attn_mlp": false',
+            '"parallel_attn_mlp": 0',
+            "cfg.parallel_attn_mlp: expected true or false, found 0",
+        ),
+        ('"cfg"', '"config"', "the key 'cfg' is missing"),
+        ('"m0": {', '"m1": {', "nodes.m1: no node of the model has this name"),
+        ('"input->a0.h1<q>"', '"input->a0.h1"', "edges.input->a0.h1: the model has no such edge"),
+        ('"a0.h1->m0"', '"m0->a0.h1<q>"', "edges.m0->a0.h1<q>: the model has no such edge"),
+        ('"a0.h1->m0"', '"embed->m0"', "edges.embed->m0: the model has no such edge"),
+        ('"a0.h1->m0"', '"a00.h1->m0"', "edges.a00.h1->m0: the model has no such edge"),
+        ("-1.0", "null", "edges.a0.h1->m0.score: expected a number, found null"),
+        ('"score": 0.5, ', "", "edges.input->a0.h1<q>: the key 'score' is missing"),
+    ],
+)
+def test_not_such_a_file(file: Path, old: str, new: str, problem: str) -> None:
+    text = json.dumps(THEIRS)
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    with pytest.raises(FileError) as caught:
+        read_eap_ig(file)
+    message = f"{str(file)!r} is not a circuit of the EAP-IG package: {problem}"
+    assert (caught.value.code, caught.value.message) == ("C603", message)
+
+
+def test_an_edge_that_stands_twice(file: Path) -> None:
+    file.write_text(json.dumps(THEIRS).replace("input->a0.h0<q>", "input->a0.h1<q>"))
+    with pytest.raises(FileError, match="stands twice") as caught:
+        read_eap_ig(file)
+    assert caught.value.code == "C602"
+
+
+@given(st.sampled_from(["cfg", "nodes", "edges"]), json_values, st.sampled_from([None, 1, 2]))
+def test_anything_else(file: Path, key: str, value: Any, n_kv_heads: int | None) -> None:
+    content = json.loads(json.dumps(THEIRS))
+    if isinstance(value, dict):
+        content[key] |= value
+    else:
+        content[key] = value
+    file.write_text(json.dumps(content))
+    try:
+        read_eap_ig(file, n_kv_heads=n_kv_heads)
+    except FileError as error:
+        assert error.code == "C603"

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.circuits.strategies import graphs, shapes
+
+from nncirc.circuits.errors import GraphError
+from nncirc.circuits.graph import Graph, Shape, owner
+from nncirc.circuits.nodes import Edge, Node
+
+
+def test_gpt2_small_has_the_published_number_of_edges() -> None:
+    graph = Graph(Shape(n_layers=12, n_heads=12, n_kv_heads=12))
+    assert (len(graph.senders), len(graph.receivers), graph.n_edges) == (157, 445, 32_491)
+
+
+@pytest.mark.parametrize(
+    ("shape", "edges"),
+    [
+        # 2 layers of 2 heads: layer 0 reads embed, layer 1 reads embed, 2 heads and an MLP.
+        (Shape(2, 2, 2), 6 + 3 + 6 * 4 + 6 + 7),
+        (Shape(2, 2, 2, mlps=False), 6 + 6 * 3 + 5),
+        (Shape(2, 2, 2, parallel=True), 6 + 1 + 6 * 4 + 4 + 7),
+        # One key and one value a layer.
+        (Shape(2, 2, 1), 4 + 3 + 4 * 4 + 6 + 7),
+    ],
+)
+def test_edges_counted_by_hand(shape: Shape, edges: int) -> None:
+    assert Graph(shape).n_edges == edges
+
+
+def moment(name: str, graph: Graph, *, sends: bool) -> tuple[int, int]:
+    """When a node is read or has been written, from its name alone."""
+    node = Node.parse(name)
+    if node.kind == "embed":
+        return (-1, 0)
+    if node.kind == "logits":
+        return (graph.shape.n_layers, 0)
+    assert node.layer is not None
+    if node.kind == "mlp":
+        reads = 0 if graph.shape.parallel else 2
+        return (node.layer, 3 if sends else reads)
+    return (node.layer, 1 if sends else 0)
+
+
+@given(graphs())
+def test_edges_are_those_of_the_clock(graph: Graph) -> None:
+    expected = {
+        (sender, receiver)
+        for sender, receiver in product(graph.senders, graph.receivers)
+        if moment(sender, graph, sends=True) < moment(receiver, graph, sends=False)
+    }
+    edges = list(graph.edges())
+    assert set(edges) == expected
+    assert len(edges) == len(expected) == graph.n_edges
+    for sender, receiver in product(graph.senders, graph.receivers):
+        assert (Edge(sender, receiver) in graph) == ((sender, receiver) in expected)
+    assert sorted(edges, key=graph.order) == edges
+
+
+@given(graphs())
+def test_edges_by_formula(graph: Graph) -> None:
+    shape, heads = graph.shape, 1 if graph.attention == "layers" else graph.shape.n_heads
+    if not graph.split_inputs:
+        inputs = heads
+    elif graph.attention == "layers":
+        inputs = 3
+    else:
+        inputs = heads + 2 * shape.n_kv_heads
+    written = heads + shape.mlps
+    total = 0
+    for layer in range(shape.n_layers):
+        before = 1 + layer * written
+        total += inputs * before
+        total += shape.mlps * (before + (0 if shape.parallel else heads))
+    assert graph.n_edges == total + 1 + shape.n_layers * written
+
+
+@given(graphs())
+def test_names_are_unique_and_read_back(graph: Graph) -> None:
+    for names in (graph.senders, graph.receivers, graph.nodes):
+        assert len(set(names)) == len(names)
+        for name in names:
+            assert str(Node.parse(name)) == name
+    assert set(graph.nodes) == {*graph.senders, *map(owner, graph.receivers)}
+
+
+@given(graphs())
+def test_inputs_and_outputs_are_each_others_inverse(graph: Graph) -> None:
+    forth = {(s, r) for s, receivers in graph.inputs.items() for r in receivers}
+    back = {(s, r) for r, senders in graph.outputs.items() for s in senders}
+    assert forth == back
+    assert set(graph.outputs) == set(graph.receivers)
+    assert graph.inputs["embed"] == () and graph.outputs["logits"] == ()
+    for sender, receivers in graph.inputs.items():
+        if sender != "embed":
+            inputs = [Node.parse(r).input for r in receivers]
+            split = graph.split_inputs and Node.parse(sender).kind != "mlp"
+            assert inputs == (["q", "k", "v"] if split else [None])
+
+
+@given(graphs())
+def test_a_node_stands_behind_what_it_reads(graph: Graph) -> None:
+    for sender, receiver in graph.edges():
+        assert graph.node_index[sender] < graph.node_index[owner(receiver)]
+
+
+def test_heads_share_keys_in_consecutive_groups() -> None:
+    graph = Graph(Shape(1, 4, 2))
+    assert graph.inputs["L0H1"] == ("L0H1.q", "L0KV0.k", "L0KV0.v")
+    assert graph.outputs["L0KV1.v"] == ("L0H2", "L0H3")
+
+
+@given(shapes(grouped=True))
+def test_joined_heads_cannot_share_keys(shape: Shape) -> None:
+    with pytest.raises(GraphError) as caught:
+        Graph(shape, split_inputs=False)
+    assert caught.value.code == "C453"
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 1), (1, 0, 1), (1, 1, 0), (1, 4, 3), (1, 2, 4), (10**9, 1, 1)])
+def test_no_such_shape(numbers: tuple[int, int, int]) -> None:
+    with pytest.raises(GraphError) as caught:
+        Shape(*numbers)
+    assert caught.value.code == "C452"
+
+
+@pytest.mark.parametrize(
+    ("edge", "why"),
+    [
+        (("L0H0", "L9H9.q"), "L9H9.q is not a receiver of this graph"),
+        (("logits", "MLP0"), "logits is not a sender of this graph"),
+        (("MLP1", "L0H0.q"), "MLP1 is computed after L0H0.q has been read"),
+        (("L0H0", "L0H1.q"), "L0H0 is computed after L0H1.q has been read"),
+    ],
+)
+def test_an_edge_that_is_not_there_says_why(edge: tuple[str, str], why: str) -> None:
+    with pytest.raises(GraphError) as caught:
+        Graph(Shape(2, 2, 2)).order(Edge(*edge))
+    assert (caught.value.code, caught.value.hint) == ("C454", why)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "L", "L1H", "9.10", "l1h1", "L1H1.o", "MLP", "MLP1.q", "embed ", "embed.q", "L1KV", "L1.H1"),
+        *("L01H1", "L1H01", "MLP00", "L\u0661H1", "L1H1\n", "L" + "9" * 5000),
+    ],
+)
+def test_not_a_name(name: str) -> None:
+    with pytest.raises(GraphError) as caught:
+        Node.parse(name)
+    assert caught.value.code == "C451"
+
+
+@given(st.text(alphabet="LHKVMPqkv.0123456789embdlogits", max_size=10))
+def test_a_name_that_parses_is_spelled_one_way(name: str) -> None:
+    try:
+        node = Node.parse(name)
+    except GraphError:
+        return
+    assert str(node) == name
+
+
+def test_graphs_say_what_they_are() -> None:
+    assert str(Graph(Shape(2, 4, 2))) == (
+        "2 layers of 4 heads sharing 2 keys and values, MLPs, by head, q/k/v apart"
+    )
+    assert str(Graph(Shape(1, 2, 2, parallel=True), "layers", split_inputs=False)) == (
+        "1 layers of 2 heads, parallel MLPs, by attention layer, q/k/v joined"
+    )
