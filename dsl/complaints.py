@@ -132,13 +132,13 @@ def _in_brackets(context: Context, kind: str, text: str, span: Span) -> Diagnost
     what = _WHAT[context.opener]
     begun = (Label(context.opened, f"the {what} begins here"),)
     # A name on a line of its own begins the next statement more likely than it goes on with a list.
-    lines = context.statement[-1][2].end_line < span.line
+    lines = context.statement[-1][0] == "_NL"
     if kind in {"EQUAL", "COMPARISON", "LBRACE", "RBRACE", "USING", "$END"} or (lines and kind == "NAME"):
         return Diagnostic(
             "C005",
-            f"this {what} is not closed: {_found(kind, text)}",
-            span,
-            labels=begun,
+            f"this {what} is not closed",
+            context.opened,
+            labels=() if kind == "$END" else (Label(span, "expected before this"),),
             help=f"add `{close}`"
             + ("; `key = value` stands in `( )` or in a block only" if opening == "[" else ""),
         )

@@ -449,7 +449,9 @@ def check_slots_used(scope: Scope, drafts: Mapping[str, Draft]) -> None:
         ):
             continue
         texts = [*prompts, draft.values.get("answer"), draft.values.get("foil")]
-        mentioned = {slot for text in texts for slot in getattr(text, "slots", ())}
+        mentioned: set[str] = {slot for text in texts for slot in getattr(text, "slots", ())}
+        if not mentioned <= set(draft.slot_spans):
+            continue  # a misspelt placeholder would leave its slot unused
         for name, span in draft.slot_spans.items():
             if name not in mentioned and name not in used.get(draft.name, set()):
                 scope.report(

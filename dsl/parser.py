@@ -159,7 +159,9 @@ class _Parser:
 
     def resume(self, position: int) -> None:
         """Drop the statement in hand and go on behind it, keeping track of the braces passed over."""
-        in_brackets = bool(self.open) and self.open[-1].type != "LBRACE"
+        # Within brackets, and where a value is on the next line, the lines that follow belong to the mistake.
+        unfinished = bool(self.open) and self.open[-1].type != "LBRACE"
+        unfinished = unfinished or bool(self.statement and self.statement[-1].type == "EQUAL")
         while self.open and self.open[-1].type != "LBRACE":
             self.open.pop()
         while "ASSERT" not in accepts(self.state.position):
@@ -171,7 +173,7 @@ class _Parser:
             piece = match.group()
             if piece == "\n":
                 position = match.end()
-                if not in_brackets or _BEGINS.match(self.source.text, position):
+                if not unfinished or _BEGINS.match(self.source.text, position):
                     break
             elif piece == "{":
                 self.force(Token("NAME", "?", start_pos=match.start()))

@@ -1,0 +1,121 @@
+"""The reference of the language, `docs/language.md`, written from the schema.
+
+python -m nncirc.dsl.handbook docs/language.md
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from nncirc.dsl.catalogue import SCRIPT
+from nncirc.dsl.keytypes import describe
+from nncirc.dsl.program import Position, Value
+from nncirc.dsl.schema import FUNCTIONS, KINDS, Implementation, Key
+
+__all__ = ["handbook"]
+
+_INTRODUCTION = """\
+# The .circ language
+
+This file is generated from `dsl/schema.py` by `python -m nncirc.dsl.handbook docs/language.md`.
+
+A script declares what an experiment consists of. Its statements may stand in any order; references between
+them must not form a circle. A newline ends a statement, `#` begins a comment.
+
+| statement | meaning |
+|---|---|
+| `tau = 0.05` | a constant: a number, string, boolean, or a list of them; `--set tau=0.1` overrides it |
+| `kind name using implementation { ... }` | a block: declares `name`, with a `key = value` on each line |
+| `plot name { ... }` | an output; its name may be left away |
+| `use "file.circ" as name` | another script's blocks, as `name.block`; its outputs and claims are not run |
+| `assert found.edges <= 100` | a claim; a false one makes the run fail |
+
+**Inline.** Where a block's name may stand, an implementation may be called: `metric = kl_divergence(at = end)`,
+`graph = residual(gpt2)`. An argument without a key is the first key that takes a reference.
+
+**Families.** A list of numbers for a key marked *family* makes one member for each: with
+`threshold = [0.01, 0.02]`, `found` has the members `found[0]` and `found[1]`. What refers to a family becomes
+one, member by member; a list of circuits takes in all members; an output writes `name-0.svg`, `name-1.svg`; a
+claim must hold for every member. Two families cannot meet in one declaration.
+
+**Nodes** are written as in the literature: `embed`, `L9H6` (head), `L9H6.q` (its query input), `L3KV1.k` (key of a
+key-value group), `L5` (attention layer), `MLP3`, `logits`. `*` stands for all: `L5H*`, `L*H*`, `MLP*`.
+
+**Positions** are `start`, `end`, or a slot: `IO`, `S.2` (the second S). Without a number every occurrence of the slot
+is meant. In `tokens` data the repeated block is `block`.
+
+**Paths.** In a `reference` circuit `embed -> early -> [late.k, MLP3] -> logits` lists edges: every node of a step sends to every
+later node of the next. `groups { early = [L0H1, L2H2] }` names nodes; a group may also be
+`where(patterns.copying, above = 0.5)`, the heads for which an `attention_statistics` block finds that. An input
+(`late.k`) says how the edge enters; without one it enters by every input.
+
+**Slots.** In a `template` dataset `slots { ... }` says what fills each `{slot}`: a list of strings, one of the lists
+`names`, `places`, `objects`, or `random_tokens(24)`. Slots of one line (`IO, S = names`) differ within a prompt.
+
+**Replacements.** In a `replace` corruption `S.2 -> C` puts slot C where the second S stood.
+"""
+
+
+def _value(value: Value) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return f"`{str(value).lower()}`"
+        case tuple():
+            inner = ", ".join(_value(each).strip("`") for each in value)
+            return f"`{inner}`" if len(value) == 1 and isinstance(value[0], Position) else f"`[{inner}]`"
+        case _:
+            return f"`{value}`"
+
+
+def _row(name: str, key: Key) -> str:
+    kind = describe(key.type) + (" (family)" if key.family else "")
+    default = "required" if key.required else _value(key.default)
+    unit = f" [{key.unit}]" if key.unit else ""
+    cells = (f"`{name}`", kind, default, key.doc + unit)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _keys(implementation: Implementation) -> list[str]:
+    lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
+    return lines + [_row(name, key) for name, key in implementation.keys.items()]
+
+
+_EXTRA = {
+    "slots": "Its body has a `slots { ... }` block.",
+    "replacements": "Its body has replacements, `slot -> slot`.",
+    "edges": "Its body has a `groups { ... }` block and paths.",
+}
+
+
+def handbook() -> str:
+    """The whole reference as Markdown."""
+    lines = [_INTRODUCTION]
+    for word, kind in KINDS.items():
+        lines += [f"## {word}", "", kind.doc, ""]
+        for name, implementation in kind.implementations.items():
+            if not kind.output:
+                lines += [f"### {word} using {name}", ""]
+            source = f" ({implementation.source})" if implementation.source else ""
+            extra = f" {_EXTRA[implementation.extra]}" if implementation.extra else ""
+            lines += [f"{implementation.doc}{source}{extra}", "", *_keys(implementation), ""]
+    lines += [
+        "## Claims",
+        "",
+        "`assert` compares two of: a number, a constant, `circuit.edges`, `circuit.nodes`, a function.",
+        "",
+    ]
+    for name, function in FUNCTIONS.items():
+        lines += [f"### {name}({', '.join(function.arguments)})", "", function.doc, ""]
+        lines += ["| argument | value | default | meaning |", "|---|---|---|---|"]
+        lines += [_row(each, key) for each, key in function.arguments.items()]
+        lines += [""]
+    lines += ["## Diagnostics", "", "`nncirc explain CODE` says more.", "", "| code | meaning |", "|---|---|"]
+    lines += [f"| {code} | {entry.title} |" for code, entry in SCRIPT.items()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(handbook(), encoding="utf-8")

@@ -1,0 +1,85 @@
+"""Every code that a script can give is explained, and every example of an explanation holds."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import nncirc.dsl
+from nncirc.dsl import check_text, render_all
+from nncirc.dsl.catalogue import SCRIPT, entries, explain
+
+PREAMBLE = """\
+model gpt2 using huggingface {
+  id = "gpt2"
+}
+dataset ioi using template {
+  model  = gpt2
+  size   = 8
+  prompt = "When {S} and {IO} went out, {S} gave a ring to"
+  answer = " {IO}"
+  foil   = " {S}"
+  slots {
+    IO, S, A = names
+  }
+}
+corruption abc using replace {
+  data = ioi
+  IO -> A
+}
+graph full using residual {
+  model = gpt2
+}
+metric recovered using logit_diff {
+}
+scores eap using attribution_patching {
+  graph = full
+  corruption = abc
+  metric = recovered
+}
+circuit small using top {
+  scores = eap
+  edges = 10
+}
+circuit found using threshold {
+  scores = eap
+  threshold = 0.1
+}
+"""
+ROOM = Path(nncirc.dsl.__file__).parent
+
+
+def test_every_reported_code_is_explained_and_every_explained_code_reported() -> None:
+    reported = set()
+    for path in ROOM.glob("*.py"):
+        if not path.name.startswith("catalogue"):
+            reported |= set(re.findall(r'"(C\d{3})"', path.read_text(encoding="utf-8")))
+    assert reported == set(SCRIPT)
+
+
+@pytest.mark.parametrize("code", [code for code, entry in SCRIPT.items() if entry.bad])
+def test_bad_examples_give_the_code(code: str) -> None:
+    found = check_text(PREAMBLE + SCRIPT[code].bad).diagnostics
+    assert {each.code for each in found} == {code}, render_all(found)
+
+
+@pytest.mark.parametrize("code", [code for code, entry in SCRIPT.items() if entry.good])
+def test_good_examples_give_nothing(code: str) -> None:
+    result = check_text(PREAMBLE + SCRIPT[code].good)
+    assert not result.diagnostics, render_all(result.diagnostics)
+    assert result.program is not None
+
+
+def test_explain() -> None:
+    text = explain("c104")
+    assert text is not None
+    assert text.startswith("C104: an unknown name\n")
+    assert "    assert fuond.edges <= 10" in text
+    assert explain("C999") is None
+
+
+def test_texts_are_sentences() -> None:
+    for code, entry in entries().items():
+        assert re.fullmatch(r"C[0-7]\d\d", code)
+        assert not entry.title.endswith("."), code
+        assert entry.text.endswith((".", "`")), code
