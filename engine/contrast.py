@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -115,7 +116,7 @@ class Contrast:
 
     def __post_init__(self) -> None:
         if isinstance(self.corruption, Resample):
-            check_alignment(self.dataset.examples, self.corruption.examples)
+            check_alignment(self.dataset, self.corruption.examples)
         object.__setattr__(self, "batches", tuple(self._batches()))
 
     def _batches(self) -> Iterator[Batch]:
@@ -202,14 +203,20 @@ class Contrast:
             metric: what to measure.
             logits: gives a batch's logits at `reading.kept`, any number of rows.
         """
-        parts: list[Tensor] = []
-        order: list[int] = []
+        parts = []
         for batch in self.batches:
             where = self.reading(batch, metric)
             parts.append(where.values(metric, logits(batch, where), self.clean_logits(batch, metric)))
-            order += batch.indices
-        back = torch.tensor(order, device=self.model.device).argsort()
-        return torch.cat(parts, dim=1)[:, back]
+        return self.in_order(parts)
+
+    def in_order(self, parts: Sequence[Float[Tensor, "row batch"]]) -> Float[Tensor, "row prompt"]:
+        """Values of every batch's prompts as values of the dataset's prompts in their order."""
+        return torch.cat(list(parts), dim=1)[:, self._order]
+
+    @cached_property
+    def _order(self) -> Int[Tensor, " prompt"]:
+        indices = [i for batch in self.batches for i in batch.indices]
+        return torch.tensor(indices, device=self.model.device).argsort()
 
     def clean(self, metric: Metric) -> float:
         """Mean of the metric on the clean run, not normalised."""
@@ -259,6 +266,14 @@ class Contrast:
                 hint="the corruption does not touch what the metric measures; check positions and answers",
             )
         return Normalizer(corrupt, clean - corrupt)
+
+    def loss(self, metric: Metric, values: Float[Tensor, "row prompt"]) -> Float[Tensor, " row"]:
+        """What a circuit should keep low: minus the mean of the metric, or the mean of a divergence.
+
+        In the metric's unit; a normalised metric is 1 on the clean run whatever its sign.
+        """
+        mean = self.normalizer(metric)(values.mean(1))
+        return -mean if metric.normalize else -metric.measure.sign * mean
 
     def facts(self, metric: Metric) -> Mapping[str, Any]:
         """What a result has to say about the contrast and the metric; JSON values only."""

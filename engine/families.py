@@ -28,7 +28,11 @@ class Family:
         output: the output projection, whose input is every head's z side by side.
         mlp_norm: the norm that the MLP reads the residual stream through.
         mlp: the MLP.
+        attention: the attention module; its output is a tuple that begins with what it adds to the
+            residual stream.
         transposed: whether projections keep their weight as [out, in] (`Linear`) or [in, out] (`Conv1D`).
+        float32_norm: whether the norms compute in float32 whatever the model's dtype: then results are
+            exact to float32's rounding only.
     """
 
     model_type: str
@@ -37,11 +41,13 @@ class Family:
     unembed: str
     rotary: str | None
     attention_norm: str
+    attention: str
     projections: tuple[str, ...]
     output: str
     mlp_norm: str
     mlp: str
     transposed: bool = True
+    float32_norm: bool = False
 
 
 GPT2 = Family(
@@ -51,6 +57,7 @@ GPT2 = Family(
     unembed="lm_head",
     rotary=None,
     attention_norm="ln_1",
+    attention="attn",
     projections=("attn.c_attn",),
     output="attn.c_proj",
     mlp_norm="ln_2",
@@ -65,10 +72,12 @@ LLAMA = Family(
     unembed="lm_head",
     rotary="model.rotary_emb",
     attention_norm="input_layernorm",
+    attention="self_attn",
     projections=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     output="self_attn.o_proj",
     mlp_norm="post_attention_layernorm",
     mlp="mlp",
+    float32_norm=True,
 )
 
 

@@ -24,6 +24,7 @@ class Block:
 
     block: Any
     attention_norm: Any
+    attention: Any
     projections: tuple[Any, ...]
     output: Any
     mlp_norm: Any
@@ -108,6 +109,17 @@ class Model:
         return dtype
 
     @property
+    def resolution(self) -> float:
+        """The relative rounding error of the model's arithmetic."""
+        coarse = self.family.float32_norm and self.dtype == torch.float64
+        return float(torch.finfo(torch.float32 if coarse else self.dtype).eps)
+
+    @property
+    def digits(self) -> int:
+        """Decimals of a score that are stable when the batch size or the number of threads changes."""
+        return 8 if self.resolution < 1e-12 else 5
+
+    @property
     def device(self) -> torch.device:
         """The device that the model is on."""
         return torch.device(self.module.device)
@@ -127,6 +139,7 @@ class Model:
         return Block(
             block,
             attrgetter(family.attention_norm)(block),
+            attrgetter(family.attention)(block),
             tuple(attrgetter(path)(block) for path in family.projections),
             attrgetter(family.output)(block),
             attrgetter(family.mlp_norm)(block),
@@ -188,6 +201,34 @@ class Model:
                 hint="the config does not describe these weights, or the family's adapter does not fit",
                 about=self.name,
             )
+
+    def scaling(self, layer: int) -> float:
+        """What attention scores are multiplied by."""
+        block = attrgetter(self.family.blocks)(self.module)[layer]
+        return float(attrgetter(self.family.attention)(block).scaling)
+
+    def rotary(self, tokens: Int[Tensor, "batch pos"]) -> tuple[Tensor, Tensor] | None:
+        """Cosine and sine of the rotary embedding, each `pos d_head`; None if positions are learned."""
+        if self.family.rotary is None:
+            return None
+        positions = torch.arange(tokens.shape[1], device=self.device)[None]
+        probe = torch.zeros(1, 1, dtype=self.dtype, device=self.device)
+        with torch.no_grad():
+            cos, sin = attrgetter(self.family.rotary)(self.module)(probe, positions)
+        return cos[0], sin[0]
+
+    @staticmethod
+    def rotate(
+        heads: Float[Tensor, "*head pos d_head"],
+        rotary: tuple[Tensor, Tensor] | None,
+        at: Tensor | slice = slice(None),
+    ) -> Float[Tensor, "*head pos d_head"]:
+        """Queries or keys, at the positions `at`, with their rotary embedding (Su et al. 2021)."""
+        if rotary is None:
+            return heads
+        cos, sin = rotary[0][at], rotary[1][at]
+        first, second = heads.chunk(2, dim=-1)
+        return heads * cos + torch.cat([-second, first], dim=-1) * sin
 
     def inputs(self, tokens: Int[Tensor, "batch pos"], keep: Tensor | int = 0) -> dict[str, Any]:
         """Arguments of the forward; logits are computed at the positions `keep` (0: at all)."""
