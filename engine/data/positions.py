@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.render import RESERVED, name_of, nearest
+from nncirc.engine.data.tokens import quote
 from nncirc.engine.data.types import Example
 
 
@@ -30,10 +31,10 @@ def resolve(example: Example, name: str, occurrence: int | None = None) -> tuple
     slots = list(dict.fromkeys(slot for slot, _ in example.spans))
     if name not in slots:
         there = ", ".join([*slots, *RESERVED])
-        unused = " (it was drawn, but no prompt mentions it)" if name in example.values else ""
+        unused = " (it was drawn, but the prompt does not mention it)" if name in example.values else ""
         raise DataError(
             "C308",
-            f"there is no position {name} in the prompt {example.text!r}{unused}; there are {there}",
+            f"there is no position {name} in the prompt {quote(example.text)}{unused}; there are {there}",
             hint=nearest(name, [*slots, *RESERVED]),
             about=name,
         )
@@ -43,10 +44,11 @@ def resolve(example: Example, name: str, occurrence: int | None = None) -> tuple
         if slot == name and occurrence in (None, number)
     ]
     if not found:
-        there = ", ".join(name_of(one, example.spans) for one in example.spans if one[0] == name)
+        have = [name_of(one, example.spans) for one in example.spans if one[0] == name]
+        there = f"there {'is only' if len(have) == 1 else 'are'} {', '.join(have)}"
         raise DataError(
             "C308",
-            f"there is no {name}.{occurrence} in the prompt {example.text!r}; there is {there}",
+            f"there is no {name}.{occurrence} in the prompt {quote(example.text)}; {there}",
             hint="occurrences are counted from 1, in the order of the prompt",
             about=name,
         )

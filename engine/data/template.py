@@ -24,6 +24,7 @@ from nncirc.engine.data.render import (
 )
 from nncirc.engine.data.sources import (
     Group,
+    RandomTokens,
     Source,
     Urn,
     draw_values,
@@ -45,7 +46,7 @@ from nncirc.engine.data.tokens import (
 from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Template, Tokenizer, Value
 from nncirc.engine.data.words import check_kept, left_out_note, single_tokens
 
-Slots: TypeAlias = Mapping[str | tuple[str, ...], Source]
+Slots: TypeAlias = Mapping[Any, Source]  # keys: str | tuple[str, ...], of which a mapping is invariant
 """A source by slot, or by several slots that are drawn together."""
 
 
@@ -84,7 +85,7 @@ def template_dataset(
     require_offsets(tokenizer)
     phrasings = _phrasings(prompt)
     targets = _targets(answer, foil)
-    declared = dict(slots or {})
+    declared: dict[str | tuple[str, ...], Source] = dict(slots or {})
     _check_names(declared, phrasings, targets)
 
     frame = frame_of(tokenizer)
@@ -92,7 +93,8 @@ def template_dataset(
         check_open_end(tokenizer, frame)
     names = sorted({source for source in declared.values() if isinstance(source, str)})
     lists = {name: word_list(name) for name in names}
-    ids = plain_token_ids(tokenizer)
+    blocks = any(isinstance(source, RandomTokens) for source in declared.values())
+    ids = plain_token_ids(tokenizer) if blocks else ()
     groups = make_groups(declared, lists, ids)
     left_out: dict[str, list[str]] = {}
     notes: list[str] = []

@@ -102,17 +102,20 @@ def _refuse_unknown(tokenizer: Tokenizer, encoded: Encoded) -> None:
 
 
 def frame_of(tokenizer: Tokenizer) -> Frame:
-    """What the tokenizer adds around a prompt, found by encoding a token of its own vocabulary."""
-    special = set(getattr(tokenizer, "all_special_ids", ()))
-    vocabulary = tokenizer.get_vocab()
-    plain = sorted((word for word, token in vocabulary.items() if token not in special), key=len)
-    batch = tokenizer(plain[:1] or ["a"], add_special_tokens=True, verbose=False).encodings[0]
-    ids, marks = tuple(batch.ids), [bool(mark) for mark in batch.special_tokens_mask]
-    if False not in marks:
-        return Frame(ids, ())
-    first = marks.index(False)
-    last = len(marks) - marks[::-1].index(False)
-    return Frame(ids[:first], ids[last:])
+    """What the tokenizer adds around a prompt, found by encoding something."""
+    one = _added(tokenizer, "a")
+    if one is None:  # a tokenizer that drops what it does not know: give it a word of its own
+        one = _added(tokenizer, max(tokenizer.get_vocab(), key=lambda word: (len(word), word)))
+    return one or Frame((), ())
+
+
+def _added(tokenizer: Tokenizer, text: str) -> Frame | None:
+    encoded = encode_raw(tokenizer, [text])[0]
+    if False not in encoded.added:
+        return None
+    first = encoded.added.index(False)
+    last = len(encoded.added) - encoded.added[::-1].index(False)
+    return Frame(encoded.ids[:first], encoded.ids[last:])
 
 
 def plain_token_ids(tokenizer: Tokenizer) -> Tokens:

@@ -27,7 +27,6 @@ def word_tokenizer(*, before: str = "", after: str = "", words: tuple[str, ...] 
         backend.post_processor = TemplateProcessing(
             single=single, special_tokens=[(one, vocabulary[one]) for one in (before, after) if one]
         )
-    tokenizer: Any = PreTrainedTokenizerFast(
-        tokenizer_object=backend, unk_token="[UNK]", bos_token="<s>", eos_token="</s>"
-    )
+    fast: Any = PreTrainedTokenizerFast  # untyped
+    tokenizer: Any = fast(tokenizer_object=backend, unk_token="[UNK]", bos_token="<s>", eos_token="</s>")
     return tokenizer  # type: ignore[no-any-return]
