@@ -165,6 +165,7 @@ def test_patterns_name_the_whole_graph(graph: Graph) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "message", "hint"),
     [
+        ("embed -> L*", "C457", "L* matches no node of the graph", THERE_IS),
         (
             "embed -> mover",
             "C451",
