@@ -1,0 +1,245 @@
+"""Attribution patching: the effect of every edge or node at once, to first order.
+
+    score(s -> r) = Σ (clean[s] − substitute[s]) · ∂metric / ∂input(r)
+
+by how much the metric is estimated to fall if the edge were cut (Nanda 2023; Syed et al. 2023). Summed over
+prompts' means and positions; the gradient is taken at the input before the norm. It equals minus the
+gradient of the masked forward by its mask at mask 0, and costs one forward and one backward: the gradient
+by every receiver's own input follows from the gradients by the projections, layer by layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nncirc.circuits.errors import MethodError
+from nncirc.circuits.graph import Graph
+from nncirc.engine.contrast import Batch, Contrast
+from nncirc.engine.forward import attention_receivers, unit_project, unit_receivers
+from nncirc.engine.metrics import Metric
+from nncirc.engine.model import Model
+from nncirc.engine.scores import EdgeScores, NodeScores
+from nncirc.engine.tracing import run
+
+
+def attribution_patching(
+    contrast: Contrast,
+    graph: Graph,
+    metric: Metric,
+    *,
+    steps: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> EdgeScores:
+    """Attribution scores of all edges.
+
+    Args:
+        contrast: model, prompts and corruption.
+        graph: the edges to score.
+        metric: what is attributed. For a divergence, a score is the rise of the divergence.
+        steps: 1 takes the gradient on the clean run. m > 1 averages it over runs with the embeddings at
+            k/m of the way from corrupted to clean, k = 0 .. m−1: EAP-IG, inputs (Hanna et al. 2024).
+        progress: called with passes done and passes in all.
+
+    Raises:
+        MethodError: C541, the metric has no gradient on the clean run.
+    """
+    weight = _prepare(contrast, metric, steps)
+    total = torch.zeros(len(graph.receivers), len(graph.senders), dtype=torch.float64)
+    for batch, gradients in _gradients(contrast, metric, steps, progress):
+        difference = contrast.clean_outputs(batch, graph) - contrast.substitute(batch, graph)
+        for first, gradient in gradients.by_receiver(graph):
+            reach = graph.reach[first]
+            product = gradient.flatten(1) @ difference[:reach].flatten(1).T
+            total[first : first + len(gradient), :reach] += product.double().cpu()
+    values = (weight * total).tolist()
+    return EdgeScores.of(graph, values, _made(contrast, metric, steps), contrast.model.digits)
+
+
+def node_attribution(
+    contrast: Contrast,
+    graph: Graph,
+    metric: Metric,
+    *,
+    steps: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> NodeScores:
+    """Attribution scores of all senders: for each the sum over the edges out of it.
+
+    Arguments and errors as for `attribution_patching`.
+    """
+    weight = _prepare(contrast, metric, steps)
+    total = torch.zeros(len(graph.senders), dtype=torch.float64)
+    for batch, gradients in _gradients(contrast, metric, steps, progress):
+        difference = contrast.clean_outputs(batch, graph) - contrast.substitute(batch, graph)
+        for first, gradient in gradients.by_sender(graph):
+            product = difference[first : first + len(gradient)] * gradient
+            total[first : first + len(gradient)] += product.double().sum((1, 2, 3)).cpu()
+    made = _made(contrast, metric, steps)
+    scores = [[value] for value in (weight * total).tolist()]
+    return NodeScores.of(graph.senders, (), scores, made, contrast.model.digits)
+
+
+def _prepare(contrast: Contrast, metric: Metric, steps: int) -> float:
+    """Check the request; the factor from a sum of metric gradients to a score."""
+    if steps < 1:
+        raise MethodError("C542", f"{steps} steps are no integration", hint="steps is at least 1")
+    if metric.name == "kl_divergence" and steps == 1:
+        raise MethodError(
+            "C541",
+            "kl_divergence is least on the clean run, where its gradient is zero: every score would be 0",
+            hint="use steps = 5 (integrated gradients), or another metric",
+        )
+    sign = 1 if metric.normalize else metric.measure.sign
+    return sign / contrast.normalizer(metric).span / len(contrast.dataset.examples)
+
+
+def _made(contrast: Contrast, metric: Metric, steps: int) -> dict[str, Any]:
+    return {
+        "method": "attribution_patching",
+        "steps": steps,
+        "gradient_at": "clean" if steps == 1 else f"k/{steps} from corrupted to clean, k = 0..{steps - 1}",
+        "direction": "noise",
+        "score": "estimated fall of the metric when the edge is cut",
+        **contrast.facts(metric),
+    }
+
+
+def _gradients(
+    contrast: Contrast, metric: Metric, steps: int, progress: Callable[[int, int], None] | None
+) -> Iterator[tuple[Batch, Gradients]]:
+    """The gradients of every batch at every step, divided by the number of steps."""
+    graph = contrast.model.graph()
+    done, passes = 0, steps * len(contrast.batches)
+    for batch in contrast.batches:
+        clean, other = contrast.clean_outputs(batch, graph)[0], contrast.substitute(batch, graph)[0]
+        for step in range(steps):
+            embedded = clean if steps == 1 else other + (step / steps) * (clean - other)
+            yield batch, metric_gradients(contrast, batch, metric, embedded, scale=1 / steps)
+            done += 1
+            if progress is not None:
+                progress(done, passes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gradients:
+    """Gradients of a metric, summed over prompts, at one point.
+
+    Attributes:
+        norm_inputs: the residual stream at every stage's norm.
+        norm_outputs: gradient by the output of every stage's norm, for the MLPs and the logits.
+        projections: gradient by every layer's queries, keys and values, `unit batch pos d_head`.
+        senders: gradient by what every stage's senders write together: embed, attention 0, MLP 0, ...
+    """
+
+    model: Model
+    norm_inputs: Sequence[Float[Tensor, "batch pos d_model"]]
+    norm_outputs: Sequence[Float[Tensor, "batch pos d_model"]]
+    projections: Sequence[Float[Tensor, "unit batch pos d_head"]]
+    senders: Sequence[Float[Tensor, "batch pos d_model"]]
+
+    def by_receiver(self, graph: Graph) -> Iterator[tuple[int, Float[Tensor, "receiver batch pos d_model"]]]:
+        """The gradient by each receiver's own input, for receivers that stand side by side.
+
+        Each comes with the index of the first of them.
+        """
+        blocks = attrgetter(self.model.family.blocks)(self.model.module)
+        per_layer = 1 + graph.shape.mlps
+        for layer, block in enumerate(blocks):
+            inside = attention_receivers(graph, layer)
+            norm = attrgetter(self.model.family.attention_norm)(block)
+            at_units = self._before_projection(layer)
+            where = torch.tensor(unit_receivers(graph, layer), device=at_units.device)
+            gathered = at_units.new_zeros(inside.stop - inside.start, *at_units.shape[1:])
+            gathered.index_add_(0, where, at_units)
+            yield inside.start, through_norm(norm, self.norm_inputs[layer * per_layer], gathered)
+            if graph.shape.mlps:
+                norm = attrgetter(self.model.family.mlp_norm)(block)
+                point, gradient = self.norm_inputs[layer * per_layer + 1], self.norm_outputs[layer]
+                yield inside.stop, through_norm(norm, point, gradient[None])
+        norm = attrgetter(self.model.family.final_norm)(self.model.module)
+        yield len(graph.receivers) - 1, through_norm(norm, self.norm_inputs[-1], self.norm_outputs[-1][None])
+
+    def _before_projection(self, layer: int) -> Float[Tensor, "unit batch pos d_model"]:
+        weights = self.model.weights[layer]
+        matrices = (weights.query, weights.key, weights.value)
+        parts = self.projections[layer].split([len(matrix) for matrix in matrices])
+        found = [unit_project(g, m.transpose(1, 2), None) for g, m in zip(parts, matrices, strict=True)]
+        return torch.cat(found)
+
+    def by_sender(self, graph: Graph) -> Iterator[tuple[int, Float[Tensor, "1 batch pos d_model"]]]:
+        """The gradient by the output of each sender; heads of a layer share theirs."""
+        first = 0
+        for stage, gradient in enumerate(self.senders):
+            is_attention = stage > 0 and (stage % 2 == 1 or not graph.shape.mlps)
+            count = graph.shape.n_heads if is_attention and graph.attention == "heads" else 1
+            yield first, gradient[None].expand(count, *gradient.shape)
+            first += count
+
+
+def through_norm(
+    norm: torch.nn.Module,
+    point: Float[Tensor, "batch pos d_model"],
+    gradients: Float[Tensor, "receiver batch pos d_model"],
+) -> Float[Tensor, "receiver batch pos d_model"]:
+    """Gradients by a norm's input from gradients by its output; the norm is differentiated, not frozen."""
+    with torch.enable_grad():
+        inputs = point.expand_as(gradients).detach().requires_grad_()
+        (found,) = torch.autograd.grad(norm(inputs), inputs, gradients)
+    return found
+
+
+def metric_gradients(
+    contrast: Contrast, batch: Batch, metric: Metric, embedded: Tensor, *, scale: float = 1.0
+) -> Gradients:
+    """One forward with the embeddings `embedded`, one backward."""
+    model, where = contrast.model, contrast.reading(batch, metric)
+    shape = model.shape
+    norm_inputs: list[Tensor] = []
+    norm_outputs: list[Tensor] = []
+    projections: list[tuple[Tensor, ...]] = []
+    senders: list[Tensor] = []
+
+    def probed(envoy: Any, probes: list[Tensor]) -> None:
+        """Add a zero to what a module computes: the gradient by the zero is the gradient there."""
+        probe = torch.zeros_like(envoy.output, requires_grad=True)
+        envoy.output = envoy.output + probe
+        probes.append(probe)
+
+    def body() -> Tensor:
+        start = embedded.detach().clone().requires_grad_()
+        model.blocks[0].block.input = start
+        senders.append(start)
+        for block in model.blocks:
+            norm_inputs.append(block.attention_norm.input.detach())
+            layer: list[Tensor] = []
+            for projection in block.projections:
+                probed(projection, layer)
+            projections.append(tuple(layer))
+            probed(block.output, senders)
+            if shape.mlps:
+                norm_inputs.append(block.mlp_norm.input.detach())
+                probed(block.mlp_norm, norm_outputs)
+                probed(block.mlp, senders)
+        norm_inputs.append(model.final_norm.input.detach())
+        probed(model.final_norm, norm_outputs)
+        return model.unembed.output[None]
+
+    logits = run(model.envoy, model.inputs(batch.clean, where.kept), body, grad=True)
+    with torch.enable_grad():
+        value = scale * where.values(metric, logits, contrast.clean_logits(batch, metric)).sum()
+    probes = [*norm_outputs, *senders, *(probe for layer in projections for probe in layer)]
+    found = iter(torch.autograd.grad(value, probes))
+    by_norm = [next(found) for _ in norm_outputs]
+    by_sender = [next(found) for _ in senders]
+    by_projection = [
+        torch.cat([next(found) for _ in layer], dim=-1).unflatten(-1, (-1, model.d_head)).movedim(-2, 0)
+        for layer in projections
+    ]
+    return Gradients(model, norm_inputs, by_norm, by_projection, by_sender)

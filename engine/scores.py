@@ -1,0 +1,96 @@
+"""What attribution and patching give back: numbers by edge, or by node and position."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeAlias
+
+from nncirc.circuits.circuit import Circuit, prune
+from nncirc.circuits.errors import MethodError
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.nodes import Edge
+
+Rank: TypeAlias = Literal["absolute", "signed"]
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeScores:
+    """A score for every edge of a graph.
+
+    Attributes:
+        graph: the graph.
+        values: by edge, in the order of the graph; rounded to what is stable between runs.
+        made: how they were made; JSON values only.
+    """
+
+    graph: Graph
+    values: Mapping[Edge, float]
+    made: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, graph: Graph, table: Sequence[Sequence[float]], made: Mapping[str, Any], digits: int) -> Self:
+        """From a table by receiver and sender."""
+        values = {
+            Edge(sender, receiver): round(score, digits) + 0.0  # no minus zero
+            for receiver, reach, row in zip(graph.receivers, graph.reach, table, strict=True)
+            for sender, score in zip(graph.senders[:reach], row[:reach], strict=True)
+        }
+        return cls(graph, values, made)
+
+    def ranked(self, rank: Rank = "absolute") -> list[Edge]:
+        """The edges, highest score first; equal scores in the order of the graph."""
+        key = abs if rank == "absolute" else float
+        return sorted(self.values, key=lambda edge: -key(self.values[edge]))
+
+    def threshold(self, threshold: float, *, rank: Rank = "absolute") -> Circuit:
+        """The edges whose score is at least `threshold`, pruned to paths from embed to logits."""
+        key = abs if rank == "absolute" else float
+        kept = {edge: score for edge, score in self.values.items() if key(score) >= threshold}
+        made = {"method": "threshold", "threshold": threshold, "rank": rank, "scores": dict(self.made)}
+        return prune(Circuit(self.graph, kept, made=made))
+
+    def top(self, edges: int, *, rank: Rank = "absolute") -> Circuit:
+        """The highest `edges` edges, pruned to paths from embed to logits; so it can have fewer.
+
+        Raises:
+            MethodError: C543, the number is negative.
+        """
+        if edges < 0:
+            raise MethodError("C543", f"a circuit of {edges} edges", hint="a number of edges is at least 0")
+        kept = {edge: self.values[edge] for edge in self.ranked(rank)[:edges]}
+        made = {"method": "top", "edges": edges, "rank": rank, "scores": dict(self.made)}
+        return prune(Circuit(self.graph, kept, made=made))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeScores:
+    """A score for every node, or for every node at every position.
+
+    Attributes:
+        nodes: the nodes, in the order of the computation.
+        positions: names of the positions; () if each node has one score for all.
+        values: a row for each node, in it a value for each position (or one).
+        made: how they were made; JSON values only.
+    """
+
+    nodes: tuple[str, ...]
+    positions: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
+    made: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        nodes: Sequence[str],
+        positions: Sequence[str],
+        table: Sequence[Sequence[float]],
+        made: Mapping[str, Any],
+        digits: int,
+    ) -> Self:
+        """From a table by node and position."""
+        values = tuple(tuple(round(score, digits) + 0.0 for score in row) for row in table)
+        return cls(tuple(nodes), tuple(positions), values, made)
+
+    def __getitem__(self, node: str) -> tuple[float, ...]:
+        return self.values[self.nodes.index(node)]
