@@ -57,8 +57,10 @@ def prompt_dataset(
         if len(texts) != count:
             raise DataError(
                 "C318",
-                f"there are {count} clean prompts and {len(texts)} entries of {what}",
-                hint=f"give every prompt its {what}" + ("" if what == "corrupt" else ", or one text for all"),
+                f"there are {count} clean prompts and {_counted(len(texts), 'text')} for {what}",
+                hint="give every prompt its corrupted version"
+                if what == "corrupt"
+                else f"give every prompt its {what}, or one text for all",
                 about=what,
             )
         columns[what] = texts
@@ -112,6 +114,8 @@ def file_dataset(
     rows = rows[:size]
     wanted = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil}
     named = {what: column for what, column in wanted.items() if isinstance(column, str)}
+    for what, name in [*named.items(), *(("keep", name) for name in keep)]:
+        _check_column(file, 1 if kind == "csv" else rows[0][0], rows[0][1], name, what)
     columns = {
         what: [_cell(file, line, row, name, what) for line, row in rows] for what, name in named.items()
     }
@@ -219,7 +223,7 @@ def _format(file: Path, given: str | None) -> Format:
     if name in ("jsonl", "ndjson"):
         return "jsonl"
     if given is not None:
-        raise DataError("C315", f"there is no file format {given!r}; there are csv and jsonl", about="format")
+        raise DataError("C315", f"there is no file format `{given}`; there are csv and jsonl", about="format")
     raise DataError(
         "C315",
         f"{file.name} ends neither in .csv nor in .jsonl",
@@ -277,22 +281,34 @@ def _csv_rows(file: Path, text: str) -> list[_Row]:
                     raise _broken(
                         file,
                         line,
-                        f"{len(cells)} fields, and the header has {len(header)} ({', '.join(header)})",
-                        "put a field that holds a comma in double quotes",
+                        f"{_counted(len(cells), 'field')}, "
+                        f"and the header has {len(header)}: {', '.join(header)}",
+                        "leave no field out"
+                        if len(cells) < len(header)
+                        else "put a field that holds a comma in double quotes",
                     )
                 rows.append((line, dict(zip(header, cells, strict=True))))
             line = reader.line_num + 1
     except csv.Error as error:
-        raise _broken(
-            file, line, f"{error}", 'a field that begins with " must end with one, and "" stands for " in it'
-        ) from None
+        raise _broken(file, line, *_csv_words(str(error))) from None
     return rows
+
+
+def _csv_words(said: str) -> tuple[str, str]:
+    """What the csv reader said, and what to do, in words of the file's author."""
+    if "end of data" in said:
+        return 'a field that begins with " is never closed', 'end it with ", and write "" for a " inside it'
+    if "expected after" in said:
+        return 'text behind the closing " of a field', 'write "" for a " inside a field in quotes'
+    if "field limit" in said:
+        return f"a field of more than {LONGEST_FIELD} characters", "a quote is left open, perhaps"
+    return said, 'put a field that holds a comma, a quote or a line break in "quotes"'
 
 
 def _check_header(file: Path, line: int, header: Sequence[str]) -> None:
     twice = [name for i, name in enumerate(header) if name in header[:i]]
     if twice:
-        raise _broken(file, line, f"two columns are called {twice[0]!r}", "give every column its own name")
+        raise _broken(file, line, f"two columns are called `{twice[0]}`", "give every column its own name")
 
 
 def _json_rows(file: Path, text: str) -> list[_Row]:
@@ -307,10 +323,10 @@ def _json_rows(file: Path, text: str) -> list[_Row]:
             raise _broken(
                 file, number, f"not JSON at column {error.colno}: {error.msg}", "write one JSON object a line"
             ) from None
-        except (ValueError, RecursionError) as error:
-            raise _broken(
-                file, number, f"JSON that cannot be read: {error}", "write a plain object"
-            ) from None
+        except ValueError:
+            raise _broken(file, number, "a number with too many digits", "put it in quotes") from None
+        except RecursionError:
+            raise _broken(file, number, "JSON that is nested too deeply", "write a flat object") from None
         if not isinstance(row, dict):
             raise _broken(
                 file,
@@ -326,25 +342,34 @@ def _broken(file: Path, line: int, what: str, hint: str) -> DataError:
     return DataError("C316", f"{file.name}, line {line}: {what}", hint=hint, about=str(file))
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _check_column(file: Path, line: int, row: dict[str, Any], column: str, what: str) -> None:
+    if column in row:
+        return
+    there = f"is only {next(iter(row))}" if len(row) == 1 else f"are {', '.join(row) or 'none'}"
+    raise DataError(
+        "C317",
+        f"{file.name}, line {line}: there is no column `{column}`; there {there}",
+        hint=nearest(column, row) or f"name the column that holds the text for {what}",
+        about=what,
+    )
+
+
 def _cell(file: Path, line: int, row: dict[str, Any], column: str, what: str) -> str:
-    if column not in row:
-        raise DataError(
-            "C317",
-            f"{file.name}, line {line}: there is no column {column!r} (named by {what}); "
-            f"there are {', '.join(row) or 'none'}",
-            hint=nearest(column, row),
-            about=what,
-        )
+    _check_column(file, line, row, column, what)
     value = row[column]
     if not isinstance(value, str):
         raise _broken(
-            file, line, f"the column {column!r} holds {json.dumps(value)[:40]}, not text", "put it in quotes"
+            file, line, f"the column `{column}` holds {json.dumps(value)[:40]}, not text", "put it in quotes"
         )
     if len(value) > LONGEST_FIELD:
         raise _broken(
             file,
             line,
-            f"the column {column!r} has {len(value)} characters, more than {LONGEST_FIELD}",
+            f"the column `{column}` has {len(value)} characters, more than {LONGEST_FIELD}",
             "a quote is left open, perhaps",
         )
     return value

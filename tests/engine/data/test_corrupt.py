@@ -313,14 +313,18 @@ def position_message(example: Example, *name: Any) -> str:
 
 def test_positions_that_are_not_there(words: Tokenizer) -> None:
     example = ioi(words, prompt="{S} gave {IO} to {S}").examples[0]
-    messages = [
-        position_message(example, *name) for name in (("I0",), ("S", 3), ("S", 0), ("C",), ("end", 2))
+    names: list[tuple[Any, ...]] = [("I0",), ("S", 3), ("IO", 0), ("C",), ("end", 2)]
+    assert [position_message(example, *name) for name in names] == [
+        '[C308] there is no position I0 in the prompt "Mark gave Paul to Mark"; there are S, IO, start, end\n'
+        "  help: did you mean `IO`?",
+        '[C308] there is no S.3 in the prompt "Mark gave Paul to Mark"; there are S.1, S.2\n'
+        "  help: occurrences are counted from 1, in the order of the prompt",
+        '[C308] there is no IO.0 in the prompt "Mark gave Paul to Mark"; there is only IO\n'
+        "  help: occurrences are counted from 1, in the order of the prompt",
+        '[C308] there is no position C in the prompt "Mark gave Paul to Mark" '
+        "(it was drawn, but the prompt does not mention it); there are S, IO, start, end",
+        "[C308] end is one position, so end.2 says nothing",
     ]
-    assert (
-        "\n".join(messages)
-        == """\
-PP"""
-    )
 
 
 # Batches
