@@ -219,6 +219,7 @@ def read_groups(scope: Scope, block: syntax.Block, draft: Draft, spans: dict[str
     """`groups { induction = [L5H5, L6H9] }`; `spans` gets the place of every group's name."""
     for statement in _attributes(scope, block, "induction = [L5H5, L6H9]"):
         members: list[NodePattern | Where] = []
+        places: list[Span] = []
         items = statement.value.items if isinstance(statement.value, syntax.List) else (statement.value,)
         if not items:
             scope.report("C204", f"the group `{statement.targets[0].text}` is empty", statement.value.span)
@@ -226,6 +227,7 @@ def read_groups(scope: Scope, block: syntax.Block, draft: Draft, spans: dict[str
             member = _member(scope, item)
             if member is not None:
                 members.append(member)
+                places.append(item.span)
         for target in statement.targets:
             name = target.text
             if name in {"embed", "logits"}:
@@ -242,6 +244,7 @@ def read_groups(scope: Scope, block: syntax.Block, draft: Draft, spans: dict[str
                 spans[name] = target.span
                 group: Group = tuple(members)
                 draft.groups[name] = group
+                draft.member_spans[name] = tuple(places)
 
 
 def _member(scope: Scope, item: syntax.Value) -> NodePattern | Where | None:

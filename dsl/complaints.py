@@ -337,6 +337,8 @@ def _rest(context: Context, where: str, kind: str, text: str, span: Span) -> Dia
             span,
             help='write `use "file.circ" as name`',
         )
+    if where == "arrow" and kind == "COMPARISON":
+        return _after(context, [], kind, text, span)
     if where == "arrow":
         return Diagnostic(
             "C002",

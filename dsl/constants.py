@@ -105,7 +105,7 @@ def _resolve(scope: Scope, start: str, written: Mapping[str, tuple[syntax.Name, 
     while True:
         target, value = written[name]
         if name in chain:
-            if name == start:
+            if name == start and start == next(each for each in written if each in chain):
                 text = " -> ".join([*chain, name])
                 scope.report("C109", f"these constants are defined by each other: {text}", target.span)
             return

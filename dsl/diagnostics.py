@@ -61,7 +61,8 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
     best: tuple[int, str] | None = None
     lower = word.lower()[:64]
     for name in sorted(set(known)):
-        limit = max(1, min(3, max(len(lower), len(name)) // 3))
+        # a single letter is as near to any other: that says nothing
+        limit = 0 if min(len(lower), len(name)) < 2 else max(1, min(3, max(len(lower), len(name)) // 3))
         distance = _distance(lower, name.lower())
         # "ioi" for "wang_ioi": a part of a name is near it too, but less so than a misspelling
         if distance > limit and len(lower) >= 3 and (lower in name.lower() or name.lower() in lower):
@@ -144,12 +145,16 @@ def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
     lines.append(f"{'':{gutter}} {_paint('-->', 'label', color)} {clean(str(span))}")
     lines.append(f"{'':{gutter}} {bar}")
     lines += _snippet(span, "^", clean(diagnostic.label), gutter, diagnostic.severity, color)
+    shown = span.line  # a label on the line just shown needs no second copy of it
     for label in diagnostic.labels:
         if label.span.source is not span.source:
             lines.append(f"{'':{gutter}} {_paint(':::', 'label', color)} {clean(str(label.span))}")
-        else:
+        elif label.span.line != shown:
             lines.append(f"{'':{gutter}} {bar}")
-        lines += _snippet(label.span, "-", clean(label.text), gutter, "label", color)
+        snippet = _snippet(label.span, "-", clean(label.text), gutter, "label", color)
+        again = label.span.source is span.source and label.span.line == shown
+        lines += snippet[1:] if again and len(snippet[0]) <= _WIDTH else snippet
+        shown = label.span.line if label.span.source is span.source else 0
     if diagnostic.help:
         lines.append(f"{'':{gutter}} {_paint('=', 'label', color)} help: {clean(diagnostic.help)}")
     return "\n".join(lines)

@@ -20,8 +20,7 @@ def check_reference(scope: Scope, draft: Draft, graph: Draft, shape: ModelShape 
     """Nodes exist in the graph, edges go forward, groups are used."""
     checker = _Reference(scope, draft, graph, shape)
     for name, group in draft.groups.items():
-        span = draft.group_spans[name]
-        for member in group:
+        for member, span in zip(group, draft.member_spans[name], strict=True):
             if isinstance(member, NodePattern):
                 checker.exists(member, span)
             elif isinstance(member, Where):

@@ -162,6 +162,7 @@ class _Parser:
         # Within brackets, and where a value is on the next line, the lines that follow belong to the mistake.
         unfinished = bool(self.open) and self.open[-1].type != "LBRACE"
         unfinished = unfinished or bool(self.statement and self.statement[-1].type == "EQUAL")
+        header = bool(self.statement) and self.statement[0].type == "NAME"
         while self.open and self.open[-1].type != "LBRACE":
             self.open.pop()
         while "ASSERT" not in accepts(self.state.position):
@@ -184,6 +185,11 @@ class _Parser:
             position = match.end()
         trivia = _TRIVIA.match(self.source.text, position)
         position = trivia.end() if trivia else position
+        if header and self.source.text[position : position + 1] == "{":
+            # A header whose brace is on the next line: what follows is its body all the same.
+            self.force(Token("NAME", "?", start_pos=position))
+            self.force(Token("LBRACE", "{", start_pos=position))
+            position += 1
         self.lexer.state.line_ctr.char_pos = position
         self.lexer.state.last_token = None
 

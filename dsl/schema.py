@@ -77,7 +77,7 @@ _GRAPH = Key(_one("graph"), "the graph whose nodes and edges are scored or kept"
 _CORRUPTION = Key(_one("corruption"), "what the corrupted run is", required=True)
 _METRIC = Key(_one("metric"), "what is measured", required=True)
 _SIZE = Key(Number(integer=True, low=1), "how many prompts are drawn", required=True, unit="prompts")
-_SEED = Key(Number(integer=True, low=0), "of the random draw", default=0)
+_SEED = Key(Number(integer=True, low=0), "seed of the random draw", default=0)
 _DEVICE = Key(Text(), "where it runs: `cpu`, `cuda`, `cuda:1`, `mps`", default="cpu")
 _RANK = Key(
     Word(("absolute", "signed")),
@@ -179,7 +179,9 @@ _DATASETS = {
             "model": _MODEL,
             "size": _SIZE,
             "seed": _SEED,
-            "length": Key(Number(integer=True, low=1), "of the random block", required=True, unit="tokens"),
+            "length": Key(
+                Number(integer=True, low=1), "how long the random block is", required=True, unit="tokens"
+            ),
             "copies": Key(Number(integer=True, low=1), "how often the block stands in a row", default=1),
         },
     ),

@@ -36,6 +36,7 @@ class Draft:
     replacement_spans: list[syntax.Path] = field(default_factory=list)
     groups: dict[str, Group] = field(default_factory=dict)
     group_spans: dict[str, Span] = field(default_factory=dict)
+    member_spans: dict[str, tuple[Span, ...]] = field(default_factory=dict)
     paths: tuple[EdgePath, ...] = ()
     path_spans: list[tuple[tuple[Span, ...], ...]] = field(default_factory=list)
     members: str | None = None

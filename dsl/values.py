@@ -135,6 +135,10 @@ class Converter:
         entry = self.scope.find(value.parts)
         if entry is None and not isinstance(wanted, Number | Boolean):
             return self.wrong(value, wanted, f'write it in quotes: "{value.text}"')
+        if entry is None and isinstance(wanted, Boolean):
+            meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(value.text.lower())
+            near = meant or suggest(value.text, ["true", "false"])
+            return self.wrong(value, wanted, f"did you mean `{near}`?" if near else None)
         if entry is None:
             known = [name for name, each in self.scope.names.items() if isinstance(each, Constant)]
             near = suggest(value.text, known)
