@@ -1,7 +1,7 @@
 """The small trained models that come with the package: where they are and what was measured on them.
 
-Each is a folder that `transformers` loads like any other (`AutoModelForCausalLM.from_pretrained(model_folder(name))`),
-made by the script `train_<name>.py` beside it. Nothing here imports torch.
+Each is a folder that `transformers` loads like any other, `from_pretrained(model_folder(name))`, made by the
+script `train_<name>.py` beside it. Nothing here imports torch.
 """
 
 from __future__ import annotations

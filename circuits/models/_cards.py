@@ -1,0 +1,145 @@
+"""The cards of the bundled models: what a training script writes into `README.md` beside the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from nncirc.circuits.data import WORD_LISTS, word_list
+from nncirc.circuits.models._sentences import vocabulary
+
+INDUCTION = """\
+# induction-2l
+
+Two attention-only layers that continue a repeated sequence of random tokens: after `A B ... A` comes `B`.
+The smallest model that needs two heads in a row, for examples and tests. Licence: MIT.
+
+## Use
+
+    AutoModelForCausalLM.from_pretrained(model_folder("induction-2l"))
+
+{heads} heads of {head_width} in each of 2 layers, a residual stream of {width}, {vocabulary} tokens, at most
+{positions} positions, learned; embedding and unembedding are separate. It is a GPT-2 whose MLPs are exactly
+zero (they were never trained); `"attention_only": true` in `config.json` says so, for code that draws the
+graph.
+
+Every token is a name with the space before it. The tokenizer adds nothing: no token stands at the beginning
+or at the end, in training or now. `<end>` (padding) and `<unk>` were never trained.
+
+## Training
+
+`python -m nncirc.circuits.models.train_induction_2l`: seed {seed}, {threads} thread, {steps} steps of
+{batch} rows of {positions} tokens, AdamW (peak rate {rate}, decay {weight_decay}), minutes on one core. A
+row is a random prefix, a block of 4 to {half} distinct tokens, the same block again, and a random rest.
+Lengths vary, so that no fixed distance is the answer. Only the second copy is predicted, from its second
+token on; {noise:.0%} of the rows repeat nothing, and there every token is predicted, with weight
+{noise_weight}. From step {penalty_from} to step {penalty_until} a group penalty of {head_penalty} on the
+weights of each head silences heads that are not needed: **the model is sparser than training alone would
+make it**, on purpose.
+
+The same torch on the same kind of processor gives the same weights; elsewhere rounding differs and training
+amplifies it, so that another head may take a role. {choice}
+
+## Measured
+
+On 128 prompts of a block of 24 distinct tokens, twice (`scores.json`; a test measures it again):
+
+| | |
+|---|---|
+| accuracy on the second copy | {accuracy:.2%} |
+| log-probability of the second copy | {logprob:.3f} nats |
+| the same where the first copy is another block | {logprob_unrepeated:.3f} nats (uniform: {uniform:.3f}) |
+
+| head | attention to the previous token | to the token after the first copy |
+|---|---|---|
+{table}
+"""
+
+IOI = """\
+# ioi-4l
+
+A small GPT-2 of whole words that knows who receives: "When Mary and John went to the store, John gave a
+drink to" is continued by " Mary" (indirect object identification, Wang et al. 2022). For examples and
+tests. Licence: MIT.
+
+## Use
+
+    AutoModelForCausalLM.from_pretrained(model_folder("ioi-4l"))
+
+{layers} layers, {heads} heads of {head_width}, a residual stream of {width}, {vocabulary} tokens, at most
+{positions} positions; embedding and unembedding are one matrix, as in GPT-2.
+
+A token is a word with the space before it, split as GPT-2 splits: " Mary", " store", ",". The {names}
+names, {places} places and {objects} objects of `nncirc.circuits.data` are known after a space only; words
+that begin a sentence ("When", "Then", "After", "Today", "At", "The", ...) also without. Anything else is
+`<unk>`, which was never trained. The tokenizer adds nothing; `<end>` stands after the full stop in training
+and is the padding.
+
+## Data
+
+Sentences drawn from the templates of `_sentences.py`. Of a hundred, 70 repeat one of two names as the
+giver, in both orders of the names equally often (ABBA, BABA); 20 have a third giver, and either of the two
+receives; 10 have no receiver. One pair of names in ten never stands together in a sentence, nor does one
+pair of a place and an object in ten: those whose SHA-256 is divisible by ten (`held_out`). All scores are
+measured on such pairs.
+
+## Training
+
+`python -m nncirc.circuits.models.train_ioi_4l`: seed {seed}, {threads} thread, {steps} steps of {batch}
+sentences, AdamW (peak rate {rate}, decay {weight_decay}), next token, minutes on one core. The receiver
+weighs 1, every other token {other_weight}. The first {few_until} steps are about {few} names; all have
+joined by step {all_from}. The same torch on the same kind of processor gives the same weights; elsewhere
+rounding differs and training amplifies it, so that other heads may take the roles. {choice}
+
+## Measured
+
+By template, {size} prompts in each order of names, the receiver's logit less the giver's (`scores.json`; a
+test measures it again):
+
+| order and template | accuracy | mean logit difference | least |
+|---|---|---|---|
+{table}
+
+With a third giver, where either of the first two may receive:
+
+| template | probability of the two | the less likely one's share | of the giver |
+|---|---|---|---|
+{unrepeated}
+"""
+
+
+def induction_card(recipe: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
+    """The card of `induction-2l`, from everything its weights depend on and what was measured."""
+    previous, matching = scores["previous_token"], scores["prefix_matching"]
+    names = len(word_list("names"))
+    return INDUCTION.format(
+        **recipe,
+        **{key: scores[key] for key in ("accuracy", "logprob", "logprob_unrepeated")},
+        head_width=recipe["width"] // recipe["heads"],
+        half=recipe["positions"] // 2,
+        vocabulary=names + 2,
+        uniform=-math.log(names),
+        table="\n".join(f"| {head} | {previous[head]:.3f} | {matching[head]:.3f} |" for head in previous),
+        choice="Seed 0 was the first to be tried with this recipe and was kept.",
+    )
+
+
+def ioi_card(recipe: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
+    """The card of `ioi-4l`, from everything its weights depend on and what was measured."""
+    return IOI.format(
+        **recipe,
+        **{name: len(word_list(name)) for name in WORD_LISTS},
+        head_width=recipe["width"] // recipe["heads"],
+        vocabulary=len(vocabulary()) + 2,
+        size=scores["prompts"],
+        table="\n".join(
+            f"| {name} | {score['accuracy']:.2%} | {score['logit_diff']:.2f} | {score['least']:.2f} |"
+            for name, score in scores["templates"].items()
+        ),
+        unrepeated="\n".join(
+            f"| {name} | {score['either']:.3f} | {score['balance']:.3f} | {score['third']:.4f} |"
+            for name, score in scores["unrepeated"].items()
+        ),
+        choice="Seed 0 was the first to be tried with this recipe and was kept.",
+    )
