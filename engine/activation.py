@@ -55,7 +55,7 @@ def activation_patching(
         raise MethodError(
             "C523",
             f"denoise restores clean activations in a corrupted run, and {contrast.corruption.name} is none",
-            hint='use direction = noise, or a corruption that is a run of the model: replace, counterpart',
+            hint="use direction = noise, or a corruption that is a run of the model: replace, counterpart",
         )
     names, places = _columns(contrast.dataset, positions)
     rows = [(sender, column) for sender in range(len(graph.senders)) for column in range(len(places))]
@@ -125,7 +125,7 @@ def _mask(batch: Batch, place: Place | int | None, device: torch.device) -> Bool
 
 
 class _Patcher:
-    """Patches of one batch of prompts: what the run that is patched computes, and by how much to change it."""
+    """Patches of one batch of prompts: the run that is patched, and by how much each sender changes it."""
 
     def __init__(
         self, contrast: Contrast, graph: Graph, batch: Batch, where: Reading, direction: Direction

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -128,7 +128,7 @@ class Live:
         self.clean = contrast.clean_outputs(batch, graph)
         self.difference = contrast.substitute(batch, graph) - self.clean
         self.out = self.clean.clone()
-        self.residual, self.projected, self.z = clean_state(self.model, batch)
+        self.residual, self.projected, self.z = clean_state(self.model, batch.clean)
         length = batch.clean.shape[1]
         self.causal = torch.arange(length, device=self.model.device) <= self.reading.kept[:, None]
         self.rotary = self.model.rotary(batch.clean)
@@ -260,7 +260,8 @@ class Live:
 
             groups = [head // group for head in heads]
             query = torch.stack([self.query(layer, head, fresh, rows, narrow=narrow) for head in heads])
-            z = self.attend(layer, query, stacked(1, groups), stacked(2, groups), narrow=narrow)
+            mask = self.causal if narrow else None
+            z = attend(self.model, layer, query, stacked(1, groups), stacked(2, groups), mask)
             found.update(zip(heads, z, strict=True))
         change.units.update({(layer, kind, index): value for (kind, index), value in fresh.items()})
         change.zs.update({(layer, head): z for head, z in found.items()})
@@ -309,19 +310,6 @@ class Live:
         made = self.unit(layer, 0, head, fresh, rows)
         return made[..., self.reading.kept, :] if narrow and made.shape[-2] == len(self.causal[0]) else made
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, narrow: bool) -> Tensor:
-        """Causal attention of single heads; all are `head row batch pos d_head`."""
-        mask = self.causal if narrow else None
-        z = scaled_dot_product_attention(
-            query.flatten(0, 1),
-            key.flatten(0, 1),
-            value.flatten(0, 1),
-            attn_mask=mask,
-            is_causal=mask is None,
-            scale=self.model.scaling(layer),
-        )
-        return z.unflatten(0, query.shape[:2])
-
     # The state --------------------------------------------------------------------------------------------
 
     def accept(self, change: Change, row: int) -> None:
@@ -359,12 +347,32 @@ class Live:
             self.input[receiver] = total
 
 
+def attend(
+    model: Model,
+    layer: int,
+    query: Float[Tensor, "head row batch at d_head"],
+    key: Float[Tensor, "head row batch pos d_head"],
+    value: Float[Tensor, "head row batch pos d_head"],
+    mask: Bool[Tensor, "at pos"] | None = None,
+) -> Float[Tensor, "head row batch at d_head"]:
+    """Causal attention of single heads, each with its own keys and values; None masks causally."""
+    z = scaled_dot_product_attention(
+        query.flatten(0, 1),
+        key.flatten(0, 1),
+        value.flatten(0, 1),
+        attn_mask=mask,
+        is_causal=mask is None,
+        scale=model.scaling(layer),
+    )
+    return z.unflatten(0, query.shape[:2])
+
+
 def clean_state(
-    model: Model, batch: Batch
+    model: Model, tokens: Int[Tensor, "batch pos"]
 ) -> tuple[list[Tensor], list[tuple[Tensor, Tensor, Tensor]], list[Tensor]]:
     """Of the clean run: the residual stream at every stage, and every layer's q, k, v and z by head."""
     shape = model.shape
-    rotary = model.rotary(batch.clean)
+    rotary = model.rotary(tokens)
 
     def heads(value: Tensor) -> Tensor:
         return value.unflatten(-1, (-1, model.d_head)).movedim(-2, 0).clone()
@@ -382,7 +390,7 @@ def clean_state(
         residual.append(model.final_norm.input.clone())
         return residual, projected, zs
 
-    return run(model.envoy, model.inputs(batch.clean, keep=1), body)
+    return run(model.envoy, model.inputs(tokens, keep=1), body)
 
 
 def with_modules(model: Model, body: Callable[[], T]) -> T:

@@ -1,0 +1,161 @@
+"""Guards: what has to hold for the engine's numbers to be right, tested on every model when it is loaded.
+
+A family's adapter says where a model keeps its parts; it cannot say that the model adds them up the way
+the engine's mathematics assumes. Each guard runs the model on a few tokens and compares.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from nncirc.circuits.errors import ModelError
+from nncirc.engine.forward import Mask, masked_forward, sender_outputs
+from nncirc.engine.live import attend, clean_state
+from nncirc.engine.model import Model
+from nncirc.engine.tracing import run
+
+PROMPTS, LENGTH = 2, 7
+HINT = "the engine would give wrong numbers for this model; its family needs an adapter of its own"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A code, what must hold, and a function that gives the largest error and what it is relative to."""
+
+    code: str
+    holds: str
+    error: Callable[[Model, Tensor, Tensor], tuple[float, float]]
+
+
+def check(model: Model) -> dict[str, float]:
+    """Run all guards; returns every guard's largest relative error, for the provenance.
+
+    Raises:
+        ModelError: C411 and C412 where the adapter does not fit at all; C413 to C419, a guard fails.
+    """
+    draw = random.Random(0)
+    vocabulary = model.module.get_input_embeddings().num_embeddings
+    longest = getattr(model.module.config, "max_position_embeddings", None) or LENGTH
+
+    def tokens() -> Tensor:
+        drawn = [[draw.randrange(vocabulary) for _ in range(min(LENGTH, longest))] for _ in range(PROMPTS)]
+        return torch.tensor(drawn, device=model.device)
+
+    clean, other = tokens(), tokens()
+    found = {}
+    tolerance = 2000 * model.resolution
+    for guard in GUARDS:
+        error, scale = guard.error(model, clean, other)
+        relative = error / max(scale, 1e-30)
+        if not relative <= tolerance:
+            raise ModelError(
+                guard.code,
+                f"{guard.holds}: in {model.name} it does not"
+                f" (relative error {relative:.2g}, allowed {tolerance:.2g})",
+                hint=HINT,
+                about=model.name,
+            )
+        found[guard.holds] = relative
+    return found
+
+
+def _difference(found: Tensor, wanted: Tensor) -> tuple[float, float]:
+    return float((found - wanted).abs().max()), float(wanted.abs().max())
+
+
+def _width(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
+    """The output projection's input is every head's z side by side."""
+    wanted = model.shape.n_heads * model.d_head
+    widths = run(
+        model.envoy, model.inputs(clean, 1), lambda: [block.output.input.shape[-1] for block in model.blocks]
+    )
+    return float(max(abs(width - wanted) for width in widths)), float(wanted)
+
+
+def _additive(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
+    """Every block adds its attention's output, then its MLP's, to the residual stream."""
+
+    def body() -> tuple[list[Tensor], list[Tensor]]:
+        found, wanted = [], []
+        for block in model.blocks:
+            residual = block.attention_norm.input.clone()
+            residual = residual + block.output.output
+            found.append(residual)
+            wanted.append(block.mlp_norm.input.clone())
+            found.append(residual + block.mlp.output)
+            wanted.append(block.block.output.clone())
+        found.append(found[-1])
+        wanted.append(model.final_norm.input.clone())
+        return found, wanted
+
+    found, wanted = run(model.envoy, model.inputs(clean, 1), body)
+    return _difference(torch.stack(found), torch.stack(wanted))
+
+
+def _heads(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
+    """Embedding, heads, MLPs and the output projections' biases sum to the final residual stream."""
+    graph = model.graph()
+    total = sender_outputs(model, graph, clean).sum(0)
+
+    def body() -> tuple[Tensor, Tensor]:
+        bias = 0
+        for block in model.blocks:
+            own = getattr(block.output, "bias", None)
+            bias = bias + (0 if own is None else own)
+        return model.final_norm.input.clone(), total + bias
+
+    wanted, found = run(model.envoy, model.inputs(clean, 1), body)
+    return _difference(found, wanted)
+
+
+def _mask(model: Model, clean: Tensor, other: Tensor, *, everything: bool) -> tuple[float, float]:
+    graph = model.graph()
+    # Not Mask.of no edges: nothing would be written, and the projections would go untested.
+    mask = Mask.everything(model, graph)
+    if not everything:
+        mask = Mask(mask.cut * 1e-30)
+    found = masked_forward(model, graph, clean, mask, sender_outputs(model, graph, other))[0]
+    wanted = run(
+        model.envoy, model.inputs(other if everything else clean), lambda: model.unembed.output.clone()
+    )
+    return _difference(found, wanted)
+
+
+def _single_heads(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
+    """Queries, keys and values of single heads attend as the whole layer does."""
+    _, projected, wanted = clean_state(model, clean)
+    group = model.shape.n_heads // model.shape.n_kv_heads
+    found = []
+    for layer, (query, key, value) in enumerate(projected):
+        shared = (each.repeat_interleave(group, 0)[:, None] for each in (key, value))
+        found.append(attend(model, layer, query[:, None], *shared)[:, 0])
+    return _difference(torch.stack(found), torch.stack(wanted))
+
+
+def _attention_only(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
+    """A model whose graph has no MLPs has MLPs that write nothing."""
+    if model.shape.mlps:
+        return 0.0, 1.0
+    outputs = run(
+        model.envoy, model.inputs(clean, 1), lambda: [float(b.mlp.output.abs().max()) for b in model.blocks]
+    )
+    return max(outputs), 1e-30
+
+
+GUARDS = (
+    Guard("C413", "the output projection reads all heads side by side", _width),
+    Guard("C414", "blocks add attention and MLP to the residual stream", _additive),
+    Guard("C415", "embedding, heads, MLPs and biases sum to the final residual stream", _heads),
+    Guard("C416", "with no edge cut the model computes the clean run", partial(_mask, everything=False)),
+    Guard(
+        "C417", "with every edge cut the model computes the corrupted run", partial(_mask, everything=True)
+    ),
+    Guard("C418", "a model without MLPs in its graph has MLPs that write nothing", _attention_only),
+    Guard("C419", "single heads attend as the whole layer does", _single_heads),
+)
