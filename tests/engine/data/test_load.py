@@ -1,0 +1,174 @@
+"""Tokenizers from folders and from a hub that is not there; and what importing the data code costs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engine.data.conftest import shared
+from tests.engine.data.vocabulary import word_tokenizer
+
+from nncirc.circuits.errors import ModelError
+from nncirc.engine.data import load, load_tokenizer
+
+
+def message_of(name: Any, folder: Path | None = None, **options: Any) -> str:
+    with pytest.raises(ModelError) as caught:
+        load_tokenizer(name, **options)
+    return str(caught.value).replace(f"{folder}/", "")
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A folder with a good tokenizer."""
+    tokenizer: Any = word_tokenizer()
+    tokenizer.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    monkeypatch.setattr("socket.socket.connect", refuse)
+
+
+def test_a_folder_is_read_without_the_network(saved: Path, no_network: None) -> None:
+    assert load_tokenizer(saved).get_vocab() == word_tokenizer().get_vocab()
+    assert load_tokenizer(str(saved)).is_fast
+
+
+def test_gpt2_without_the_network(no_network: None) -> None:
+    assert len(load_tokenizer(shared("gpt2-tokenizer")).get_vocab()) == 50_257
+
+
+def test_folders_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "config.json").write_text("{}")
+    (tmp_path / "file").write_text("")
+    names = ["nowhere", "file", "empty", "weights"]
+    assert [message_of(tmp_path / name, tmp_path) for name in names] == [
+        "[C421] the model folder nowhere does not exist",
+        "[C421] the model folder file is a file, not a folder",
+        "[C421] the folder empty has no tokenizer: none of tokenizer.json, vocab.json, tokenizer.model, "
+        "spiece.model, vocab.txt; it has nothing\n"
+        "  help: save it beside the model: tokenizer.save_pretrained(folder)",
+        "[C421] the folder weights has no tokenizer: none of tokenizer.json, vocab.json, tokenizer.model, "
+        "spiece.model, vocab.txt; it has config.json\n"
+        "  help: save it beside the model: tokenizer.save_pretrained(folder)",
+    ]
+
+
+@pytest.mark.parametrize("name", ["./models/mine", "../mine", "~/mine", "/mine", "a/b/c"])
+def test_what_looks_like_a_folder_is_never_asked_of_the_hub(name: str, no_network: None) -> None:
+    assert message_of(name).startswith("[C421]")
+
+
+def test_files_cut_short(saved: Path) -> None:
+    file = saved / "tokenizer.json"
+    file.write_text(file.read_text()[:100])
+    assert message_of(saved, saved).startswith("[C422] tokenizer.json is damaged: ")
+
+
+def test_files_of_something_else(saved: Path) -> None:
+    (saved / "tokenizer.json").write_text("[]")
+    assert message_of(saved, saved) == (
+        "[C422] tokenizer.json is damaged: it holds a JSON list, not an object\n  help: copy the file again"
+    )
+
+
+def test_a_tokenizer_of_the_wrong_shape(saved: Path) -> None:
+    (saved / "tokenizer.json").write_text(json.dumps({"version": "1.0", "model": {"type": "Wrong"}}))
+    assert message_of(saved, saved.parent).startswith("[C422] the tokenizer in model cannot be loaded: ")
+
+
+def test_every_cut_of_every_file_gives_a_coded_error_or_a_tokenizer(saved: Path, tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        whole = (saved / name).read_bytes()
+        for cut in range(0, len(whole), len(whole) // 6):
+            folder = tmp_path / f"{name}-{cut}"
+            shutil.copytree(saved, folder)
+            (folder / name).write_bytes(whole[:cut])
+            with pytest.raises(ModelError) as caught:
+                load_tokenizer(folder)
+            assert caught.value.code == "C422"
+
+
+# The hub
+
+
+@pytest.fixture
+def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A hub at a port of this machine where nobody listens."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    load.hub_reached.cache_clear()
+
+
+def test_a_hub_out_of_reach_is_said_at_once(unreachable: None) -> None:
+    start = time.monotonic()
+    assert message_of("some-one/no-such-model-at-all", revision="main") == (
+        "[C423] the Hugging Face hub cannot be reached, and the tokenizer of some-one/no-such-model-at-all "
+        "at main was not downloaded before\n"
+        "  help: connect to the network and try again, or give a local folder"
+    )
+    assert time.monotonic() - start < 10
+    load.hub_reached.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ("GatedRepoError", "[C424] some/model is gated: the hub gives it to those who accepted its terms"),
+        ("RevisionNotFoundError", "[C424] some/model has no revision v9"),
+        ("RepositoryNotFoundError", "[C424] the hub has no model some/model, or keeps it private"),
+        ("HfHubHTTPError", "[C424] the tokenizer of some/model at v9 cannot be loaded: the hub said so"),
+    ],
+)
+def test_what_the_hub_says(monkeypatch: pytest.MonkeyPatch, error: str, message: str) -> None:
+    import httpx
+    from huggingface_hub import errors
+
+    response = httpx.Response(403, request=httpx.Request("GET", "https://hub"))
+
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        try:
+            raise getattr(errors, error)("the hub said so", response=response)
+        except errors.HfHubHTTPError as cause:
+            raise OSError("the hub said so\nand more") from cause
+
+    monkeypatch.setattr(load, "hub_reached", lambda: True)
+    monkeypatch.setattr(load, "_load", refuse)
+    assert message_of("some/model", revision="v9").startswith(message)
+
+
+# Imports
+
+
+def test_importing_the_data_code_imports_neither_torch_nor_transformers() -> None:
+    program = (
+        "import sys; sys.path.insert(0, 'src'); import nncirc.engine.data\n"
+        "print([name for name in ('torch', 'nnsight', 'transformers', 'numpy') if name in sys.modules])"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_the_public_surface_is_sorted() -> None:
+    import nncirc.engine.data as data
+
+    assert data.__all__ == sorted(data.__all__)
+    for name in data.__all__:
+        assert hasattr(data, name)
