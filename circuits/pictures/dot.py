@@ -102,7 +102,7 @@ def _node(drawing: Drawing, name: str, entered: set[str]) -> str:
     lines = [_named(node, members)] + ([] if group is None else wrapped(style.group_name(group), 12)[:2])
     hover = ", ".join(members[:12]) + (", …" if len(members) > 12 else "")
     hover = hover if group is None else f"{hover}: {one_line(group, 80)}"
-    shape, corners, fill = "box", "", drawing.fills.get(group or "", style.PAPER)
+    shape, corners, fill = "box", "", style.PAPER if group is None else drawing.fills[group]
     if node.kind in ("embed", "logits"):
         corners, fill = "rounded,", "#E6E6E6"
     elif node.kind == "mlp":

@@ -73,7 +73,7 @@ class Drawing:
 
     def only_in_reference(self, name: str) -> bool:
         """Whether no edge of the circuit touches this node."""
-        return name not in self.folding.members and name not in self.folding.unseen
+        return bool(self.missing) and name not in self.folding.members and name not in self.folding.unseen
 
     def unseen_at(self, layer: int | None) -> list[str]:
         """What of a layer is not drawn: `+7 heads`, `+MLP`."""
@@ -101,6 +101,7 @@ def arrange(circuit: Circuit, highlight: Circuit | None, max_edges: int) -> Draw
     folding = fold(circuit, max_edges, group_of)
     missing = () if absent is None else _missing(absent, folding, max_edges)
     touched = {end for line in (*folding.lines, *missing) for end in (line.tail, line.head)}
+    touched = touched or {"embed", "logits"}
     nodes = tuple(node for node in circuit.graph.nodes if node in touched)
     used = dict.fromkeys(group_of[node] for node in nodes if node in group_of)
     fills = style.fills([group for group in groups if group in used])

@@ -13,7 +13,6 @@ No edge is lost: `drawn` + `left_out` is the circuit's number of edges, always.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -80,7 +79,7 @@ def fold(circuit: Circuit, max_edges: int, groups: Mapping[str, str]) -> Folding
         groups: the group of each node that has one; heads of different groups are never folded into one node.
     """
     alone = {node: node for node in circuit.nodes}
-    lines = [Line(e.sender, owner(e.receiver), (e,), known(s)) for e, s in circuit.scores.items()]
+    lines = [Line(e.sender, owner(e.receiver), (e,), s) for e, s in circuit.scores.items()]
     single, merged = lines, False
     if len(lines) > max_edges:
         lines, merged = merge(circuit.scores, alone), True
@@ -103,11 +102,6 @@ def fold(circuit: Circuit, max_edges: int, groups: Mapping[str, str]) -> Folding
     return Folding(tuple(lines), members, merged, left_out, unseen, least)
 
 
-def known(score: float | None) -> float | None:
-    """The score, or None where it is none or not a number."""
-    return None if score is None or math.isnan(score) else score
-
-
 def merge(scores: Mapping[Edge, float | None], drawn_as: Mapping[str, str]) -> list[Line]:
     """One line for all edges between two drawn nodes."""
     pairs: dict[tuple[str, str], list[Edge]] = {}
@@ -120,7 +114,7 @@ def merge(scores: Mapping[Edge, float | None], drawn_as: Mapping[str, str]) -> l
 
 
 def _strongest_score(scores: Iterable[float | None]) -> float | None:
-    return max((s for s in map(known, scores) if s is not None), key=abs, default=None)
+    return max((score for score in scores if score is not None), key=abs, default=None)
 
 
 def strength(line: Line, unscored: bool) -> float:
@@ -152,22 +146,22 @@ def _strongest(graph: Graph, lines: Sequence[Line], most: int) -> tuple[list[Lin
             into.setdefault(edge.receiver, i)
             out_of.setdefault(edge.sender, i)
 
-    def neighbours(i: int) -> list[int]:
-        edges = lines[i].edges
-        below = [into[r] for e in edges for r in graph.inputs[e.sender] if r in into]
-        above = [out_of[s] for e in edges for s in graph.outputs[e.receiver] if s in out_of]
-        return [min(found, key=rank.__getitem__) for found in (below, above) if found]
+    def below(i: int) -> list[int]:
+        return [into[r] for edge in lines[i].edges for r in graph.inputs[edge.sender] if r in into]
+
+    def above(i: int) -> list[int]:
+        return [out_of[s] for edge in lines[i].edges for s in graph.outputs[edge.receiver] if s in out_of]
 
     chosen: set[int] = set()
     least = 0.0
     for i in ranked:
         path: set[int] = set()
-        waiting = [i]
-        while waiting:
-            j = waiting.pop()
-            if j not in chosen and j not in path:
-                path.add(j)
-                waiting += neighbours(j)
+        if i not in chosen:
+            for nearer in (below, above):
+                j: int | None = i
+                while j is not None and j not in chosen:
+                    path.add(j)
+                    j = min(nearer(j), key=rank.__getitem__, default=None)
         if chosen and len(chosen) + len(path) > most:
             break
         chosen |= path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -126,20 +127,19 @@ def heatmap(
     if not drawn:
         raise _nothing("there is no panel")
     with _settings():
-        figure = _figure_for(arrays, drawn)
+        figure = _figure_for(arrays, drawn, title, caption)
         axes = figure.subplots(1, len(drawn), squeeze=False)[0]
         reach = _reach(arrays, neutral)
         image: Any = None
         for i, (ax, panel, values) in enumerate(zip(axes, drawn, arrays, strict=True)):
             image = _draw_panel(ax, panel, values, neutral, reach, upward, _annotated(arrays))
-            ax.set_xlabel(one_line(x_label, 80))
+            ax.set_xlabel(_label(x_label))
             if i == 0:
-                ax.set_ylabel(one_line(y_label, 80))
+                ax.set_ylabel(_label(y_label))
         bar = figure.colorbar(image, ax=list(axes), fraction=0.05, pad=0.02, shrink=0.9)
-        bar.set_label("\n".join(wrapped(unit, 40)))
+        bar.set_label(_label(unit))
         bar.outline.set_linewidth(0.6)
         bar.ax.axhline(neutral, color="black", linewidth=0.8)
-        _titles(figure, title, caption)
         return _bytes(figure, format)
 
 
@@ -165,9 +165,7 @@ def head_grid(
     Raises:
         MethodError: C590, there is nothing to draw.
     """
-    import numpy as np
-
-    shape = np.shape(values)
+    shape = _numbers(values).shape
     if len(shape) != 2:
         raise _nothing(f"a head grid has layers and heads, and these numbers have the shape {shape}")
     panel = Panel(values, [str(i) for i in range(shape[0])], [str(i) for i in range(shape[1])])
@@ -208,18 +206,17 @@ def curves(
     for line in drawn:
         _check_curve(line, log_x)
     with _settings():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(4.2, 3.0), layout="constrained")
+        figure = _figure(4.2, 2.7, title, caption)
         ax = figure.subplots()
         if reference is not None:
             ax.axhline(reference, color="#8C8C8C", linewidth=0.8, zorder=1)
+        handles = []
         for i, line in enumerate(drawn):
             colour, marker, dashes = _CURVES[i % len(_CURVES)]
-            name = one_line(line.name, 60)
+            name = one_line(line.name, 40)
             if len(line.low):
                 ax.fill_between(line.x, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
-            ax.plot(
+            handles += ax.plot(
                 line.x, line.y, color=colour, marker=marker, linestyle=dashes, markersize=3.5, linewidth=1.2,
                 # matplotlib leaves out of the legend what starts with an underscore.
                 label=f"\u200b{name}" if name.startswith("_") else name,
@@ -227,14 +224,13 @@ def curves(
         if log_x:
             ax.set_xscale("log")
             _plain_ticks(ax, sorted({x for line in drawn for x in line.x}))
-        ax.set_xlabel(one_line(x_label, 80))
-        ax.set_ylabel(one_line(y_label, 80))
+        ax.set_xlabel(_label(x_label))
+        ax.set_ylabel(_label(y_label))
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(visible=True, color="#E6E6E6", linewidth=0.5)
         ax.set_axisbelow(True)
-        if any(line.name for line in drawn):
-            ax.legend(frameon=False, loc="best")
-        _titles(figure, title, caption)
+        if any(handle.get_label() for handle in handles):
+            ax.legend(handles=handles, frameon=False, loc="best")
         return _bytes(figure, format)
 
 
@@ -261,16 +257,20 @@ def _settings() -> Iterator[None]:
 
 
 def _array(panel: Panel) -> Any:
-    import numpy as np
-
-    try:
-        values = np.asarray(panel.values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise _nothing("the rows differ in length, or hold something that is not a number") from error
+    values = _numbers(panel.values)
     wanted = len(panel.rows), len(panel.columns)
     if values.shape != wanted or 0 in wanted:
         raise _nothing(f"the numbers have the shape {values.shape}, the labels the shape {wanted}")
     return values
+
+
+def _numbers(values: Numbers) -> Any:
+    import numpy as np
+
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise _nothing("the rows differ in length, or hold something that is not a number") from error
 
 
 def _nothing(why: str) -> MethodError:
@@ -285,14 +285,32 @@ def _reach(arrays: Sequence[Any], neutral: float) -> float:
     return float(np.abs(finite - neutral).max()) or 1.0 if finite.size else 1.0
 
 
-def _figure_for(arrays: Sequence[Any], panels: Sequence[Panel]) -> Figure:
+def _figure_for(arrays: Sequence[Any], panels: Sequence[Panel], title: str, caption: str) -> Figure:
+    cell = (0.4, 0.26) if _annotated(arrays) else (0.2, 0.2)
+    width = sum(max(values.shape[1] * cell[0], 1.8) + 0.5 for values in arrays) + 1.4
+    longest = max(len(one_line(label, _LONGEST_LABEL)) for panel in panels for label in panel.columns)
+    height = max(max(values.shape[0] * cell[1] for values in arrays), 1.8) + 0.9 + 0.05 * longest
+    return _figure(min(width, 14.0), min(height, 14.0), title, caption)
+
+
+def _figure(width: float, height: float, title: str, caption: str) -> Figure:
+    """A figure with a title and a caption, higher by as much as these need; sizes in inches."""
     from matplotlib.figure import Figure
 
-    cell = (0.4, 0.26) if _annotated(arrays) else (0.2, 0.2)
-    width = sum(max(values.shape[1] * cell[0], 1.0) + 0.5 for values in arrays) + 1.4
-    longest = max(len(one_line(label, _LONGEST_LABEL)) for panel in panels for label in panel.columns)
-    height = max(max(values.shape[0] for values in arrays) * cell[1], 1.2) + 0.9 + 0.05 * longest
-    return Figure(figsize=(min(width, 14.0), min(height, 14.0)), layout="constrained")
+    above = wrapped(one_line(title, 300), max(30, int(width * 12)))
+    below = wrapped(printable(caption)[:2000], max(30, int(width * 17)))
+    height += 0.17 * len(above) + 0.12 * len(below)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    if above:
+        figure.suptitle("\n".join(above), fontsize=10, x=0.02, ha="left")
+    if below:
+        figure.supxlabel("\n".join(below), fontsize=7, color="#4D4D4D", x=0.02, ha="left")
+    return figure
+
+
+def _label(text: str) -> str:
+    """A label of an axis, in at most three lines that a small figure has room for."""
+    return "\n".join(wrapped(one_line(text, 84), 32)[:3])
 
 
 def _draw_panel(
@@ -319,7 +337,7 @@ def _draw_panel(
     ax.set_xticks(*_thinned(columns, 60), rotation=90 if crowded else 0)
     ax.tick_params(length=2)
     if panel.title:
-        ax.set_title(one_line(panel.title, 60))
+        ax.set_title("\n".join(wrapped(one_line(panel.title, 72), 28)))
     for (row, column), value in np.ndenumerate(values):
         share = (value - neutral) / reach
         # Where there is no room for numbers, a stroke tells the sign of a clear effect to who prints in grey.
@@ -349,20 +367,6 @@ def _thinned(labels: Sequence[str], most: int) -> tuple[list[int], list[str]]:
     return places, [labels[i] for i in places]
 
 
-def _titles(figure: Figure, title: str, caption: str) -> None:
-    if title.strip():
-        figure.suptitle("\n".join(wrapped(one_line(title, 300), 70)), fontsize=10, x=0.02, ha="left")
-    if caption.strip():
-        wide = max(30, int(figure.get_figwidth() * 17))
-        figure.supxlabel(
-            "\n".join(wrapped(printable(caption)[:2000], wide)),
-            fontsize=7,
-            color="#4D4D4D",
-            x=0.02,
-            ha="left",
-        )
-
-
 def _check_curve(line: Curve, log_x: bool) -> None:
     if not len(line.x) or len(line.x) != len(line.y):
         raise _nothing(f"the curve {line.name!r} has {len(line.x)} x and {len(line.y)} y")
@@ -389,5 +393,8 @@ def _bytes(figure: Figure, format_: str) -> bytes:
     if format_ not in metadata:
         raise MethodError("C590", f"cannot draw as {format_!r}", hint="formats are svg, png and pdf")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=format_, metadata=metadata[format_])
+    with warnings.catch_warnings():
+        # A token in a script that the font lacks is drawn as a box; where it stands is still right.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
+        figure.savefig(buffer, format=format_, metadata=metadata[format_])
     return buffer.getvalue()

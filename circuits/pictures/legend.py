@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from nncirc.circuits.pictures import style
 from nncirc.circuits.pictures.drawing import Drawing
-from nncirc.circuits.pictures.text import number, provenance, quoted, wrapped
+from nncirc.circuits.pictures.text import hover, number, provenance, quoted, wrapped
 
 _LONGEST = 2000
 
@@ -118,13 +118,13 @@ def _sentences(drawing: Drawing) -> list[str]:
         said.append(
             f"Drawn: {what}{down}, each with its "
             f"strongest path to embed and logits. Not drawn: {folding.left_out:,} weaker edges"
-            + (f" and the {unseen:,} nodes that only these touch (+)." if unseen else ".")
+            + (f"; nodes that only these touch (+): {unseen:,}." if unseen else ".")
         )
     if drawing.highlight is not None:
         shared = len(drawing.highlight) - drawing.n_missing
         said.append(
-            f"Reference: {len(drawing.highlight):,} edges; {shared:,} are in the circuit, "
-            f"{drawing.n_missing:,} are missing{_missing_drawn(drawing)}."
+            f"Edges of the reference: {len(drawing.highlight):,}; in the circuit: {shared:,}; "
+            f"missing: {drawing.n_missing:,}{_missing_drawn(drawing)}."
         )
     return said
 
@@ -156,7 +156,7 @@ def legend_dot(rows: Sequence[Sequence[Entry]]) -> Iterator[str]:
             yield f"  {start}, {stop} [shape=point, style=invis, width=0.01, height=0.01]"
             yield f"  {name} [shape=plaintext, {text}]"
             edges.append(
-                f"  {start} -> {stop} [minlen=3, {attributes(**entry.line)}, tooltip={quoted(entry.name)}]"
+                f"  {start} -> {stop} [minlen=3, {attributes(**entry.line)}, tooltip={hover(entry.name)}]"
             )
             chain += [start, stop, name]
         yield f'  {{ rank=same; "legend {i}" -> {" -> ".join(chain)} [style=invis, weight=100] }}'
@@ -173,4 +173,6 @@ def fitted(lines: Sequence[str], size: float, room: float = 0.1) -> str:
 
 def attributes(**values: str | float) -> str:
     """Attributes in DOT."""
-    return ", ".join(f"{key}={quoted(str(value))}" for key, value in values.items())
+    return ", ".join(
+        f"{key}={(hover if key == 'tooltip' else quoted)(str(value))}" for key, value in values.items()
+    )

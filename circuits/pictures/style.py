@@ -43,7 +43,7 @@ class Scale:
     @classmethod
     def of(cls, scores: Iterable[float | None]) -> Scale:
         """The scale of these scores."""
-        sizes = [abs(score) for score in scores if score is not None and math.isfinite(score)]
+        sizes = [abs(score) for score in scores if score is not None]
         return cls(min(sizes, default=0.0), max(sizes, default=0.0))
 
     def share(self, score: float) -> float:
@@ -54,20 +54,20 @@ class Scale:
 
     def width(self, score: float | None) -> float:
         """Line width, in points."""
-        if score is None or math.isnan(score):
+        if score is None:
             return UNSCORED
         return round(THINNEST + (WIDEST - THINNEST) * self.share(score), 3)
 
     def opacity(self, score: float | None) -> str:
         """Opacity as the two last digits of a colour, from `73` (45 %) to `ff`."""
-        if score is None or math.isnan(score):
+        if score is None:
             return "cc"
         return f"{round(255 * (0.45 + 0.55 * self.share(score))):02x}"
 
 
 def arrow(score: float | None, any_scored: bool) -> dict[str, str | float]:
     """Filled for a positive score, a bar for a negative one, hollow where only others were measured."""
-    if score is None or math.isnan(score):
+    if score is None:
         return {"arrowhead": "empty" if any_scored else "normal"}
     return {"arrowhead": "tee", "arrowsize": 0.8} if score < 0 else {"arrowhead": "normal"}
 

@@ -42,6 +42,16 @@ def quoted(*lines: str, end: str = r"\n") -> str:
     return f'"{joined}"' if end == r"\n" else f'"{joined}{end}"'
 
 
+def hover(text: str) -> str:
+    """The text as the quoted DOT string of a tooltip.
+
+    Graphviz reads the escapes of some tooltips twice, entities before them, and not in every version alike:
+    no way to write a backslash survives, so it becomes the character that looks most like it (U+2216).
+    """
+    safe = printable(text).replace("&", "&amp;").replace("\\", "\u2216").replace('"', '\\"')
+    return f'"{safe}"'
+
+
 def record(lines: Sequence[str], ports: str) -> str:
     """The label of a record: the lines above, a row of one-letter ports below.
 
