@@ -317,7 +317,7 @@ def check_foil(tokenizer: Tokenizer, answer: int | None, foil: int | None) -> No
         raise DataError(
             "C304",
             f"answer and foil are the same token, {show_tokens(tokenizer, [answer])[0]}",
-            hint="their difference is 0 whatever the model does; draw them together, as in IO, S = names",
+            hint="their difference is 0 whatever the model does; take another foil (slots drawn together differ)",
             about="foil",
         )
 

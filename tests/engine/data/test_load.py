@@ -160,15 +160,13 @@ def test_importing_the_data_code_imports_neither_torch_nor_transformers() -> Non
         "print([name for name in ('torch', 'nnsight', 'transformers', 'numpy') if name in sys.modules])"
     )
     root = Path(__file__).parents[3]
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, stdout=-1, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
-def test_the_public_surface_is_sorted() -> None:
+def test_the_public_surface_is_there() -> None:
     import nncirc.engine.data as data
 
-    assert data.__all__ == sorted(data.__all__)
+    assert len(set(data.__all__)) == len(data.__all__)
     for name in data.__all__:
         assert hasattr(data, name)

@@ -87,7 +87,7 @@ def test_what_cannot_be_said(words: Tokenizer) -> None:
         "[C304] there is a foil and no answer that it could be compared with\n"
         "  help: give answer = as well, or leave the foil out",
         '[C304] prompt 1: answer and foil are the same token, "Mary"\n'
-        "  help: their difference is 0 whatever the model does; draw them together, as in IO, S = names",
+        "  help: their difference is 0 whatever the model does; take another foil (slots drawn together differ)",
         '[C306] prompt 3: "q" in "x q" is unknown to the tokenizer: it became [UNK]\n'
         "  help: the model cannot tell it from any other unknown word; use words of its vocabulary",
         "[C303] prompt 1: the answer is empty\n  help: write the token as text, such as answer = ' Mary'",
@@ -140,7 +140,7 @@ def test_no_bytes_break_it(words: Tokenizer, tmp_path: Path, content: bytes, nam
         assert error.code.startswith("C3")
 
 
-CSV = {
+CSV: dict[str, str | bytes] = {
     "too few fields": "clean,right\nthe cat,Mary\nthe cat\n",
     "too many fields": "clean,right\nthe cat, sat,Mary\n",
     "an open quote": 'clean,right\nthe cat,Mary\n"the dog,John\nthe ball,Anna\n',
@@ -234,7 +234,7 @@ BROKEN = {
     ("kind", "name"), [*(("csv", name) for name in CSV), *(("jsonl", name) for name in JSONL)]
 )
 def test_broken_files(words: Tokenizer, tmp_path: Path, kind: str, name: str) -> None:
-    path = written(tmp_path, f"data.{kind}", (CSV if kind == "csv" else JSONL)[name])
+    path = written(tmp_path, f"data.{kind}", CSV[name] if kind == "csv" else JSONL[name])
     assert message_of(words, path) == BROKEN[f"{name} ({kind})"]
 
 
@@ -254,15 +254,15 @@ def test_paths(words: Tokenizer, tmp_path: Path) -> None:
     written(tmp_path, "pairs.csv", PAIRS)
     written(tmp_path, "pairs.txt", PAIRS)
     (tmp_path / "folder.csv").mkdir()
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("pair.csv", {}),
+        ("folder.csv", {}),
+        ("pairs.txt", {}),
+        ("pairs.txt", {"format": "tsv"}),
+        ("pairs.csv", {"size": 0}),
+    ]
     assert [
-        message_of(words, tmp_path / name, **options).replace(f"{tmp_path}/", "")
-        for name, options in [
-            ("pair.csv", {}),
-            ("folder.csv", {}),
-            ("pairs.txt", {}),
-            ("pairs.txt", {"format": "tsv"}),
-            ("pairs.csv", {"size": 0}),
-        ]
+        message_of(words, tmp_path / name, **options).replace(f"{tmp_path}/", "") for name, options in cases
     ] == [
         "[C315] there is no file pair.csv\n  help: did you mean `pairs.csv`?",
         "[C315] folder.csv cannot be read: Is a directory\n  help: it must be a file",

@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as Backend
+from tokenizers import normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+from tests.engine.data.conftest import shared
 from tests.engine.data.vocabulary import word_tokenizer
 
 from nncirc.circuits.data import word_list
@@ -148,6 +152,41 @@ def test_a_span_is_exact_or_refused(gpt2: Tokenizer, left: str, word: str, right
     assert gpt2.decode(list(example.tokens[begin:end])).lstrip() == word.lstrip()
 
 
+def bent(settings: str) -> Tokenizer:
+    """GPT-2's tokenizer with other offsets, spaces, letters or lengths."""
+    backend = Backend.from_file(str(shared("gpt2-tokenizer") / "tokenizer.json"))
+    if settings == "offsets without the space":
+        backend.post_processor = processors.ByteLevel(trim_offsets=True)
+    elif settings == "a space in front":
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    elif settings == "no capitals, no accents":
+        parts = [normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase()]
+        backend.normalizer = normalizers.Sequence(parts)
+    elif settings == "cut and padded":
+        backend.enable_truncation(3)
+        backend.enable_padding(length=12)
+    fast: Any = PreTrainedTokenizerFast
+    tokenizer: Tokenizer = fast(tokenizer_object=backend)
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    "settings_of",
+    ["offsets without the space", "a space in front", "no capitals, no accents", "cut and padded"],
+)
+@pytest.mark.parametrize("word", ["Mary", "Élodie", "🎉", "hippopotamus", "two words"])
+def test_spans_of_bent_tokenizers(settings_of: str, word: str) -> None:
+    tokenizer = bent(settings_of)
+    slots = {"X": [word], "Y": ["🎊"]}
+    (example,) = template_dataset(tokenizer, prompt="{X} met 🎉{Y}, {X}!", slots=slots, size=1).examples
+    wanted = {"X": word, "Y": "🎊"}
+    if settings_of == "no capitals, no accents":
+        wanted["X"] = word.lower().replace("é", "e")
+    for (slot, _), (start, stop) in example.spans.items():
+        assert text_of(tokenizer, example.tokens[start:stop]) == wanted[slot]
+    assert text_of(tokenizer, example.tokens[-1:]) == "!"
+
+
 def test_the_span_of_random_tokens_is_where_they_are(framed: Tokenizer) -> None:
     dataset = template_dataset(
         framed, prompt="the {a} and {b} {a}", slots={("a", "b"): random_tokens(3), "n": PEOPLE}, size=5
@@ -195,7 +234,8 @@ def test_seeds_differ(words: Tokenizer) -> None:
 def test_the_hash_seed_changes_nothing() -> None:
     program = (
         "import sys; sys.path[:0] = ['src', '.']\n"
-        "from tests.engine.data.vocabulary import word_tokenizer\n"
+        "from tests.engine.data.conftest import shared
+from tests.engine.data.vocabulary import word_tokenizer\n"
         "from nncirc.engine.data import random_tokens, template_dataset\n"
         "d = template_dataset(word_tokenizer(), prompt='{S} gave {a} {IO}', size=20,\n"
         "    slots={('IO', 'S', 'A'): ['Mary', 'John', 'Anna', 'Paul'], ('a', 'b'): random_tokens(3)})\n"
@@ -372,7 +412,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a foil that is the answer": (
         {"foil": " {IO}"},
         '[C304] prompt 1: answer and foil are the same token, "Mary"\n'
-        "  help: their difference is 0 whatever the model does; draw them together, as in IO, S = names",
+        "  help: their difference is 0 whatever the model does; take another foil (slots drawn together differ)",
     ),
     "an answer of two words": (
         {"answer": " {IO} {S}"},
