@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 import torch
 from torch import Tensor
@@ -101,17 +102,12 @@ def _additive(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
 def _heads(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
     """Embedding, heads, MLPs and the output projections' biases sum to the final residual stream."""
     graph = model.graph()
-    total = sender_outputs(model, graph, clean).sum(0)
-
-    def body() -> tuple[Tensor, Tensor]:
-        bias = 0
-        for block in model.blocks:
-            own = getattr(block.output, "bias", None)
-            bias = bias + (0 if own is None else own)
-        return model.final_norm.input.clone(), total + bias
-
-    wanted, found = run(model.envoy, model.inputs(clean, 1), body)
-    return _difference(found, wanted)
+    written = sender_outputs(model, graph, clean).sum(0)
+    for block in attrgetter(model.family.blocks)(model.module):
+        bias = attrgetter(model.family.output)(block).bias
+        written = written if bias is None else written + bias
+    wanted = run(model.envoy, model.inputs(clean, 1), lambda: model.final_norm.input.clone())
+    return _difference(written, wanted)
 
 
 def _mask(model: Model, clean: Tensor, other: Tensor, *, everything: bool) -> tuple[float, float]:
@@ -131,11 +127,11 @@ def _single_heads(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]
     """Queries, keys and values of single heads attend as the whole layer does."""
     _, projected, wanted = clean_state(model, clean)
     group = model.shape.n_heads // model.shape.n_kv_heads
-    found = []
+    outputs = []
     for layer, (query, key, value) in enumerate(projected):
         shared = (each.repeat_interleave(group, 0)[:, None] for each in (key, value))
-        found.append(attend(model, layer, query[:, None], *shared)[:, 0])
-    return _difference(torch.stack(found), torch.stack(wanted))
+        outputs.append(attend(model, layer, query[:, None], *shared)[:, 0])
+    return _difference(torch.stack(outputs), torch.stack(wanted))
 
 
 def _attention_only(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
@@ -153,9 +149,7 @@ GUARDS = (
     Guard("C414", "blocks add attention and MLP to the residual stream", _additive),
     Guard("C415", "embedding, heads, MLPs and biases sum to the final residual stream", _heads),
     Guard("C416", "with no edge cut the model computes the clean run", partial(_mask, everything=False)),
-    Guard(
-        "C417", "with every edge cut the model computes the corrupted run", partial(_mask, everything=True)
-    ),
+    Guard("C417", "with all edges cut the model computes the corrupted run", partial(_mask, everything=True)),
     Guard("C418", "a model without MLPs in its graph has MLPs that write nothing", _attention_only),
     Guard("C419", "single heads attend as the whole layer does", _single_heads),
 )
