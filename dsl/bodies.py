@@ -205,10 +205,11 @@ def node(scope: Scope, value: syntax.Value) -> NodePattern | None:
         numbers.append(number)
     kind = "mlp" if match[1] == "MLP" else {"H": "head", "KV": "kv", None: "attention"}[match[3]]
     at = None if value.position is None else position(scope, value.position)
-    entry = value.tail[0].text if value.tail else None
+    tail = list(value.tail)
+    entry = tail[0].text if tail else None
     allowed = {"head": ("q", "k", "v"), "attention": ("q", "k", "v"), "kv": ("k", "v")}.get(kind, ())
-    if len(value.tail) > 1 or (entry is not None and entry not in allowed):
-        odd = value.tail[-1] if len(value.tail) > 1 else value.tail[0]
+    if len(tail) > 1 or (entry is not None and entry not in allowed):
+        odd = tail[-1]
         inputs = f"its inputs are {', '.join(f'`.{a}`' for a in allowed)}" if allowed else "it has one input"
         scope.report("C230", f"`{value.text}` has no input `.{odd.text}`", odd.span, help=inputs)
         entry = None

@@ -137,7 +137,8 @@ SCRIPT: Mapping[str, Entry] = {
     ),
     "C016": Entry(
         "a block's header is not complete",
-        "A block begins `kind name using implementation {` on one line; outputs (`compare`, `plot`, `render`) "
+        "A block begins `kind name using implementation {` on one line; outputs (`compare`, `plot`, "
+        "`render`) "
         "have no `using`.",
         "metric loss logprob {\n}",
         "metric loss using logprob {\n}",
@@ -360,7 +361,8 @@ SCRIPT: Mapping[str, Entry] = {
         "a position that the prompts do not have",
         "Positions are `start`, `end`, and slots with the number of their occurrence: `S.2`.",
         "metric loss using logit_diff {\n  at = T\n}\n"
-        "circuit other using acdc {\n  graph = full\n  corruption = abc\n  metric = loss\n  threshold = 0.1\n}",
+        "circuit other using acdc {\n  graph = full\n  corruption = abc\n  metric = loss\n"
+        "  threshold = 0.1\n}",
     ),
     "C219": Entry(
         "no token follows the end",
@@ -400,8 +402,10 @@ SCRIPT: Mapping[str, Entry] = {
     "C224": Entry(
         "two models in one experiment",
         "The graph is of one model, and the prompts are tokenized for another.",
-        'model other using huggingface {\n  id = "gpt2-medium"\n}\ngraph wrong using residual {\n  model = other\n}\n'
-        "circuit cut using acdc {\n  graph = wrong\n  corruption = abc\n  metric = recovered\n  threshold = 1\n}",
+        'model other using huggingface {\n  id = "gpt2-medium"\n}\ngraph wrong using residual {\n'
+        "  model = other\n}\n"
+        "circuit cut using acdc {\n  graph = wrong\n  corruption = abc\n  metric = recovered\n"
+        "  threshold = 1\n}",
     ),
     "C225": Entry(
         "circuits of different graphs",
@@ -445,13 +449,15 @@ SCRIPT: Mapping[str, Entry] = {
     "C231": Entry(
         "a statistic that is not computed",
         "`where(…)` reads what an `attention_statistics` block lists in its `of`.",
-        "circuit other using reference {\n  graph = full\n  groups {\n    a = where(eap.copying, above = 0.5)\n"
+        "circuit other using reference {\n  graph = full\n  groups {\n"
+        "    a = where(eap.copying, above = 0.5)\n"
         "  }\n  embed -> a -> logits\n}",
     ),
     "C232": Entry(
         "scores that do not select edges",
         "`top` and `faithfulness` count edges, so they need scores of edges.",
-        "scores sweep using activation_patching {\n  graph = full\n  corruption = abc\n  metric = recovered\n}\n"
+        "scores sweep using activation_patching {\n  graph = full\n  corruption = abc\n"
+        "  metric = recovered\n}\n"
         "circuit other using top {\n  scores = sweep\n  edges = 10\n}",
     ),
     "C233": Entry(

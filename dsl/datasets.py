@@ -63,7 +63,7 @@ def check_prompts(scope: Scope, draft: Draft) -> None:
         if isinstance(value, tuple) and len(value) != len(clean) and not alone:
             scope.report(
                 "C233",
-                f"`{key}` has {len(value)} entr{'y' if len(value) == 1 else 'ies'}, but there are {len(clean)} prompts",
+                f"{len(value)} of `{key}` for {len(clean)} prompts",
                 draft.where(key),
                 labels=(Label(draft.where("clean"), f"{len(clean)} prompts"),),
                 help="write one for each prompt" + ("" if key == "corrupt" else ", or one for all"),

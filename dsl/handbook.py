@@ -31,27 +31,29 @@ them must not form a circle. A newline ends a statement, `#` begins a comment.
 | `use "file.circ" as name` | another script's blocks, as `name.block`; its outputs and claims are not run |
 | `assert found.edges <= 100` | a claim; a false one makes the run fail |
 
-**Inline.** Where a block's name may stand, an implementation may be called: `metric = kl_divergence(at = end)`,
-`graph = residual(gpt2)`. An argument without a key is the first key that takes a reference.
+**Inline.** Where a block's name may stand, an implementation may be called: `metric = kl_divergence(at =
+end)`, `graph = residual(gpt2)`. An argument without a key is the first key that takes a reference.
 
-**Families.** A list of numbers for a key marked *family* makes one member for each: with
-`threshold = [0.01, 0.02]`, `found` has the members `found[0]` and `found[1]`. What refers to a family becomes
-one, member by member; a list of circuits takes in all members; an output writes `name-0.svg`, `name-1.svg`; a
+**Families.** A list of numbers for a key marked *family* makes one member for each: with `threshold =
+[0.01, 0.02]`, `found` has the members `found[0]` and `found[1]`. What refers to a family becomes one,
+member by member; a list of circuits takes in all members; an output writes `name-0.svg`, `name-1.svg`; a
 claim must hold for every member. Two families cannot meet in one declaration.
 
-**Nodes** are written as in the literature: `embed`, `L9H6` (head), `L9H6.q` (its query input), `L3KV1.k` (key of a
-key-value group), `L5` (attention layer), `MLP3`, `logits`. `*` stands for all: `L5H*`, `L*H*`, `MLP*`.
+**Nodes** are written as in the literature: `embed`, `L9H6` (head), `L9H6.q` (its query input), `L3KV1.k`
+(key of a key-value group), `L5` (attention layer), `MLP3`, `logits`. `*` stands for all: `L5H*`, `L*H*`,
+`MLP*`.
 
-**Positions** are `start`, `end`, or a slot: `IO`, `S.2` (the second S). Without a number every occurrence of the slot
-is meant. In `tokens` data the repeated block is `block`.
+**Positions** are `start`, `end`, or a slot: `IO`, `S.2` (the second S). Without a number every occurrence
+of the slot is meant. In `tokens` data the repeated block is `block`.
 
-**Paths.** In a `reference` circuit `embed -> early -> [late.k, MLP3] -> logits` lists edges: every node of a step sends to every
-later node of the next. `groups { early = [L0H1, L2H2] }` names nodes; a group may also be
-`where(patterns.copying, above = 0.5)`, the heads for which an `attention_statistics` block finds that. An input
-(`late.k`) says how the edge enters; without one it enters by every input.
+**Paths.** In a `reference` circuit `embed -> early -> [late.k, MLP3] -> logits` lists edges: every node of
+a step sends to every later node of the next. `groups { early = [L0H1, L2H2] }` names nodes; a group may
+also be `where(patterns.copying, above = 0.5)`, the heads for which an `attention_statistics` block finds
+that. An input (`late.k`) says how the edge enters; without one it enters by every input.
 
-**Slots.** In a `template` dataset `slots { ... }` says what fills each `{slot}`: a list of strings, one of the lists
-`names`, `places`, `objects`, or `random_tokens(24)`. Slots of one line (`IO, S = names`) differ within a prompt.
+**Slots.** In a `template` dataset `slots { ... }` says what fills each `{slot}`: a list of strings, one of
+the lists `names`, `places`, `objects`, or `random_tokens(24)`. Slots of one line (`IO, S = names`) differ
+within a prompt.
 
 **Replacements.** In a `replace` corruption `S.2 -> C` puts slot C where the second S stood.
 """

@@ -162,9 +162,9 @@ class Scope:
         return None
 
     def _unknown(self, ref: syntax.Ref, kinds: Sequence[str]) -> None:
-        head = self.find(ref.parts[:-1]) if len(ref.parts) > 1 else None
+        *parts, last = ref.parts
+        head = self.find(parts) if parts else None
         wanted = kinds_in_words(kinds)
-        last = ref.parts[-1]
         if isinstance(head, Draft):
             self.report(
                 "C117",
