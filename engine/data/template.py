@@ -255,7 +255,7 @@ def _draws(
     phrasings: Sequence[Template], groups: Sequence[Group], size: int, seed: int
 ) -> Iterator[tuple[int, dict[str, Value]]]:
     """Phrasing and values of one prompt after the other, until every filling of every phrasing came once."""
-    rng = random.Random(seed)  # noqa: S311 - for sampling, and the same on every machine
+    rng = random.Random(seed)
     used = [frozenset(slot for slot, _ in occurrences(phrasing)) for phrasing in phrasings]
     urns = [
         Urn(math.prod(group.ways(len(names.intersection(group.names))) for group in groups)) for names in used
@@ -317,7 +317,7 @@ def check_foil(tokenizer: Tokenizer, answer: int | None, foil: int | None) -> No
         raise DataError(
             "C304",
             f"answer and foil are the same token, {show_tokens(tokenizer, [answer])[0]}",
-            hint="their difference is 0 whatever the model does; take another foil (slots drawn together differ)",
+            hint="their difference is 0 whatever the model does; take another (slots drawn together differ)",
             about="foil",
         )
 

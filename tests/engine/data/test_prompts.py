@@ -87,7 +87,7 @@ def test_what_cannot_be_said(words: Tokenizer) -> None:
         "[C304] there is a foil and no answer that it could be compared with\n"
         "  help: give answer = as well, or leave the foil out",
         '[C304] prompt 1: answer and foil are the same token, "Mary"\n'
-        "  help: their difference is 0 whatever the model does; take another foil (slots drawn together differ)",
+        "  help: their difference is 0 whatever the model does; take another (slots drawn together differ)",
         '[C306] prompt 3: "q" in "x q" is unknown to the tokenizer: it became [UNK]\n'
         "  help: the model cannot tell it from any other unknown word; use words of its vocabulary",
         "[C303] prompt 1: the answer is empty\n  help: write the token as text, such as answer = ' Mary'",

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.engine.data.conftest import shared
+from tests.engine.data.vocabulary import word_tokenizer
 from tokenizers import Tokenizer as Backend
 from tokenizers import normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
-from tests.engine.data.conftest import shared
-from tests.engine.data.vocabulary import word_tokenizer
 
 from nncirc.circuits.data import word_list
 from nncirc.circuits.errors import DataError
@@ -234,8 +234,7 @@ def test_seeds_differ(words: Tokenizer) -> None:
 def test_the_hash_seed_changes_nothing() -> None:
     program = (
         "import sys; sys.path[:0] = ['src', '.']\n"
-        "from tests.engine.data.conftest import shared
-from tests.engine.data.vocabulary import word_tokenizer\n"
+        "from tests.engine.data.vocabulary import word_tokenizer\n"
         "from nncirc.engine.data import random_tokens, template_dataset\n"
         "d = template_dataset(word_tokenizer(), prompt='{S} gave {a} {IO}', size=20,\n"
         "    slots={('IO', 'S', 'A'): ['Mary', 'John', 'Anna', 'Paul'], ('a', 'b'): random_tokens(3)})\n"
@@ -412,7 +411,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a foil that is the answer": (
         {"foil": " {IO}"},
         '[C304] prompt 1: answer and foil are the same token, "Mary"\n'
-        "  help: their difference is 0 whatever the model does; take another foil (slots drawn together differ)",
+        "  help: their difference is 0 whatever the model does; take another (slots drawn together differ)",
     ),
     "an answer of two words": (
         {"answer": " {IO} {S}"},
