@@ -481,4 +481,10 @@ SCRIPT: Mapping[str, Entry] = {
         "circuit other using reference {\n  graph = full\n  embed -> L0H1 -> logits\n}\n"
         "assert faithfulness(other, metric = recovered, corruption = abc) >= 0.5",
     ),
+    "C236": Entry(
+        "a mean over positions only",
+        "A corruption takes away what a prompt says. The mean over the positions of a single prompt keeps it.",
+        "corruption other using mean {\n  data = ioi\n  over = [positions]\n}",
+        "corruption other using mean {\n  data = ioi\n  over = [prompts, positions]\n}",
+    ),
 }

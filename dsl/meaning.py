@@ -122,6 +122,14 @@ class Meaning:
             check_prompts(self.scope, draft)
 
     def _corruption(self, draft: Draft) -> None:
+        over = draft.values.get("over")
+        if isinstance(over, tuple) and "prompts" not in over:
+            self.scope.report(
+                "C236",
+                "the mean over one prompt's positions still says what stands in that prompt",
+                draft.where("over"),
+                help="write `[prompts]` or `[prompts, positions]`",
+            )
         data = self.get(draft, "data")
         if data is None:
             return

@@ -321,6 +321,18 @@ def test_checking_imports_nothing_heavy() -> None:
     assert ran.stdout == "[]\n"
 
 
+def test_checking_is_fast() -> None:
+    """Interpreter, imports, tables and check take 0.1 s of an idle core; the limit leaves room for slow ones."""
+    code = (
+        "from nncirc.dsl import check_file\n"
+        f"check_file({str(SCRIPTS / 'ioi.circ')!r})\n"
+        "import time\nprint(time.process_time())\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    ran = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True, text=True)
+    assert float(ran.stdout) < 1.0
+
+
 def test_public_names_are_sorted() -> None:
     assert nncirc.dsl.__all__ == sorted(nncirc.dsl.__all__)
     for name in nncirc.dsl.__all__:
