@@ -118,7 +118,8 @@ def _node(drawing: Drawing, name: str, entered: set[str]) -> str:
         color=style.FAINT if absent else style.INK,
         tooltip=hover,
     )
-    return f"label={label}, {fitted(lines, 9)}, {rest}"
+    # A letter of a port needs some room on both sides, however short the name of its head.
+    return f"label={label}, {fitted(lines, 9, least=0.18 * len(entered))}, {rest}"
 
 
 def _named(node: Node, members: Sequence[str]) -> str:

@@ -251,7 +251,7 @@ def _settings() -> Iterator[None]:
     import matplotlib as mpl
 
     # From the defaults and not from the user's style, or a picture would depend on the machine.
-    settings: dict[Any, Any] = {k: v for k, v in mpl.rcParamsDefault.items() if not k.startswith("backend")}
+    settings: Any = {k: v for k, v in mpl.rcParamsDefault.items() if not k.startswith("backend")}
     with mpl.rc_context(settings | _SETTINGS):
         yield
 

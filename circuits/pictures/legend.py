@@ -163,12 +163,13 @@ def legend_dot(rows: Sequence[Sequence[Entry]]) -> Iterator[str]:
         yield from edges
 
 
-def fitted(lines: Sequence[str], size: float, room: float = 0.1) -> str:
+def fitted(lines: Sequence[str], size: float, room: float = 0.1, least: float = 0.0) -> str:
     """A width that the widest of the usual sans-serif fonts fits into.
 
     Graphviz measures the text as Helvetica; whoever opens the picture may have DejaVu Sans in its place.
     """
-    return f'margin="0.02,0.02", width={max(map(len, lines)) * size * 0.58 / 72 + room:.2f}'
+    width = max(map(len, lines)) * size * 0.58 / 72 + room
+    return f'margin="0.02,0.02", width={max(width, least):.2f}'
 
 
 def attributes(**values: str | float) -> str:

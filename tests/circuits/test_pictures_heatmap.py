@@ -56,6 +56,20 @@ def test_numbers_labels_and_unit(figures: list[Figure]) -> None:
     assert figure.get_supxlabel() == "Below"
 
 
+def test_cells_without_a_number_are_empty(figures: list[Figure]) -> None:
+    heatmap(PANEL, unit="x")
+    axes = figures[0].axes[0]
+    shown: Any = axes.images[0].get_array()
+    assert np.argwhere(shown.mask).tolist() == [[1, 1]]
+    assert axes.patch.get_hatch()
+
+
+def test_dollars_are_no_formula(figures: list[Figure]) -> None:
+    heatmap(Panel([[1.0]], ["$a$"], ["$b$"]), unit="$c$")
+    for label in (*figures[0].axes[0].get_xticklabels(), figures[0].axes[1].yaxis.label):
+        assert not label.get_parse_math()
+
+
 def test_first_layer_is_at_the_bottom(figures: list[Figure]) -> None:
     heatmap(PANEL, unit="x")
     heatmap(PANEL, unit="x", upward=False)
