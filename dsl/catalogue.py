@@ -483,7 +483,7 @@ SCRIPT: Mapping[str, Entry] = {
     ),
     "C236": Entry(
         "a mean over positions only",
-        "A corruption takes away what a prompt says. The mean over the positions of a single prompt keeps it.",
+        "A corruption takes away what a prompt says. The mean over one prompt's positions keeps it.",
         "corruption other using mean {\n  data = ioi\n  over = [positions]\n}",
         "corruption other using mean {\n  data = ioi\n  over = [prompts, positions]\n}",
     ),

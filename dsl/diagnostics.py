@@ -63,7 +63,8 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
     for name in sorted(set(known)):
         # a single letter is as near to any other: that says nothing
         limit = 0 if min(len(lower), len(name)) < 2 else max(1, min(3, max(len(lower), len(name)) // 3))
-        distance = _distance(lower, name.lower())
+        apart = abs(len(lower) - len(name)) > limit
+        distance = limit + 1 if apart else _distance(lower, name.lower())
         # "ioi" for "wang_ioi": a part of a name is near it too, but less so than a misspelling
         if distance > limit and len(lower) >= 3 and (lower in name.lower() or name.lower() in lower):
             distance = limit

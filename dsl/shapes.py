@@ -44,7 +44,8 @@ def model_shape(implementation: str, values: Mapping[str, Value]) -> ModelShape 
         return None
     try:
         if implementation == "bundled":
-            config = files("nncirc.circuits").joinpath("models", name, "config.json")
+            # by way of the bare package: the room's own imports are not needed for a file of it
+            config = files("nncirc").joinpath("circuits", "models", name, "config.json")
             return _read(config.read_text(encoding="utf-8"))
         path = Path(name).expanduser() / "config.json"
         if path.is_file() and path.stat().st_size < _LARGEST:

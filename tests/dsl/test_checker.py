@@ -313,6 +313,7 @@ def test_checking_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom nncirc.dsl import check_file\n"
         f"assert check_file({str(SCRIPTS / 'ioi.circ')!r}).program\n"
+        f"assert check_file({str(SCRIPTS / 'induction.circ')!r}).program\n"
         "heavy = {'torch', 'nnsight', 'networkx', 'numpy', 'transformers', 'rich', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
@@ -322,7 +323,7 @@ def test_checking_imports_nothing_heavy() -> None:
 
 
 def test_checking_is_fast() -> None:
-    """Interpreter, imports, tables and check take 0.1 s of an idle core; the limit leaves room for slow ones."""
+    """Start, imports, tables and check take 0.1 s of an idle core; the limit leaves room for others."""
     code = (
         "from nncirc.dsl import check_file\n"
         f"check_file({str(SCRIPTS / 'ioi.circ')!r})\n"
