@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from nncirc.circuits.data import WORD_LISTS, word_list
 from nncirc.circuits.models._sentences import vocabulary
+
+_CHOICE = "Only seed 0 was used: the {what} were chosen on it, seeds were not compared."
 
 INDUCTION = """\
 # induction-2l
@@ -109,11 +112,22 @@ With a third giver, where either of the first two may receive:
 """
 
 
+def _filled(card: str, **values: object) -> str:
+    """The card with its values, its paragraphs wrapped again; tables, code and headings stay as they are."""
+    paragraphs = card.format(**values).rstrip().split("\n\n")
+    fixed = ("    ", "|", "#")
+    wrapped = (
+        p if p.startswith(fixed) else textwrap.fill(p, 110, break_on_hyphens=False) for p in paragraphs
+    )
+    return "\n\n".join(wrapped) + "\n"
+
+
 def induction_card(recipe: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
     """The card of `induction-2l`, from everything its weights depend on and what was measured."""
     previous, matching = scores["previous_token"], scores["prefix_matching"]
     names = len(word_list("names"))
-    return INDUCTION.format(
+    return _filled(
+        INDUCTION,
         **recipe,
         **{key: scores[key] for key in ("accuracy", "logprob", "logprob_unrepeated")},
         head_width=recipe["width"] // recipe["heads"],
@@ -121,13 +135,14 @@ def induction_card(recipe: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
         vocabulary=names + 2,
         uniform=-math.log(names),
         table="\n".join(f"| {head} | {previous[head]:.3f} | {matching[head]:.3f} |" for head in previous),
-        choice="Seed 0 was the first to be tried with this recipe and was kept.",
+        choice=_CHOICE.format(what="size of the penalty and the steps in which it acts"),
     )
 
 
 def ioi_card(recipe: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
     """The card of `ioi-4l`, from everything its weights depend on and what was measured."""
-    return IOI.format(
+    return _filled(
+        IOI,
         **recipe,
         **{name: len(word_list(name)) for name in WORD_LISTS},
         head_width=recipe["width"] // recipe["heads"],
@@ -141,5 +156,5 @@ def ioi_card(recipe: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
             f"| {name} | {score['either']:.3f} | {score['balance']:.3f} | {score['third']:.4f} |"
             for name, score in scores["unrepeated"].items()
         ),
-        choice="Seed 0 was the first to be tried with this recipe and was kept.",
+        choice=_CHOICE.format(what="learning rate, the spread of the first weights and how the names join"),
     )

@@ -27,7 +27,7 @@ def induction_scores(
     """
     special = set(tokenizer.all_special_ids)
     tokens = [i for i in range(len(tokenizer)) if i not in special]
-    source = random.Random(0)  # noqa: S311 (a seed is wanted)
+    source = random.Random(0)
     rows = [source.sample(tokens, 2 * block) for _ in range(size)]
     clean = torch.tensor([row[:block] * 2 for row in rows])
     corrupt = torch.tensor([row[block:] + row[:block] for row in rows])
@@ -73,7 +73,7 @@ def ioi_scores(
         `unrepeated`: the same prompts with a third giver: `either`, the mean probability of the first two
         names together; `balance`, the mean of the smaller one's share of it; `third`, the giver's.
     """
-    source = random.Random(1)  # noqa: S311 (a seed is wanted)
+    source = random.Random(1)
     templates, unrepeated = {}, {}
     for template in TEMPLATES:
         for order in ("ABBA", "BABA"):

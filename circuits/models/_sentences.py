@@ -13,7 +13,7 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 from nncirc.circuits.data import word_list
 
@@ -87,6 +87,7 @@ class Sentence:
     receives: bool
 
 
+@cache
 def held_out(first: str, second: str) -> bool:
     """Whether a pair of words, in either order, never stands together in a training sentence.
 

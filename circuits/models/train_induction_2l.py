@@ -143,7 +143,7 @@ def main() -> None:
     make_deterministic(recipe.seed, recipe.threads)
     tokenizer = make_tokenizer(recipe)
     model = make_model(recipe, tokenizer)
-    source = random.Random(recipe.seed)  # noqa: S311 (a seed is wanted)
+    source = random.Random(recipe.seed)
 
     def penalty(step: int) -> Tensor:
         active = recipe.penalty_from <= step < recipe.penalty_until
