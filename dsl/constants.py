@@ -8,6 +8,7 @@ from nncirc.dsl import syntax
 from nncirc.dsl.diagnostics import Diagnostic, Label, suggest
 from nncirc.dsl.parser import parse_value
 from nncirc.dsl.program import Value
+from nncirc.dsl.schema import KINDS
 from nncirc.dsl.scope import Broken, Constant, Scope
 from nncirc.dsl.source import Source, Span
 from nncirc.dsl.values import kind_of
@@ -94,22 +95,31 @@ def read_constants(scope: Scope, script: syntax.Script, given: Mapping[str, synt
                 entry = scope.names.get(target.text)
                 if isinstance(entry, Broken) and entry.place == target.span:
                     written[target.text] = (target, given.get(target.text, statement.value))
+    failed: set[str] = set()
     for name in written:
-        _resolve(scope, name, written)
+        _resolve(scope, name, written, failed)
 
 
-def _resolve(scope: Scope, start: str, written: Mapping[str, tuple[syntax.Name, syntax.Value]]) -> None:
-    """Follow `a = b`, `b = 0.5` from `start` to a value."""
-    chain: list[str] = []
+def _resolve(
+    scope: Scope, start: str, written: Mapping[str, tuple[syntax.Name, syntax.Value]], failed: set[str]
+) -> None:
+    """Follow `a = b`, `b = 0.5` from `start` to a value, which all names on the way then have."""
+    chain: dict[str, None] = {}
     name = start
     while True:
-        target, value = written[name]
         if name in chain:
-            if name == start and start == next(each for each in written if each in chain):
-                text = " -> ".join([*chain, name])
-                scope.report("C109", f"these constants are defined by each other: {text}", target.span)
+            names = list(chain)
+            circle = names[names.index(name) :]
+            text = " -> ".join([*circle[:6], *(["…"] if len(circle) > 6 else []), name])
+            span = written[name][0].span
+            scope.report("C109", f"these constants are defined by each other: {text}", span)
+            failed.update(chain)
             return
-        chain.append(name)
+        if name in failed:
+            failed.update(chain)
+            return
+        chain[name] = None
+        value = written[name][1]
         entry = scope.find(value.parts) if isinstance(value, syntax.Ref) else None
         if isinstance(entry, Constant):
             value = entry.value
@@ -117,24 +127,30 @@ def _resolve(scope: Scope, start: str, written: Mapping[str, tuple[syntax.Name, 
             name = value.text
             continue
         break
-    place = written[start][0].span
-    if isinstance(value, syntax.Ref) and isinstance(entry, Broken):
+    if not _is_constant(scope, name, value, known=entry is not None):
+        failed.update(chain)
         return
-    if isinstance(value, syntax.Ref) and entry is None:
-        if name == start:
-            near = suggest(value.text, [n for n in scope.names if n != start])
-            help_text = f"did you mean `{near}`?" if near else "a string is written in double quotes"
-            scope.report("C104", f"there is no constant called `{value.text}`", value.span, help=help_text)
-        return
-    items = value.items if isinstance(value, syntax.List) else (value,)
-    for item in items:
+    for each in chain:
+        scope.names[each] = Constant(each, value, written[each][0].span)
+
+
+def _is_constant(scope: Scope, name: str, value: syntax.Value, *, known: bool) -> bool:
+    """Whether a constant can have this value; reports where not."""
+    if isinstance(value, syntax.Ref) and not known:
+        near = suggest(value.text, [each for each in scope.names if each != name])
+        help_text = f"did you mean `{near}`?" if near else "a string is written in double quotes"
+        scope.report("C104", f"there is no constant called `{value.text}`", value.span, help=help_text)
+        return False
+    entry = scope.find(value.parts) if isinstance(value, syntax.Ref) else None
+    if isinstance(entry, Broken) and entry.kind not in KINDS:
+        return False  # it has an error of its own
+    for item in value.items if isinstance(value, syntax.List) else (value,):
         if not isinstance(item, syntax.Number | syntax.String | syntax.Boolean):
-            if name == start:
-                scope.report(
-                    "C201",
-                    f"a constant is a number, a string, a boolean or a list of them, not {kind_of(item)}",
-                    item.span,
-                    help="what a key takes is written in its block",
-                )
-            return
-    scope.names[start] = Constant(start, value, place)
+            scope.report(
+                "C201",
+                f"a constant is a number, a string, a boolean or a list of them, not {kind_of(item)}",
+                item.span,
+                help="what a key takes is written in its block",
+            )
+            return False
+    return True

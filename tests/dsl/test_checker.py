@@ -288,6 +288,19 @@ def test_a_long_chain_of_circuits() -> None:
     assert codes(PREAMBLE + text.replace(f"c{number}]", "c0]")) == ["C109"]
 
 
+def test_a_long_chain_of_constants() -> None:
+    text = "".join(f"c{i} = c{i + 1}\n" for i in range(3000))
+    assert program(text + "c3000 = 1").constants["c0"] == 1
+    assert codes(text + "c3000 = c0") == ["C109"]
+    assert codes(text + "c3000 = x") == ["C104"]
+    assert codes(text + "c3000 = [x]") == ["C201"]
+
+
+def test_a_block_is_no_constant() -> None:
+    assert codes(PREAMBLE + "tau = gpt2\nsigma = tau") == ["C201"]
+    assert codes('use "a.circ" as a\ntau = a', loader=files(a="")) == ["C201"]
+
+
 def test_order_does_not_depend_on_the_hash_seed() -> None:
     code = (
         "from nncirc.dsl import check_file, render_all\n"
