@@ -123,9 +123,9 @@ def _mask(model: Model, clean: Tensor, other: Tensor, *, everything: bool) -> tu
     return _difference(found, wanted)
 
 
-def _single_heads(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
+def _single_heads(model: Model, clean: Tensor, other: Tensor) -> tuple[float, float]:  # noqa: ARG001
     """Queries, keys and values of single heads attend as the whole layer does."""
-    _, projected, wanted = clean_state(model, clean)
+    projected, wanted = clean_state(model, clean)[1:]
     group = model.shape.n_heads // model.shape.n_kv_heads
     outputs = []
     for layer, (query, key, value) in enumerate(projected):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from nncirc.circuits.errors import ModelError
 from nncirc.engine.data.types import Tokenizer
+
+T = TypeVar("T")
 
 FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model", "vocab.txt")
 """A folder with none of these has no tokenizer."""
@@ -35,14 +37,14 @@ def load_tokenizer(folder_or_id: str | Path, revision: str | None = None) -> Tok
     """
     name = str(folder_or_id)
     path = Path(name).expanduser()
-    if (
-        isinstance(folder_or_id, Path)
-        or path.exists()
-        or name.startswith((".", "/", "~"))
-        or name.count("/") > 1
-    ):
+    if isinstance(folder_or_id, Path) or is_folder(name):
         return _from_folder(path)
-    return _from_hub(name, revision)
+    return from_hub(name, revision, "tokenizer of", lambda offline: _load(name, revision, offline=offline))
+
+
+def is_folder(name: str) -> bool:
+    """Whether a name is that of a folder, there or not, and no hub id."""
+    return Path(name).expanduser().exists() or name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
 def _from_folder(folder: Path) -> Tokenizer:
@@ -66,24 +68,25 @@ def _from_folder(folder: Path) -> Tokenizer:
         "special_tokens_map.json",
     ):
         if name in found:
-            _check_json(folder / name)
+            check_json(folder / name)
     try:
         return _load(str(folder), None, offline=True)
     except Exception as error:  # noqa: BLE001 - the tokenizers library raises bare Exception
         raise ModelError(
             "C422",
-            f"the tokenizer in {folder} cannot be loaded: {_first_line(error)}",
+            f"the tokenizer in {folder} cannot be loaded: {first_line(error)}",
             hint="copy its files again, or save it again with save_pretrained",
             about=str(folder),
         ) from None
 
 
-def _check_json(file: Path) -> None:
+def check_json(file: Path) -> None:
+    """Raise C422 unless the file holds a JSON object."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError) as error:
         raise ModelError(
-            "C422", f"{file} is damaged: {_first_line(error)}", hint="copy the file again", about=str(file)
+            "C422", f"{file} is damaged: {first_line(error)}", hint="copy the file again", about=str(file)
         ) from None
     if not isinstance(content, dict):
         raise ModelError(
@@ -94,20 +97,32 @@ def _check_json(file: Path) -> None:
         )
 
 
-def _from_hub(name: str, revision: str | None) -> Tokenizer:
+def from_hub(name: str, revision: str | None, what: str, load: Callable[[bool], T]) -> T:
+    """What `load(offline)` gives of a hub id, or why it does not.
+
+    Args:
+        name: the hub id.
+        revision: branch, tag or commit.
+        what: how messages call it: "tokenizer", "model".
+        load: asks the hub, or only the files downloaded before.
+
+    Raises:
+        ModelError: C423, the hub cannot be reached; C424, it does not give the model.
+    """
     from huggingface_hub import errors
 
     at = f"{name} at {revision}" if revision else name
     reached = hub_reached()
     try:
-        return _load(name, revision, offline=not reached)
+        return load(not reached)
+    except ModelError:
+        raise
     except Exception as error:  # noqa: BLE001 - transformers wraps what the hub said in many ways
         causes = tuple(_causes(error))
         if not reached:
             raise ModelError(
                 "C423",
-                "the Hugging Face hub cannot be reached, "
-                f"and the tokenizer of {at} was not downloaded before",
+                f"the Hugging Face hub cannot be reached, and the {what} {at} was not downloaded before",
                 hint="connect to the network and try again, or give a local folder",
                 about=name,
             ) from None
@@ -121,7 +136,7 @@ def _from_hub(name: str, revision: str | None) -> Tokenizer:
         elif any(isinstance(one, errors.RepositoryNotFoundError) for one in causes):
             message, hint = f"the hub has no model {name}, or keeps it private", "check its name: owner/name"
         else:
-            message, hint = f"the tokenizer of {at} cannot be loaded: {_first_line(error)}", None
+            message, hint = f"the {what} {at} cannot be loaded: {first_line(error)}", None
         raise ModelError("C424", message, hint=hint, about=name) from None
 
 
@@ -158,6 +173,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
