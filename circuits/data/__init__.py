@@ -1,6 +1,7 @@
 """Word lists for prompts: names, places and objects, our own, each word one token of GPT-2 after a space.
 
-A template whose slots are filled from one list keeps its length in tokens, in GPT-2 and in the bundled models.
+A template whose slots are filled from one list keeps its length in tokens, in GPT-2 and in the bundled
+models.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def induction_scores(
 
 @torch.no_grad()
 def ioi_scores(
-    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, *, size: int = 256
+    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, *, size: int = 128
 ) -> dict[str, Any]:
     """How well a model knows who receives, on prompts whose words training never showed together.
 

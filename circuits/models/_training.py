@@ -128,6 +128,37 @@ def train(
     model.train(False)
 
 
+def blocks(model: GPT2LMHeadModel) -> list[Any]:
+    """The layers; `Any`, since torch types a submodule as a tensor or a module."""
+    return list(model.transformer.h)
+
+
+def head_norms(model: GPT2LMHeadModel) -> Tensor:
+    """The sum over heads of the norm of all the weights of a head.
+
+    As a penalty it is a group lasso: a head that is not needed falls silent instead of helping a little,
+    which keeps the circuit small. It is penalised from when the task is learned until some time before the
+    end: what is silent by then stays so, and what is left can become sharp.
+    """
+    norms: list[Tensor] = []
+    for block in blocks(model):
+        attention = block.attn
+        heads, width = model.config.n_head, model.config.n_embd
+        reads = attention.c_attn.weight.view(width, 3, heads, -1)  # into q, k and v
+        writes = attention.c_proj.weight.view(heads, -1, width)
+        norms.append(
+            (reads.square().sum(dim=(0, 1, 3)) + writes.square().sum(dim=(1, 2)) + 1e-12).sqrt().sum()
+        )
+    return torch.stack(norms).sum()
+
+
+def mlp_norms(model: GPT2LMHeadModel) -> Tensor:
+    """The sum over MLPs of the norm of all its matrices; a penalty in the manner of `head_norms`."""
+    mlps = [block.mlp for block in blocks(model)]
+    squares = [mlp.c_fc.weight.square().sum() + mlp.c_proj.weight.square().sum() for mlp in mlps]
+    return (torch.stack(squares) + 1e-12).sqrt().sum()
+
+
 @dataclass(frozen=True, slots=True)
 class Arguments:
     """The command line of a training script.

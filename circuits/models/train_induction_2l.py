@@ -12,7 +12,6 @@ from __future__ import annotations
 import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +23,9 @@ from nncirc.circuits.models._measure import induction_scores
 from nncirc.circuits.models._training import (
     END_ID,
     Batch,
+    blocks,
     command_line,
+    head_norms,
     make_deterministic,
     save_folder,
     train,
@@ -46,7 +47,7 @@ class Recipe:
     batch: int = 64
     rate: float = 2e-3
     weight_decay: float = 0.1
-    head_penalty: float = 0.02
+    penalty: float = 0.02
     penalty_from: int = 700
     penalty_until: int = 1700
     noise: float = 0.1
@@ -80,17 +81,12 @@ def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> GPT2LMHead
     # Not a key of GPT-2: it tells the adapters of this package to leave the MLPs out of the graph.
     config.attention_only = True
     model = GPT2LMHeadModel(config)
-    for block in layers(model):
+    for block in blocks(model):
         for frozen in (block.ln_2, block.mlp):
             frozen.requires_grad_(False)
         for weight in block.mlp.parameters():
             torch.nn.init.zeros_(weight)
     return model
-
-
-def layers(model: GPT2LMHeadModel) -> list[Any]:
-    """The blocks; `Any`, since torch types a submodule as a tensor or a module."""
-    return list(model.transformer.h)
 
 
 def make_batch(recipe: Recipe, source: random.Random, tokens: list[int]) -> Batch:
@@ -117,25 +113,6 @@ def make_batch(recipe: Recipe, source: random.Random, tokens: list[int]) -> Batc
     return torch.tensor(ids), torch.tensor(weights)
 
 
-def head_norms(model: GPT2LMHeadModel) -> Tensor:
-    """The sum over heads of the norm of all the weights of a head.
-
-    As a penalty it is a group lasso: a head that is not needed falls silent instead of helping a little,
-    which keeps the circuit small. It is penalised from when the task is learned until some time before the
-    end: what is silent by then stays so, and what is left can become sharp.
-    """
-    norms: list[Tensor] = []
-    for block in layers(model):
-        attention = block.attn
-        heads, width = model.config.n_head, model.config.n_embd
-        reads = attention.c_attn.weight.view(width, 3, heads, -1)  # into q, k and v
-        writes = attention.c_proj.weight.view(heads, -1, width)
-        norms.append(
-            (reads.square().sum(dim=(0, 1, 3)) + writes.square().sum(dim=(1, 2)) + 1e-12).sqrt().sum()
-        )
-    return torch.stack(norms).sum()
-
-
 def main() -> None:
     """Train, measure and save."""
     arguments = command_line(Path(__file__).parent / "induction-2l", Recipe().seed)
@@ -147,7 +124,7 @@ def main() -> None:
 
     def penalty(step: int) -> Tensor:
         active = recipe.penalty_from <= step < recipe.penalty_until
-        return (recipe.head_penalty if active else 0.0) * head_norms(model)
+        return (recipe.penalty if active else 0.0) * head_norms(model)
 
     tokens = [i for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids]
     train(

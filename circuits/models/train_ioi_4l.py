@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from nncirc.circuits.data import word_list
@@ -25,7 +26,9 @@ from nncirc.circuits.models._training import (
     END_ID,
     Batch,
     command_line,
+    head_norms,
     make_deterministic,
+    mlp_norms,
     save_folder,
     train,
     word_tokenizer,
@@ -43,11 +46,14 @@ class Recipe:
     heads: int = 4
     width: int = 96
     spread: float = 0.08
-    steps: int = 3500
+    steps: int = 4500
     batch: int = 64
     rate: float = 1.5e-3
     weight_decay: float = 0.1
     other_weight: float = 0.03
+    penalty: float = 0.01
+    penalty_from: int = 1500
+    penalty_until: int = 3200
     few: int = 12
     few_until: int = 300
     all_from: int = 1200
@@ -106,12 +112,18 @@ def main() -> None:
     tokenizer = make_tokenizer(recipe)
     model = make_model(recipe, tokenizer)
     source = random.Random(recipe.seed)
+
+    def penalty(step: int) -> Tensor:
+        active = recipe.penalty_from <= step < recipe.penalty_until
+        return (recipe.penalty if active else 0.0) * (head_norms(model) + mlp_norms(model))
+
     train(
         model,
         lambda step: make_batch(recipe, step, source, tokenizer),
         steps=recipe.steps,
         rate=recipe.rate,
         weight_decay=recipe.weight_decay,
+        penalty=penalty,
     )
     scores = ioi_scores(model, tokenizer)
     print(scores)

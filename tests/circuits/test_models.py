@@ -127,6 +127,19 @@ def test_the_receiver_is_known_on_combinations_never_seen() -> None:
         assert score["third"] < 0.05, template
 
 
+@pytest.mark.parametrize("order", ["ABBA", "BABA"])
+def test_one_head_looks_at_the_giver_as_the_card_says(order: str) -> None:
+    _, tokenizer = load("ioi-4l")
+    model = AutoModelForCausalLM.from_pretrained(model_folder("ioi-4l"), attn_implementation="eager")
+    prompts = held_out_prompts(TEMPLATES[0], order, random.Random(0), 64)
+    ids = tokenizer([prompt.text for prompt in prompts], return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        patterns = torch.stack(model(ids, output_attentions=True).attentions)
+    to_giver = patterns[:, :, :, -1, 9].mean(dim=1)  # layer, head; "... store, John" is token 9
+    assert tokenizer.decode(ids[0, 9]) == f" {prompts[0].giver}"
+    assert (to_giver > 0.5).nonzero().tolist() == [[2, 1]]
+
+
 def test_no_test_combination_is_in_the_training_data() -> None:
     source = random.Random(7)
     sentences = [training_sentence(source) for _ in range(5000)]
