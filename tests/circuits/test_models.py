@@ -128,7 +128,7 @@ def test_the_receiver_is_known_on_combinations_never_seen() -> None:
 
 
 @pytest.mark.parametrize("order", ["ABBA", "BABA"])
-def test_one_head_looks_at_the_giver_as_the_card_says(order: str) -> None:
+def test_the_head_that_the_card_names_looks_at_the_giver_most(order: str) -> None:
     _, tokenizer = load("ioi-4l")
     model = AutoModelForCausalLM.from_pretrained(model_folder("ioi-4l"), attn_implementation="eager")
     prompts = held_out_prompts(TEMPLATES[0], order, random.Random(0), 64)
@@ -137,7 +137,8 @@ def test_one_head_looks_at_the_giver_as_the_card_says(order: str) -> None:
         patterns = torch.stack(model(ids, output_attentions=True).attentions)
     to_giver = patterns[:, :, :, -1, 9].mean(dim=1)  # layer, head; "... store, John" is token 9
     assert tokenizer.decode(ids[0, 9]) == f" {prompts[0].giver}"
-    assert (to_giver > 0.5).nonzero().tolist() == [[2, 1]]
+    assert divmod(int(to_giver.argmax()), to_giver.shape[1]) == (2, 1)
+    assert to_giver.max() > 0.5
 
 
 def test_no_test_combination_is_in_the_training_data() -> None:
