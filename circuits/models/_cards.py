@@ -100,9 +100,10 @@ elsewhere rounding differs and training amplifies it, so that other heads may ta
 ## How it does it
 
 Not as GPT-2 small does. In the bundled weights most heads at the end of the prompt raise every name that they
-see (L2H2 and L2H3 both names alike, L1H0, L1H2, L2H0 and the heads of layer 3 the receiver more), and L2H1
+see (L2H2 and L2H3 both names alike, L1H0, L1H2, L2H0, L3H0, L3H2, L3H3 the receiver more), and L2H1
 attends to the giver most (0.6) and lowers that name. With a third giver it lowers a name that nobody raised,
-and two are left. No head that attends to the previous token, and no induction, is needed.
+and two are left. No head attends mostly to the token before. (Direct effects on the logits and attention, on
+the first template; nothing was patched for this.)
 
 ## Measured
 
