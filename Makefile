@@ -1,0 +1,82 @@
+# What a clone needs: `make demo` runs an experiment, `make test` checks everything, `make help` lists the rest.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+
+# One thread for each of pytest's workers: more only get into each other's way.
+WORKERS ?= 2
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types pytest format docs wheel clean
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+help:
+	@echo 'make demo    install into $(VENV)/, run examples/ioi.circ, say where the picture is'
+	@echo 'make test    lint, types and all tests'
+	@echo 'make format  put the code in order'
+	@echo 'make docs    write docs/language.md from the schema'
+	@echo 'make wheel   build the wheel and the source distribution into dist/'
+	@echo 'make clean   remove everything that make made'
+
+# The stamps say what is installed. They lie in the environment, so that removing it removes them.
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "nncirc needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1);" \
+	    "name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo 'Making $(VENV)/ ...'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/made pyproject.toml constraints.txt
+	@echo 'Installing nncirc (torch is large: this takes a few minutes the first time) ...'
+	@$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/installed-for-tests: $(VENV)/made pyproject.toml constraints.txt
+	@echo 'Installing nncirc and what its tests need (a few minutes the first time) ...'
+	@$(PIP) install --constraint constraints.txt --editable '.[test]'
+	@touch $(VENV)/installed $@
+
+demo: $(VENV)/installed
+	@$(BIN)/nncirc run examples/ioi.circ --out out/ioi
+	@echo
+	@echo 'The circuit that was found:'
+	@find out/ioi -name '*.svg' -o -name '*.png' | sort | sed 's/^/  /'
+
+test: lint types pytest
+
+lint: $(VENV)/installed-for-tests
+	@echo '== ruff'
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+
+types: $(VENV)/installed-for-tests
+	@echo '== mypy'
+	@$(BIN)/mypy
+	@echo '== pyright'
+	@$(BIN)/pyright
+
+pytest: $(VENV)/installed-for-tests
+	@echo '== pytest'
+	@$(BIN)/pytest -n $(WORKERS) -q
+
+format: $(VENV)/installed-for-tests
+	@$(BIN)/ruff check --fix --quiet
+	@$(BIN)/ruff format --quiet
+
+docs: $(VENV)/installed
+	@$(BIN)/python -m nncirc.dsl.handbook docs/language.md
+	@echo 'Wrote docs/language.md'
+
+wheel: $(VENV)/installed-for-tests
+	@$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	@ls dist
+
+clean:
+	@rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
