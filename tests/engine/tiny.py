@@ -3,75 +3,152 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
+from hypothesis import strategies as st
+from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from nncirc.engine.contrast import Contrast, Corruption, Resample
+from nncirc.circuits.graph import Attention, Graph
+from nncirc.engine.contrast import Contrast, Corruption, Mean, Resample, Zero
 from nncirc.engine.data import Dataset, Example
 from nncirc.engine.model import Model
 
 VOCABULARY = 50
 
 
-def tiny_gpt2(*, layers: int = 2, heads: int = 2, d_head: int = 4, seed: int = 0, **config: Any) -> Model:
-    """A random GPT-2 in float64, with weights large enough for every edge to matter."""
+def tiny_gpt2(
+    *,
+    layers: int = 2,
+    heads: int = 2,
+    d_head: int = 4,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    **config: Any,
+) -> Model:
+    """A random GPT-2 in float64, with weights large enough for every edge to matter.
+
+    With `attention_only=True` its MLPs write exactly zero.
+    """
     torch.manual_seed(seed)
     module = GPT2LMHeadModel(
         GPT2Config(
-            n_layer=layers,
-            n_head=heads,
-            n_embd=heads * d_head,
-            vocab_size=VOCABULARY,
-            n_positions=16,
-            initializer_range=0.4,
-            bos_token_id=None,
-            eos_token_id=None,
-            **config,
+            **{
+                "n_layer": layers,
+                "n_head": heads,
+                "n_embd": heads * d_head,
+                "vocab_size": VOCABULARY,
+                "n_positions": 16,
+                "initializer_range": 0.4,
+                "bos_token_id": None,
+                "eos_token_id": None,
+                **config,
+            }
         )
     )
-    return _model(module)
+    return _model(module, dtype)
 
 
 def tiny_llama(
-    *, layers: int = 2, heads: int = 4, kv_heads: int = 2, d_head: int = 4, seed: int = 0, **config: Any
+    *,
+    layers: int = 2,
+    heads: int = 4,
+    kv_heads: int = 2,
+    d_head: int = 4,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    exact: bool = False,
+    **config: Any,
 ) -> Model:
-    """A random Llama with grouped-query attention in float64 (its norms compute in float32)."""
+    """A random Llama with grouped-query attention in float64 (its norms compute in float32).
+
+    Args:
+        exact: give it norms that compute in the model's dtype.
+    """
     torch.manual_seed(seed)
     module = LlamaForCausalLM(
         LlamaConfig(
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            num_key_value_heads=kv_heads,
-            hidden_size=heads * d_head,
-            head_dim=d_head,
-            intermediate_size=3 * heads * d_head,
-            vocab_size=VOCABULARY,
-            max_position_embeddings=16,
-            initializer_range=0.4,
-            bos_token_id=None,
-            eos_token_id=None,
-            **config,
+            **{
+                "num_hidden_layers": layers,
+                "num_attention_heads": heads,
+                "num_key_value_heads": kv_heads,
+                "hidden_size": heads * d_head,
+                "head_dim": d_head,
+                "intermediate_size": 3 * heads * d_head,
+                "vocab_size": VOCABULARY,
+                "max_position_embeddings": 16,
+                "initializer_range": 0.4,
+                "bos_token_id": None,
+                "eos_token_id": None,
+                **config,
+            }
         )
     )
-    return _model(module)
+    model = _model(module, dtype)
+    if exact:
+        exact_norms(model.module)
+    return model
 
 
-def _model(module: Any) -> Model:
-    return Model(module.double().eval().requires_grad_(False), name="tiny")
+class ExactNorm(nn.Module):
+    """A root-mean-square norm that computes in the dtype it is given."""
+
+    def __init__(self, norm: LlamaRMSNorm) -> None:
+        super().__init__()
+        self.weight, self.eps = norm.weight, norm.variance_epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        scaled: Tensor = self.weight * x * (x.square().mean(-1, keepdim=True) + self.eps).rsqrt()
+        return scaled
 
 
-def random_prompts(*, size: int, lengths: tuple[int, ...] = (6,), seed: int = 0) -> Dataset:
-    """Prompts of random tokens with random answers and foils; lengths alternate."""
+def exact_norms(module: nn.Module) -> None:
+    """Replace every norm of a Llama by one that computes in the model's dtype."""
+    for name, child in module.named_children():
+        if isinstance(child, LlamaRMSNorm):
+            setattr(module, name, ExactNorm(child))
+        else:
+            exact_norms(child)
+
+
+def _model(module: Any, dtype: torch.dtype) -> Model:
+    with torch.no_grad():
+        for name, weight in module.named_parameters():
+            # Fresh biases are 0 and norms 1: a fault in what is done with them would not show.
+            if weight.ndim == 1:
+                weight.normal_(1.0 if name.endswith("weight") else 0.0, 0.3)
+        if getattr(module.config, "attention_only", False):
+            for block in module.transformer.h:
+                block.mlp.c_proj.weight.zero_()
+                block.mlp.c_proj.bias.zero_()
+    return Model(module.to(dtype).eval().requires_grad_(False), name="tiny")
+
+
+def random_prompts(
+    *,
+    size: int,
+    lengths: tuple[int, ...] = (6,),
+    seed: int = 0,
+    answers: Literal["token", "next"] | None = "token",
+) -> Dataset:
+    """Prompts of random tokens with random answers and foils; lengths alternate.
+
+    Every prompt has a slot A at the positions 1 and 3, and a slot B of two tokens before its last.
+    """
     draw = random.Random(seed)
 
     def example(length: int) -> Example:
         answer, foil = draw.sample(range(VOCABULARY), 2)
-        return Example("", tuple(draw.choices(range(VOCABULARY), k=length)), {}, answer, foil, {})
+        tokens = tuple(draw.choices(range(VOCABULARY), k=length))
+        spans = {("A", 1): (1, 2), ("A", 2): (3, 4), ("B", 1): (length - 3, length - 1)}
+        one = answers == "token"
+        return Example("", tokens, spans, answer if one else None, foil if one else None, {})
 
     examples = tuple(example(lengths[i % len(lengths)]) for i in range(size))
-    return Dataset(examples, "token", None, {}, tokenizer=None)  # type: ignore[arg-type]
+    return Dataset(examples, answers, None, {}, tokenizer=None)  # type: ignore[arg-type]
 
 
 def contrast(
@@ -82,8 +159,86 @@ def contrast(
     seed: int = 0,
     batch: int | None = None,
     corruption: Corruption | None = None,
+    answers: Literal["token", "next"] | None = "token",
 ) -> Contrast:
     """Random prompts against other random prompts, or against a given corruption."""
-    clean = random_prompts(size=size, lengths=lengths, seed=seed)
+    clean = random_prompts(size=size, lengths=lengths, seed=seed, answers=answers)
     other = random_prompts(size=size, lengths=lengths, seed=seed + 1000)
     return Contrast(model, clean, corruption or Resample(other.examples), batch=batch)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A small random model, a graph of it, and prompts, told in a line that makes them again."""
+
+    family: Literal["gpt2", "attention_only", "llama", "llama_biased"]
+    layers: int = 2
+    heads: int = 2
+    kv_heads: int = 2
+    attention: Attention = "heads"
+    split: bool = True
+    lengths: tuple[int, ...] = (6,)
+    size: int = 3
+    corruption: Literal["resample", "zero", "mean", "mean by position"] = "resample"
+    seed: int = 0
+    exact: bool = True
+    dtype: Literal["float64", "float32"] = "float64"
+
+    def model(self) -> Model:
+        dtype = torch.float64 if self.dtype == "float64" else torch.float32
+        shape: dict[str, Any] = {"layers": self.layers, "heads": self.heads, "seed": self.seed}
+        if self.family in ("gpt2", "attention_only"):
+            only = {"attention_only": True} if self.family == "attention_only" else {}
+            return tiny_gpt2(**shape, dtype=dtype, **only)
+        biased = self.family == "llama_biased"
+        more = {"attention_bias": biased, "mlp_bias": biased}
+        return tiny_llama(**shape, kv_heads=self.kv_heads, dtype=dtype, exact=self.exact, **more)
+
+    def graph(self, model: Model) -> Graph:
+        return model.graph(attention=self.attention, split_inputs=self.split)
+
+    def contrast(self, model: Model, batch: int | None = None) -> Contrast:
+        kinds: dict[str, Corruption | None] = {
+            "resample": None,
+            "zero": Zero(),
+            "mean": Mean(),
+            "mean by position": Mean(("prompts",)),
+        }
+        kind = kinds[self.corruption]
+        return contrast(
+            model, size=self.size, lengths=self.lengths, seed=self.seed, batch=batch, corruption=kind
+        )
+
+
+@st.composite
+def cases(
+    draw: st.DrawFn,
+    *,
+    layers: int = 3,
+    exact: bool | None = True,
+    dtype: Literal["float64", "float32"] = "float64",
+    corruption: str | None = None,
+) -> Case:
+    """Cases of every family, shape, granularity, corruption, and one or two lengths of prompt."""
+    family = draw(st.sampled_from(["gpt2", "llama", "attention_only", "llama_biased"]))
+    grouped = family.startswith("llama")
+    heads = draw(st.sampled_from([1, 2, 4] if grouped else [1, 2, 3]))
+    kv_heads = draw(st.sampled_from([n for n in (1, 2, 4) if n <= heads])) if grouped else heads
+    attention = draw(st.sampled_from(["heads", "heads", "layers"]))
+    may_join = attention == "layers" or kv_heads == heads
+    lengths = draw(st.sampled_from([(6,), (5, 7), (5,)]))
+    kinds = ["resample", "resample", "zero", "mean"] + (["mean by position"] if len(lengths) == 1 else [])
+    return Case(
+        family,
+        draw(st.integers(1, layers)),
+        heads,
+        kv_heads,
+        attention,
+        not (may_join and draw(st.booleans())),
+        lengths,
+        draw(st.integers(2, 5)),
+        draw(st.sampled_from(kinds)) if corruption is None else corruption,  # type: ignore[arg-type]
+        draw(st.integers(0, 10_000)),
+        draw(st.booleans()) if exact is None else exact,
+        dtype,
+    )
