@@ -115,6 +115,7 @@ class Contrast:
     _cache: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_fits(self.model, self.dataset)
         if isinstance(self.corruption, Resample):
             check_alignment(self.dataset, self.corruption.examples)
         object.__setattr__(self, "batches", tuple(self._batches()))
@@ -300,6 +301,29 @@ class Contrast:
         if key not in self._cache:
             self._cache[key] = make()
         return self._cache[key]
+
+
+def check_fits(model: Model, dataset: Dataset) -> None:
+    """Whether a model can read a dataset's tokens.
+
+    Raises:
+        DataError: C336, a prompt is longer than the model reads; C337, a token is beyond its vocabulary.
+    """
+    vocabulary = model.module.get_input_embeddings().num_embeddings
+    longest = getattr(model.module.config, "max_position_embeddings", None)
+    for example in dataset.examples:
+        if longest is not None and len(example.tokens) > longest:
+            raise DataError(
+                "C336",
+                f"a prompt has {len(example.tokens)} tokens, and {model.name} reads at most {longest}",
+                hint="use shorter prompts",
+            )
+        if max(example.tokens) >= vocabulary:
+            raise DataError(
+                "C337",
+                f"token {max(example.tokens)} is beyond the {vocabulary} tokens that {model.name} knows",
+                hint="the tokenizer does not belong to this model",
+            )
 
 
 @dataclass(frozen=True, slots=True)

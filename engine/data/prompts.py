@@ -79,6 +79,7 @@ def file_dataset(
     answer: str | Next | None = None,
     foil: str | None = None,
     keep: Sequence[str] = (),
+    optional: Sequence[str] = (),
     size: int | None = None,
     format: Format | None = None,  # noqa: A002 - the word that users know
 ) -> Dataset:
@@ -94,6 +95,7 @@ def file_dataset(
         answer: the column of their answers, or NEXT.
         foil: the column of their wrong answers.
         keep: further columns, kept as text in `Example.values`.
+        optional: which of "corrupt", "answer" and "foil" may be missing from the file.
         size: only so many rows, from the first.
         format: "csv" or "jsonl"; by default what the file's name ends with.
 
@@ -113,7 +115,12 @@ def file_dataset(
         )
     rows = rows[:size]
     wanted = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil}
-    named = {what: column for what, column in wanted.items() if isinstance(column, str)}
+    there = rows[0][1]
+    named = {
+        what: column
+        for what, column in wanted.items()
+        if isinstance(column, str) and (what not in optional or column in there)
+    }
     for what, name in [*named.items(), *(("keep", name) for name in keep)]:
         _check_column(file, 1 if kind == "csv" else rows[0][0], rows[0][1], name, what)
     columns = {

@@ -1,0 +1,1 @@
+"""Running a checked program: building what it declares, writing results, planning ahead."""

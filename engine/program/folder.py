@@ -1,0 +1,96 @@
+"""The folder that a run leaves behind: a file for each named result, the pictures, and `run.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nncirc.circuits.atomic import write_text
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.errors import FileError
+from nncirc.circuits.files import circuit_to_json, header
+from nncirc.engine.program.build import Curve, Table
+from nncirc.engine.scores import EdgeScores, NodeScores
+
+VERSION = 1
+KINDS = {EdgeScores: "edge scores", NodeScores: "node scores", Curve: "curve", Table: "table"}
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder.
+
+    Raises:
+        FileError: C606, it is a file, or cannot be made.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise FileError("C606", f"{folder} is a file, and results need a folder", hint="give another --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(
+            "C606", f"the folder {folder} cannot be made: {error.strerror}", hint="give another --out"
+        ) from None
+
+
+def file_name(name: str) -> str:
+    """The file of a named result; `found[1]` of a family is `found.1.json`."""
+    return name.replace("[", ".").replace("]", "") + ".json"
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A file of the folder, with the folders that it stands in made.
+
+    Raises:
+        FileError: C607, the path leaves the folder, by a link for instance.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise FileError("C607", f"{name} lies outside the output folder {folder}", hint="remove the link")
+    prepare(path.parent)
+    return path
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON with an object's members on lines of their own."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_result(folder: Path, name: str, result: Any) -> str | None:
+    """Write what is saved of a result; the name of its file, or None if nothing is."""
+    file = file_name(name)
+    if isinstance(result, Circuit):
+        write_text(inside(folder, file), circuit_to_json(result))
+    elif isinstance(result, EdgeScores | NodeScores | Curve | Table):
+        members = (f'  "{key}": {_member(value)}' for key, value in _content(result).items())
+        write_text(inside(folder, file), "{\n" + ",\n".join(members) + "\n}\n")
+    else:
+        return None
+    return file
+
+
+def _member(value: Any) -> str:
+    """A table has a line for each row; everything else is on one line."""
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        rows = ",\n".join(f"    {json.dumps(row, ensure_ascii=False, allow_nan=False)}" for row in value)
+        return f"[\n{rows}\n  ]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _content(result: EdgeScores | NodeScores | Curve | Table) -> Mapping[str, Any]:
+    kind = KINDS[type(result)]
+    head: dict[str, Any] = {"format": f"nncirc {kind}", "version": VERSION}
+    if isinstance(result, EdgeScores):
+        graph = header(Circuit.of(result.graph, ()))["graph"]
+        scores = [[*edge, score] for edge, score in result.values.items()]
+        return {**head, "graph": graph, "made": dict(result.made), "scores": scores}
+    if isinstance(result, NodeScores):
+        rows = [[node, *row] for node, row in zip(result.nodes, result.values, strict=True)]
+        made = {"made": dict(result.made), "positions": list(result.positions)}
+        return {**head, **made, "scores": rows}
+    if isinstance(result, Curve):
+        columns = ["edges asked for", "edges after pruning", "faithfulness"]
+        points = [list(point) for point in result.points]
+        return {**head, "made": dict(result.made), "columns": columns, "points": points}
+    return {**head, "columns": list(result.columns), "rows": [list(row) for row in result.rows]}

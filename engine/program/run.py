@@ -1,0 +1,403 @@
+"""Running a program: what is asked for is built, written as soon as it is there, and claims are checked."""
+
+from __future__ import annotations
+
+import hashlib
+import operator
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.errors import ResourceError, ScriptError
+from nncirc.circuits.measures import agreement
+from nncirc.dsl.diagnostics import suggest
+from nncirc.dsl.program import Apply, Assertion, Declaration, Expression, Number, Program, Property, Ref
+from nncirc.engine.evaluate import faithfulness
+from nncirc.engine.program import folder as files
+from nncirc.engine.program import pictures
+from nncirc.engine.program.build import Builder, Curve, Progress, Table, placed
+from nncirc.engine.scores import EdgeScores, NodeScores
+
+RESULTS = ("scores", "circuit", "curve", "compare")
+DRAWN = ("plot", "render")
+PREPARED = ("model", "dataset", "corruption", "graph", "metric")
+
+_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A named result, or a picture.
+
+    Attributes:
+        name: of the declaration.
+        kind: of the declaration.
+        using: its implementation.
+        file: where it was written, relative to the folder; None if it was not.
+        summary: a few words on it.
+        seconds: wall-clock time that building it took.
+    """
+
+    name: str
+    kind: str
+    using: str
+    file: str | None
+    summary: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An assertion with the values that were measured."""
+
+    assertion: Assertion
+    left: float
+    right: float
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did.
+
+    Attributes:
+        folder: where everything was written.
+        results: in the order in which they were built.
+        claims: the assertions; empty with `only`.
+        tables: the comparisons, by name.
+        notes: sentences on the data that a user should read.
+    """
+
+    folder: Path
+    results: tuple[Result, ...]
+    claims: tuple[Claim, ...]
+    tables: Mapping[str, Table]
+    notes: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every claim holds."""
+        return all(claim.holds for claim in self.claims)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a program is run.
+
+    Attributes:
+        only: names of declarations (or families) to build; () for all.
+        batch: most prompts in one trace.
+        threads: of torch; None for as many as are free.
+        overrides: what `--set` changed, for the provenance.
+    """
+
+    only: tuple[str, ...] = ()
+    batch: int | None = None
+    threads: int | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+
+def run_program(
+    program: Program,
+    out: str | Path,
+    options: Options = Options(),
+    *,
+    progress: Callable[[str], Progress | None] = lambda _: None,
+) -> Report:
+    """Build what a program asks for and write it into a folder.
+
+    Everything that can be checked without long work is checked first: models, prompts, alignment, answers,
+    positions, reference circuits. Results are written one by one as they are finished.
+
+    Args:
+        program: a checked program.
+        out: the folder; it is made if it is not there.
+        options: what to build, and how.
+        progress: gives each declaration's name a callback for work done and work in all.
+
+    Raises:
+        ProgramError: whatever went wrong, with its place in the script.
+        NncircError: what has no place: C606, C607 the folder; C115 a name that `only` does not know;
+            C701 not enough memory.
+    """
+    folder = Path(out)
+    wanted = requested(program, options.only)
+    files.prepare(folder)
+    began, wall, cpu = datetime.now(UTC), time.perf_counter(), time.process_time()
+    threads = options.threads or free_cores()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    builder = Builder(program, options.batch, progress)
+    results: list[Result] = []
+    claims: list[Claim] = []
+    try:
+        prepare(builder, wanted)
+        # One by one: what was finished before an error is in the provenance.
+        for declaration in wanted:
+            results.append(_result(builder, folder, declaration))  # noqa: PERF401
+        if not options.only:
+            claims = [measure(builder, assertion) for assertion in program.assertions]
+    except MemoryError as error:
+        raise _no_memory(error) from None
+    except RuntimeError as error:
+        if "memory" in str(error).lower():
+            raise _no_memory(error) from None
+        raise
+    finally:
+        torch.set_num_threads(before)
+        how = {
+            "threads": threads,
+            "began": began.isoformat(timespec="seconds"),
+            "seconds": {
+                "wall": round(time.perf_counter() - wall, 3),
+                "cpu": round(time.process_time() - cpu, 3),
+            },
+        }
+        files.write_json(
+            files.inside(folder, "run.json"),
+            provenance(builder, options, results, claims, how),
+        )
+    datasets = [builder.built[d.name] for d in program.of_kind("dataset") if d.name in builder.built]
+    notes = tuple(dict.fromkeys(note for dataset in datasets for note in dataset.notes))
+    tables = {r.name: builder.built[r.name] for r in results if isinstance(builder.built.get(r.name), Table)}
+    return Report(folder, tuple(results), tuple(claims), tables, notes)
+
+
+def _no_memory(error: BaseException) -> ResourceError:
+    first = (str(error).splitlines() or [""])[0]
+    return ResourceError(
+        "C701",
+        f"not enough memory{': ' + first if first else ''}",
+        hint="use --batch with fewer prompts at once, or fewer prompts",
+    )
+
+
+def free_cores() -> int:
+    """Cores that nothing else is busy with: more threads than free cores are far slower than fewer."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        busy = os.getloadavg()[0]
+    except OSError:
+        busy = 0.0
+    return max(1, cores - round(busy))
+
+
+def requested(program: Program, only: Iterable[str]) -> tuple[Declaration, ...]:
+    """The declarations to build and write: all results and outputs of the script itself, or those named.
+
+    Raises:
+        ScriptError: C119, a name is none of the script's results.
+    """
+    everything = tuple(
+        declaration
+        for declaration in program.of_kind(*RESULTS, *DRAWN)
+        if "." not in declaration.name or declaration.name.split(".")[0] in DRAWN
+    )
+    names = tuple(only)
+    known = {each.name for each in everything} | {each.family for each in everything if each.family}
+    for name in names:
+        if name not in known:
+            near = suggest(name, known)
+            raise ScriptError(
+                "C119",
+                f"the script has no result called {name!r}",
+                hint=f"did you mean {near!r}?" if near else f"there are {', '.join(sorted(known))}",
+            )
+    return tuple(each for each in everything if not names or each.name in names or each.family in names)
+
+
+def prepare(builder: Builder, wanted: Iterable[Declaration]) -> None:
+    """Build all that is cheap and check all that can be checked before the first long computation."""
+    program = builder.program
+    needed = _needed(program, wanted)
+    for declaration in needed:
+        if declaration.kind in PREPARED:
+            builder.get(declaration.name)
+    for declaration in needed:
+        if declaration.kind in ("scores", "circuit"):
+            builder.check(declaration)
+    for declaration in needed:
+        if declaration.implementation == "reference" and not _is_long(program, declaration):
+            builder.get(declaration.name)
+
+
+def _needed(program: Program, wanted: Iterable[Declaration]) -> list[Declaration]:
+    found: dict[str, Declaration] = {}
+
+    def visit(name: str) -> None:
+        if name not in found:
+            for other in program.declarations[name].references():
+                visit(other)
+            found[name] = program.declarations[name]
+
+    for declaration in wanted:
+        visit(declaration.name)
+    return list(found.values())
+
+
+def _is_long(program: Program, declaration: Declaration) -> bool:
+    return any(program.declarations[name].kind == "scores" for name in declaration.references())
+
+
+def _result(builder: Builder, folder: Path, declaration: Declaration) -> Result:
+    name = declaration.name
+    if declaration.kind in DRAWN:
+        file, wall = str(declaration.values["file"]), time.perf_counter()
+        for needed in declaration.references():
+            builder.get(needed)
+        with placed(declaration):
+            _draw(builder, declaration, files.inside(folder, file))
+        builder.seconds[name] = {"wall": round(time.perf_counter() - wall, 4)}
+        return Result(name, declaration.kind, declaration.kind, file, "", builder.seconds[name]["wall"])
+    made = builder.get(name)
+    with placed(declaration):
+        written = files.write_result(folder, name, made)
+    summary, seconds = summarize(made), builder.seconds[name]["wall"]
+    return Result(name, declaration.kind, declaration.implementation, written, summary, seconds)
+
+
+def _draw(builder: Builder, declaration: Declaration, path: Path) -> None:
+    if declaration.kind == "render":
+        fold: Any = declaration.values["fold"]
+        circuit, highlight = builder.of(declaration, "circuit"), builder.of(declaration, "highlight")
+        circuit_name = builder.declaration(declaration, "circuit").name
+        pictures.draw_circuit(circuit, path, highlight=highlight, fold=fold, title=circuit_name)
+    elif declaration.values["scores"] is not None:
+        name = builder.declaration(declaration, "scores").name
+        pictures.draw_scores(builder.of(declaration, "scores"), path, title=name)
+    else:
+        name = builder.declaration(declaration, "curve").name
+        pictures.draw_curve(builder.of(declaration, "curve"), path, name=name, title=name)
+
+
+def summarize(result: Any) -> str:
+    """A few words on a result."""
+    if isinstance(result, Circuit):
+        return f"{len(result):,} of {result.graph.n_edges:,} edges, {len(result.nodes)} nodes"
+    if isinstance(result, EdgeScores):
+        best = result.ranked()[0]
+        return f"{len(result.values):,} edges; strongest {best} ({result.values[best]:+.3g})"
+    if isinstance(result, NodeScores):
+        return f"{len(result.nodes)} nodes" + (f" x {len(result.positions)}" if result.positions else "")
+    if isinstance(result, Curve):
+        return ", ".join(f"{edges}: {value:.3f}" for edges, _, value in result.points)
+    if isinstance(result, Table):
+        return f"{len(result.rows)} rows"
+    return ""
+
+
+def measure(builder: Builder, assertion: Assertion) -> Claim:
+    """Evaluate a claim."""
+    left, right = _value(builder, assertion.left), _value(builder, assertion.right)
+    return Claim(assertion, left, right, _COMPARE[assertion.comparison](left, right))
+
+
+def _value(builder: Builder, expression: Expression) -> float:
+    match expression:
+        case Number(value):
+            return value
+        case Property(circuit, name):
+            found: Circuit = builder.get(circuit.name)
+            return len(found.edges) if name == "edges" else len(found.nodes)
+        case Apply(function, arguments):
+            return _apply(builder, function, arguments)
+
+
+def _apply(builder: Builder, function: str, arguments: Mapping[str, Any]) -> float:
+    values = {
+        key: builder.get(value.name) if isinstance(value, Ref) else value for key, value in arguments.items()
+    }
+    if function in ("recall", "precision"):
+        found = agreement(values["circuit"], values["reference"], by=values["by"])
+        return found.recall if function == "recall" else found.precision
+    corruption = builder.program.declarations[arguments["corruption"].name]
+    contrast = builder.contrast(corruption)
+    with placed(corruption):
+        if function == "faithfulness":
+            return round(faithfulness(contrast, values["circuit"], values["metric"]), contrast.model.digits)
+        normal = contrast.normalizer(values["metric"])
+        raw = contrast.clean if function == "clean" else contrast.corrupt
+        return round(float(normal(raw(values["metric"]))), contrast.model.digits)
+
+
+def provenance(
+    builder: Builder,
+    options: Options,
+    results: Iterable[Result],
+    claims: Iterable[Claim],
+    how: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Everything that made a run's results; JSON values only."""
+    program = builder.program
+    text = program.source.text
+    return {
+        "format": "nncirc run",
+        "version": files.VERSION,
+        "script": {
+            "name": Path(program.source.name).name,
+            "sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "text": text,
+        },
+        "constants": {name: _plain(value) for name, value in program.constants.items()},
+        "set": dict(options.overrides),
+        "only": list(options.only),
+        "batch": options.batch,
+        **how,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("nncirc", "torch", "transformers", "nnsight")},
+        },
+        "platform": f"{sys.platform} {platform.machine()}",
+        "models": {d.name: dict(builder.built[d.name].made) for d in _built(builder, "model")},
+        "datasets": {d.name: dict(builder.built[d.name].made) for d in _built(builder, "dataset")},
+        "declarations": {
+            name: {
+                "kind": declaration.kind,
+                "using": declaration.implementation,
+                "values": {key: _plain(value) for key, value in declaration.values.items()},
+                **({"seconds": builder.seconds[name]} if name in builder.seconds else {}),
+            }
+            for name, declaration in program.declarations.items()
+            if name in builder.seconds
+        },
+        "results": {r.name: {"kind": r.kind, "file": r.file, "summary": r.summary} for r in results},
+        "assertions": [
+            {
+                "claim": claim.assertion.text,
+                "about": claim.assertion.about,
+                "left": claim.left,
+                "right": claim.right,
+                "holds": claim.holds,
+            }
+            for claim in claims
+        ],
+    }
+
+
+def _built(builder: Builder, kind: str) -> Iterator[Declaration]:
+    return (each for each in builder.program.of_kind(kind) if each.name in builder.built)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return value.name if isinstance(value, Ref) else getattr(value, "text", None) or str(value)

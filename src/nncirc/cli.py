@@ -1,0 +1,301 @@
+"""The command line. Only this module prints, and nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nncirc import __version__
+from nncirc.circuits.errors import NncircError, ResourceError
+
+if TYPE_CHECKING:
+    from nncirc.dsl import Diagnostic, Program
+    from nncirc.engine.program.run import Report
+
+FINE, FALSE, WRONG = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; its exit status: 0, 1 (a claim does not hold, or interrupted), 2 (wrong input)."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.command(options)
+        sys.stdout.flush()
+    except NncircError as error:
+        return _failed(error, as_json=getattr(options, "json", False))
+    except KeyboardInterrupt:
+        hint = "what was finished is in the output folder; run the same command again"
+        return _failed(ResourceError("C702", "interrupted", hint=hint), as_json=False, status=FALSE)
+    except BrokenPipeError:
+        # The reader of our output went away: nothing to say, and nothing to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FALSE
+    except Exception as error:
+        if os.environ.get("NNCIRC_TRACEBACK"):
+            raise
+        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        hint = "this is a fault of nncirc: please report it, with what NNCIRC_TRACEBACK=1 prints"
+        return _failed(NncircError("C799", f"internal error: {message}", hint=hint), as_json=False)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nncirc", description="Find circuits in transformer language models, as a script says."
+    )
+    parser.add_argument("--version", action="version", version=f"nncirc {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: Callable[[Any], int], text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(command=function)
+        return made
+
+    run = command("run", _run, "run a script: models, scores, circuits, pictures, claims")
+    check = command("check", _check, "find what is wrong with a script, without loading a model")
+    plan = command("plan", _plan, "say what a run would compute: graphs, prompts, passes, memory")
+    for each in (run, check, plan):
+        each.add_argument("script", metavar="SCRIPT", help="a .circ file")
+        each.add_argument(
+            "--set", action="append", default=[], metavar="NAME=VALUE", help="change a constant of the script"
+        )
+        each.add_argument("--json", action="store_true", help="print JSON")
+    run.add_argument("--out", metavar="DIR", help="the folder for results (default: out/SCRIPT)")
+    for each in (run, plan):
+        each.add_argument(
+            "--only", action="append", default=[], metavar="NAME", help="build only this result"
+        )
+        each.add_argument("--batch", type=_positive, metavar="N", help="at most N prompts in one pass")
+    run.add_argument("--threads", type=_positive, metavar="N", help="threads (default: the free cores)")
+
+    render = command("render", _render, "draw a circuit that a run has written")
+    render.add_argument("circuit", metavar="CIRCUIT", help="a circuit's .json file")
+    render.add_argument("--highlight", metavar="CIRCUIT", help="a circuit to compare with")
+    render.add_argument("--out", metavar="FILE", help=".svg, .png, .pdf or .dot (default: beside CIRCUIT)")
+    render.add_argument("--fold", type=_positive, metavar="N", help="draw at most N edges, fold the rest")
+
+    explain = command("explain", _explain, "explain a code such as C301")
+    explain.add_argument("code", metavar="CODE")
+    models = command("models", _models, "list the models that come with nncirc")
+    models.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+# What went wrong ------------------------------------------------------------------------------------------
+
+
+def _failed(error: NncircError, *, as_json: bool, status: int = WRONG) -> int:
+    diagnostic: Diagnostic | None = getattr(error, "diagnostic", None)
+    if as_json:
+        from nncirc.dsl import to_json
+
+        if diagnostic is not None:
+            print(to_json([diagnostic]))
+        else:
+            found = {"code": error.code, "severity": "error", "message": error.message, "help": error.hint}
+            print(json.dumps([found], ensure_ascii=False))
+    elif diagnostic is not None:
+        _show([diagnostic])
+    else:
+        print(f"error[{error.code}]: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  help: {error.hint}", file=sys.stderr)
+    return status
+
+
+def _show(diagnostics: Sequence[Diagnostic]) -> None:
+    from nncirc.dsl import render_all
+
+    if diagnostics:
+        print(render_all(diagnostics, color=_colored(sys.stderr)), file=sys.stderr)
+
+
+def _colored(stream: Any) -> bool:
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR")
+
+
+# check, explain, models -----------------------------------------------------------------------------------
+
+
+def _checked(options: Any) -> Program | None:
+    """The checked program, or None after its errors have been shown."""
+    from nncirc.dsl import check_file, to_json
+
+    result = check_file(options.script, set=_settings(options.set))
+    if options.json and result.program is None:
+        print(to_json(result.diagnostics))
+    elif not options.json:
+        _show(result.diagnostics)
+    return result.program
+
+
+def _settings(given: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for setting in given:
+        name, equals, value = setting.partition("=")
+        if not equals or not name.strip():
+            raise NncircError("C206", f"--set {setting} sets nothing", hint="write --set NAME=VALUE")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _check(options: Any) -> int:
+    program = _checked(options)
+    if program is None:
+        return WRONG
+    if options.json:
+        print("[]")
+    else:
+        own = sum("." not in name for name in program.declarations)
+        print(f"{options.script}: {own} declarations, {len(program.assertions)} claims, no errors")
+    return FINE
+
+
+def _explain(options: Any) -> int:
+    from nncirc.dsl.catalogue import explain
+
+    text = explain(options.code.upper())
+    if text is None:
+        hint = "codes are C001 to C799; docs/language.md lists those of the language"
+        raise NncircError("C104", f"there is no code {options.code}", hint=hint)
+    print(text)
+    return FINE
+
+
+def _models(options: Any) -> int:
+    from nncirc.circuits.models import BUNDLED, model_info
+
+    infos = [model_info(name) for name in BUNDLED]
+    if options.json:
+        fields = ("name", "layers", "heads", "width", "vocabulary", "positions", "attention_only", "scores")
+        rows = [{field: getattr(info, field) for field in fields} for info in infos]
+        print(json.dumps(rows, indent=1, default=dict))
+        return FINE
+    for info in infos:
+        mlps = ", attention only" if info.attention_only else ""
+        print(f"{info.name}: {info.layers} layers x {info.heads} heads, width {info.width}{mlps}")
+        print(f"  vocabulary of {info.vocabulary} tokens, at most {info.positions} positions")
+        for name, value in info.scores.items():
+            if isinstance(value, int | float | str):
+                print(f"  {name.replace('_', ' ')}: {value}")
+    return FINE
+
+
+# run, plan, render ----------------------------------------------------------------------------------------
+
+
+def _run(options: Any) -> int:
+    program = _checked(options)
+    if program is None:
+        return WRONG
+    out = Path(options.out) if options.out else Path("out") / Path(options.script).stem
+    with _progress() as progress:
+        from nncirc.engine.program.run import Options, run_program
+
+        how = Options(tuple(options.only), options.batch, options.threads, _settings(options.set))
+        report = run_program(program, out, how, progress=progress)
+    if options.json:
+        print((report.folder / "run.json").read_text(encoding="utf-8"), end="")
+    else:
+        _print_report(report)
+    return FINE if report.holds else FALSE
+
+
+def _print_report(report: Report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    # Into a file or a pipe, rows are not folded to the width of a terminal.
+    width = None if sys.stdout.isatty() else 160
+    console = Console(width=width, highlight=False, no_color=not _colored(sys.stdout))
+    table = Table(box=None, pad_edge=False)
+    for column in ("result", "using", "", "seconds", "file"):
+        table.add_column(column, justify="right" if column == "seconds" else "left", overflow="fold")
+    for result in report.results:
+        seconds = f"{result.seconds:.1f}"
+        table.add_row(*map(_plain, (result.name, result.using, result.summary, seconds, result.file or "")))
+    console.print(table)
+    for name, comparison in report.tables.items():
+        console.print(f"\n{_plain(name)}")
+        inner = Table(box=None, pad_edge=False)
+        for column in comparison.columns:
+            inner.add_column(column)
+        for row in comparison.rows:
+            inner.add_row(*(_plain(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
+        console.print(inner)
+    if report.claims:
+        console.print()
+    for claim in report.claims:
+        mark, about = ("holds" if claim.holds else "FALSE"), claim.assertion.about
+        measured = f"{claim.left:.6g} {claim.assertion.comparison} {claim.right:.6g}"
+        of = f" [{about}]" if about else ""
+        console.print(_plain(f"{mark}  {claim.assertion.text}{of}: {measured}"))
+    for note in report.notes:
+        console.print(_plain(f"note: {note}"))
+    console.print(_plain(f"\nwritten to {report.folder}{os.sep}"))
+
+
+def _plain(text: str) -> Any:
+    """Text of a script is no markup."""
+    from rich.text import Text
+
+    return Text(text)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], Callable[[int, int], None] | None]]:
+    """Progress bars on stderr, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bars:
+
+        def start(name: str) -> Callable[[int, int], None]:
+            task = bars.add_task(name, total=None)
+            return lambda done, total: bars.update(task, completed=done, total=total)
+
+        yield start
+
+
+def _plan(options: Any) -> int:
+    program = _checked(options)
+    if program is None:
+        return WRONG
+    from nncirc.engine.program.plan import plan_program
+
+    plan = plan_program(program, tuple(options.only), options.batch)
+    if options.json:
+        print(json.dumps(plan.as_json(), indent=1, ensure_ascii=False))
+    else:
+        print(plan.as_text())
+    return FINE
+
+
+def _render(options: Any) -> int:
+    from nncirc.circuits.files import read_circuit
+    from nncirc.circuits.pictures.render import render
+
+    circuit = read_circuit(options.circuit)
+    highlight = read_circuit(options.highlight) if options.highlight else None
+    out = Path(options.out) if options.out else Path(options.circuit).with_suffix(".svg")
+    fold = {} if options.fold is None else {"max_edges": options.fold}
+    render(circuit, out, highlight=highlight, title=Path(options.circuit).stem, **fold)
+    print(out)
+    return FINE
