@@ -226,7 +226,7 @@ def requested(program: Program, only: Iterable[str]) -> tuple[Declaration, ...]:
 def prepare(builder: Builder, wanted: Iterable[Declaration]) -> None:
     """Build all that is cheap and check all that can be checked before the first long computation."""
     program = builder.program
-    needed = _needed(program, wanted)
+    needed = needed_by(program, wanted)
     for declaration in needed:
         if declaration.kind in PREPARED:
             builder.get(declaration.name)
@@ -238,7 +238,8 @@ def prepare(builder: Builder, wanted: Iterable[Declaration]) -> None:
             builder.get(declaration.name)
 
 
-def _needed(program: Program, wanted: Iterable[Declaration]) -> list[Declaration]:
+def needed_by(program: Program, wanted: Iterable[Declaration]) -> list[Declaration]:
+    """Some declarations and all that they need, in the order of the program."""
     found: dict[str, Declaration] = {}
 
     def visit(name: str) -> None:

@@ -1,0 +1,275 @@
+"""What a run would compute, without loading weights: graphs, prompts, passes, memory.
+
+Prompts are built and aligned where the tokenizer is at hand, so that what a run would refuse is refused here.
+Passes are counted in forwards of the prompts at hand; a backward counts as two.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from nncirc.circuits.errors import ModelError
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.models import model_folder
+from nncirc.dsl.program import Declaration, Program, Ref
+from nncirc.dsl.shapes import model_shape
+from nncirc.engine.contrast import Contrast
+from nncirc.engine.data import Dataset, load_tokenizer
+from nncirc.engine.data.load import is_folder
+from nncirc.engine.model import Model
+from nncirc.engine.program.build import Builder, placed
+from nncirc.engine.program.run import needed_by, requested
+
+BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One declaration of the plan.
+
+    Attributes:
+        name: of the declaration.
+        what: a few words: prompts and tokens, nodes and edges, what is tested.
+        forwards: passes, in forwards of all prompts; None where nothing runs or it cannot be known. For
+            ACDC the most that the definition would take; what runs needs far fewer.
+        memory: bytes of activations held at once; None where it cannot be known.
+    """
+
+    name: str
+    what: str
+    forwards: float | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would compute, and what could not be found out."""
+
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"format": "nncirc plan", "steps": [asdict(step) for step in self.steps], "notes": self.notes}
+
+    def as_text(self) -> str:
+        """As a table."""
+        rows = [("", "", "forwards", "memory")]
+        for step in self.steps:
+            passes = "" if step.forwards is None else f"{step.forwards:,.0f}"
+            memory = "" if step.memory is None else f"{step.memory / 2**20:,.1f} MiB"
+            rows.append((step.name, step.what, passes, memory))
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines = [
+            f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}".rstrip()
+            for a, b, c, d in rows
+        ]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def plan_program(program: Program, only: Iterable[str] = (), batch: int | None = None) -> Plan:
+    """The plan of a program.
+
+    Raises:
+        ProgramError: what a run would refuse about prompts, alignment, graphs, or a damaged folder.
+        ScriptError: C119, a name that `only` does not know.
+    """
+    return _Planner(program, batch).plan(requested(program, only))
+
+
+class _Planner(Builder):
+    """A builder whose models have a shape and a tokenizer, and no weights."""
+
+    def __init__(self, program: Program, batch: int | None) -> None:
+        super().__init__(program, batch)
+        self.notes: dict[str, None] = {}
+        self.unknown: set[str] = set()
+
+    def plan(self, wanted: Iterable[Declaration]) -> Plan:
+        steps = []
+        for declaration in needed_by(self.program, wanted):
+            step = self.step(declaration)
+            if step is None or any(name in self.unknown for name in declaration.references()):
+                self.unknown.add(declaration.name)
+            if step is not None:
+                steps.append(step)
+        return Plan(tuple(steps), tuple(self.notes))
+
+    def step(self, declaration: Declaration) -> Step | None:
+        match declaration.kind:
+            case "model":
+                return self.model_step(declaration)
+            case "dataset":
+                return self.dataset_step(declaration)
+            case "corruption":
+                if self.is_known(declaration):
+                    self.contrast(declaration)
+                return (
+                    None
+                    if not self.is_known(declaration)
+                    else Step(declaration.name, declaration.implementation)
+                )
+            case "graph":
+                return self.graph_step(declaration)
+            case "metric":
+                return (
+                    Step(declaration.name, declaration.implementation) if self.get(declaration.name) else None
+                )
+            case "scores" | "circuit" | "curve":
+                return self.method_step(declaration)
+            case _:
+                return Step(declaration.name, declaration.kind)
+
+    def is_known(self, declaration: Declaration) -> bool:
+        return not any(name in self.unknown for name in declaration.references())
+
+    def model_step(self, declaration: Declaration) -> Step | None:
+        with placed(declaration):
+            config, place = _config(declaration)
+        if config is None:
+            self.notes[f"{declaration.name}: its shape is not at hand, nothing that needs it is planned"] = (
+                None
+            )
+            return None
+        embedding = SimpleNamespace(num_embeddings=config.vocab_size)
+        module = SimpleNamespace(config=config, get_input_embeddings=lambda: embedding, device="cpu")
+        tokenizer = None
+        try:
+            tokenizer = load_tokenizer(declaration.values["tokenizer"] or place)  # type: ignore[arg-type]
+        except ModelError as error:
+            if error.code not in ("C423", "C424"):
+                with placed(declaration):
+                    raise
+            self.notes[f"{declaration.name}: {error.message}; its prompts were not tokenized"] = None
+        except KeyError:
+            tokenizer = load_tokenizer(place)
+        model = Model(module, tokenizer, {}, declaration.name)
+        self.built[declaration.name] = model
+        size = _parameters(config) * BYTES[str(declaration.values["dtype"])]
+        shape = model.shape
+        return Step(declaration.name, f"{shape.n_layers} layers x {shape.n_heads} heads", None, size)
+
+    def dataset_step(self, declaration: Declaration) -> Step | None:
+        if not self.is_known(declaration) or self.model_of(declaration).tokenizer is None:
+            return None
+        dataset: Dataset = self.get(declaration.name)
+        lengths = sorted({len(example.tokens) for example in dataset.examples})
+        tokens = f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
+        self.notes.update(dict.fromkeys(dataset.notes))
+        return Step(declaration.name, f"{len(dataset.examples)} prompts of {tokens} tokens")
+
+    def graph_step(self, declaration: Declaration) -> Step | None:
+        if not self.is_known(declaration):
+            return None
+        graph: Graph = self.get(declaration.name)
+        counts = f"{len(graph.senders)} senders, {len(graph.receivers)} receivers, {graph.n_edges:,} edges"
+        return Step(declaration.name, counts)
+
+    def method_step(self, declaration: Declaration) -> Step | None:
+        if declaration.implementation == "reference":
+            return self.reference_step(declaration)
+        corruption = declaration.values.get("corruption")
+        graph = self.built.get(_name(declaration.values.get("graph")))
+        contrast: Contrast | None = None
+        if isinstance(corruption, Ref) and corruption.name not in self.unknown:
+            contrast = self.contrast_of(declaration)
+            metric = self.of(declaration, "metric")
+            with placed(self.declaration(declaration, "metric")):
+                for each in contrast.batches:
+                    contrast.reading(each, metric)
+        passes, memory = None, None
+        if isinstance(graph, Graph):
+            passes = _forwards(declaration, graph, contrast)
+            if contrast is not None:
+                memory = _memory(graph, contrast, self.model_dtype(declaration))
+        what = f"{declaration.implementation}" + _family(declaration)
+        if declaration.implementation == "acdc" and isinstance(graph, Graph):
+            what += f"; at most {graph.n_edges:,} edges tested"
+        return Step(declaration.name, what, passes, memory)
+
+    def reference_step(self, declaration: Declaration) -> Step | None:
+        if not self.is_known(declaration) or any(
+            self.program.declarations[name].kind == "scores" for name in declaration.references()
+        ):
+            return Step(declaration.name, "reference")
+        circuit = self.get(declaration.name)
+        return Step(declaration.name, f"reference, {len(circuit):,} edges, {len(circuit.nodes)} nodes")
+
+    def model_dtype(self, declaration: Declaration) -> str:
+        model = self.declaration(self.declaration(declaration, "graph"), "model")
+        return str(model.values["dtype"])
+
+
+def _name(value: Any) -> str:
+    return value.name if isinstance(value, Ref) else ""
+
+
+def _family(declaration: Declaration) -> str:
+    threshold = declaration.values.get("threshold")
+    return "" if threshold is None else f", threshold {threshold}"
+
+
+def _forwards(declaration: Declaration, graph: Graph, contrast: Contrast | None) -> float | None:
+    """Passes in forwards of all prompts: clean and corrupted run, then what the method does."""
+    values: Mapping[str, Any] = declaration.values
+    match declaration.implementation:
+        case "attribution_patching":
+            return float(2 + 3 * values["steps"])
+        case "activation_patching":
+            positions = values["positions"]
+            if positions == "all" and contrast is None:
+                return None
+            columns = 1 if positions is None else len(positions)
+            if positions == "all":
+                assert contrast is not None
+                columns = len(contrast.dataset.examples[0].tokens)
+            return 2.0 + len(graph.senders) * columns
+        case "acdc":
+            return 2.0 + graph.n_edges
+        case _:
+            return None
+
+
+def _memory(graph: Graph, contrast: Contrast, dtype: str) -> int:
+    """Every sender's output in the clean and the corrupted run, and their difference."""
+    tokens = max(batch.clean.numel() for batch in contrast.batches)
+    return 3 * len(graph.senders) * tokens * contrast.model.d_model * BYTES[dtype]
+
+
+def _config(declaration: Declaration) -> tuple[Any, str | Path]:
+    """The config of a model that is at hand, and where its tokenizer is."""
+    from transformers import AutoConfig, GPT2Config
+
+    if declaration.implementation == "bundled":
+        folder = model_folder(str(declaration.values["name"]))
+    else:
+        name = str(declaration.values["id"])
+        if not is_folder(name):
+            shape = model_shape(declaration.implementation, declaration.values)
+            if shape is None:
+                return None, name
+            return GPT2Config(n_layer=shape.layers, n_head=shape.heads, n_embd=64 * shape.heads), name
+        folder = Path(name).expanduser()
+    try:
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return AutoConfig.from_pretrained(str(folder), local_files_only=True), folder
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            "C402", f"the model folder {folder} has no readable config.json: {error}", about=str(folder)
+        ) from None
+
+
+def _parameters(config: Any) -> int:
+    """About as many parameters as such a config makes."""
+    inner = (
+        getattr(config, "intermediate_size", None)
+        or getattr(config, "n_inner", None)
+        or 4 * config.hidden_size
+    )
+    block = 4 * config.hidden_size**2 + 2 * config.hidden_size * inner
+    return int(config.num_hidden_layers * block + config.vocab_size * config.hidden_size)
