@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from nncirc.circuits.errors import ModelError
+from nncirc.circuits.errors import ModelError, NncircError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.models import model_folder
 from nncirc.dsl.program import Declaration, Program, Ref
@@ -65,9 +65,10 @@ class Plan:
             memory = "" if step.memory is None else f"{step.memory / 2**20:,.1f} MiB"
             rows.append((step.name, step.what, passes, memory))
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        pads = (str.ljust, str.ljust, str.rjust, str.rjust)
         lines = [
-            f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}".rstrip()
-            for a, b, c, d in rows
+            "  ".join(pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)).rstrip()
+            for row in rows
         ]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
@@ -101,29 +102,23 @@ class _Planner(Builder):
         return Plan(tuple(steps), tuple(self.notes))
 
     def step(self, declaration: Declaration) -> Step | None:
+        """The step of a declaration, or None where too little is known."""
+        if declaration.kind == "model":
+            return self.model_step(declaration)
+        if declaration.kind in ("scores", "circuit", "curve"):
+            return self.method_step(declaration)
+        if not self.is_known(declaration):
+            return None
         match declaration.kind:
-            case "model":
-                return self.model_step(declaration)
             case "dataset":
                 return self.dataset_step(declaration)
-            case "corruption":
-                if self.is_known(declaration):
-                    self.contrast(declaration)
-                return (
-                    None
-                    if not self.is_known(declaration)
-                    else Step(declaration.name, declaration.implementation)
-                )
             case "graph":
                 return self.graph_step(declaration)
+            case "corruption":
+                self.contrast(declaration)
             case "metric":
-                return (
-                    Step(declaration.name, declaration.implementation) if self.get(declaration.name) else None
-                )
-            case "scores" | "circuit" | "curve":
-                return self.method_step(declaration)
-            case _:
-                return Step(declaration.name, declaration.kind)
+                self.get(declaration.name)
+        return Step(declaration.name, declaration.implementation)
 
     def is_known(self, declaration: Declaration) -> bool:
         return not any(name in self.unknown for name in declaration.references())
@@ -132,22 +127,19 @@ class _Planner(Builder):
         with placed(declaration):
             config, place = _config(declaration)
         if config is None:
-            self.notes[f"{declaration.name}: its shape is not at hand, nothing that needs it is planned"] = (
-                None
-            )
+            self.notes[f"{declaration.name}: its shape is not at hand, nor what needs it"] = None
             return None
         embedding = SimpleNamespace(num_embeddings=config.vocab_size)
         module = SimpleNamespace(config=config, get_input_embeddings=lambda: embedding, device="cpu")
-        tokenizer = None
+        tokenizer: Any = None
+        given = declaration.values.get("tokenizer")
         try:
-            tokenizer = load_tokenizer(declaration.values["tokenizer"] or place)  # type: ignore[arg-type]
-        except ModelError as error:
+            with placed(declaration):
+                tokenizer = load_tokenizer(str(given) if given else place)
+        except NncircError as error:
             if error.code not in ("C423", "C424"):
-                with placed(declaration):
-                    raise
+                raise
             self.notes[f"{declaration.name}: {error.message}; its prompts were not tokenized"] = None
-        except KeyError:
-            tokenizer = load_tokenizer(place)
         model = Model(module, tokenizer, {}, declaration.name)
         self.built[declaration.name] = model
         size = _parameters(config) * BYTES[str(declaration.values["dtype"])]
@@ -155,7 +147,7 @@ class _Planner(Builder):
         return Step(declaration.name, f"{shape.n_layers} layers x {shape.n_heads} heads", None, size)
 
     def dataset_step(self, declaration: Declaration) -> Step | None:
-        if not self.is_known(declaration) or self.model_of(declaration).tokenizer is None:
+        if self.model_of(declaration).tokenizer is None:
             return None
         dataset: Dataset = self.get(declaration.name)
         lengths = sorted({len(example.tokens) for example in dataset.examples})
@@ -163,9 +155,7 @@ class _Planner(Builder):
         self.notes.update(dict.fromkeys(dataset.notes))
         return Step(declaration.name, f"{len(dataset.examples)} prompts of {tokens} tokens")
 
-    def graph_step(self, declaration: Declaration) -> Step | None:
-        if not self.is_known(declaration):
-            return None
+    def graph_step(self, declaration: Declaration) -> Step:
         graph: Graph = self.get(declaration.name)
         counts = f"{len(graph.senders)} senders, {len(graph.receivers)} receivers, {graph.n_edges:,} edges"
         return Step(declaration.name, counts)
@@ -266,10 +256,9 @@ def _config(declaration: Declaration) -> tuple[Any, str | Path]:
 
 def _parameters(config: Any) -> int:
     """About as many parameters as such a config makes."""
-    inner = (
-        getattr(config, "intermediate_size", None)
-        or getattr(config, "n_inner", None)
-        or 4 * config.hidden_size
+    inner = next(
+        (n for key in ("intermediate_size", "n_inner") if (n := getattr(config, key, None))),
+        4 * config.hidden_size,
     )
     block = 4 * config.hidden_size**2 + 2 * config.hidden_size * inner
     return int(config.num_hidden_layers * block + config.vocab_size * config.hidden_size)
