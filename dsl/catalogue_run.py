@@ -1,5 +1,6 @@
-"""The codes of what goes wrong when a script runs: C3xx data, C4xx models and graphs, C5xx methods,
-C6xx files, C7xx resources. Their texts are shown by `nncirc explain`, as those of `catalogue.py` are.
+"""The codes of what goes wrong when a script runs: C4xx models and graphs, C5xx methods, C6xx files,
+C7xx resources; `RUN` has those of data (C3xx) as well. Their texts are shown by `nncirc explain`, as those
+of `catalogue.py` are. A test runs the examples.
 """
 
 from __future__ import annotations
@@ -7,7 +8,366 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nncirc.dsl.catalogue import Entry
+from nncirc.dsl.catalogue_data import DATA
 
 __all__ = ["RUN"]
 
-RUN: Mapping[str, Entry] = {}
+_GUARD = (
+    "When a model is loaded, the engine runs it on a few tokens and compares the result with its own "
+    "arithmetic. Here they part by more than rounding, so every score and every circuit of this model would "
+    "be wrong, and would look like any other. "
+)
+_ADAPTER = (
+    "The family needs an adapter of its own (entry point group `nncirc.families`); there is no switch that "
+    "turns the guard off."
+)
+
+_MODELS: Mapping[str, Entry] = {
+    "C401": Entry(
+        "an unknown bundled model",
+        "The models that come with nncirc are `induction-2l` and `ioi-4l`. Others are loaded from a folder "
+        "or from the hub, by `model name using huggingface`.",
+    ),
+    "C402": Entry(
+        "a folder that holds no model",
+        "A model's folder has a `config.json` and its weights as `*.safetensors`. Other formats of weights "
+        "are pickles, which can run code when they are read, so they are never opened. Save the model again "
+        "with `model.save_pretrained(folder)`. A name counts as a folder if it is there, or begins with `.`, "
+        "`/` or `~`.",
+        'model other using huggingface {\n  id = "./no/such/folder"\n}',
+    ),
+    "C403": Entry(
+        "model files that cannot be loaded",
+        "The folder has all files, and transformers or safetensors refused them: they are damaged, cut off, "
+        "or do not belong together. Copy them again.",
+    ),
+    "C404": Entry(
+        "weights that are missing or of another shape",
+        "The configuration describes parameters that the file does not have. They would be filled with "
+        "random numbers, and every result would be one of an untrained part. Use the configuration that was "
+        "saved with these weights.",
+    ),
+    "C405": Entry(
+        "weights that are not finite",
+        "A parameter holds infinities or NaN, which spread into every number that depends on it. Either the "
+        "file is damaged, or the values do not fit the data type: float16 ends at 65,504. Try "
+        "`dtype = float32`.",
+    ),
+    "C406": Entry(
+        "a device that is not there or too small",
+        "torch cannot use the device, or the model does not fit into its memory. Nothing is moved elsewhere "
+        "silently: the same script would then give other rounding on another machine without a word.",
+        'model other using bundled {\n  name = "ioi-4l"\n  device = "cuda:99"\n}',
+        'model other using bundled {\n  name = "ioi-4l"\n  device = "cpu"\n}',
+    ),
+    "C411": Entry(
+        "a type of model without an adapter",
+        "To take a model apart into heads and MLPs, the engine must know where it keeps them, and whether "
+        "anything stands between them and the residual stream. Guessing by names gives wrong numbers for "
+        "some models. A package can add an adapter through the entry point group `nncirc.families`.",
+    ),
+    "C412": Entry(
+        "a layer whose width is not that of its heads",
+        "Heads are told apart by their place in the projections. If heads times width is not the "
+        "projection's size, heads would be cut in the wrong places. The configuration does not describe "
+        "these weights, or the adapter does not fit.",
+    ),
+    "C413": Entry(
+        "guard: heads do not stand side by side",
+        _GUARD + "The output projection of attention should read all heads next to each other, so that a "
+        "head's output is its own columns. " + _ADAPTER,
+    ),
+    "C414": Entry(
+        "guard: blocks do not just add to the residual stream",
+        _GUARD + "Each block should add the output of attention, then that of the MLP. Models with parallel "
+        "blocks, with norms behind the sublayers or with scaled residuals do otherwise. " + _ADAPTER,
+    ),
+    "C415": Entry(
+        "guard: the parts do not sum to the residual stream",
+        _GUARD + "Embedding, all heads, all MLPs and their biases should sum to what the final norm reads: "
+        "otherwise some part of the model is no node, and no circuit could hold it. " + _ADAPTER,
+    ),
+    "C416": Entry(
+        "guard: nothing cut is not the clean run",
+        _GUARD + "With no edge cut the masked forward should give the clean logits. " + _ADAPTER,
+    ),
+    "C417": Entry(
+        "guard: everything cut is not the corrupted run",
+        _GUARD + "With all edges cut the masked forward should give the corrupted logits: otherwise "
+        "something reaches the output by a way that is no edge. " + _ADAPTER,
+    ),
+    "C418": Entry(
+        "guard: MLPs that the graph leaves out write something",
+        _GUARD + "The graph has no MLPs since the model is said to have none, and they do write. " + _ADAPTER,
+    ),
+    "C419": Entry(
+        "guard: single heads attend otherwise than the layer",
+        _GUARD + "Queries, keys and values of one head by itself should give what the whole layer gives it. "
+        "Attention with a window, soft caps or sinks does otherwise. " + _ADAPTER,
+    ),
+    "C421": Entry(
+        "a folder without a tokenizer",
+        "The tokenizer is read from the model's folder, or from the key `tokenizer`, and neither the folder "
+        "nor a tokenizer file in it was found. Save it beside the model: "
+        "`tokenizer.save_pretrained(folder)`.",
+    ),
+    "C422": Entry(
+        "damaged files of a model or tokenizer",
+        "A JSON file cannot be parsed or is no object, or the tokenizer's files contradict each other. Copy "
+        "them again, or save them again with `save_pretrained`.",
+    ),
+    "C423": Entry(
+        "the hub cannot be reached",
+        "The model or tokenizer was not downloaded before, and huggingface.co did not answer within a few "
+        "seconds. Connect and try again, or give a local folder as `id`. The bundled models need no network.",
+    ),
+    "C424": Entry(
+        "the hub does not give this model",
+        "There is no model of that name or no such revision, or it is private or gated. Accept a gated "
+        "model's terms on its page and log in with `hf auth login`. Naming a commit as `revision` keeps "
+        "results the same when the model's repository changes.",
+    ),
+}
+
+_GRAPHS: Mapping[str, Entry] = {
+    "C451": Entry(
+        "a name that is no node",
+        "Nodes are `embed`, `L9H6`, `L9H6.q`, `L9KV2.k`, `L9`, `MLP3`, `logits`; a group has another name "
+        "than a node.",
+    ),
+    "C452": Entry(
+        "a shape that no model has",
+        "Layers, heads and key-value heads are at least 1, the key-value heads divide the heads, and there "
+        "is an upper limit far beyond today's models. A file that says otherwise is another file; a network "
+        "of networkx must be told which graph it is of.",
+    ),
+    "C453": Entry(
+        "joined inputs under grouped-query attention",
+        "Several heads share one key and one value, so an edge into all inputs of one head alone does not "
+        "exist: cutting it would change its neighbours as well. Keep the inputs apart.",
+        "graph joined using residual {\n  model = llama\n  inputs = []\n}",
+        "graph joined using residual {\n  model = llama\n  inputs = [q, k, v]\n}",
+    ),
+    "C454": Entry(
+        "an edge that the graph does not have",
+        "Edges go from a node's output to an input of a later node; which nodes and inputs there are is the "
+        "graph's choice. In a network an edge stands once.",
+    ),
+    "C455": Entry(
+        "circuits of different graphs",
+        "Edges are compared by name, and the same name in another graph is another edge, so recall and "
+        "precision would be numbers about nothing. Find both on one graph, or collapse both to the coarser "
+        "one.",
+    ),
+    "C456": Entry(
+        "a path that makes no edge",
+        "Two neighbouring steps of a path have no edge between them, or a node that is written out takes "
+        "part in none. It would be missing from the circuit without a word, and recall against the circuit "
+        "would be too high.",
+    ),
+    "C457": Entry(
+        "a pattern, group or input that matches nothing",
+        "The graph has no such node, the node has no such input, or a group is empty. Layers and heads count "
+        "from 0. A group holds whole nodes; the input stands behind the group's name in the path.",
+    ),
+    "C458": Entry(
+        "a score that is not finite",
+        "A circuit's scores are finite numbers or absent: NaN compares as false with every threshold, so "
+        "which edges are kept would depend on how the comparison is written. A metric or a gradient "
+        "overflowed: load the model with `dtype = float32`, and look at the metric on both runs.",
+    ),
+    "C459": Entry(
+        "a circuit that has no image in this graph or format",
+        "Collapsing joins inputs or heads and never tells more apart, as nothing says to which part an edge "
+        "belongs. Regrouping keys and values needs equal edges for all heads of a group. The EAP-IG format "
+        "holds single heads with q, k and v apart: export before you collapse.",
+    ),
+    "C460": Entry(
+        "a graph without MLPs for a model that has them",
+        "The MLPs write into the residual stream. As no nodes, they could be neither kept nor cut, and with "
+        "everything cut the model would not be at its corrupted run, so faithfulness would have no zero.",
+        "graph other using residual {\n  model = tiny\n  nodes = [embed, heads, logits]\n}",
+        "graph other using residual {\n  model = tiny\n  nodes = [embed, heads, mlps, logits]\n}",
+    ),
+    "C461": Entry(
+        "a `where(…)` that no head satisfies",
+        "The group would be empty, and the circuit would silently lack its paths. The message names the head "
+        "that comes nearest: change the limit, or look whether the prompts show the pattern at all.",
+        "scores patterns using attention_statistics {\n  graph = full\n  data = ioi\n"
+        "  of = [previous_token]\n}\ncircuit other using reference {\n  graph = full\n  groups {\n"
+        "    early = where(patterns.previous_token, above = 1)\n  }\n  embed -> early -> logits\n}",
+        "scores patterns using attention_statistics {\n  graph = full\n  data = ioi\n"
+        "  of = [previous_token]\n}\ncircuit other using reference {\n  graph = full\n  groups {\n"
+        "    early = where(patterns.previous_token, above = 0)\n  }\n  embed -> early -> logits\n}",
+    ),
+}
+
+_METHODS: Mapping[str, Entry] = {
+    "C501": Entry(
+        "an intervention that did not run",
+        "The model's forward ended before all modules were read that the method names: they are never "
+        "called, or in another order. Without this check the unpatched run would be measured and taken for "
+        "the patched one. It is a fault of the model's adapter: please report it with the model's "
+        "configuration.",
+    ),
+    "C502": Entry(
+        "a write of another shape or type",
+        "An activation was to be replaced by one that has not its shape and data type. Torch would spread it "
+        "out silently, over prompts or positions that were not meant. It is a fault of the model's adapter: "
+        "please report it with the model's configuration.",
+    ),
+    "C503": Entry(
+        "an activation that is not finite",
+        "The patched activation holds infinities or NaN, and so would everything behind it. Half precision "
+        "overflows in some models: load the model with `dtype = float32` or `dtype = float64`.",
+    ),
+    "C511": Entry(
+        "an unknown metric",
+        "The metrics are `logit_diff`, `logprob`, `prob` and `kl_divergence`, and those that packages add.",
+    ),
+    "C521": Entry(
+        "a mean over the wrong axes",
+        "A corruption takes away what a prompt says. A mean over one prompt's positions keeps it, and a mean "
+        "over nothing is the clean run. Average over prompts, or over prompts and positions.",
+    ),
+    "C522": Entry(
+        "clean and corrupted runs measure the same",
+        "A normalized metric and faithfulness divide by the difference between the clean and the corrupted "
+        "value. Here there is none, so the result would be rounding noise divided by rounding noise. The "
+        "corruption does not touch what the metric reads: perhaps it changes a word behind the position, or "
+        "answer and foil stay equally likely.",
+        "metric early using logit_diff {\n  at = IO\n  normalize = true\n}\n"
+        "corruption later using replace {\n  data = ioi\n  S.2 -> A\n}\n"
+        "scores effect using attribution_patching {\n  graph = full\n  corruption = later\n"
+        "  metric = early\n}",
+        "metric early using logit_diff {\n  at = end\n  normalize = true\n}\n"
+        "corruption later using replace {\n  data = ioi\n  S.2 -> A\n}\n"
+        "scores effect using attribution_patching {\n  graph = full\n  corruption = later\n"
+        "  metric = early\n}",
+    ),
+    "C523": Entry(
+        "denoising without a corrupted run",
+        "`direction = denoise` starts from a corrupted run and restores one clean activation at a time. "
+        "Zeros and means are no run of the model, so there is nothing to restore into. Use `direction = "
+        "noise`, or a corruption that is a run: `replace` or `counterpart`.",
+        "corruption none using zero {\n  data = ioi\n}\n"
+        "scores effect using activation_patching {\n  graph = full\n  corruption = none\n"
+        "  metric = recovered\n  direction = denoise\n}",
+        "corruption none using zero {\n  data = ioi\n}\n"
+        "scores effect using activation_patching {\n  graph = full\n  corruption = none\n"
+        "  metric = recovered\n  direction = noise\n}",
+    ),
+    "C531": Entry(
+        "a threshold that is no number of at least 0",
+        "ACDC removes an edge if the loss rises by less than the threshold. Below 0 only edges would go "
+        "whose removal helps the model, which is another method.",
+    ),
+    "C541": Entry(
+        "a gradient that is zero everywhere",
+        "The KL divergence from the clean run is least on the clean run, so its gradient there is zero and "
+        "attribution patching with one step gives 0 for every edge. Use `steps = 5`, or another metric.",
+    ),
+    "C542": Entry(
+        "too few steps",
+        "Integrated gradients average over at least one step between the clean and the corrupted run.",
+    ),
+    "C543": Entry("a negative number of edges", "`top` keeps so many edges; the least is none, 0."),
+    "C544": Entry(
+        "edges selected by scores of nodes",
+        "A circuit is a set of edges. Scores of nodes do not say which of a node's edges matter. Use "
+        "`attribution_patching` with `by = edges`, or `acdc`.",
+    ),
+    "C551": Entry(
+        "an unknown attention statistic",
+        "There are `previous_token`, `duplicate_token`, `prefix_matching` and `copying`.",
+    ),
+    "C590": Entry(
+        "numbers that cannot be plotted",
+        "The rows and columns do not fit their labels, there is nothing to draw, or a logarithmic axis has "
+        "no place for a value. Plots are written as SVG, PNG and PDF.",
+    ),
+}
+
+_FILES: Mapping[str, Entry] = {
+    "C601": Entry(
+        "a file that cannot be read",
+        "It is not there, is a folder, or may not be read. The message says why.",
+    ),
+    "C602": Entry(
+        "a file that is not JSON",
+        "It is cut off, or of another format. The message says where the text stops making sense.",
+    ),
+    "C603": Entry(
+        "JSON that is not what it should be",
+        "The file is JSON, but no circuit: a part is missing, or has another type or value than such a file "
+        "has. The message says where. Nothing is repaired silently, as a circuit with an edge too few still "
+        "looks like a circuit.",
+    ),
+    "C604": Entry(
+        "a file of another version",
+        "The format has changed since the file was written, or this nncirc is older. Read it with the nncirc "
+        "that wrote it, or make the circuit again.",
+    ),
+    "C605": Entry(
+        "a file that cannot be written",
+        "The folder is not there, may not be written to, or the disk is full; or a circuit's notes hold "
+        "something that JSON has no word for. A file is written under another name first and then renamed, "
+        "so what stood there before is still whole.",
+    ),
+    "C606": Entry(
+        "an output folder that cannot be used",
+        "What `--out` names is a file, or a folder that cannot be made or written to. It is looked at first, "
+        "so nothing was computed in vain. Give another folder.",
+    ),
+    "C607": Entry(
+        "a result that would leave the output folder",
+        "A link in the output folder leads out of it, and something elsewhere would be overwritten. Remove "
+        "the link.",
+    ),
+    "C610": Entry(
+        "an unknown format of pictures",
+        "A file's ending says its format: `.svg`, `.png`, `.pdf` or, for a circuit, `.dot`.",
+    ),
+    "C611": Entry(
+        "a PDF without Graphviz",
+        "SVG and PNG need nothing installed; a circuit's PDF is written by Graphviz' program `dot`. Install "
+        "Graphviz, or write an SVG.",
+        'render {\n  circuit = small\n  file = "small.pdf"\n}',
+        'render {\n  circuit = small\n  file = "small.svg"\n}',
+    ),
+    "C612": Entry(
+        "Graphviz failed",
+        "It gave an error, no picture, or no answer in time, which happens with thousands of edges. Write "
+        "the `.dot` file and draw it elsewhere, or fold the circuit with `fold`. The circuit itself is not "
+        "concerned.",
+    ),
+}
+
+_RESOURCES: Mapping[str, Entry] = {
+    "C701": Entry(
+        "not enough memory",
+        "A trace holds the activations of all its prompts at once. Fewer prompts in a trace give the same "
+        "results, to rounding: run with a smaller `--batch`. Fewer prompts altogether, a coarser graph or a "
+        "smaller `dtype` need less too, and change the numbers.",
+    ),
+    "C702": Entry(
+        "the run was interrupted",
+        "What was finished before is in the output folder, each file whole; what was being computed is not "
+        "there, and no claim was checked. Run again to get the rest.",
+    ),
+    "C703": Entry(
+        "the disk is full",
+        "A result could not be written to its end, so it was not written at all. What was finished before is "
+        "whole. Make room, or choose another folder with `--out`, and run again.",
+    ),
+}
+
+_COMMAND: Mapping[str, Entry] = {
+    "C119": Entry(
+        "`--only` for a result that the script does not have",
+        "Only scores, circuits, curves, comparisons and pictures can be asked for, by the name of their "
+        "block or of their family.",
+    ),
+}
+
+RUN: Mapping[str, Entry] = {**_COMMAND, **DATA, **_MODELS, **_GRAPHS, **_METHODS, **_FILES, **_RESOURCES}

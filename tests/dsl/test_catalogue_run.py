@@ -1,0 +1,108 @@
+"""Every example of what goes wrong in a run is a script that checks, and that fails as it says when it runs."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nncirc.circuits.errors import NncircError
+from nncirc.dsl import Program, check_text, render_all
+from nncirc.dsl.catalogue_run import RUN
+from nncirc.dsl.handbook import handbook
+from nncirc.engine.program.build import Builder
+
+PREAMBLE = """\
+model tiny using bundled {
+  name = "ioi-4l"
+}
+model llama using huggingface {
+  id = "./a/model/with/grouped/queries"
+}
+dataset ioi using template {
+  model  = tiny
+  size   = 4
+  prompt = "When {IO} and {S} went to the store, {S} gave a drink to"
+  answer = " {IO}"
+  foil   = " {S}"
+  slots {
+    IO, S, A = names
+  }
+}
+corruption abc using replace {
+  data = ioi
+  S.2 -> A
+}
+graph full using residual {
+  model = tiny
+}
+metric recovered using logit_diff {
+}
+scores eap using attribution_patching {
+  graph = full
+  corruption = abc
+  metric = recovered
+}
+circuit small using top {
+  scores = eap
+  edges = 10
+}
+"""
+OURS = {"tiny", "llama", "ioi", "abc", "full", "recovered", "eap", "small"}
+ELSEWHERE = {
+    "C453": "needs a model with grouped-query attention; tests of the graph have it",
+    "C611": "needs a machine without Graphviz; tests of pictures have it",
+}
+
+
+def program(text: str) -> Program:
+    result = check_text(PREAMBLE + text)
+    assert not result.diagnostics, render_all(result.diagnostics)
+    assert result.program is not None
+    return result.program
+
+
+def codes(text: str) -> Iterator[str]:
+    """What goes wrong when an example's own declarations are built and used."""
+    checked = program(text)
+    builder = Builder(checked)
+    for name, declaration in checked.declarations.items():
+        if name in OURS or declaration.kind in ("plot", "render", "compare"):
+            continue
+        try:
+            builder.get(name)
+            if declaration.kind == "corruption":
+                builder.contrast(declaration)
+        except NncircError as error:
+            yield error.code
+            return
+
+
+@pytest.mark.parametrize("code", sorted(code for code, entry in RUN.items() if entry.bad))
+def test_examples(code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    entry = RUN[code]
+    if code in ELSEWHERE:
+        program(entry.bad)
+        program(entry.good)
+        return
+    assert list(codes(entry.bad)) == [code]
+    assert not entry.good or list(codes(entry.good)) == []
+
+
+def test_no_good_example_without_a_bad_one() -> None:
+    assert not [code for code, entry in RUN.items() if entry.good and not entry.bad]
+
+
+def test_titles_are_short_and_differ() -> None:
+    titles = [entry.title for entry in RUN.values()]
+    assert len(set(titles)) == len(titles)
+    assert max(map(len, titles)) <= 60
+
+
+def test_texts_name_no_key_that_the_language_lacks() -> None:
+    """`key = value` in a text is a key of the reference."""
+    reference = handbook()
+    for code, entry in RUN.items():
+        for key in re.findall(r"`(\w+) = ", entry.text):
+            assert f"| `{key}` |" in reference, (code, key)
