@@ -1,4 +1,4 @@
-"""Every example of what goes wrong in a run is a script that checks, and that fails as it says when it runs."""
+"""Every example of what goes wrong in a run is a script that checks, and fails as it says when it runs."""
 
 import re
 from collections.abc import Iterator
