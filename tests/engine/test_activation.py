@@ -1,0 +1,201 @@
+"""Activation patching against one run with plain hooks a patch, and against the masked forward."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.engine import oracle
+from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
+
+from nncirc.circuits.errors import DataError, MethodError
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.nodes import Edge
+from nncirc.engine import activation
+from nncirc.engine.activation import Direction, activation_patching
+from nncirc.engine.contrast import Contrast, Resample, Zero
+from nncirc.engine.data import Example, resolve
+from nncirc.engine.evaluate import cut_metric
+from nncirc.engine.metrics import END, Metric, Place
+
+METRICS = st.sampled_from(
+    [Metric("logit_diff"), Metric("logprob", at=(END, ("A", 1))), Metric("kl_divergence", at=(("B", None),))]
+)
+PLACES: tuple[Place, ...] = (END, ("A", None), ("A", 2), ("B", 1), ("start", None))
+
+
+def close(case: Case) -> float:
+    return 2e-8 if case.family in ("gpt2", "attention_only") else 2e-5
+
+
+def by_hooks(
+    about: Contrast, graph: Graph, metric: Metric, direction: Direction, places: list[Place | int | None]
+) -> list[list[float]]:
+    """The metric's mean for every sender and place: one run of the plain model for each."""
+    module = about.model.module
+    assert isinstance(about.corruption, Resample | Zero)
+
+    def tokens(example: Example) -> torch.Tensor:
+        return torch.tensor([example.tokens])
+
+    def at(example: Example, place: Place | int | None) -> list[int]:
+        if place is None:
+            return list(range(len(example.tokens)))
+        return [place] if isinstance(place, int) else list(resolve(example, *place))
+
+    table = []
+    for sender in graph.senders:
+        row = []
+        for place in places:
+            total = 0.0
+            for i, example in enumerate(about.dataset.examples):
+                clean = oracle.activations(module, tokens(example))
+                base, values = tokens(example), {k: torch.zeros_like(v) for k, v in clean.items()}
+                if isinstance(about.corruption, Resample):
+                    corrupt = tokens(about.corruption.examples[i])
+                    values = oracle.activations(module, corrupt)
+                    if direction == "denoise":
+                        base, values = corrupt, clean
+                logits = oracle.patched(module, base, sender, values, [at(example, place)])[0]
+                read = sorted({p for name, n in metric.at for p in resolve(example, name, n)})
+                many = len(read)
+                total += oracle.metric_of_prompt(
+                    metric.name,
+                    logits,
+                    module(input_ids=tokens(example)).logits[0],
+                    read,
+                    [example.answer or 0] * many,
+                    [example.foil or 0] * many,
+                )
+            row.append(total / len(about.dataset.examples))
+        table.append(row)
+    return table
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    cases(layers=2),
+    METRICS,
+    st.sampled_from(["noise", "denoise"]),
+    st.sampled_from(["named", "all", "together"]),
+    st.sampled_from([None, 2]),
+    st.sampled_from([5, 2048]),
+)
+def test_every_patch_is_one_run_with_a_hook(
+    case: Case,
+    metric: Metric,
+    direction: Direction,
+    positions: Literal["named", "all", "together"],
+    batch: int | None,
+    tokens: int,
+) -> None:
+    if case.corruption.startswith("mean"):
+        case = Case(**{**case.__dict__, "corruption": "zero"})
+    if case.corruption == "zero":
+        direction = "noise"
+    if positions == "all":
+        case = Case(**{**case.__dict__, "lengths": case.lengths[:1]})
+    model = case.model()
+    graph, about = case.graph(model), case.contrast(model, batch=batch)
+    chosen: Any = {"named": PLACES, "all": "all", "together": None}[positions]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(activation, "TOKENS_IN_A_TRACE", tokens)
+        found = activation_patching(about, graph, metric, direction=direction, positions=chosen)
+    places: Any = {"named": list(PLACES), "all": list(range(case.lengths[0])), "together": [None]}[positions]
+    wanted = by_hooks(about, graph, metric, direction, places)
+    assert found.nodes == graph.senders
+    for row, expected in zip(found.values, wanted, strict=True):
+        assert row == pytest.approx(expected, rel=1e-6, abs=close(case))
+
+
+@settings(max_examples=20, deadline=None)
+@given(cases(), METRICS)
+def test_noise_is_a_cut_of_every_edge_out_of_the_node(case: Case, metric: Metric) -> None:
+    model = case.model()
+    graph, about = case.graph(model), case.contrast(model)
+    found = activation_patching(about, graph, metric, direction="noise")
+    for sender in graph.senders:
+        cut = [edge for edge in graph.edges() if edge.sender == sender]
+        wanted = float(cut_metric(about, graph, metric, cut).mean())
+        assert found[sender] == (pytest.approx(wanted, rel=1e-6, abs=close(case)),)
+
+
+@settings(max_examples=10, deadline=None)
+@given(cases(corruption="resample"), METRICS)
+def test_denoise_is_a_cut_of_every_edge_out_of_the_other_nodes_run_backwards(
+    case: Case, metric: Metric
+) -> None:
+    """In the swapped contrast, where the corrupted prompts are the clean ones."""
+    model = case.model()
+    graph, about = case.graph(model), case.contrast(model)
+    assert isinstance(about.corruption, Resample)
+    found = activation_patching(about, graph, metric, direction="denoise")
+    for sender in graph.senders:
+        cut = [Edge(sender, r) for r in graph.receivers if Edge(sender, r) in graph]
+        parts = []
+        for batch in about.batches:
+            assert batch.corrupt is not None
+            names = {(edge.sender, edge.receiver): 1.0 for edge in cut}
+            clean = dict(zip(graph.senders, about.clean_outputs(batch, graph), strict=True))
+            options: dict[str, Any] = {"attention": case.attention, "split": case.split}
+            run = oracle.forward(
+                model.module, batch.corrupt, cut=names, substitute=clean, **options
+            )
+            where = about.reading(batch, metric)
+            logits = run.logits[None][:, :, where.kept]
+            parts.append(where.values(metric, logits, about.clean_logits(batch, metric)))
+        wanted = float(about.in_order(parts).mean())
+        assert found[sender] == (pytest.approx(wanted, rel=1e-4, abs=max(2e-5, close(case))),)
+
+
+@pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
+def test_normalised_no_effect_is_one_in_noise_and_zero_in_denoise(make: Any) -> None:
+    """The embedding at every position is the whole run; a node that nobody hears does nothing."""
+    model = make()
+    about, metric = contrast(model, lengths=(5, 6)), Metric("logit_diff", normalize=True)
+    noise = activation_patching(about, model.graph(), metric, direction="noise")
+    denoise = activation_patching(about, model.graph(), metric, direction="denoise")
+    assert noise["embed"][0] != pytest.approx(1, abs=0.01)
+    early = activation_patching(
+        about,
+        model.graph(),
+        metric,
+        direction="noise",
+        positions=[END, ("start", None)],
+    )
+    last = model.graph().senders[-1]
+    assert early[last][1] == pytest.approx(1, abs=1e-5)  # behind the last layer only the end is read
+    assert early[last][0] == pytest.approx(noise[last][0], abs=1e-5)
+    assert early.positions == ("end", "start")
+    back = activation_patching(about, model.graph(), metric, direction="denoise", positions=[("start", None)])
+    assert back[last][0] == pytest.approx(0, abs=1e-5)
+    assert denoise.made["direction"] == "denoise"
+
+
+def test_what_cannot_be_patched() -> None:
+    model = tiny_gpt2()
+    with pytest.raises(MethodError) as refused:
+        activation_patching(contrast(model, corruption=Zero()), model.graph(), Metric("logit_diff"))
+    assert refused.value.code == "C523"
+    about = contrast(model, lengths=(5, 6))
+    with pytest.raises(DataError) as uneven:
+        activation_patching(about, model.graph(), Metric("logit_diff"), positions="all")
+    assert uneven.value.code == "C334"
+    with pytest.raises(DataError) as unknown:
+        activation_patching(about, model.graph(), Metric("logit_diff"), positions=[("nowhere", None)])
+    assert unknown.value.code == "C308"
+
+
+def test_progress_counts_every_patch() -> None:
+    model = tiny_gpt2()
+    about = contrast(model, size=4, lengths=(5, 6))
+    told: list[tuple[int, int]] = []
+    activation_patching(
+        about, model.graph(), Metric("logit_diff"), positions=PLACES, progress=lambda *now: told.append(now)
+    )
+    whole = 2 * len(model.graph().senders) * len(PLACES)
+    assert told[-1] == (whole, whole)
+    assert [done for done, _ in told] == sorted({done for done, _ in told})

@@ -1,0 +1,201 @@
+"""Attribution against the gradient of loops, finite differences and the gradient by the mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.engine import oracle
+from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
+from torch import Tensor
+
+from nncirc.circuits.errors import MethodError
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.nodes import Edge
+from nncirc.engine.attribution import attribution_patching, node_attribution
+from nncirc.engine.contrast import Contrast, Resample
+from nncirc.engine.forward import Mask, masked_forward
+from nncirc.engine.metrics import END, Metric
+
+METRICS = st.sampled_from(
+    [
+        Metric("logit_diff"),
+        Metric("logit_diff", at=(("A", 2), ("B", None))),
+        Metric("logprob", at=(END, ("A", None))),
+        Metric("prob"),
+    ]
+)
+
+
+def close(case: Case) -> float:
+    """Scores are rounded to 8 decimals, or 5 where a family's norms are taken to compute in float32."""
+    return 2e-8 if case.family in ("gpt2", "attention_only") else 2e-5
+
+
+def value_of(about: Contrast, batch: Any, metric: Metric, logits: Tensor) -> Tensor:
+    """The sum over a batch of a metric, from logits at all positions."""
+    where = about.reading(batch, metric)
+    clean = about.clean_logits(batch, metric)
+    return where.values(metric, logits[None][:, :, where.kept], clean).sum()
+
+
+def by_loops(case: Case, about: Contrast, graph: Graph, metric: Metric, steps: int) -> dict[Edge, float]:
+    """Σ (clean − substitute) · gradient by an addition to each receiver's input, averaged over steps."""
+    module = about.model.module
+    total = dict.fromkeys(graph.edges(), 0.0)
+    options: dict[str, Any] = {"attention": case.attention, "split": case.split}
+    for batch in about.batches:
+        clean = oracle.forward(module, batch.clean, **options).outputs
+        other = dict(zip(graph.senders, about.substitute(batch, graph), strict=True))
+        for k in range(steps):
+            start = clean["embed"]
+            if steps > 1:
+                start = other["embed"] + k / steps * (clean["embed"] - other["embed"])
+            bump = {r: torch.zeros_like(start, requires_grad=True) for r in graph.receivers}
+            run = oracle.forward(module, batch.clean, embedded=start, bump=bump, **options)
+            value = value_of(about, batch, metric, run.logits)
+            gradients = torch.autograd.grad(value, [bump[r] for r in graph.receivers])
+            for receiver, gradient in zip(graph.receivers, gradients, strict=True):
+                for sender in graph.senders[: graph.reach[graph.receiver_index[receiver]]]:
+                    effect = ((clean[sender] - other[sender]) * gradient).sum()
+                    total[Edge(sender, receiver)] += float(effect) / steps
+    return {edge: value / len(about.dataset.examples) for edge, value in total.items()}
+
+
+@settings(max_examples=25, deadline=None)
+@given(cases(layers=2), METRICS, st.sampled_from([1, 1, 2, 3]))
+def test_scores_are_difference_times_gradient(case: Case, metric: Metric, steps: int) -> None:
+    model = case.model()
+    graph, about = case.graph(model), case.contrast(model, batch=2)
+    found = attribution_patching(about, graph, metric, steps=steps)
+    wanted = by_loops(case, about, graph, metric, steps)
+    assert list(found.values) == list(graph.edges())
+    for edge in graph.edges():
+        assert found.values[edge] == pytest.approx(wanted[edge], rel=1e-5, abs=close(case)), edge
+    assert found.made["steps"] == steps
+
+
+@settings(max_examples=15, deadline=None)
+@given(cases(layers=2), METRICS)
+def test_scores_are_minus_the_gradient_by_the_mask(case: Case, metric: Metric) -> None:
+    model = case.model()
+    graph, about = case.graph(model), case.contrast(model)
+    found = attribution_patching(about, graph, metric)
+    total = torch.zeros(len(graph.receivers), len(graph.senders), dtype=torch.float64)
+    for batch in about.batches:
+        cut = torch.zeros(1, *total.shape, dtype=torch.float64, requires_grad=True)
+        logits = masked_forward(
+            model, graph, batch.clean, Mask(cut), about.substitute(batch, graph), grad=True
+        )
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(value_of(about, batch, metric, logits[0]), cut)
+        total -= gradient[0] / case.size
+    for edge, score in found.values.items():
+        at = graph.receiver_index[edge.receiver], graph.sender_index[edge.sender]
+        assert score == pytest.approx(float(total[at]), rel=1e-5, abs=close(case)), edge
+
+
+@pytest.mark.parametrize("family", ["gpt2", "attention_only"])
+@pytest.mark.parametrize("metric", [Metric("logit_diff"), Metric("logprob", at=(END, ("A", None)))])
+def test_scores_are_finite_differences(family: Any, metric: Metric) -> None:
+    """What a little of each edge's cut takes from the metric."""
+    case = Case(family, layers=2, heads=2, lengths=(5, 6), seed=3)
+    model = case.model()
+    graph, about = case.graph(model), case.contrast(model)
+    found = attribution_patching(about, graph, metric)
+    edges = list(graph.edges())
+    little = 1e-5
+    cut = Mask.of(model, graph, [[edge] for edge in edges]).cut * little
+
+    def mean(sign: int) -> Tensor:
+        return about.measure(metric, lambda b, w: about.masked(graph, b, w, Mask(sign * cut))).mean(1)
+
+    slopes = (mean(-1) - mean(1)) / (2 * little)
+    for edge, slope in zip(edges, slopes.tolist(), strict=True):
+        assert found.values[edge] == pytest.approx(slope, rel=1e-5, abs=1e-7), edge
+
+
+@settings(max_examples=15, deadline=None)
+@given(cases(), METRICS, st.sampled_from([1, 3]))
+def test_a_nodes_score_is_the_sum_over_its_edges(case: Case, metric: Metric, steps: int) -> None:
+    model = case.model()
+    graph, about = case.graph(model), case.contrast(model)
+    edges = attribution_patching(about, graph, metric, steps=steps)
+    nodes = node_attribution(about, graph, metric, steps=steps)
+    assert nodes.nodes == graph.senders
+    for sender in graph.senders:
+        total = sum(score for edge, score in edges.values.items() if edge.sender == sender)
+        size = sum(abs(score) for edge, score in edges.values.items() if edge.sender == sender)
+        near = 1e-7 if case.family in ("gpt2", "attention_only") else 1e-3
+        assert nodes[sender][0] == pytest.approx(total, abs=near + 1e-6 * size), sender
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
+def test_neither_batch_nor_order_of_prompts_matters(make: Any, steps: int) -> None:
+    model = make()
+    graph, metric = model.graph(), Metric("logit_diff", normalize=True)
+    whole = contrast(model, size=5, lengths=(5, 6))
+    found = attribution_patching(whole, graph, metric, steps=steps)
+    near = {"abs": 2e-8 if make is tiny_gpt2 else 1e-3, "rel": 1e-4 if make is tiny_llama else 1e-8}
+
+    def same(other: Contrast) -> None:
+        again = attribution_patching(other, graph, metric, steps=steps)
+        for edge, score in found.values.items():
+            assert again.values[edge] == pytest.approx(score, **near), edge
+
+    for batch in (1, 2):
+        same(Contrast(model, whole.dataset, whole.corruption, batch=batch))
+    assert isinstance(whole.corruption, Resample)
+    backwards = replace(whole.dataset, examples=whole.dataset.examples[::-1])
+    same(Contrast(model, backwards, Resample(whole.corruption.examples[::-1])))
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_integrated_kl_is_by_loops_with_its_sign(normalize: bool) -> None:
+    """A divergence's score is by how much it rises; normalised, how far the metric falls from 1."""
+    case = Case("gpt2", seed=8)
+    model = case.model()
+    graph, about = case.graph(model), case.contrast(model)
+    metric = Metric("kl_divergence", normalize=normalize)
+    found = attribution_patching(about, graph, metric, steps=4)
+    wanted = by_loops(case, about, graph, metric, 4)
+    factor = -1.0
+    if normalize:
+        factor = 1 / (about.clean(metric) - about.corrupt(metric))
+    for edge, score in found.values.items():
+        assert score == pytest.approx(factor * wanted[edge], abs=2e-8), edge
+    assert sum(found.values.values()) > 0
+
+
+def test_what_cannot_be_attributed() -> None:
+    about = contrast(tiny_gpt2())
+    graph = about.model.graph()
+    for method in (attribution_patching, node_attribution):
+        with pytest.raises(MethodError) as caught:
+            method(about, graph, Metric("kl_divergence"))
+        assert caught.value.code == "C541"
+        with pytest.raises(MethodError) as caught:
+            method(about, graph, Metric("logit_diff"), steps=0)
+        assert caught.value.code == "C542"
+
+
+def test_progress_counts_every_pass() -> None:
+    about = contrast(tiny_gpt2(), size=4, lengths=(5, 6), batch=1)
+    told: list[tuple[int, int]] = []
+    graph = about.model.graph()
+    attribution_patching(about, graph, Metric("logit_diff"), steps=2, progress=lambda *now: told.append(now))
+    assert told == [(done, 8) for done in range(1, 9)]
+
+
+def test_a_mask_reaches_every_receiver_in_its_gradient() -> None:
+    """No edge's score is zero by chance on these random models: a forgotten receiver would show."""
+    empty: Sequence[Edge] = []
+    for model in (tiny_gpt2(), tiny_llama()):
+        found = attribution_patching(contrast(model), model.graph(), Metric("logit_diff"))
+        assert [edge for edge, score in found.values.items() if abs(score) < 1e-9] == empty
