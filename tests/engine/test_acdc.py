@@ -22,10 +22,10 @@ from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
-from nncirc.engine import discovery as acdc_module
+from nncirc.engine import acdc as acdc_module
+from nncirc.engine.acdc import _Sweep, acdc
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import resolve
-from nncirc.engine.discovery import _Sweep, acdc
 from nncirc.engine.live import Live, Wiring, with_modules
 from nncirc.engine.metrics import END, Metric
 
@@ -406,7 +406,7 @@ SCRIPT = """
 import json, sys, torch
 torch.set_num_threads(int(sys.argv[1]))
 from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
-from nncirc.engine.discovery import acdc
+from nncirc.engine.acdc import acdc
 from nncirc.engine.metrics import Metric
 for make in (tiny_gpt2, tiny_llama):
     model = make(layers=3, dtype=torch.float32)

@@ -1,0 +1,298 @@
+"""ACDC, automatic circuit discovery (Conmy et al. 2023, algorithm 1), exactly.
+
+Receivers are tested from the output back, and of each receiver the edges from the latest sender to the
+earliest. An edge is cut for good if the loss rises by less than the threshold. A receiver whose node has
+lost all its outgoing edges loses its incoming ones untested.
+
+Two ways to the same circuit:
+
+- `sequential`: one masked forward of the whole model for each candidate. Slow, and the definition.
+- the default: only what a cut can change is computed (`nncirc.engine.live`), for several candidates at once:
+  row i of an evaluation has candidates 1 to i cut; rows are accepted up to the first refusal.
+
+Where the fast way comes so near the threshold that rounding could decide, that one candidate is decided by
+the sequential way's own numbers. So neither the batch size nor the depth of speculation can change a circuit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import islice
+from time import perf_counter
+
+import torch
+
+from nncirc.circuits.circuit import Circuit, prune
+from nncirc.circuits.errors import MethodError
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.nodes import Edge
+from nncirc.engine.contrast import Contrast
+from nncirc.engine.evaluate import cut_metric
+from nncirc.engine.live import Change, Live, Wiring, with_modules
+from nncirc.engine.metrics import Metric
+
+CANONICAL_BATCH = 8
+REBUILD_AFTER = 64
+
+
+def acdc(
+    contrast: Contrast,
+    graph: Graph,
+    metric: Metric,
+    *,
+    threshold: float,
+    sequential: bool = False,
+    depth: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Circuit:
+    """The circuit that ACDC finds, pruned to what lies between `embed` and `logits`.
+
+    Args:
+        contrast: model, prompts and corruption; cut edges carry the corrupted activation.
+        graph: the edges to choose from.
+        metric: its loss is minus the metric, or the metric itself for a divergence.
+        threshold: an edge is removed if the loss rises by less, in the metric's unit.
+        sequential: whether to run the definition instead of its equal.
+        depth: candidates that are tried at once; None to choose as it goes.
+        progress: called with edges decided and edges in all.
+
+    Returns:
+        The circuit; an edge's score is by how much the loss rose when it was tried to be cut.
+
+    Raises:
+        MethodError: C531, the threshold is not a number of at least 0.
+    """
+    if not threshold >= 0:
+        raise MethodError("C531", f"a threshold of {threshold} removes nothing", hint="it is at least 0")
+    sweep = _Sweep(contrast, graph, metric, threshold)
+    scores = sweep.sequential(progress) if sequential else sweep.live(depth, progress)
+    made = {
+        "method": "acdc",
+        "threshold": threshold,
+        "direction": "noise",
+        "score": "rise of the loss when the edge is cut",
+        "tested": sweep.tested,
+        **contrast.facts(metric),
+    }
+    rounded = {edge: round(score, contrast.model.digits) for edge, score in scores.items()}
+    return prune(Circuit(graph, rounded, made=made))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Attempt:
+    """Candidates of one receiver tried together: row i has the first i + 1 of them cut."""
+
+    senders: tuple[int, ...]
+    losses: tuple[float, ...]
+    changes: tuple[Change, ...]
+
+
+class _Sweep:
+    """One run of the algorithm: what is cut so far, and the loss of that."""
+
+    def __init__(self, contrast: Contrast, graph: Graph, metric: Metric, threshold: float) -> None:
+        self.contrast, self.graph, self.metric, self.threshold = contrast, graph, metric, threshold
+        self.wiring = Wiring.of(graph)
+        self.cut: set[Edge] = set()
+        self.scores: dict[Edge, float] = {}
+        self.tested = 0
+
+    def edge(self, receiver: int, sender: int) -> Edge:
+        return Edge(self.graph.senders[sender], self.graph.receivers[receiver])
+
+    def receivers(self, progress: Callable[[int, int], None] | None) -> Iterator[int]:
+        """The receivers to test, from the output back; those of dead nodes lose their edges here."""
+        heard: set[int] = set()
+        done = 0
+        for receiver in reversed(range(len(self.graph.receivers))):
+            name = self.graph.receivers[receiver]
+            if name == "logits" or heard.intersection(self.wiring.feeds[receiver]):
+                yield receiver
+                heard.update(self.graph.sender_index[e.sender] for e in self.scores if e.receiver == name)
+            else:
+                self.cut.update(self.edge(receiver, s) for s in range(self.graph.reach[receiver]))
+            done += self.graph.reach[receiver]
+            if progress is not None:
+                progress(done, self.graph.n_edges)
+
+    # The definition ---------------------------------------------------------------------------------------
+
+    def sequential(self, progress: Callable[[int, int], None] | None) -> dict[Edge, float]:
+        for receiver in self.receivers(progress):
+            # Again for every receiver: edges of dead nodes were cut, which moves it by rounding.
+            current = self.exact()
+            for sender in reversed(range(self.graph.reach[receiver])):
+                edge = self.edge(receiver, sender)
+                new = self.exact(edge)
+                self.tested += 1
+                if new - current < self.threshold:
+                    self.cut.add(edge)
+                    current = new
+                else:
+                    self.scores[edge] = new - current
+        return self.scores
+
+    def exact(self, *more: Edge) -> float:
+        """The loss with these edges cut as well, by one masked forward, the same on every run.
+
+        The batch and the number of threads change how sums are rounded; here both are fixed.
+        """
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            values = cut_metric(self.canonical, self.graph, self.metric, self.cut.union(more))
+            loss = float(self.canonical.loss(self.metric, values[None]))
+        finally:
+            torch.set_num_threads(threads)
+        return loss
+
+    @cached_property
+    def canonical(self) -> Contrast:
+        """The contrast in batches of a fixed size."""
+        given = self.contrast
+        return Contrast(given.model, given.dataset, given.corruption, batch=CANONICAL_BATCH)
+
+    # The fast way -----------------------------------------------------------------------------------------
+
+    def live(self, depth: int | None, progress: Callable[[int, int], None] | None) -> dict[Edge, float]:
+        contrast, model = self.contrast, self.contrast.model
+        self.states = [Live(contrast, self.metric, batch, self.wiring) for batch in contrast.batches]
+        self.tolerance = self.rounding_error()
+        self.pace = _Pace(self.most_rows()) if depth is None else _Fixed(depth)
+        self.current = float(contrast.loss(self.metric, torch.tensor([[contrast.clean(self.metric)]])))
+        accepted = 0
+        for receiver in self.receivers(progress):
+            for state in self.states:
+                if accepted > REBUILD_AFTER:
+                    state.rebuild()
+                state.open(receiver)
+            accepted = 0 if accepted > REBUILD_AFTER else accepted
+            queue = deque(reversed(range(self.graph.reach[receiver])))
+            while queue:
+                near = with_modules(model, partial(self.advance, receiver, queue))
+                if near is not None:
+                    self.settle(receiver, queue, near)
+            kept = [s for s in range(self.graph.reach[receiver]) if self.edge(receiver, s) in self.scores]
+            accepted += self.graph.reach[receiver] - len(kept)
+            for state in self.states:
+                state.close(receiver, kept)
+        return self.scores
+
+    def advance(self, receiver: int, queue: deque[int]) -> _Attempt | None:
+        """Test candidates until the queue is empty, or until one is too near the threshold to decide here."""
+        while queue:
+            attempt = self.attempt(receiver, tuple(islice(queue, self.pace.depth(len(queue)))))
+            if self.is_near(attempt):
+                return attempt
+            self.settle(receiver, queue, attempt)
+        return None
+
+    def attempt(self, receiver: int, senders: tuple[int, ...]) -> _Attempt:
+        began = perf_counter()
+        parts = [state.cut(receiver, senders) for state in self.states]
+        values = self.contrast.in_order([part for part, _ in parts])
+        losses = self.contrast.loss(self.metric, values).tolist()
+        self.pace.took(len(senders), perf_counter() - began)
+        return _Attempt(senders, tuple(losses), tuple(change for _, change in parts))
+
+    def rises(self, attempt: _Attempt) -> Iterator[float]:
+        """By how much each candidate's cut raises the loss, those before it being cut."""
+        before = self.current
+        for loss in attempt.losses:
+            yield loss - before
+            before = loss
+
+    def is_near(self, attempt: _Attempt) -> bool:
+        """Whether rounding could decide a candidate, up to the first that is refused."""
+        for rise in self.rises(attempt):
+            if abs(rise - self.threshold) <= self.tolerance:
+                return True
+            if rise >= self.threshold:
+                return False
+        return False
+
+    def settle(self, receiver: int, queue: deque[int], attempt: _Attempt) -> None:
+        """Accept an attempt's rows up to the first candidate that is refused."""
+        accepted = 0
+        for sender, rise in zip(attempt.senders, self.rises(attempt), strict=True):
+            edge = self.edge(receiver, sender)
+            if abs(rise - self.threshold) <= self.tolerance:
+                rise = self.exact(edge) - self.exact()
+            queue.popleft()
+            self.tested += 1
+            refused = rise >= self.threshold
+            self.pace.saw(accepted=not refused)
+            if refused:
+                self.scores[edge] = rise
+                break
+            self.cut.add(edge)
+            accepted += 1
+        if accepted:
+            self.current = attempt.losses[accepted - 1]
+            for state, change in zip(self.states, attempt.changes, strict=True):
+                state.accept(change, accepted - 1)
+
+    def rounding_error(self) -> float:
+        """A generous bound on how rounding can move the difference of two losses."""
+        largest = max(float(state.clean_logits.abs().max()) for state in self.states)
+        return 8 * self.contrast.model.resolution * max(1.0, largest) / abs(self.span())
+
+    def span(self) -> float:
+        return self.contrast.normalizer(self.metric).span
+
+    def most_rows(self) -> int:
+        tokens = max(batch.clean.numel() for batch in self.contrast.batches)
+        return max(1, min(64, 16384 // tokens))
+
+
+class _Fixed:
+    """Always the same depth of speculation."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+
+    def depth(self, left: int) -> int:
+        return min(self.rows, left)
+
+    def took(self, rows: int, seconds: float) -> None:
+        """Nothing to learn."""
+
+    def saw(self, *, accepted: bool) -> None:
+        """Nothing to learn."""
+
+
+class _Pace:
+    """How many candidates to try at once: the number that should decide the most edges in a second.
+
+    An evaluation of n rows takes about a + b·n seconds, measured as the sweep goes; with a share p of
+    candidates accepted it decides (1 − pⁿ) / (1 − p) of them. Speed depends on it, results do not.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.accepted = 0.9
+        self.sums = [0.0] * 5  # weight, n, n², t, n·t: of a least-squares line, older measurements fading
+
+    def depth(self, left: int) -> int:
+        weight, n, nn, t, nt = self.sums
+        spread = weight * nn - n * n
+        if spread < 1e-6 * (1 + nn):
+            return min(left, self.most, 2 if weight and n / weight < 1.5 else 1)
+        slope = max((weight * nt - n * t) / spread, 1e-9)
+        start = max((t - slope * n) / weight, 0.0)
+        share = min(self.accepted, 0.999)
+        choices = [1 << i for i in range(self.most.bit_length()) if 1 << i <= self.most]
+        best = max(choices, key=lambda rows: (1 - share**rows) / (1 - share) / (start + slope * rows))
+        return min(left, best)
+
+    def took(self, rows: int, seconds: float) -> None:
+        self.sums = [
+            0.9 * old + new
+            for old, new in zip(self.sums, (1, rows, rows * rows, seconds, rows * seconds), strict=True)
+        ]
+
+    def saw(self, *, accepted: bool) -> None:
+        self.accepted += 0.05 * (accepted - self.accepted)
