@@ -360,6 +360,12 @@ _RESOURCES: Mapping[str, Entry] = {
         "A result could not be written to its end, so it was not written at all. What was finished before is "
         "whole. Make room, or choose another folder with `--out`, and run again.",
     ),
+    "C799": Entry(
+        "a fault of nncirc",
+        "Something went wrong that no check had foreseen, so nothing is known about the results of this run: "
+        "do not use them. Run again with the environment variable `NNCIRC_TRACEBACK=1` and report what it "
+        "prints, with the script.",
+    ),
 }
 
 _COMMAND: Mapping[str, Entry] = {

@@ -1,0 +1,127 @@
+"""One direction only: grammar <- circuits and dsl <- engine <- command line."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections import defaultdict
+
+import pytest
+from tests.house.tree import ROOMS, ROOT, TRAINING, Module, imports, modules
+
+from nncirc.circuits.errors import NncircError
+
+ALLOWED = {
+    "grammar": {"grammar"},
+    "circuits": {"circuits"},
+    "dsl": {"dsl", "grammar", "circuits"},
+    "engine": {"engine", "dsl", "circuits"},
+    "": {"engine", "dsl", "circuits", "cli", "__version__"},
+}
+FRAMEWORKS = {"torch", "nnsight", "transformers", "safetensors", "tokenizers", "jaxtyping"}
+HEAVY = {*FRAMEWORKS, "networkx", "numpy", "matplotlib", "graphviz", "wasmtime", "rich", "nncirc.engine"}
+
+
+def is_or_is_in(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def wrong(module: Module, bad: set[str]) -> list[str]:
+    return [
+        f"{module.path}:{line} imports {name}"
+        for line, name in imports(module)
+        if any(is_or_is_in(name, each) for each in bad)
+    ]
+
+
+def test_the_walk_finds_every_way_to_import() -> None:
+    text = "import a.b\nfrom a import c\ndef f():\n    from . import d\n    from ..e import f"
+    module = Module("dsl/x.py", "nncirc.dsl.x", text, ast.parse(text))
+    assert [name for _, name in imports(module)] == ["a.b", "a.c", "nncirc.dsl.d", "nncirc.e.f"]
+    assert {room for room in ROOMS if any(each.room == room for each in modules())} == set(ROOMS)
+
+
+def test_rooms_import_in_one_direction() -> None:
+    found = [
+        f"{module.path}:{line} imports {name}"
+        for module in modules()
+        for line, name in imports(module)
+        if is_or_is_in(name, "nncirc")
+        and name.split(".")[1:2] not in [[each] for each in ALLOWED[module.room]]
+    ]
+    assert not found
+
+
+def test_no_bare_imports_of_rooms() -> None:
+    assert not [each for module in modules() for each in wrong(module, set(ROOMS))]
+
+
+def test_only_the_engine_knows_frameworks() -> None:
+    outside = [each for each in modules() if each.room != "engine" and each.path not in TRAINING]
+    assert not [each for module in outside for each in wrong(module, FRAMEWORKS)]
+
+
+def test_nobody_imports_the_training_scripts() -> None:
+    names = {path.removesuffix(".py").replace("/", ".") for path in TRAINING}
+    others = [each for each in modules() if each.path not in TRAINING]
+    assert not [each for module in others for each in wrong(module, {f"nncirc.{name}" for name in names})]
+
+
+def test_only_one_module_knows_nnsight() -> None:
+    assert {module.path for module in modules() if wrong(module, {"nnsight"})} == {"engine/tracing.py"}
+
+
+def test_no_circle_of_imports_at_the_top_of_modules() -> None:
+    """Every module can be imported first."""
+    known = {module.name for module in modules()}
+    needs: dict[str, set[str]] = defaultdict(set)
+    for module in modules():
+        top = ast.Module([n for n in module.tree.body if isinstance(n, ast.Import | ast.ImportFrom)], [])
+        for _, name in imports(Module(module.path, module.name, "", top)):
+            needs[module.name].add(name if name in known else name.rpartition(".")[0])
+    while free := {name for name in known if not needs[name] & known}:
+        known -= free
+    assert not known
+
+
+def run(code: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after these statements."""
+    program = f"import sys\nsys.path.insert(0, {str(ROOT / 'src')!r})\n{code}\nprint(); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "examples/ioi.circ"],
+        ["check", "--json", "examples/ioi.circ"],
+        ["check", "tests/dsl/broken/Cxxx_everything_at_once.circ"],
+        ["explain", "C301"],
+        ["models"],
+    ],
+    ids=" ".join,
+)
+def test_commands_that_load_no_framework(arguments: list[str]) -> None:
+    loaded = run(f"from nncirc.cli import main\nmain({arguments!r})")
+    assert "nncirc.cli" in loaded
+    assert not loaded & HEAVY
+
+
+def test_the_package_itself_loads_nothing() -> None:
+    assert {name for name in run("import nncirc") if name.startswith("nncirc")} == {"nncirc"}
+
+
+def test_errors_are_of_one_tree() -> None:
+    """Every exception class of the package descends from NncircError, or is private."""
+    names = {"NncircError", *(cls.__name__ for cls in NncircError.__subclasses__())}
+    for module in modules():
+        for node in ast.walk(module.tree):
+            if not isinstance(node, ast.ClassDef) or node.name.startswith("_"):
+                continue
+            bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+            if any(base.endswith(("Error", "Exception")) for base in bases) and node.name != "NncircError":
+                assert bases & names, f"{module.path}:{node.lineno} {node.name}"

@@ -1,0 +1,113 @@
+"""House rules that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+from tests.house.tree import ROOT, TRAINING, Module, imports, modules, tracked
+
+LONGEST = 500
+LONGER = {
+    "engine/program/build.py": "one function an implementation, in one table a kind",
+    "tests/circuits/test_pictures_circuit.py": "pictures are tested by reading their elements one by one",
+    "tests/engine/data/test_template.py": "one subject, and every message is written out",
+}
+"""Modules of more than LONGEST lines, and why."""
+
+ABSOLUTE = {
+    "tests/dsl/broken/C209_file.circ": "an absolute path is what is wrong with it",
+    "tests/dsl/broken/C209_file.txt": "and its message shows it",
+    "tests/house/test_style.py": "the pattern itself",
+}
+"""Files with absolute paths, and why."""
+
+PICKLES = {"pickle", "cPickle", "_pickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
+PRINTS = {"src/nncirc/cli.py", *TRAINING}
+
+
+def calls(module: Module) -> list[tuple[int, str]]:
+    """Every call with its line: `torch.load`, `print`."""
+    return [
+        (node.lineno, ast.unparse(node.func)) for node in ast.walk(module.tree) if isinstance(node, ast.Call)
+    ]
+
+
+def test_nothing_is_pickled() -> None:
+    bad = PICKLES | {"torch.load", "torch.save", "numpy.load"}
+    found = [
+        f"{module.path}:{line} {name}"
+        for module in modules()
+        for line, name in [*imports(module), *calls(module)]
+        if name in bad or name.split(".")[0] in PICKLES
+    ]
+    assert not found
+
+
+def test_nothing_is_evaluated() -> None:
+    found = [
+        f"{module.path}:{line} {name}"
+        for module in modules()
+        for line, name in calls(module)
+        if name in ("eval", "exec", "compile", "__import__")
+    ]
+    assert not found
+
+
+def test_only_the_command_line_prints() -> None:
+    found = [
+        f"{module.path}:{line} {name}"
+        for module in modules()
+        if module.path not in PRINTS
+        for line, name in calls(module)
+        if name in ("print", "input", "sys.stdout.write", "sys.stderr.write", "warnings.warn")
+    ]
+    assert not found
+
+
+def test_modules_are_short() -> None:
+    lengths = {
+        name: (ROOT / name).read_text(encoding="utf-8").count("\n")
+        for name in tracked()
+        if name.endswith(".py")
+    }
+    assert {name: n for name, n in lengths.items() if n > LONGEST and name not in LONGER} == {}
+    assert all(lengths.get(name, 0) > LONGEST for name in LONGER), "an exception that is none any more"
+
+
+def test_no_paths_of_a_machine() -> None:
+    bad = re.compile(rb"(?<![\w.~])/(home|root|tmp|work|Users|opt)/\w|[A-Z]:\\\\Users")
+    found = []
+    for name in tracked():
+        path = ROOT / name
+        if path.is_file() and not path.is_symlink() and path.suffix not in (".safetensors", ".png"):
+            lines = path.read_bytes().splitlines()
+            found += [f"{name}:{i}" for i, line in enumerate(lines, 1) if bad.search(line)]
+    assert not [each for each in found if each.partition(":")[0] not in ABSOLUTE]
+
+
+def test_links_stay_in_the_tree() -> None:
+    links = [ROOT / name for name in tracked() if (ROOT / name).is_symlink()]
+    assert {link.relative_to(ROOT).as_posix() for link in links} == {
+        f"src/nncirc/{room}" for room in ("circuits", "dsl", "engine", "grammar")
+    }
+    assert all(link.resolve() == ROOT / link.name for link in links)
+
+
+def test_nothing_is_left_to_do() -> None:
+    """A TODO says why it waits: `TODO(reason)`."""
+    found = []
+    for name in tracked():
+        if name.endswith((".py", ".lark", ".circ", ".toml")) and not name.startswith("tests/house/"):
+            lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+            found += [
+                f"{name}:{i}" for i, line in enumerate(lines, 1) if re.search(r"TODO(?!\()|FIXME|XXX", line)
+            ]
+    assert not found
+
+
+@pytest.mark.parametrize("name", [module.path for module in modules()])
+def test_docstring_says_what_a_module_is(name: str) -> None:
+    (module,) = [each for each in modules() if each.path == name]
+    assert module.path.endswith("grammar/__init__.py") or ast.get_docstring(module.tree)
