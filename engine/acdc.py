@@ -162,7 +162,8 @@ class _Sweep:
         self.states = [Live(contrast, self.metric, batch, self.wiring) for batch in contrast.batches]
         self.tolerance = self.rounding_error()
         self.pace = _Pace(self.most_rows()) if depth is None else _Fixed(depth)
-        self.current = float(contrast.loss(self.metric, torch.tensor([[contrast.clean(self.metric)]])))
+        clean = torch.tensor([[contrast.clean(self.metric)]], dtype=torch.float64)
+        self.current = float(contrast.loss(self.metric, clean))
         accepted = 0
         for receiver in self.receivers(progress):
             for state in self.states:
