@@ -202,7 +202,10 @@ def reading(
         ]
 
     def answer(example: Example, position: int) -> int:
-        return example.tokens[position + 1] if dataset.answers == "next" else example.answer or 0
+        if dataset.answers != "next":
+            return example.answer or 0
+        # A metric without answers also reads the last position, which has no next token.
+        return example.tokens[position + 1] if position + 1 < len(example.tokens) else 0
 
     return Reading(
         torch.tensor(kept, device=device),
