@@ -1,0 +1,254 @@
+"""Metrics against their formulas in plain Python, and where they read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.engine import oracle
+from tests.engine.tiny import Case, contrast, random_prompts, tiny_gpt2, tiny_llama
+
+from nncirc.circuits.errors import DataError, MethodError
+from nncirc.engine import metrics
+from nncirc.engine.contrast import Contrast, Mean, Normalizer, Resample, Zero
+from nncirc.engine.data import Dataset, Example
+from nncirc.engine.metrics import END, Metric, Place, measures, reading
+
+NAMES = ("logit_diff", "logprob", "prob", "kl_divergence")
+
+
+def random_logits(rows: int, prompts: int, positions: int, seed: int) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return 4 * torch.randn(rows, prompts, positions, 50, generator=draw, dtype=torch.float64)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(NAMES),
+    st.sampled_from([(END,), (("A", None),), (("A", 2), END), (("B", None), ("A", 1), ("start", None), END)]),
+    st.integers(0, 10_000),
+)
+def test_values_are_the_formulas(name: str, at: tuple[Place, ...], seed: int) -> None:
+    data = random_prompts(size=3, lengths=(6,), seed=seed)
+    patched, clean = random_logits(2, 3, 6, seed), random_logits(1, 3, 6, seed + 1)
+    metric = Metric(name, at=at)
+    where = reading(metric, data, data.examples)
+    found = where.values(metric, patched[:, :, where.kept], clean[:, :, where.kept])
+    places: dict[Place, tuple[int, ...]] = {
+        END: (5,),
+        ("start", None): (0,),
+        ("A", None): (1, 3),
+        ("A", 1): (1,),
+        ("A", 2): (3,),
+        ("B", None): (3, 4),
+    }
+    positions = sorted({p for place in at for p in places[place]})
+    assert where.kept.tolist() == positions
+    for row in range(2):
+        for i, example in enumerate(data.examples):
+            assert example.answer is not None
+            assert example.foil is not None
+            wanted = oracle.metric_of_prompt(
+                name,
+                patched[row, i],
+                clean[0, i],
+                positions,
+                [example.answer] * len(positions),
+                [example.foil] * len(positions),
+            )
+            assert float(found[row, i]) == pytest.approx(wanted, rel=1e-12, abs=1e-12)
+
+
+def test_prompts_read_at_positions_of_their_own() -> None:
+    """Each prompt's mean is over its own positions, however many the others have."""
+    logits, clean = random_logits(1, 3, 5, 0), random_logits(1, 3, 5, 1)
+    spans: list[dict[tuple[str, int], tuple[int, int]]] = [
+        {("X", 1): (0, 3)},
+        {("X", 1): (4, 5)},
+        {("X", 1): (1, 2), ("X", 2): (3, 4)},
+    ]
+    examples = tuple(Example("", (1, 2, 3, 4, 5), one, 7, 9, {}) for one in spans)
+    data = Dataset(examples, "token", None, {}, tokenizer=None)  # type: ignore[arg-type]
+    metric = Metric("logprob", at=(("X", None),))
+    where = reading(metric, data, examples)
+    assert where.weight.sum(1).tolist() == pytest.approx([1.0, 1.0, 1.0])
+    found = where.values(metric, logits[:, :, where.kept], clean[:, :, where.kept])[0].tolist()
+    for i, positions in enumerate([[0, 1, 2], [4], [1, 3]]):
+        wanted = [oracle.log_softmax(logits[0, i, p].tolist())[7] for p in positions]
+        assert found[i] == pytest.approx(sum(wanted) / len(wanted))
+
+
+def test_a_position_named_twice_counts_once() -> None:
+    data = random_prompts(size=2)
+    once = reading(Metric("logprob", at=(("A", None),)), data, data.examples)
+    twice = reading(Metric("logprob", at=(("A", None), ("A", 1), ("A", 2))), data, data.examples)
+    assert torch.equal(once.kept, twice.kept)
+    assert torch.equal(once.weight, twice.weight)
+
+
+def test_the_answer_is_next() -> None:
+    """The target at p is the clean prompt's token at p + 1; the last position has none."""
+    data = random_prompts(size=2, lengths=(6,), answers="next")
+    metric = Metric("logprob", at=(("A", None), ("B", None), END))
+    where = reading(metric, data, data.examples)
+    assert where.kept.tolist() == [1, 3, 4]
+    assert where.answer.tolist() == [[e.tokens[p + 1] for p in (1, 3, 4)] for e in data.examples]
+    # A divergence has no targets: it reads the last position too.
+    assert reading(Metric("kl_divergence", at=(END,)), data, data.examples).kept.tolist() == [5]
+    with pytest.raises(DataError) as caught:
+        reading(Metric("logprob"), data, data.examples)
+    assert caught.value.code == "C332"
+
+
+@pytest.mark.parametrize(
+    ("name", "answers", "wanted"),
+    [
+        ("logit_diff", None, "answer"),
+        ("logprob", None, "answer"),
+        ("prob", None, "answer"),
+        ("logit_diff", "next", "foil"),
+    ],
+)
+def test_what_the_dataset_lacks(name: str, answers: Any, wanted: str) -> None:
+    data = random_prompts(size=2, answers=answers)
+    with pytest.raises(DataError) as caught:
+        reading(Metric(name, at=(("A", None),)), data, data.examples)
+    assert caught.value.code == "C331"
+    assert f"needs the {wanted}" in caught.value.message
+
+
+def test_a_foil_missing_from_one_prompt() -> None:
+    data = random_prompts(size=3)
+    examples = (*data.examples[:2], replace(data.examples[2], foil=None))
+    with pytest.raises(DataError) as caught:
+        reading(Metric("logit_diff"), data, examples)
+    assert caught.value.code == "C331"
+    reading(Metric("logprob"), data, examples)
+
+
+def test_kl_needs_no_answers_and_is_zero_on_the_clean_run() -> None:
+    about = contrast(tiny_gpt2(), answers=None)
+    assert about.clean(Metric("kl_divergence")) == pytest.approx(0, abs=1e-14)
+    assert about.corrupt(Metric("kl_divergence")) > 0.01
+
+
+def test_no_such_metric() -> None:
+    with pytest.raises(MethodError) as caught:
+        Metric("logit_dif")
+    assert caught.value.code == "C511"
+    assert tuple(measures()) == NAMES
+    assert [measures()[name].sign for name in NAMES] == [1, 1, 1, -1]
+    assert Metric("prob").unit == "probability"
+    assert Metric("prob", normalize=True).unit == "normalized"
+
+
+# Means, normalisation, loss ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
+@pytest.mark.parametrize("name", NAMES)
+def test_means_over_prompts_of_two_lengths_in_any_batch(make: Any, name: str) -> None:
+    model = make()
+    metric = Metric(name, at=(END, ("A", None)))
+    about = contrast(model, size=5, lengths=(7, 5))
+    assert isinstance(about.corruption, Resample)
+    clean, corrupt = [], []
+    for example, other in zip(about.dataset.examples, about.corruption.examples, strict=True):
+        rows = [model.module(input_ids=torch.tensor([e.tokens])).logits[0] for e in (example, other)]
+        at = [1, 3, len(example.tokens) - 1]
+        targets = [example.answer or 0] * 3, [example.foil or 0] * 3
+        clean.append(oracle.metric_of_prompt(name, rows[0], rows[0], at, *targets))
+        corrupt.append(oracle.metric_of_prompt(name, rows[1], rows[0], at, *targets))
+    for batch in (None, 1, 2):
+        again = contrast(model, size=5, lengths=(7, 5), batch=batch)
+        assert again.clean(metric) == pytest.approx(sum(clean) / 5, rel=1e-5, abs=1e-9)
+        assert again.corrupt(metric) == pytest.approx(sum(corrupt) / 5, rel=1e-5, abs=1e-9)
+        values = again.measure(metric, lambda b, _, one=again: one.clean_logits(b, metric))[0]
+        assert values.tolist() == pytest.approx(clean, rel=1e-5, abs=1e-9)
+        normal = again.normalized(metric)
+        zero, one = normal(again.corrupt(metric)), normal(again.clean(metric))
+        assert (zero, one) == pytest.approx((0, 1))
+
+
+@pytest.mark.parametrize("corruption", [Zero(), Mean(), Mean(("prompts",))])
+def test_the_corrupted_run_of_an_ablation_is_all_edges_cut(corruption: Any) -> None:
+    case = Case("gpt2", seed=2)
+    about = contrast(case.model(), corruption=corruption, seed=2)
+    graph = about.model.graph()
+    (batch,) = about.batches
+    other = dict(zip(graph.senders, about.substitute(batch, graph), strict=True))
+    everything = {(edge.sender, edge.receiver): 1.0 for edge in graph.edges()}
+    logits = oracle.forward(about.model.module, batch.clean, cut=everything, substitute=other).logits
+    wanted = [
+        float(logits[i, -1, e.answer or 0] - logits[i, -1, e.foil or 0])
+        for i, e in enumerate(about.dataset.examples)
+    ]
+    assert about.corrupt(Metric("logit_diff")) == pytest.approx(sum(wanted) / 3)
+
+
+def test_loss_is_what_a_circuit_keeps_low() -> None:
+    about = contrast(tiny_gpt2())
+    values = torch.tensor([[1.0, 2.0, 6.0], [0.0, 0.0, 3.0]], dtype=torch.float64)
+    assert about.loss(Metric("logit_diff"), values).tolist() == [-3, -1]
+    assert about.loss(Metric("kl_divergence"), values).tolist() == [3, 1]
+    for name in NAMES:
+        metric = Metric(name, normalize=True)
+        clean, corrupt = about.clean(metric), about.corrupt(metric)
+        wanted = [-(mean - corrupt) / (clean - corrupt) for mean in (3, 1)]
+        assert about.loss(metric, values).tolist() == pytest.approx(wanted)
+    assert about.normalizer(Metric("logit_diff")) == Normalizer(0.0, 1.0)
+
+
+def test_nothing_left_to_explain() -> None:
+    """Corrupted prompts that differ only behind the position read."""
+    model = tiny_gpt2()
+    clean = random_prompts(size=2)
+    other = tuple(replace(e, tokens=(*e.tokens[:-1], (e.tokens[-1] + 1) % 50)) for e in clean.examples)
+    about = Contrast(model, clean, Resample(other))
+    with pytest.raises(MethodError) as caught:
+        about.normalizer(Metric("logprob", at=(("A", None),), normalize=True))
+    assert caught.value.code == "C522"
+    assert about.normalizer(Metric("logprob", at=(("A", None),))) == Normalizer(0.0, 1.0)
+
+
+def test_facts() -> None:
+    about = contrast(tiny_llama(), lengths=(5, 6))
+    assert about.facts(Metric("logprob", at=(("A", 2), END), normalize=True)) == {
+        "corruption": "resample",
+        "metric": "logprob",
+        "at": ["A.2", "end"],
+        "normalized": True,
+        "prompts": 3,
+        "dtype": "float64",
+    }
+
+
+class Entry:
+    """An entry point of a package that adds a metric."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def load(self) -> metrics.Measure:
+        return metrics.Measure(lambda logits: logits.patched.amax(-1), (), 1, "logits")
+
+
+def test_a_package_can_add_a_metric_but_replace_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "entry_points", lambda group: [Entry("top"), Entry("prob")])
+    measures.cache_clear()
+    try:
+        assert list(measures()) == [*NAMES, "top"]
+        assert measures()["prob"].function is metrics.prob
+        about = contrast(tiny_gpt2())
+        tops = [
+            float(about.model.module(input_ids=torch.tensor([e.tokens])).logits[0, -1].max())
+            for e in about.dataset.examples
+        ]
+        assert about.clean(Metric("top")) == pytest.approx(math.fsum(tops) / 3)
+    finally:
+        measures.cache_clear()
