@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 from nnsight import NNsight
+from nnsight.intervention.interleaver import OutOfOrderError
 from torch import Tensor
 
 from nncirc.circuits.errors import MethodError, NncircError
@@ -52,14 +53,18 @@ def run(envoy: NNsight, inputs: Mapping[str, Any], body: Callable[[], T], *, gra
         except (NncircError, KeyboardInterrupt, MemoryError) as error:
             failed.append(error)
 
-    with _LOCK, torch.set_grad_enabled(grad), envoy.trace(**inputs):
-        guarded()
+    reason = "the model's forward ended before the intervention had run"
+    try:
+        with _LOCK, torch.set_grad_enabled(grad), envoy.trace(**inputs):
+            guarded()
+    except OutOfOrderError as error:
+        reason = str(error)
     if failed:
         raise failed[0]
     if not box:
         raise MethodError(
             "C501",
-            "the model's forward ended before the intervention had run",
+            reason,
             hint="a module was read that this model's forward does not reach, or not in this order",
         )
     return box[0]
