@@ -1,0 +1,113 @@
+"""Scores: rounding, ranking, thresholds, ties, pruning."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.circuits.strategies import graphs, shapes
+
+from nncirc.circuits.circuit import Circuit, prune
+from nncirc.circuits.errors import GraphError, MethodError
+from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.nodes import Edge
+from nncirc.engine.scores import EdgeScores, NodeScores, Rank
+
+SMALL = Graph(Shape(n_layers=1, n_heads=1, n_kv_heads=1))
+EDGES = list(SMALL.edges())
+
+
+def scores(values: list[float]) -> EdgeScores:
+    return EdgeScores(SMALL, dict(zip(EDGES, values, strict=True)), {"method": "test"})
+
+
+@st.composite
+def scored(draw: st.DrawFn) -> EdgeScores:
+    """Few distinct values, so that many are equal."""
+    graph = draw(graphs(of=shapes(max_layers=2, max_heads=2)))
+    values = st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 2.0])
+    drawn = draw(st.lists(values, min_size=graph.n_edges, max_size=graph.n_edges))
+    return EdgeScores(graph, dict(zip(graph.edges(), drawn, strict=True)), {})
+
+
+RANKS = st.sampled_from(["absolute", "signed"])
+
+
+def test_of_a_table() -> None:
+    table = [[0.123456789, 9, 9], [-1e-9, 9, 9], [3, 9, 9], [4, -5.5, 9], [6, 7, 8]]
+    found = EdgeScores.of(SMALL, table, {"method": "test"}, 4)
+    assert list(found.values) == EDGES
+    assert list(found.values.values()) == [0.1235, 0.0, 3, 4, -5.5, 6, 7, 8]
+    assert math.copysign(1, list(found.values.values())[1]) == 1
+    assert found.values[Edge("L0H0", "MLP0")] == -5.5
+    assert found.values[Edge("MLP0", "logits")] == 8
+
+
+@given(scored(), RANKS)
+def test_ranks(one: EdgeScores, rank: Rank) -> None:
+    """Highest first, equal ones in the order of the graph."""
+    found = one.ranked(rank)
+    assert sorted(found, key=one.graph.order) == list(one.graph.edges())
+    for first, second in zip(found, found[1:], strict=False):
+        a, b = one.values[first], one.values[second]
+        if rank == "absolute":
+            a, b = abs(a), abs(b)
+        assert a > b or (a == b and one.graph.order(first) < one.graph.order(second))
+
+
+@given(scored(), RANKS, st.sampled_from([-1.0, 0.0, 0.5, 1.0, 1.5, 3.0]))
+def test_thresholds(one: EdgeScores, rank: Rank, threshold: float) -> None:
+    kept = [e for e, x in one.values.items() if (abs(x) if rank == "absolute" else x) >= threshold]
+    found = one.threshold(threshold, rank=rank)
+    assert found.edges == prune(Circuit.of(one.graph, kept)).edges
+    assert all(found.scores[edge] == one.values[edge] for edge in found.edges)
+    assert found.made == {"method": "threshold", "threshold": threshold, "rank": rank, "scores": {}}
+
+
+@given(scored(), RANKS, st.data())
+def test_tops(one: EdgeScores, rank: Rank, data: st.DataObject) -> None:
+    many = data.draw(st.integers(0, one.graph.n_edges + 3))
+    found = one.top(many, rank=rank)
+    assert found.edges == prune(Circuit.of(one.graph, one.ranked(rank)[:many])).edges
+    assert len(found) <= many
+    assert found.made == {"method": "top", "edges": many, "rank": rank, "scores": {}}
+    if many >= one.graph.n_edges:
+        assert len(found) == one.graph.n_edges
+
+
+def test_signed_and_absolute_are_different_things() -> None:
+    one = scores([0, 0, 0, -3, 0, 1, 0, -2])
+    by_size = one.top(3)
+    assert by_size.edges == (Edge("embed", "MLP0"), Edge("embed", "logits"), Edge("MLP0", "logits"))
+    assert one.top(1, rank="signed").edges == (Edge("embed", "logits"),)
+    assert one.threshold(1, rank="signed").edges == (Edge("embed", "logits"),)
+    assert one.threshold(2).edges == (Edge("embed", "MLP0"), Edge("MLP0", "logits"))
+    assert by_size.scores[Edge("embed", "MLP0")] == -3
+    assert by_size.made["scores"] == {"method": "test"}
+
+
+def test_what_is_pruned_is_not_made_up_for() -> None:
+    one = scores([9, 8, 7, 1, 1, 1, 1, 1])
+    assert len(one.top(3)) == 0
+
+
+def test_a_negative_number_of_edges() -> None:
+    with pytest.raises(MethodError) as caught:
+        scores([0.0] * 8).top(-1)
+    assert caught.value.code == "C543"
+
+
+def test_scores_that_are_no_numbers_make_no_circuit() -> None:
+    with pytest.raises(GraphError) as caught:
+        scores([math.inf] * 8).threshold(1)
+    assert caught.value.code == "C458"
+
+
+def test_node_scores() -> None:
+    found = NodeScores.of(("embed", "MLP0"), ("S", "end"), [[0.12345, -1e-9], [1, 2]], {"a": 1}, 3)
+    assert found["embed"] == (0.123, 0.0)
+    assert math.copysign(1, found["embed"][1]) == 1
+    assert found["MLP0"] == (1, 2)
+    assert (found.nodes, found.positions, found.made) == (("embed", "MLP0"), ("S", "end"), {"a": 1})
