@@ -45,8 +45,8 @@ $(VENV)/installed-for-tests: $(VENV)/made pyproject.toml constraints.txt
 demo: $(VENV)/installed
 	@$(BIN)/nncirc run examples/ioi.circ --out out/ioi
 	@echo
-	@echo 'The circuit that was found:'
-	@find out/ioi -name '*.svg' -o -name '*.png' | sort | sed 's/^/  /'
+	@echo 'The circuit that was found is drawn in out/ioi/ioi.svg; all pictures:'
+	@find out/ioi -name '*.svg' | sort | sed 's/^/  /'
 
 test: lint types pytest
 
