@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types pytest format docs wheel clean
+.PHONY: help demo test lint layout mypy pyright pytest format docs wheel clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -48,16 +48,21 @@ demo: $(VENV)/installed
 	@echo 'The circuit that was found is drawn in out/ioi/ioi.svg; all pictures:'
 	@find out/ioi -name '*.svg' | sort | sed 's/^/  /'
 
-test: lint types pytest
+test: lint layout mypy pyright pytest
 
 lint: $(VENV)/installed-for-tests
-	@echo '== ruff'
-	@$(BIN)/ruff check --quiet
+	@echo '== ruff check'
+	@$(BIN)/ruff check --quiet --output-format concise
+
+layout: $(VENV)/installed-for-tests
+	@echo '== ruff format'
 	@$(BIN)/ruff format --check --quiet
 
-types: $(VENV)/installed-for-tests
+mypy: $(VENV)/installed-for-tests
 	@echo '== mypy'
 	@$(BIN)/mypy
+
+pyright: $(VENV)/installed-for-tests
 	@echo '== pyright'
 	@$(BIN)/pyright
 
