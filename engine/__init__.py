@@ -1,1 +1,143 @@
-"""Running circuits on models: adapters, interventions, methods, evaluation."""
+"""Running circuits on models: adapters, corruptions, metrics, methods, evaluation.
+
+Names are loaded when they are first used (PEP 562), so that importing this package costs nothing: torch comes
+with the first of them. `acdc` is not among them, as its module has the same name: `nncirc.engine.acdc.acdc`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nncirc.engine.activation import activation_patching
+    from nncirc.engine.attention import attention_pattern, attention_statistics, copying_scores
+    from nncirc.engine.attribution import attribution_patching, node_attribution
+    from nncirc.engine.contrast import Contrast, Mean, Resample, Zero
+    from nncirc.engine.data import (
+        NEXT,
+        Dataset,
+        Example,
+        counterpart,
+        file_dataset,
+        load_tokenizer,
+        prompt_dataset,
+        random_tokens,
+        replace,
+        template_dataset,
+        token_dataset,
+    )
+    from nncirc.engine.evaluate import circuit_metric, cut_metric, faithfulness
+    from nncirc.engine.families import Family
+    from nncirc.engine.forward import Mask, masked_forward, sender_outputs
+    from nncirc.engine.loading import load_bundled, load_huggingface
+    from nncirc.engine.metrics import Measure, Metric
+    from nncirc.engine.model import Model
+    from nncirc.engine.scores import EdgeScores, NodeScores
+
+__all__ = [
+    "NEXT",
+    "Contrast",
+    "Dataset",
+    "EdgeScores",
+    "Example",
+    "Family",
+    "Mask",
+    "Mean",
+    "Measure",
+    "Metric",
+    "Model",
+    "NodeScores",
+    "Resample",
+    "Zero",
+    "activation_patching",
+    "attention_pattern",
+    "attention_statistics",
+    "attribution_patching",
+    "circuit_metric",
+    "copying_scores",
+    "counterpart",
+    "cut_metric",
+    "faithfulness",
+    "file_dataset",
+    "load_bundled",
+    "load_huggingface",
+    "load_tokenizer",
+    "masked_forward",
+    "node_attribution",
+    "prompt_dataset",
+    "random_tokens",
+    "replace",
+    "sender_outputs",
+    "template_dataset",
+    "token_dataset",
+]
+
+_MODULES = {
+    "activation": ("activation_patching",),
+    "attention": (
+        "attention_pattern",
+        "attention_statistics",
+        "copying_scores",
+    ),
+    "attribution": (
+        "attribution_patching",
+        "node_attribution",
+    ),
+    "contrast": (
+        "Contrast",
+        "Mean",
+        "Resample",
+        "Zero",
+    ),
+    "data": (
+        "NEXT",
+        "Dataset",
+        "Example",
+        "counterpart",
+        "file_dataset",
+        "load_tokenizer",
+        "prompt_dataset",
+        "random_tokens",
+        "replace",
+        "template_dataset",
+        "token_dataset",
+    ),
+    "evaluate": (
+        "circuit_metric",
+        "cut_metric",
+        "faithfulness",
+    ),
+    "families": ("Family",),
+    "forward": (
+        "Mask",
+        "masked_forward",
+        "sender_outputs",
+    ),
+    "loading": (
+        "load_bundled",
+        "load_huggingface",
+    ),
+    "metrics": (
+        "Measure",
+        "Metric",
+    ),
+    "model": ("Model",),
+    "scores": (
+        "EdgeScores",
+        "NodeScores",
+    ),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
