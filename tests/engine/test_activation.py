@@ -146,7 +146,7 @@ def test_denoise_is_a_cut_of_every_edge_out_of_the_other_nodes_run_backwards(
             )
             where = about.reading(batch, metric)
             logits = run.logits[None][:, :, where.kept]
-            parts.append(where.values(metric, logits, about.clean_logits(batch, metric)))
+            parts.append(where.values(metric, logits, about.reference(batch, metric)))
         wanted = float(about.in_order(parts).mean())
         assert found[sender] == (pytest.approx(wanted, rel=1e-4, abs=max(2e-5, close(case))),)
 

@@ -40,7 +40,7 @@ def close(case: Case) -> float:
 def value_of(about: Contrast, batch: Any, metric: Metric, logits: Tensor) -> Tensor:
     """The sum over a batch of a metric, from logits at all positions."""
     where = about.reading(batch, metric)
-    clean = about.clean_logits(batch, metric)
+    clean = about.reference(batch, metric)
     return where.values(metric, logits[None][:, :, where.kept], clean).sum()
 
 

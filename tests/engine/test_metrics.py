@@ -38,7 +38,7 @@ def test_values_are_the_formulas(name: str, at: tuple[Place, ...], seed: int) ->
     patched, clean = random_logits(2, 3, 6, seed), random_logits(1, 3, 6, seed + 1)
     metric = Metric(name, at=at)
     where = reading(metric, data, data.examples)
-    found = where.values(metric, patched[:, :, where.kept], clean[:, :, where.kept])
+    found = where.values(metric, patched[:, :, where.kept], where.logprob(clean[:, :, where.kept]))
     places: dict[Place, tuple[int, ...]] = {
         END: (5,),
         ("start", None): (0,),
@@ -77,7 +77,7 @@ def test_prompts_read_at_positions_of_their_own() -> None:
     metric = Metric("logprob", at=(("X", None),))
     where = reading(metric, data, examples)
     assert where.weight.sum(1).tolist() == pytest.approx([1.0, 1.0, 1.0])
-    found = where.values(metric, logits[:, :, where.kept], clean[:, :, where.kept])[0].tolist()
+    found = where.values(metric, logits[:, :, where.kept], where.logprob(clean[:, :, where.kept]))[0].tolist()
     for i, positions in enumerate([[0, 1, 2], [4], [1, 3]]):
         wanted = [oracle.log_softmax(logits[0, i, p].tolist())[7] for p in positions]
         assert found[i] == pytest.approx(sum(wanted) / len(wanted))
