@@ -238,8 +238,11 @@ class _Sweep:
 
     def rounding_error(self) -> float:
         """A generous bound on how rounding can move the difference of two losses."""
-        largest = max(float(state.clean_logits.abs().max()) for state in self.states)
-        return 8 * self.contrast.model.resolution * max(1.0, largest) / abs(self.span())
+        largest = max(
+            float(self.contrast.clean_logits(batch, self.metric).abs().max())
+            for batch in self.contrast.batches
+        )
+        return 64 * self.contrast.model.resolution * max(1.0, largest) / abs(self.span())
 
     def span(self) -> float:
         return self.contrast.normalizer(self.metric).span

@@ -65,7 +65,7 @@ def activation_patching(
         where = contrast.reading(batch, metric)
         patcher = _Patcher(contrast, graph, batch, where, direction)
         spans = [_mask(batch, place, contrast.model.device) for place in places]
-        clean = contrast.clean_logits(batch, metric)
+        clean = contrast.reference(batch, metric)
         at_once = max(1, TOKENS_IN_A_TRACE // batch.clean.numel())
         for stage in patcher.stages:
             todo = [(sender, column) for sender in stage for column in range(len(places))]

@@ -233,7 +233,7 @@ def metric_gradients(
 
     logits = run(model.envoy, model.inputs(batch.clean, where.kept), body, grad=True)
     with torch.enable_grad():
-        value = scale * where.values(metric, logits, contrast.clean_logits(batch, metric)).sum()
+        value = scale * where.values(metric, logits, contrast.reference(batch, metric)).sum()
     probes = [*norm_outputs, *senders, *(probe for layer in projections for probe in layer)]
     found = iter(torch.autograd.grad(value, probes))
     by_norm = [next(found) for _ in norm_outputs]

@@ -153,6 +153,15 @@ class Contrast:
             ("clean logits", batch.number, metric), lambda: self._plain(batch, metric, batch.clean)
         )
 
+    def reference(self, batch: Batch, metric: Metric) -> Float[Tensor, "batch read vocab"] | None:
+        """Log-probabilities of the clean run, for a metric that compares with it."""
+        if not metric.measure.against_clean:
+            return None
+        return self._once(
+            ("reference", batch.number, metric),
+            lambda: self.reading(batch, metric).logprob(self.clean_logits(batch, metric)),
+        )
+
     def clean_outputs(self, batch: Batch, graph: Graph) -> Float[Tensor, "sender batch pos d_model"]:
         """What every sender writes in the clean run."""
         return self._once(
@@ -207,7 +216,7 @@ class Contrast:
         parts = []
         for batch in self.batches:
             where = self.reading(batch, metric)
-            parts.append(where.values(metric, logits(batch, where), self.clean_logits(batch, metric)))
+            parts.append(where.values(metric, logits(batch, where), self.reference(batch, metric)))
         return self.in_order(parts)
 
     def in_order(self, parts: Sequence[Float[Tensor, "row batch"]]) -> Float[Tensor, "row prompt"]:

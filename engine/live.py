@@ -124,7 +124,8 @@ class Live:
         self.kept: dict[int, tuple[int, ...]] = {}
         self.listeners: list[list[int]] = [[] for _ in graph.senders]
         self.reading = contrast.reading(batch, metric)
-        self.metric, self.clean_logits = metric, contrast.clean_logits(batch, metric)
+        self.metric, self.reference = metric, contrast.reference(batch, metric)
+        self.columns = self.model.unembed_columns(self.reading.columns()) if metric.measure.columns else None
         self.clean = contrast.clean_outputs(batch, graph)
         self.difference = contrast.substitute(batch, graph) - self.clean
         self.out = self.clean.clone()
@@ -204,7 +205,10 @@ class Live:
     def read(self, delta: Float[Tensor, "row batch kept d_model"]) -> Float[Tensor, "row batch"]:
         """The metric from the change of the logits' input."""
         normed = self.model.final_norm(self.input_at_logits + delta)
-        return self.reading.values(self.metric, self.model.unembed(normed), self.clean_logits)
+        if self.columns is None:
+            return self.reading.values(self.metric, self.model.unembed(normed), self.reference)
+        logits = torch.einsum("rbnd,bncd->rbnc", self.reading.select(normed), self.columns)
+        return self.reading.column_values(self.metric, logits)
 
     def compute(self, stage: Stage, inputs: Mapping[int, Tensor], change: Change) -> dict[int, Tensor]:
         """How the senders of a stage change when these of its inputs change."""

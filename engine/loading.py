@@ -155,6 +155,7 @@ def _pretrained(name: str, dtype: DType, revision: str | None, offline: bool) ->
             local_files_only=offline,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told by name below, where transformers prints a report
             **options,
         )
     module, info = loaded

@@ -33,14 +33,16 @@ class Logits:
     """What a metric's function sees: logits at the positions read, and what belongs to them.
 
     Attributes:
-        patched: of the run that is measured, in float64.
-        clean: of the clean run, in float64.
+        patched: of the run that is measured, in float64. For a measure of `columns` only those of the
+            tokens that it reads.
+        clean: log-probabilities of the clean run, in float64; None for a measure that is not
+            `against_clean`.
         answer: the token that should come next; zeros where the dataset has no answers.
         foil: the token that should not.
     """
 
     patched: Float[Tensor, "row batch read vocab"]
-    clean: Float[Tensor, "1 batch read vocab"]
+    clean: Float[Tensor, "batch read vocab"] | None
     answer: Int[Tensor, "batch read"]
     foil: Int[Tensor, "batch read"]
 
@@ -59,12 +61,17 @@ class Measure:
         needs: whether the dataset must have answers, or answers and foils.
         sign: +1 where more is better, -1 where less is.
         unit: of its values.
+        columns: whether it reads the logits of the answer and the foil only, through `Logits.at`, so that
+            no others have to be computed.
+        against_clean: whether it compares with the clean run.
     """
 
     function: Function
     needs: tuple[Literal["answer", "foil"], ...]
     sign: Literal[1, -1]
     unit: str
+    columns: bool = False
+    against_clean: bool = False
 
 
 def logit_diff(logits: Logits) -> Tensor:
@@ -84,15 +91,19 @@ def prob(logits: Logits) -> Tensor:
 
 def kl_divergence(logits: Logits) -> Tensor:
     """D(clean || patched), in nats (Conmy et al. 2023)."""
-    clean, patched = logits.clean.log_softmax(-1), logits.patched.log_softmax(-1)
-    return (clean.exp() * (clean - patched)).sum(-1)
+    assert logits.clean is not None
+    probability = logits.clean.exp()
+    # Σ p log p − Σ p log q, with log q = logit − logsumexp and Σ p = 1: one pass over the patched logits
+    entropy = (probability * logits.clean).sum(-1)
+    cross = torch.einsum("rbnv,bnv->rbn", logits.patched, probability)
+    return entropy - cross + logits.patched.logsumexp(-1)
 
 
 _OURS = {
-    "logit_diff": Measure(logit_diff, ("answer", "foil"), 1, "logits"),
+    "logit_diff": Measure(logit_diff, ("answer", "foil"), 1, "logits", columns=True),
     "logprob": Measure(logprob, ("answer",), 1, "nats"),
     "prob": Measure(prob, ("answer",), 1, "probability"),
-    "kl_divergence": Measure(kl_divergence, (), -1, "nats"),
+    "kl_divergence": Measure(kl_divergence, (), -1, "nats", against_clean=True),
 }
 
 
@@ -154,7 +165,9 @@ class Reading:
     foil: Int[Tensor, "batch read"]
 
     def select(self, logits: Float[Tensor, "row batch kept vocab"]) -> Float[Tensor, "row batch read vocab"]:
-        """The logits at the positions that each prompt reads."""
+        """The logits at the positions that each prompt reads; of other vectors likewise."""
+        if len(self.kept) == self.index.shape[1] == 1:
+            return logits
         index = self.index[None, :, :, None].expand(len(logits), -1, -1, logits.shape[-1])
         return logits.gather(2, index)
 
@@ -162,10 +175,35 @@ class Reading:
         self,
         metric: Metric,
         logits: Float[Tensor, "row batch kept vocab"],
-        clean: Float[Tensor, "1 batch kept vocab"],
+        clean: Float[Tensor, "batch read vocab"] | None = None,
     ) -> Float[Tensor, "row batch"]:
-        """The metric of every prompt, in float64, not normalised."""
-        seen = Logits(self.select(logits).double(), self.select(clean).double(), self.answer, self.foil)
+        """The metric of every prompt, in float64, not normalised.
+
+        Args:
+            metric: what is measured.
+            logits: of some runs, at `kept`.
+            clean: `logprob` of the clean run's logits, for a metric that is `against_clean`.
+        """
+        seen = Logits(self.select(logits).double(), clean, self.answer, self.foil)
+        return self.mean(metric, seen)
+
+    def logprob(self, logits: Float[Tensor, "1 batch kept vocab"]) -> Float[Tensor, "batch read vocab"]:
+        """Log-probabilities at the positions that each prompt reads, in float64."""
+        return self.select(logits)[0].double().log_softmax(-1)
+
+    def columns(self) -> Int[Tensor, "batch read 2"]:
+        """The tokens whose logits a measure of `columns` reads: answer and foil."""
+        return torch.stack([self.answer, self.foil], dim=-1)
+
+    def column_values(
+        self, metric: Metric, logits: Float[Tensor, "row batch read 2"]
+    ) -> Float[Tensor, "row batch"]:
+        """The metric of every prompt from the logits of `columns` alone."""
+        first = torch.zeros_like(self.answer)
+        return self.mean(metric, Logits(logits.double(), None, first, first + 1))
+
+    def mean(self, metric: Metric, seen: Logits) -> Float[Tensor, "row batch"]:
+        """The mean over every prompt's positions."""
         return (metric.measure.function(seen) * self.weight).sum(-1)
 
 

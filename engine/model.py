@@ -202,6 +202,13 @@ class Model:
                 about=self.name,
             )
 
+    def unembed_columns(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d_model"]:
+        """What the final norm's output is multiplied by to give the logits of some tokens.
+
+        A bias of the unembedding is left out: no family here has one.
+        """
+        return attrgetter(self.family.unembed)(self.module).weight[tokens]
+
     def scaling(self, layer: int) -> float:
         """What attention scores are multiplied by."""
         block = attrgetter(self.family.blocks)(self.module)[layer]
