@@ -1,0 +1,136 @@
+"""Every example runs as it stands and claims what it measures."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from tests.end_to_end.command import EXAMPLES, Command, shared
+
+from nncirc.circuits import read_circuit
+
+ALL = sorted(EXAMPLES.glob("*.circ"))
+OF_THE_HUB = {"gpt2_ioi", "ioi_wang2022"}
+HERE = [path for path in ALL if path.stem not in OF_THE_HUB]
+AWAY = [path for path in ALL if path.stem in OF_THE_HUB]
+
+
+def name(path: Path) -> str:
+    return path.stem
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_says_what_it_shows_and_has_no_errors(nncirc: Command, path: Path) -> None:
+    assert path.read_text().startswith("# ")
+    done = nncirc("check", path)
+    assert (done.status, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_can_be_planned(nncirc: Command, path: Path) -> None:
+    done = nncirc("plan", path)
+    assert (done.status, done.err) == (0, "")
+    assert "edges" in done.out
+
+
+@pytest.mark.parametrize("path", HERE, ids=name)
+def test_runs_and_claims_what_it_measures(nncirc: Command, path: Path, tmp_path: Path) -> None:
+    done = nncirc("run", path, "--out", tmp_path / "out")
+    assert (done.status, done.err) == (0, "")
+    run = json.loads((tmp_path / "out/run.json").read_text())
+    assert run["assertions"]
+    assert all(each["holds"] for each in run["assertions"])
+    for result in run["results"].values():
+        assert (tmp_path / "out" / result["file"]).stat().st_size > 100
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+
+
+def test_induction_is_the_circuit_of_the_textbook(nncirc: Command, tmp_path: Path) -> None:
+    nncirc("run", EXAMPLES / "induction.circ", "--only", "found", "--out", tmp_path)
+    assert {str(edge) for edge in read_circuit(tmp_path / "found.json").edges} == {
+        "embed -> L0H2.v",
+        "L0H2 -> L1H0.k",
+        "embed -> L1H0.v",
+        "L1H0 -> logits",
+    }
+
+
+@pytest.mark.parametrize("path", AWAY, ids=name)
+def test_without_a_network_the_hub_is_what_is_missing(
+    nncirc: Command, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "nothing downloaded"))
+    began = time.process_time()
+    said = nncirc("run", path, "--out", tmp_path / "out").refused("C423")
+    assert time.process_time() - began < 20
+    assert "openai-community/gpt2" in said
+    assert str(path.name) in said  # where in the script
+
+
+@pytest.mark.parametrize("script", ["induction.circ", "ioi.circ", "ioi_wang2022.circ"])
+def test_target_scripts_have_no_errors(nncirc: Command, script: str) -> None:
+    done = nncirc("check", shared() / "design/scripts" / script)
+    assert (done.status, done.err) == (0, "")
+
+
+PRONOUNS = """\
+# A trained Llama with grouped keys and values: " She" for Lily, " He" for Tim.
+model stories using huggingface {{
+  id    = {folder}
+  dtype = float64
+}}
+dataset children using prompts {{
+  model   = stories
+  clean   = ["Once upon a time, there was a little girl named Lily.",
+             "Once upon a time, there was a little boy named Tim."]
+  corrupt = ["Once upon a time, there was a little boy named Tim.",
+             "Once upon a time, there was a little girl named Lily."]
+  answer  = [" She", " He"]
+  foil    = [" He", " She"]
+}}
+corruption swapped using counterpart {{
+  data = children
+}}
+graph full using residual {{
+  model = stories
+}}
+metric recovered using logit_diff {{
+  normalize = true
+}}
+scores eap using attribution_patching {{
+  graph      = full
+  corruption = swapped
+  metric     = recovered
+  steps      = 5
+}}
+circuit found using top {{
+  scores = eap
+  edges  = 400
+}}
+circuit tested using acdc {{
+  graph      = full
+  corruption = swapped
+  metric     = recovered
+  threshold  = 0.01
+}}
+render picture {{
+  circuit = tested
+  file    = "pronouns.svg"
+}}
+assert clean(logit_diff(at = end), corruption = swapped) > 4
+assert corrupt(logit_diff(at = end), corruption = swapped) < -4
+assert faithfulness(found, metric = recovered) >= 0.5
+assert faithfulness(tested, metric = recovered) >= 0.8
+assert tested.edges <= 150
+"""
+
+
+def test_pronouns_in_a_llama(nncirc: Command, tmp_path: Path) -> None:
+    path = tmp_path / "pronouns.circ"
+    path.write_text(PRONOUNS.format(folder=json.dumps(str(shared() / "models/stories260K"))))
+    done = nncirc("run", path, "--out", tmp_path / "out")
+    assert (done.status, done.err) == (0, ""), done.out
+    assert "KV" in (tmp_path / "out/tested.json").read_text()

@@ -1,0 +1,274 @@
+"""What a run leaves behind, what its options change, and what they must not change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.end_to_end.command import (
+    EXAMPLES,
+    ROOT,
+    SCRIPT,
+    Command,
+    Outcome,
+    in_process_of_its_own,
+    surroundings,
+)
+
+from nncirc.circuits import circuit_to_json, read_circuit
+
+
+def run_of(folder: Path) -> Any:
+    return json.loads((folder / "run.json").read_text())
+
+
+# Claims -------------------------------------------------------------------------------------------------
+
+
+def test_a_false_claim_is_said_with_what_was_measured_and_all_is_written(
+    nncirc: Command, script: Path, tmp_path: Path
+) -> None:
+    script.write_text(SCRIPT + "assert found.edges <= 2\n")
+    done = nncirc("run", script, "--out", tmp_path / "out")
+    assert done.status == 1
+    edges = len(read_circuit(tmp_path / "out/found.json"))
+    assert f"FALSE  found.edges <= 2: {edges} <= 2" in done.out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "eap.json",
+        "found.dot",
+        "found.json",
+        "quick.json",
+        "run.json",
+    }
+    claim = run_of(tmp_path / "out")["assertions"][-1]
+    assert claim == {"claim": "found.edges <= 2", "about": None, "left": edges, "right": 2, "holds": False}
+
+
+# Provenance ---------------------------------------------------------------------------------------------
+
+
+def test_run_json_says_how_it_was_made(nncirc: Command, script: Path, tmp_path: Path) -> None:
+    options = ("--set", "tau=0.1", "--batch", "3", "--threads", "1")
+    assert nncirc("run", script, "--out", tmp_path / "out", *options).status == 0
+    run = run_of(tmp_path / "out")
+    assert run["script"]["text"] == SCRIPT
+    assert run["script"]["sha256"] == hashlib.sha256(SCRIPT.encode()).hexdigest()
+    assert run["set"] == {"tau": "0.1"}
+    assert run["constants"] == {"tau": 0.1}
+    assert (run["batch"], run["threads"], run["only"]) == (3, 1, [])
+    assert set(run["versions"]) == {"python", "nncirc", "torch", "transformers", "nnsight"}
+    model = run["models"]["small"]
+    assert (model["id"], model["dtype"]) == ("ioi-4l", "float64")
+    assert len(model["weights_sha256"]) == 64
+    assert model["guards"]
+    assert run["datasets"]["ioi"]["seed"] == 0
+    assert run["declarations"]["recovered"]["values"]["normalize"] is True
+    assert run["declarations"]["found"]["seconds"]["wall"] >= 0
+    assert run["results"]["found"]["file"] == "found.json"
+    assert all(set(each) == {"claim", "about", "left", "right", "holds"} for each in run["assertions"])
+    assert run["seconds"]["cpu"] > 0
+    made = read_circuit(tmp_path / "out/found.json").made
+    assert made["method"] == "acdc"
+    assert (made["direction"], made["corruption"], made["metric"]) == ("noise", "replace", "logit_diff")
+    assert (made["threshold"], made["normalized"], made["at"]) == (0.1, True, ["end"])
+    assert (made["prompts"], made["dtype"], made["model"]) == (4, "float64", "ioi-4l")
+
+
+def test_circuits_read_back_as_they_were_written(nncirc: Command, script: Path, tmp_path: Path) -> None:
+    nncirc("run", script, "--out", tmp_path / "out")
+    for name in ("found.json", "quick.json"):
+        path = tmp_path / "out" / name
+        assert circuit_to_json(read_circuit(path)) == path.read_text()
+
+
+@pytest.mark.parametrize("ending", ["svg", "png", "dot"])
+def test_a_written_circuit_can_be_drawn(nncirc: Command, script: Path, tmp_path: Path, ending: str) -> None:
+    nncirc("run", script, "--out", tmp_path / "out", "--only", "found", "--only", "quick")
+    picture = tmp_path / f"picture.{ending}"
+    done = nncirc(
+        *("render", tmp_path / "out/found.json", "--out", picture),
+        *("--highlight", tmp_path / "out/quick.json"),
+    )
+    assert (done.status, done.out) == (0, f"{picture}\n")
+    begins = {"svg": b"<?xml", "png": b"\x89PNG", "dot": b"digraph"}[ending]
+    assert picture.read_bytes().lstrip().startswith(begins)
+
+
+# Options ------------------------------------------------------------------------------------------------
+
+
+def test_only_builds_one_result_and_what_it_needs(nncirc: Command, script: Path, tmp_path: Path) -> None:
+    done = nncirc("run", script, "--out", tmp_path / "out", "--only", "quick")
+    assert done.status == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"quick.json", "run.json"}
+    assert run_of(tmp_path / "out")["assertions"] == []
+
+
+def test_a_constant_can_be_set(nncirc: Command, script: Path, tmp_path: Path) -> None:
+    sizes = {}
+    for tau in ("0.01", "0.3"):
+        nncirc("run", script, "--out", tmp_path / tau, "--only", "found", "--set", f"tau={tau}")
+        sizes[tau] = len(read_circuit(tmp_path / tau / "found.json"))
+    assert sizes["0.3"] < sizes["0.01"]
+
+
+def test_json_is_what_was_written(nncirc: Command, script: Path, tmp_path: Path) -> None:
+    done = nncirc("run", script, "--out", tmp_path / "out", "--only", "quick", "--json")
+    assert json.loads(done.out) == run_of(tmp_path / "out")
+    assert json.loads(nncirc("check", script, "--json").out) == []
+    plan = json.loads(nncirc("plan", script, "--json").out)
+    assert {"small", "ioi", "full", "found"} <= {step["name"] for step in plan["steps"]}
+    names = [model["name"] for model in json.loads(nncirc("models", "--json").out)]
+    assert names == ["induction-2l", "ioi-4l"]
+
+
+def test_errors_as_json(nncirc: Command, script: Path) -> None:
+    script.write_text(SCRIPT.replace("threshold  = tau", "treshold  = tau"))
+    done = nncirc("check", script, "--json")
+    assert done.status == 2
+    assert {each["code"] for each in json.loads(done.out)} == {"C103"}
+    assert "Traceback" not in done.err
+
+
+def test_models_are_listed(nncirc: Command) -> None:
+    done = nncirc("models")
+    assert done.status == 0
+    assert "induction-2l: 2 layers x 4 heads, width 128, attention only" in done.out
+    assert "ioi-4l: 4 layers x 4 heads, width 96" in done.out
+
+
+@pytest.mark.parametrize(
+    "code", ["C002", "C103", "C201", "c301", "C402", "C423", "C522", "C606", "C702", "C119"]
+)
+def test_codes_are_explained(nncirc: Command, code: str) -> None:
+    done = nncirc("explain", code)
+    assert done.status == 0
+    assert done.out.startswith(code.upper())
+    assert len(done.out) > 80
+
+
+# The same, whatever it runs on --------------------------------------------------------------------------
+
+TWICE = """
+import sys
+from pathlib import Path
+from nncirc.cli import main
+out, batch, threads, *scripts = sys.argv[1:]
+for script in scripts:
+    folder = str(Path(out) / Path(script).stem)
+    options = [] if batch == "all" else ["--batch", batch]
+    status = main(["run", script, "--out", folder, "--threads", threads, *options])
+    assert status == 0, status
+"""
+
+
+def test_files_are_the_same_to_the_byte(tmp_path: Path) -> None:
+    """Other hash seeds, threads, batches: circuits of both models, by ACDC and by threshold, and pictures."""
+    ioi = tmp_path / "ioi.circ"
+    ioi.write_text(
+        SCRIPT + 'render again {\n  circuit = quick\n  highlight = found\n  file = "quick.svg"\n}\n'
+    )
+    induction = tmp_path / "induction.circ"
+    text = (EXAMPLES / "induction.circ").read_text().replace("size   = 16", "size   = 4")
+    induction.write_text(
+        text + "scores eap using attribution_patching {\n  graph = heads\n  corruption = unrepeated\n"
+        "  metric = copying\n}\ncircuit quick using threshold {\n  scores = eap\n  threshold = 0.01\n}\n"
+    )
+    found = []
+    for seed, threads, batch in (("0", "1", "all"), ("1", "2", "3"), ("77", "1", "2")):
+        out = tmp_path / seed
+        done = in_process_of_its_own(
+            ["-c", TWICE, out, batch, threads, ioi, induction], environment={"PYTHONHASHSEED": seed}
+        )
+        assert done.status == 0, done.err
+        found.append(
+            {
+                str(path.relative_to(out)): path.read_bytes()
+                for path in sorted(out.rglob("*"))
+                if path.is_file() and path.name != "run.json"
+            }
+        )
+    first, *others = found
+    kinds = {Path(name).suffix for name in first}
+    assert kinds == {".json", ".dot", ".svg"}
+    assert {"ioi/found.json", "ioi/quick.json", "induction/found.json", "induction/quick.json"} <= set(first)
+    for other in others:
+        assert set(other) == set(first)
+        assert [name for name in first if other[name] != first[name]] == []
+
+
+# Light and interrupted ----------------------------------------------------------------------------------
+
+CHECK = """
+import resource, sys
+from nncirc.cli import main
+status = main(["check", sys.argv[1]])
+heavy = {"torch", "nnsight", "transformers", "networkx", "numpy", "matplotlib"} & set(sys.modules)
+used = resource.getrusage(resource.RUSAGE_SELF)
+print("HEAVY", sorted(heavy))
+print("CPU", used.ru_utime + used.ru_stime)
+sys.exit(status)
+"""
+
+
+def test_check_is_light() -> None:
+    seconds = []
+    for _ in range(3):
+        done = in_process_of_its_own(["-c", CHECK, EXAMPLES / "gpt2_ioi.circ"])
+        assert done.status == 0, done.err
+        assert "HEAVY []" in done.out
+        seconds.append(float(done.out.split("CPU")[1]))
+    assert min(seconds) < 0.5
+
+
+LONG = SCRIPT.replace("size   = 4", "size   = 200") + (
+    "scores sweep using activation_patching {\n  graph = full\n  corruption = abc\n"
+    "  metric = recovered\n  positions = all\n}\n"
+)
+
+
+def interrupted(script: Path, out: Path, *, after: str) -> Outcome:
+    """The command in a process of its own, interrupted once a file is there."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nncirc", "run", str(script), "--out", str(out), "--batch", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=surroundings(),
+    )
+    try:
+        until = time.monotonic() + 120
+        while not (out / after).exists() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    return Outcome(process.returncode, said, err)
+
+
+def test_interrupted_what_was_finished_stays(script: Path, tmp_path: Path) -> None:
+    script.write_text(LONG)
+    out = tmp_path / "out"
+    done = interrupted(script, out, after="eap.json")
+    assert done.status == 1, done.err
+    assert "[C702]" in done.err
+    assert "Traceback" not in done.err
+    assert not list(out.rglob("*.tmp"))
+    assert not (out / "sweep.json").exists()
+    for path in out.glob("*.json"):
+        json.loads(path.read_text())
+    assert "eap" in run_of(out)["results"]
+
+
+def test_the_command_and_the_module_are_one() -> None:
+    done = in_process_of_its_own(["-m", "nncirc", "--version"])
+    assert (done.status, done.out[:7]) == (0, "nncirc ")
