@@ -67,7 +67,8 @@ def _gpt2(module: Any) -> Parts:
     d_head = width // heads
 
     def embed(tokens: Tensor) -> Tensor:
-        return body.wte.weight[tokens] + body.wpe.weight[torch.arange(tokens.shape[1])]
+        found: Tensor = body.wte.weight[tokens] + body.wpe.weight[torch.arange(tokens.shape[1])]
+        return found
 
     layers = []
     for block in body.h:
@@ -107,11 +108,13 @@ def _llama(module: Any) -> Parts:
             )
         )
     theta = config.rope_parameters["rope_theta"]
-    return Parts(lambda tokens: body.embed_tokens.weight[tokens], layers, body.norm, module.lm_head, theta, True)
+    return Parts(
+        lambda tokens: body.embed_tokens.weight[tokens], layers, body.norm, module.lm_head, theta, True
+    )
 
 
 def rotate(x: Tensor, theta: float | None) -> Tensor:
-    """Rotary embedding, a pair of dimensions at a time (Su et al. 2021); in float32 as transformers has it."""
+    """Rotary embedding, a pair of dimensions at a time (Su et al. 2021); angles in float32."""
     if theta is None:
         return x
     half = x.shape[-1] // 2
@@ -321,7 +324,7 @@ def metric_of_prompt(
     foils: Sequence[int],
 ) -> float:
     """A metric's mean over the positions of one prompt; logits are `pos vocab`."""
-    found = []
+    found: list[float] = []
     for position, answer, foil in zip(positions, answers, foils, strict=True):
         row, before = logits[position].tolist(), clean[position].tolist()
         if name == "logit_diff":

@@ -120,7 +120,7 @@ def test_noise_is_a_cut_of_every_edge_out_of_the_node(case: Case, metric: Metric
     for sender in graph.senders:
         cut = [edge for edge in graph.edges() if edge.sender == sender]
         wanted = float(cut_metric(about, graph, metric, cut).mean())
-        assert found[sender] == (pytest.approx(wanted, rel=1e-6, abs=close(case)),)
+        assert found[sender][0] == pytest.approx(wanted, rel=1e-6, abs=close(case))
 
 
 @settings(max_examples=10, deadline=None)
@@ -141,14 +141,12 @@ def test_denoise_is_a_cut_of_every_edge_out_of_the_other_nodes_run_backwards(
             names = {(edge.sender, edge.receiver): 1.0 for edge in cut}
             clean = dict(zip(graph.senders, about.clean_outputs(batch, graph), strict=True))
             options: dict[str, Any] = {"attention": case.attention, "split": case.split}
-            run = oracle.forward(
-                model.module, batch.corrupt, cut=names, substitute=clean, **options
-            )
+            run = oracle.forward(model.module, batch.corrupt, cut=names, substitute=clean, **options)
             where = about.reading(batch, metric)
             logits = run.logits[None][:, :, where.kept]
             parts.append(where.values(metric, logits, about.reference(batch, metric)))
         wanted = float(about.in_order(parts).mean())
-        assert found[sender] == (pytest.approx(wanted, rel=1e-4, abs=max(2e-5, close(case))),)
+        assert found[sender][0] == pytest.approx(wanted, rel=1e-4, abs=max(2e-5, close(case)))
 
 
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])

@@ -142,7 +142,10 @@ def test_neither_batch_nor_order_of_prompts_matters(make: Any, steps: int) -> No
     graph, metric = model.graph(), Metric("logit_diff", normalize=True)
     whole = contrast(model, size=5, lengths=(5, 6))
     found = attribution_patching(whole, graph, metric, steps=steps)
-    near = {"abs": 2e-8 if make is tiny_gpt2 else 1e-3, "rel": 1e-4 if make is tiny_llama else 1e-8}
+    near: dict[str, Any] = {
+        "abs": 2e-8 if make is tiny_gpt2 else 1e-3,
+        "rel": 1e-4 if make is tiny_llama else 1e-8,
+    }
 
     def same(other: Contrast) -> None:
         again = attribution_patching(other, graph, metric, steps=steps)

@@ -134,7 +134,12 @@ def test_what_was_computed_is_kept_apart() -> None:
     """By metric, by graph and by batch: a cache that forgot one would answer for another."""
     model = tiny_gpt2()
     about = contrast(model, size=4, lengths=(5, 6), batch=1)
-    metrics = [Metric("logit_diff"), Metric("logit_diff", at=(("A", None),)), Metric("prob"), Metric("logprob")]
+    metrics = [
+        Metric("logit_diff"),
+        Metric("logit_diff", at=(("A", None),)),
+        Metric("prob"),
+        Metric("logprob"),
+    ]
     together = [(about.clean(m), about.corrupt(m)) for m in (*metrics, *metrics)]
     alone = [contrast(model, size=4, lengths=(5, 6), batch=1) for _ in metrics]
     apart = [(one.clean(m), one.corrupt(m)) for one, m in zip(alone, metrics, strict=True)]

@@ -147,7 +147,7 @@ def test_rows_do_not_mix() -> None:
 
 
 @pytest.mark.parametrize("config", [{"scale_attn_by_inverse_layer_idx": True}, {"scale_attn_weights": False}])
-def test_scaled_attention_of_gpt2(config: dict[str, bool]) -> None:
+def test_scaled_attention_of_gpt2(config: dict[str, Any]) -> None:
     """Both change what attention scores are multiplied by; the clean run must stay the model's own."""
     model = tiny_gpt2(layers=3, **config)
     graph, tokens = model.graph(), tokens_of(2, 6, 0)

@@ -142,7 +142,7 @@ def window(model: Model) -> None:
     attention = attention_of(model)
 
     def narrow(module: Any, inputs: Any, options: dict[str, Any]) -> Any:
-        hidden = options.get("hidden_states", inputs[0] if inputs else None)
+        hidden = inputs[0] if inputs else options["hidden_states"]
         length = hidden.shape[1]
         near = torch.ones(length, length, dtype=torch.bool).tril().triu(-2)
         return inputs, {**options, "attention_mask": near[None, None]}

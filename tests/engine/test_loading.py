@@ -79,9 +79,12 @@ def test_a_good_folder(folder: Path, dtype: Any) -> None:
 
 
 def test_the_hash_is_of_the_weights(folder: Path) -> None:
+    def add_one(tensors: dict[str, torch.Tensor]) -> None:
+        next(iter(tensors.values())).add_(1)
+
     before = load_huggingface(folder).made["weights_sha256"]
     assert load_huggingface(folder).made["weights_sha256"] == before
-    weights(folder, lambda tensors: next(iter(tensors.values())).add_(1))
+    weights(folder, add_one)
     assert load_huggingface(folder).made["weights_sha256"] != before
 
 
@@ -147,7 +150,10 @@ def rename(file: str) -> Spoil:
 
 
 def write(file: str, text: str) -> Spoil:
-    return lambda folder: (folder / file).write_text(text) and None
+    def spoil(folder: Path) -> None:
+        (folder / file).write_text(text)
+
+    return spoil
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,13 @@ def test_means_over_prompts_of_two_lengths_in_any_batch(make: Any, name: str) ->
         again = contrast(model, size=5, lengths=(7, 5), batch=batch)
         assert again.clean(metric) == pytest.approx(sum(clean) / 5, rel=1e-5, abs=1e-9)
         assert again.corrupt(metric) == pytest.approx(sum(corrupt) / 5, rel=1e-5, abs=1e-9)
-        values = again.measure(metric, lambda b, _, one=again: one.clean_logits(b, metric))[0]
+        parts = []
+        for batch_of in again.batches:
+            logits = again.clean_logits(batch_of, metric)
+            parts.append(
+                again.reading(batch_of, metric).values(metric, logits, again.reference(batch_of, metric))
+            )
+        values = again.in_order(parts)[0]
         assert values.tolist() == pytest.approx(clean, rel=1e-5, abs=1e-9)
         normal = again.normalized(metric)
         zero, one = normal(again.corrupt(metric)), normal(again.clean(metric))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -36,7 +37,7 @@ RANKS = st.sampled_from(["absolute", "signed"])
 
 
 def test_of_a_table() -> None:
-    table = [[0.123456789, 9, 9], [-1e-9, 9, 9], [3, 9, 9], [4, -5.5, 9], [6, 7, 8]]
+    table: list[list[float]] = [[0.123456789, 9, 9], [-1e-9, 9, 9], [3, 9, 9], [4, -5.5, 9], [6, 7, 8]]
     found = EdgeScores.of(SMALL, table, {"method": "test"}, 4)
     assert list(found.values) == EDGES
     assert list(found.values.values()) == [0.1235, 0.0, 3, 4, -5.5, 6, 7, 8]
@@ -50,7 +51,7 @@ def test_ranks(one: EdgeScores, rank: Rank) -> None:
     """Highest first, equal ones in the order of the graph."""
     found = one.ranked(rank)
     assert sorted(found, key=one.graph.order) == list(one.graph.edges())
-    for first, second in zip(found, found[1:], strict=False):
+    for first, second in pairwise(found):
         a, b = one.values[first], one.values[second]
         if rank == "absolute":
             a, b = abs(a), abs(b)
@@ -107,7 +108,7 @@ def test_scores_that_are_no_numbers_make_no_circuit() -> None:
 
 def test_node_scores() -> None:
     found = NodeScores.of(("embed", "MLP0"), ("S", "end"), [[0.12345, -1e-9], [1, 2]], {"a": 1}, 3)
-    assert found["embed"] == (0.123, 0.0)
+    assert list(found["embed"]) == [0.123, 0.0]
     assert math.copysign(1, found["embed"][1]) == 1
-    assert found["MLP0"] == (1, 2)
+    assert list(found["MLP0"]) == [1, 2]
     assert (found.nodes, found.positions, found.made) == (("embed", "MLP0"), ("S", "end"), {"a": 1})

@@ -51,6 +51,7 @@ def test_it_tells_she_from_he(model: Model) -> None:
     about = pronouns(model)
     (batch, *_) = [one for one in about.batches if 0 in one.indices]
     row = batch.indices.index(0)
+    assert batch.corrupt is not None
     for tokens, wanted in ((batch.clean, 6.98), (batch.corrupt, -4.36)):
         logits = model.module(input_ids=tokens[row : row + 1]).logits[0, -1]
         example = about.dataset.examples[0]

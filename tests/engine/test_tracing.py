@@ -55,7 +55,7 @@ def test_other_errors_come_out_too_and_leave_no_lock_behind(model: Model) -> Non
     def body() -> Any:
         return model.blocks[0].mlp.output @ torch.zeros(3, 3)
 
-    with pytest.raises(Exception, match="mat1 and mat2|shapes cannot be multiplied|size"):
+    with pytest.raises(Exception, match=r"mat1 and mat2|shapes cannot be multiplied|size"):
         run(model.envoy, model.inputs(TOKENS), body)
     works(model)
 

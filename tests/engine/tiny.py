@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from hypothesis import strategies as st
@@ -18,6 +18,8 @@ from nncirc.engine.data import Dataset, Example
 from nncirc.engine.model import Model
 
 VOCABULARY = 50
+
+Family: TypeAlias = Literal["gpt2", "attention_only", "llama", "llama_biased"]
 
 
 def tiny_gpt2(
@@ -171,7 +173,7 @@ def contrast(
 class Case:
     """A small random model, a graph of it, and prompts, told in a line that makes them again."""
 
-    family: Literal["gpt2", "attention_only", "llama", "llama_biased"]
+    family: Family
     layers: int = 2
     heads: int = 2
     kv_heads: int = 2
@@ -220,11 +222,13 @@ def cases(
     corruption: str | None = None,
 ) -> Case:
     """Cases of every family, shape, granularity, corruption, and one or two lengths of prompt."""
-    family = draw(st.sampled_from(["gpt2", "llama", "attention_only", "llama_biased"]))
+    families: list[Family] = ["gpt2", "llama", "attention_only", "llama_biased"]
+    family = draw(st.sampled_from(families))
     grouped = family.startswith("llama")
     heads = draw(st.sampled_from([1, 2, 4] if grouped else [1, 2, 3]))
     kv_heads = draw(st.sampled_from([n for n in (1, 2, 4) if n <= heads])) if grouped else heads
-    attention = draw(st.sampled_from(["heads", "heads", "layers"]))
+    granularities: list[Attention] = ["heads", "heads", "layers"]
+    attention = draw(st.sampled_from(granularities))
     may_join = attention == "layers" or kv_heads == heads
     lengths = draw(st.sampled_from([(6,), (5, 7), (5,)]))
     kinds = ["resample", "resample", "zero", "mean"] + (["mean by position"] if len(lengths) == 1 else [])
