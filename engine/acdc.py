@@ -99,6 +99,7 @@ class _Sweep:
         self.cut: set[Edge] = set()
         self.scores: dict[Edge, float] = {}
         self.tested = 0
+        self.base: tuple[int, float] | None = None
 
     def edge(self, receiver: int, sender: int) -> Edge:
         return Edge(self.graph.senders[sender], self.graph.receivers[receiver])
@@ -140,6 +141,8 @@ class _Sweep:
 
         The batch and the number of threads change how sums are rounded; here both are fixed.
         """
+        if not more and self.base is not None and self.base[0] == len(self.cut):
+            return self.base[1]
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -147,6 +150,8 @@ class _Sweep:
             loss = float(self.canonical.loss(self.metric, values[None]))
         finally:
             torch.set_num_threads(threads)
+        if not more:
+            self.base = len(self.cut), loss
         return loss
 
     @cached_property
@@ -160,7 +165,7 @@ class _Sweep:
     def live(self, depth: int | None, progress: Callable[[int, int], None] | None) -> dict[Edge, float]:
         contrast, model = self.contrast, self.contrast.model
         self.states = [Live(contrast, self.metric, batch, self.wiring) for batch in contrast.batches]
-        self.tolerance = self.rounding_error()
+        self.logit_error = self.rounding_error()
         self.pace = _Pace(self.most_rows()) if depth is None else _Fixed(depth)
         clean = torch.tensor([[contrast.clean(self.metric)]], dtype=torch.float64)
         self.current = float(contrast.loss(self.metric, clean))
@@ -199,17 +204,21 @@ class _Sweep:
         self.pace.took(len(senders), perf_counter() - began)
         return _Attempt(senders, tuple(losses), tuple(change for _, change in parts))
 
-    def rises(self, attempt: _Attempt) -> Iterator[float]:
-        """By how much each candidate's cut raises the loss, those before it being cut."""
+    def rises(self, attempt: _Attempt) -> Iterator[tuple[float, bool]]:
+        """By how much each candidate's cut raises the loss, those before it being cut.
+
+        With each, whether that is so near the threshold that rounding could decide.
+        """
         before = self.current
         for loss in attempt.losses:
-            yield loss - before
+            rise = loss - before
+            yield rise, abs(rise - self.threshold) <= self.loss_error(loss) + self.loss_error(before)
             before = loss
 
     def is_near(self, attempt: _Attempt) -> bool:
         """Whether rounding could decide a candidate, up to the first that is refused."""
-        for rise in self.rises(attempt):
-            if abs(rise - self.threshold) <= self.tolerance:
+        for rise, near in self.rises(attempt):
+            if near:
                 return True
             if rise >= self.threshold:
                 return False
@@ -218,9 +227,9 @@ class _Sweep:
     def settle(self, receiver: int, queue: deque[int], attempt: _Attempt) -> None:
         """Accept an attempt's rows up to the first candidate that is refused."""
         accepted = 0
-        for sender, rise in zip(attempt.senders, self.rises(attempt), strict=True):
+        for sender, (rise, near) in zip(attempt.senders, self.rises(attempt), strict=True):
             edge = self.edge(receiver, sender)
-            if abs(rise - self.threshold) <= self.tolerance:
+            if near:
                 rise = self.exact(edge) - self.exact()
             queue.popleft()
             self.tested += 1
@@ -237,15 +246,19 @@ class _Sweep:
                 state.accept(change, accepted - 1)
 
     def rounding_error(self) -> float:
-        """A generous bound on how rounding can move the difference of two losses."""
+        """A generous bound on how rounding moves a logit between the two ways."""
         largest = max(
             float(self.contrast.clean_logits(batch, self.metric).abs().max())
             for batch in self.contrast.batches
         )
-        return 64 * self.contrast.model.resolution * max(1.0, largest) / abs(self.span())
+        return 64 * self.contrast.model.resolution * max(1.0, largest)
 
-    def span(self) -> float:
-        return self.contrast.normalizer(self.metric).span
+    def loss_error(self, loss: float) -> float:
+        """A bound on how rounding moves a loss: what logits so far off do to the metric at this value."""
+        normal = self.contrast.normalizer(self.metric)
+        value = normal.zero - normal.span * loss if self.metric.normalize else abs(loss)
+        moved = self.logit_error * self.metric.measure.sensitivity(value) + self.logit_error**2
+        return moved / abs(normal.span)
 
     def most_rows(self) -> int:
         tokens = max(batch.clean.numel() for batch in self.contrast.batches)

@@ -64,6 +64,7 @@ class Measure:
         columns: whether it reads the logits of the answer and the foil only, through `Logits.at`, so that
             no others have to be computed.
         against_clean: whether it compares with the clean run.
+        sensitivity: from a value, by how much the metric can move when every logit moves by at most 1.
     """
 
     function: Function
@@ -72,6 +73,7 @@ class Measure:
     unit: str
     columns: bool = False
     against_clean: bool = False
+    sensitivity: Callable[[float], float] = lambda _: 2.0
 
 
 def logit_diff(logits: Logits) -> Tensor:
@@ -103,7 +105,10 @@ _OURS = {
     "logit_diff": Measure(logit_diff, ("answer", "foil"), 1, "logits", columns=True),
     "logprob": Measure(logprob, ("answer",), 1, "nats"),
     "prob": Measure(prob, ("answer",), 1, "probability"),
-    "kl_divergence": Measure(kl_divergence, (), -1, "nats", against_clean=True),
+    # Pinsker's inequality: |p − q|₁ ≤ √(2 D), and dD = Σ (q − p) dlogit
+    "kl_divergence": Measure(
+        kl_divergence, (), -1, "nats", against_clean=True, sensitivity=lambda d: (2 * max(d, 0.0)) ** 0.5
+    ),
 }
 
 
