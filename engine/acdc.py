@@ -17,11 +17,12 @@ the sequential way's own numbers. So neither the batch size nor the depth of spe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
 from time import perf_counter
+from typing import Protocol
 
 import torch
 
@@ -46,6 +47,7 @@ def acdc(
     threshold: float,
     sequential: bool = False,
     depth: int | None = None,
+    journal: Journal | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Circuit:
     """The circuit that ACDC finds, pruned to what lies between `embed` and `logits`.
@@ -57,6 +59,8 @@ def acdc(
         threshold: an edge is removed if the loss rises by less, in the metric's unit.
         sequential: whether to run the definition instead of its equal.
         depth: candidates that are tried at once; None to choose as it goes.
+        journal: keeps what was decided, and gives back what an earlier run had decided, which is not
+            tested again; not used by the definition.
         progress: called with edges decided and edges in all.
 
     Returns:
@@ -68,7 +72,7 @@ def acdc(
     if not threshold >= 0:
         raise MethodError("C531", f"a threshold of {threshold} removes nothing", hint="it is at least 0")
     sweep = _Sweep(contrast, graph, metric, threshold)
-    scores = sweep.sequential(progress) if sequential else sweep.live(depth, progress)
+    scores = sweep.sequential(progress) if sequential else sweep.live(depth, journal, progress)
     made = {
         "method": "acdc",
         "threshold": threshold,
@@ -79,6 +83,18 @@ def acdc(
     }
     rounded = {edge: round(score, contrast.model.digits) for edge, score in scores.items()}
     return prune(Circuit(graph, rounded, made=made))
+
+
+class Journal(Protocol):
+    """What remembers decisions, so that an interrupted run goes on where it was."""
+
+    def known(self, receiver: str) -> Mapping[str, float] | None:
+        """The senders that a receiver kept in an earlier run, with their rises; None if it was not tested."""
+        ...
+
+    def decided(self, receiver: str, kept: Mapping[str, float]) -> None:
+        """A receiver has been tested and keeps these senders."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +178,12 @@ class _Sweep:
 
     # The fast way -----------------------------------------------------------------------------------------
 
-    def live(self, depth: int | None, progress: Callable[[int, int], None] | None) -> dict[Edge, float]:
+    def live(
+        self,
+        depth: int | None,
+        journal: Journal | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[Edge, float]:
         contrast, model = self.contrast, self.contrast.model
         self.states = [Live(contrast, self.metric, batch, self.wiring) for batch in contrast.batches]
         self.logit_error = self.rounding_error()
@@ -177,6 +198,9 @@ class _Sweep:
                 state.open(receiver)
             accepted = 0 if accepted > REBUILD_AFTER else accepted
             queue = deque(reversed(range(self.graph.reach[receiver])))
+            known = None if journal is None else journal.known(self.graph.receivers[receiver])
+            if known is not None:
+                with_modules(model, partial(self.replay, receiver, queue, known))
             while queue:
                 near = with_modules(model, partial(self.advance, receiver, queue))
                 if near is not None:
@@ -185,7 +209,28 @@ class _Sweep:
             accepted += self.graph.reach[receiver] - len(kept)
             for state in self.states:
                 state.close(receiver, kept)
+            if journal is not None and known is None:
+                journal.decided(
+                    self.graph.receivers[receiver],
+                    {self.graph.senders[s]: self.scores[self.edge(receiver, s)] for s in kept},
+                )
         return self.scores
+
+    def replay(self, receiver: int, queue: deque[int], kept: Mapping[str, float]) -> None:
+        """Decide a receiver as an earlier run did: all its cuts at once."""
+        self.tested += len(queue)
+        for sender, rise in kept.items():
+            self.scores[Edge(sender, self.graph.receivers[receiver])] = rise
+        cut = [s for s in queue if self.graph.senders[s] not in kept]
+        queue.clear()
+        if not cut:
+            return
+        self.cut.update(self.edge(receiver, s) for s in cut)
+        parts = [state.cut(receiver, cut, together=True) for state in self.states]
+        values = self.contrast.in_order([part for part, _ in parts])
+        self.current = float(self.contrast.loss(self.metric, values))
+        for state, (_, change) in zip(self.states, parts, strict=True):
+            state.accept(change, 0)
 
     def advance(self, receiver: int, queue: deque[int]) -> _Attempt | None:
         """Test candidates until the queue is empty, or until one is too near the threshold to decide here."""

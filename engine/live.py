@@ -169,10 +169,15 @@ class Live:
 
     # Evaluation: inside a trace only ---------------------------------------------------------------------
 
-    def cut(self, receiver: int, senders: Sequence[int]) -> tuple[Float[Tensor, "row batch"], Change]:
-        """The metric with the edges from senders[0], from senders[:2], ... cut as well, and the change."""
+    def cut(
+        self, receiver: int, senders: Sequence[int], *, together: bool = False
+    ) -> tuple[Float[Tensor, "row batch"], Change]:
+        """The metric with the edges from senders[0], from senders[:2], ... cut as well, and the change.
+
+        With `together` there is one row, in which all are cut.
+        """
         added = self.difference[list(senders)][:, :, self.at(narrow=receiver in self.narrow_receiver)]
-        return self.propagate({receiver: added.cumsum(0)})
+        return self.propagate({receiver: added.sum(0, keepdim=True) if together else added.cumsum(0)})
 
     def propagate(self, pending: dict[int, Tensor]) -> tuple[Float[Tensor, "row batch"], Change]:
         """Carry changes of some receivers' inputs on to the logits."""

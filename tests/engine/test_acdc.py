@@ -136,7 +136,7 @@ def test_a_tie_is_decided_by_the_definition_and_refused() -> None:
 
 
 def acdc_scores(about: Contrast, graph: Graph, metric: Metric, threshold: float) -> dict[Edge, float]:
-    return _Sweep(about, graph, metric, threshold).live(None, None)
+    return _Sweep(about, graph, metric, threshold).live(None)
 
 
 @settings(max_examples=25, deadline=None)
@@ -267,7 +267,7 @@ def test_the_circuit_is_pruned(sequential: bool) -> None:
         model = case.model()
         graph, about = case.graph(model), case.contrast(model)
         sweep = _Sweep(about, graph, Metric("logit_diff"), 0.3)
-        raw = sweep.sequential(None) if sequential else sweep.live(None, None)
+        raw = sweep.sequential(None) if sequential else sweep.live(None)
         circuit = acdc(about, graph, Metric("logit_diff"), threshold=0.3, sequential=sequential)
         wanted = prune(Circuit.of(graph, raw))
         assert circuit.edges == wanted.edges
@@ -317,7 +317,7 @@ def swept(case: Case, metric: Metric, *, rebuild: int) -> tuple[Live, _Sweep]:
         patch.setattr(acdc_module, "Live", Watched)
         patch.setattr(acdc_module, "REBUILD_AFTER", rebuild)
         sweep = _Sweep(case.contrast(model), case.graph(model), metric, 0.02)
-        sweep.live(None, None)
+        sweep.live(None)
     return Watched.made[0], sweep
 
 
