@@ -39,7 +39,17 @@ def single_tokens(
         for template in targets.values():
             if any(isinstance(part, Field) and part.slot in mine for part in template):
                 kept = dict.fromkeys(_one_token_answers(tokenizer, tuple(kept), tail, template, mine, others))
+    if not kept and sum(len(_alone(tokenizer, word)) == 1 for word in words) > len(words) / 2:
+        # Not the words are at fault but what stands around them, which says so itself when it is rendered.
+        return tuple(words)
     return tuple(kept)
+
+
+def _alone(tokenizer: Tokenizer, word: str) -> list[int]:
+    """The tokens of a word after a space; none for a word that the tokenizer does not know."""
+    (one,) = encode_raw(tokenizer, [f"and {word}"], added=False)
+    tokens = [one.ids[i] for i in tokens_inside(one, (4, 4 + len(word)))]
+    return [] if getattr(tokenizer, "unk_token_id", None) in tokens else tokens
 
 
 def _surroundings(
