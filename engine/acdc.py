@@ -17,8 +17,8 @@ the sequential way's own numbers. So neither the batch size nor the depth of spe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
 from time import perf_counter
@@ -69,20 +69,72 @@ def acdc(
     Raises:
         MethodError: C531, the threshold is not a number of at least 0.
     """
-    if not threshold >= 0:
-        raise MethodError("C531", f"a threshold of {threshold} removes nothing", hint="it is at least 0")
+    _check(threshold)
     sweep = _Sweep(contrast, graph, metric, threshold)
     scores = sweep.sequential(progress) if sequential else sweep.live(depth, journal, progress)
+    return _circuit(sweep, scores)
+
+
+def acdc_family(
+    contrast: Contrast,
+    graph: Graph,
+    metric: Metric,
+    *,
+    thresholds: Sequence[float],
+    journals: Sequence[Journal | None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Circuit, ...]:
+    """The circuits of several thresholds, each what `acdc` finds for it alone.
+
+    What one member measured is not measured again by another for as long as both have decided alike.
+
+    Args:
+        contrast: model, prompts and corruption.
+        graph: the edges to choose from.
+        metric: as in `acdc`.
+        thresholds: one for each circuit.
+        journals: one for each threshold, or None.
+        progress: called with edges decided and edges in all, over all members.
+
+    Raises:
+        MethodError: C531, a threshold is not a number of at least 0.
+    """
+    for threshold in thresholds:
+        _check(threshold)
+    found: list[Circuit] = []
+    records: list[_Record] = []
+    for number, threshold in enumerate(thresholds):
+        sweep = _Sweep(contrast, graph, metric, threshold)
+        sweep.followed = list(records)
+        report = None if progress is None else _part(progress, number, len(thresholds))
+        scores = sweep.live(None, journals[number] if journals else None, report)
+        found.append(_circuit(sweep, scores))
+        records.append(sweep.record)
+    return tuple(found)
+
+
+def _part(progress: Callable[[int, int], None], number: int, of: int) -> Callable[[int, int], None]:
+    """Progress of one member as progress of the family."""
+    return lambda done, total: progress(number * total + done, of * total)
+
+
+def _check(threshold: float) -> None:
+    if not threshold >= 0:
+        raise MethodError("C531", f"a threshold of {threshold} removes nothing", hint="it is at least 0")
+
+
+def _circuit(sweep: _Sweep, scores: Mapping[Edge, float]) -> Circuit:
+    contrast = sweep.contrast
     made = {
         "method": "acdc",
-        "threshold": threshold,
+        "threshold": sweep.threshold,
         "direction": "noise",
         "score": "rise of the loss when the edge is cut",
         "tested": sweep.tested,
-        **contrast.facts(metric),
+        **contrast.facts(sweep.metric),
     }
     rounded = {edge: round(score, contrast.model.digits) for edge, score in scores.items()}
-    return prune(Circuit(graph, rounded, made=made))
+    return prune(Circuit(sweep.graph, rounded, made=made))
 
 
 class Journal(Protocol):
@@ -106,6 +158,23 @@ class _Attempt:
     changes: tuple[Change, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A candidate that was tried: by how much the loss rose, and how far off that can be."""
+
+    sender: int
+    rise: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What a sweep measured: by receiver the candidates in the order in which they were tried."""
+
+    threshold: float
+    tried: dict[int, list[_Tried]] = field(default_factory=dict)
+
+
 class _Sweep:
     """One run of the algorithm: what is cut so far, and the loss of that."""
 
@@ -116,6 +185,8 @@ class _Sweep:
         self.scores: dict[Edge, float] = {}
         self.tested = 0
         self.base: tuple[int, float] | None = None
+        self.record = _Record(threshold)
+        self.followed: list[_Record] = []
 
     def edge(self, receiver: int, sender: int) -> Edge:
         return Edge(self.graph.senders[sender], self.graph.receivers[receiver])
@@ -145,7 +216,7 @@ class _Sweep:
                 edge = self.edge(receiver, sender)
                 new = self.exact(edge)
                 self.tested += 1
-                if new - current < self.threshold:
+                if not self.refuses(new - current):
                     self.cut.add(edge)
                     current = new
                 else:
@@ -200,7 +271,14 @@ class _Sweep:
             queue = deque(reversed(range(self.graph.reach[receiver])))
             known = None if journal is None else journal.known(self.graph.receivers[receiver])
             if known is not None:
-                with_modules(model, partial(self.replay, receiver, queue, known))
+                # What was measured is not known, so that nothing can be said of those who measured the same.
+                self.followed = []
+                decided = [(s, known.get(self.graph.senders[s])) for s in queue]
+            else:
+                foreseen = self.foreseen(receiver)
+                decided = [(one.sender, one.rise if self.refuses(one.rise) else None) for one in foreseen]
+            if decided:
+                with_modules(model, partial(self.replay, receiver, queue, decided))
             while queue:
                 near = with_modules(model, partial(self.advance, receiver, queue))
                 if near is not None:
@@ -216,13 +294,39 @@ class _Sweep:
                 )
         return self.scores
 
-    def replay(self, receiver: int, queue: deque[int], kept: Mapping[str, float]) -> None:
-        """Decide a receiver as an earlier run did: all its cuts at once."""
-        self.tested += len(queue)
-        for sender, rise in kept.items():
-            self.scores[Edge(sender, self.graph.receivers[receiver])] = rise
-        cut = [s for s in queue if self.graph.senders[s] not in kept]
-        queue.clear()
+    def foreseen(self, receiver: int) -> list[_Tried]:
+        """What sweeps that have decided like this one so far measured of a receiver.
+
+        Only up to the first decision that is another for this threshold, which is still known, or that
+        rounding could make another.
+        """
+        best: list[_Tried] = []
+        agreeing = []
+        for record in self.followed:
+            same = receiver in record.tried
+            tried = []
+            for one in record.tried.get(receiver, ()):
+                if same and not self.near(one):
+                    tried.append(one)
+                    same = self.refuses(one.rise) == (one.rise >= record.threshold)
+                else:
+                    same = False
+                    break
+            if same:
+                agreeing.append(record)
+            best = max(best, tried, key=len)
+        self.followed = agreeing
+        self.record.tried[receiver] = list(best)
+        return best
+
+    def replay(self, receiver: int, queue: deque[int], decided: Sequence[tuple[int, float | None]]) -> None:
+        """Take over decisions on a receiver's first candidates: all cuts at once."""
+        cut = [sender for sender, rise in decided if rise is None]
+        for sender, rise in decided:
+            queue.popleft()
+            self.tested += 1
+            if rise is not None:
+                self.scores[self.edge(receiver, sender)] = rise
         if not cut:
             return
         self.cut.update(self.edge(receiver, s) for s in cut)
@@ -249,39 +353,44 @@ class _Sweep:
         self.pace.took(len(senders), perf_counter() - began)
         return _Attempt(senders, tuple(losses), tuple(change for _, change in parts))
 
-    def rises(self, attempt: _Attempt) -> Iterator[tuple[float, bool]]:
-        """By how much each candidate's cut raises the loss, those before it being cut.
-
-        With each, whether that is so near the threshold that rounding could decide.
-        """
+    def tried(self, attempt: _Attempt) -> Iterator[_Tried]:
+        """By how much each candidate's cut raises the loss, those before it being cut."""
         before = self.current
-        for loss in attempt.losses:
-            rise = loss - before
-            yield rise, abs(rise - self.threshold) <= self.loss_error(loss) + self.loss_error(before)
+        for sender, loss in zip(attempt.senders, attempt.losses, strict=True):
+            yield _Tried(sender, loss - before, self.loss_error(loss) + self.loss_error(before))
             before = loss
+
+    def refuses(self, rise: float) -> bool:
+        """Whether an edge that raises the loss by so much stays in the circuit."""
+        return rise >= self.threshold
+
+    def near(self, one: _Tried) -> bool:
+        """Whether a rise is so near the threshold that rounding could decide."""
+        return abs(one.rise - self.threshold) <= one.error
 
     def is_near(self, attempt: _Attempt) -> bool:
         """Whether rounding could decide a candidate, up to the first that is refused."""
-        for rise, near in self.rises(attempt):
-            if near:
+        for one in self.tried(attempt):
+            if self.near(one):
                 return True
-            if rise >= self.threshold:
+            if self.refuses(one.rise):
                 return False
         return False
 
     def settle(self, receiver: int, queue: deque[int], attempt: _Attempt) -> None:
         """Accept an attempt's rows up to the first candidate that is refused."""
         accepted = 0
-        for sender, (rise, near) in zip(attempt.senders, self.rises(attempt), strict=True):
-            edge = self.edge(receiver, sender)
-            if near:
-                rise = self.exact(edge) - self.exact()
+        for one in self.tried(attempt):
+            edge = self.edge(receiver, one.sender)
+            if self.near(one):
+                one = _Tried(one.sender, self.exact(edge) - self.exact(), 0.0)
             queue.popleft()
             self.tested += 1
-            refused = rise >= self.threshold
+            self.record.tried[receiver].append(one)
+            refused = self.refuses(one.rise)
             self.pace.saw(accepted=not refused)
             if refused:
-                self.scores[edge] = rise
+                self.scores[edge] = one.rise
                 break
             self.cut.add(edge)
             accepted += 1
