@@ -67,12 +67,14 @@ class Panel:
         rows: a label for every row.
         columns: a label for every column.
         title: a line above the panel.
+        x_label: what the columns are, where they are not what those of the other panels are.
     """
 
     values: Numbers
     rows: Sequence[str]
     columns: Sequence[str]
     title: str = ""
+    x_label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def heatmap(
         image: Any = None
         for i, (ax, panel, values) in enumerate(zip(axes, drawn, arrays, strict=True)):
             image = _draw_panel(ax, panel, values, neutral, reach, upward, _annotated(arrays))
-            ax.set_xlabel(_label(x_label))
+            ax.set_xlabel(_label(x_label if panel.x_label is None else panel.x_label))
             if i == 0:
                 ax.set_ylabel(_label(y_label))
         bar = figure.colorbar(image, ax=list(axes), fraction=0.05, pad=0.02, shrink=0.9)

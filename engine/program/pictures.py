@@ -48,7 +48,7 @@ def draw_scores(scores: EdgeScores | NodeScores, path: Path, *, title: str) -> N
 
 def draw_curve(curve: Curve, path: Path, *, name: str, title: str) -> None:
     """Faithfulness over the number of edges."""
-    line = Line([edges for edges, _, _ in curve.points], [value for *_, value in curve.points], name)
+    line = Line([kept for _, kept, _ in curve.points], [value for *_, value in curve.points], name)
     write_picture(path, curves, [line], title=title, caption=_caption(curve.made), reference=1.0)
 
 
@@ -65,7 +65,8 @@ def _neutral(made: Mapping[str, Any]) -> float:
 
 def _caption(made: Mapping[str, Any]) -> str:
     keys = ("method", "direction", "corruption", "metric", "at", "steps", "prompts", "model", "dtype")
-    return ", ".join(f"{key} {_text(made[key])}" for key in keys if made.get(key) is not None)
+    words = [f"{key} {_text(made[key])}" for key in keys if made.get(key) is not None]
+    return ", ".join([*words, *(["normalized"] if made.get("normalized") else [])])
 
 
 def _text(value: Any) -> str:
@@ -97,7 +98,8 @@ def _heads(scores: NodeScores, column: int, title: str) -> Panel:
 def _others(scores: NodeScores, labels: Sequence[str]) -> Panel:
     """Embedding and MLPs by position."""
     rows = _rows(scores, ("embed", "mlp"))
-    return Panel([row for _, row in rows], [str(node) for node, _ in rows], list(labels), "embed, MLPs")
+    names = [str(node) for node, _ in rows]
+    return Panel([row for _, row in rows], names, list(labels), "embed, MLPs", x_label="position")
 
 
 def _by_position(scores: NodeScores, neutral: float) -> list[Panel]:

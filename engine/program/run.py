@@ -9,6 +9,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,7 +19,7 @@ from typing import Any
 import torch
 
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.errors import ResourceError, ScriptError
+from nncirc.circuits.errors import NncircError, ResourceError, ScriptError
 from nncirc.circuits.measures import agreement
 from nncirc.dsl.diagnostics import suggest
 from nncirc.dsl.program import Apply, Assertion, Declaration, Expression, Number, Program, Property, Ref
@@ -147,21 +148,8 @@ def run_program(
     builder = Builder(program, options.batch, progress)
     results: list[Result] = []
     claims: list[Claim] = []
-    try:
-        prepare(builder, wanted)
-        # One by one: what was finished before an error is in the provenance.
-        for declaration in wanted:
-            results.append(_result(builder, folder, declaration))  # noqa: PERF401
-        if not options.only:
-            claims = [measure(builder, assertion) for assertion in program.assertions]
-    except MemoryError as error:
-        raise _no_memory(error) from None
-    except RuntimeError as error:
-        if "memory" in str(error).lower():
-            raise _no_memory(error) from None
-        raise
-    finally:
-        torch.set_num_threads(before)
+
+    def write_provenance() -> None:
         how = {
             "threads": threads,
             "began": began.isoformat(timespec="seconds"),
@@ -170,10 +158,28 @@ def run_program(
                 "cpu": round(time.process_time() - cpu, 3),
             },
         }
-        files.write_json(
-            files.inside(folder, "run.json"),
-            provenance(builder, options, results, claims, how),
-        )
+        content = provenance(builder, options, results, claims, how)
+        files.write_json(files.inside(folder, "run.json"), content)
+
+    try:
+        prepare(builder, wanted)
+        # One by one: what was finished before an error is in the provenance.
+        for declaration in wanted:
+            results.append(_result(builder, folder, declaration))  # noqa: PERF401
+        if not options.only:
+            claims += [measure(builder, assertion) for assertion in program.assertions]
+    except BaseException as error:
+        with suppress(NncircError):  # what went wrong first is what the user has to hear of
+            write_provenance()
+        if isinstance(error, MemoryError) or (
+            isinstance(error, RuntimeError) and "memory" in str(error).lower()
+        ):
+            raise _no_memory(error) from None
+        raise
+    else:
+        write_provenance()
+    finally:
+        torch.set_num_threads(before)
     datasets = [builder.built[d.name] for d in program.of_kind("dataset") if d.name in builder.built]
     notes = tuple(dict.fromkeys(note for dataset in datasets for note in dataset.notes))
     tables = {r.name: builder.built[r.name] for r in results if isinstance(builder.built.get(r.name), Table)}
