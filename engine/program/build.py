@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as with_fields
-from functools import reduce
-from typing import Any, TypeAlias
+from functools import partial, reduce
+from typing import Any, TypeAlias, TypeVar
 
 from nncirc.circuits.circuit import Circuit, difference, intersection, union
 from nncirc.circuits.errors import GraphError, MethodError, NncircError
@@ -53,7 +53,11 @@ from nncirc.engine.evaluate import faithfulness
 from nncirc.engine.loading import load_bundled, load_huggingface
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
+from nncirc.engine.program import stored
+from nncirc.engine.program.store import Store
 from nncirc.engine.scores import EdgeScores, NodeScores
+
+T = TypeVar("T")
 
 Progress: TypeAlias = Callable[[int, int], None]
 Build: TypeAlias = "Callable[[Builder, Declaration], Any]"
@@ -124,14 +128,18 @@ class Builder:
         program: the checked program.
         batch: most prompts in one trace; None for all of one length.
         progress: gives each declaration's name a callback for work done and work in all.
+        store: results of earlier runs; None to compute everything.
     """
 
     program: Program
     batch: int | None = None
     progress: Callable[[str], Progress | None] = lambda _: None
+    store: Store | None = None
     built: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)
+    restored: set[str] = field(default_factory=set)
     _models: dict[str, Model] = field(default_factory=dict)
+    _identities: dict[str, Any] = field(default_factory=dict)
     _contrasts: dict[str, Contrast] = field(default_factory=dict)
 
     def get(self, name: str) -> Any:
@@ -145,9 +153,12 @@ class Builder:
             for needed in declaration.references():
                 self.get(needed)
             wall, cpu = time.perf_counter(), time.process_time()
+            hits, misses = (self.store.hits, self.store.misses) if self.store else (0, 0)
             with placed(declaration):
                 made = BUILDERS[declaration.kind][declaration.implementation](self, declaration)
             self.built[name] = made
+            if self.store and self.store.hits > hits and self.store.misses == misses:
+                self.restored.add(name)
             self.seconds[name] = {
                 "wall": round(time.perf_counter() - wall, 4),
                 "cpu": round(time.process_time() - cpu, 4),
@@ -191,7 +202,58 @@ class Builder:
             with placed(self.declaration(declaration, "metric")):
                 for batch in contrast.batches:
                     contrast.reading(batch, metric)
-                contrast.normalizer(metric)
+                # That runs the model; a result that is there has passed it.
+                if not (self.store and self.store.has(self.key(declaration))):
+                    contrast.normalizer(metric)
+
+    def kept(self, key: Callable[[], str], form: stored.Form[T], make: Callable[[], T]) -> T:
+        """A result from the store, or else made and stored."""
+        if self.store is None:
+            return make()
+        under = key()
+        found = self.store.load(under, form.read)
+        if found is None:
+            found = make()
+            self.store.save(under, form.write(found))
+        return found
+
+    def key(self, declaration: Declaration) -> str:
+        """The store's key of what a method gives: references stand for the content of what they name."""
+        parts = {
+            key: self.identity(value.name) if isinstance(value, Ref) else value
+            for key, value in declaration.values.items()
+        }
+        return stored.key_of(declaration.implementation, **parts)
+
+    def identity(self, name: str) -> Any:
+        """The content of what a declaration stands for, with the model and prompts that it is about."""
+        if name not in self._identities:
+            declaration = self.program.declarations[name]
+            about = {"dataset": "model", "corruption": "data"}.get(declaration.kind)
+            rest = [self.identity(self.declaration(declaration, about).name)] if about else []
+            self._identities[name] = [stored.identity(self.get(name)), *rest]
+        return self._identities[name]
+
+    def number(
+        self, what: str, corruption: Declaration, metric: str, circuit: Circuit | None = None
+    ) -> float:
+        """The faithfulness of a circuit, or a metric's clean or corrupt value, to stable digits."""
+        contrast, measured = self.contrast(corruption), self.get(metric)
+
+        def key() -> str:
+            about = [self.identity(corruption.name), self.identity(metric)]
+            return stored.key_of(what, about=about, circuit=circuit and stored.identity(circuit))
+
+        def make() -> float:
+            if circuit is not None:
+                value = faithfulness(contrast, circuit, measured)
+            else:
+                normal = contrast.normalizer(measured)
+                raw = contrast.clean if what == "clean" else contrast.corrupt
+                value = float(normal(raw(measured)))
+            return round(value, contrast.model.digits)
+
+        return self.kept(key, stored.NUMBER, make)
 
     def model(self, declaration: Declaration, load: Callable[[], Model]) -> Model:
         """Two declarations that say the same are one model."""
@@ -371,7 +433,8 @@ def _activation(builder: Builder, declaration: Declaration) -> NodeScores:
     if isinstance(positions, tuple):
         positions = [(place.name, place.occurrence) for place in positions if isinstance(place, Position)]
     direction: Any = declaration.values["direction"]
-    scores = activation_patching(
+    method = partial(
+        activation_patching,
         builder.contrast_of(declaration),
         builder.of(declaration, "graph"),
         builder.of(declaration, "metric"),
@@ -379,46 +442,56 @@ def _activation(builder: Builder, declaration: Declaration) -> NodeScores:
         positions=positions,
         progress=builder.progress(declaration.name),
     )
-    return _scored(builder, declaration, scores)
+    return _scored(builder, declaration, stored.NODES, method)
 
 
 def _attribution(builder: Builder, declaration: Declaration) -> EdgeScores | NodeScores:
-    method = attribution_patching if declaration.values["by"] == "edges" else node_attribution
+    by_edges, graph = declaration.values["by"] == "edges", builder.of(declaration, "graph")
     steps: Any = declaration.values["steps"]
-    scores = method(
+    method: Callable[[], Any] = partial(
+        attribution_patching if by_edges else node_attribution,
         builder.contrast_of(declaration),
-        builder.of(declaration, "graph"),
+        graph,
         builder.of(declaration, "metric"),
         steps=steps,
         progress=builder.progress(declaration.name),
     )
-    return _scored(builder, declaration, scores)
+    return _scored(builder, declaration, stored.edges_of(graph) if by_edges else stored.NODES, method)
 
 
-def _scored(builder: Builder, declaration: Declaration, scores: Any) -> Any:
+def _scored(
+    builder: Builder, declaration: Declaration, form: stored.Form[Any], method: Callable[[], Any]
+) -> Any:
+    found = builder.kept(lambda: builder.key(declaration), form, method)
     facts = builder.facts(builder.declaration(declaration, "corruption"))
-    return with_fields(scores, made={**scores.made, **facts})
+    return with_fields(found, made={**found.made, **facts})
 
 
 def _statistics(builder: Builder, declaration: Declaration) -> NodeScores:
     of: Any = declaration.values["of"]
     dataset: Dataset = builder.of(declaration, "data")
     model = builder.model_of(builder.declaration(declaration, "data"))
-    scores = attention_statistics(model, dataset, of)
+    method = partial(attention_statistics, model, dataset, of)
+    scores = builder.kept(lambda: builder.key(declaration), stored.NODES, method)
     return with_fields(scores, made={**scores.made, "model": model.name, "dataset": dict(dataset.made)})
 
 
 def _acdc(builder: Builder, declaration: Declaration) -> Circuit:
     threshold: Any = declaration.values["threshold"]
-    circuit = acdc(
-        builder.contrast_of(declaration),
-        builder.of(declaration, "graph"),
-        builder.of(declaration, "metric"),
-        threshold=threshold,
-        progress=builder.progress(declaration.name),
-    )
-    facts = builder.facts(builder.declaration(declaration, "corruption"))
-    return with_fields(circuit, made={**circuit.made, **facts})
+    graph = builder.of(declaration, "graph")
+
+    def method() -> Circuit:
+        return acdc(
+            builder.contrast_of(declaration),
+            graph,
+            builder.of(declaration, "metric"),
+            threshold=threshold,
+            journal=builder.store.journal(builder.key(declaration)) if builder.store else None,
+            progress=builder.progress(declaration.name),
+        )
+
+    found: Circuit = _scored(builder, declaration, stored.circuit_of(graph), method)
+    return found
 
 
 def _threshold(builder: Builder, declaration: Declaration) -> Circuit:
@@ -494,17 +567,17 @@ def _faithfulness(builder: Builder, declaration: Declaration) -> Curve:
     values: Any = declaration.values
     scores = _edge_scores(builder, declaration)
     corruption = builder.declaration(builder.declaration(declaration, "scores"), "corruption")
-    contrast, metric = builder.contrast(corruption), builder.of(declaration, "metric")
+    contrast, metric = builder.contrast(corruption), builder.declaration(declaration, "metric").name
     report = builder.progress(declaration.name)
     points = []
     for done, edges in enumerate(values["edges"], 1):
         circuit = scores.top(edges, rank=values["rank"])
-        kept = faithfulness(contrast, circuit, metric)
-        points.append((edges, len(circuit), round(kept, contrast.model.digits)))
+        points.append((edges, len(circuit), builder.number("faithfulness", corruption, metric, circuit)))
         if report is not None:
             report(done, len(values["edges"]))
     made = {"method": "faithfulness", "rank": values["rank"], "scores": dict(scores.made)}
-    return Curve(tuple(points), {**made, **contrast.facts(metric), **builder.facts(corruption)})
+    facts = contrast.facts(builder.get(metric))
+    return Curve(tuple(points), {**made, **facts, **builder.facts(corruption)})
 
 
 def _compare(builder: Builder, declaration: Declaration) -> Table:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from nncirc.circuits.atomic import write_text
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.errors import FileError
+from nncirc.circuits.errors import FileError, ResourceError
 from nncirc.circuits.files import circuit_to_json, header
 from nncirc.engine.program.build import Curve, Table
+from nncirc.engine.program.store import FULL
 from nncirc.engine.scores import EdgeScores, NodeScores
 
 VERSION = 1
@@ -32,6 +34,31 @@ def prepare(folder: Path) -> None:
         raise FileError(
             "C606", f"the folder {folder} cannot be made: {error.strerror}", hint="give another --out"
         ) from None
+
+
+def tidy(folder: Path, drawn: Iterable[str] = ()) -> None:
+    """Remove what a run that was killed while it wrote a file left beside the file."""
+    for place in {folder, *((folder / name).parent for name in drawn)}:
+        for path in place.glob(".nncirc-????????????????.tmp"):
+            with suppress(OSError):
+                path.unlink()
+
+
+@contextmanager
+def disk() -> Iterator[None]:
+    """Tell a full disk from other failures to write.
+
+    Raises:
+        ResourceError: C703.
+    """
+    try:
+        yield
+    except FileError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in FULL:
+            hint = "make room, or choose another folder with --out, and run again: what is finished is kept"
+            raise ResourceError("C703", f"the disk is full: {error.message}", hint=hint) from error
+        raise
 
 
 def file_name(name: str) -> str:

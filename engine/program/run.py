@@ -23,10 +23,10 @@ from nncirc.circuits.errors import NncircError, ResourceError, ScriptError
 from nncirc.circuits.measures import agreement
 from nncirc.dsl.diagnostics import suggest
 from nncirc.dsl.program import Apply, Assertion, Declaration, Expression, Number, Program, Property, Ref
-from nncirc.engine.evaluate import faithfulness
 from nncirc.engine.program import folder as files
 from nncirc.engine.program import pictures
 from nncirc.engine.program.build import Builder, Curve, Progress, Table, placed
+from nncirc.engine.program.store import Store
 from nncirc.engine.scores import EdgeScores, NodeScores
 
 RESULTS = ("scores", "circuit", "curve", "compare")
@@ -54,6 +54,7 @@ class Result:
         file: where it was written, relative to the folder; None if it was not.
         summary: a few words on it.
         seconds: wall-clock time that building it took.
+        stored: whether all that a model has to run for came from the store.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Result:
     file: str | None
     summary: str
     seconds: float
+    stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Report:
         results: in the order in which they were built.
         claims: the assertions; empty with `only`.
         tables: the comparisons, by name.
-        notes: sentences on the data that a user should read.
+        notes: sentences on the data and the store that a user should read.
     """
 
     folder: Path
@@ -121,6 +123,7 @@ def run_program(
     options: Options = Options(),
     *,
     progress: Callable[[str], Progress | None] = lambda _: None,
+    store: Store | None = None,
 ) -> Report:
     """Build what a program asks for and write it into a folder.
 
@@ -132,6 +135,7 @@ def run_program(
         out: the folder; it is made if it is not there.
         options: what to build, and how.
         progress: gives each declaration's name a callback for work done and work in all.
+        store: results of earlier runs, which are not computed again; None to compute everything.
 
     Raises:
         ProgramError: whatever went wrong, with its place in the script.
@@ -141,11 +145,12 @@ def run_program(
     folder = Path(out)
     wanted = requested(program, options.only)
     files.prepare(folder)
+    files.tidy(folder, (str(d.values["file"]) for d in wanted if d.kind in DRAWN))
     began, wall, cpu = datetime.now(UTC), time.perf_counter(), time.process_time()
     threads = options.threads or free_cores()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    builder = Builder(program, options.batch, progress)
+    builder = Builder(program, options.batch, progress, store)
     results: list[Result] = []
     claims: list[Claim] = []
 
@@ -159,7 +164,8 @@ def run_program(
             },
         }
         content = provenance(builder, options, results, claims, how)
-        files.write_json(files.inside(folder, "run.json"), content)
+        with files.disk():
+            files.write_json(files.inside(folder, "run.json"), content)
 
     try:
         prepare(builder, wanted)
@@ -182,6 +188,7 @@ def run_program(
         torch.set_num_threads(before)
     datasets = [builder.built[d.name] for d in program.of_kind("dataset") if d.name in builder.built]
     notes = tuple(dict.fromkeys(note for dataset in datasets for note in dataset.notes))
+    notes += store.notes if store else ()
     tables = {r.name: builder.built[r.name] for r in results if isinstance(builder.built.get(r.name), Table)}
     return Report(folder, tuple(results), tuple(claims), tables, notes)
 
@@ -269,15 +276,16 @@ def _result(builder: Builder, folder: Path, declaration: Declaration) -> Result:
         file, wall = str(declaration.values["file"]), time.perf_counter()
         for needed in declaration.references():
             builder.get(needed)
-        with placed(declaration):
+        with placed(declaration), files.disk():
             _draw(builder, declaration, files.inside(folder, file))
         builder.seconds[name] = {"wall": round(time.perf_counter() - wall, 4)}
         return Result(name, declaration.kind, declaration.kind, file, "", builder.seconds[name]["wall"])
     made = builder.get(name)
-    with placed(declaration):
+    with placed(declaration), files.disk():
         written = files.write_result(folder, name, made)
     summary, seconds = summarize(made), builder.seconds[name]["wall"]
-    return Result(name, declaration.kind, declaration.implementation, written, summary, seconds)
+    using, restored = declaration.implementation, name in builder.restored
+    return Result(name, declaration.kind, using, written, summary, seconds, restored)
 
 
 def _draw(builder: Builder, declaration: Declaration, path: Path) -> None:
@@ -335,13 +343,8 @@ def _apply(builder: Builder, function: str, arguments: Mapping[str, Any]) -> flo
         found = agreement(values["circuit"], values["reference"], by=values["by"])
         return found.recall if function == "recall" else found.precision
     corruption = builder.program.declarations[arguments["corruption"].name]
-    contrast = builder.contrast(corruption)
     with placed(corruption):
-        if function == "faithfulness":
-            return round(faithfulness(contrast, values["circuit"], values["metric"]), contrast.model.digits)
-        normal = contrast.normalizer(values["metric"])
-        raw = contrast.clean if function == "clean" else contrast.corrupt
-        return round(float(normal(raw(values["metric"]))), contrast.model.digits)
+        return builder.number(function, corruption, arguments["metric"].name, values.get("circuit"))
 
 
 def provenance(
@@ -384,7 +387,10 @@ def provenance(
             for name, declaration in program.declarations.items()
             if name in builder.seconds
         },
-        "results": {r.name: {"kind": r.kind, "file": r.file, "summary": r.summary} for r in results},
+        "results": {
+            r.name: {"kind": r.kind, "file": r.file, "summary": r.summary, "stored": r.stored}
+            for r in results
+        },
         "assertions": [
             {
                 "claim": claim.assertion.text,

@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
             "--only", action="append", default=[], metavar="NAME", help="build only this result"
         )
         each.add_argument("--batch", type=_positive, metavar="N", help="at most N prompts in one pass")
+    run.add_argument("--fresh", action="store_true", help="ignore what earlier runs have stored")
     run.add_argument("--threads", type=_positive, metavar="N", help="threads (default: the free cores)")
 
     render = command("render", _render, "draw a circuit that a run has written")
@@ -84,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("code", metavar="CODE")
     models = command("models", _models, "list the models that come with nncirc")
     models.add_argument("--json", action="store_true", help="print JSON")
+    cache = command("cache", _cache, "say where results of earlier runs are stored, and how much it is")
+    cache.add_argument("--clear", action="store_true", help="remove them")
+    cache.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
@@ -194,6 +198,22 @@ def _models(options: Any) -> int:
     return FINE
 
 
+def _cache(options: Any) -> int:
+    from nncirc.engine.program.store import Store, default_folder
+
+    store = Store(default_folder())
+    results, size = store.size()
+    removed = store.clear() if options.clear else 0
+    if options.json:
+        found = {"folder": str(store.folder), "results": results, "bytes": size, "removed": removed}
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        print(f"{store.folder}{os.sep}: {results:,} results, {size / 2**20:.1f} MiB")
+        if options.clear:
+            print(f"removed {removed:,} of them")
+    return FINE
+
+
 # run, plan, render ----------------------------------------------------------------------------------------
 
 
@@ -204,9 +224,11 @@ def _run(options: Any) -> int:
     out = Path(options.out) if options.out else Path("out") / Path(options.script).stem
     with _progress() as progress:
         from nncirc.engine.program.run import Options, run_program
+        from nncirc.engine.program.store import Store, default_folder
 
         how = Options(tuple(options.only), options.batch, options.threads, _settings(options.set))
-        report = run_program(program, out, how, progress=progress)
+        store = Store(default_folder(), fresh=options.fresh)
+        report = run_program(program, out, how, progress=progress, store=store)
     if options.json:
         print((report.folder / "run.json").read_text(encoding="utf-8"), end="")
     else:
@@ -225,7 +247,7 @@ def _print_report(report: Report) -> None:
     for column in ("result", "using", "", "seconds", "file"):
         table.add_column(column, justify="right" if column == "seconds" else "left", overflow="fold")
     for result in report.results:
-        seconds = f"{result.seconds:.1f}"
+        seconds = "stored" if result.stored else f"{result.seconds:.1f}"
         table.add_row(*map(_plain, (result.name, result.using, result.summary, seconds, result.file or "")))
     console.print(table)
     for name, comparison in report.tables.items():

@@ -185,7 +185,8 @@ def test_files_are_the_same_to_the_byte(tmp_path: Path) -> None:
     for seed, threads, batch in (("0", "1", "all"), ("1", "2", "3"), ("77", "1", "2")):
         out = tmp_path / seed
         done = in_process_of_its_own(
-            ["-c", TWICE, out, batch, threads, ioi, induction], environment={"PYTHONHASHSEED": seed}
+            ["-c", TWICE, out, batch, threads, ioi, induction],
+            environment={"PYTHONHASHSEED": seed, "NNCIRC_CACHE": str(tmp_path / "stores" / seed)},
         )
         assert done.status == 0, done.err
         found.append(

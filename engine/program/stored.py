@@ -1,0 +1,210 @@
+"""What a result depends on, as a key of the store, and how results are written there.
+
+A key is made of contents, never of names: prompts by their tokens, a model by its weights and config, a
+circuit by its edges. So it does not matter what a declaration is called, or in which script it stands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.files import header
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.json_input import Value
+from nncirc.circuits.nodes import Edge
+from nncirc.engine.contrast import Mean, Resample, Zero
+from nncirc.engine.data import Dataset, Example
+from nncirc.engine.metrics import Metric
+from nncirc.engine.model import Model
+from nncirc.engine.program.store import VERSION
+from nncirc.engine.scores import EdgeScores, NodeScores
+
+T = TypeVar("T")
+
+# What of a model's config says where it lies or who wrote it, and nothing about its numbers.
+_IDLE = ("_name_or_path", "transformers_version", "architectures")
+
+
+# Keys ------------------------------------------------------------------------------------------------------
+
+
+def key_of(what: str, **parts: Any) -> str:
+    """The key of a result: what it is, all that it is made of, and the code that makes it."""
+    return _digest([VERSION, code(), what, parts])
+
+
+def identity(value: Any) -> str:
+    """The content of something that results depend on, as a digest."""
+    return _digest([type(value).__name__, _content(value)])
+
+
+@cache
+def code() -> str:
+    """The code that makes numbers: ours to the letter, that of others by version."""
+    engine = Path(__file__).parents[1]
+    circuits = engine.parent / "circuits"
+    program = [engine / "program" / f"{name}.py" for name in ("build", "stored")]
+    files = [*engine.glob("*.py"), *(engine / "data").glob("*.py"), *circuits.glob("*.py"), *program]
+    ours = {f"{file.parent.name}/{file.name}": _of_file(file) for file in files}
+    others = {name: version(name) for name in ("nncirc", "torch", "transformers", "nnsight")}
+    return _digest([ours, others])
+
+
+def _content(value: Any) -> Any:
+    match value:
+        case Model():
+            return _of_model(value)
+        case Dataset():
+            return [value.answers, _examples(value.examples)]
+        case Resample():
+            return [value.name, _examples(value.examples)]
+        case Zero():
+            return [value.name]
+        case Mean():
+            return [value.name, list(value.over), None if value.source is None else _content(value.source)]
+        case Graph():
+            return header(Circuit.of(value, ()))["graph"]
+        case Metric():
+            return [value.name, value.at, value.normalize, _of_function(value.measure.function)]
+        case Circuit():
+            return [_content(value.graph), [list(edge) for edge in value.edges]]
+    raise TypeError(f"no result depends on a {type(value).__name__}")
+
+
+def _of_model(model: Model) -> Any:
+    made = model.made
+    weights = made.get("weights_sha256")
+    if weights is None and re.fullmatch(r"[0-9a-f]{40}", str(made.get("revision"))):
+        weights = [made.get("id"), made["revision"]]
+    config = {key: value for key, value in model.module.config.to_dict().items() if key not in _IDLE}
+    numbers = [str(model.dtype), str(model.device)]
+    return [weights or _of_weights(model), config, asdict(model.family), *numbers]
+
+
+def _of_weights(model: Model) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in model.module.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().cpu().double().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _examples(examples: Iterable[Example]) -> list[Any]:
+    """All that a model and a metric see of prompts; not their text, nor how they were drawn."""
+    return [
+        [e.tokens, sorted([*place, *span] for place, span in e.spans.items()), e.answer, e.foil]
+        for e in examples
+    ]
+
+
+def _of_function(function: Callable[..., Any]) -> str:
+    """A metric of another package is code that no version of ours tells."""
+    name = f"{function.__module__}.{function.__qualname__}"
+    if function.__module__.startswith("nncirc."):
+        return name
+    try:
+        return f"{name} {_of_file(Path(inspect.getfile(function)))}"
+    except (OSError, TypeError):
+        return name
+
+
+@cache
+def _of_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# Results ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Form(Generic[T]):
+    """How a kind of result is written, and strictly read."""
+
+    write: Callable[[T], Any]
+    read: Callable[[Value], T]
+
+
+def _number(value: Value) -> float:
+    return value.number()
+
+
+NUMBER: Form[float] = Form(float, _number)
+
+
+def _made(value: Value) -> dict[str, Any]:
+    return {key: member.value for key, member in value.items()}
+
+
+def _write_nodes(scores: NodeScores) -> Any:
+    rows = [list(row) for row in scores.values]
+    return {
+        "made": dict(scores.made),
+        "nodes": list(scores.nodes),
+        "positions": list(scores.positions),
+        "scores": rows,
+    }
+
+
+def _read_nodes(value: Value) -> NodeScores:
+    members = value.members(["made", "nodes", "positions", "scores"])
+    nodes, positions = (tuple(e.text() for e in members[key].elements()) for key in ("nodes", "positions"))
+    rows = tuple(tuple(cell.number() for cell in row.elements()) for row in members["scores"].elements())
+    if len(rows) != len(nodes) or {len(row) for row in rows} - {len(positions) or 1}:
+        raise members["scores"].wrong("expected a row for each node and in it a score for each position")
+    return NodeScores(nodes, positions, rows, _made(members["made"]))
+
+
+NODES: Form[NodeScores] = Form(_write_nodes, _read_nodes)
+
+
+def edges_of(graph: Graph) -> Form[EdgeScores]:
+    """Scores of a graph's edges, in the graph's order."""
+
+    def write(scores: EdgeScores) -> Any:
+        return {"made": dict(scores.made), "scores": [scores.values[edge] for edge in graph.edges()]}
+
+    def read(value: Value) -> EdgeScores:
+        members = value.members(["made", "scores"])
+        scores = [score.number() for score in members["scores"].elements()]
+        edges = list(graph.edges())
+        if len(scores) != len(edges):
+            raise members["scores"].wrong(f"expected {len(edges)} scores, found {len(scores)}")
+        return EdgeScores(graph, dict(zip(edges, scores, strict=True)), _made(members["made"]))
+
+    return Form(write, read)
+
+
+def circuit_of(graph: Graph) -> Form[Circuit]:
+    """A circuit of a graph, with its scores."""
+
+    def write(circuit: Circuit) -> Any:
+        rows = [[*edge, score] for edge, score in circuit.scores.items()]
+        return {"made": dict(circuit.made), "edges": rows}
+
+    def read(value: Value) -> Circuit:
+        members = value.members(["made", "edges"])
+        scores: dict[Edge, float | None] = {}
+        for row in members["edges"].elements():
+            cells = row.elements()
+            if len(cells) != 3:
+                raise row.wrong("expected a sender, a receiver and a score")
+            edge = Edge(cells[0].text(), cells[1].text())
+            scores[edge] = None if cells[2].value is None else cells[2].number()
+        return Circuit(graph, scores, made=_made(members["made"]))
+
+    return Form(write, read)
