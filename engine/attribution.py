@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -28,6 +29,8 @@ from nncirc.engine.model import Model
 from nncirc.engine.scores import EdgeScores, NodeScores
 from nncirc.engine.tracing import run
 
+Along: TypeAlias = Literal["inputs", "activations"]
+
 
 def attribution_patching(
     contrast: Contrast,
@@ -35,6 +38,7 @@ def attribution_patching(
     metric: Metric,
     *,
     steps: int = 1,
+    along: Along = "inputs",
     progress: Callable[[int, int], None] | None = None,
 ) -> EdgeScores:
     """Attribution scores of all edges.
@@ -43,8 +47,11 @@ def attribution_patching(
         contrast: model, prompts and corruption.
         graph: the edges to score.
         metric: what is attributed. For a divergence, a score is the rise of the divergence.
-        steps: 1 takes the gradient on the clean run. m > 1 averages it over runs with the embeddings at
-            k/m of the way from corrupted to clean, k = 0 .. m−1: EAP-IG, inputs (Hanna et al. 2024).
+        steps: 1 takes the gradient on the clean run. m > 1 averages it over k/m of the way from corrupted
+            to clean, k = 0 .. m−1: integrated gradients, EAP-IG (Hanna et al. 2024).
+        along: what goes that way. `inputs`: the embeddings, one run a step for all scores. `activations`:
+            what the senders of one place write (embedding, a layer's attention, an MLP), one run a step for
+            the scores of these senders, all before them being clean.
         progress: called with passes done and passes in all.
 
     Raises:
@@ -52,14 +59,14 @@ def attribution_patching(
     """
     weight = _prepare(contrast, metric, steps)
     total = torch.zeros(len(graph.receivers), len(graph.senders), dtype=torch.float64)
-    for batch, gradients in _gradients(contrast, metric, steps, progress):
-        difference = contrast.clean_outputs(batch, graph) - contrast.substitute(batch, graph)
+    for scored, difference, gradients in _gradients(contrast, graph, metric, steps, along, progress):
         for first, gradient in gradients.by_receiver(graph):
-            reach = graph.reach[first]
-            product = gradient.flatten(1) @ difference[:reach].flatten(1).T
-            total[first : first + len(gradient), :reach] += product.double().cpu()
+            last = min(graph.reach[first], scored.stop)
+            if last > scored.start:
+                product = gradient.flatten(1) @ difference[scored.start : last].flatten(1).T
+                total[first : first + len(gradient), scored.start : last] += product.double().cpu()
     values = (weight * total).tolist()
-    return EdgeScores.of(graph, values, _made(contrast, metric, steps), contrast.model.digits)
+    return EdgeScores.of(graph, values, _made(contrast, metric, steps, along), contrast.model.digits)
 
 
 def node_attribution(
@@ -68,6 +75,7 @@ def node_attribution(
     metric: Metric,
     *,
     steps: int = 1,
+    along: Along = "inputs",
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:
     """Attribution scores of all senders: for each the sum over the edges out of it.
@@ -76,12 +84,11 @@ def node_attribution(
     """
     weight = _prepare(contrast, metric, steps)
     total = torch.zeros(len(graph.senders), dtype=torch.float64)
-    for batch, gradients in _gradients(contrast, metric, steps, progress):
-        difference = contrast.clean_outputs(batch, graph) - contrast.substitute(batch, graph)
-        for first, gradient in gradients.by_sender(graph):
-            product = difference[first : first + len(gradient)] * gradient
-            total[first : first + len(gradient)] += product.double().sum((1, 2, 3)).cpu()
-    made = _made(contrast, metric, steps)
+    for scored, difference, gradients in _gradients(contrast, graph, metric, steps, along, progress):
+        for senders, gradient in zip(sender_stages(graph), gradients.senders, strict=True):
+            if scored.start <= senders.start < scored.stop:
+                total[senders] += (difference[senders] * gradient).double().sum((1, 2, 3)).cpu()
+    made = _made(contrast, metric, steps, along)
     scores = [[value] for value in (weight * total).tolist()]
     return NodeScores.of(graph.senders, (), scores, made, contrast.model.digits)
 
@@ -100,11 +107,13 @@ def _prepare(contrast: Contrast, metric: Metric, steps: int) -> float:
     return sign / contrast.normalizer(metric).span / len(contrast.dataset.examples)
 
 
-def _made(contrast: Contrast, metric: Metric, steps: int) -> dict[str, Any]:
+def _made(contrast: Contrast, metric: Metric, steps: int, along: Along) -> dict[str, Any]:
     return {
         "method": "attribution_patching",
         "steps": steps,
-        "gradient_at": "clean" if steps == 1 else f"k/{steps} from corrupted to clean, k = 0..{steps - 1}",
+        "gradient_at": "clean"
+        if steps == 1
+        else f"{along} at k/{steps} from corrupted to clean, k = 0..{steps - 1}",
         "direction": "noise",
         "score": "estimated fall of the metric when the edge is cut",
         **contrast.facts(metric),
@@ -112,19 +121,36 @@ def _made(contrast: Contrast, metric: Metric, steps: int) -> dict[str, Any]:
 
 
 def _gradients(
-    contrast: Contrast, metric: Metric, steps: int, progress: Callable[[int, int], None] | None
-) -> Iterator[tuple[Batch, Gradients]]:
-    """The gradients of every batch at every step, divided by the number of steps."""
-    graph = contrast.model.graph()
-    done, passes = 0, steps * len(contrast.batches)
+    contrast: Contrast,
+    graph: Graph,
+    metric: Metric,
+    steps: int,
+    along: Along,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[tuple[slice, Float[Tensor, "sender batch pos d_model"], Gradients]]:
+    """For every batch and step: the senders scored by it, clean − substitute of all, and the gradients."""
+    places = sender_stages(graph)
+    moved = range(len(places)) if along == "activations" and steps > 1 else range(1)
+    done, passes = 0, steps * len(moved) * len(contrast.batches)
     for batch in contrast.batches:
-        clean, other = contrast.clean_outputs(batch, graph)[0], contrast.substitute(batch, graph)[0]
-        for step in range(steps):
-            embedded = clean if steps == 1 else other + (step / steps) * (clean - other)
-            yield batch, metric_gradients(contrast, batch, metric, embedded, scale=1 / steps)
-            done += 1
-            if progress is not None:
-                progress(done, passes)
+        difference = contrast.clean_outputs(batch, graph) - contrast.substitute(batch, graph)
+        for place in moved:
+            scored = places[place] if len(moved) > 1 else slice(0, len(graph.senders))
+            written = difference[places[place]].sum(0)
+            for step in range(steps):
+                shift = None if steps == 1 else (place, (step / steps - 1) * written)
+                yield scored, difference, metric_gradients(contrast, batch, metric, shift, scale=1 / steps)
+                done += 1
+                if progress is not None:
+                    progress(done, passes)
+
+
+def sender_stages(graph: Graph) -> list[slice]:
+    """The senders that write at the same place: embed, attention of layer 0, MLP of layer 0, ..."""
+    heads = graph.shape.n_heads if graph.attention == "heads" else 1
+    counts = [1, *([heads, 1] if graph.shape.mlps else [heads]) * graph.shape.n_layers]
+    stops = list(accumulate(counts))
+    return [slice(stop - count, stop) for stop, count in zip(stops, counts, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,15 +199,6 @@ class Gradients:
         found = [unit_project(g, m.transpose(1, 2), None) for g, m in zip(parts, matrices, strict=True)]
         return torch.cat(found)
 
-    def by_sender(self, graph: Graph) -> Iterator[tuple[int, Float[Tensor, "1 batch pos d_model"]]]:
-        """The gradient by the output of each sender; heads of a layer share theirs."""
-        first = 0
-        for stage, gradient in enumerate(self.senders):
-            is_attention = stage > 0 and (stage % 2 == 1 or not graph.shape.mlps)
-            count = graph.shape.n_heads if is_attention and graph.attention == "heads" else 1
-            yield first, gradient[None].expand(count, *gradient.shape)
-            first += count
-
 
 def through_norm(
     norm: torch.nn.Module,
@@ -196,45 +213,62 @@ def through_norm(
 
 
 def metric_gradients(
-    contrast: Contrast, batch: Batch, metric: Metric, embedded: Tensor, *, scale: float = 1.0
+    contrast: Contrast,
+    batch: Batch,
+    metric: Metric,
+    shift: tuple[int, Float[Tensor, "batch pos d_model"]] | None = None,
+    *,
+    scale: float = 1.0,
 ) -> Gradients:
-    """One forward with the embeddings `embedded`, one backward."""
+    """One forward of the clean prompts, one backward.
+
+    Args:
+        contrast: model and prompts.
+        batch: the prompts.
+        metric: its sum over the prompts is differentiated.
+        shift: a place (as in `sender_stages`) and what is added to what is written there.
+        scale: a factor for the metric.
+    """
     model, where = contrast.model, contrast.reading(batch, metric)
-    shape = model.shape
     norm_inputs: list[Tensor] = []
     norm_outputs: list[Tensor] = []
     projections: list[tuple[Tensor, ...]] = []
     senders: list[Tensor] = []
 
-    def probed(envoy: Any, probes: list[Tensor]) -> None:
+    def probe(value: Tensor, probes: list[Tensor]) -> Tensor:
         """Add a zero to what a module computes: the gradient by the zero is the gradient there."""
-        probe = torch.zeros_like(envoy.output, requires_grad=True)
-        envoy.output = envoy.output + probe
-        probes.append(probe)
+        zero = torch.zeros_like(value, requires_grad=True)
+        probes.append(zero)
+        return value + zero
+
+    def written(value: Tensor) -> Tensor:
+        """What senders write, shifted if theirs is the place."""
+        if shift is not None and shift[0] == len(senders):
+            value = value + shift[1]
+        return probe(value, senders)
 
     def body() -> Tensor:
-        start = embedded.detach().clone().requires_grad_()
-        model.blocks[0].block.input = start
-        senders.append(start)
+        first = model.blocks[0].block
+        first.input = written(first.input)
         for block in model.blocks:
             norm_inputs.append(block.attention_norm.input.detach())
             layer: list[Tensor] = []
             for projection in block.projections:
-                probed(projection, layer)
+                projection.output = probe(projection.output, layer)
             projections.append(tuple(layer))
-            probed(block.output, senders)
-            if shape.mlps:
+            block.output.output = written(block.output.output)
+            if model.shape.mlps:
                 norm_inputs.append(block.mlp_norm.input.detach())
-                probed(block.mlp_norm, norm_outputs)
-                probed(block.mlp, senders)
+                block.mlp_norm.output = probe(block.mlp_norm.output, norm_outputs)
+                block.mlp.output = written(block.mlp.output)
         norm_inputs.append(model.final_norm.input.detach())
-        probed(model.final_norm, norm_outputs)
+        model.final_norm.output = probe(model.final_norm.output, norm_outputs)
         return model.unembed.output[None]
 
     logits = run(model.envoy, model.inputs(batch.clean, where.kept), body, grad=True)
     with torch.enable_grad():
         value = scale * where.values(metric, logits, contrast.reference(batch, metric)).sum()
-    probes = [*norm_outputs, *senders, *(probe for layer in projections for probe in layer)]
+    probes = [*norm_outputs, *senders, *(zero for layer in projections for zero in layer)]
     found = iter(torch.autograd.grad(value, probes))
     by_norm = [next(found) for _ in norm_outputs]
     by_sender = [next(found) for _ in senders]

@@ -17,7 +17,7 @@ from torch import Tensor
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
-from nncirc.engine.attribution import attribution_patching, node_attribution
+from nncirc.engine.attribution import attribution_patching, node_attribution, sender_stages
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.forward import Mask, masked_forward
 from nncirc.engine.metrics import END, Metric
@@ -202,3 +202,34 @@ def test_a_mask_reaches_every_receiver_in_its_gradient() -> None:
     for model in (tiny_gpt2(), tiny_llama()):
         found = attribution_patching(contrast(model), model.graph(), Metric("logit_diff"))
         assert [edge for edge, score in found.values.items() if abs(score) < 1e-9] == empty
+
+
+@settings(max_examples=15, deadline=None)
+@given(cases(layers=2), METRICS, st.sampled_from([2, 3]))
+def test_integrating_along_activations_is_the_gradient_of_a_part_cut_mask(
+    case: Case, metric: Metric, steps: int
+) -> None:
+    """k/m of the way from corrupted to clean is a mask of 1 − k/m on all edges out of one place."""
+    model = case.model()
+    graph, about = case.graph(model), case.contrast(model)
+    total = torch.zeros(len(graph.receivers), len(graph.senders), dtype=torch.float64)
+    for batch in about.batches:
+        for place in sender_stages(graph):
+            for k in range(steps):
+                cut = torch.zeros(1, len(graph.receivers), len(graph.senders), dtype=torch.float64)
+                for receiver, reach in enumerate(graph.reach):
+                    cut[0, receiver, place.start : min(place.stop, reach)] = 1 - k / steps
+                cut.requires_grad_()
+                substitute = about.substitute(batch, graph)
+                logits = masked_forward(model, graph, batch.clean, Mask(cut), substitute, grad=True)
+                with torch.enable_grad():
+                    value = value_of(about, batch, metric, logits[0])
+                (gradient,) = torch.autograd.grad(value, cut)
+                total[:, place] -= gradient[0][:, place] / steps / len(about.dataset.examples)
+    found = attribution_patching(about, graph, metric, steps=steps, along="activations")
+    for edge in graph.edges():
+        receiver, sender = graph.order(edge)
+        assert found.values[edge] == pytest.approx(float(total[receiver, sender]), abs=close(case)), edge
+    nodes = node_attribution(about, graph, metric, steps=steps, along="activations")
+    for name, row in zip(graph.senders, total.sum(0).tolist(), strict=True):
+        assert nodes[name][0] == pytest.approx(row, abs=close(case)), name
