@@ -1,0 +1,27 @@
+"""The benchmarks run: on the smallest model, in this process, in a few seconds."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+from tests.end_to_end.command import ROOT
+
+
+@pytest.fixture
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> object:
+    """Its command; the folder is a namespace package of the repository's root."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    return importlib.import_module("benchmarks.__main__").main
+
+
+@pytest.mark.parametrize("method", ["attribution", "acdc"])
+def test_a_method_is_measured_and_is_its_oracle(benchmarks, method: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "results.json"
+    assert benchmarks(["--here", "--size", "tiny", "--method", method, "--json", str(file)]) == 0
+    (result,) = json.loads(file.read_text(encoding="utf-8"))["results"]
+    assert result["same_as_oracle"] is True
+    assert 0 < result["plain_forward_cpu_s"] < result["cpu_s"]
+    assert result["edges"] == 110
