@@ -289,6 +289,11 @@ _SCORES = {
                 "gradients averaged between clean and corrupt (integrated gradients); 1: at the clean run",
                 default=1,
             ),
+            "along": Key(
+                Word(("inputs", "activations")),
+                "what goes from corrupted to clean in steps: embeddings, or one place's outputs at a time",
+                default="inputs",
+            ),
             "by": Key(Word(("edges", "nodes")), "what is scored", default="edges"),
         },
         source="Nanda 2023; Syed et al. 2023; Hanna et al. 2024",
