@@ -447,13 +447,14 @@ def _activation(builder: Builder, declaration: Declaration) -> NodeScores:
 
 def _attribution(builder: Builder, declaration: Declaration) -> EdgeScores | NodeScores:
     by_edges, graph = declaration.values["by"] == "edges", builder.of(declaration, "graph")
-    steps: Any = declaration.values["steps"]
+    values: Any = declaration.values
     method: Callable[[], Any] = partial(
         attribution_patching if by_edges else node_attribution,
         builder.contrast_of(declaration),
         graph,
         builder.of(declaration, "metric"),
-        steps=steps,
+        steps=values["steps"],
+        along=values["along"],
         progress=builder.progress(declaration.name),
     )
     return _scored(builder, declaration, stored.edges_of(graph) if by_edges else stored.NODES, method)
