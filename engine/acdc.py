@@ -48,6 +48,7 @@ def acdc(
     sequential: bool = False,
     depth: int | None = None,
     journal: Journal | None = None,
+    measured: Measured | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Circuit:
     """The circuit that ACDC finds, pruned to what lies between `embed` and `logits`.
@@ -61,6 +62,8 @@ def acdc(
         depth: candidates that are tried at once; None to choose as it goes.
         journal: keeps what was decided, and gives back what an earlier run had decided, which is not
             tested again; not used by the definition.
+        measured: what runs with other thresholds on the same contrast, graph and metric have measured:
+            this one takes from it and adds to it.
         progress: called with edges decided and edges in all.
 
     Returns:
@@ -71,7 +74,11 @@ def acdc(
     """
     _check(threshold)
     sweep = _Sweep(contrast, graph, metric, threshold)
+    if measured is not None:
+        sweep.followed = list(measured.records)
     scores = sweep.sequential(progress) if sequential else sweep.live(depth, journal, progress)
+    if measured is not None:
+        measured.records.append(sweep.record)
     return _circuit(sweep, scores)
 
 
@@ -81,7 +88,6 @@ def acdc_family(
     metric: Metric,
     *,
     thresholds: Sequence[float],
-    journals: Sequence[Journal | None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Circuit, ...]:
     """The circuits of several thresholds, each what `acdc` finds for it alone.
@@ -93,7 +99,6 @@ def acdc_family(
         graph: the edges to choose from.
         metric: as in `acdc`.
         thresholds: one for each circuit.
-        journals: one for each threshold, or None.
         progress: called with edges decided and edges in all, over all members.
 
     Raises:
@@ -101,16 +106,18 @@ def acdc_family(
     """
     for threshold in thresholds:
         _check(threshold)
-    found: list[Circuit] = []
-    records: list[_Record] = []
-    for number, threshold in enumerate(thresholds):
-        sweep = _Sweep(contrast, graph, metric, threshold)
-        sweep.followed = list(records)
-        report = None if progress is None else _part(progress, number, len(thresholds))
-        scores = sweep.live(None, journals[number] if journals else None, report)
-        found.append(_circuit(sweep, scores))
-        records.append(sweep.record)
-    return tuple(found)
+    measured = Measured()
+    return tuple(
+        acdc(
+            contrast,
+            graph,
+            metric,
+            threshold=threshold,
+            measured=measured,
+            progress=None if progress is None else _part(progress, number, len(thresholds)),
+        )
+        for number, threshold in enumerate(thresholds)
+    )
 
 
 def _part(progress: Callable[[int, int], None], number: int, of: int) -> Callable[[int, int], None]:
@@ -173,6 +180,13 @@ class _Record:
 
     threshold: float
     tried: dict[int, list[_Tried]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What runs of ACDC that differ in nothing but the threshold have measured."""
+
+    records: list[_Record] = field(default_factory=list)
 
 
 class _Sweep:

@@ -33,7 +33,7 @@ from nncirc.dsl.program import (
     Where,
 )
 from nncirc.dsl.source import Span
-from nncirc.engine.acdc import acdc
+from nncirc.engine.acdc import Measured, acdc
 from nncirc.engine.activation import activation_patching
 from nncirc.engine.attention import attention_statistics
 from nncirc.engine.attribution import attribution_patching, node_attribution
@@ -141,6 +141,7 @@ class Builder:
     _models: dict[str, Model] = field(default_factory=dict)
     _identities: dict[str, Any] = field(default_factory=dict)
     _contrasts: dict[str, Contrast] = field(default_factory=dict)
+    _measured: dict[tuple[str, ...], Measured] = field(default_factory=dict)
 
     def get(self, name: str) -> Any:
         """What a declaration stands for.
@@ -233,6 +234,11 @@ class Builder:
             rest = [self.identity(self.declaration(declaration, about).name)] if about else []
             self._identities[name] = [stored.identity(self.get(name)), *rest]
         return self._identities[name]
+
+    def measured(self, declaration: Declaration) -> Measured:
+        """What runs of ACDC that differ from this one in the threshold have measured so far."""
+        about = tuple(self.declaration(declaration, key).name for key in ("graph", "corruption", "metric"))
+        return self._measured.setdefault(about, Measured())
 
     def number(
         self, what: str, corruption: Declaration, metric: str, circuit: Circuit | None = None
@@ -488,6 +494,7 @@ def _acdc(builder: Builder, declaration: Declaration) -> Circuit:
             builder.of(declaration, "metric"),
             threshold=threshold,
             journal=builder.store.journal(builder.key(declaration)) if builder.store else None,
+            measured=builder.measured(declaration),
             progress=builder.progress(declaration.name),
         )
 
