@@ -23,7 +23,7 @@ from benchmarks.setups import Clock, fresh, plain_forward, random_contrast, rand
 from nncirc.circuits.circuit import Circuit
 
 ENOUGH = 0.3
-"""Seconds of plain forwards on either side of what is measured."""
+"""Seconds of plain forwards before and after each time that something is measured."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     results = []
     for case in chosen:
-        results.append(measure(case, oracle=options.oracle) if options.here else _apart(case, options.oracle))
+        if options.here:
+            results.append(measure(case, oracle=options.oracle, quick=options.quick))
+        else:
+            results.append(_apart(case, options))
         print(line(results[-1]), file=sys.stderr, flush=True)
     if options.json:
         text = json.dumps({"machine": machine(), "results": results}, indent=1) + "\n"
@@ -62,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", help="write the results to this file; - for the standard output")
     parser.add_argument("--no-oracle", dest="oracle", action="store_false", help="leave the oracle out")
     parser.add_argument("--here", action="store_true", help="no processes of their own; no peak memory")
+    parser.add_argument("--quick", action="store_true", help="time everything once")
     parser.add_argument("--check", action="store_true", help="compare with the oracle, edge for edge")
     return parser
 
@@ -71,10 +75,10 @@ def _is_chosen(case: Case, options: argparse.Namespace) -> bool:
     return all(wanted is None or value in wanted for wanted, value in pairs)
 
 
-def _apart(case: Case, oracle: bool) -> dict[str, Any]:
-    """Measure a case in a process of its own: first without its oracle, for the peak of memory."""
+def _apart(case: Case, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure a case in a process of its own."""
     command = [sys.executable, "-m", "benchmarks", "--here", "--json", "-", "--case", case.name]
-    command += [] if oracle else ["--no-oracle"]
+    command += [*["--no-oracle"] * (not options.oracle), *["--quick"] * options.quick]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
     if not done.stdout:
         raise SystemExit(f"{case.name} failed: {' '.join(command[1:])}")
@@ -85,20 +89,21 @@ def _apart(case: Case, oracle: bool) -> dict[str, Any]:
     return result
 
 
-def measure(case: Case, *, oracle: bool = True) -> dict[str, Any]:
+def measure(case: Case, *, oracle: bool = True, quick: bool = False) -> dict[str, Any]:
     """One row of the table."""
     model = random_model(case.size, spread=case.spread)
     contrast = random_contrast(model)
     graph = model.graph()
     plain, lean = plain_forward(contrast), plain_forward(contrast, keep=1)
-    units = [*_for_a_while(plain)]
+    enough = 0 if quick else ENOUGH
+    units = _for_a_while(plain, enough)
     clocks: list[Clock] = []
     found: Any = None
-    for _ in range(case.repeats):
+    for _ in range(1 if quick else case.repeats):
         about = fresh(contrast)
         clock, found = timed(lambda about=about: case.run(about, graph))
         clocks.append(clock)
-        units += _for_a_while(plain)
+        units += _for_a_while(plain, enough)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     unit, clock = typical(units), typical(clocks)
     forwards = clock.cpu / unit.cpu / case.rows
@@ -110,7 +115,7 @@ def measure(case: Case, *, oracle: bool = True) -> dict[str, Any]:
         "cpu_s": _short(clock.cpu),
         "wall_s": _short(clock.wall),
         "plain_forward_cpu_s": _short(unit.cpu),
-        "lean_forward_cpu_s": _short(typical(_for_a_while(lean)).cpu),
+        "lean_forward_cpu_s": _short(typical(_for_a_while(lean, enough)).cpu),
         "rows": case.rows,
         "forwards": _short(forwards),
         "target": case.target,
@@ -126,11 +131,11 @@ def measure(case: Case, *, oracle: bool = True) -> dict[str, Any]:
     return result
 
 
-def _for_a_while(run: Callable[[], object]) -> list[Clock]:
+def _for_a_while(run: Callable[[], object], seconds: float) -> list[Clock]:
     """Clocks of at least three runs, after one that does not count."""
     run()
     clocks = [timed(run)[0] for _ in range(3)]
-    while sum(clock.cpu for clock in clocks) < ENOUGH:
+    while sum(clock.cpu for clock in clocks) < seconds:
         clocks.append(timed(run)[0])
     return clocks
 
@@ -176,7 +181,10 @@ def machine() -> dict[str, str]:
     }
 
 
-COLUMNS = tuple("method|size|setting|CPU s|wall s|forwards|target|kept|tested|of|oracle|same|GiB".split("|"))
+COLUMNS = (
+    *("method", "size", "setting", "CPU s", "wall s", "forwards", "target"),
+    *("kept", "tested", "of", "oracle", "same", "GiB"),
+)
 
 
 def row(result: dict[str, Any]) -> list[str]:

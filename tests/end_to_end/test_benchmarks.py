@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,19 @@ from tests.end_to_end.command import ROOT
 
 
 @pytest.fixture
-def benchmarks(monkeypatch: pytest.MonkeyPatch) -> object:
+def measure(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], int]:
     """Its command; the folder is a namespace package of the repository's root."""
     monkeypatch.syspath_prepend(str(ROOT))
-    return importlib.import_module("benchmarks.__main__").main
+    command: Callable[[list[str]], int] = importlib.import_module("benchmarks.__main__").main
+    return command
 
 
 @pytest.mark.parametrize("method", ["attribution", "acdc"])
-def test_a_method_is_measured_and_is_its_oracle(benchmarks, method: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_method_is_measured_and_is_its_oracle(
+    measure: Callable[[list[str]], int], method: str, tmp_path: Path
+) -> None:
     file = tmp_path / "results.json"
-    assert benchmarks(["--here", "--size", "tiny", "--method", method, "--json", str(file)]) == 0
+    assert measure(["--here", "--quick", "--size", "tiny", "--method", method, "--json", str(file)]) == 0
     (result,) = json.loads(file.read_text(encoding="utf-8"))["results"]
     assert result["same_as_oracle"] is True
     assert 0 < result["plain_forward_cpu_s"] < result["cpu_s"]

@@ -1,0 +1,186 @@
+"""`python -m benchmarks.profile CASE`: where the time of a method goes, and how far that is from its floor.
+
+Two runs: one in which the parts of the method are timed, each without the parts that it calls, and one in
+which the multiplications of each are counted. The floor of a part is its multiplications at the rate of one
+large matrix product on this machine. What is left has no multiplications to speak of: adding, norms,
+softmax, copies, and Python.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from benchmarks.cases import CASES, Case
+from benchmarks.setups import fresh, plain_forward, random_contrast, random_model, timed
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+from transformers.models.gpt2 import modeling_gpt2
+
+from nncirc.engine import activation, attribution, live, scores
+from nncirc.engine import contrast as contrasts
+from nncirc.engine.acdc import _Sweep
+from nncirc.engine.metrics import Reading
+
+PARTS: dict[str, list[tuple[Any, str]]] = {
+    "MLP": [(modeling_gpt2.GPT2MLP, "forward")],
+    "attention of a block": [(modeling_gpt2.GPT2Attention, "forward")],
+    "norm": [(torch.nn.LayerNorm, "forward")],
+    "unembedding": [(torch.nn.Linear, "forward")],
+    "metric": [(Reading, "values"), (Reading, "column_values")],
+    "senders' outputs": [(contrasts, "sender_outputs")],
+    "forward and backward": [(attribution, "metric_gradients")],
+    "backward through norms": [(attribution, "through_norm")],
+    "backward through projections": [(attribution.Gradients, "_before_projection")],
+    "scores as objects": [(scores.EdgeScores, "of")],
+    "a trace of patches": [(activation._Patcher, "run")],
+    "clean state": [(live, "clean_state")],
+    "queries, keys, values": [(live.Live, "project")],
+    "attention of live heads": [(live, "attend")],
+    "stacking heads, output projection": [(live.Live, "compute")],
+    "changes to inputs": [(live.Live, "send"), (live.Live, "cut")],
+    "moving the state": [(live.Live, "accept"), (live.Live, "rebuild"), (live.Live, "close")],
+    "ties: the definition": [(_Sweep, "exact")],
+}
+REST = "the rest"
+
+
+class Meter(TorchDispatchMode):
+    """Counts multiplications of matrix products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Every operation that PyTorch runs passes here."""
+        out = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=out) // 2
+        elif "flash_attention" in str(func):
+            query, key = args[:2]
+            self.total += 2 * query.numel() * key.shape[-2]
+        return out
+
+
+def by_part(run: Callable[[], object], read: Callable[[], float]) -> tuple[dict[str, float], dict[str, int]]:
+    """What a reading grows by in each part, without the parts that it calls; and how often it is called."""
+    spent: dict[str, float] = defaultdict(float)
+    calls: dict[str, int] = defaultdict(int)
+    stack = [REST]
+    last = read()
+
+    def turn() -> None:
+        nonlocal last
+        now = read()
+        spent[stack[-1]] += now - last
+        last = now
+
+    def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            turn()
+            stack.append(name)
+            calls[name] += 1
+            try:
+                return function(*args, **kwargs)
+            finally:
+                turn()
+                stack.pop()
+
+        return wrapper
+
+    with ExitStack() as patches:
+        for name, places in PARTS.items():
+            for owner, attribute in places:
+                patches.enter_context(
+                    patch.object(owner, attribute, watched(name, getattr(owner, attribute)))
+                )
+        run()
+        turn()
+    return spent, calls
+
+
+def rate(seconds: float = 1.0) -> dict[str, float]:
+    """Billions of multiplications a second, of products of the shapes that occur at GPT-2's size."""
+    found = {}
+    for name, left, right in (
+        ("large, 1,024 x 1,024 x 1,024", (1024, 1024), (1024, 1024)),
+        ("MLP, 120 x 768 x 3,072", (120, 768), (768, 3072)),
+        ("unembedding, 8 x 768 x 50,257", (8, 768), (768, 50257)),
+        ("a head, 120 x 768 x 64, 36 of them", (36, 120, 768), (36, 768, 64)),
+        ("attribution's product, 36 x 92,160 x 157", (36, 92160), (92160, 157)),
+    ):
+        a, b = torch.randn(left), torch.randn(right)
+        torch.matmul(a, b)
+        began, runs = time.process_time(), 0
+        while time.process_time() - began < seconds:
+            torch.matmul(a, b)
+            runs += 1
+        taken = time.process_time() - began
+        found[name] = a.numel() * right[-1] * runs / taken / 1e9
+    return found
+
+
+def main(names: list[str]) -> int:
+    """The command."""
+    torch.set_num_threads(1)
+    rates = rate()
+    for shape, value in rates.items():
+        print(f"{shape}: {value:.1f} billion multiplications a second")
+    best = max(rates.values()) * 1e9
+    for case in CASES:
+        if case.name in names:
+            profile(case, best)
+    return 0
+
+
+def profile(case: Case, best: float) -> None:
+    """The table of one case, against so many multiplications a second."""
+    model = random_model(case.size, spread=case.spread)
+    contrast, graph = random_contrast(model), model.graph()
+    plain = plain_forward(contrast)
+    plain()
+    unit = min(timed(plain)[0].cpu for _ in range(5))
+    meter = Meter()
+
+    def method() -> None:
+        case.run(fresh(contrast), graph)
+
+    with meter:
+        plain()
+    of_unit = meter.total
+    print(f"\n{case.name}; a plain forward: {unit:.4f} s, {of_unit / 1e9:.2f} billion multiplications\n")
+    spent, calls = by_part(method, time.process_time)
+    with meter:
+        counts, _ = by_part(method, lambda: meter.total)
+    total, count = sum(spent.values()), sum(counts.values())
+    print("| part | calls | CPU s | share | 10^9 multiplications | floor, s | of the floor |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for part in sorted(spent, key=lambda part: -spent[part]):
+        cells(part, calls.get(part, ""), spent[part], total, counts[part], best)
+    cells("all", "", total, total, count, best)
+    print(
+        f"\n{total / unit:.1f} plain forwards of time, {count / of_unit:.1f} of multiplications;"
+        f" the floor is {count / best / unit:.1f}"
+    )
+
+
+def cells(part: str, calls: object, seconds: float, total: float, count: float, best: float) -> None:
+    """A row of the table."""
+    floor = count / best
+    ratio = f"{seconds / floor:.1f} x" if floor > 1e-3 * seconds else ""
+    print(
+        f"| {part} | {calls} | {seconds:.3f} | {seconds / total:.0%} | {count / 1e9:.2f}"
+        f" | {floor:.3f} | {ratio} |"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
