@@ -353,7 +353,8 @@ _RESOURCES: Mapping[str, Entry] = {
     "C702": Entry(
         "the run was interrupted",
         "What was finished before is in the output folder, each file whole; what was being computed is not "
-        "there, and no claim was checked. Run again to get the rest.",
+        "there, and no claim was checked. Run again to get the rest: what is stored is not computed again, "
+        "and ACDC goes on where it was.",
     ),
     "C703": Entry(
         "the disk is full",

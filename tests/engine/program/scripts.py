@@ -1,0 +1,125 @@
+"""A small experiment for tests of the store, and how to run it without loading the model each time."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from nncirc.dsl import Program, check_text
+from nncirc.engine.loading import load_bundled
+from nncirc.engine.model import Model
+
+SCRIPT = """\
+model {small} using bundled {{
+  name = "ioi-4l"
+}}
+
+dataset {ioi} using template {{
+  model  = {small}
+  size   = {size}
+  seed   = {seed}
+  prompt = "When {{IO}} and {{S}} went to the {{place}}, {{S}} gave a {{gift}} to"
+  answer = " {{IO}}"
+  foil   = " {{S}}"
+
+  slots {{
+    IO, S, A, B, C = names
+    place          = places
+    gift           = objects
+  }}
+}}
+
+corruption {abc} using replace {{
+  data = {ioi}
+  IO  -> A
+  S.1 -> {by}
+}}
+
+graph {full} using residual {{
+  model  = {small}
+  inputs = {inputs}
+}}
+
+metric {score} using {metric} {{
+  at        = {at}
+  normalize = {normalize}
+}}
+
+scores {eap} using attribution_patching {{
+  graph      = {full}
+  corruption = {abc}
+  metric     = {score}
+  steps      = {steps}
+}}
+
+scores {nodes} using activation_patching {{
+  graph      = {full}
+  corruption = {abc}
+  metric     = {score}
+  direction  = {direction}
+}}
+
+scores {heads} using attention_statistics {{
+  graph = {full}
+  data  = {ioi}
+  of    = {of}
+}}
+
+circuit {quick} using threshold {{
+  scores    = {eap}
+  threshold = {cut}
+}}
+
+circuit {found} using acdc {{
+  graph      = {full}
+  corruption = {abc}
+  metric     = {score}
+  threshold  = {tau}
+}}
+
+curve {kept} using faithfulness {{
+  scores = {eap}
+  metric = {score}
+  edges  = {edges}
+}}
+
+render picture {{
+  circuit = {found}
+  file    = "{file}"
+}}
+
+assert faithfulness({found}, metric = {score}) >= 0.1
+assert clean({score}, corruption = {abc}) >= -100
+"""
+
+NAMES = ("small", "ioi", "abc", "full", "score", "eap", "nodes", "heads", "quick", "found", "kept")
+USUAL: dict[str, Any] = {
+    "size": 3,
+    "seed": 0,
+    "by": "B\n  S.2 -> C",
+    "inputs": "[q, k, v]",
+    "metric": "logit_diff",
+    "at": "end",
+    "normalize": "true",
+    "steps": 1,
+    "direction": "noise",
+    "of": "[previous_token]",
+    "cut": 0.05,
+    "tau": 0.01,
+    "edges": "[5, 20]",
+    "file": "found.dot",
+}
+
+
+def program(**changes: Any) -> Program:
+    """The experiment with some of its words changed, names of declarations among them."""
+    text = SCRIPT.format(**{**{name: name for name in NAMES}, **USUAL, **changes})
+    result = check_text(text)
+    assert result.program is not None, result.diagnostics
+    return result.program
+
+
+@cache
+def model() -> Model:
+    """The model of the experiment."""
+    return load_bundled("ioi-4l")
