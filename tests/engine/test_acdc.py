@@ -177,6 +177,73 @@ def test_a_batch_does_not_move_a_tie(normalize: bool) -> None:
         assert len({circuit.edges for circuit in (*found, *slow)}) == 1
 
 
+@pytest.mark.parametrize("family", ["gpt2", "attention_only", "llama"])
+def test_the_first_candidate_can_tie(family: Any) -> None:
+    """Nothing is cut yet: the base is the clean run, which is measured in another way."""
+    ties = 0
+    for seed in range(12):
+        case = Case(family, layers=1, heads=2, size=4, seed=seed)
+        model = case.model()
+        graph, metric = case.graph(model), Metric("logit_diff")
+        recorded = Recorded(case.contrast(model), graph, metric, 0.01)
+        recorded.sequential(None)
+        tied = recorded.rises_seen[0]
+        if tied <= 0:
+            continue
+        ties += 1
+        for threshold in (tied, math.nextafter(tied, math.inf)):
+            slow = _Sweep(case.contrast(model), graph, metric, threshold).sequential(None)
+            assert set(slow) == set(acdc_scores(case.contrast(model), graph, metric, threshold))
+    assert ties > 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_rise_depends_on_what_is_cut_and_on_nothing_else(dtype: Any) -> None:
+    """Measured afresh with the same edges cut it is the same number, behind dead nodes too."""
+    compared = 0
+    for seed in range(6):
+        case = Case("gpt2", layers=3, heads=2, size=3, seed=seed, corruption="zero", dtype=dtype)
+        model = case.model()
+        graph, about = case.graph(model), case.contrast(model)
+        sweep = _Sweep(about, graph, Metric("logit_diff"), 0.3)
+        kept = sweep.sequential(None)
+        for edge, rise in kept.items():
+            fresh = _Sweep(about, graph, Metric("logit_diff"), 0.3)
+            at = graph.order(edge)
+            # Cut by then: what was refused nowhere of later receivers, and of this one from later senders.
+            fresh.cut = {
+                e
+                for e in sweep.cut
+                if graph.order(e)[0] > at[0] or (graph.order(e)[0] == at[0] and graph.order(e)[1] > at[1])
+            }
+            assert fresh.exact(edge) - fresh.exact() == rise, edge
+            compared += 1
+    assert compared > 30
+
+
+def test_the_definition_computes_on_one_thread_and_gives_the_others_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    about = contrast(tiny_gpt2())
+    sweep = _Sweep(about, about.model.graph(), Metric("logit_diff"), 0.1)
+    threads: list[int] = []
+
+    def broken(*arguments: Any) -> Any:
+        threads.append(torch.get_num_threads())
+        raise MethodError("C503", "no")
+
+    monkeypatch.setattr(acdc_module, "cut_metric", broken)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(MethodError):
+            sweep.exact()
+        assert threads == [1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 # The definition against the paper ---------------------------------------------------------------------------
 
 
@@ -427,7 +494,14 @@ def test_neither_threads_nor_the_hash_seed_matter() -> None:
     path = os.pathsep.join([str(root / "src"), str(root)])
     running = []
     for threads, seed in (("1", "0"), ("2", "1")):
-        variables = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path, "OMP_NUM_THREADS": threads}
+        variables = {
+            **os.environ,
+            "PYTHONHASHSEED": seed,
+            "PYTHONPATH": path,
+            "OMP_NUM_THREADS": threads,
+            "OMP_WAIT_POLICY": "PASSIVE",  # a thread that waits gives its core away
+            "KMP_BLOCKTIME": "0",
+        }
         running.append(
             subprocess.run(
                 [sys.executable, "-c", SCRIPT, threads],

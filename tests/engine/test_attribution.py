@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
@@ -122,6 +122,7 @@ def test_scores_are_finite_differences(family: Any, metric: Metric) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(cases(), METRICS, st.sampled_from([1, 3]))
+@example(Case("attention_only", layers=3, heads=2), Metric("logit_diff"), 1)
 def test_a_nodes_score_is_the_sum_over_its_edges(case: Case, metric: Metric, steps: int) -> None:
     model = case.model()
     graph, about = case.graph(model), case.contrast(model)

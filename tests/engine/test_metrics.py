@@ -64,22 +64,26 @@ def test_values_are_the_formulas(name: str, at: tuple[Place, ...], seed: int) ->
             assert float(found[row, i]) == pytest.approx(wanted, rel=1e-12, abs=1e-12)
 
 
-def test_prompts_read_at_positions_of_their_own() -> None:
+@pytest.mark.parametrize(
+    "positions",
+    [
+        [[0, 1, 2], [4], [1, 3]],  # more positions in all than any prompt reads
+        [[0, 1, 2], [2], [0, 2]],  # one prompt reads all of them
+        [[2], [3], [3]],  # one each
+    ],
+)
+def test_prompts_read_at_positions_of_their_own(positions: list[list[int]]) -> None:
     """Each prompt's mean is over its own positions, however many the others have."""
     logits, clean = random_logits(1, 3, 5, 0), random_logits(1, 3, 5, 1)
-    spans: list[dict[tuple[str, int], tuple[int, int]]] = [
-        {("X", 1): (0, 3)},
-        {("X", 1): (4, 5)},
-        {("X", 1): (1, 2), ("X", 2): (3, 4)},
-    ]
+    spans = [{("X", n): (p, p + 1) for n, p in enumerate(each, start=1)} for each in positions]
     examples = tuple(Example("", (1, 2, 3, 4, 5), one, 7, 9, {}) for one in spans)
     data = Dataset(examples, "token", None, {}, tokenizer=None)  # type: ignore[arg-type]
     metric = Metric("logprob", at=(("X", None),))
     where = reading(metric, data, examples)
     assert where.weight.sum(1).tolist() == pytest.approx([1.0, 1.0, 1.0])
     found = where.values(metric, logits[:, :, where.kept], where.logprob(clean[:, :, where.kept]))[0].tolist()
-    for i, positions in enumerate([[0, 1, 2], [4], [1, 3]]):
-        wanted = [oracle.log_softmax(logits[0, i, p].tolist())[7] for p in positions]
+    for i, each in enumerate(positions):
+        wanted = [oracle.log_softmax(logits[0, i, p].tolist())[7] for p in each]
         assert found[i] == pytest.approx(sum(wanted) / len(wanted))
 
 

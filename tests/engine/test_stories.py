@@ -86,12 +86,12 @@ def test_acdc_is_the_definition(model: Model) -> None:
     about = pronouns(model)
     graph = model.graph()
     metric = Metric("logit_diff", normalize=True)
-    slow = acdc(about, graph, metric, threshold=0.03, sequential=True)
-    for depth in (None, 3):
-        fast = acdc(about, graph, metric, threshold=0.03, depth=depth)
-        assert fast.edges == slow.edges
-        assert list(fast.scores.values()) == pytest.approx(list(slow.scores.values()), abs=1e-4)
-    assert 3 < len(slow) < 100
+    slow = acdc(about, graph, metric, threshold=0.06, sequential=True)
+    fast = acdc(about, graph, metric, threshold=0.06)
+    assert fast.edges == slow.edges
+    assert list(fast.scores.values()) == pytest.approx(list(slow.scores.values()), abs=1e-4)
+    assert slow.made["tested"] > 300
+    assert len(slow) > 1
 
 
 def test_attribution_finds_what_is_faithful(model: Model) -> None:

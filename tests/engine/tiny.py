@@ -135,21 +135,32 @@ def random_prompts(
     lengths: tuple[int, ...] = (6,),
     seed: int = 0,
     answers: Literal["token", "next"] | None = "token",
+    uneven: bool = False,
 ) -> Dataset:
     """Prompts of random tokens with random answers and foils; lengths alternate.
 
     Every prompt has a slot A at the positions 1 and 3, and a slot B of two tokens before its last.
+
+    Args:
+        size: how many prompts.
+        lengths: their numbers of tokens, in turn.
+        seed: of everything drawn.
+        answers: whether they have answers and foils.
+        uneven: B stands a token earlier, and has one token less, in every third prompt.
     """
     draw = random.Random(seed)
 
-    def example(length: int) -> Example:
+    def example(i: int) -> Example:
+        length = lengths[i % len(lengths)]
         answer, foil = draw.sample(range(VOCABULARY), 2)
         tokens = tuple(draw.choices(range(VOCABULARY), k=length))
         spans = {("A", 1): (1, 2), ("A", 2): (3, 4), ("B", 1): (length - 3, length - 1)}
+        if uneven and i % 3 == 0:
+            spans["B", 1] = (length - 4, length - 3)
         one = answers == "token"
         return Example("", tokens, spans, answer if one else None, foil if one else None, {})
 
-    examples = tuple(example(lengths[i % len(lengths)]) for i in range(size))
+    examples = tuple(example(i) for i in range(size))
     return Dataset(examples, answers, None, {}, tokenizer=None)  # type: ignore[arg-type]
 
 
@@ -164,8 +175,8 @@ def contrast(
     answers: Literal["token", "next"] | None = "token",
 ) -> Contrast:
     """Random prompts against other random prompts, or against a given corruption."""
-    clean = random_prompts(size=size, lengths=lengths, seed=seed, answers=answers)
-    other = random_prompts(size=size, lengths=lengths, seed=seed + 1000)
+    clean = random_prompts(size=size, lengths=lengths, seed=seed, answers=answers, uneven=True)
+    other = random_prompts(size=size, lengths=lengths, seed=seed + 1000, uneven=True)
     return Contrast(model, clean, corruption or Resample(other.examples), batch=batch)
 
 
