@@ -12,7 +12,7 @@ from nncirc.circuits.atomic import write_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import FileError, ResourceError
 from nncirc.circuits.files import circuit_to_json, header
-from nncirc.engine.program.build import Curve, Table
+from nncirc.engine.program.results import Curve, Table
 from nncirc.engine.program.store import FULL
 from nncirc.engine.scores import EdgeScores, NodeScores
 

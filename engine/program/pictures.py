@@ -11,7 +11,7 @@ from nncirc.circuits.nodes import Node
 from nncirc.circuits.pictures.heatmap import Curve as Line
 from nncirc.circuits.pictures.heatmap import Panel, curves, head_grid, heatmap, write_picture
 from nncirc.circuits.pictures.render import render
-from nncirc.engine.program.build import Curve
+from nncirc.engine.program.results import Curve
 from nncirc.engine.scores import EdgeScores, NodeScores
 
 # Up to so many positions each gets a head grid of its own; beyond, a layer's heads are one row.

@@ -22,7 +22,8 @@ from nncirc.engine.contrast import Contrast
 from nncirc.engine.data import Dataset, load_tokenizer
 from nncirc.engine.data.load import is_folder
 from nncirc.engine.model import Model
-from nncirc.engine.program.build import Builder, placed
+from nncirc.engine.program.build import Builder
+from nncirc.engine.program.places import placed
 from nncirc.engine.program.run import needed_by, requested
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}

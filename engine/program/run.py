@@ -25,7 +25,9 @@ from nncirc.dsl.diagnostics import suggest
 from nncirc.dsl.program import Apply, Assertion, Declaration, Expression, Number, Program, Property, Ref
 from nncirc.engine.program import folder as files
 from nncirc.engine.program import pictures
-from nncirc.engine.program.build import Builder, Curve, Progress, Table, placed
+from nncirc.engine.program.build import Builder, Progress
+from nncirc.engine.program.places import placed
+from nncirc.engine.program.results import Curve, Table
 from nncirc.engine.program.store import Store
 from nncirc.engine.scores import EdgeScores, NodeScores
 

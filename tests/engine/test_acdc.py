@@ -22,12 +22,11 @@ from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
-from nncirc.engine.acdc import _Sweep, acdc, acdc_family
+from nncirc.engine.acdc import _Sweep, acdc
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import resolve
 from nncirc.engine.live import Live, Wiring, with_modules
 from nncirc.engine.metrics import END, Metric
-from nncirc.engine.model import Model
 
 # The package offers a function of the same name.
 acdc_module = sys.modules["nncirc.engine.acdc"]
@@ -529,64 +528,3 @@ def test_answer_is_the_next_token_at_several_positions(make: Maker) -> None:
     slow = acdc(about, model.graph(), metric, threshold=0.05, sequential=True)
     same(acdc(about, model.graph(), metric, threshold=0.05), slow)
     assert 0 < len(slow) < model.graph().n_edges
-
-
-@settings(max_examples=25, deadline=None)
-@given(cases(exact=None), METRICS, st.lists(THRESHOLDS, min_size=1, max_size=6))
-def test_members_of_a_family_are_what_they_are_alone(
-    case: Case, metric: Metric, thresholds: list[float]
-) -> None:
-    model = case.model()
-    graph, about = case.graph(model), case.contrast(model)
-    family = acdc_family(about, graph, metric, thresholds=thresholds)
-    for circuit, threshold in zip(family, thresholds, strict=True):
-        same(circuit, acdc(about, graph, metric, threshold=threshold))
-
-
-def test_a_family_evaluates_less_than_its_members_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluations = []
-    propagate = Live.propagate
-
-    def counted(state: Live, pending: dict[int, Any]) -> Any:
-        evaluations.append(len(pending))
-        return propagate(state, pending)
-
-    monkeypatch.setattr(Live, "propagate", counted)
-    model = tiny_gpt2(layers=3)
-    about, metric = contrast(model), Metric("logit_diff")
-    thresholds = [10 ** (exponent / 5) for exponent in range(-15, 3)]
-    # One candidate at a time, so that what is counted does not depend on how fast the machine is.
-    monkeypatch.setattr(acdc_module._Pace, "depth", lambda pace, left: 1)
-    for threshold in thresholds:
-        acdc(about, model.graph(), metric, threshold=threshold)
-    alone = len(evaluations)
-    evaluations.clear()
-    acdc_family(about, model.graph(), metric, thresholds=thresholds)
-    assert 0 < len(evaluations) < 0.9 * alone
-
-
-class Remembered:
-    """A journal in memory."""
-
-    def __init__(self, entries: dict[str, dict[str, float]]) -> None:
-        self.entries, self.new = entries, 0
-
-    def known(self, receiver: str) -> dict[str, float] | None:
-        return self.entries.get(receiver)
-
-    def decided(self, receiver: str, kept: Any) -> None:
-        self.entries[receiver] = dict(kept)
-        self.new += 1
-
-
-@pytest.mark.parametrize("model", [tiny_gpt2(layers=3), tiny_llama(layers=3)], ids=["gpt2", "llama"])
-def test_a_sweep_goes_on_from_its_journal(model: Model) -> None:
-    about, graph, metric = contrast(model), model.graph(), Metric("logit_diff")
-    whole = Remembered({})
-    found = acdc(about, graph, metric, threshold=0.05, journal=whole)
-    for length in range(0, len(whole.entries) + 1, 4):
-        part = Remembered(dict(list(whole.entries.items())[:length]))
-        again = acdc(about, graph, metric, threshold=0.05, journal=part)
-        assert again.scores == found.scores
-        assert again.made == found.made
-        assert part.new == len(whole.entries) - length

@@ -10,7 +10,7 @@ from tests.house.tree import ROOT, TRAINING, Module, imports, modules, tracked
 
 LONGEST = 500
 LONGER = {
-    "engine/program/build.py": "one function an implementation, in one table a kind",
+    "tests/engine/test_acdc.py": "the fast way against the definition, and the definition against the paper",
     "tests/circuits/test_pictures_circuit.py": "pictures are tested by reading their elements one by one",
     "tests/engine/data/test_template.py": "one subject, and every message is written out",
 }

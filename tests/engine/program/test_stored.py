@@ -21,7 +21,7 @@ from tests.engine.tiny import tiny_gpt2
 from nncirc.circuits.circuit import Circuit
 from nncirc.engine import live, tracing
 from nncirc.engine.metrics import Measure, Metric, measures
-from nncirc.engine.program import build, stored
+from nncirc.engine.program import inputs, stored
 from nncirc.engine.program.build import Builder, Progress
 from nncirc.engine.program.run import Options, Report, run_program
 from nncirc.engine.program.store import Store
@@ -57,7 +57,7 @@ OTHERS: dict[str, list[Any]] = {
 
 @pytest.fixture(autouse=True)
 def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "load_bundled", lambda *_, **__: model())
+    monkeypatch.setattr(inputs, "load_bundled", lambda *_, **__: model())
 
 
 def keys(batch: int | None = None, **changes: Any) -> dict[str, str]:
@@ -85,7 +85,7 @@ def test_a_key_changes_with_what_a_result_depends_on_and_only_then(
     changes: dict[str, Any], names: list[str], batch: int | None
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "load_bundled", lambda *_, **__: model())
+        patch.setattr(inputs, "load_bundled", lambda *_, **__: model())
         usual, found = usual_keys(), keys(batch, **changes, **{name: f"{name}_" for name in names})
     for name in METHODS:
         assert (found[name] != usual[name]) == bool(ABOUT[name] & set(changes)), name

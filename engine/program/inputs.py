@@ -1,0 +1,170 @@
+"""What a program starts from: models, prompts, corruptions, graphs, metrics; a function an implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from nncirc.circuits.errors import GraphError
+from nncirc.circuits.graph import Graph
+from nncirc.dsl.program import Choices, Declaration, NamedList, NextToken, RandomTokens, Template
+from nncirc.engine.contrast import Mean, Resample, Zero, check_fits
+from nncirc.engine.data import (
+    NEXT,
+    Dataset,
+    counterpart,
+    file_dataset,
+    prompt_dataset,
+    random_tokens,
+    replace,
+    template_dataset,
+    token_dataset,
+)
+from nncirc.engine.loading import load_bundled, load_huggingface
+from nncirc.engine.metrics import Metric
+from nncirc.engine.model import Model
+
+if TYPE_CHECKING:
+    from nncirc.engine.program.build import Builder
+
+Build: TypeAlias = "Callable[[Builder, Declaration], Any]"
+
+
+def _huggingface(builder: Builder, declaration: Declaration) -> Model:
+    return builder.model(declaration, lambda: load_huggingface(**_options(declaration)))
+
+
+def _bundled(builder: Builder, declaration: Declaration) -> Model:
+    return builder.model(declaration, lambda: load_bundled(**_options(declaration)))
+
+
+def _options(declaration: Declaration) -> Any:
+    return dict(declaration.values)
+
+
+def _fitting(builder: Builder, declaration: Declaration, dataset: Dataset) -> Dataset:
+    check_fits(builder.model_of(declaration), dataset)
+    return dataset
+
+
+def _template(builder: Builder, declaration: Declaration) -> Dataset:
+    values: Any = declaration.values
+    groups: dict[int, list[str]] = {}
+    sources: dict[int, Any] = {}
+    for slot in declaration.slots.values():
+        groups.setdefault(slot.group, []).append(slot.name)
+        match slot.generator:
+            case Choices(items):
+                sources[slot.group] = items
+            case NamedList(name):
+                sources[slot.group] = name
+            case RandomTokens(length):
+                sources[slot.group] = random_tokens(length)
+    dataset = template_dataset(
+        builder.model_of(declaration).tokenizer,
+        prompt=[prompt.text for prompt in values["prompt"]],
+        slots={tuple(names): sources[group] for group, names in groups.items()},
+        size=values["size"],
+        seed=values["seed"],
+        answer=_answer(values["answer"]),
+        foil=_answer(values["foil"]),
+    )
+    return _fitting(builder, declaration, dataset)
+
+
+def _answer(value: Any) -> Any:
+    match value:
+        case NextToken():
+            return NEXT
+        case Template(text):
+            return text
+        case tuple():
+            return [each.text if isinstance(each, Template) else each for each in value]
+        case _:
+            return value
+
+
+def _prompts(builder: Builder, declaration: Declaration) -> Dataset:
+    values: Any = declaration.values
+    dataset = prompt_dataset(
+        builder.model_of(declaration).tokenizer,
+        clean=_answer(values["clean"]),
+        corrupt=_answer(values["corrupt"]),
+        answer=_one_or_all(_answer(values["answer"])),
+        foil=_one_or_all(_answer(values["foil"])),
+    )
+    return _fitting(builder, declaration, dataset)
+
+
+def _one_or_all(value: Any) -> Any:
+    """A single answer stands for every prompt."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _file(builder: Builder, declaration: Declaration) -> Dataset:
+    values: Any = declaration.values
+    # A column that the script does not name is used if it is there.
+    named = {key: values[key] for key in ("clean", "corrupt", "answer", "foil")}
+    optional = [key for key in ("corrupt", "answer", "foil") if key not in declaration.spans]
+    dataset = file_dataset(
+        builder.model_of(declaration).tokenizer,
+        values["path"],
+        size=values["size"],
+        optional=optional,
+        **named,
+    )
+    return _fitting(builder, declaration, dataset)
+
+
+def _tokens(builder: Builder, declaration: Declaration) -> Dataset:
+    values: Any = declaration.values
+    options = {key: values[key] for key in ("size", "seed", "length", "copies")}
+    dataset = token_dataset(builder.model_of(declaration).tokenizer, **options)
+    return _fitting(builder, declaration, dataset)
+
+
+def _replace(builder: Builder, declaration: Declaration) -> Resample:
+    replacements = {(r.slot, r.occurrence): r.by for r in declaration.replacements}
+    return Resample(replace(builder.of(declaration, "data"), replacements), "replace")
+
+
+def _counterpart(builder: Builder, declaration: Declaration) -> Resample:
+    return Resample(counterpart(builder.of(declaration, "data")), "counterpart")
+
+
+def _mean(builder: Builder, declaration: Declaration) -> Mean:
+    over: Any = declaration.values["over"]
+    return Mean(over, builder.of(declaration, "source"))
+
+
+def _residual(builder: Builder, declaration: Declaration) -> Graph:
+    nodes: Any = declaration.values["nodes"]
+    model: Model = builder.of(declaration, "model")
+    if model.shape.mlps and "mlps" not in nodes:
+        raise GraphError(
+            "C460",
+            f"the MLPs of {model.name} write into the residual stream, and the graph leaves them out",
+            hint="add mlps to nodes: what is no node could be neither cut nor corrupted",
+        )
+    attention: Any = "layers" if "attention" in nodes else "heads"
+    return model.graph(attention=attention, split_inputs=bool(declaration.values["inputs"]))
+
+
+def _metric(_: Builder, declaration: Declaration) -> Metric:
+    values: Any = declaration.values
+    at = tuple((place.name, place.occurrence) for place in values["at"])
+    return Metric(declaration.implementation, at, values["normalize"])
+
+
+INPUTS: Mapping[str, Mapping[str, Build]] = {
+    "model": {"huggingface": _huggingface, "bundled": _bundled},
+    "dataset": {"template": _template, "prompts": _prompts, "file": _file, "tokens": _tokens},
+    "corruption": {
+        "replace": _replace,
+        "counterpart": _counterpart,
+        "zero": lambda builder, declaration: Zero(),  # noqa: ARG005
+        "mean": _mean,
+    },
+    "graph": {"residual": _residual},
+    "metric": dict.fromkeys(("logit_diff", "logprob", "prob", "kl_divergence"), _metric),
+}

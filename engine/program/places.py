@@ -1,0 +1,67 @@
+"""Where in the script an error of a run stands."""
+
+from __future__ import annotations
+
+from nncirc.circuits.errors import NncircError
+from nncirc.dsl.diagnostics import Diagnostic
+from nncirc.dsl.program import Declaration
+from nncirc.dsl.source import Span
+
+# The key of a block that an error is about, where the code tells; otherwise the block itself.
+_KEYS = {
+    "C303": ("answer", "foil"),
+    "C304": ("foil", "answer"),
+    "C306": ("prompt", "clean"),
+    "C307": ("prompt",),
+    "C309": ("slots",),
+    "C310": ("size",),
+    "C311": ("prompt", "clean"),
+    "C315": ("path",),
+    "C316": ("path",),
+    "C317": ("clean", "corrupt", "path"),
+    "C332": ("at",),
+    "C334": ("positions",),
+    "C402": ("id", "name"),
+    "C403": ("id", "name"),
+    "C404": ("id", "name"),
+    "C405": ("id", "dtype"),
+    "C406": ("device",),
+    "C411": ("id",),
+    "C421": ("tokenizer", "id"),
+    "C422": ("tokenizer", "id"),
+    "C423": ("id",),
+    "C424": ("revision", "id"),
+    "C460": ("nodes",),
+    "C523": ("direction",),
+}
+
+
+class ProgramError(NncircError):
+    """An error of a run with its place in the script."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.code, diagnostic.message, hint=diagnostic.help)
+        self.diagnostic = diagnostic
+
+
+class placed:  # noqa: N801 - reads as a word of a with statement
+    """Errors inside get the place of a declaration, unless they have one."""
+
+    def __init__(self, declaration: Declaration) -> None:
+        self.declaration = declaration
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, NncircError) and not isinstance(error, ProgramError):
+            span = span_of(self.declaration, error.code)
+            raise ProgramError(Diagnostic(error.code, error.message, span, help=error.hint)) from error
+
+
+def span_of(declaration: Declaration, code: str) -> Span:
+    """Where an error of this code stands in a declaration."""
+    for key in _KEYS.get(code, ()):
+        if key in declaration.spans:
+            return declaration.spans[key]
+    return declaration.span
