@@ -183,5 +183,6 @@ CASES: tuple[Case, ...] = (
     family_case("small", 0.05, [0.0005, 0.001, 0.002]),
     *attribution_cases("gpt2"),
     activation_case("gpt2", 157),
+    acdc_case("gpt2", 0.05, 0.005, None, 1),
     acdc_case("gpt2", 0.05, 0.0005, 2500, 1),
 )

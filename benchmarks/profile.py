@@ -13,7 +13,8 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from statistics import median
+from typing import Any, Self
 from unittest.mock import patch
 
 import torch
@@ -70,41 +71,54 @@ class Meter(TorchDispatchMode):
         return out
 
 
-def by_part(run: Callable[[], object], read: Callable[[], float]) -> tuple[dict[str, float], dict[str, int]]:
-    """What a reading grows by in each part, without the parts that it calls; and how often it is called."""
-    spent: dict[str, float] = defaultdict(float)
-    calls: dict[str, int] = defaultdict(int)
-    stack = [REST]
-    last = read()
+class Watch:
+    """What a reading grows by in each part, without the parts that it calls; and how often each is called.
 
-    def turn() -> None:
-        nonlocal last
-        now = read()
-        spent[stack[-1]] += now - last
-        last = now
+    To be entered before the model is made: nnsight remembers a module's forward as it finds it.
+    """
 
-    def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __init__(self) -> None:
+        self.patches = ExitStack()
+        self.begin(time.process_time)
+
+    def begin(self, read: Callable[[], float]) -> None:
+        """Begin anew, with this to be read."""
+        self.read = read
+        self.spent: dict[str, float] = defaultdict(float)
+        self.calls: dict[str, int] = defaultdict(int)
+        self.stack = [REST]
+        self.last = read()
+
+    def turn(self) -> None:
+        """What was spent since the last turn belongs to the part under way."""
+        now = self.read()
+        self.spent[self.stack[-1]] += now - self.last
+        self.last = now
+
+    def watched(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as a part of this name."""
+
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            turn()
-            stack.append(name)
-            calls[name] += 1
+            self.turn()
+            self.stack.append(name)
+            self.calls[name] += 1
             try:
                 return function(*args, **kwargs)
             finally:
-                turn()
-                stack.pop()
+                self.turn()
+                self.stack.pop()
 
         return wrapper
 
-    with ExitStack() as patches:
+    def __enter__(self) -> Self:
         for name, places in PARTS.items():
             for owner, attribute in places:
-                patches.enter_context(
-                    patch.object(owner, attribute, watched(name, getattr(owner, attribute)))
-                )
-        run()
-        turn()
-    return spent, calls
+                function = self.watched(name, getattr(owner, attribute))
+                self.patches.enter_context(patch.object(owner, attribute, function))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.patches.close()
 
 
 def rate(seconds: float = 1.0) -> dict[str, float]:
@@ -137,29 +151,34 @@ def main(names: list[str]) -> int:
     best = max(rates.values()) * 1e9
     for case in CASES:
         if case.name in names:
-            profile(case, best)
+            with Watch() as watch:
+                profile(case, best, watch)
     return 0
 
 
-def profile(case: Case, best: float) -> None:
+def profile(case: Case, best: float, watch: Watch) -> None:
     """The table of one case, against so many multiplications a second."""
     model = random_model(case.size, spread=case.spread)
     contrast, graph = random_contrast(model), model.graph()
     plain = plain_forward(contrast)
     plain()
-    unit = min(timed(plain)[0].cpu for _ in range(5))
+    unit = median(timed(plain)[0].cpu for _ in range(5))
     meter = Meter()
-
-    def method() -> None:
-        case.run(fresh(contrast), graph)
-
     with meter:
         plain()
     of_unit = meter.total
     print(f"\n{case.name}; a plain forward: {unit:.4f} s, {of_unit / 1e9:.2f} billion multiplications\n")
-    spent, calls = by_part(method, time.process_time)
+    about = fresh(contrast)
+    watch.begin(time.process_time)
+    case.run(about, graph)
+    watch.turn()
+    spent, calls = watch.spent, watch.calls
+    about = fresh(contrast)
     with meter:
-        counts, _ = by_part(method, lambda: meter.total)
+        watch.begin(lambda: meter.total)
+        case.run(about, graph)
+        watch.turn()
+    counts = watch.spent
     total, count = sum(spent.values()), sum(counts.values())
     print("| part | calls | CPU s | share | 10^9 multiplications | floor, s | of the floor |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
@@ -168,7 +187,8 @@ def profile(case: Case, best: float) -> None:
     cells("all", "", total, total, count, best)
     print(
         f"\n{total / unit:.1f} plain forwards of time, {count / of_unit:.1f} of multiplications;"
-        f" the floor is {count / best / unit:.1f}"
+        f" the floor is {count / best / unit:.1f}",
+        flush=True,
     )
 
 
