@@ -57,7 +57,7 @@ def same(fast: Circuit, slow: Circuit) -> None:
 # The fast way against the definition ------------------------------------------------------------------------
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(cases(exact=None), METRICS, THRESHOLDS, DEPTHS, BATCHES)
 def test_the_fast_way_is_the_definition(
     case: Case, metric: Metric, threshold: float, depth: int | None, batch: int | None
