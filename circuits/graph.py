@@ -78,6 +78,10 @@ class Graph:
     reach: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.attention not in ("heads", "layers"):
+            raise GraphError(
+                "C463", f"attention is not divided into {self.attention!r}", hint="heads or layers"
+            )
         if not self.split_inputs and self.attention == "heads" and self.shape.n_kv_heads < self.shape.n_heads:
             raise GraphError(
                 "C453",

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from nncirc.circuits.circuit import Circuit, require_same_graph
+from nncirc.circuits.errors import GraphError
 
 By: TypeAlias = Literal["nodes", "edges"]
 
@@ -66,7 +67,7 @@ def agreement(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> Agre
     Nodes are those that an edge touches, q/k/v as part of their head (`Circuit.nodes`).
 
     Raises:
-        GraphError: C455, the circuits are of different graphs.
+        GraphError: C455, the circuits are of different graphs; C462, `by` is something else.
 
     >>> from nncirc.circuits.circuit import Circuit
     >>> from nncirc.circuits.graph import Graph, Shape
@@ -80,6 +81,8 @@ def agreement(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> Agre
     1.0
     """
     require_same_graph(circuit, reference)
+    if by not in ("nodes", "edges"):
+        raise GraphError("C462", f"circuits are not compared by {by!r}", hint="by nodes or by edges")
     ours: AbstractSet[object] = circuit.scores.keys() if by == "edges" else frozenset(circuit.nodes)
     theirs: AbstractSet[object] = reference.scores.keys() if by == "edges" else frozenset(reference.nodes)
     size = circuit.graph.n_edges if by == "edges" else len(circuit.graph.nodes)

@@ -200,6 +200,15 @@ _GRAPHS: Mapping[str, Entry] = {
         "  of = [previous_token]\n}\ncircuit other using reference {\n  graph = full\n  groups {\n"
         "    early = where(patterns.previous_token, above = 0)\n  }\n  embed -> early -> logits\n}",
     ),
+    "C462": Entry(
+        "compared by something else",
+        "Circuits are compared by `nodes` or by `edges`. What is counted decides recall and precision, so "
+        "nothing else is guessed.",
+    ),
+    "C463": Entry(
+        "attention divided into something else",
+        "The nodes of attention are single `heads` or whole `layers`.",
+    ),
 }
 
 _METHODS: Mapping[str, Entry] = {
@@ -224,6 +233,11 @@ _METHODS: Mapping[str, Entry] = {
     "C511": Entry(
         "an unknown metric",
         "The metrics are `logit_diff`, `logprob`, `prob` and `kl_divergence`, and those that packages add.",
+    ),
+    "C512": Entry(
+        "no position",
+        'From Python, a position is a name, `"end"` or `"S.2"`, or a name and an occurrence, '
+        '`("S", 2)`, where None means all occurrences. Several stand in a list.',
     ),
     "C521": Entry(
         "a mean over the wrong axes",
@@ -257,6 +271,17 @@ _METHODS: Mapping[str, Entry] = {
         "scores effect using activation_patching {\n  graph = full\n  corruption = none\n"
         "  metric = recovered\n  direction = noise\n}",
     ),
+    "C524": Entry(
+        "an unknown direction",
+        "Activation patching goes `denoise`, clean activations into the corrupted run, or `noise`, corrupted "
+        "activations into the clean run. The two answer different questions, so nothing else is guessed.",
+    ),
+    "C525": Entry(
+        "no corruption",
+        "A `Contrast` needs what takes the place of a clean activation: `Resample(examples)` with the "
+        "corrupted version of every prompt, `Zero()`, or `Mean()`. `replace` and `counterpart` give the "
+        "examples, which `Resample` takes.",
+    ),
     "C531": Entry(
         "a threshold that is no number of at least 0",
         "ACDC removes an edge if the loss rises by less than the threshold. Below 0 only edges would go "
@@ -276,6 +301,16 @@ _METHODS: Mapping[str, Entry] = {
         "edges selected by scores of nodes",
         "A circuit is a set of edges. Scores of nodes do not say which of a node's edges matter. Use "
         "`attribution_patching` with `by = edges`, or `acdc`.",
+    ),
+    "C545": Entry(
+        "an unknown rank",
+        "Scores are ranked `absolute`, by magnitude, or `signed`, the most positive first. The two select "
+        "different circuits.",
+    ),
+    "C546": Entry(
+        "an unknown way of integration",
+        "Gradients are integrated along `inputs`, the embeddings, or along `activations`, what the senders "
+        "of one place write.",
     ),
     "C551": Entry(
         "an unknown attention statistic",

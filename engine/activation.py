@@ -19,7 +19,7 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Node
 from nncirc.engine.contrast import Batch, Contrast, Resample
 from nncirc.engine.data import Dataset, resolve
-from nncirc.engine.metrics import Metric, Place, Reading
+from nncirc.engine.metrics import Metric, Place, Reading, places
 from nncirc.engine.scores import NodeScores
 from nncirc.engine.tracing import checked, run
 
@@ -34,7 +34,7 @@ def activation_patching(
     metric: Metric,
     *,
     direction: Direction = "denoise",
-    positions: Sequence[Place] | Literal["all"] | None = None,
+    positions: str | Sequence[str | Place] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:
     """The metric with each sender of the graph patched, at each position.
@@ -48,27 +48,30 @@ def activation_patching(
         progress: called with patches done and patches in all.
 
     Raises:
-        MethodError: C523, `denoise` under a corruption that is not another run.
+        MethodError: C524, no such direction; C512, no such position; C523, `denoise` under a corruption
+            that is not another run.
         DataError: C334, "all" positions of prompts that have several lengths.
     """
+    if direction not in ("denoise", "noise"):
+        raise MethodError("C524", f"there is no direction {direction!r}", hint="denoise or noise")
     if direction == "denoise" and not isinstance(contrast.corruption, Resample):
         raise MethodError(
             "C523",
             f"denoise restores clean activations in a corrupted run, and {contrast.corruption.name} is none",
             hint="use direction = noise, or a corruption that is a run of the model: replace, counterpart",
         )
-    names, places = _columns(contrast.dataset, positions)
-    rows = [(sender, column) for sender in range(len(graph.senders)) for column in range(len(places))]
+    names, columns = _columns(contrast.dataset, positions)
+    rows = [(sender, column) for sender in range(len(graph.senders)) for column in range(len(columns))]
     found: dict[tuple[int, int], list[Tensor]] = {row: [] for row in rows}
     done = 0
     for batch in contrast.batches:
         where = contrast.reading(batch, metric)
         patcher = _Patcher(contrast, graph, batch, where, direction)
-        spans = [_mask(batch, place, contrast.model.device) for place in places]
+        spans = [_mask(batch, place, contrast.model.device) for place in columns]
         clean = contrast.reference(batch, metric)
         at_once = max(1, TOKENS_IN_A_TRACE // batch.clean.numel())
         for stage in patcher.stages:
-            todo = [(sender, column) for sender in stage for column in range(len(places))]
+            todo = [(sender, column) for sender in stage for column in range(len(columns))]
             for start in range(0, len(todo), at_once):
                 chunk = todo[start : start + at_once]
                 logits = patcher.run([(sender, spans[column]) for sender, column in chunk])
@@ -80,7 +83,7 @@ def activation_patching(
                     progress(done, len(rows) * len(contrast.batches))
     normal = contrast.normalizer(metric)
     table = [
-        [float(normal(contrast.in_order(found[s, c]).mean())) for c in range(len(places))]
+        [float(normal(contrast.in_order(found[s, c]).mean())) for c in range(len(columns))]
         for s in range(len(graph.senders))
     ]
     made = {
@@ -93,14 +96,14 @@ def activation_patching(
 
 
 def _columns(
-    dataset: Dataset, positions: Sequence[Place] | Literal["all"] | None
+    dataset: Dataset, positions: str | Sequence[str | Place] | None
 ) -> tuple[tuple[str, ...], list[Place | int | None]]:
     """Names of the columns and what each stands for: a place, a token's index, or all tokens."""
     if positions is None:
         return (), [None]
     if positions != "all":
-        names = tuple(name if n is None else f"{name}.{n}" for name, n in positions)
-        return names, list(positions)
+        found = places(positions)
+        return tuple(name if n is None else f"{name}.{n}" for name, n in found), list(found)
     lengths = sorted({len(example.tokens) for example in dataset.examples})
     if len(lengths) > 1:
         raise DataError(

@@ -55,9 +55,10 @@ def attribution_patching(
         progress: called with passes done and passes in all.
 
     Raises:
-        MethodError: C541, the metric has no gradient on the clean run.
+        MethodError: C541, the metric has no gradient on the clean run; C542, no such number of steps; C546,
+            no such way.
     """
-    weight = _prepare(contrast, metric, steps)
+    weight = _prepare(contrast, metric, steps, along)
     total = torch.zeros(len(graph.receivers), len(graph.senders), dtype=torch.float64)
     for scored, difference, gradients in _gradients(contrast, graph, metric, steps, along, progress):
         for first, gradient in gradients.by_receiver(graph):
@@ -82,7 +83,7 @@ def node_attribution(
 
     Arguments and errors as for `attribution_patching`.
     """
-    weight = _prepare(contrast, metric, steps)
+    weight = _prepare(contrast, metric, steps, along)
     total = torch.zeros(len(graph.senders), dtype=torch.float64)
     for scored, difference, gradients in _gradients(contrast, graph, metric, steps, along, progress):
         for senders, gradient in zip(sender_stages(graph), gradients.senders, strict=True):
@@ -93,8 +94,10 @@ def node_attribution(
     return NodeScores.of(graph.senders, (), scores, made, contrast.model.digits)
 
 
-def _prepare(contrast: Contrast, metric: Metric, steps: int) -> float:
+def _prepare(contrast: Contrast, metric: Metric, steps: int, along: Along) -> float:
     """Check the request; the factor from a sum of metric gradients to a score."""
+    if along not in ("inputs", "activations"):
+        raise MethodError("C546", f"nothing is integrated along {along!r}", hint="inputs or activations")
     if steps < 1:
         raise MethodError("C542", f"{steps} steps are no integration", hint="steps is at least 1")
     if metric.name == "kl_divergence" and steps == 1:

@@ -105,6 +105,7 @@ class Contrast:
     Raises:
         DataError: C301 and others of `check_alignment`, where clean and corrupted prompts do not align;
             C333, a mean by position over prompts of several lengths.
+        MethodError: C525, the corruption is none.
     """
 
     model: Model
@@ -116,6 +117,12 @@ class Contrast:
 
     def __post_init__(self) -> None:
         check_fits(self.model, self.dataset)
+        if not isinstance(self.corruption, Resample | Zero | Mean):
+            raise MethodError(
+                "C525",
+                f"a {type(self.corruption).__name__} is no corruption",
+                hint="write Resample(replace(dataset, ...)), Zero() or Mean()",
+            )
         if isinstance(self.corruption, Resample):
             check_alignment(self.dataset, self.corruption.examples)
         object.__setattr__(self, "batches", tuple(self._batches()))

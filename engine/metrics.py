@@ -25,6 +25,33 @@ Place: TypeAlias = tuple[str, int | None]
 
 END: Place = ("end", None)
 
+
+def places(given: str | Sequence[str | Place]) -> tuple[Place, ...]:
+    """Positions by name, checked; `"end"` and `"S.2"` may be written for `("end", None)` and `("S", 2)`.
+
+    Raises:
+        MethodError: C512, something is no position.
+    """
+    found: list[Place] = []
+    for one in [given] if isinstance(given, str) else given:
+        if isinstance(one, str):
+            name, dot, number = one.partition(".")
+            one = (name, int(number) if number.isdecimal() else None if not dot else number)  # type: ignore[assignment]
+        if not (
+            isinstance(one, tuple)
+            and len(one) == 2
+            and isinstance(one[0], str)
+            and (one[1] is None or type(one[1]) is int)
+        ):
+            raise MethodError(
+                "C512",
+                f"{one!r} is no position",
+                hint='write "end", "S.2", or ("S", 2); several of them in a list',
+            )
+        found.append(one)
+    return tuple(found)
+
+
 Function: TypeAlias = Callable[["Logits"], Float[Tensor, "row batch read"]]
 
 
@@ -127,7 +154,7 @@ class Metric:
 
     Args:
         name: a kind of metric: `logit_diff`, `logprob`, `prob`, `kl_divergence`.
-        at: the positions to read; a prompt's value is the mean over them.
+        at: the positions to read, as `places` takes them; a prompt's value is the mean over them.
         normalize: put the corrupted run at 0 and the clean run at 1. The means over prompts are
             normalised, not each prompt.
     """
@@ -139,6 +166,7 @@ class Metric:
     def __post_init__(self) -> None:
         if self.name not in measures():
             raise MethodError("C511", f"no metric is called {self.name!r}", hint=", ".join(measures()))
+        object.__setattr__(self, "at", places(self.at))
 
     @property
     def measure(self) -> Measure:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
 from nncirc.circuits.circuit import Circuit, prune
-from nncirc.circuits.errors import MethodError
+from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
 
@@ -38,14 +38,19 @@ class EdgeScores:
         }
         return cls(graph, values, made)
 
+    def __getitem__(self, edge: tuple[str, str]) -> float:
+        if edge not in self.values:
+            raise GraphError("C454", f"the graph has no edge {edge[0]} -> {edge[1]}", hint=str(self.graph))
+        return self.values[Edge(*edge)]
+
     def ranked(self, rank: Rank = "absolute") -> list[Edge]:
         """The edges, highest score first; equal scores in the order of the graph."""
-        key = abs if rank == "absolute" else float
+        key = _key(rank)
         return sorted(self.values, key=lambda edge: -key(self.values[edge]))
 
     def threshold(self, threshold: float, *, rank: Rank = "absolute") -> Circuit:
         """The edges whose score is at least `threshold`, pruned to paths from embed to logits."""
-        key = abs if rank == "absolute" else float
+        key = _key(rank)
         kept = {edge: score for edge, score in self.values.items() if key(score) >= threshold}
         made = {"method": "threshold", "threshold": threshold, "rank": rank, "scores": dict(self.made)}
         return prune(Circuit(self.graph, kept, made=made))
@@ -54,13 +59,24 @@ class EdgeScores:
         """The highest `edges` edges, pruned to paths from embed to logits; so it can have fewer.
 
         Raises:
-            MethodError: C543, the number is negative.
+            MethodError: C543, the number is none of at least 0; C545, no such rank.
         """
-        if edges < 0:
-            raise MethodError("C543", f"a circuit of {edges} edges", hint="a number of edges is at least 0")
+        if type(edges) is not int or edges < 0:
+            hint = "a number of edges is a whole number of at least 0"
+            raise MethodError("C543", f"a circuit of {edges!r} edges", hint=hint)
         kept = {edge: self.values[edge] for edge in self.ranked(rank)[:edges]}
         made = {"method": "top", "edges": edges, "rank": rank, "scores": dict(self.made)}
         return prune(Circuit(self.graph, kept, made=made))
+
+
+def _key(rank: Rank) -> Callable[[float], float]:
+    if rank not in ("absolute", "signed"):
+        raise MethodError("C545", f"there is no rank {rank!r}", hint="absolute or signed")
+    return abs if rank == "absolute" else float
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +109,6 @@ class NodeScores:
         return cls(tuple(nodes), tuple(positions), values, made)
 
     def __getitem__(self, node: str) -> tuple[float, ...]:
+        if node not in self.nodes:
+            raise GraphError("C457", f"there are no scores of {node}", hint=f"there are {_some(self.nodes)}")
         return self.values[self.nodes.index(node)]
