@@ -10,10 +10,10 @@ import torch
 from benchmarks.setups import CHANGED, LENGTH
 
 from nncirc.circuits.graph import Graph
-from nncirc.engine.acdc import acdc, acdc_family
 from nncirc.engine.activation import activation_patching
 from nncirc.engine.attribution import attribution_patching
 from nncirc.engine.contrast import Contrast
+from nncirc.engine.discovery import acdc, acdc_family
 from nncirc.engine.forward import Mask, masked_forward
 from nncirc.engine.metrics import Metric, Place
 

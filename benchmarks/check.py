@@ -11,9 +11,9 @@ from benchmarks.setups import fresh, random_contrast, random_model
 
 from nncirc.circuits.graph import Graph
 from nncirc.dsl.checker import check_file
-from nncirc.engine.acdc import acdc
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import Dataset, Example
+from nncirc.engine.discovery import acdc
 from nncirc.engine.loading import load_huggingface
 from nncirc.engine.metrics import Metric
 from nncirc.engine.program.build import Builder

@@ -26,7 +26,7 @@ from transformers.models.gpt2 import modeling_gpt2
 
 from nncirc.engine import activation, attribution, live, scores
 from nncirc.engine import contrast as contrasts
-from nncirc.engine.acdc import _Sweep
+from nncirc.engine.discovery import _Sweep
 from nncirc.engine.metrics import Reading
 
 PARTS: dict[str, list[tuple[Any, str]]] = {

@@ -1,7 +1,7 @@
 """Running circuits on models: adapters, corruptions, metrics, methods, evaluation.
 
 Names are loaded when they are first used (PEP 562), so that importing this package costs nothing: torch comes
-with the first of them. `acdc` is not among them, as its module has the same name: `nncirc.engine.acdc.acdc`.
+with the first of them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         template_dataset,
         token_dataset,
     )
+    from nncirc.engine.discovery import Measured, acdc, acdc_family
     from nncirc.engine.evaluate import circuit_metric, cut_metric, faithfulness
     from nncirc.engine.families import Family
     from nncirc.engine.forward import Mask, masked_forward, sender_outputs
@@ -45,11 +46,14 @@ __all__ = [
     "Mask",
     "Mean",
     "Measure",
+    "Measured",
     "Metric",
     "Model",
     "NodeScores",
     "Resample",
     "Zero",
+    "acdc",
+    "acdc_family",
     "activation_patching",
     "attention_pattern",
     "attention_statistics",
@@ -102,6 +106,11 @@ _MODULES = {
         "replace",
         "template_dataset",
         "token_dataset",
+    ),
+    "discovery": (
+        "Measured",
+        "acdc",
+        "acdc_family",
     ),
     "evaluate": (
         "circuit_metric",

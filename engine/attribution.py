@@ -23,7 +23,7 @@ from torch import Tensor
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Batch, Contrast
-from nncirc.engine.forward import attention_receivers, unit_project, unit_receivers
+from nncirc.engine.forward import attention_outputs, attention_receivers, unit_project, unit_receivers
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
 from nncirc.engine.scores import EdgeScores, NodeScores
@@ -136,16 +136,28 @@ def _gradients(
     moved = range(len(places)) if along == "activations" and steps > 1 else range(1)
     done, passes = 0, steps * len(moved) * len(contrast.batches)
     for batch in contrast.batches:
-        difference = contrast.clean_outputs(batch, graph) - contrast.substitute(batch, graph)
+        if steps == 1:
+            # The run that is differentiated is the clean run: what its senders write is there already.
+            gradients = metric_gradients(contrast, batch, metric, graph=graph)
+            yield slice(0, len(graph.senders)), _difference(contrast, batch, graph), gradients
+            done += 1
+            if progress is not None:
+                progress(done, passes)
+            continue
+        difference = _difference(contrast, batch, graph)
         for place in moved:
             scored = places[place] if len(moved) > 1 else slice(0, len(graph.senders))
             written = difference[places[place]].sum(0)
             for step in range(steps):
-                shift = None if steps == 1 else (place, (step / steps - 1) * written)
+                shift = (place, (step / steps - 1) * written)
                 yield scored, difference, metric_gradients(contrast, batch, metric, shift, scale=1 / steps)
                 done += 1
                 if progress is not None:
                     progress(done, passes)
+
+
+def _difference(contrast: Contrast, batch: Batch, graph: Graph) -> Float[Tensor, "sender batch pos d_model"]:
+    return contrast.clean_outputs(batch, graph) - contrast.substitute(batch, graph)
 
 
 def sender_stages(graph: Graph) -> list[slice]:
@@ -221,6 +233,7 @@ def metric_gradients(
     metric: Metric,
     shift: tuple[int, Float[Tensor, "batch pos d_model"]] | None = None,
     *,
+    graph: Graph | None = None,
     scale: float = 1.0,
 ) -> Gradients:
     """One forward of the clean prompts, one backward.
@@ -230,6 +243,8 @@ def metric_gradients(
         batch: the prompts.
         metric: its sum over the prompts is differentiated.
         shift: a place (as in `sender_stages`) and what is added to what is written there.
+        graph: keep what this graph's senders write in the contrast, as its clean outputs; without a shift
+            only.
         scale: a factor for the metric.
     """
     model, where = contrast.model, contrast.reading(batch, metric)
@@ -237,6 +252,7 @@ def metric_gradients(
     norm_outputs: list[Tensor] = []
     projections: list[tuple[Tensor, ...]] = []
     senders: list[Tensor] = []
+    outputs: list[Tensor] = []
 
     def probe(value: Tensor, probes: list[Tensor]) -> Tensor:
         """Add a zero to what a module computes: the gradient by the zero is the gradient there."""
@@ -252,23 +268,31 @@ def metric_gradients(
 
     def body() -> Tensor:
         first = model.blocks[0].block
+        if graph is not None:
+            outputs.append(first.input.detach().clone()[None])
         first.input = written(first.input)
-        for block in model.blocks:
+        for layer_number, block in enumerate(model.blocks):
             norm_inputs.append(block.attention_norm.input.detach())
             layer: list[Tensor] = []
             for projection in block.projections:
                 projection.output = probe(projection.output, layer)
             projections.append(tuple(layer))
+            if graph is not None:
+                outputs.append(attention_outputs(model, graph, layer_number, block.output.input.detach()))
             block.output.output = written(block.output.output)
             if model.shape.mlps:
                 norm_inputs.append(block.mlp_norm.input.detach())
                 block.mlp_norm.output = probe(block.mlp_norm.output, norm_outputs)
+                if graph is not None:
+                    outputs.append(block.mlp.output.detach().clone()[None])
                 block.mlp.output = written(block.mlp.output)
         norm_inputs.append(model.final_norm.input.detach())
         model.final_norm.output = probe(model.final_norm.output, norm_outputs)
         return model.unembed.output[None]
 
     logits = run(model.envoy, model.inputs(batch.clean, where.kept), body, grad=True)
+    if graph is not None:
+        contrast.keep_clean_outputs(batch, graph, torch.cat(outputs))
     with torch.enable_grad():
         value = scale * where.values(metric, logits, contrast.reference(batch, metric)).sum()
     probes = [*norm_outputs, *senders, *(zero for layer in projections for zero in layer)]

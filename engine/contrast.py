@@ -176,6 +176,12 @@ class Contrast:
             lambda: sender_outputs(self.model, graph, batch.clean),
         )
 
+    def keep_clean_outputs(
+        self, batch: Batch, graph: Graph, outputs: Float[Tensor, "sender batch pos d_model"]
+    ) -> None:
+        """Take over what every sender writes in the clean run from a run that was made anyway."""
+        self._once(("clean outputs", batch.number, graph), lambda: outputs)
+
     def substitute(self, batch: Batch, graph: Graph) -> Float[Tensor, "sender batch pos d_model"]:
         """What takes the place of every sender's output on a cut edge."""
         return self._once(("substitute", batch.number, graph), lambda: self._substitute(batch, graph))

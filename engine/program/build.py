@@ -10,8 +10,8 @@ from typing import Any, TypeAlias, TypeVar
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.dsl.program import Declaration, Program, Ref
-from nncirc.engine.acdc import Measured
 from nncirc.engine.contrast import Contrast
+from nncirc.engine.discovery import Measured
 from nncirc.engine.evaluate import faithfulness
 from nncirc.engine.model import Model
 from nncirc.engine.program import stored

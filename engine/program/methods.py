@@ -13,11 +13,11 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.measures import agreement
 from nncirc.circuits.reference import from_paths
 from nncirc.dsl.program import Declaration, NodePattern, Position, Where
-from nncirc.engine.acdc import acdc
 from nncirc.engine.activation import activation_patching
 from nncirc.engine.attention import attention_statistics
 from nncirc.engine.attribution import attribution_patching, node_attribution
 from nncirc.engine.data import Dataset
+from nncirc.engine.discovery import acdc
 from nncirc.engine.program import stored
 from nncirc.engine.program.inputs import Build
 from nncirc.engine.program.results import Curve, Table

@@ -22,14 +22,14 @@ from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
-from nncirc.engine.acdc import _Sweep, acdc
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import resolve
+from nncirc.engine.discovery import _Sweep, acdc
 from nncirc.engine.live import Live, Wiring, with_modules
 from nncirc.engine.metrics import END, Metric
 
 # The package offers a function of the same name.
-acdc_module = sys.modules["nncirc.engine.acdc"]
+acdc_module = sys.modules["nncirc.engine.discovery"]
 
 METRICS = st.sampled_from(
     [
@@ -476,7 +476,7 @@ SCRIPT = """
 import json, sys, torch
 torch.set_num_threads(int(sys.argv[1]))
 from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
-from nncirc.engine.acdc import acdc
+from nncirc.engine.discovery import acdc
 from nncirc.engine.metrics import Metric
 for make in (tiny_gpt2, tiny_llama):
     model = make(layers=2, dtype=torch.float32)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tests.engine.test_acdc import METRICS, THRESHOLDS, same
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 
-from nncirc.engine.acdc import acdc, acdc_family
+from nncirc.engine.discovery import acdc, acdc_family
 from nncirc.engine.live import Live
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
 
-acdc_module = sys.modules["nncirc.engine.acdc"]
+acdc_module = sys.modules["nncirc.engine.discovery"]
 
 
 @settings(max_examples=25, deadline=None)

@@ -11,11 +11,11 @@ from tests.engine.data.conftest import shared
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.engine import guards
-from nncirc.engine.acdc import acdc
 from nncirc.engine.activation import activation_patching
 from nncirc.engine.attribution import attribution_patching
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import Dataset, Example
+from nncirc.engine.discovery import acdc
 from nncirc.engine.evaluate import circuit_metric, faithfulness
 from nncirc.engine.loading import load_huggingface
 from nncirc.engine.metrics import Metric

@@ -66,7 +66,7 @@ def keys(batch: int | None = None, **changes: Any) -> dict[str, str]:
     return {name: builder.key(words.declarations[changes.get(name, name)]) for name in METHODS}
 
 
-sweeps: Any = import_module("nncirc.engine.acdc")
+sweeps: Any = import_module("nncirc.engine.discovery")
 usual_keys = cache(keys)
 
 
