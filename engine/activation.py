@@ -155,6 +155,7 @@ class _Patcher:
                 residual.append(block.block.input.clone())
                 attention.append(block.output.output.clone())
             residual.append(model.final_norm.input.clone())
+            model.skip_logits()
             return residual, attention
 
         return run(model.envoy, model.inputs(self.tokens, keep=1), body)

@@ -40,6 +40,7 @@ def sender_outputs(
             found.append(attention_outputs(model, graph, layer, block.output.input.detach()))
             if graph.shape.mlps:
                 found.append(block.mlp.output.detach().clone()[None])
+        model.skip_logits()
         return torch.cat(found)
 
     return run(model.envoy, model.inputs(tokens, keep=1), body)

@@ -397,6 +397,7 @@ def clean_state(
             if shape.mlps:
                 residual.append(block.mlp_norm.input.clone())
         residual.append(model.final_norm.input.clone())
+        model.skip_logits()
         return residual, projected, zs
 
     return run(model.envoy, model.inputs(tokens, keep=1), body)
@@ -410,6 +411,8 @@ def with_modules(model: Model, body: Callable[[], T]) -> T:
     def skipping() -> T:
         for block in model.blocks:
             block.block.skip(nothing)
-        return body()
+        found = body()
+        model.skip_logits()
+        return found
 
     return run(model.envoy, model.inputs(token, keep=1), skipping)

@@ -209,6 +209,10 @@ class Model:
         """
         return attrgetter(self.family.unembed)(self.module).weight[tokens]
 
+    def skip_logits(self) -> None:
+        """Inside a trace, after the last read: nobody reads this run's logits, so they are not computed."""
+        self.unembed.skip(self.final_norm.output[..., :1])
+
     def scaling(self, layer: int) -> float:
         """What attention scores are multiplied by."""
         block = attrgetter(self.family.blocks)(self.module)[layer]
