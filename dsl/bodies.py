@@ -27,10 +27,10 @@ from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.source import Span
 from nncirc.dsl.values import kind_of, position, small_int
 
-__all__ = ["node", "read_groups", "read_path", "read_replacement", "read_slots"]
+__all__ = ["NODE", "node", "read_groups", "read_path", "read_replacement", "read_slots"]
 
 _NAMED = ("names", "places", "objects")
-_NODE = re.compile(r"(MLP|L)(\d+|\*)(?:(H|KV)(\d+|\*))?")
+NODE = re.compile(r"(MLP|L)(\d+|\*)(?:(H|KV)(\d+|\*))?")
 
 
 def _attributes(scope: Scope, block: syntax.Block, example: str) -> Iterator[syntax.Attribute]:
@@ -195,7 +195,7 @@ def node(scope: Scope, value: syntax.Value) -> NodePattern | None:
         return NodePattern("logits") if value.text == "logits" else None
     if not isinstance(value, syntax.Node):
         return None
-    match = _NODE.fullmatch(value.text)
+    match = NODE.fullmatch(value.text)
     assert match is not None
     numbers: list[int | None] = []
     for text in (match[2], match[4]):

@@ -487,4 +487,14 @@ SCRIPT: Mapping[str, Entry] = {
         "corruption other using mean {\n  data = ioi\n  over = [positions]\n}",
         "corruption other using mean {\n  data = ioi\n  over = [prompts, positions]\n}",
     ),
+    "C237": Entry(
+        "denoising without a corrupted run",
+        "`denoise`, the default, restores clean activations in a corrupted run. Zeros and means are no run.",
+        "corruption none using zero {\n  data = ioi\n}\n"
+        "scores effect using activation_patching {\n  graph = full\n  corruption = none\n"
+        "  metric = recovered\n}",
+        "corruption none using zero {\n  data = ioi\n}\n"
+        "scores effect using activation_patching {\n  graph = full\n  corruption = none\n"
+        "  metric = recovered\n  direction = noise\n}",
+    ),
 }

@@ -264,12 +264,6 @@ _METHODS: Mapping[str, Entry] = {
         "`direction = denoise` starts from a corrupted run and restores one clean activation at a time. "
         "Zeros and means are no run of the model, so there is nothing to restore into. Use `direction = "
         "noise`, or a corruption that is a run: `replace` or `counterpart`.",
-        "corruption none using zero {\n  data = ioi\n}\n"
-        "scores effect using activation_patching {\n  graph = full\n  corruption = none\n"
-        "  metric = recovered\n  direction = denoise\n}",
-        "corruption none using zero {\n  data = ioi\n}\n"
-        "scores effect using activation_patching {\n  graph = full\n  corruption = none\n"
-        "  metric = recovered\n  direction = noise\n}",
     ),
     "C524": Entry(
         "an unknown direction",
@@ -409,6 +403,11 @@ _COMMAND: Mapping[str, Entry] = {
         "`--only` for a result that the script does not have",
         "Only scores, circuits, curves, comparisons and pictures can be asked for, by the name of their "
         "block or of their family.",
+    ),
+    "C123": Entry(
+        "nothing to run",
+        "A run computes scores, circuits and curves, writes comparisons and pictures, and checks claims; the "
+        "script has none of them. Models, data, corruptions, graphs and metrics do nothing by themselves.",
     ),
 }
 

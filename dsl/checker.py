@@ -14,7 +14,9 @@ from typing import TypeAlias
 
 from nncirc.dsl import syntax
 from nncirc.dsl.blocks import read_block
+from nncirc.dsl.bodies import NODE
 from nncirc.dsl.claims import Claim, read_claim
+from nncirc.dsl.complaints import node_name
 from nncirc.dsl.constants import overridden, read_constants, value_of
 from nncirc.dsl.diagnostics import Diagnostic, Label, sort_key, suggest
 from nncirc.dsl.families import expand
@@ -217,6 +219,11 @@ class _Check:
         place = None if entry is None else entry.place
         if name.text in {"embed", "logits"}:
             scope.report("C116", f"`{name.text}` is a node, so nothing else can be called that", name.span)
+            return True
+        if NODE.fullmatch(name.text):
+            # The lexer takes it for a name where only a name can stand, and for a node wherever it is used.
+            self.diagnostics.append(node_name(name.text, name.span))
+            scope.names[name.text] = Broken("", name.span)
             return True
         if place is None:
             return False

@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from nncirc.dsl.diagnostics import Diagnostic, Label, suggest
 from nncirc.dsl.source import Source, Span
 
-__all__ = ["EXPECTED", "Context", "complain", "complain_character", "situation", "too_deep", "unclosed"]
+__all__ = [
+    "EXPECTED",
+    "Context",
+    "complain",
+    "complain_character",
+    "node_name",
+    "situation",
+    "too_deep",
+    "unclosed",
+]
 
 _BRACKETS = {"LBRACE": ("{", "}"), "LSQB": ("[", "]"), "LPAR": ("(", ")")}
 _WHAT = {"LBRACE": "block", "LSQB": "list", "LPAR": "call"}
@@ -101,7 +110,7 @@ def complain(context: Context, kind: str, text: str, span: Span) -> Diagnostic |
         if text != close and not (where == "value" and context.opener == "LBRACE"):
             return _mismatch(context, text, close, span)
     if context.statement and context.statement[0][0] == "NODE" and kind == "EQUAL":
-        return _node_name(context.statement[0][1], context.statement[0][2])
+        return node_name(context.statement[0][1], context.statement[0][2])
     if context.opener in {"LSQB", "LPAR"} and where != "value":
         return _in_brackets(context, kind, text, span)
     if where == "statement":
@@ -271,7 +280,7 @@ def _header(context: Context, where: str, types: list[str], kind: str, text: str
                 help=f"a key is one word (`{first[1]}_{before[1]}`?); a block has no `=`",
             )
     if kind == "NODE":
-        return _node_name(text, span)
+        return node_name(text, span)
     if where == "first" and kind in {"NUMBER", "STRING", "BOOLEAN", "LSQB"} and before is not None:
         return Diagnostic(
             "C003",
@@ -310,7 +319,8 @@ def _header(context: Context, where: str, types: list[str], kind: str, text: str
     )
 
 
-def _node_name(text: str, span: Span) -> Diagnostic:
+def node_name(text: str, span: Span) -> Diagnostic:
+    """A node stands where a name is declared."""
     return Diagnostic(
         "C013",
         f"`{text}` is how a node is written, so nothing else can be called that",
@@ -322,7 +332,7 @@ def _node_name(text: str, span: Span) -> Diagnostic:
 def _rest(context: Context, where: str, kind: str, text: str, span: Span) -> Diagnostic:
     before = context.statement[-1] if context.statement else None
     if where == "name" and kind == "NODE":
-        return _node_name(text, span)
+        return node_name(text, span)
     if where == "name" and before is not None:
         what = {
             "USING": "the name of an implementation behind `using`",

@@ -207,6 +207,7 @@ class Meaning:
             listed = tuple(each for each in positions if isinstance(each, Position))
             check_positions(self.scope, data, listed, draft, "positions", Label(data.place, "these prompts"))
         metric = self.get(draft, "metric")
+        self._denoised(draft)
         gradient_only = draft.implementation == "attribution_patching" and draft.values.get("steps") == 1
         if gradient_only and metric is not None and metric.implementation == "kl_divergence":
             self.scope.report(
@@ -215,6 +216,23 @@ class Meaning:
                 draft.where("metric"),
                 labels=(Label(metric.place, "this metric"),),
                 help="set `steps = 5` (integrated gradients), or measure `logit_diff`",
+            )
+
+    def _denoised(self, draft: Draft) -> None:
+        """Denoising begins in a corrupted run, and zeros and means are none."""
+        corruption = self.get(draft, "corruption")
+        denoises = (
+            draft.implementation == "activation_patching" and draft.values.get("direction") == "denoise"
+        )
+        if denoises and corruption is not None and corruption.implementation in {"zero", "mean"}:
+            self.scope.report(
+                "C237",
+                "denoise restores clean activations in a corrupted run, "
+                f"and `{corruption.implementation}` is none",
+                draft.where("direction" if "direction" in draft.spans else "corruption"),
+                labels=(Label(corruption.place, f"this corruption uses {corruption.implementation}"),),
+                help="write `direction = noise`, or take a corruption that is a run of the model: "
+                "`replace`, `counterpart`",
             )
 
     def _circuit(self, draft: Draft) -> None:

@@ -323,6 +323,8 @@ class Converter:
         if isinstance(value, syntax.Call):
             name = self.inline(value, wanted.kinds, self.name)
             return WRONG if name is None else Ref(name)
+        if isinstance(value, syntax.Node) and value.text in self.scope.names:
+            return WRONG  # said where it is declared
         if not isinstance(value, syntax.Ref):
             return self.wrong(value, wanted)
         draft = self.scope.declaration(value, wanted.kinds)

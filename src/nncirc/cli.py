@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nncirc import __version__
-from nncirc.circuits.errors import NncircError, ResourceError
+from nncirc.circuits.errors import NncircError, ResourceError, ScriptError
 
 if TYPE_CHECKING:
     from nncirc.dsl import Diagnostic, Program
     from nncirc.engine.program.run import Report
 
 FINE, FALSE, WRONG = 0, 1, 2
+_COMPUTED = ("scores", "circuit", "curve", "compare", "plot", "render")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -221,6 +222,9 @@ def _run(options: Any) -> int:
     program = _checked(options)
     if program is None:
         return WRONG
+    if not program.assertions and not program.of_kind(*_COMPUTED):
+        hint = "add a block of `scores` or a `circuit`; docs/language.md begins with a whole script"
+        raise ScriptError("C123", f"{options.script} has nothing to run", hint=hint)
     out = Path(options.out) if options.out else Path("out") / Path(options.script).stem
     with _progress() as progress:
         from nncirc.engine.program.run import Options, run_program

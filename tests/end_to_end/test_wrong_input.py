@@ -50,6 +50,11 @@ def refused(nncirc: Command, tmp_path: Path) -> Callable[..., str]:
     return run
 
 
+def test_a_script_that_computes_nothing_says_so(refused: Callable[..., str]) -> None:
+    refused("", "C123")
+    refused(PAIRS.partition("circuit found")[0], "C123")
+
+
 # Prompts ------------------------------------------------------------------------------------------------
 
 
