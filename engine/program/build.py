@@ -164,7 +164,7 @@ class Builder:
                 normal = contrast.normalizer(measured)
                 raw = contrast.clean if what == "clean" else contrast.corrupt
                 value = float(normal(raw(measured)))
-            return round(value, contrast.model.digits)
+            return round(value, contrast.model.digits) + 0.0  # no minus zero
 
         return self.kept(key, stored.NUMBER, make)
 

@@ -16,6 +16,8 @@ from nncirc.engine.scores import EdgeScores, NodeScores
 
 # Up to so many positions each gets a head grid of its own; beyond, a layer's heads are one row.
 GRIDS = 6
+# Up to so many heads each gets a row; beyond, a layer does.
+ROWS = 48
 
 
 def draw_circuit(
@@ -38,7 +40,7 @@ def draw_scores(scores: EdgeScores | NodeScores, path: Path, *, title: str) -> N
     if is_grid and len(scores.positions) <= 1:
         write_picture(path, head_grid, _grid(scores, 0), **options)
     elif len(scores.positions) > GRIDS:
-        write_picture(path, heatmap, _by_position(scores, options["neutral"]), **options)
+        write_picture(path, heatmap, _by_position(scores, options["neutral"]), y_label="", **options)
     else:
         labels = scores.positions or ("all positions",)
         panels = [_heads(scores, column, label) for column, label in enumerate(labels)]
@@ -53,7 +55,7 @@ def draw_curve(curve: Curve, path: Path, *, name: str, title: str) -> None:
 
 
 def _unit(made: Mapping[str, Any]) -> str:
-    unit = f"{made.get('metric', '')}" + (" (0 corrupted, 1 clean)" if made.get("normalized") else "")
+    unit = f"{made.get('metric', '')}" + (", 0 corrupt to 1 clean" if made.get("normalized") else "")
     return unit if "metric" in made else str(made.get("score", ""))
 
 
@@ -103,12 +105,16 @@ def _others(scores: NodeScores, labels: Sequence[str]) -> Panel:
 
 
 def _by_position(scores: NodeScores, neutral: float) -> list[Panel]:
-    """Of each layer the head with the largest effect at each position; embedding and MLPs beside it."""
+    """Heads by position, or of each layer the one with the largest effect; embedding and MLPs beside it."""
+    columns, heads = list(scores.positions), _rows(scores, ("head", "attention"))
+    if len(heads) <= ROWS:
+        panel = Panel([row for _, row in heads], [str(node) for node, _ in heads], columns, "heads")
+        return [panel, _others(scores, columns)]
     strongest = []
     for layer in _layers(scores):
         rows = [row for node, row in _rows(scores, ("head", "attention")) if node.layer == layer]
         strongest.append([max(column, key=lambda v: abs(v - neutral)) for column in zip(*rows, strict=True)])
-    layers, columns = list(map(str, _layers(scores))), list(scores.positions)
+    layers = list(map(str, _layers(scores)))
     return [Panel(strongest, layers, columns, "strongest head of the layer"), _others(scores, columns)]
 
 
