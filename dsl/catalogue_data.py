@@ -40,7 +40,7 @@ DATA: Mapping[str, Entry] = {
         "corruption replaced using replace {\n  data = other\n  S.2 -> C\n}",
     ),
     "C303": Entry(
-        "an answer or foil that is not one token",
+        "an answer or foil that is not one known token",
         "Metrics read one row of logits: the probability of one token. Of a longer answer only the first "
         "token would be measured, which is another question. Mostly the space is missing: after `gave it to` "
         'comes `" Mary"`, and the prompt itself does not end in a space.',

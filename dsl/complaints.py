@@ -27,6 +27,8 @@ __all__ = [
 _BRACKETS = {"LBRACE": ("{", "}"), "LSQB": ("[", "]"), "LPAR": ("(", ")")}
 _WHAT = {"LBRACE": "block", "LSQB": "list", "LPAR": "call"}
 
+_NEXT_KEY = re.compile(r",[ \t]*[A-Za-z_]\w*[ \t]*=(?!=)")
+
 # What may come next, by situation.
 EXPECTED = {
     "statement": "a statement: `key = value`, a block, a path, `use` or `assert`",
@@ -215,6 +217,10 @@ def _after(context: Context, types: list[str], kind: str, text: str, span: Span)
             span,
             help="write `assert found.edges <= 100`: a value, one of == != <= >= < >, and a value",
         )
+    if "ASSERT" in types and (kind == "COMPARISON" or text in {"and", "or"}):
+        both = "" if text == "or" else ": write two"
+        what = "chains of comparisons are not read" if kind == "COMPARISON" else f"claims have no `{text}`"
+        return Diagnostic("C017", what, span, help=f"one `assert` claims one comparison{both}")
     if kind == "COMPARISON":
         return Diagnostic(
             "C017",
@@ -240,6 +246,16 @@ def _after(context: Context, types: list[str], kind: str, text: str, span: Span)
                 span,
                 help="units are not written, and a name does not begin with a digit",
             )
+    words = [each for each in context.statement if each[2].line == span.line]
+    hyphen = kind == "NUMBER" and text.startswith("-") and before is not None and before[2].end == span.start
+    if hyphen and len(words) >= 2 and words[-2][0] == "EQUAL":
+        begin = words[-1][2].start
+        whole = re.compile(r"[^\s,{}()\[\]#\"]*").match(span.source.text, begin)
+        bare = whole.group() if whole else text
+        span = Span(span.source, begin, begin + len(bare))
+        return Diagnostic("C007", f"`{_short(bare)}` is no name", span, help=f'write it in quotes: "{bare}"')
+    if kind == "COMMA" and _NEXT_KEY.match(span.source.text, span.start):
+        return Diagnostic("C007", "there is no comma between keys", span, help="write one key a line")
     if kind == "COMMA":
         return Diagnostic("C007", "a list stands in square brackets", span, help="write `[a, b]`")
     if kind == "EQUAL":
@@ -400,7 +416,10 @@ _LOOKALIKES = {
     "+": ("there is no arithmetic", "write the number, or pass it with `--set`"),
     "*": ("there is no arithmetic", "`*` stands only in nodes: `L*H*`, `MLP*`, `L5H*`"),
     "!": ("this is no operator", "`!=` means not equal"),
-    "-": ("this is neither a number nor an arrow", "an arrow is `->`; there is no arithmetic"),
+    "-": (
+        "this is neither a number nor an arrow",
+        "an arrow is `->`; a text with a hyphen stands in quotes; there is no arithmetic",
+    ),
     ".": ("a dot stands between names or digits", "write `0.5`, not `.5`"),
     "$": ("there are no variables with `$`", "a constant is used by its name"),
     "\r": ("this is a carriage return without a line feed", "save the file with ordinary line ends"),

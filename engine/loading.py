@@ -84,7 +84,7 @@ def _load(
         module = module.to(device).eval().requires_grad_(False)
     except RuntimeError as error:
         raise ModelError(
-            "C406", f"{name} does not fit on {device}: {first_line(error)}", hint="use device = cpu"
+            "C406", f"{name} does not fit on {device}: {first_line(error)}", hint='write `device = "cpu"`'
         ) from None
     model = Model(module, load_tokenizer(tokenizer or place, revision), made, name)
     made["type"] = model.family.model_type
@@ -97,7 +97,7 @@ def _check_device(device: str) -> None:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ModelError(
-            "C406", f"there is no device {device!r} here: {first_line(error)}", hint="use device = cpu"
+            "C406", f"there is no device {device!r} here: {first_line(error)}", hint='write `device = "cpu"`'
         ) from None
 
 

@@ -232,7 +232,7 @@ def one_token(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> int
         what: "answer" or "foil", for messages.
 
     Raises:
-        DataError: C303, it is not exactly one token; C306, it is unknown.
+        DataError: C303, it is not exactly one token, or unknown; C306, the prompt holds an unknown word.
     """
     if not text:
         raise DataError(
@@ -248,9 +248,17 @@ def one_token(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> int
             f"part of the {what}'s token when {quote(text)} follows: the model never saw the two apart",
             hint="take the white space off the prompt's end and write it in front of the answer and foil",
         )
-    if follows:
-        _refuse_unknown(tokenizer, whole)
-    tokens = whole.ids[n:] if follows else encode(tokenizer, text, added=False).ids
+    _refuse_unknown(tokenizer, before)
+    (alone,) = (whole,) if follows else encode_raw(tokenizer, [text], added=False)
+    try:
+        _refuse_unknown(tokenizer, alone)
+    except DataError:
+        raise DataError(
+            "C303",
+            f"the {what} {quote(text)} is unknown to the tokenizer",
+            hint=_space_hint(tokenizer, prompt, text, what, unknown=True),
+        ) from None
+    tokens = whole.ids[n:] if follows else alone.ids
     if len(tokens) != 1:
         pieces = ", ".join(show_tokens(tokenizer, tokens)) or "none"
         raise DataError(
@@ -279,12 +287,17 @@ def joined_note(prompt: str, text: str, *, what: str) -> tuple[str, ...]:
     )
 
 
-def _space_hint(tokenizer: Tokenizer, prompt: str, text: str, what: str) -> str:
+def _space_hint(tokenizer: Tokenizer, prompt: str, text: str, what: str, *, unknown: bool = False) -> str:
     other = text.lstrip() if text[:1].isspace() else f" {text}"
     if other:
         before, whole = encode_raw(tokenizer, [prompt, prompt + other], added=False)
-        if whole.ids[: len(before.ids)] == before.ids and len(whole.ids) == len(before.ids) + 1:
+        known = getattr(tokenizer, "unk_token_id", None) not in whole.ids[len(before.ids) :]
+        if known and whole.ids[: len(before.ids)] == before.ids and len(whole.ids) == len(before.ids) + 1:
+            if other == f" {text}" and unknown:
+                return f"a word follows a space: begin the {what} with one, as {quote(other)} does"
             return f"{quote(other)} is one token; write {what} = {quote(other)} if that is meant"
+    if unknown:
+        return "the model cannot tell it from any other unknown word; use words of its vocabulary"
     return (
         f"choose words that are one token each, or measure the first token only and write that as the {what}"
     )

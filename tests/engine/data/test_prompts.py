@@ -91,7 +91,7 @@ def test_what_cannot_be_said(words: Tokenizer) -> None:
         '[C306] prompt 3: "q" in "x q" is unknown to the tokenizer: it became [UNK]\n'
         "  help: the model cannot tell it from any other unknown word; use words of its vocabulary",
         "[C303] prompt 1: the answer is empty\n  help: write the token as text, such as answer = ' Mary'",
-        '[C306] prompt 1: "Bob" in "x Bob" is unknown to the tokenizer: it became [UNK]\n'
+        '[C303] prompt 1: the answer " Bob" is unknown to the tokenizer\n'
         "  help: the model cannot tell it from any other unknown word; use words of its vocabulary",
     ]
 
