@@ -202,8 +202,10 @@ def declare_inline(
         elsewhere = [k for k, each in KINDS.items() if wanted in each.implementations]
         if elsewhere:
             help_text = f"`{wanted}` makes {kinds_in_words(elsewhere[:1])}; {help_text}"
-        kind_text = " or ".join(kinds)
-        scope.report("C102", f"there is no {kind_text} called `{wanted}`", call.function.span, help=help_text)
+        made = kinds_in_words(kinds)
+        scope.report(
+            "C102", f"no way to make {made} is called `{wanted}`", call.function.span, help=help_text
+        )
         return None
     implementation = KINDS[kind].implementations[wanted]
     if implementation.extra:

@@ -377,6 +377,11 @@ def _term(scope: Scope, value: syntax.Value, groups: dict[str, Span]) -> Term | 
         )
         return None
     if first.text not in groups:
+        lower = re.fullmatch(r"[la](\d+)\.?h(\d+)|(?:mlp|m)\.?(\d+)", value.text.lower())
+        if lower is not None:
+            node_text = f"MLP{lower[3]}" if lower[3] else f"L{lower[1]}H{lower[2]}"
+            scope.report("C104", f"`{value.text}` is no node", value.span, help=f"write `{node_text}`")
+            return None
         near = suggest(first.text, [*groups, "embed", "logits"])
         help_text = f"did you mean `{near}`?" if near else "declare it in `groups { … }`"
         scope.report("C104", f"there is no group or node called `{first.text}`", first.span, help=help_text)

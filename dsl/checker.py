@@ -24,7 +24,7 @@ from nncirc.dsl.meaning import Meaning, check_slots_used
 from nncirc.dsl.parser import parse
 from nncirc.dsl.program import Program
 from nncirc.dsl.schema import KINDS
-from nncirc.dsl.scope import Broken, Constant, Draft, Module, Scope
+from nncirc.dsl.scope import Broken, Constant, Draft, Module, Scope, kinds_in_words
 from nncirc.dsl.shapes import ShapeProvider, model_shape
 from nncirc.dsl.source import Source, Span
 
@@ -239,8 +239,11 @@ class _Check:
         """Enter the names of all blocks and constants, so that they may be used before they stand."""
         for statement in script.statements:
             if isinstance(statement, syntax.Block) and statement.label is not None:
-                if statement.kind.text in KINDS and not self.taken(scope, statement.label):
-                    scope.names[statement.label.text] = Broken(statement.kind.text, statement.label.span)
+                # A block of a misspelt kind has its name all the same: one error for one mistake.
+                kind = statement.kind.text
+                kind = kind if kind in KINDS else suggest(kind, KINDS) or ""
+                if not self.taken(scope, statement.label):
+                    scope.names[statement.label.text] = Broken(kind, statement.label.span)
             elif isinstance(statement, syntax.Attribute):
                 for target in statement.targets:
                     if not self.taken(scope, target):
@@ -316,7 +319,7 @@ class _Check:
                 near = suggest(implementation.text, kind.implementations)
                 scope.report(
                     "C102",
-                    f"there is no {block.kind.text} called `{implementation.text}`",
+                    f"no way to make {kinds_in_words([block.kind.text])} is called `{implementation.text}`",
                     implementation.span,
                     help=f"did you mean `{near}`?" if near else f"there is {known}",
                 )

@@ -49,8 +49,8 @@ def overridden(
 
 def _outside(scope: Scope, name: str, given: object, written: syntax.Value) -> syntax.Value | None:
     text = given if isinstance(given, str) else _text(given)
-    source = Source(f"--set {scope.qualified(name)}", text)
-    span = Span(source, 0, len(text))
+    source = Source("--set", f"{name}={text}")
+    span = Span(source, len(name) + 1, len(source.text))
     # Behind `--set id=` a shell leaves no quotes, so text is taken as it stands.
     if isinstance(written, syntax.String) and not text.startswith('"'):
         return syntax.String(text, span)

@@ -96,6 +96,9 @@ def check_replace(scope: Scope, draft: Draft, data: Draft) -> None:
             if name not in data.slot_spans:
                 known = False
                 near = suggest(name, data.slot_spans)
+                bare = name.rstrip("0123456789")
+                if bare != name and bare in data.slot_spans:  # papers write S2 for the second S
+                    near = f"{bare}.{name[len(bare) :]}" if place is left.span else bare
                 scope.report(
                     "C214",
                     f"`{data.name}` has no slot `{name}`",

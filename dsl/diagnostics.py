@@ -63,6 +63,8 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
     for name in sorted(set(known)):
         # a single letter is as near to any other: that says nothing
         limit = 0 if min(len(lower), len(name)) < 2 else max(1, min(3, max(len(lower), len(name)) // 3))
+        if len(lower) > 3 and set(lower) == set(name.lower()):
+            limit = max(limit, 2)  # the same letters in disorder
         apart = abs(len(lower) - len(name)) > limit
         distance = limit + 1 if apart else _distance(lower, name.lower())
         # "ioi" for "wang_ioi": a part of a name is near it too, but less so than a misspelling
@@ -144,6 +146,10 @@ def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
     head = _paint(f"{diagnostic.severity}[{diagnostic.code}]", diagnostic.severity, color)
     lines = [f"{head}: {_paint(clean(diagnostic.message), 'bold', color)}"]
     lines.append(f"{'':{gutter}} {_paint('-->', 'label', color)} {clean(str(span))}")
+    if not span.source.text:  # a script that could not be read has no line to show
+        if diagnostic.help:
+            lines.append(f"  = help: {clean(diagnostic.help)}")
+        return "\n".join(lines)
     lines.append(f"{'':{gutter}} {bar}")
     lines += _snippet(span, "^", clean(diagnostic.label), gutter, diagnostic.severity, color)
     shown = span.line  # a label on the line just shown needs no second copy of it

@@ -64,9 +64,8 @@ def parse(source: Source) -> tuple[syntax.Script, list[Diagnostic]]:
 
 
 def parse_value(source: Source) -> tuple[syntax.Value | None, list[Diagnostic]]:
-    """The tree of a single value, such as the text behind `--set tau=`."""
-    prefix = "x = "
-    script, found = parse(Source(source.name, prefix + source.text))
+    """The tree of the single value that a source such as `tau=0.1` gives."""
+    script, found = parse(source)
     if found or len(script.statements) != 1 or not isinstance(script.statements[0], syntax.Attribute):
         return None, found
     return script.statements[0].value, []

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,14 +165,19 @@ def _check(options: Any) -> int:
         print("[]")
     else:
         own = sum("." not in name for name in program.declarations)
-        print(f"{options.script}: {own} declarations, {len(program.assertions)} claims, no errors")
+        claims = len(program.assertions)
+        print(f"{options.script}: {_counted(own, 'declaration')}, {_counted(claims, 'claim')}, no errors")
     return FINE
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _explain(options: Any) -> int:
     from nncirc.dsl.catalogue import explain
 
-    text = explain(options.code.upper())
+    text = explain(f"C{options.code.zfill(3)}" if options.code.isdecimal() else options.code)
     if text is None:
         hint = "codes are C001 to C799; docs/language.md lists those of the language"
         raise NncircError("C104", f"there is no code {options.code}", hint=hint)
@@ -196,6 +201,9 @@ def _models(options: Any) -> int:
         for name, value in info.scores.items():
             if isinstance(value, int | float | str):
                 print(f"  {name.replace('_', ' ')}: {value}")
+            elif all(isinstance(each, Mapping) and "accuracy" in each for each in value.values()):
+                least = min(each["accuracy"] for each in value.values())
+                print(f"  accuracy: at least {least} on each of {_counted(len(value), name.rstrip('s'))}")
     return FINE
 
 

@@ -63,7 +63,8 @@ def test_spans_over_lines_and_at_the_end() -> None:
     assert carets("x = [\n1]", "[\n1]") == ("x = [", "    ^")
     source = Source("a", "x\n")
     assert "^" in render(Diagnostic("C001", "message", Span(source, 2, 2)))
-    assert "^" in render(Diagnostic("C001", "message", Span(Source("a", ""), 0, 0)))
+    # Nothing is shown of a text that has nothing in it, such as a script that cannot be read.
+    assert render(Diagnostic("C001", "message", Span(Source("a", ""), 0, 0))).endswith("a:1:1")
 
 
 def test_labels_in_other_files() -> None:

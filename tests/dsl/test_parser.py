@@ -72,7 +72,7 @@ def test_any_character_has_words(character: str) -> None:
     ],
 )
 def test_literals(text: str, value: object) -> None:
-    found, errors = parse_value(Source("test", text))
+    found, errors = parse_value(Source("test", f"x = {text}"))
     assert not errors
     assert isinstance(found, syntax.Number | syntax.String | syntax.Boolean)
     assert found.value == value
@@ -96,14 +96,14 @@ def test_literals(text: str, value: object) -> None:
     ],
 )
 def test_nodes(text: str) -> None:
-    value, _ = parse_value(Source("test", text))
+    value, _ = parse_value(Source("test", f"x = {text}"))
     assert isinstance(value, syntax.Node)
     assert value.span.text == text
 
 
 @pytest.mark.parametrize("text", ["L9H9x", "truely", "MLP", "LH", "using_it", "embed", "logits", "L"])
 def test_names_that_look_like_something_else(text: str) -> None:
-    assert isinstance(parse_value(Source("test", text))[0], syntax.Ref)
+    assert isinstance(parse_value(Source("test", f"x = {text}"))[0], syntax.Ref)
 
 
 def spans(part: object) -> list[tuple[object, Span]]:
@@ -133,7 +133,7 @@ def test_spans(path: Path) -> None:
         elif isinstance(part, syntax.Attribute | syntax.Block | syntax.Use | syntax.Assertion):
             assert read(span.text).statements == (part,)
         elif not isinstance(part, syntax.Argument | syntax.Script):
-            assert parse_value(Source("test", span.text))[0] == part
+            assert parse_value(Source("test", f"x = {span.text}"))[0] == part
 
 
 def test_comments_are_kept() -> None:
