@@ -157,7 +157,8 @@ class Contrast:
     def clean_logits(self, batch: Batch, metric: Metric) -> Float[Tensor, "1 batch kept vocab"]:
         """Logits of the clean run where the metric reads."""
         return self._once(
-            ("clean logits", batch.number, metric), lambda: self._plain(batch, metric, batch.clean)
+            ("clean logits", batch.number, metric),
+            lambda: self._run(batch.clean, self.reading(batch, metric)),
         )
 
     def reference(self, batch: Batch, metric: Metric) -> Float[Tensor, "batch read vocab"] | None:
@@ -243,7 +244,10 @@ class Contrast:
 
     def clean(self, metric: Metric) -> float:
         """Mean of the metric on the clean run, not normalised."""
-        return self._once(("clean", metric), lambda: self._mean_of(metric, self.clean_logits))
+        return self._once(("clean", metric), lambda: self._clean(metric))
+
+    def _clean(self, metric: Metric) -> float:
+        return float(self.measure(metric, lambda batch, _: self.clean_logits(batch, metric)).mean())
 
     def corrupt(self, metric: Metric) -> float:
         """Mean of the metric with every sender replaced (the corrupted run), not normalised."""
@@ -309,15 +313,9 @@ class Contrast:
             "dtype": str(self.model.dtype).removeprefix("torch."),
         }
 
-    def _plain(self, batch: Batch, metric: Metric, tokens: Tensor) -> Tensor:
-        return self._run(tokens, self.reading(batch, metric))
-
     def _run(self, tokens: Tensor, where: Reading) -> Float[Tensor, "1 batch kept vocab"]:
         model = self.model
         return run(model.envoy, model.inputs(tokens, where.kept), lambda: model.unembed.output.clone()[None])
-
-    def _mean_of(self, metric: Metric, logits: Callable[[Batch, Metric], Tensor]) -> float:
-        return float(self.measure(metric, lambda batch, _: logits(batch, metric)).mean())
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self._cache:

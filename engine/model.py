@@ -202,12 +202,13 @@ class Model:
                 about=self.name,
             )
 
-    def unembed_columns(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d_model"]:
+    def unembed_columns(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d_model"] | None:
         """What the final norm's output is multiplied by to give the logits of some tokens.
 
-        A bias of the unembedding is left out: no family here has one.
+        None if that is not all: the unembedding has a bias.
         """
-        return attrgetter(self.family.unembed)(self.module).weight[tokens]
+        unembed = attrgetter(self.family.unembed)(self.module)
+        return None if getattr(unembed, "bias", None) is not None else unembed.weight[tokens]
 
     def skip_logits(self) -> None:
         """Inside a trace, after the last read: nobody reads this run's logits, so they are not computed."""
