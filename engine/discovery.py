@@ -30,7 +30,7 @@ from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
-from nncirc.engine.contrast import Contrast
+from nncirc.engine.contrast import Contrast, Zero
 from nncirc.engine.evaluate import cut_metric
 from nncirc.engine.live import Change, Live, Wiring, with_modules
 from nncirc.engine.metrics import Metric
@@ -58,7 +58,8 @@ def acdc(
         graph: the edges to choose from.
         metric: its loss is minus the metric, or the metric itself for a divergence.
         threshold: an edge is removed if the loss rises by less, in the metric's unit.
-        sequential: whether to run the definition instead of its equal.
+        sequential: whether to run the definition instead of its equal. Under zero ablation in less than
+            float64 it always runs: use float64 there to be fast.
         depth: candidates that are tried at once; None to choose as it goes.
         journal: keeps what was decided, and gives back what an earlier run had decided, which is not
             tested again; not used by the definition.
@@ -76,7 +77,8 @@ def acdc(
     sweep = _Sweep(contrast, graph, metric, threshold)
     if measured is not None:
         sweep.followed = list(measured.records)
-    scores = sweep.sequential(progress) if sequential else sweep.live(depth, journal, progress)
+    slow = sequential or _amplifies_rounding(contrast)
+    scores = sweep.sequential(progress) if slow else sweep.live(depth, journal, progress)
     if measured is not None:
         measured.records.append(sweep.record)
     return _circuit(sweep, scores)
@@ -123,6 +125,15 @@ def acdc_family(
 def _part(progress: Callable[[int, int], None], number: int, of: int) -> Callable[[int, int], None]:
     """Progress of one member as progress of the family."""
     return lambda done, total: progress(number * total + done, of * total)
+
+
+def _amplifies_rounding(contrast: Contrast) -> bool:
+    """Whether rounding can grow without a bound that is known beforehand.
+
+    Cutting all edges into a node to zero leaves it what rounding leaves of a sum that should be nothing, and
+    its norm brings that to the size of a signal. In float64 so little is left that nothing comes of it.
+    """
+    return isinstance(contrast.corruption, Zero) and contrast.model.dtype != torch.float64
 
 
 def _check(threshold: float) -> None:
@@ -277,11 +288,12 @@ class _Sweep:
         self.current = float(contrast.loss(self.metric, clean))
         accepted = 0
         for receiver in self.receivers(progress):
-            for state in self.states:
-                if accepted > REBUILD_AFTER:
+            if accepted > REBUILD_AFTER:
+                for state in self.states:
                     state.rebuild()
+                accepted = 0
+            for state in self.states:
                 state.open(receiver)
-            accepted = 0 if accepted > REBUILD_AFTER else accepted
             queue = deque(reversed(range(self.graph.reach[receiver])))
             known = None if journal is None else journal.known(self.graph.receivers[receiver])
             if known is not None:

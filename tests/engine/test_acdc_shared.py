@@ -1,11 +1,13 @@
-"""ACDC over several thresholds, and from a journal: nothing is measured twice, and nothing changes."""
+"""ACDC beyond one sweep: several thresholds, a journal, an unembedding as no family here has it."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.test_acdc import METRICS, THRESHOLDS, same
@@ -78,3 +80,39 @@ def test_a_sweep_goes_on_from_its_journal(model: Model) -> None:
         assert again.scores == found.scores
         assert again.made == found.made
         assert part.new == len(whole.entries) - length
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_an_unembedding_with_a_bias_is_not_read_by_columns_alone(normalize: bool) -> None:
+    """No family here has one, but one of another package may."""
+    model = tiny_gpt2(layers=2)
+    plain = model.module.lm_head
+    biased = torch.nn.Linear(plain.in_features, plain.out_features, dtype=plain.weight.dtype)
+    biased.weight, biased.bias = plain.weight, torch.nn.Parameter(torch.randn_like(biased.bias))
+    model.module.lm_head = biased.requires_grad_(False)
+    about, graph, metric = contrast(model), model.graph(), Metric("logit_diff", normalize=normalize)
+    same(
+        acdc(about, graph, metric, threshold=0.05),
+        acdc(about, graph, metric, threshold=0.05, sequential=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("lengths", "seed", "metric", "threshold"),
+    [
+        ((5, 7), 2, Metric("kl_divergence", at=(("A", None),)), 0.2),
+        ((6,), 0, Metric("logit_diff"), 0.05),
+    ],
+)
+def test_zero_ablation_in_float32_is_the_definition(
+    lengths: tuple[int, ...], seed: int, metric: Metric, threshold: float
+) -> None:
+    """What rounding leaves of a sum of nothing, a norm makes a signal: these two were decided by it."""
+    case = Case("llama", 2, 2, seed=seed, kv_heads=1, lengths=lengths, size=2, corruption="zero")
+    case = replace(case, exact=False, dtype="float32")
+    model = case.model()
+    graph, about = case.graph(model), case.contrast(model)
+    same(
+        acdc(about, graph, metric, threshold=threshold),
+        acdc(about, graph, metric, threshold=threshold, sequential=True),
+    )
