@@ -1,4 +1,4 @@
-"""`python -m benchmarks.profile CASE`: where the time of a method goes, and how far that is from its floor.
+"""`python -m benchmarks.profiling CASE`: where the time of a method goes, and how far that is from its floor.
 
 Two runs: one in which the parts of the method are timed, each without the parts that it calls, and one in
 which the multiplications of each are counted. The floor of a part is its multiplications at the rate of one
