@@ -1,31 +1,43 @@
 """Activation patching: one node's output, at some positions, from the other run (Zhang & Nanda 2024).
 
 `noise` puts the corrupted activation into the clean run and shows what is necessary; `denoise` puts the
-clean activation into the corrupted run and shows what is sufficient. Patches of a layer run as rows of one
-trace, which begins behind the patch: the blocks before it are skipped with the stored residual stream.
+clean activation into the corrupted run and shows what is sufficient.
+
+Only what a patch can change is computed. Blocks before the node are those of the run that is patched. So are
+tokens before the first that the patch changes, since a token sees none behind it: their keys and values are
+kept. Of the last block only what the metric reads is needed, and a patch that changes nothing needs no run.
+Patches are rows of one trace, and each of them begins at its node:
+
+    residual = base[node] + change                   where the node writes
+    residual += attention(norm(residual)), residual += mlp(norm(residual)), ...        from there on
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.nodes import Node
 from nncirc.engine.contrast import Batch, Contrast, Resample
 from nncirc.engine.data import Dataset, resolve
-from nncirc.engine.metrics import Metric, Place, Reading, places
+from nncirc.engine.live import attend, clean_state, stages, with_modules
+from nncirc.engine.metrics import Metric, Place, places
 from nncirc.engine.scores import NodeScores
-from nncirc.engine.tracing import checked, run
+
+if TYPE_CHECKING:
+    from nncirc.engine.discovery import Journal
 
 Direction: TypeAlias = Literal["denoise", "noise"]
 
 TOKENS_IN_A_TRACE = 2048
+BYTES_IN_A_TRACE = 2**30
 
 
 def activation_patching(
@@ -35,6 +47,7 @@ def activation_patching(
     *,
     direction: Direction = "denoise",
     positions: str | Sequence[str | Place] | None = None,
+    journal: Journal | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:
     """The metric with each sender of the graph patched, at each position.
@@ -45,6 +58,8 @@ def activation_patching(
         metric: what is measured. Normalised, no effect is 1 in `noise` and 0 in `denoise`.
         direction: which run is patched into which.
         positions: the positions, one column each; "all" for every token; None for all tokens at once.
+        journal: keeps what every trace has measured, and gives back what an earlier run had measured in the
+            same trace, which is not run again.
         progress: called with patches done and patches in all.
 
     Raises:
@@ -61,26 +76,18 @@ def activation_patching(
             hint="use direction = noise, or a corruption that is a run of the model: replace, counterpart",
         )
     names, columns = _columns(contrast.dataset, positions)
-    rows = [(sender, column) for sender in range(len(graph.senders)) for column in range(len(columns))]
-    found: dict[tuple[int, int], list[Tensor]] = {row: [] for row in rows}
-    done = 0
+    found: dict[tuple[int, int], list[Tensor]] = {}
+    done, total = 0, len(graph.senders) * len(columns) * len(contrast.batches)
     for batch in contrast.batches:
-        where = contrast.reading(batch, metric)
-        patcher = _Patcher(contrast, graph, batch, where, direction)
-        spans = [_mask(batch, place, contrast.model.device) for place in columns]
-        clean = contrast.reference(batch, metric)
-        at_once = max(1, TOKENS_IN_A_TRACE // batch.clean.numel())
-        for stage in patcher.stages:
-            todo = [(sender, column) for sender in stage for column in range(len(columns))]
-            for start in range(0, len(todo), at_once):
-                chunk = todo[start : start + at_once]
-                logits = patcher.run([(sender, spans[column]) for sender, column in chunk])
-                values = where.values(metric, logits, clean)
-                for row, value in zip(chunk, values, strict=True):
-                    found[row].append(value[None])
-                done += len(chunk)
-                if progress is not None:
-                    progress(done, len(rows) * len(contrast.batches))
+        patcher = _Patcher(contrast, graph, metric, batch, columns, direction)
+        for patches in patcher.traces():
+            labels = [f"{graph.senders[patch.sender]} {patch.column}" for patch in patches]
+            values = _remembered(journal, batch, labels, partial(patcher.run, patches))
+            for patch, value in zip(patches, values, strict=True):
+                found.setdefault((patch.sender, patch.column), []).append(value[None])
+            done += len(patches)
+            if progress is not None:
+                progress(done, total)
     normal = contrast.normalizer(metric)
     table = [
         [float(normal(contrast.in_order(found[s, c]).mean())) for c in range(len(columns))]
@@ -114,7 +121,7 @@ def _columns(
     return tuple(map(str, range(lengths[0]))), list(range(lengths[0]))
 
 
-def _mask(batch: Batch, place: Place | int | None, device: torch.device) -> Bool[Tensor, "batch pos 1"]:
+def _mask(batch: Batch, place: Place | int | None, device: torch.device) -> Bool[Tensor, "batch pos"]:
     """Which tokens of each prompt a column stands for."""
     mask = torch.zeros(batch.clean.shape, dtype=torch.bool)
     for row, example in enumerate(batch.examples):
@@ -124,75 +131,191 @@ def _mask(batch: Batch, place: Place | int | None, device: torch.device) -> Bool
             mask[row, place] = True
         else:
             mask[row, list(resolve(example, *place))] = True
-    return mask[..., None].to(device)
+    return mask.to(device)
+
+
+def _remembered(
+    journal: Journal | None,
+    batch: Batch,
+    labels: Sequence[str],
+    measure: Callable[[], Float[Tensor, "row batch"]],
+) -> Float[Tensor, "row batch"]:
+    """What a journal knows of a trace, or else what is measured now, which it is told.
+
+    A trace is known as a whole or not at all: with other rows beside it a patch would differ by rounding, and
+    the run that goes on would not end in the same bytes. So an entry names every value, and one that was made
+    with other batches or other rows does not fit.
+    """
+    if journal is None:
+        return measure()
+    name = f"batch {batch.number}: {labels[0]} to {labels[-1]}"
+    cells = [f"{label} {prompt}" for label in labels for prompt in batch.indices]
+    known = journal.known(name)
+    if known is None or known.keys() != set(cells):
+        values = measure()
+        known = dict(zip(cells, values.flatten().tolist(), strict=True))
+        journal.decided(name, known)
+        return values
+    measured = torch.tensor([known[cell] for cell in cells], dtype=torch.float64, device=batch.clean.device)
+    return measured.view(len(labels), -1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Patch:
+    """One node patched at one column.
+
+    Attributes:
+        sender: the node's index; `column` likewise.
+        first: the first token that changes in any prompt of the batch.
+    """
+
+    sender: int
+    column: int
+    first: int
 
 
 class _Patcher:
     """Patches of one batch of prompts: the run that is patched, and by how much each sender changes it."""
 
     def __init__(
-        self, contrast: Contrast, graph: Graph, batch: Batch, where: Reading, direction: Direction
+        self,
+        contrast: Contrast,
+        graph: Graph,
+        metric: Metric,
+        batch: Batch,
+        columns: Sequence[Place | int | None],
+        direction: Direction,
     ) -> None:
-        self.model, self.graph, self.where = contrast.model, graph, where
+        model = self.model = contrast.model
+        self.shape, self.metric, self.stages = graph.shape, metric, stages(graph)
+        self.reading = contrast.reading(batch, metric)
+        self.reference = contrast.reference(batch, metric)
+        self.columns = model.unembed_columns(self.reading.columns()) if metric.measure.columns else None
+        self.masks = [_mask(batch, column, model.device) for column in columns]
         clean, other = contrast.clean_outputs(batch, graph), contrast.substitute(batch, graph)
         if direction == "noise":
-            self.tokens, self.change = batch.clean, other - clean
+            tokens, self.change = batch.clean, other - clean
         else:
             assert batch.corrupt is not None
-            self.tokens, self.change = batch.corrupt, clean - other
-        self.residual, self.attention = self._base()
-        self.stages = self._stages()
+            tokens, self.change = batch.corrupt, clean - other
+        self.residual, self.projected, _ = clean_state(model, tokens)
+        self.rotary = model.rotary(tokens)
+        self.prompts = len(tokens)
+        # No token behind the last that the metric reads is seen by it.
+        self.length = int(self.reading.kept.max()) + 1
+        reach = [graph.reach[stage.receivers.start] for stage in self.stages]
+        self.begins = [
+            next(number for number, before in enumerate(reach) if before > sender)
+            for sender in range(len(graph.senders))
+        ]
 
-    def _base(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Of the run that is patched: the residual stream before every block and after the last, and what
-        every layer's attention adds.
-        """
-        model = self.model
+    def traces(self) -> Iterator[list[_Patch]]:
+        """All patches, in the groups that run together: those that begin at about the same token."""
+        changed = self.change.any(-1)
+        patches = []
+        for column, mask in enumerate(self.masks):
+            seen = (changed & mask).any(1)[:, : self.length]
+            first = torch.where(seen.any(1), seen.int().argmax(1), self.length).tolist()
+            patches += [_Patch(sender, column, at) for sender, at in enumerate(first)]
+        patches.sort(key=lambda patch: (patch.first, self.begins[patch.sender], patch.sender, patch.column))
+        moving = [patch for patch in patches if patch.first < self.length]
+        start = 0
+        while start < len(moving):
+            stop = start + self.rows_in_a_trace(moving[start].first)
+            yield sorted(moving[start:stop], key=lambda patch: self.begins[patch.sender])
+            start = stop
+        if still := patches[len(moving) :]:
+            yield still
 
-        def body() -> tuple[list[Tensor], list[Tensor]]:
-            residual, attention = [], []
-            for block in model.blocks:
-                residual.append(block.block.input.clone())
-                attention.append(block.output.output.clone())
-            residual.append(model.final_norm.input.clone())
-            model.skip_logits()
-            return residual, attention
+    def rows_in_a_trace(self, first: int) -> int:
+        """How many patches from one token on run together: enough for large products, if there is memory."""
+        model, kept = self.model, len(self.reading.kept)
+        tokens = self.prompts * (self.length - first)
+        # The widest is an MLP: its hidden layer, of 4 d_model, and what its activation function makes of it.
+        # Keys and values are there twice: as made, and behind those of the tokens before.
+        numbers = 24 * tokens * model.d_model + 4 * self.prompts * self.length * model.d_model
+        size = numbers * model.dtype.itemsize
+        if self.columns is None:
+            vocabulary = model.module.get_input_embeddings().num_embeddings
+            # Logits are made float64, and a metric makes as much of them again twice.
+            size += self.prompts * kept * vocabulary * (model.dtype.itemsize + 24)
+        return max(1, min(TOKENS_IN_A_TRACE // tokens, BYTES_IN_A_TRACE // size))
 
-        return run(model.envoy, model.inputs(self.tokens, keep=1), body)
+    def run(self, patches: Sequence[_Patch]) -> Float[Tensor, "row batch"]:
+        """The metric with each patch, of patches in the order in which they begin."""
+        first = min(patch.first for patch in patches)
+        final = self.unchanged if first == self.length else partial(self.final, patches, first)
+        return with_modules(self.model, lambda: self.read(final())).expand(len(patches), -1)
 
-    def _stages(self) -> list[list[int]]:
-        """The senders in groups that are patched at the same place."""
-        groups: dict[tuple[int, str], list[int]] = {}
-        for index, name in enumerate(self.graph.senders):
-            node = Node.parse(name)
-            groups.setdefault((-1 if node.layer is None else node.layer, node.kind), []).append(index)
-        return list(groups.values())
+    # Inside a trace only ----------------------------------------------------------------------------------
 
-    def run(
-        self, patches: Sequence[tuple[int, Bool[Tensor, "batch pos 1"]]]
-    ) -> Float[Tensor, "row batch kept vocab"]:
-        """Logits with each patch; all of them are of senders of one stage."""
-        model = self.model
-        node = Node.parse(self.graph.senders[patches[0][0]])
-        change = torch.cat([self.change[sender] * mask for sender, mask in patches])
+    def unchanged(self) -> Float[Tensor, "1 batch kept d_model"]:
+        """The final residual stream where the metric reads, of a patch that changes nothing there."""
+        return self.residual[-1][None, :, self.reading.kept]
 
-        def rows(value: Tensor) -> Tensor:
-            return value.repeat(len(patches), 1, 1)
+    def final(self, patches: Sequence[_Patch], first: int) -> Float[Tensor, "row batch kept d_model"]:
+        """The final residual stream where the metric reads, with each patch; computed from `first` on."""
+        kept = self.reading.kept
+        at = torch.arange(first, self.length, device=self.model.device)
+        rows = self.residual[0].new_empty(0, self.prompts, len(at), self.model.d_model)
+        for number, stage in enumerate(self.stages):
+            new = [patch for patch in patches if self.begins[patch.sender] == number]
+            if new:
+                rows = torch.cat([rows, self.residual[number][:, at] + self.changes(new, at)])
+            if stage.kind == "mlp" and len(rows):
+                block = self.model.blocks[stage.layer]
+                rows = rows + block.mlp(block.mlp_norm(rows))
+            elif stage.kind == "attention":
+                # Nothing that comes after the last attention moves between tokens.
+                wanted = kept[kept >= first] if stage.layer == self.shape.n_layers - 1 else at
+                rows = self.attention(stage.layer, rows, at, wanted)
+                at = wanted
+        before = self.residual[-1][:, kept[kept < first]].expand(len(rows), -1, -1, -1)
+        return torch.cat([before, rows], dim=2)
 
-        # The block that the patched run begins in, and the residual stream there.
-        layer = 0 if node.layer is None else node.layer + (node.kind == "mlp")
-        start = rows(self.residual[layer]) + (0 if node.kind in ("head", "attention") else change)
+    def changes(
+        self, patches: Sequence[_Patch], at: Int[Tensor, " at"]
+    ) -> Float[Tensor, "row batch at d_model"]:
+        """By how much patches change what their nodes write."""
+        return torch.stack(
+            [self.change[p.sender][:, at] * self.masks[p.column][:, at, None] for p in patches]
+        )
 
-        def body() -> Tensor:
-            for block in model.blocks[:layer]:
-                block.block.skip(start)
-            if layer < len(model.blocks):
-                first = model.blocks[layer]
-                if layer == 0:
-                    first.block.input = checked(start, first.block.input, "the first block")
-                if node.kind in ("head", "attention"):
-                    first.attention.skip((rows(self.attention[layer]) + change, None))
-            return model.unembed.output.unflatten(0, (len(patches), -1)).clone()
+    def attention(
+        self,
+        layer: int,
+        rows: Float[Tensor, "row batch at d_model"],
+        at: Int[Tensor, " at"],
+        wanted: Int[Tensor, " wanted"],
+    ) -> Float[Tensor, "row batch wanted d_model"]:
+        """The residual stream behind a layer's attention, of the tokens `wanted` among those `at`."""
+        start, shape = int(at[0]), self.shape
+        rest = rows[:, :, wanted - start]
+        if not len(rows):
+            return rest
+        block = self.model.blocks[layer]
+        normed = block.attention_norm(rows)
+        made = torch.cat([projection(normed) for projection in block.projections], dim=-1)
+        heads = made.unflatten(-1, (-1, self.model.d_head)).movedim(-2, 0)
+        query, key, value = heads.split([shape.n_heads, shape.n_kv_heads, shape.n_kv_heads])
+        query = self.model.rotate(query, self.rotary, at)[..., wanted - start, :]
+        key = self.model.rotate(key, self.rotary, at)
 
-        tokens = self.tokens.repeat(len(patches), 1)
-        return run(model.envoy, model.inputs(tokens, self.where.kept), body)
+        def whole(new: Tensor, base: Tensor) -> Tensor:
+            """With the tokens before, and for every query head that shares it."""
+            before = base[:, None, :, :start].expand(-1, len(rows), -1, -1, -1)
+            return torch.cat([before, new], dim=-2).repeat_interleave(shape.n_heads // shape.n_kv_heads, 0)
+
+        _, base_key, base_value = self.projected[layer]
+        seen = torch.arange(self.length, device=rows.device) <= wanted[:, None]
+        z = attend(self.model, layer, query, whole(key, base_key), whole(value, base_value), seen)
+        added: Tensor = block.output(z.movedim(0, -2).flatten(-2))
+        return rest + added
+
+    def read(self, final: Float[Tensor, "row batch kept d_model"]) -> Float[Tensor, "row batch"]:
+        """The metric of every prompt from its final residual stream."""
+        normed = self.model.final_norm(final)
+        if self.columns is None:
+            return self.reading.values(self.metric, self.model.unembed(normed), self.reference)
+        logits = torch.einsum("rbnd,bncd->rbnc", self.reading.select(normed), self.columns)
+        return self.reading.column_values(self.metric, logits)
