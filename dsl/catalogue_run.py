@@ -376,7 +376,7 @@ _RESOURCES: Mapping[str, Entry] = {
     "C701": Entry(
         "not enough memory",
         "A trace holds the activations of all its prompts at once. Fewer prompts in a trace give the same "
-        "results, to rounding: run with a smaller `--batch`. Fewer prompts altogether, a coarser graph or a "
+        "results, to rounding: run with a smaller `--memory` or `--batch`. Fewer prompts altogether, a coarser graph or a "
         "smaller `dtype` need less too, and change the numbers.",
     ),
     "C702": Entry(
@@ -389,6 +389,12 @@ _RESOURCES: Mapping[str, Entry] = {
         "the disk is full",
         "A result could not be written to its end, so it was not written at all. What was finished before is "
         "whole. Make room, or choose another folder with `--out`, and run again.",
+    ),
+    "C704": Entry(
+        "the memory that is allowed is not enough for one prompt",
+        "Work is split by prompts, receivers, senders and candidates until it fits into what `--memory` allows; one "
+        "prompt cannot be split. Allow more, use shorter prompts or a smaller `dtype`. The limit is on "
+        "activations: the model's weights and Python come on top.",
     ),
     "C799": Entry(
         "a fault of nncirc",

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from nncirc.engine.discovery import Measured, acdc, acdc_family
     from nncirc.engine.evaluate import circuit_metric, cut_metric, faithfulness
     from nncirc.engine.families import Family
-    from nncirc.engine.forward import Mask, masked_forward, sender_outputs
+    from nncirc.engine.forward import Mask, masked_forward
     from nncirc.engine.loading import load_bundled, load_huggingface
     from nncirc.engine.metrics import Measure, Metric
     from nncirc.engine.model import Model
     from nncirc.engine.scores import EdgeScores, NodeScores
+    from nncirc.engine.written import sender_outputs
 
 __all__ = [
     "NEXT",
@@ -121,7 +122,6 @@ _MODULES = {
     "forward": (
         "Mask",
         "masked_forward",
-        "sender_outputs",
     ),
     "loading": (
         "load_bundled",
@@ -136,6 +136,7 @@ _MODULES = {
         "EdgeScores",
         "NodeScores",
     ),
+    "written": ("sender_outputs",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
@@ -23,11 +22,12 @@ from torch import Tensor
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Batch, Contrast
-from nncirc.engine.forward import attention_outputs, attention_receivers, unit_project, unit_receivers
+from nncirc.engine.forward import attention_receivers, unit_project, unit_receivers
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
 from nncirc.engine.scores import EdgeScores, NodeScores
 from nncirc.engine.tracing import run
+from nncirc.engine.written import Written, sender_stages
 
 Along: TypeAlias = Literal["inputs", "activations"]
 
@@ -60,12 +60,12 @@ def attribution_patching(
     """
     weight = _prepare(contrast, metric, steps, along)
     total = torch.zeros(len(graph.receivers), len(graph.senders), dtype=torch.float64)
-    for scored, difference, gradients in _gradients(contrast, graph, metric, steps, along, progress):
-        for first, gradient in gradients.by_receiver(graph):
-            last = min(graph.reach[first], scored.stop)
-            if last > scored.start:
-                product = gradient.flatten(1) @ difference[scored.start : last].flatten(1).T
-                total[first : first + len(gradient), scored.start : last] += product.double().cpu()
+    for point in _points(contrast, graph, metric, steps, along, progress):
+        unfolded = _Unfolded(point.difference, graph, point.scored, contrast.memory // 16)
+        for first, gradient in point.gradients.by_receiver(graph, contrast.memory // 8):
+            for senders, outputs in unfolded.up_to(graph.reach[first]):
+                product = gradient.flatten(1) @ outputs.flatten(1).T
+                total[first : first + len(gradient), senders] += product.double().cpu()
     values = (weight * total).tolist()
     return EdgeScores.of(graph, values, _made(contrast, metric, steps, along), contrast.model.digits)
 
@@ -85,10 +85,11 @@ def node_attribution(
     """
     weight = _prepare(contrast, metric, steps, along)
     total = torch.zeros(len(graph.senders), dtype=torch.float64)
-    for scored, difference, gradients in _gradients(contrast, graph, metric, steps, along, progress):
-        for senders, gradient in zip(sender_stages(graph), gradients.senders, strict=True):
-            if scored.start <= senders.start < scored.stop:
-                total[senders] += (difference[senders] * gradient).double().sum((1, 2, 3)).cpu()
+    for point in _points(contrast, graph, metric, steps, along, progress):
+        for senders, gradient in zip(sender_stages(graph), point.gradients.senders, strict=True):
+            if point.scored.start <= senders.start < point.scored.stop:
+                outputs = point.difference.outputs(graph, senders)
+                total[senders] += (outputs * gradient).double().sum((1, 2, 3)).cpu()
     made = _made(contrast, metric, steps, along)
     scores = [[value] for value in (weight * total).tolist()]
     return NodeScores.of(graph.senders, (), scores, made, contrast.model.digits)
@@ -123,49 +124,83 @@ def _made(contrast: Contrast, metric: Metric, steps: int, along: Along) -> dict[
     }
 
 
-def _gradients(
+@dataclass(frozen=True, slots=True, eq=False)
+class _Point:
+    """One gradient of one batch.
+
+    Attributes:
+        scored: the senders whose scores it goes into.
+        difference: clean − substitute of what is written.
+        gradients: at this point.
+    """
+
+    scored: slice
+    difference: Written
+    gradients: Gradients
+
+
+def _points(
     contrast: Contrast,
     graph: Graph,
     metric: Metric,
     steps: int,
     along: Along,
     progress: Callable[[int, int], None] | None,
-) -> Iterator[tuple[slice, Float[Tensor, "sender batch pos d_model"], Gradients]]:
-    """For every batch and step: the senders scored by it, clean − substitute of all, and the gradients."""
+) -> Iterator[_Point]:
+    """Every batch and step."""
     places = sender_stages(graph)
     moved = range(len(places)) if along == "activations" and steps > 1 else range(1)
     done, passes = 0, steps * len(moved) * len(contrast.batches)
     for batch in contrast.batches:
         if steps == 1:
             # The run that is differentiated is the clean run: what its senders write is there already.
-            gradients = metric_gradients(contrast, batch, metric, graph=graph)
-            yield slice(0, len(graph.senders)), _difference(contrast, batch, graph), gradients
+            gradients = metric_gradients(contrast, batch, metric, keep_clean=True)
+            yield _Point(slice(0, len(graph.senders)), _difference(contrast, batch), gradients)
             done += 1
             if progress is not None:
                 progress(done, passes)
             continue
-        difference = _difference(contrast, batch, graph)
+        difference = _difference(contrast, batch)
         for place in moved:
             scored = places[place] if len(moved) > 1 else slice(0, len(graph.senders))
-            written = difference[places[place]].sum(0)
+            moving = difference.outputs(graph, places[place]).sum(0)
             for step in range(steps):
-                shift = (place, (step / steps - 1) * written)
-                yield scored, difference, metric_gradients(contrast, batch, metric, shift, scale=1 / steps)
+                shift = (place, (step / steps - 1) * moving)
+                gradients = metric_gradients(contrast, batch, metric, shift, scale=1 / steps)
+                yield _Point(scored, difference, gradients)
                 done += 1
                 if progress is not None:
                     progress(done, passes)
 
 
-def _difference(contrast: Contrast, batch: Batch, graph: Graph) -> Float[Tensor, "sender batch pos d_model"]:
-    return contrast.clean_outputs(batch, graph) - contrast.substitute(batch, graph)
+def _difference(contrast: Contrast, batch: Batch) -> Written:
+    return contrast.clean_written(batch) - contrast.substitute_written(batch)
 
 
-def sender_stages(graph: Graph) -> list[slice]:
-    """The senders that write at the same place: embed, attention of layer 0, MLP of layer 0, ..."""
-    heads = graph.shape.n_heads if graph.attention == "heads" else 1
-    counts = [1, *([heads, 1] if graph.shape.mlps else [heads]) * graph.shape.n_layers]
-    stops = list(accumulate(counts))
-    return [slice(stop - count, stop) for stop, count in zip(stops, counts, strict=True)]
+class _Unfolded:
+    """The outputs of some senders, as many at a time as there is room for.
+
+    Where there is room for all they are made once; else again for all receivers that stand side by side.
+    """
+
+    def __init__(self, difference: Written, graph: Graph, senders: slice, room: int) -> None:
+        self.difference, self.graph = difference, graph
+        one = difference.embed.nbytes
+        self.groups: list[slice] = []
+        for stage in sender_stages(graph):
+            if senders.start <= stage.start < senders.stop:
+                if self.groups and (stage.stop - self.groups[-1].start) * one <= room:
+                    stage = slice(self.groups.pop().start, stage.stop)
+                self.groups.append(stage)
+        self.all = difference.outputs(graph, senders) if len(self.groups) == 1 else None
+
+    def up_to(self, reach: int) -> Iterator[tuple[slice, Float[Tensor, "sender batch pos d_model"]]]:
+        """The first `reach` senders of the graph, in groups."""
+        for group in self.groups:
+            senders = slice(group.start, min(group.stop, reach))
+            if senders.stop > senders.start:
+                outputs = self.difference.outputs(self.graph, senders) if self.all is None else self.all
+                yield senders, outputs[: senders.stop - senders.start]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,21 +220,28 @@ class Gradients:
     projections: Sequence[Float[Tensor, "unit batch pos d_head"]]
     senders: Sequence[Float[Tensor, "batch pos d_model"]]
 
-    def by_receiver(self, graph: Graph) -> Iterator[tuple[int, Float[Tensor, "receiver batch pos d_model"]]]:
+    def by_receiver(
+        self, graph: Graph, room: int
+    ) -> Iterator[tuple[int, Float[Tensor, "receiver batch pos d_model"]]]:
         """The gradient by each receiver's own input, for receivers that stand side by side.
 
         Each comes with the index of the first of them.
+
+        Args:
+            graph: whose receivers.
+            room: bytes that the gradients of some receivers may take; one receiver's are never split.
         """
+        # At the projections, before and behind the norm, and what the norm keeps.
+        at_once = max(1, room // (4 * self.norm_inputs[0].nbytes))
         blocks = attrgetter(self.model.family.blocks)(self.model.module)
         per_layer = 1 + graph.shape.mlps
         for layer, block in enumerate(blocks):
             inside = attention_receivers(graph, layer)
             norm = attrgetter(self.model.family.attention_norm)(block)
-            at_units = self._before_projection(layer)
-            where = torch.tensor(unit_receivers(graph, layer), device=at_units.device)
-            gathered = at_units.new_zeros(inside.stop - inside.start, *at_units.shape[1:])
-            gathered.index_add_(0, where, at_units)
-            yield inside.start, through_norm(norm, self.norm_inputs[layer * per_layer], gathered)
+            for start in range(inside.start, inside.stop, at_once):
+                some = range(start - inside.start, min(start + at_once, inside.stop) - inside.start)
+                gradient = self._before_projection(graph, layer, some)
+                yield start, through_norm(norm, self.norm_inputs[layer * per_layer], gradient)
             if graph.shape.mlps:
                 norm = attrgetter(self.model.family.mlp_norm)(block)
                 point, gradient = self.norm_inputs[layer * per_layer + 1], self.norm_outputs[layer]
@@ -207,12 +249,23 @@ class Gradients:
         norm = attrgetter(self.model.family.final_norm)(self.model.module)
         yield len(graph.receivers) - 1, through_norm(norm, self.norm_inputs[-1], self.norm_outputs[-1][None])
 
-    def _before_projection(self, layer: int) -> Float[Tensor, "unit batch pos d_model"]:
+    def _before_projection(
+        self, graph: Graph, layer: int, receivers: range
+    ) -> Float[Tensor, "receiver batch pos d_model"]:
+        """The gradient by what the norm gives some of a layer's attention receivers."""
         weights = self.model.weights[layer]
-        matrices = (weights.query, weights.key, weights.value)
-        parts = self.projections[layer].split([len(matrix) for matrix in matrices])
-        found = [unit_project(g, m.transpose(1, 2), None) for g, m in zip(parts, matrices, strict=True)]
-        return torch.cat(found)
+        where = unit_receivers(graph, layer)
+        found = self.norm_inputs[0].new_zeros(len(receivers), *self.norm_inputs[0].shape)
+        start = 0
+        for matrix in (weights.query, weights.key, weights.value):
+            units = [u for u in range(len(matrix)) if where[start + u] in receivers]
+            if units:
+                at = slice(units[0], units[-1] + 1)  # a receiver's units stand side by side
+                gradient = self.projections[layer][start + at.start : start + at.stop]
+                to = torch.tensor([where[start + u] - receivers.start for u in units], device=found.device)
+                found.index_add_(0, to, unit_project(gradient, matrix[at].transpose(1, 2), None))
+            start += len(matrix)
+        return found
 
 
 def through_norm(
@@ -233,7 +286,7 @@ def metric_gradients(
     metric: Metric,
     shift: tuple[int, Float[Tensor, "batch pos d_model"]] | None = None,
     *,
-    graph: Graph | None = None,
+    keep_clean: bool = False,
     scale: float = 1.0,
 ) -> Gradients:
     """One forward of the clean prompts, one backward.
@@ -243,8 +296,7 @@ def metric_gradients(
         batch: the prompts.
         metric: its sum over the prompts is differentiated.
         shift: a place (as in `sender_stages`) and what is added to what is written there.
-        graph: keep what this graph's senders write in the contrast, as its clean outputs; without a shift
-            only.
+        keep_clean: keep what is written in the contrast, as what the clean run writes; without a shift only.
         scale: a factor for the metric.
     """
     model, where = contrast.model, contrast.reading(batch, metric)
@@ -252,7 +304,8 @@ def metric_gradients(
     norm_outputs: list[Tensor] = []
     projections: list[tuple[Tensor, ...]] = []
     senders: list[Tensor] = []
-    outputs: list[Tensor] = []
+    zs: list[Tensor] = []
+    mlps: list[Tensor] = []
 
     def probe(value: Tensor, probes: list[Tensor]) -> Tensor:
         """Add a zero to what a module computes: the gradient by the zero is the gradient there."""
@@ -266,33 +319,32 @@ def metric_gradients(
             value = value + shift[1]
         return probe(value, senders)
 
-    def body() -> Tensor:
+    def body() -> tuple[Tensor, Tensor]:
         first = model.blocks[0].block
-        if graph is not None:
-            outputs.append(first.input.detach().clone()[None])
+        embed = first.input.detach().clone()
         first.input = written(first.input)
-        for layer_number, block in enumerate(model.blocks):
+        for block in model.blocks:
             norm_inputs.append(block.attention_norm.input.detach())
             layer: list[Tensor] = []
             for projection in block.projections:
                 projection.output = probe(projection.output, layer)
             projections.append(tuple(layer))
-            if graph is not None:
-                outputs.append(attention_outputs(model, graph, layer_number, block.output.input.detach()))
+            if keep_clean:
+                zs.append(block.output.input.detach().clone())
             block.output.output = written(block.output.output)
             if model.shape.mlps:
                 norm_inputs.append(block.mlp_norm.input.detach())
                 block.mlp_norm.output = probe(block.mlp_norm.output, norm_outputs)
-                if graph is not None:
-                    outputs.append(block.mlp.output.detach().clone()[None])
+                if keep_clean:
+                    mlps.append(block.mlp.output.detach().clone())
                 block.mlp.output = written(block.mlp.output)
         norm_inputs.append(model.final_norm.input.detach())
         model.final_norm.output = probe(model.final_norm.output, norm_outputs)
-        return model.unembed.output[None]
+        return embed, model.unembed.output[None]
 
-    logits = run(model.envoy, model.inputs(batch.clean, where.kept), body, grad=True)
-    if graph is not None:
-        contrast.keep_clean_outputs(batch, graph, torch.cat(outputs))
+    embed, logits = run(model.envoy, model.inputs(batch.clean, where.kept), body, grad=True)
+    if keep_clean:
+        contrast.keep_clean_written(batch, Written(model, embed, tuple(zs), tuple(mlps)))
     with torch.enable_grad():
         value = scale * where.values(metric, logits, contrast.reference(batch, metric)).sum()
     probes = [*norm_outputs, *senders, *(zero for layer in projections for zero in layer)]

@@ -7,22 +7,25 @@ put together prompt by prompt in float64.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nncirc.circuits.errors import DataError, MethodError
+from nncirc.circuits.errors import DataError, MethodError, ResourceError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.data import Dataset, Example, buckets, check_alignment
-from nncirc.engine.forward import Mask, masked_forward, sender_outputs
+from nncirc.engine.forward import Mask, masked_forward
+from nncirc.engine.memory import default_memory, pass_bytes
 from nncirc.engine.metrics import Metric, Reading, reading
 from nncirc.engine.model import Model
 from nncirc.engine.tracing import run
+from nncirc.engine.written import Written, written
 
 Axis: TypeAlias = Literal["prompts", "positions"]
 
@@ -99,8 +102,10 @@ class Contrast:
         model: the model.
         dataset: the clean prompts.
         corruption: what takes a clean activation's place.
-        batch: most prompts in one trace; None for all of one length. It changes memory and speed, and
-            results only by rounding.
+        batch: most prompts in one trace; None for as many of one length as memory is there for. It changes
+            memory and speed, and results only by rounding.
+        most_memory: bytes that activations may take beside the model; None for half of what is free. It is
+            kept to as far as methods can be split: by prompts, receivers, senders, rows of a trace.
 
     Raises:
         DataError: C301 and others of `check_alignment`, where clean and corrupted prompts do not align;
@@ -112,8 +117,10 @@ class Contrast:
     dataset: Dataset
     corruption: Corruption
     batch: int | None = None
+    most_memory: int | None = None
     batches: tuple[Batch, ...] = field(init=False, repr=False)
     _cache: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)
+    _large: _Large = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_fits(self.model, self.dataset)
@@ -125,16 +132,21 @@ class Contrast:
             )
         if isinstance(self.corruption, Resample):
             check_alignment(self.dataset, self.corruption.examples)
+        object.__setattr__(self, "_large", _Large(self.memory // 4))
         object.__setattr__(self, "batches", tuple(self._batches()))
+
+    @cached_property
+    def memory(self) -> int:
+        """Bytes that activations may take beside the model."""
+        return default_memory(self.model.device) if self.most_memory is None else self.most_memory
 
     def _batches(self) -> Iterator[Batch]:
         examples = self.dataset.examples
         others = self.corruption.examples if isinstance(self.corruption, Resample) else None
-        chunks = [
-            bucket[start : start + (self.batch or len(bucket))]
-            for bucket in buckets(examples)
-            for start in range(0, len(bucket), self.batch or len(bucket))
-        ]
+        chunks: list[tuple[int, ...]] = []
+        for bucket in buckets(examples):
+            at_once = self._at_once(len(examples[bucket[0]].tokens))
+            chunks += [bucket[start : start + at_once] for start in range(0, len(bucket), at_once)]
         for number, chunk in enumerate(chunks):
             yield Batch(
                 number,
@@ -143,6 +155,24 @@ class Contrast:
                 self._tokens([examples[i] for i in chunk]),
                 None if others is None else self._tokens([others[i] for i in chunk]),
             )
+
+    def _at_once(self, length: int) -> int:
+        """How many prompts of a length run together.
+
+        Raises:
+            ResourceError: C704, the memory that the user allows is not enough for one.
+        """
+        needed = pass_bytes(self.model, length)
+        # A quarter is for what is kept between passes, a quarter for what a method unfolds.
+        fitting = self.memory // 2 // needed
+        if not fitting and self.most_memory is not None:
+            raise ResourceError(
+                "C704",
+                f"{self.model.name} takes about {2 * needed / 2**20:,.0f} MiB for one prompt of"
+                f" {length} tokens, and {self.memory / 2**20:,.0f} MiB are allowed",
+                hint="allow more memory, or use shorter prompts",
+            )
+        return max(1, fitting if self.batch is None else min(self.batch, fitting))
 
     def _tokens(self, examples: Sequence[Example]) -> Int[Tensor, "batch pos"]:
         return torch.tensor([example.tokens for example in examples], device=self.model.device)
@@ -156,7 +186,7 @@ class Contrast:
 
     def clean_logits(self, batch: Batch, metric: Metric) -> Float[Tensor, "1 batch kept vocab"]:
         """Logits of the clean run where the metric reads."""
-        return self._once(
+        return self._large.once(
             ("clean logits", batch.number, metric),
             lambda: self._run(batch.clean, self.reading(batch, metric)),
         )
@@ -165,42 +195,52 @@ class Contrast:
         """Log-probabilities of the clean run, for a metric that compares with it."""
         if not metric.measure.against_clean:
             return None
-        return self._once(
+        return self._large.once(
             ("reference", batch.number, metric),
             lambda: self.reading(batch, metric).logprob(self.clean_logits(batch, metric)),
         )
 
     def clean_outputs(self, batch: Batch, graph: Graph) -> Float[Tensor, "sender batch pos d_model"]:
         """What every sender writes in the clean run."""
-        return self._once(
-            ("clean outputs", batch.number, graph),
-            lambda: sender_outputs(self.model, graph, batch.clean),
+        return self._large.once(
+            ("clean outputs", batch.number, graph), lambda: self.clean_written(batch).outputs(graph)
         )
 
-    def keep_clean_outputs(
-        self, batch: Batch, graph: Graph, outputs: Float[Tensor, "sender batch pos d_model"]
-    ) -> None:
-        """Take over what every sender writes in the clean run from a run that was made anyway."""
-        self._once(("clean outputs", batch.number, graph), lambda: outputs)
+    def clean_written(self, batch: Batch) -> Written:
+        """What the parts of the model write in the clean run."""
+        return self._large.once(("clean", batch.number), lambda: written(self.model, batch.clean))
+
+    def keep_clean_written(self, batch: Batch, found: Written) -> None:
+        """Take over what is written in the clean run from a run that was made anyway."""
+        self._large.once(("clean", batch.number), lambda: found)
 
     def substitute(self, batch: Batch, graph: Graph) -> Float[Tensor, "sender batch pos d_model"]:
         """What takes the place of every sender's output on a cut edge."""
-        return self._once(("substitute", batch.number, graph), lambda: self._substitute(batch, graph))
+        return self._large.once(
+            ("substitute", batch.number, graph), lambda: self.substitute_written(batch).outputs(graph)
+        )
 
-    def _substitute(self, batch: Batch, graph: Graph) -> Tensor:
+    def substitute_written(self, batch: Batch) -> Written:
+        """What takes the place of what the parts of the model write."""
+        return self._large.once(("written", batch.number), lambda: self._substitute(batch))
+
+    def _substitute(self, batch: Batch) -> Written:
         if batch.corrupt is not None:
-            return sender_outputs(self.model, graph, batch.corrupt)
-        n, (prompts, length) = len(graph.senders), batch.clean.shape
-        shape = (n, prompts, length, self.model.d_model)
-        if isinstance(self.corruption, Zero):
-            return torch.zeros(shape, dtype=self.model.dtype, device=self.model.device)
-        return self._mean(graph).expand(shape)
+            return written(self.model, batch.corrupt)
+        prompts, length = batch.clean.shape
+        # One prompt's stand for all of them, without taking room.
+        return self._ablation().map(lambda part: part.expand(prompts, length, -1))
 
-    def _mean(self, graph: Graph) -> Float[Tensor, "sender 1 #pos d_model"]:
-        """The mean output of every sender over the source's prompts, prompt by prompt in float64."""
-        return self._once(("mean", graph), lambda: self._compute_mean(graph))
+    def _ablation(self) -> Written:
+        """What a mean or zero ablation writes, of the shape `1 #pos width`."""
+        return self._once("ablation", self._zero if isinstance(self.corruption, Zero) else self._mean)
 
-    def _compute_mean(self, graph: Graph) -> Tensor:
+    def _zero(self) -> Written:
+        one = written(self.model, self.batches[0].clean[:1, :1])
+        return one.map(torch.zeros_like)
+
+    def _mean(self) -> Written:
+        """The mean over the source's prompts, prompt by prompt in float64."""
         assert isinstance(self.corruption, Mean)
         source = self.corruption.source or self.dataset
         by_position = "positions" not in self.corruption.over
@@ -211,12 +251,13 @@ class Contrast:
                 f"a mean at each position needs prompts of one length; these have {sorted(lengths)} tokens",
                 hint="use over = [prompts, positions], or phrasings of equal length",
             )
-        total, count = torch.zeros((), dtype=torch.float64, device=self.model.device), 0
-        for example in source.examples:
-            outputs = sender_outputs(self.model, graph, self._tokens([example])).double()
-            total = total + (outputs if by_position else outputs.sum(2, keepdim=True))
-            count += 1 if by_position else len(example.tokens)
-        return (total / count).to(self.model.dtype)
+        count = len(source.examples) if by_position else sum(len(e.tokens) for e in source.examples)
+
+        def summed(part: Tensor) -> Tensor:
+            return part.double() if by_position else part.double().sum(1, keepdim=True)
+
+        runs = (written(self.model, self._tokens([e])).map(summed) for e in source.examples)
+        return reduce(operator.add, runs).map(lambda part: (part / count).to(self.model.dtype))
 
     def measure(
         self, metric: Metric, logits: Callable[[Batch, Reading], Float[Tensor, "row batch kept vocab"]]
@@ -321,6 +362,28 @@ class Contrast:
         if key not in self._cache:
             self._cache[key] = make()
         return self._cache[key]
+
+
+class _Large:
+    """Tensors that are kept while there is room for them: what was used longest ago goes first."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self.taken = room, 0
+        self.kept: dict[Any, Any] = {}
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made again only if it had to go."""
+        if key in self.kept:
+            found = self.kept.pop(key)
+            self.taken -= found.nbytes
+        else:
+            found = make()
+        if found.nbytes <= self.room:
+            while self.taken + found.nbytes > self.room:
+                self.taken -= self.kept.pop(next(iter(self.kept))).nbytes
+            self.kept[key] = found
+            self.taken += found.nbytes
+        return found
 
 
 def check_fits(model: Model, dataset: Dataset) -> None:

@@ -23,29 +23,6 @@ from nncirc.engine.model import Block, HeadWeights, Model
 from nncirc.engine.tracing import checked, run
 
 
-def sender_outputs(
-    model: Model, graph: Graph, tokens: Int[Tensor, "batch pos"]
-) -> Float[Tensor, "sender batch pos d_model"]:
-    """What every sender writes into the residual stream in a plain run.
-
-    A head's output is its z times its slice of the output projection; that projection's bias belongs to
-    no sender, it is the same in every run.
-    """
-
-    def body() -> Tensor:
-        found = []
-        for layer, block in enumerate(model.blocks):
-            if layer == 0:
-                found.append(block.attention_norm.input.detach().clone()[None])
-            found.append(attention_outputs(model, graph, layer, block.output.input.detach()))
-            if graph.shape.mlps:
-                found.append(block.mlp.output.detach().clone()[None])
-        model.skip_logits()
-        return torch.cat(found)
-
-    return run(model.envoy, model.inputs(tokens, keep=1), body)
-
-
 def attention_outputs(
     model: Model, graph: Graph, layer: int, z: Float[Tensor, "*batch pos z"]
 ) -> Float[Tensor, "sender *batch pos d_model"]:

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from nncirc.circuits.errors import ModelError
-from nncirc.engine.forward import Mask, masked_forward, sender_outputs
+from nncirc.engine.forward import Mask, masked_forward
 from nncirc.engine.live import attend, clean_state
 from nncirc.engine.model import Model
 from nncirc.engine.tracing import run
+from nncirc.engine.written import sender_outputs
 
 PROMPTS, LENGTH = 2, 7
 HINT = "the engine would give wrong numbers for this model; its family needs an adapter of its own"

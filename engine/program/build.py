@@ -33,13 +33,15 @@ class Builder:
 
     Args:
         program: the checked program.
-        batch: most prompts in one trace; None for all of one length.
+        batch: most prompts in one trace; None for as many of one length as fit.
+        memory: most bytes of activations; None for half of what is free.
         progress: gives each declaration's name a callback for work done and work in all.
         store: results of earlier runs; None to compute everything.
     """
 
     program: Program
     batch: int | None = None
+    memory: int | None = None
     progress: Callable[[str], Progress | None] = lambda _: None
     store: Store | None = None
     built: dict[str, Any] = field(default_factory=dict)
@@ -94,7 +96,11 @@ class Builder:
             dataset = self.declaration(corruption, "data")
             with placed(corruption):
                 self._contrasts[corruption.name] = Contrast(
-                    self.model_of(dataset), self.of(corruption, "data"), self.get(corruption.name), self.batch
+                    self.model_of(dataset),
+                    self.of(corruption, "data"),
+                    self.get(corruption.name),
+                    self.batch,
+                    self.memory,
                 )
         return self._contrasts[corruption.name]
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import torch
+
 from nncirc.circuits.errors import ModelError, NncircError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.models import model_folder
@@ -74,21 +76,23 @@ class Plan:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
-def plan_program(program: Program, only: Iterable[str] = (), batch: int | None = None) -> Plan:
+def plan_program(
+    program: Program, only: Iterable[str] = (), batch: int | None = None, memory: int | None = None
+) -> Plan:
     """The plan of a program.
 
     Raises:
         ProgramError: what a run would refuse about prompts, alignment, graphs, or a damaged folder.
         ScriptError: C119, a name that `only` does not know.
     """
-    return _Planner(program, batch).plan(requested(program, only))
+    return _Planner(program, batch, memory).plan(requested(program, only))
 
 
 class _Planner(Builder):
     """A builder whose models have a shape and a tokenizer, and no weights."""
 
-    def __init__(self, program: Program, batch: int | None) -> None:
-        super().__init__(program, batch)
+    def __init__(self, program: Program, batch: int | None, memory: int | None) -> None:
+        super().__init__(program, batch, memory)
         self.notes: dict[str, None] = {}
         self.unknown: set[str] = set()
 
@@ -131,7 +135,10 @@ class _Planner(Builder):
             self.notes[f"{declaration.name}: its shape is not at hand, nor what needs it"] = None
             return None
         embedding = SimpleNamespace(num_embeddings=config.vocab_size)
-        module = SimpleNamespace(config=config, get_input_embeddings=lambda: embedding, device="cpu")
+        dtype = getattr(torch, str(declaration.values["dtype"]))
+        module = SimpleNamespace(
+            config=config, get_input_embeddings=lambda: embedding, device="cpu", dtype=dtype
+        )
         tokenizer: Any = None
         given = declaration.values.get("tokenizer")
         try:

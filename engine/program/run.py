@@ -109,12 +109,14 @@ class Options:
     Attributes:
         only: names of declarations (or families) to build; () for all.
         batch: most prompts in one trace.
+        memory: most bytes of activations; None for half of what is free.
         threads: of torch; None for as many as are free.
         overrides: what `--set` changed, for the provenance.
     """
 
     only: tuple[str, ...] = ()
     batch: int | None = None
+    memory: int | None = None
     threads: int | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
 
@@ -152,7 +154,7 @@ def run_program(
     threads = options.threads or free_cores()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    builder = Builder(program, options.batch, progress, store)
+    builder = Builder(program, options.batch, options.memory, progress, store)
     results: list[Result] = []
     claims: list[Claim] = []
 
@@ -200,7 +202,7 @@ def _no_memory(error: BaseException) -> ResourceError:
     return ResourceError(
         "C701",
         f"not enough memory{': ' + first if first else ''}",
-        hint="use --batch with fewer prompts at once, or fewer prompts",
+        hint="allow less for activations with --memory or --batch, or use fewer or shorter prompts",
     )
 
 
@@ -371,6 +373,7 @@ def provenance(
         "set": dict(options.overrides),
         "only": list(options.only),
         "batch": options.batch,
+        "memory": options.memory,
         **how,
         "versions": {
             "python": platform.python_version(),

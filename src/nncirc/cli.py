@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -73,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
             "--only", action="append", default=[], metavar="NAME", help="build only this result"
         )
         each.add_argument("--batch", type=_positive, metavar="N", help="at most N prompts in one pass")
+        each.add_argument(
+            "--memory",
+            type=_bytes,
+            metavar="SIZE",
+            help="most memory for activations, as 800MB or 2GiB (default: half of what is free)",
+        )
     run.add_argument("--fresh", action="store_true", help="ignore what earlier runs have stored")
     run.add_argument("--threads", type=_positive, metavar="N", help="threads (default: the free cores)")
 
@@ -97,6 +104,13 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return value
+
+
+def _bytes(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(i?)B?", text, re.IGNORECASE)
+    if found is None or not (size := float(found[1])):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 800MB or 2GiB")
+    return int(size * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " "))
 
 
 # What went wrong ------------------------------------------------------------------------------------------
@@ -238,7 +252,9 @@ def _run(options: Any) -> int:
         from nncirc.engine.program.run import Options, run_program
         from nncirc.engine.program.store import Store, default_folder
 
-        how = Options(tuple(options.only), options.batch, options.threads, _settings(options.set))
+        how = Options(
+            tuple(options.only), options.batch, options.memory, options.threads, _settings(options.set)
+        )
         store = Store(default_folder(), fresh=options.fresh)
         report = run_program(program, out, how, progress=progress, store=store)
     if options.json:
@@ -314,7 +330,7 @@ def _plan(options: Any) -> int:
         return WRONG
     from nncirc.engine.program.plan import plan_program
 
-    plan = plan_program(program, tuple(options.only), options.batch)
+    plan = plan_program(program, tuple(options.only), options.batch, options.memory)
     if options.json:
         print(json.dumps(plan.as_json(), indent=1, ensure_ascii=False))
     else:

@@ -17,10 +17,11 @@ from torch import Tensor
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
-from nncirc.engine.attribution import attribution_patching, node_attribution, sender_stages
+from nncirc.engine.attribution import attribution_patching, node_attribution
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.forward import Mask, masked_forward
 from nncirc.engine.metrics import END, Metric
+from nncirc.engine.written import sender_stages
 
 METRICS = st.sampled_from(
     [
