@@ -8,7 +8,7 @@ import pytest
 
 from nncirc.circuits.errors import NncircError
 from nncirc.dsl import Program, check_text, render_all
-from nncirc.dsl.catalogue_run import RUN
+from nncirc.dsl.catalogue import RUN
 from nncirc.dsl.handbook import handbook
 from nncirc.engine.program.build import Builder
 

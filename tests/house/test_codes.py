@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from tests.house.tree import Module, modules
 
 import nncirc.circuits.errors as errors
-from nncirc.dsl.catalogue import SCRIPT, entries
-from nncirc.dsl.catalogue_run import RUN
+from nncirc.dsl.catalogue import RUN, SCRIPT, entries
 
 CLASSES = {
     "ScriptError": range(100, 300),

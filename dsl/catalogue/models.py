@@ -1,16 +1,12 @@
-"""The codes of what goes wrong when a script runs: C4xx models and graphs, C5xx methods, C6xx files,
-C7xx resources; `RUN` has those of data (C3xx) as well. Their texts are shown by `nncirc explain`, as those
-of `catalogue.py` are. A test runs the examples.
-"""
+"""C4xx: models and graphs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nncirc.dsl.catalogue import Entry
-from nncirc.dsl.catalogue_data import DATA
+from nncirc.dsl.catalogue.entry import Entry
 
-__all__ = ["RUN"]
+__all__ = ["GRAPHS", "MODELS"]
 
 _GUARD = (
     "When a model is loaded, the engine runs it on a few tokens and compares the result with its own "
@@ -22,7 +18,7 @@ _ADAPTER = (
     "turns the guard off."
 )
 
-_MODELS: Mapping[str, Entry] = {
+MODELS: Mapping[str, Entry] = {
     "C401": Entry(
         "an unknown bundled model",
         "The models that come with nncirc are `induction-2l` and `ioi-4l`. Others are loaded from a folder "
@@ -129,7 +125,7 @@ _MODELS: Mapping[str, Entry] = {
     ),
 }
 
-_GRAPHS: Mapping[str, Entry] = {
+GRAPHS: Mapping[str, Entry] = {
     "C451": Entry(
         "a name that is no node",
         "Nodes are `embed`, `L9H6`, `L9H6.q`, `L9KV2.k`, `L9`, `MLP3`, `logits`; a group has another name "
@@ -210,211 +206,3 @@ _GRAPHS: Mapping[str, Entry] = {
         "The nodes of attention are single `heads` or whole `layers`.",
     ),
 }
-
-_METHODS: Mapping[str, Entry] = {
-    "C501": Entry(
-        "an intervention that did not run",
-        "The model's forward ended before all modules were read that the method names: they are never "
-        "called, or in another order. Without this check the unpatched run would be measured and taken for "
-        "the patched one. It is a fault of the model's adapter: please report it with the model's "
-        "configuration.",
-    ),
-    "C502": Entry(
-        "a write of another shape or type",
-        "An activation was to be replaced by one that has not its shape and data type. Torch would spread it "
-        "out silently, over prompts or positions that were not meant. It is a fault of the model's adapter: "
-        "please report it with the model's configuration.",
-    ),
-    "C503": Entry(
-        "an activation that is not finite",
-        "The patched activation holds infinities or NaN, and so would everything behind it. Half precision "
-        "overflows in some models: load the model with `dtype = float32` or `dtype = float64`.",
-    ),
-    "C511": Entry(
-        "an unknown metric",
-        "The metrics are `logit_diff`, `logprob`, `prob` and `kl_divergence`, and those that packages add.",
-    ),
-    "C512": Entry(
-        "no position",
-        'From Python, a position is a name, `"end"` or `"S.2"`, or a name and an occurrence, '
-        '`("S", 2)`, where None means all occurrences. Several stand in a list.',
-    ),
-    "C521": Entry(
-        "a mean over the wrong axes",
-        "A corruption takes away what a prompt says. A mean over one prompt's positions keeps it, and a mean "
-        "over nothing is the clean run. Average over prompts, or over prompts and positions.",
-    ),
-    "C522": Entry(
-        "clean and corrupted runs measure the same",
-        "A normalized metric and faithfulness divide by the difference between the clean and the corrupted "
-        "value. Here there is none, so the result would be rounding noise divided by rounding noise. The "
-        "corruption does not touch what the metric reads: perhaps it changes a word behind the position, or "
-        "answer and foil stay equally likely.",
-        "metric early using logit_diff {\n  at = IO\n  normalize = true\n}\n"
-        "corruption later using replace {\n  data = ioi\n  S.2 -> A\n}\n"
-        "scores effect using attribution_patching {\n  graph = full\n  corruption = later\n"
-        "  metric = early\n}",
-        "metric early using logit_diff {\n  at = end\n  normalize = true\n}\n"
-        "corruption later using replace {\n  data = ioi\n  S.2 -> A\n}\n"
-        "scores effect using attribution_patching {\n  graph = full\n  corruption = later\n"
-        "  metric = early\n}",
-    ),
-    "C523": Entry(
-        "denoising without a corrupted run",
-        "`direction = denoise` starts from a corrupted run and restores one clean activation at a time. "
-        "Zeros and means are no run of the model, so there is nothing to restore into. Use `direction = "
-        "noise`, or a corruption that is a run: `replace` or `counterpart`.",
-    ),
-    "C524": Entry(
-        "an unknown direction",
-        "Activation patching goes `denoise`, clean activations into the corrupted run, or `noise`, corrupted "
-        "activations into the clean run. The two answer different questions, so nothing else is guessed.",
-    ),
-    "C525": Entry(
-        "no corruption",
-        "A `Contrast` needs what takes the place of a clean activation: `Resample(examples)` with the "
-        "corrupted version of every prompt, `Zero()`, or `Mean()`. `replace` and `counterpart` give the "
-        "examples, which `Resample` takes.",
-    ),
-    "C531": Entry(
-        "a threshold that is no number of at least 0",
-        "ACDC removes an edge if the loss rises by less than the threshold. Below 0 only edges would go "
-        "whose removal helps the model, which is another method.",
-    ),
-    "C541": Entry(
-        "a gradient that is zero everywhere",
-        "The KL divergence from the clean run is least on the clean run, so its gradient there is zero and "
-        "attribution patching with one step gives 0 for every edge. Use `steps = 5`, or another metric.",
-    ),
-    "C542": Entry(
-        "too few steps",
-        "Integrated gradients average over at least one step between the clean and the corrupted run.",
-    ),
-    "C543": Entry("a negative number of edges", "`top` keeps so many edges; the least is none, 0."),
-    "C544": Entry(
-        "edges selected by scores of nodes",
-        "A circuit is a set of edges. Scores of nodes do not say which of a node's edges matter. Use "
-        "`attribution_patching` with `by = edges`, or `acdc`.",
-    ),
-    "C545": Entry(
-        "an unknown rank",
-        "Scores are ranked `absolute`, by magnitude, or `signed`, the most positive first. The two select "
-        "different circuits.",
-    ),
-    "C546": Entry(
-        "an unknown way of integration",
-        "Gradients are integrated along `inputs`, the embeddings, or along `activations`, what the senders "
-        "of one place write.",
-    ),
-    "C551": Entry(
-        "an unknown attention statistic",
-        "There are `previous_token`, `duplicate_token`, `prefix_matching` and `copying`.",
-    ),
-    "C590": Entry(
-        "numbers that cannot be plotted",
-        "The rows and columns do not fit their labels, there is nothing to draw, or a logarithmic axis has "
-        "no place for a value. Plots are written as SVG, PNG and PDF.",
-    ),
-}
-
-_FILES: Mapping[str, Entry] = {
-    "C601": Entry(
-        "a file that cannot be read",
-        "It is not there, is a folder, or may not be read. The message says why.",
-    ),
-    "C602": Entry(
-        "a file that is not JSON",
-        "It is cut off, or of another format. The message says where the text stops making sense.",
-    ),
-    "C603": Entry(
-        "JSON that is not what it should be",
-        "The file is JSON, but no circuit: a part is missing, or has another type or value than such a file "
-        "has. The message says where. Nothing is repaired silently, as a circuit with an edge too few still "
-        "looks like a circuit.",
-    ),
-    "C604": Entry(
-        "a file of another version",
-        "The format has changed since the file was written, or this nncirc is older. Read it with the nncirc "
-        "that wrote it, or make the circuit again.",
-    ),
-    "C605": Entry(
-        "a file that cannot be written",
-        "The folder is not there, may not be written to, or the disk is full; or a circuit's notes hold "
-        "something that JSON has no word for. A file is written under another name first and then renamed, "
-        "so what stood there before is still whole.",
-    ),
-    "C606": Entry(
-        "an output folder that cannot be used",
-        "What `--out` names is a file, or a folder that cannot be made or written to. It is looked at first, "
-        "so nothing was computed in vain. Give another folder.",
-    ),
-    "C607": Entry(
-        "a result that would leave the output folder",
-        "A link in the output folder leads out of it, and something elsewhere would be overwritten. Remove "
-        "the link.",
-    ),
-    "C610": Entry(
-        "an unknown format of pictures",
-        "A file's ending says its format: `.svg`, `.png`, `.pdf` or, for a circuit, `.dot`.",
-    ),
-    "C611": Entry(
-        "a PDF without Graphviz",
-        "SVG and PNG need nothing installed; a circuit's PDF is written by Graphviz' program `dot`. Install "
-        "Graphviz, or write an SVG.",
-        'render {\n  circuit = small\n  file = "small.pdf"\n}',
-        'render {\n  circuit = small\n  file = "small.svg"\n}',
-    ),
-    "C612": Entry(
-        "Graphviz failed",
-        "It gave an error, no picture, or no answer in time, which happens with thousands of edges. Write "
-        "the `.dot` file and draw it elsewhere, or fold the circuit with `fold`. The circuit itself is not "
-        "concerned.",
-    ),
-}
-
-_RESOURCES: Mapping[str, Entry] = {
-    "C701": Entry(
-        "not enough memory",
-        "A trace holds the activations of all its prompts at once. Fewer prompts in a trace give the same "
-        "results, to rounding: run with a smaller `--memory` or `--batch`. Fewer prompts altogether, a coarser graph or a "
-        "smaller `dtype` need less too, and change the numbers.",
-    ),
-    "C702": Entry(
-        "the run was interrupted",
-        "What was finished before is in the output folder, each file whole; what was being computed is not "
-        "there, and no claim was checked. Run again to get the rest: what is stored is not computed again, "
-        "and ACDC goes on where it was.",
-    ),
-    "C703": Entry(
-        "the disk is full",
-        "A result could not be written to its end, so it was not written at all. What was finished before is "
-        "whole. Make room, or choose another folder with `--out`, and run again.",
-    ),
-    "C704": Entry(
-        "the memory that is allowed is not enough for one prompt",
-        "Work is split by prompts, receivers, senders and candidates until it fits into what `--memory` allows; one "
-        "prompt cannot be split. Allow more, use shorter prompts or a smaller `dtype`. The limit is on "
-        "activations: the model's weights and Python come on top.",
-    ),
-    "C799": Entry(
-        "a fault of nncirc",
-        "Something went wrong that no check had foreseen, so nothing is known about the results of this run: "
-        "do not use them. Run again with the environment variable `NNCIRC_TRACEBACK=1` and report what it "
-        "prints, with the script.",
-    ),
-}
-
-_COMMAND: Mapping[str, Entry] = {
-    "C119": Entry(
-        "`--only` for a result that the script does not have",
-        "Only scores, circuits, curves, comparisons and pictures can be asked for, by the name of their "
-        "block or of their family.",
-    ),
-    "C123": Entry(
-        "nothing to run",
-        "A run computes scores, circuits and curves, writes comparisons and pictures, and checks claims; the "
-        "script has none of them. Models, data, corruptions, graphs and metrics do nothing by themselves.",
-    ),
-}
-
-RUN: Mapping[str, Entry] = {**_COMMAND, **DATA, **_MODELS, **_GRAPHS, **_METHODS, **_FILES, **_RESOURCES}

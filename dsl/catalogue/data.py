@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nncirc.dsl.catalogue import Entry
+from nncirc.dsl.catalogue.entry import Entry
 
 __all__ = ["DATA"]
 

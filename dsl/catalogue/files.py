@@ -1,0 +1,109 @@
+"""C6xx files, C7xx resources, and the codes of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nncirc.dsl.catalogue.entry import Entry
+
+__all__ = ["COMMAND", "FILES", "RESOURCES"]
+
+FILES: Mapping[str, Entry] = {
+    "C601": Entry(
+        "a file that cannot be read",
+        "It is not there, is a folder, or may not be read. The message says why.",
+    ),
+    "C602": Entry(
+        "a file that is not JSON",
+        "It is cut off, or of another format. The message says where the text stops making sense.",
+    ),
+    "C603": Entry(
+        "JSON that is not what it should be",
+        "The file is JSON, but no circuit: a part is missing, or has another type or value than such a file "
+        "has. The message says where. Nothing is repaired silently, as a circuit with an edge too few still "
+        "looks like a circuit.",
+    ),
+    "C604": Entry(
+        "a file of another version",
+        "The format has changed since the file was written, or this nncirc is older. Read it with the nncirc "
+        "that wrote it, or make the circuit again.",
+    ),
+    "C605": Entry(
+        "a file that cannot be written",
+        "The folder is not there, may not be written to, or the disk is full; or a circuit's notes hold "
+        "something that JSON has no word for. A file is written under another name first and then renamed, "
+        "so what stood there before is still whole.",
+    ),
+    "C606": Entry(
+        "an output folder that cannot be used",
+        "What `--out` names is a file, or a folder that cannot be made or written to. It is looked at first, "
+        "so nothing was computed in vain. Give another folder.",
+    ),
+    "C607": Entry(
+        "a result that would leave the output folder",
+        "A link in the output folder leads out of it, and something elsewhere would be overwritten. Remove "
+        "the link.",
+    ),
+    "C610": Entry(
+        "an unknown format of pictures",
+        "A file's ending says its format: `.svg`, `.png`, `.pdf` or, for a circuit, `.dot`.",
+    ),
+    "C611": Entry(
+        "a PDF without Graphviz",
+        "SVG and PNG need nothing installed; a circuit's PDF is written by Graphviz' program `dot`. Install "
+        "Graphviz, or write an SVG.",
+        'render {\n  circuit = small\n  file = "small.pdf"\n}',
+        'render {\n  circuit = small\n  file = "small.svg"\n}',
+    ),
+    "C612": Entry(
+        "Graphviz failed",
+        "It gave an error, no picture, or no answer in time, which happens with thousands of edges. Write "
+        "the `.dot` file and draw it elsewhere, or fold the circuit with `fold`. The circuit itself is not "
+        "concerned.",
+    ),
+}
+
+RESOURCES: Mapping[str, Entry] = {
+    "C701": Entry(
+        "not enough memory",
+        "A trace holds the activations of all its prompts at once. Fewer prompts in a trace give the same "
+        "results, to rounding: run with a smaller `--memory` or `--batch`. Fewer prompts altogether, a coarser "
+        "graph or a smaller `dtype` need less too, and change the numbers.",
+    ),
+    "C702": Entry(
+        "the run was interrupted",
+        "What was finished before is in the output folder, each file whole; what was being computed is not "
+        "there, and no claim was checked. Run again to get the rest: what is stored is not computed again, "
+        "and ACDC goes on where it was.",
+    ),
+    "C703": Entry(
+        "the disk is full",
+        "A result could not be written to its end, so it was not written at all. What was finished before is "
+        "whole. Make room, or choose another folder with `--out`, and run again.",
+    ),
+    "C704": Entry(
+        "the memory that is allowed is not enough for one prompt",
+        "Work is split by prompts, receivers, senders and candidates until it fits into what `--memory` allows; "
+        "one prompt cannot be split. Allow more, use shorter prompts or a smaller `dtype`. The limit is on "
+        "activations: the model's weights and Python come on top.",
+    ),
+    "C799": Entry(
+        "a fault of nncirc",
+        "Something went wrong that no check had foreseen, so nothing is known about the results of this run: "
+        "do not use them. Run again with the environment variable `NNCIRC_TRACEBACK=1` and report what it "
+        "prints, with the script.",
+    ),
+}
+
+COMMAND: Mapping[str, Entry] = {
+    "C119": Entry(
+        "`--only` for a result that the script does not have",
+        "Only scores, circuits, curves, comparisons and pictures can be asked for, by the name of their "
+        "block or of their family.",
+    ),
+    "C123": Entry(
+        "nothing to run",
+        "A run computes scores, circuits and curves, writes comparisons and pictures, and checks claims; the "
+        "script has none of them. Models, data, corruptions, graphs and metrics do nothing by themselves.",
+    ),
+}

@@ -1,0 +1,115 @@
+"""C5xx: methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nncirc.dsl.catalogue.entry import Entry
+
+__all__ = ["METHODS"]
+
+METHODS: Mapping[str, Entry] = {
+    "C501": Entry(
+        "an intervention that did not run",
+        "The model's forward ended before all modules were read that the method names: they are never "
+        "called, or in another order. Without this check the unpatched run would be measured and taken for "
+        "the patched one. It is a fault of the model's adapter: please report it with the model's "
+        "configuration.",
+    ),
+    "C502": Entry(
+        "a write of another shape or type",
+        "An activation was to be replaced by one that has not its shape and data type. Torch would spread it "
+        "out silently, over prompts or positions that were not meant. It is a fault of the model's adapter: "
+        "please report it with the model's configuration.",
+    ),
+    "C503": Entry(
+        "an activation that is not finite",
+        "The patched activation holds infinities or NaN, and so would everything behind it. Half precision "
+        "overflows in some models: load the model with `dtype = float32` or `dtype = float64`.",
+    ),
+    "C511": Entry(
+        "an unknown metric",
+        "The metrics are `logit_diff`, `logprob`, `prob` and `kl_divergence`, and those that packages add.",
+    ),
+    "C512": Entry(
+        "no position",
+        'From Python, a position is a name, `"end"` or `"S.2"`, or a name and an occurrence, '
+        '`("S", 2)`, where None means all occurrences. Several stand in a list.',
+    ),
+    "C521": Entry(
+        "a mean over the wrong axes",
+        "A corruption takes away what a prompt says. A mean over one prompt's positions keeps it, and a mean "
+        "over nothing is the clean run. Average over prompts, or over prompts and positions.",
+    ),
+    "C522": Entry(
+        "clean and corrupted runs measure the same",
+        "A normalized metric and faithfulness divide by the difference between the clean and the corrupted "
+        "value. Here there is none, so the result would be rounding noise divided by rounding noise. The "
+        "corruption does not touch what the metric reads: perhaps it changes a word behind the position, or "
+        "answer and foil stay equally likely.",
+        "metric early using logit_diff {\n  at = IO\n  normalize = true\n}\n"
+        "corruption later using replace {\n  data = ioi\n  S.2 -> A\n}\n"
+        "scores effect using attribution_patching {\n  graph = full\n  corruption = later\n"
+        "  metric = early\n}",
+        "metric early using logit_diff {\n  at = end\n  normalize = true\n}\n"
+        "corruption later using replace {\n  data = ioi\n  S.2 -> A\n}\n"
+        "scores effect using attribution_patching {\n  graph = full\n  corruption = later\n"
+        "  metric = early\n}",
+    ),
+    "C523": Entry(
+        "denoising without a corrupted run",
+        "`direction = denoise` starts from a corrupted run and restores one clean activation at a time. "
+        "Zeros and means are no run of the model, so there is nothing to restore into. Use `direction = "
+        "noise`, or a corruption that is a run: `replace` or `counterpart`.",
+    ),
+    "C524": Entry(
+        "an unknown direction",
+        "Activation patching goes `denoise`, clean activations into the corrupted run, or `noise`, corrupted "
+        "activations into the clean run. The two answer different questions, so nothing else is guessed.",
+    ),
+    "C525": Entry(
+        "no corruption",
+        "A `Contrast` needs what takes the place of a clean activation: `Resample(examples)` with the "
+        "corrupted version of every prompt, `Zero()`, or `Mean()`. `replace` and `counterpart` give the "
+        "examples, which `Resample` takes.",
+    ),
+    "C531": Entry(
+        "a threshold that is no number of at least 0",
+        "ACDC removes an edge if the loss rises by less than the threshold. Below 0 only edges would go "
+        "whose removal helps the model, which is another method.",
+    ),
+    "C541": Entry(
+        "a gradient that is zero everywhere",
+        "The KL divergence from the clean run is least on the clean run, so its gradient there is zero and "
+        "attribution patching with one step gives 0 for every edge. Use `steps = 5`, or another metric.",
+    ),
+    "C542": Entry(
+        "too few steps",
+        "Integrated gradients average over at least one step between the clean and the corrupted run.",
+    ),
+    "C543": Entry("a negative number of edges", "`top` keeps so many edges; the least is none, 0."),
+    "C544": Entry(
+        "edges selected by scores of nodes",
+        "A circuit is a set of edges. Scores of nodes do not say which of a node's edges matter. Use "
+        "`attribution_patching` with `by = edges`, or `acdc`.",
+    ),
+    "C545": Entry(
+        "an unknown rank",
+        "Scores are ranked `absolute`, by magnitude, or `signed`, the most positive first. The two select "
+        "different circuits.",
+    ),
+    "C546": Entry(
+        "an unknown way of integration",
+        "Gradients are integrated along `inputs`, the embeddings, or along `activations`, what the senders "
+        "of one place write.",
+    ),
+    "C551": Entry(
+        "an unknown attention statistic",
+        "There are `previous_token`, `duplicate_token`, `prefix_matching` and `copying`.",
+    ),
+    "C590": Entry(
+        "numbers that cannot be plotted",
+        "The rows and columns do not fit their labels, there is nothing to draw, or a logarithmic axis has "
+        "no place for a value. Plots are written as SVG, PNG and PDF.",
+    ),
+}

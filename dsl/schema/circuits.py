@@ -1,0 +1,78 @@
+"""Methods that give circuits."""
+
+from __future__ import annotations
+
+from nncirc.dsl.keytypes import Many, Number, Text
+from nncirc.dsl.schema.entries import (
+    CORRUPTION,
+    GRAPH,
+    METRIC,
+    RANK,
+    SCORED,
+    SEVERAL_CIRCUITS,
+    Implementation,
+    Key,
+    one,
+)
+
+FOUND = {"graph": GRAPH, "corruption": CORRUPTION, "metric": METRIC}
+
+CIRCUITS = {
+    "acdc": Implementation(
+        "Edges whose removal costs less than the threshold are removed, from the output back.",
+        {
+            **FOUND,
+            "threshold": Key(
+                Number(low=0),
+                "largest loss of the metric that an edge may cost and be removed",
+                required=True,
+                unit="of the metric",
+                family=True,
+            ),
+        },
+        source="Conmy et al. 2023, algorithm 1",
+    ),
+    "threshold": Implementation(
+        "What scores at least so much, without what has no path from embed to logits.",
+        {
+            "scores": SCORED,
+            "threshold": Key(
+                Number(), "smallest score that is kept", required=True, unit="of the metric", family=True
+            ),
+            "rank": RANK,
+        },
+    ),
+    "top": Implementation(
+        "The edges with the highest scores, without what has no path from embed to logits.",
+        {
+            "scores": SCORED,
+            "edges": Key(
+                Number(integer=True, low=1),
+                "how many edges are taken",
+                required=True,
+                unit="edges",
+                family=True,
+            ),
+            "rank": RANK,
+        },
+        source="Syed et al. 2023",
+    ),
+    "reference": Implementation(
+        "A circuit written down: groups of heads, and paths through them.",
+        {
+            "graph": Key(one("graph"), "the graph that it is a part of", required=True),
+            "cite": Key(Text(), "where it was published"),
+        },
+        extra="edges",
+    ),
+    "union": Implementation(
+        "Edges in any of the circuits.", {"circuits": Key(SEVERAL_CIRCUITS, "of one graph", required=True)}
+    ),
+    "intersection": Implementation(
+        "Edges in all of the circuits.", {"circuits": Key(SEVERAL_CIRCUITS, "of one graph", required=True)}
+    ),
+    "difference": Implementation(
+        "Edges of the first circuit that are not in the second.",
+        {"circuits": Key(Many(one("circuit"), exactly=2), "two circuits of one graph", required=True)},
+    ),
+}

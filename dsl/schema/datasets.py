@@ -1,0 +1,70 @@
+"""Datasets."""
+
+from __future__ import annotations
+
+from nncirc.dsl.keytypes import Either, InputFile, Many, Number, Prompt, Text
+from nncirc.dsl.schema.entries import MODEL, SEED, SIZE, Implementation, Key
+
+DATASETS = {
+    "template": Implementation(
+        "Prompts filled in from one or several phrasings; every phrasing is used equally often.",
+        {
+            "model": MODEL,
+            "size": SIZE,
+            "seed": SEED,
+            "prompt": Key(
+                Many(Prompt(), single=True), "the phrasings, slots in braces: `{S}`", required=True
+            ),
+            "answer": Key(
+                Either(Prompt(), ("next",)),
+                "the right continuation; `next`: at each position the token that follows",
+            ),
+            "foil": Key(Prompt(), "the wrong continuation that it is compared with"),
+        },
+        extra="slots",
+    ),
+    "prompts": Implementation(
+        "Prompts written out, clean and corrupted in pairs.",
+        {
+            "model": MODEL,
+            "clean": Key(Many(Text(), distinct=False), "the prompts", required=True),
+            "corrupt": Key(
+                Many(Text(), distinct=False), "for each its corrupted counterpart, of as many tokens"
+            ),
+            "answer": Key(
+                Many(Text(), single=True, distinct=False),
+                "the right continuation, one for all or one for each",
+            ),
+            "foil": Key(
+                Many(Text(), single=True, distinct=False),
+                "the wrong continuation, one for all or one for each",
+            ),
+        },
+    ),
+    "file": Implementation(
+        "Prompts from a table with a line of column names (CSV), or an object a line (JSON lines).",
+        {
+            "path": Key(InputFile((".csv", ".jsonl")), "the file, relative to the script", required=True),
+            "model": MODEL,
+            "clean": Key(Text(), "column of the prompts", default="clean"),
+            "corrupt": Key(Text(), "column of their counterparts", default="corrupt"),
+            "answer": Key(Text(), "column of the right continuations", default="answer"),
+            "foil": Key(Text(), "column of the wrong continuations", default="foil"),
+            "size": Key(
+                Number(integer=True, low=1), "use the first so many rows; absent: all", unit="prompts"
+            ),
+        },
+    ),
+    "tokens": Implementation(
+        "Random tokens, repeated: position `block.2` is the second copy, and the answer is the next token.",
+        {
+            "model": MODEL,
+            "size": SIZE,
+            "seed": SEED,
+            "length": Key(
+                Number(integer=True, low=1), "how long the random block is", required=True, unit="tokens"
+            ),
+            "copies": Key(Number(integer=True, low=1), "how often the block stands in a row", default=1),
+        },
+    ),
+}

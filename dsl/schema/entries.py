@@ -1,0 +1,77 @@
+"""What the table of the language is made of, and keys that several of its entries share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from nncirc.dsl.keytypes import Boolean, Many, Number, PositionType, Reference, Text, Type, Word
+from nncirc.dsl.program import Position, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of an implementation. One that is not `required` and has no default may be absent (None)."""
+
+    type: Type
+    doc: str
+    required: bool = False
+    default: Value = None
+    unit: str = ""
+    family: bool = False  # a list of numbers makes one member for each
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """What may stand behind `using`. `extra` is what its body holds besides keys."""
+
+    doc: str
+    keys: Mapping[str, Key]
+    extra: Literal["slots", "replacements", "edges"] | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of block. An `output` has one implementation, which is not named, and may lack a label."""
+
+    doc: str
+    implementations: Mapping[str, Implementation]
+    output: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function in a claim: its arguments, in the order in which they may stand without a key."""
+
+    doc: str
+    arguments: Mapping[str, Key]
+
+
+def one(*kinds: str) -> Reference:
+    """The name of a declaration of one of these kinds."""
+    return Reference(kinds)
+
+
+MODEL = Key(one("model"), "the model whose tokenizer reads the prompts", required=True)
+GRAPH = Key(one("graph"), "the graph whose nodes and edges are scored or kept", required=True)
+CORRUPTION = Key(one("corruption"), "what the corrupted run is", required=True)
+METRIC = Key(one("metric"), "what is measured", required=True)
+SIZE = Key(Number(integer=True, low=1), "how many prompts are drawn", required=True, unit="prompts")
+SEED = Key(Number(integer=True, low=0), "seed of the random draw", default=0)
+DEVICE = Key(Text(), "where it runs: `cpu`, `cuda`, `cuda:1`, `mps`", default="cpu")
+RANK = Key(
+    Word(("absolute", "signed")),
+    "whether scores are ranked by magnitude, or signed (most positive first)",
+    default="absolute",
+)
+AT = Key(
+    Many(PositionType(), single=True),
+    "where the prediction is read; over several positions the mean",
+    default=(Position("end"),),
+)
+NORMALIZE = Key(Boolean(), "puts the corrupted run at 0 and the clean run at 1", default=False)
+SEVERAL_CIRCUITS = Many(one("circuit"))
+SCORED = Key(one("scores"), "`activation_patching` or `attribution_patching`", required=True)
+IMAGES = (".svg", ".png", ".pdf")

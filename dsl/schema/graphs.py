@@ -1,0 +1,26 @@
+"""Graphs."""
+
+from __future__ import annotations
+
+from nncirc.dsl.keytypes import Many, Word
+from nncirc.dsl.schema.entries import Implementation, Key, one
+
+GRAPHS = {
+    "residual": Implementation(
+        "Senders write into the residual stream, later receivers read from it; an edge joins the two.",
+        {
+            "model": Key(one("model"), "the model whose graph this is", required=True),
+            "nodes": Key(
+                Many(Word(("embed", "heads", "attention", "mlps", "logits"))),
+                "what is a node: single heads or whole attention layers, MLPs; `embed` and `logits` always",
+                default=("embed", "heads", "mlps", "logits"),
+            ),
+            "inputs": Key(
+                Many(Word(("q", "k", "v")), empty=True),
+                "`[q, k, v]`: an edge enters a head as query, key or value; `[]`: as all three",
+                default=("q", "k", "v"),
+            ),
+        },
+        source="Elhage et al. 2021; Conmy et al. 2023",
+    ),
+}

@@ -1,0 +1,35 @@
+"""Models."""
+
+from __future__ import annotations
+
+from nncirc.dsl.keytypes import Text, Word
+from nncirc.dsl.schema.entries import DEVICE, Implementation, Key
+
+MODELS = {
+    "huggingface": Implementation(
+        "A language model from the Hugging Face hub or a local folder.",
+        {
+            "id": Key(Text(), "hub id (`openai-community/gpt2`) or local folder", required=True),
+            "revision": Key(Text(), "branch, tag or commit on the hub; absent: the default branch"),
+            "dtype": Key(
+                Word(("float32", "float64", "bfloat16", "float16")),
+                "of parameters and activations",
+                default="float32",
+            ),
+            "device": DEVICE,
+            "tokenizer": Key(Text(), "hub id or folder of another tokenizer; absent: the model's own"),
+        },
+    ),
+    "bundled": Implementation(
+        "A small trained model that comes with nncirc and needs no network.",
+        {
+            "name": Key(
+                Text(("induction-2l", "ioi-4l")),
+                "`induction-2l` (two attention layers) or `ioi-4l` (four layers)",
+                required=True,
+            ),
+            "dtype": Key(Word(("float64", "float32")), "of parameters and activations", default="float64"),
+            "device": DEVICE,
+        },
+    ),
+}

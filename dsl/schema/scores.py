@@ -1,0 +1,60 @@
+"""Methods that give scores of nodes and edges."""
+
+from __future__ import annotations
+
+from nncirc.dsl.keytypes import Either, Many, Number, PositionType, Word
+from nncirc.dsl.schema.entries import CORRUPTION, GRAPH, METRIC, Implementation, Key, one
+
+SCORES = {
+    "activation_patching": Implementation(
+        "One node at a time takes its value from the other run.",
+        {
+            "graph": GRAPH,
+            "corruption": CORRUPTION,
+            "metric": METRIC,
+            "direction": Key(
+                Word(("denoise", "noise")),
+                "`denoise`: clean values into the corrupted run; `noise`: the reverse",
+                default="denoise",
+            ),
+            "positions": Key(
+                Either(Many(PositionType()), ("all",)),
+                "patch at each of these by itself; `all`: at every token; absent: the whole sequence at once",
+            ),
+        },
+        source="Meng et al. 2022; Zhang & Nanda 2024",
+    ),
+    "attribution_patching": Implementation(
+        "The linear estimate of what cutting an edge or a node does: difference times gradient.",
+        {
+            "graph": GRAPH,
+            "corruption": CORRUPTION,
+            "metric": METRIC,
+            "steps": Key(
+                Number(integer=True, low=1, high=1000),
+                "gradients averaged between clean and corrupt (integrated gradients); 1: at the clean run",
+                default=1,
+            ),
+            "along": Key(
+                Word(("inputs", "activations")),
+                "what goes from corrupted to clean in steps: embeddings, or one place's outputs at a time",
+                default="inputs",
+            ),
+            "by": Key(Word(("edges", "nodes")), "what is scored", default="edges"),
+        },
+        source="Nanda 2023; Syed et al. 2023; Hanna et al. 2024",
+    ),
+    "attention_statistics": Implementation(
+        "How much each head attends as a known pattern says, 0 to 1.",
+        {
+            "graph": Key(one("graph"), "the graph whose heads are measured", required=True),
+            "data": Key(one("dataset"), "the prompts on which attention is measured", required=True),
+            "of": Key(
+                Many(Word(("previous_token", "duplicate_token", "prefix_matching", "copying"))),
+                "the statistics",
+                required=True,
+            ),
+        },
+        source="Elhage et al. 2021; Olsson et al. 2022",
+    ),
+}
