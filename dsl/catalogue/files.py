@@ -67,8 +67,8 @@ RESOURCES: Mapping[str, Entry] = {
     "C701": Entry(
         "not enough memory",
         "A trace holds the activations of all its prompts at once. Fewer prompts in a trace give the same "
-        "results, to rounding: run with a smaller `--memory` or `--batch`. Fewer prompts altogether, a coarser "
-        "graph or a smaller `dtype` need less too, and change the numbers.",
+        "results, to rounding: run with a smaller `--memory` or `--batch`. Fewer prompts altogether, a "
+        "coarser graph or a smaller `dtype` need less too, and change the numbers.",
     ),
     "C702": Entry(
         "the run was interrupted",
@@ -83,9 +83,9 @@ RESOURCES: Mapping[str, Entry] = {
     ),
     "C704": Entry(
         "the memory that is allowed is not enough for one prompt",
-        "Work is split by prompts, receivers, senders and candidates until it fits into what `--memory` allows; "
-        "one prompt cannot be split. Allow more, use shorter prompts or a smaller `dtype`. The limit is on "
-        "activations: the model's weights and Python come on top.",
+        "Work is split by prompts, receivers, senders and candidates until it fits into what `--memory` "
+        "allows; one prompt cannot be split. Allow more, use shorter prompts or a smaller `dtype`. The limit "
+        "is on activations: the model's weights and Python come on top.",
     ),
     "C799": Entry(
         "a fault of nncirc",
