@@ -7,26 +7,27 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from benchmarks.setups import fresh, random_contrast, random_model
+from benchmarks.setups import ROOT, example, fresh, random_contrast, random_model
 
 from nncirc.circuits.graph import Graph
-from nncirc.dsl.checker import check_file
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import Dataset, Example
 from nncirc.engine.discovery import acdc
 from nncirc.engine.loading import load_huggingface
 from nncirc.engine.metrics import Metric
-from nncirc.engine.program.build import Builder
-
-ROOT = Path(__file__).parents[1]
 
 Comparison: TypeAlias = tuple[str, Contrast, Graph, Metric, float]
 
 
-def check(sizes: Sequence[str]) -> int:
-    """Compare; a line for each comparison. Returns how many differ."""
+def check(sizes: Sequence[str], device: str = "cpu") -> int:
+    """Compare; a line for each comparison. Returns how many differ.
+
+    Args:
+        sizes: of the random models.
+        device: of the random models; the trained ones run as their scripts say.
+    """
     differ = 0
-    for name, contrast, graph, metric, threshold in (*_random(sizes), *_scripts(), *_stories()):
+    for name, contrast, graph, metric, threshold in (*_random(sizes, device), *_scripts(), *_stories()):
         slow = acdc(fresh(contrast), graph, metric, threshold=threshold, sequential=True)
         fast = acdc(fresh(contrast), graph, metric, threshold=threshold)
         same = fast.edges == slow.edges and fast.made == slow.made
@@ -39,7 +40,7 @@ def check(sizes: Sequence[str]) -> int:
     return differ
 
 
-def _random(sizes: Sequence[str]) -> Iterator[Comparison]:
+def _random(sizes: Sequence[str], device: str) -> Iterator[Comparison]:
     """The models of the benchmark."""
     for size, spread, threshold in (
         ("tiny", 0.2, 0.01),
@@ -49,7 +50,7 @@ def _random(sizes: Sequence[str]) -> Iterator[Comparison]:
         ("small", 0.05, 0.0005),
     ):
         if size in sizes:
-            model = random_model(size, spread=spread)
+            model = random_model(size, spread=spread, device=device)
             name = f"random {size}, spread {spread}, threshold {threshold}"
             yield name, random_contrast(model), model.graph(), Metric("kl_divergence"), threshold
 
@@ -57,11 +58,7 @@ def _random(sizes: Sequence[str]) -> Iterator[Comparison]:
 def _scripts() -> Iterator[Comparison]:
     """The bundled models, as the examples use them."""
     for name in ("ioi", "induction"):
-        program = check_file(ROOT / "examples" / f"{name}.circ").program
-        assert program is not None
-        builder = Builder(program)
-        declaration = program.declarations["found"]
-        contrast = builder.contrast_of(declaration)
+        builder, contrast, declaration = example(name)
         graph, metric = builder.of(declaration, "graph"), builder.of(declaration, "metric")
         assert isinstance(declaration.values["threshold"], float)
         yield contrast.model.name, contrast, graph, metric, declaration.values["threshold"]

@@ -16,8 +16,9 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from benchmarks.cases import LOGIT_DIFF
-from benchmarks.setups import Clock, fresh, plain_forward, random_contrast, random_model, timed, typical
+from benchmarks.clock import Clock, timed, typical
+from benchmarks.methods import LOGIT_DIFF
+from benchmarks.setups import fresh, plain_forward, random_contrast, random_model
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
@@ -77,7 +78,7 @@ def exchanged(contrast: Contrast) -> Contrast:
 
 def bridged(module: Any) -> Any:
     """The same weights in TransformerLens."""
-    from transformer_lens.model_bridge import TransformerBridge
+    from transformer_lens.model_bridge import TransformerBridge  # type: ignore[import-not-found]
 
     with tempfile.TemporaryDirectory() as folder:
         module.save_pretrained(folder)
@@ -89,14 +90,17 @@ def bridged(module: Any) -> Any:
 def no_words() -> PreTrainedTokenizerFast:
     """A tokenizer of nothing, as TransformerLens wants one: prompts are given as tokens."""
     words = Tokenizer(WordLevel({"<|endoftext|>": 0}, unk_token="<|endoftext|>"))
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=words, bos_token="<|endoftext|>", eos_token="<|endoftext|>"
     )
 
 
 def lens(bridge: Any, contrast: Contrast) -> dict[Edge, float]:
     """TransformerLens's scores, by our names, summed over positions; prompt by prompt, as it does itself."""
-    from transformer_lens.tools.analysis.attribution_patching import EdgeAttributionConfig, attribution_patch
+    from transformer_lens.tools.analysis.attribution_patching import (  # type: ignore[import-not-found]
+        EdgeAttributionConfig,
+        attribution_patch,
+    )
 
     total: dict[Edge, float] = defaultdict(float)
     (batch,) = contrast.batches

@@ -19,9 +19,9 @@ from unittest.mock import patch
 
 import torch
 from benchmarks.cases import CASES, Case
-from benchmarks.setups import fresh, plain_forward, random_contrast, random_model, timed
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from benchmarks.clock import Conditions, timed
+from benchmarks.multiplications import LARGE, Meter, rate
+from benchmarks.setups import contrast_for, fresh, plain_forward
 from transformers.models.gpt2 import modeling_gpt2
 
 from nncirc.engine import activation, attribution, live, scores
@@ -51,24 +51,14 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
 }
 REST = "the rest"
 
-
-class Meter(TorchDispatchMode):
-    """Counts multiplications of matrix products."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Every operation that PyTorch runs passes here."""
-        out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
-        if formula is not None:
-            self.total += formula(*args, **(kwargs or {}), out_val=out) // 2
-        elif "flash_attention" in str(func):
-            query, key = args[:2]
-            self.total += 2 * query.numel() * key.shape[-2]
-        return out
+SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "large, 1,024 x 1,024 x 1,024": LARGE,
+    "MLP, 120 x 768 x 3,072": ((120, 768), (768, 3072)),
+    "unembedding, 8 x 768 x 50,257": ((8, 768), (768, 50257)),
+    "a head, 120 x 768 x 64, 36 of them": ((36, 120, 768), (36, 768, 64)),
+    "attribution's product, 36 x 92,160 x 157": ((36, 92160), (92160, 157)),
+}
+"""Matrix products of the shapes that occur at GPT-2's size."""
 
 
 class Watch:
@@ -121,34 +111,14 @@ class Watch:
         self.patches.close()
 
 
-def rate(seconds: float = 1.0) -> dict[str, float]:
-    """Billions of multiplications a second, of products of the shapes that occur at GPT-2's size."""
-    found = {}
-    for name, left, right in (
-        ("large, 1,024 x 1,024 x 1,024", (1024, 1024), (1024, 1024)),
-        ("MLP, 120 x 768 x 3,072", (120, 768), (768, 3072)),
-        ("unembedding, 8 x 768 x 50,257", (8, 768), (768, 50257)),
-        ("a head, 120 x 768 x 64, 36 of them", (36, 120, 768), (36, 768, 64)),
-        ("attribution's product, 36 x 92,160 x 157", (36, 92160), (92160, 157)),
-    ):
-        a, b = torch.randn(left), torch.randn(right)
-        torch.matmul(a, b)
-        began, runs = time.process_time(), 0
-        while time.process_time() - began < seconds:
-            torch.matmul(a, b)
-            runs += 1
-        taken = time.process_time() - began
-        found[name] = a.numel() * right[-1] * runs / taken / 1e9
-    return found
-
-
 def main(names: list[str]) -> int:
     """The command."""
     torch.set_num_threads(1)
-    rates = rate()
-    for shape, value in rates.items():
-        print(f"{shape}: {value:.1f} billion multiplications a second")
-    best = max(rates.values()) * 1e9
+    best = 0.0
+    for shape, (left, right) in SHAPES.items():
+        found = rate(left, right, Conditions())
+        print(f"{shape}: {found / 1e9:.1f} billion multiplications a second", flush=True)
+        best = max(best, found)
     for case in CASES:
         if case.name in names:
             with Watch() as watch:
@@ -158,8 +128,8 @@ def main(names: list[str]) -> int:
 
 def profile(case: Case, best: float, watch: Watch) -> None:
     """The table of one case, against so many multiplications a second."""
-    model = random_model(case.size, spread=case.spread)
-    contrast, graph = random_contrast(model), model.graph()
+    contrast = contrast_for(case.size, spread=case.spread)
+    graph = contrast.model.graph()
     plain = plain_forward(contrast)
     plain()
     unit = median(timed(plain)[0].cpu for _ in range(5))

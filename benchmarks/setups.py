@@ -1,47 +1,59 @@
-"""What the benchmarks run on: random models of three sizes, random prompts, and a clock in plain forwards."""
+"""What the benchmarks run on: random models of three sizes on random prompts, and a bundled model on IOI."""
 
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from statistics import median
-from typing import TypeVar
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from nncirc.dsl.checker import check_file
+from nncirc.dsl.program import Declaration
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import Dataset, Example
+from nncirc.engine.loading import load_bundled
 from nncirc.engine.model import Model
+from nncirc.engine.program.build import Builder
 
-T = TypeVar("T")
+ROOT = Path(__file__).parents[1]
 
 VOCABULARY = 50257  # of GPT-2, at every size: so much of a small model's forward is its unembedding
 PROMPTS, LENGTH = 8, 15
 CHANGED = (3, 7, 10)  # as in IOI: three of fifteen tokens differ
 
-SIZES = {
-    "tiny": {"n_layer": 2, "n_head": 4, "n_embd": 64},
-    "small": {"n_layer": 4, "n_head": 8, "n_embd": 256},
-    "gpt2": {"n_layer": 12, "n_head": 12, "n_embd": 768},
-}
+SIZES = {"tiny": (2, 4, 64), "small": (4, 8, 256), "gpt2": (12, 12, 768)}
+"""Layers, heads, width."""
+BUNDLED = {"ioi-4l": "ioi"}
+"""Bundled models, and the example that says what they are run on."""
+
+
+def contrast_for(size: str, *, spread: float, device: str = "cpu") -> Contrast:
+    """Model and prompts of a size of `SIZES`, or of a bundled model by its name."""
+    if size not in BUNDLED:
+        return random_contrast(random_model(size, spread=spread, device=device))
+    contrast = example(BUNDLED[size])[1]
+    return Contrast(load_bundled(size, device=device), contrast.dataset, contrast.corruption)
 
 
 def random_model(size: str, *, spread: float = 0.02, seed: int = 0, device: str = "cpu") -> Model:
     """A GPT-2 of this size with random weights, in float32."""
     torch.manual_seed(seed)
-    config = GPT2Config(**SIZES[size], vocab_size=VOCABULARY, initializer_range=spread)
-    module = GPT2LMHeadModel(config).eval().requires_grad_(False).to(device)
-    return Model(module, name=f"random {size}")
+    layers, heads, width = SIZES[size]
+    config = GPT2Config(
+        n_layer=layers, n_head=heads, n_embd=width, vocab_size=VOCABULARY, initializer_range=spread
+    )
+    module = torch.nn.Module.to(GPT2LMHeadModel(config), device).requires_grad_(False)
+    return Model(module.train(False), name=f"random {size}")
 
 
 def random_contrast(model: Model, *, seed: int = 0) -> Contrast:
     """Eight prompts of fifteen random tokens against the same with three tokens changed."""
     draw = random.Random(seed)
 
-    def example() -> Example:
+    def prompt() -> Example:
         answer, foil = draw.sample(range(VOCABULARY), 2)
         spans = {(f"changed{i}", 1): (i, i + 1) for i in CHANGED}
         return Example("", tuple(draw.choices(range(VOCABULARY), k=LENGTH)), spans, answer, foil, {})
@@ -50,29 +62,18 @@ def random_contrast(model: Model, *, seed: int = 0) -> Contrast:
         tokens = [draw.randrange(VOCABULARY) if i in CHANGED else t for i, t in enumerate(clean.tokens)]
         return replace(clean, tokens=tuple(tokens))
 
-    clean = tuple(example() for _ in range(PROMPTS))
+    clean = tuple(prompt() for _ in range(PROMPTS))
     dataset = Dataset(clean, "token", None, {}, tokenizer=None)  # type: ignore[arg-type]
     return Contrast(model, dataset, Resample(tuple(map(changed, clean))))
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Seconds of CPU and of wall."""
-
-    cpu: float
-    wall: float
-
-
-def timed(run: Callable[[], T]) -> tuple[Clock, T]:
-    """How long it takes, and what it returns."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    result = run()
-    return Clock(time.process_time() - cpu, time.perf_counter() - wall), result
-
-
-def typical(clocks: Sequence[Clock]) -> Clock:
-    """The median of each."""
-    return Clock(median(clock.cpu for clock in clocks), median(clock.wall for clock in clocks))
+def example(name: str) -> tuple[Builder, Contrast, Declaration]:
+    """What ACDC is run on in `examples/NAME.circ`; its builder and the declaration of ACDC, for the rest."""
+    program = check_file(ROOT / "examples" / f"{name}.circ").program
+    assert program is not None
+    builder = Builder(program)
+    declaration = program.declarations["found"]
+    return builder, builder.contrast_of(declaration), declaration
 
 
 def plain_forward(contrast: Contrast, keep: int = 0) -> Callable[[], object]:
@@ -83,11 +84,10 @@ def plain_forward(contrast: Contrast, keep: int = 0) -> Callable[[], object]:
         keep: logits at so many of the last positions; 0 for all, which is what the unit means.
     """
     model = contrast.model
-    tokens = torch.cat([batch.clean for batch in contrast.batches])
 
     def run() -> object:
         with torch.no_grad():
-            return model.module(tokens, use_cache=False, logits_to_keep=keep).logits
+            return [model.module(**model.inputs(batch.clean, keep)).logits for batch in contrast.batches]
 
     return run
 

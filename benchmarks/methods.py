@@ -1,0 +1,39 @@
+"""The methods that are measured, each as a function of a contrast and a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from nncirc.circuits.graph import Graph
+from nncirc.engine.activation import activation_patching
+from nncirc.engine.attribution import attribution_patching
+from nncirc.engine.contrast import Contrast
+from nncirc.engine.discovery import acdc, acdc_family
+from nncirc.engine.metrics import Metric, Place
+
+LOGIT_DIFF, KL = Metric("logit_diff"), Metric("kl_divergence")
+
+Method: TypeAlias = Callable[[Contrast, Graph], Any]
+
+
+def attribution(steps: int) -> Method:
+    """All edges' attribution; integrated gradients with more than one step."""
+    return lambda contrast, graph: attribution_patching(contrast, graph, LOGIT_DIFF, steps=steps)
+
+
+def activation(positions: str | Sequence[Place]) -> Method:
+    """Every node noised, at every one of these positions."""
+    return lambda contrast, graph: activation_patching(
+        contrast, graph, LOGIT_DIFF, direction="noise", positions=positions
+    )
+
+
+def discovery(threshold: float) -> Method:
+    """ACDC, by KL divergence."""
+    return lambda contrast, graph: acdc(contrast, graph, KL, threshold=threshold)
+
+
+def family(thresholds: tuple[float, ...]) -> Method:
+    """ACDC at several thresholds together."""
+    return lambda contrast, graph: acdc_family(contrast, graph, KL, thresholds=thresholds)
