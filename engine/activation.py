@@ -30,14 +30,15 @@ from nncirc.engine.data import Dataset, resolve
 from nncirc.engine.live import attend, clean_state, stages, with_modules
 from nncirc.engine.metrics import Metric, Place, places
 from nncirc.engine.scores import NodeScores
+from nncirc.engine.written import Written
 
 if TYPE_CHECKING:
     from nncirc.engine.discovery import Journal
 
 Direction: TypeAlias = Literal["denoise", "noise"]
 
-TOKENS_IN_A_TRACE = 2048
-BYTES_IN_A_TRACE = 2**30
+TOKENS_IN_A_TRACE = 1024
+BYTES_IN_A_TRACE = 2**29
 
 
 def activation_patching(
@@ -160,6 +161,25 @@ def _remembered(
     return measured.view(len(labels), -1)
 
 
+def _changes(
+    change: Written, graph: Graph
+) -> list[tuple[Float[Tensor, "batch pos width"], Float[Tensor, "width d_model"] | None]]:
+    """The change of every sender's activation, and what makes it one of the residual stream.
+
+    None if it is one: a head's z stays as it is, since outputs of all heads take `n_heads` times the room.
+    """
+    found: list[tuple[Tensor, Tensor | None]] = [(change.embed, None)]
+    for layer, z in enumerate(change.zs):
+        out = change.model.weights[layer].out
+        if graph.attention == "layers":
+            found.append((z, out.flatten(0, 1)))
+        else:
+            found += zip(z.unflatten(-1, out.shape[:2]).unbind(-2), out, strict=True)
+        if change.mlps:
+            found.append((change.mlps[layer], None))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Patch:
     """One node patched at one column.
@@ -192,15 +212,15 @@ class _Patcher:
         self.reference = contrast.reference(batch, metric)
         self.columns = model.unembed_columns(self.reading.columns()) if metric.measure.columns else None
         self.masks = [_mask(batch, column, model.device) for column in columns]
-        clean, other = contrast.clean_outputs(batch, graph), contrast.substitute(batch, graph)
+        clean, other = contrast.clean_written(batch), contrast.substitute_written(batch)
         if direction == "noise":
-            tokens, self.change = batch.clean, other - clean
+            tokens, self.changes = batch.clean, _changes(other - clean, graph)
         else:
             assert batch.corrupt is not None
-            tokens, self.change = batch.corrupt, clean - other
+            tokens, self.changes = batch.corrupt, _changes(clean - other, graph)
         self.residual, self.projected, _ = clean_state(model, tokens)
         self.rotary = model.rotary(tokens)
-        self.prompts = len(tokens)
+        self.prompts, self.memory = len(tokens), min(BYTES_IN_A_TRACE, contrast.memory // 4)
         # No token behind the last that the metric reads is seen by it.
         self.length = int(self.reading.kept.max()) + 1
         reach = [graph.reach[stage.receivers.start] for stage in self.stages]
@@ -211,7 +231,7 @@ class _Patcher:
 
     def traces(self) -> Iterator[list[_Patch]]:
         """All patches, in the groups that run together: those that begin at about the same token."""
-        changed = self.change.any(-1)
+        changed = torch.stack([part.any(-1) for part, _ in self.changes])
         patches = []
         for column, mask in enumerate(self.masks):
             seen = (changed & mask).any(1)[:, : self.length]
@@ -239,7 +259,7 @@ class _Patcher:
             vocabulary = model.module.get_input_embeddings().num_embeddings
             # Logits are made float64, and a metric makes as much of them again twice.
             size += self.prompts * kept * vocabulary * (model.dtype.itemsize + 24)
-        return max(1, min(TOKENS_IN_A_TRACE // tokens, BYTES_IN_A_TRACE // size))
+        return max(1, min(TOKENS_IN_A_TRACE // tokens, self.memory // size))
 
     def run(self, patches: Sequence[_Patch]) -> Float[Tensor, "row batch"]:
         """The metric with each patch, of patches in the order in which they begin."""
@@ -261,7 +281,8 @@ class _Patcher:
         for number, stage in enumerate(self.stages):
             new = [patch for patch in patches if self.begins[patch.sender] == number]
             if new:
-                rows = torch.cat([rows, self.residual[number][:, at] + self.changes(new, at)])
+                change = torch.stack([self.change(patch, at) for patch in new])
+                rows = torch.cat([rows, self.residual[number][:, at] + change])
             if stage.kind == "mlp" and len(rows):
                 block = self.model.blocks[stage.layer]
                 rows = rows + block.mlp(block.mlp_norm(rows))
@@ -273,13 +294,11 @@ class _Patcher:
         before = self.residual[-1][:, kept[kept < first]].expand(len(rows), -1, -1, -1)
         return torch.cat([before, rows], dim=2)
 
-    def changes(
-        self, patches: Sequence[_Patch], at: Int[Tensor, " at"]
-    ) -> Float[Tensor, "row batch at d_model"]:
-        """By how much patches change what their nodes write."""
-        return torch.stack(
-            [self.change[p.sender][:, at] * self.masks[p.column][:, at, None] for p in patches]
-        )
+    def change(self, patch: _Patch, at: Int[Tensor, " at"]) -> Float[Tensor, "batch at d_model"]:
+        """By how much a patch changes what its node writes."""
+        part, matrix = self.changes[patch.sender]
+        masked = part[:, at] * self.masks[patch.column][:, at, None]
+        return masked if matrix is None else masked @ matrix
 
     def attention(
         self,
@@ -309,8 +328,7 @@ class _Patcher:
         _, base_key, base_value = self.projected[layer]
         seen = torch.arange(self.length, device=rows.device) <= wanted[:, None]
         z = attend(self.model, layer, query, whole(key, base_key), whole(value, base_value), seen)
-        added: Tensor = block.output(z.movedim(0, -2).flatten(-2))
-        return rest + added
+        return rest + block.output(z.movedim(0, -2).flatten(-2))
 
     def read(self, final: Float[Tensor, "row batch kept d_model"]) -> Float[Tensor, "row batch"]:
         """The metric of every prompt from its final residual stream."""

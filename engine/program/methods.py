@@ -25,6 +25,7 @@ from nncirc.engine.scores import EdgeScores, NodeScores
 
 if TYPE_CHECKING:
     from nncirc.engine.program.build import Builder
+    from nncirc.engine.program.store import StoredJournal
 
 
 def _activation(builder: Builder, declaration: Declaration) -> NodeScores:
@@ -32,15 +33,18 @@ def _activation(builder: Builder, declaration: Declaration) -> NodeScores:
     if isinstance(positions, tuple):
         positions = [(place.name, place.occurrence) for place in positions if isinstance(place, Position)]
     direction: Any = declaration.values["direction"]
-    method = partial(
-        activation_patching,
-        builder.contrast_of(declaration),
-        builder.of(declaration, "graph"),
-        builder.of(declaration, "metric"),
-        direction=direction,
-        positions=positions,
-        progress=builder.progress(declaration.name),
-    )
+
+    def method() -> NodeScores:
+        return activation_patching(
+            builder.contrast_of(declaration),
+            builder.of(declaration, "graph"),
+            builder.of(declaration, "metric"),
+            direction=direction,
+            positions=positions,
+            journal=_journal(builder, declaration),
+            progress=builder.progress(declaration.name),
+        )
+
     return _scored(builder, declaration, stored.NODES, method)
 
 
@@ -67,6 +71,11 @@ def _scored(
     return with_fields(found, made={**found.made, **facts})
 
 
+def _journal(builder: Builder, declaration: Declaration) -> StoredJournal | None:
+    """What an interrupted run has left of a method; to be asked for when the method runs, not before."""
+    return builder.store.journal(builder.key(declaration)) if builder.store else None
+
+
 def _statistics(builder: Builder, declaration: Declaration) -> NodeScores:
     of: Any = declaration.values["of"]
     dataset: Dataset = builder.of(declaration, "data")
@@ -86,7 +95,7 @@ def _acdc(builder: Builder, declaration: Declaration) -> Circuit:
             graph,
             builder.of(declaration, "metric"),
             threshold=threshold,
-            journal=builder.store.journal(builder.key(declaration)) if builder.store else None,
+            journal=_journal(builder, declaration),
             measured=builder.measured(declaration),
             progress=builder.progress(declaration.name),
         )

@@ -1,7 +1,12 @@
-"""Activation patching against one run with plain hooks a patch, and against the masked forward."""
+"""Activation patching against one run with plain hooks a patch, and against the masked forward.
+
+And that it computes no more than it has to, keeps to the memory that is allowed, and goes on where it was.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import pytest
@@ -9,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
+from tests.engine.peak import peak_bytes
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 
 from nncirc.circuits.errors import DataError, MethodError
@@ -19,7 +25,10 @@ from nncirc.engine.activation import Direction, activation_patching
 from nncirc.engine.contrast import Contrast, Resample, Zero
 from nncirc.engine.data import Example, resolve
 from nncirc.engine.evaluate import cut_metric
+from nncirc.engine.memory import pass_bytes
 from nncirc.engine.metrics import END, Metric, Place
+from nncirc.engine.model import Model
+from nncirc.engine.scores import NodeScores
 
 METRICS = st.sampled_from(
     [Metric("logit_diff"), Metric("logprob", at=(END, ("A", 1))), Metric("kl_divergence", at=(("B", None),))]
@@ -197,3 +206,181 @@ def test_progress_counts_every_patch() -> None:
     whole = 2 * len(model.graph().senders) * len(PLACES)
     assert told[-1] == (whole, whole)
     assert [done for done, _ in told] == sorted({done for done, _ in told})
+
+
+# What is computed -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def counted(model: Model) -> Iterator[list[list[int]]]:
+    """Tokens that every layer's MLP sees, call by call; a single token is that of a trace's own forward."""
+    seen: list[list[int]] = [[] for _ in model.blocks]
+    handles = [
+        mlp.register_forward_hook(lambda _, a, out, n=n: seen[n].append(a[0][..., 0].numel()))
+        for n, mlp in enumerate(oracle.sites(model.module)[2])
+    ]
+    with oracle.hooks(handles):
+        yield seen
+
+
+@pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
+def test_only_what_a_patch_can_change_is_computed(make: Any) -> None:
+    """Not what is before it, in tokens or in layers, nor in the last block what nobody reads."""
+    model = make(layers=3)
+    about, metric = contrast(model, size=2, lengths=(7,), corruption=Zero()), Metric("logit_diff")
+    heads = model.shape.n_heads
+    # What the embedding changes goes through all layers, what a layer changes through those behind it.
+    rows = [1 + heads, 1 + 2 * heads + 1, 1 + 3 * heads + 2]
+    for place, tokens in ((("A", 2), 4), (END, 1)):  # A.2 is the fourth token of seven
+        activation_patching(about, model.graph(), metric, direction="noise", positions=[place])
+        with counted(model) as seen:
+            activation_patching(about, model.graph(), metric, direction="noise", positions=[place])
+        # two prompts, first in the run that is patched
+        assert [sum(each) for each in seen] == [
+            2 * (7 + tokens * rows[0]),
+            2 * (7 + tokens * rows[1]),
+            2 * (7 + rows[2]),
+        ]
+
+
+def test_patches_that_change_nothing_are_not_run() -> None:
+    """Nothing is different before the first token that is, and nothing behind the last token read is seen."""
+    model = tiny_gpt2(layers=2)
+    clean = contrast(model, size=3)
+    examples = [
+        Example("", (*e.tokens[:3], (e.tokens[3] + 1) % 50, *e.tokens[4:]), e.spans, None, None, {})
+        for e in clean.dataset.examples
+    ]
+    about = Contrast(model, clean.dataset, Resample(tuple(examples)))
+    metric = Metric("logprob", at=(("A", 1), ("A", 2)))  # tokens 1 and 3
+    activation_patching(about, model.graph(), metric, positions=["start"])
+    with counted(model) as seen:
+        idle = activation_patching(about, model.graph(), metric, positions=["start", "A.1", END])
+    assert [sum(each) for each in seen] == [18, 18]  # the run that is patched, and no other
+    assert {value for row in idle.values for value in row} == {round(about.corrupt(metric), 8)}
+    found = activation_patching(about, model.graph(), metric, positions=["start", "A.1", "A.2", END])
+    assert len({row[2] for row in found.values}) > 1
+    wanted = by_hooks(
+        about, model.graph(), metric, "denoise", [("start", None), ("A", 1), ("A", 2), ("end", None)]
+    )
+    for row, expected in zip(found.values, wanted, strict=True):
+        assert row == pytest.approx(expected, abs=2e-8)
+
+
+def test_an_unembedding_with_a_bias_is_not_read_by_columns_alone() -> None:
+    """No family here has one, but one of another package may."""
+    model = tiny_gpt2()
+    plain = model.module.lm_head
+    biased = torch.nn.Linear(plain.in_features, plain.out_features, dtype=plain.weight.dtype)
+    biased.weight, biased.bias = plain.weight, torch.nn.Parameter(torch.randn_like(biased.bias))
+    model.module.lm_head = biased.requires_grad_(False)
+    about, graph, metric = contrast(model), model.graph(), Metric("logit_diff")
+    found = activation_patching(about, graph, metric, positions=[END])
+    wanted = by_hooks(about, graph, metric, "denoise", [END])
+    assert found.values == tuple(pytest.approx(row, abs=2e-8) for row in wanted)
+
+
+@pytest.mark.parametrize("metric", [Metric("logit_diff"), Metric("kl_divergence")])
+def test_memory_that_is_allowed_is_kept_to(metric: Metric) -> None:
+    model = tiny_gpt2(layers=4, heads=8, d_head=16, vocab_size=4000)
+    about = contrast(model, size=2, lengths=(12,))
+
+    def sweep(most: int) -> NodeScores:
+        limited = Contrast(model, about.dataset, about.corruption, most_memory=most)
+        return activation_patching(limited, model.graph(), metric, positions="all")
+
+    tight = 3 * pass_bytes(model, 12)
+    whole = sweep(1 << 34)
+    assert sweep(tight).values == tuple(pytest.approx(row, abs=2e-8) for row in whole.values)
+    assert peak_bytes(lambda: sweep(tight)) < tight < peak_bytes(lambda: sweep(1 << 34)) / 2
+
+
+# Going on -------------------------------------------------------------------------------------------------
+
+
+class Remembered:
+    """A journal in memory, which may be interrupted."""
+
+    def __init__(self, entries: dict[str, dict[str, float]], most: int | None = None) -> None:
+        self.entries, self.most, self.new = dict(entries), most, 0
+
+    def known(self, receiver: str) -> dict[str, float] | None:
+        return self.entries.get(receiver)
+
+    def decided(self, receiver: str, kept: Any) -> None:
+        if self.new == self.most:
+            raise KeyboardInterrupt
+        self.entries[receiver] = dict(kept)
+        self.new += 1
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of patches in the traces that were run; a trace has few."""
+    found: list[int] = []
+    run = activation._Patcher.run
+
+    def counting(self: Any, patches: Any) -> Any:
+        found.append(len(patches))
+        return run(self, patches)
+
+    monkeypatch.setattr(activation._Patcher, "run", counting)
+    monkeypatch.setattr(activation, "TOKENS_IN_A_TRACE", 30)
+    return found
+
+
+@settings(max_examples=10, deadline=None)
+@given(cases(layers=2, dtype="float32"), METRICS, st.sampled_from([None, 2]), st.data())
+def test_an_interrupted_sweep_goes_on(
+    case: Case, metric: Metric, batch: int | None, data: st.DataObject
+) -> None:
+    """To the same numbers, to the last bit, and what was measured is not measured again."""
+    model = case.model()
+    graph, about = case.graph(model), case.contrast(model, batch=batch)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(activation, "TOKENS_IN_A_TRACE", 30)
+
+        def sweep(journal: Remembered | None) -> NodeScores:
+            return activation_patching(
+                about, graph, metric, direction="noise", positions=PLACES, journal=journal
+            )
+
+        whole = Remembered({})
+        plain = sweep(None)
+        assert sweep(whole) == plain
+        stop = data.draw(st.integers(0, whole.new - 1))
+        part = Remembered({}, most=stop)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(part)
+        rest = Remembered(part.entries)
+        assert sweep(rest) == plain
+        assert rest.new == whole.new - stop
+        assert rest.entries == whole.entries
+
+
+def test_only_whole_traces_of_the_same_batches_are_taken_over(ran: list[int]) -> None:
+    model = tiny_gpt2()
+    metric = Metric("logit_diff")
+
+    def sweep(journal: Remembered, batch: int | None = None) -> NodeScores:
+        return activation_patching(
+            contrast(model, size=4, batch=batch), model.graph(), metric, positions="all", journal=journal
+        )
+
+    whole = Remembered({})
+    found, traces = sweep(whole), len(ran)
+    assert traces == whole.new > 3
+    ran.clear()
+    assert sweep(Remembered(whole.entries)) == found
+    assert ran == []
+    # with other prompts in a batch, none fits
+    assert sweep(Remembered(whole.entries), batch=3).values == found.values
+    assert sum(ran) == 2 * 6 * len(model.graph().senders)
+    # a trace of which a value is missing is run whole
+    ran.clear()
+    name = list(whole.entries)[1]
+    (label, _), *rest = whole.entries[name].items()
+    damaged = Remembered({**whole.entries, name: dict(rest)})
+    assert sweep(damaged) == found
+    assert (len(ran), damaged.new) == (1, 1)
+    assert label in damaged.entries[name]

@@ -19,7 +19,7 @@ from tests.engine.program.scripts import NAMES, model, program
 from tests.engine.tiny import tiny_gpt2
 
 from nncirc.circuits.circuit import Circuit
-from nncirc.engine import live, tracing
+from nncirc.engine import activation, live, tracing
 from nncirc.engine.metrics import Measure, Metric, measures
 from nncirc.engine.program import inputs, stored
 from nncirc.engine.program.build import Builder, Progress
@@ -310,5 +310,45 @@ def test_acdc_goes_on_where_it_was_interrupted(
     assert set(tried) | before == all_of_them
     # The receiver that was being reported is tested once more.
     assert len(set(tried) & before) <= 1
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+    assert not list(store.folder.rglob("*.journal"))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_activation_patching_goes_on_where_it_was_interrupted(
+    share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traces: list[int] = []
+    patched = activation._Patcher.run
+
+    def counted(self: Any, patches: Any) -> Any:
+        traces.append(len(patches))
+        return patched(self, patches)
+
+    monkeypatch.setattr(activation._Patcher, "run", counted)
+    monkeypatch.setattr(activation, "TOKENS_IN_A_TRACE", 100)
+    run(tmp_path / "whole", None)
+    all_of_them = len(traces)
+    traces.clear()
+
+    def progress(name: str) -> Progress:
+        def report(done: int, total: int) -> None:
+            if name == "nodes" and done >= share * total:
+                raise KeyboardInterrupt
+
+        return report
+
+    store = Store(tmp_path / "store")
+    with pytest.raises(KeyboardInterrupt):
+        run_program(program(), tmp_path / "out", progress=progress, store=store)
+    before = len(traces)
+    traces.clear()
+    assert 0 < before < all_of_them
+    (journal,) = store.folder.rglob("*.journal")
+    # The last line is torn, as by a full disk: that trace is run again.
+    journal.write_bytes(journal.read_bytes()[:-40])
+    again = run(tmp_path / "out", Store(tmp_path / "store"))
+    assert "nodes" not in restored(again)
+    assert len(traces) == all_of_them - before + 1
     assert files(tmp_path / "out") == files(tmp_path / "whole")
     assert not list(store.folder.rglob("*.journal"))
