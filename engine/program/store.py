@@ -1,7 +1,7 @@
 """What earlier runs have computed: one file for each result, under a key of everything that it depends on.
 
     <folder>/ab/abcdef….json      a result, with a checksum
-    <folder>/ab/abcdef….journal   what a run of ACDC has decided so far; a line for each receiver
+    <folder>/ab/abcdef….journal   what a run has decided or measured so far; a line for each step
 
 Nothing here is trusted: what is damaged is said, and computed again. Nor is it needed: where the folder
 cannot be written to, a run goes on without. Any number of processes may share a folder: a result is written
@@ -187,10 +187,11 @@ class Store:
 
 
 class StoredJournal:
-    """What a run of ACDC has decided so far, kept so that another run goes on from there.
+    """What a run has done so far, kept so that another run goes on from there.
 
-    A line is one receiver with its own checksum. What is torn or damaged is passed over: the receiver is
-    tested again, which comes to the same.
+    A line is one step with its own checksum: of ACDC a receiver and the senders that it kept with their rises,
+    of activation patching a trace and all that was measured in it. What is torn or damaged is passed over: the
+    step is done again, which comes to the same.
     """
 
     def __init__(self, path: Path, key: str, store: Store) -> None:
@@ -201,11 +202,11 @@ class StoredJournal:
         self._synced = 0.0
 
     def known(self, receiver: str) -> Mapping[str, float] | None:
-        """The senders that a receiver kept in an earlier run, with their rises; None if it was not tested."""
+        """What an earlier run found in a step, by name; None if it did not come so far."""
         return self._known.get(receiver)
 
     def decided(self, receiver: str, kept: Mapping[str, float]) -> None:
-        """A receiver has been tested and keeps these senders."""
+        """A step is done, and this was found."""
         decision = [receiver, dict(kept)]
         try:
             line = json.dumps([*decision, _checksum(self._key, decision)], allow_nan=False)
