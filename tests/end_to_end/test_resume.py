@@ -33,6 +33,7 @@ scores nodes using activation_patching {
   graph      = full
   corruption = abc
   metric     = recovered
+  positions  = [IO, S.1, S.2, end]
 }
 """
 )

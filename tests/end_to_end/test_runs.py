@@ -55,14 +55,14 @@ def test_a_false_claim_is_said_with_what_was_measured_and_all_is_written(
 
 
 def test_run_json_says_how_it_was_made(nncirc: Command, script: Path, tmp_path: Path) -> None:
-    options = ("--set", "tau=0.1", "--batch", "3", "--threads", "1")
+    options = ("--set", "tau=0.1", "--batch", "3", "--memory", "1.5GiB", "--threads", "1")
     assert nncirc("run", script, "--out", tmp_path / "out", *options).status == 0
     run = run_of(tmp_path / "out")
     assert run["script"]["text"] == SCRIPT
     assert run["script"]["sha256"] == hashlib.sha256(SCRIPT.encode()).hexdigest()
     assert run["set"] == {"tau": "0.1"}
     assert run["constants"] == {"tau": 0.1}
-    assert (run["batch"], run["threads"], run["only"]) == (3, 1, [])
+    assert (run["batch"], run["memory"], run["threads"], run["only"]) == (3, 3 << 29, 1, [])
     assert set(run["versions"]) == {"python", "nncirc", "torch", "transformers", "nnsight"}
     model = run["models"]["small"]
     assert (model["id"], model["dtype"]) == ("ioi-4l", "float64")
@@ -160,17 +160,16 @@ TWICE = """
 import sys
 from pathlib import Path
 from nncirc.cli import main
-out, batch, threads, *scripts = sys.argv[1:]
+out, option, threads, *scripts = sys.argv[1:]
 for script in scripts:
     folder = str(Path(out) / Path(script).stem)
-    options = [] if batch == "all" else ["--batch", batch]
-    status = main(["run", script, "--out", folder, "--threads", threads, *options])
+    status = main(["run", script, "--out", folder, "--threads", threads, option])
     assert status == 0, status
 """
 
 
 def test_files_are_the_same_to_the_byte(tmp_path: Path) -> None:
-    """Other hash seeds, threads, batches: circuits of both models, by ACDC and by threshold, and pictures."""
+    """Other hash seeds, threads, batches, limits of memory: circuits of both models, by ACDC and by threshold, and pictures."""
     ioi = tmp_path / "ioi.circ"
     ioi.write_text(
         SCRIPT + 'render again {\n  circuit = quick\n  highlight = found\n  file = "quick.svg"\n}\n'
@@ -182,10 +181,14 @@ def test_files_are_the_same_to_the_byte(tmp_path: Path) -> None:
         "  metric = copying\n}\ncircuit quick using threshold {\n  scores = eap\n  threshold = 0.01\n}\n"
     )
     found = []
-    for seed, threads, batch in (("0", "1", "all"), ("1", "2", "3"), ("77", "1", "2")):
+    for seed, threads, option in (
+        ("0", "1", "--batch=99"),
+        ("1", "2", "--batch=3"),
+        ("77", "1", "--memory=10MiB"),
+    ):
         out = tmp_path / seed
         done = in_process_of_its_own(
-            ["-c", TWICE, out, batch, threads, ioi, induction],
+            ["-c", TWICE, out, option, threads, ioi, induction],
             environment={"PYTHONHASHSEED": seed, "NNCIRC_CACHE": str(tmp_path / "stores" / seed)},
         )
         assert done.status == 0, done.err

@@ -209,6 +209,9 @@ def test_only_for_an_unknown_result(nncirc: Command, script: Path, tmp_path: Pat
         ["run"],
         ["run", "x.circ", "--batch", "0"],
         ["run", "x.circ", "--threads", "many"],
+        ["run", "x.circ", "--memory", "0"],
+        ["plan", "x.circ", "--memory", "2XB"],
+        ["run", "x.circ", "--memory", "much"],
         ["--no"],
     ],
 )
