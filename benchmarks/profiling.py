@@ -24,7 +24,7 @@ from benchmarks.multiplications import LARGE, Meter, rate
 from benchmarks.setups import contrast_for, fresh, plain_forward
 from transformers.models.gpt2 import modeling_gpt2
 
-from nncirc.engine import activation, attribution, live, scores
+from nncirc.engine import activation, attribution, live, scores, written
 from nncirc.engine import contrast as contrasts
 from nncirc.engine.discovery import _Sweep
 from nncirc.engine.metrics import Reading
@@ -35,15 +35,15 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "norm": [(torch.nn.LayerNorm, "forward")],
     "unembedding": [(torch.nn.Linear, "forward")],
     "metric": [(Reading, "values"), (Reading, "column_values")],
-    "senders' outputs": [(contrasts, "sender_outputs")],
+    "what is written, senders' outputs": [(contrasts, "written"), (written.Written, "outputs")],
     "forward and backward": [(attribution, "metric_gradients")],
     "backward through norms": [(attribution, "through_norm")],
     "backward through projections": [(attribution.Gradients, "_before_projection")],
     "scores as objects": [(scores.EdgeScores, "of")],
     "a trace of patches": [(activation._Patcher, "run")],
-    "clean state": [(live, "clean_state")],
+    "clean state": [(live, "clean_state"), (activation, "clean_state")],
     "queries, keys, values": [(live.Live, "project")],
-    "attention of live heads": [(live, "attend")],
+    "attention of live heads": [(live, "attend"), (activation, "attend")],
     "stacking heads, output projection": [(live.Live, "compute")],
     "changes to inputs": [(live.Live, "send"), (live.Live, "cut")],
     "moving the state": [(live.Live, "accept"), (live.Live, "rebuild"), (live.Live, "close")],
