@@ -189,9 +189,9 @@ class Store:
 class StoredJournal:
     """What a run has done so far, kept so that another run goes on from there.
 
-    A line is one step with its own checksum: of ACDC a receiver and the senders that it kept with their rises,
-    of activation patching a trace and all that was measured in it. What is torn or damaged is passed over: the
-    step is done again, which comes to the same.
+    A line is one step with its own checksum: of ACDC a receiver and the senders that it kept with their
+    rises, of activation patching a trace and all that was measured in it. What is torn or damaged is passed
+    over: the step is done again, which comes to the same.
     """
 
     def __init__(self, path: Path, key: str, store: Store) -> None:

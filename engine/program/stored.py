@@ -53,8 +53,9 @@ def code() -> str:
     """The code that makes numbers: ours to the letter, that of others by version."""
     engine = Path(__file__).parents[1]
     circuits = engine.parent / "circuits"
-    made = ("build", "inputs", "methods", "results", "stored")
+    made = ("build", "inputs", "results", "stored")
     program = [engine / "program" / f"{name}.py" for name in made]
+    program += (engine / "program" / "methods").glob("*.py")
     files = [*engine.glob("*.py"), *(engine / "data").glob("*.py"), *circuits.glob("*.py"), *program]
     ours = {f"{file.parent.name}/{file.name}": _of_file(file) for file in files}
     others = {name: version(name) for name in ("nncirc", "torch", "transformers", "nnsight")}

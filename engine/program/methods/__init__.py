@@ -1,0 +1,19 @@
+"""What a program computes: scores, circuits, curves, comparisons. One function an implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nncirc.engine.program.inputs import Build
+from nncirc.engine.program.methods.circuits import CIRCUITS
+from nncirc.engine.program.methods.scores import SCORES
+from nncirc.engine.program.methods.tables import CURVES, TABLES
+
+__all__ = ["METHODS"]
+
+METHODS: Mapping[str, Mapping[str, Build]] = {
+    "scores": SCORES,
+    "circuit": CIRCUITS,
+    "curve": CURVES,
+    "compare": TABLES,
+}

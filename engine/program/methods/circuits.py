@@ -1,0 +1,107 @@
+"""Circuits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace as with_fields
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from nncirc.circuits.circuit import Circuit, difference, intersection, union
+from nncirc.circuits.errors import GraphError
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.reference import from_paths
+from nncirc.dsl.program import Declaration, NodePattern, Where
+from nncirc.engine.discovery import acdc
+from nncirc.engine.program import stored
+from nncirc.engine.program.inputs import Build
+from nncirc.engine.program.methods.common import edge_scores, journal, scored
+from nncirc.engine.scores import NodeScores
+
+if TYPE_CHECKING:
+    from nncirc.engine.program.build import Builder
+
+
+def _acdc(builder: Builder, declaration: Declaration) -> Circuit:
+    threshold: Any = declaration.values["threshold"]
+    graph = builder.of(declaration, "graph")
+
+    def method() -> Circuit:
+        return acdc(
+            builder.contrast_of(declaration),
+            graph,
+            builder.of(declaration, "metric"),
+            threshold=threshold,
+            journal=journal(builder, declaration),
+            measured=builder.measured(declaration),
+            progress=builder.progress(declaration.name),
+        )
+
+    found: Circuit = scored(builder, declaration, stored.circuit_of(graph), method)
+    return found
+
+
+def _threshold(builder: Builder, declaration: Declaration) -> Circuit:
+    values: Any = declaration.values
+    return edge_scores(builder, declaration).threshold(values["threshold"], rank=values["rank"])
+
+
+def _top(builder: Builder, declaration: Declaration) -> Circuit:
+    values: Any = declaration.values
+    return edge_scores(builder, declaration).top(values["edges"], rank=values["rank"])
+
+
+def _reference(builder: Builder, declaration: Declaration) -> Circuit:
+    graph: Graph = builder.of(declaration, "graph")
+    groups = {
+        name: [node for member in group for node in _members(builder, member)]
+        for name, group in declaration.groups.items()
+    }
+    paths = [[[_term(term) for term in step] for step in path.steps] for path in declaration.paths]
+    circuit = from_paths(graph, groups, paths)
+    made = {"method": "reference", "cite": declaration.values["cite"], "name": declaration.name}
+    return with_fields(circuit, made={**circuit.made, **made})
+
+
+def _members(builder: Builder, member: NodePattern | Where) -> list[str]:
+    if isinstance(member, NodePattern):
+        return [str(member)]
+    scores: NodeScores = builder.get(member.scores.name)
+    column = scores.positions.index(member.statistic)
+    above = -float("inf") if member.above is None else member.above
+    below = float("inf") if member.below is None else member.below
+    found = [n for n, row in zip(scores.nodes, scores.values, strict=True) if above < row[column] < below]
+    if not found:
+        best = max(zip(scores.nodes, scores.values, strict=True), key=lambda each: each[1][column])
+        raise GraphError(
+            "C461",
+            f"no head has {member.statistic} in the wanted range; the highest is {best[0]} with"
+            f" {best[1][column]:.3g}",
+            hint="change the limit of where(...)",
+        )
+    return found
+
+
+def _term(term: Any) -> tuple[str, Any]:
+    if isinstance(term, NodePattern):
+        return str(with_fields(term, input=None)), term.input
+    return term.name, term.input
+
+
+def _algebra(operation: Callable[[Circuit, Circuit], Circuit]) -> Build:
+    def build(builder: Builder, declaration: Declaration) -> Circuit:
+        refs: Any = declaration.values["circuits"]
+        return reduce(operation, [builder.get(ref.name) for ref in refs])
+
+    return build
+
+
+CIRCUITS: Mapping[str, Build] = {
+    "acdc": _acdc,
+    "threshold": _threshold,
+    "top": _top,
+    "reference": _reference,
+    "union": _algebra(union),
+    "intersection": _algebra(intersection),
+    "difference": _algebra(difference),
+}

@@ -1,0 +1,72 @@
+"""Scores of nodes and edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace as with_fields
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from nncirc.dsl.program import Declaration, Position
+from nncirc.engine.activation import activation_patching
+from nncirc.engine.attention import attention_statistics
+from nncirc.engine.attribution import attribution_patching, node_attribution
+from nncirc.engine.data import Dataset
+from nncirc.engine.program import stored
+from nncirc.engine.program.inputs import Build
+from nncirc.engine.program.methods.common import journal, scored
+from nncirc.engine.scores import EdgeScores, NodeScores
+
+if TYPE_CHECKING:
+    from nncirc.engine.program.build import Builder
+
+
+def _activation(builder: Builder, declaration: Declaration) -> NodeScores:
+    positions: Any = declaration.values["positions"]
+    if isinstance(positions, tuple):
+        positions = [(place.name, place.occurrence) for place in positions if isinstance(place, Position)]
+    direction: Any = declaration.values["direction"]
+
+    def method() -> NodeScores:
+        return activation_patching(
+            builder.contrast_of(declaration),
+            builder.of(declaration, "graph"),
+            builder.of(declaration, "metric"),
+            direction=direction,
+            positions=positions,
+            journal=journal(builder, declaration),
+            progress=builder.progress(declaration.name),
+        )
+
+    return scored(builder, declaration, stored.NODES, method)
+
+
+def _attribution(builder: Builder, declaration: Declaration) -> EdgeScores | NodeScores:
+    by_edges, graph = declaration.values["by"] == "edges", builder.of(declaration, "graph")
+    values: Any = declaration.values
+    method: Callable[[], Any] = partial(
+        attribution_patching if by_edges else node_attribution,
+        builder.contrast_of(declaration),
+        graph,
+        builder.of(declaration, "metric"),
+        steps=values["steps"],
+        along=values["along"],
+        progress=builder.progress(declaration.name),
+    )
+    return scored(builder, declaration, stored.edges_of(graph) if by_edges else stored.NODES, method)
+
+
+def _statistics(builder: Builder, declaration: Declaration) -> NodeScores:
+    of: Any = declaration.values["of"]
+    dataset: Dataset = builder.of(declaration, "data")
+    model = builder.model_of(builder.declaration(declaration, "data"))
+    method = partial(attention_statistics, model, dataset, of)
+    scores = builder.kept(lambda: builder.key(declaration), stored.NODES, method)
+    return with_fields(scores, made={**scores.made, "model": model.name, "dataset": dict(dataset.made)})
+
+
+SCORES: Mapping[str, Build] = {
+    "activation_patching": _activation,
+    "attribution_patching": _attribution,
+    "attention_statistics": _statistics,
+}
