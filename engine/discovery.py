@@ -32,7 +32,7 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
 from nncirc.engine.contrast import Contrast, Zero
 from nncirc.engine.evaluate import cut_metric
-from nncirc.engine.live import Change, Live, Wiring, with_modules
+from nncirc.engine.live import Change, Live, Wiring, reads_change, with_modules
 from nncirc.engine.metrics import Metric
 
 CANONICAL_BATCH = 8
@@ -426,12 +426,16 @@ class _Sweep:
                 state.accept(change, accepted - 1)
 
     def rounding_error(self) -> float:
-        """A generous bound on how rounding moves a logit between the two ways."""
+        """A generous bound on how rounding moves a logit between the two ways.
+
+        Sums in float32 over all tokens err as if logits were off by a few more roundings of 1.
+        """
         largest = max(
             float(self.contrast.clean_logits(batch, self.metric).abs().max())
             for batch in self.contrast.batches
         )
-        return 64 * self.contrast.model.resolution * max(1.0, largest)
+        sums = 32 if reads_change(self.contrast.model, self.metric) else 0
+        return (64 * max(1.0, largest) + sums) * self.contrast.model.resolution
 
     def loss_error(self, loss: float) -> float:
         """A bound on how rounding moves a loss: what logits so far off do to the metric at this value."""

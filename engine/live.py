@@ -125,7 +125,12 @@ class Live:
         self.listeners: list[list[int]] = [[] for _ in graph.senders]
         self.reading = contrast.reading(batch, metric)
         self.metric, self.reference = metric, contrast.reference(batch, metric)
-        self.columns = self.model.unembed_columns(self.reading.columns()) if metric.measure.columns else None
+        columns = self.model.unembed_columns(self.reading.columns())
+        self.columns = columns if metric.measure.columns else None
+        self.probability: Tensor | None = None
+        if reads_change(self.model, metric) and columns is not None and self.reference is not None:
+            self.probability = self.reference.exp().float()
+        self.normed: Tensor | None = None
         self.clean = contrast.clean_outputs(batch, graph)
         self.difference = contrast.substitute(batch, graph) - self.clean
         self.out = self.clean.clone()
@@ -210,10 +215,25 @@ class Live:
     def read(self, delta: Float[Tensor, "row batch kept d_model"]) -> Float[Tensor, "row batch"]:
         """The metric from the change of the logits' input."""
         normed = self.model.final_norm(self.input_at_logits + delta)
-        if self.columns is None:
-            return self.reading.values(self.metric, self.model.unembed(normed), self.reference)
-        logits = torch.einsum("rbnd,bncd->rbnc", self.reading.select(normed), self.columns)
-        return self.reading.column_values(self.metric, logits)
+        if self.columns is not None:
+            logits = torch.einsum("rbnd,bncd->rbnc", self.reading.select(normed), self.columns)
+            return self.reading.column_values(self.metric, logits)
+        if self.probability is not None:
+            values = self.read_change(normed, self.probability)
+            if values is not None:
+                return values
+        return self.reading.values(self.metric, self.model.unembed(normed), self.reference)
+
+    def read_change(
+        self, normed: Float[Tensor, "row batch kept d_model"], probability: Float[Tensor, "batch read vocab"]
+    ) -> Float[Tensor, "row batch"] | None:
+        """The metric from the change of the logits, not one of them in float64; None if it is too large."""
+        of_change = self.metric.measure.of_change
+        assert of_change is not None
+        if self.normed is None:
+            clean = self.residual[-1][:, self.reading.kept][None]
+            self.normed = self.model.final_norm(clean)
+        return self.reading.change_values(of_change, self.model.unembed(normed - self.normed), probability)
 
     def compute(self, stage: Stage, inputs: Mapping[int, Tensor], change: Change) -> dict[int, Tensor]:
         """How the senders of a stage change when these of its inputs change."""
@@ -354,6 +374,11 @@ class Live:
                     moved[sender] = self.out[sender] - self.clean[sender]
                 total += moved[sender]
             self.input[receiver] = total
+
+
+def reads_change(model: Model, metric: Metric) -> bool:
+    """Whether a metric is read from the change of the logits: float64 has its own formula, which is exact."""
+    return model.dtype == torch.float32 and metric.measure.of_change is not None
 
 
 def attend(

@@ -25,6 +25,9 @@ Place: TypeAlias = tuple[str, int | None]
 
 END: Place = ("end", None)
 
+LARGEST_CHANGE = 64.0
+"""In float32 e⁸⁸ is infinite, and what a probability below 10⁻³⁸ loses must not come back multiplied."""
+
 
 def places(given: str | Sequence[str | Place]) -> tuple[Place, ...]:
     """Positions by name, checked; `"end"` and `"S.2"` may be written for `("end", None)` and `("S", 2)`.
@@ -53,6 +56,10 @@ def places(given: str | Sequence[str | Place]) -> tuple[Place, ...]:
 
 
 Function: TypeAlias = Callable[["Logits"], Float[Tensor, "row batch read"]]
+ChangeFunction: TypeAlias = Callable[
+    [Float[Tensor, "row batch read vocab"], Float[Tensor, "batch read vocab"]],
+    Float[Tensor, "row batch read"],
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,9 @@ class Measure:
             no others have to be computed.
         against_clean: whether it compares with the clean run.
         sensitivity: from a value, by how much the metric can move when every logit moves by at most 1.
+        of_change: its value from the change of the logits since the clean run, which it may overwrite, and
+            the clean run's probabilities, both in float32: as exact as such logits are. None where there
+            is no such formula.
     """
 
     function: Function
@@ -101,6 +111,7 @@ class Measure:
     columns: bool = False
     against_clean: bool = False
     sensitivity: Callable[[float], float] = lambda _: 2.0
+    of_change: ChangeFunction | None = None
 
 
 def logit_diff(logits: Logits) -> Tensor:
@@ -128,13 +139,32 @@ def kl_divergence(logits: Logits) -> Tensor:
     return entropy - cross + logits.patched.logsumexp(-1)
 
 
+def kl_of_change(
+    change: Float[Tensor, "row batch read vocab"], probability: Float[Tensor, "batch read vocab"]
+) -> Tensor:
+    """D(clean || patched), in nats, from the change of the logits since the clean run.
+
+    log Σ p eˣ − Σ p x of the change x, with its mean under p taken off. No term of Σ p (eˣ − 1 − x) is
+    negative, so nothing cancels, and float32 gives what the small change is known to.
+    """
+    change -= (change * probability).sum(-1, keepdim=True)
+    excess = (change.expm1() - change).mul_(probability).sum(-1)
+    return excess.double().log1p()
+
+
 _OURS = {
     "logit_diff": Measure(logit_diff, ("answer", "foil"), 1, "logits", columns=True),
     "logprob": Measure(logprob, ("answer",), 1, "nats"),
     "prob": Measure(prob, ("answer",), 1, "probability"),
     # Pinsker's inequality: |p − q|₁ ≤ √(2 D), and dD = Σ (q − p) dlogit
     "kl_divergence": Measure(
-        kl_divergence, (), -1, "nats", against_clean=True, sensitivity=lambda d: (2 * max(d, 0.0)) ** 0.5
+        kl_divergence,
+        (),
+        -1,
+        "nats",
+        against_clean=True,
+        sensitivity=lambda d: (2 * max(d, 0.0)) ** 0.5,
+        of_change=kl_of_change,
     ),
 }
 
@@ -218,7 +248,7 @@ class Reading:
             clean: `logprob` of the clean run's logits, for a metric that is `against_clean`.
         """
         seen = Logits(self.select(logits).double(), clean, self.answer, self.foil)
-        return self.mean(metric, seen)
+        return self.mean(metric.measure.function(seen))
 
     def logprob(self, logits: Float[Tensor, "1 batch kept vocab"]) -> Float[Tensor, "batch read vocab"]:
         """Log-probabilities at the positions that each prompt reads, in float64."""
@@ -233,11 +263,26 @@ class Reading:
     ) -> Float[Tensor, "row batch"]:
         """The metric of every prompt from the logits of `columns` alone."""
         first = torch.zeros_like(self.answer)
-        return self.mean(metric, Logits(logits.double(), None, first, first + 1))
+        return self.mean(metric.measure.function(Logits(logits.double(), None, first, first + 1)))
 
-    def mean(self, metric: Metric, seen: Logits) -> Float[Tensor, "row batch"]:
+    def change_values(
+        self,
+        of_change: ChangeFunction,
+        change: Float[Tensor, "row batch kept vocab"],
+        probability: Float[Tensor, "batch read vocab"],
+    ) -> Float[Tensor, "row batch"] | None:
+        """The metric of every prompt from the change of the logits since the clean run, which is overwritten.
+
+        None if the change is too large for float32: its exponential, or a probability that it lifts.
+        """
+        low, high = change.aminmax()
+        if not high - low < LARGEST_CHANGE:  # not a number, too
+            return None
+        return self.mean(of_change(self.select(change), probability))
+
+    def mean(self, values: Float[Tensor, "row batch read"]) -> Float[Tensor, "row batch"]:
         """The mean over every prompt's positions."""
-        return (metric.measure.function(seen) * self.weight).sum(-1)
+        return (values * self.weight).sum(-1)
 
 
 def reading(

@@ -22,11 +22,12 @@ from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
+from nncirc.engine import metrics
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import resolve
 from nncirc.engine.discovery import _Sweep, acdc
 from nncirc.engine.live import Live, Wiring, with_modules
-from nncirc.engine.metrics import END, Metric
+from nncirc.engine.metrics import END, Metric, Reading
 
 # The package offers a function of the same name.
 acdc_module = sys.modules["nncirc.engine.discovery"]
@@ -78,6 +79,31 @@ def test_in_float32_too(
     graph = case.graph(model)
     slow = acdc(case.contrast(model), graph, metric, threshold=threshold, sequential=True)
     same(acdc(case.contrast(model, batch), graph, metric, threshold=threshold, depth=depth), slow)
+
+
+def test_float32_reads_divergences_from_changes_of_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And float64 does not; changes that float32 cannot carry are read the long way."""
+    metric, read = Metric("kl_divergence"), []
+    values = Reading.change_values
+
+    def watched(*arguments: Any) -> Any:
+        read.append(values(*arguments))
+        return read[-1]
+
+    monkeypatch.setattr(Reading, "change_values", watched)
+    exact = contrast(tiny_gpt2())
+    acdc(exact, exact.model.graph(), metric, threshold=0.05)
+    assert not read
+    about = contrast(tiny_gpt2(dtype=torch.float32))
+    graph = about.model.graph()
+    found = acdc(about, graph, metric, threshold=0.05)
+    assert read
+    assert all(one is not None for one in read)
+    monkeypatch.setattr(metrics, "LARGEST_CHANGE", 0.0)
+    read.clear()
+    assert acdc(about, graph, metric, threshold=0.05).edges == found.edges
+    assert read
+    assert all(one is None for one in read)
 
 
 class Recorded(_Sweep):

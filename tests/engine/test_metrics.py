@@ -64,6 +64,45 @@ def test_values_are_the_formulas(name: str, at: tuple[Place, ...], seed: int) ->
             assert float(found[row, i]) == pytest.approx(wanted, rel=1e-12, abs=1e-12)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.floats(-7, 0.7),
+    st.floats(-30, 30),
+    st.sampled_from([1, 3]),
+    st.integers(0, 10_000),
+)
+def test_kl_from_changes_in_float32_is_kl_from_logits_in_float64(
+    size: float, shift: float, positions: int, seed: int
+) -> None:
+    """However small the change, and whatever is added to all logits."""
+    draw = torch.Generator().manual_seed(seed)
+    clean = 3 * torch.randn(1, 2, positions, 5000, generator=draw, dtype=torch.float64)
+    change = 10**size * torch.randn(3, 2, positions, 5000, generator=draw, dtype=torch.float64) + shift
+    change = change.float().double()
+    data = random_prompts(size=2, lengths=(6,))
+    metric = Metric("kl_divergence", at=(END,) if positions == 1 else (("A", None), END))
+    where = reading(metric, data, data.examples)
+    reference = where.logprob(clean)
+    wanted = where.values(metric, clean + change, reference)
+    found = where.change_values(metrics.kl_of_change, change.float(), reference.exp().float())
+    assert found is not None
+    assert found.dtype == torch.float64
+    sensitivity = metric.measure.sensitivity
+    for value, other in zip(wanted.flatten().tolist(), found.flatten().tolist(), strict=True):
+        assert abs(value - other) <= 2e-7 * (4 + abs(shift)) * sensitivity(max(value, 0.0)) + 1e-12
+
+
+def test_a_change_that_float32_cannot_carry_is_not_read() -> None:
+    data = random_prompts(size=2, lengths=(6,))
+    where = reading(Metric("kl_divergence"), data, data.examples)
+    probability = torch.full((2, 1, 50), 0.02)
+    for large in (70.0, math.inf, math.nan):
+        change = torch.zeros(1, 2, 1, 50)
+        assert where.change_values(metrics.kl_of_change, change.clone(), probability) is not None
+        change[0, 1, 0, 7] = large
+        assert where.change_values(metrics.kl_of_change, change, probability) is None
+
+
 @pytest.mark.parametrize(
     "positions",
     [
