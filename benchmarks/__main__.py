@@ -53,12 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results.append(result)
         print(line(result), file=sys.stderr, flush=True)
     text = as_json(results, conditions)
-    if options.json is None:
-        print(table(results))
-    elif options.json == "-":
-        print(text, end="")
-    else:
+    if options.json not in (None, "-"):
         Path(options.json).write_text(text, encoding="utf-8")
+    print(text.rstrip() if options.json == "-" else table(results))
     return 0 if all(result.is_good() for result in results) else 1
 
 
@@ -72,8 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, default=1, help="of PyTorch; more than 1 are timed by the wall"
     )
-    parser.add_argument("--device", default="cpu", help="a torch device; other than cpu is timed by the wall")
-    parser.add_argument("--json", help="write the results to this file; - for the standard output")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N; a GPU is timed by the wall")
+    parser.add_argument(
+        "--json", help="write the results to this file; - for the standard output, in place of the table"
+    )
     parser.add_argument("--no-oracle", dest="oracle", action="store_false", help="leave the oracles out")
     parser.add_argument("--no-floor", dest="floor", action="store_false", help="count no multiplications")
     parser.add_argument("--here", action="store_true", help="no processes of their own; no peak memory")

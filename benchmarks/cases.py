@@ -111,7 +111,9 @@ def acdc_case(
     )
 
 
-def family_case(size: str, setting: str, thresholds: tuple[float, ...], *, spread: float = 0.05) -> Case:
+def family_case(
+    size: str, setting: str, thresholds: tuple[float, ...], *, spread: float = 0.05, repeats: int = 3
+) -> Case:
     """A family of thresholds; in place of the oracle its members alone, which may not be faster."""
     return Case(
         method="family",
@@ -120,7 +122,7 @@ def family_case(size: str, setting: str, thresholds: tuple[float, ...], *, sprea
         run=family(thresholds),
         spread=spread,
         oracle=alone(thresholds),
-        repeats=3,
+        repeats=repeats,
         share=1,
     )
 
@@ -137,7 +139,7 @@ CASES: tuple[Case, ...] = (
     acdc_case("small", 0.1, 0.005, 150),
     acdc_case("small", 0.05, 0.0003, 150),
     family_case("small", "thresholds 0.0005 0.001 0.002", (0.0005, 0.001, 0.002)),
-    family_case("small", "grid of 21", GRID),
+    family_case("small", "grid of 21", GRID, repeats=1),
     family_case("ioi-4l", "grid of 21", GRID),
     *attribution_cases("gpt2"),
     activation_case("gpt2", three=True),

@@ -50,10 +50,16 @@ class Conditions:
         """Let this process run under these conditions.
 
         Raises:
-            RuntimeError, AssertionError: what PyTorch says of a device that is not there.
+            RuntimeError, AssertionError: no such number of threads; PyTorch has no such device, or it is one
+                whose work nobody here knows how to wait for, so that its times would be wrong.
         """
         torch.set_num_threads(self.threads)
-        torch.zeros(1, device=self.device).item()
+        device = torch.device(self.device)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError("benchmarks know cpu and cuda")
+        torch.zeros(1, device=device)
+        if device.type == "cuda" and device.index is not None:
+            torch.cuda.set_device(device.index)
 
     def peak(self) -> float:
         """Most GiB so far: of the GPU's memory, or of this process's."""
