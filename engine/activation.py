@@ -149,7 +149,7 @@ def _remembered(
     """
     if journal is None:
         return measure()
-    name = f"batch {batch.number}: {labels[0]} to {labels[-1]}"
+    name = f"{labels[0]} to {labels[-1]}, prompts {' '.join(map(str, batch.indices))}"
     cells = [f"{label} {prompt}" for label in labels for prompt in batch.indices]
     known = journal.known(name)
     if known is None or known.keys() != set(cells):

@@ -31,7 +31,12 @@ from nncirc.engine.model import Model
 from nncirc.engine.scores import NodeScores
 
 METRICS = st.sampled_from(
-    [Metric("logit_diff"), Metric("logprob", at=(END, ("A", 1))), Metric("kl_divergence", at=(("B", None),))]
+    [
+        Metric("logit_diff"),
+        Metric("logprob", at=(END, ("A", 1))),
+        Metric("kl_divergence", at=(("B", None),)),
+        Metric("kl_divergence", at=(("A", 1), END)),
+    ]
 )
 PLACES: tuple[Place, ...] = (END, ("A", None), ("A", 2), ("B", 1), ("start", None))
 
