@@ -37,7 +37,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "metric": [(Reading, "values"), (Reading, "column_values")],
     "what is written, senders' outputs": [(contrasts, "written"), (written.Written, "outputs")],
     "forward and backward": [(attribution, "metric_gradients")],
-    "backward through norms": [(attribution, "through_norm")],
+    "backward through norms": [(sys.modules[attribution.Gradients.__module__], "through_norm")],
     "backward through projections": [(attribution.Gradients, "_before_projection")],
     "scores as objects": [(scores.EdgeScores, "of")],
     "a trace of patches": [(activation._Patcher, "run")],
