@@ -9,7 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nncirc.circuits.areas import cmd, cpr, mib_sizes
     from nncirc.circuits.atomic import write_bytes, write_text
+    from nncirc.circuits.chance import Null, hypergeometric_tail, overlap_p, random_circuits
     from nncirc.circuits.circuit import Circuit, difference, intersection, keep, prune, union
     from nncirc.circuits.collapse import collapse_to, join_heads, join_inputs, regroup, ungroup
     from nncirc.circuits.eap_ig import read_eap_ig, write_eap_ig
@@ -25,16 +27,19 @@ if TYPE_CHECKING:
     )
     from nncirc.circuits.files import circuit_from_json, circuit_to_json, read_circuit, write_circuit
     from nncirc.circuits.graph import Graph, Shape, owner
+    from nncirc.circuits.intervals import Estimate, Resampling, bootstrap
     from nncirc.circuits.measures import Agreement, agreement, f1, jaccard, precision, recall
     from nncirc.circuits.networks import from_networkx, to_networkx
     from nncirc.circuits.nodes import Edge, Node
     from nncirc.circuits.reference import expand, from_paths
+    from nncirc.circuits.roc import Roc, RocPoint, node_scores, roc_of_circuits, roc_of_scores
 
 __all__ = [
     "Agreement",
     "Circuit",
     "DataError",
     "Edge",
+    "Estimate",
     "FileError",
     "Graph",
     "GraphError",
@@ -42,30 +47,44 @@ __all__ = [
     "ModelError",
     "NncircError",
     "Node",
+    "Null",
+    "Resampling",
     "ResourceError",
+    "Roc",
+    "RocPoint",
     "ScriptError",
     "Shape",
     "agreement",
+    "bootstrap",
     "circuit_from_json",
     "circuit_to_json",
+    "cmd",
     "collapse_to",
+    "cpr",
     "difference",
     "expand",
     "f1",
     "from_networkx",
     "from_paths",
+    "hypergeometric_tail",
     "intersection",
     "jaccard",
     "join_heads",
     "join_inputs",
     "keep",
+    "mib_sizes",
+    "node_scores",
+    "overlap_p",
     "owner",
     "precision",
     "prune",
+    "random_circuits",
     "read_circuit",
     "read_eap_ig",
     "recall",
     "regroup",
+    "roc_of_circuits",
+    "roc_of_scores",
     "to_networkx",
     "ungroup",
     "union",
@@ -96,6 +115,10 @@ _MODULES = {
     "networks": ("from_networkx", "to_networkx"),
     "nodes": ("Edge", "Node"),
     "reference": ("expand", "from_paths"),
+    "areas": ("cmd", "cpr", "mib_sizes"),
+    "chance": ("Null", "hypergeometric_tail", "overlap_p", "random_circuits"),
+    "intervals": ("Estimate", "Resampling", "bootstrap"),
+    "roc": ("Roc", "RocPoint", "node_scores", "roc_of_circuits", "roc_of_scores"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

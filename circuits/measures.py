@@ -1,7 +1,8 @@
-"""How far a circuit agrees with a reference, by edges or by nodes.
+"""How far a circuit agrees with a reference, by edges, by nodes, or by a class of nodes.
 
 Everything is counted over one graph. `found` counts what is in both, `extra` what only the circuit has,
-`missed` what only the reference has, `absent` what neither has. Hence
+`missed` what only the reference has, `absent` what neither has. Between circuits of two tasks the same
+counts tell which components are used again (Merullo et al. 2024). Hence
 
     recall = found / (found + missed)        precision = found / (found + extra)
     jaccard = found / (found + missed + extra)
@@ -16,14 +17,18 @@ empty circuit and another are 0.
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from nncirc.circuits.circuit import Circuit, require_same_graph
 from nncirc.circuits.errors import GraphError
+from nncirc.circuits.nodes import Node
 
-By: TypeAlias = Literal["nodes", "edges"]
+By: TypeAlias = Literal["nodes", "edges", "heads", "mlps", "q", "k", "v"]
+"""What is counted. `heads` are attention layers where these are nodes; `q`, `k`, `v` the queries, keys or
+values that an edge enters."""
+
+_KINDS = {"heads": ("head", "attention"), "mlps": ("mlp",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +69,12 @@ class Agreement:
 def agreement(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> Agreement:
     """Count a circuit's edges or nodes against a reference's.
 
-    Nodes are those that an edge touches, q/k/v as part of their head (`Circuit.nodes`).
+    Nodes are those that an edge touches, q/k/v as part of their head (`Circuit.nodes`); heads and MLPs are
+    those among them.
 
     Raises:
-        GraphError: C455, the circuits are of different graphs; C462, `by` is something else.
+        GraphError: C455, the circuits are of different graphs; C462, `by` is something else, or the graph
+            has none of it.
 
     >>> from nncirc.circuits.circuit import Circuit
     >>> from nncirc.circuits.graph import Graph, Shape
@@ -81,14 +88,35 @@ def agreement(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> Agre
     1.0
     """
     require_same_graph(circuit, reference)
-    if by not in ("nodes", "edges"):
-        raise GraphError("C462", f"circuits are not compared by {by!r}", hint="by nodes or by edges")
-    ours: AbstractSet[object] = circuit.scores.keys() if by == "edges" else frozenset(circuit.nodes)
-    theirs: AbstractSet[object] = reference.scores.keys() if by == "edges" else frozenset(reference.nodes)
-    size = circuit.graph.n_edges if by == "edges" else len(circuit.graph.nodes)
+    ours, size = members(circuit, by)
+    theirs, _ = members(reference, by)
     found = len(ours & theirs)
     extra, missed = len(ours) - found, len(theirs) - found
     return Agreement(found, extra, missed, size - found - extra - missed)
+
+
+def members(circuit: Circuit, by: By) -> tuple[frozenset[object], int]:
+    """What a circuit has of a kind, and how many of it the graph has.
+
+    Raises:
+        GraphError: C462, `by` is something else, or the graph has none of it.
+    """
+    graph = circuit.graph
+    if by not in get_args(By):
+        hint = f"by {', '.join(get_args(By))}"
+        raise GraphError("C462", f"circuits are not compared by {by!r}", hint=hint)
+    if by == "edges":
+        return frozenset(circuit.edges), graph.n_edges
+    if by in ("q", "k", "v"):
+        everything = {receiver for receiver in graph.receivers if Node.parse(receiver).input == by}
+        ours = frozenset[object](edge.receiver for edge in circuit.edges)
+    else:
+        kinds = _KINDS.get(by)
+        everything = {node for node in graph.nodes if kinds is None or Node.parse(node).kind in kinds}
+        ours = frozenset[object](circuit.nodes)
+    if not everything:
+        raise GraphError("C462", f"there are no {by} to compare by: {graph}", hint="by nodes or by edges")
+    return ours & everything, len(everything)
 
 
 def recall(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> float:

@@ -28,9 +28,17 @@ if TYPE_CHECKING:
         token_dataset,
     )
     from nncirc.engine.discovery import Measured, acdc, acdc_family
-    from nncirc.engine.evaluate import circuit_metric, cut_metric, faithfulness
+    from nncirc.engine.evaluate import (
+        Baseline,
+        circuit_metric,
+        cut_metric,
+        faithfulness,
+        faithfulness_interval,
+        random_faithfulness,
+    )
     from nncirc.engine.families import Family
     from nncirc.engine.forward import Mask, masked_forward
+    from nncirc.engine.knockouts import Knockout, completeness, incompleteness, least, minimality
     from nncirc.engine.loading import load_bundled, load_huggingface
     from nncirc.engine.metrics import Measure, Metric
     from nncirc.engine.model import Model
@@ -39,11 +47,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NEXT",
+    "Baseline",
     "Contrast",
     "Dataset",
     "EdgeScores",
     "Example",
     "Family",
+    "Knockout",
     "Mask",
     "Mean",
     "Measure",
@@ -60,17 +70,23 @@ __all__ = [
     "attention_statistics",
     "attribution_patching",
     "circuit_metric",
+    "completeness",
     "copying_scores",
     "counterpart",
     "cut_metric",
     "faithfulness",
+    "faithfulness_interval",
     "file_dataset",
+    "incompleteness",
+    "least",
     "load_bundled",
     "load_huggingface",
     "load_tokenizer",
     "masked_forward",
+    "minimality",
     "node_attribution",
     "prompt_dataset",
+    "random_faithfulness",
     "random_tokens",
     "replace",
     "sender_outputs",
@@ -114,14 +130,24 @@ _MODULES = {
         "acdc_family",
     ),
     "evaluate": (
+        "Baseline",
         "circuit_metric",
         "cut_metric",
         "faithfulness",
+        "faithfulness_interval",
+        "random_faithfulness",
     ),
     "families": ("Family",),
     "forward": (
         "Mask",
         "masked_forward",
+    ),
+    "knockouts": (
+        "Knockout",
+        "completeness",
+        "incompleteness",
+        "least",
+        "minimality",
     ),
     "loading": (
         "load_bundled",

@@ -285,26 +285,34 @@ class Contrast:
 
     def clean(self, metric: Metric) -> float:
         """Mean of the metric on the clean run, not normalised."""
+        return float(self.clean_values(metric).mean())
+
+    def clean_values(self, metric: Metric) -> Float[Tensor, " prompt"]:
+        """The metric of every prompt on the clean run, not normalised, in float64."""
         return self._once(("clean", metric), lambda: self._clean(metric))
 
-    def _clean(self, metric: Metric) -> float:
-        return float(self.measure(metric, lambda batch, _: self.clean_logits(batch, metric)).mean())
+    def _clean(self, metric: Metric) -> Float[Tensor, " prompt"]:
+        return self.measure(metric, lambda batch, _: self.clean_logits(batch, metric))[0]
 
     def corrupt(self, metric: Metric) -> float:
         """Mean of the metric with every sender replaced (the corrupted run), not normalised."""
+        return float(self.corrupt_values(metric).mean())
+
+    def corrupt_values(self, metric: Metric) -> Float[Tensor, " prompt"]:
+        """The metric of every prompt on the corrupted run, not normalised, in float64."""
         return self._once(("corrupt", metric), lambda: self._corrupt(metric))
 
-    def _corrupt(self, metric: Metric) -> float:
+    def _corrupt(self, metric: Metric) -> Float[Tensor, " prompt"]:
         if isinstance(self.corruption, Resample):
 
             def plain(batch: Batch, where: Reading) -> Tensor:
                 assert batch.corrupt is not None
                 return self._run(batch.corrupt, where)
 
-            return float(self.measure(metric, plain).mean())
+            return self.measure(metric, plain)[0]
         graph = self.model.graph()
         mask = Mask.everything(self.model, graph)
-        return float(self.measure(metric, lambda b, where: self.masked(graph, b, where, mask)).mean())
+        return self.measure(metric, lambda b, where: self.masked(graph, b, where, mask))[0]
 
     def masked(
         self, graph: Graph, batch: Batch, where: Reading, mask: Mask
@@ -325,15 +333,7 @@ class Contrast:
 
     def normalized(self, metric: Metric) -> Normalizer:
         """The normalizer whether or not the metric asks for it, as faithfulness needs."""
-        clean, corrupt = self.clean(metric), self.corrupt(metric)
-        if abs(clean - corrupt) < 1e-6 * max(1.0, abs(clean)):
-            raise MethodError(
-                "C522",
-                f"{metric.name} is {clean:.6g} on the clean prompts and {corrupt:.6g} on the corrupted ones:"
-                " nothing is left to explain",
-                hint="the corruption does not touch what the metric measures; check positions and answers",
-            )
-        return Normalizer(corrupt, clean - corrupt)
+        return between(metric, self.clean(metric), self.corrupt(metric))
 
     def loss(self, metric: Metric, values: Float[Tensor, "row prompt"]) -> Float[Tensor, " row"]:
         """What a circuit should keep low: minus the mean of the metric, or the mean of a divergence.
@@ -419,3 +419,24 @@ class Normalizer:
     def __call__(self, value: Any) -> Any:
         """The value on the scale where the corrupted run is 0 and the clean run is 1."""
         return (value - self.zero) / self.span
+
+
+def between(metric: Metric, clean: float, corrupt: float) -> Normalizer:
+    """What puts a corrupted run at 0 and a clean run at 1.
+
+    Raises:
+        MethodError: C522, the two runs do not differ by this metric.
+    """
+    if not apart(clean, corrupt):
+        raise MethodError(
+            "C522",
+            f"{metric.name} is {clean:.6g} on the clean prompts and {corrupt:.6g} on the corrupted ones:"
+            " nothing is left to explain",
+            hint="the corruption does not touch what the metric measures; check positions and answers",
+        )
+    return Normalizer(corrupt, clean - corrupt)
+
+
+def apart(clean: float, corrupt: float) -> bool:
+    """Whether two runs differ by more than rounding, so that what lies between them is a scale."""
+    return abs(clean - corrupt) >= 1e-6 * max(1.0, abs(clean))

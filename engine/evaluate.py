@@ -1,16 +1,23 @@
-"""How much of a metric a circuit keeps."""
+"""How much of a metric a circuit keeps, prompt by prompt and with intervals over prompts.
+
+Everything is measured in one direction: the model runs on clean prompts, and each edge outside the circuit
+carries the corruption's value (noising). On that scale 0 is the corrupted run and 1 the clean one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
+from nncirc.circuits.intervals import USUAL, Estimate, Resampling, bootstrap
+from nncirc.circuits.chance import Null, random_circuits
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
-from nncirc.engine.contrast import Contrast
+from nncirc.engine.contrast import Contrast, apart, between
 from nncirc.engine.forward import Mask
 from nncirc.engine.metrics import Metric
 
@@ -40,3 +47,98 @@ def faithfulness(contrast: Contrast, circuit: Circuit, metric: Metric) -> float:
     """
     kept = float(circuit_metric(contrast, circuit, metric).mean())
     return float(contrast.normalized(metric)(kept))
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A metric prompt by prompt on the two runs between which a circuit lies, not normalised.
+
+    Attributes:
+        metric: what was measured.
+        clean: on the clean run.
+        corrupt: on the corrupted run, or with every sender ablated.
+    """
+
+    metric: Metric
+    clean: Sequence[float]
+    corrupt: Sequence[float]
+
+    @classmethod
+    def of(cls, contrast: Contrast, metric: Metric) -> Baseline:
+        """The two runs of a contrast."""
+        clean, corrupt = contrast.clean_values(metric), contrast.corrupt_values(metric)
+        return cls(metric, clean.tolist(), corrupt.tolist())
+
+    def faithfulness(self, values: Sequence[float], how: Resampling = USUAL) -> Estimate:
+        """The faithfulness of what a circuit leaves of the metric, prompt by prompt, with its interval.
+
+        A resample takes the same prompts of the circuit and of the two runs, and is a ratio of means itself.
+
+        Raises:
+            MethodError: C522, clean and corrupted runs do not differ by this metric.
+        """
+        return self.statistic([values], lambda kept: kept, how)
+
+    def statistic(
+        self, rows: Sequence[Sequence[float]], function: Callable[..., float], how: Resampling
+    ) -> Estimate:
+        """A function of the faithfulness of several circuits, with its interval; errors as above.
+
+        Args:
+            rows: for every circuit the metric of every prompt.
+            function: from the circuits' faithfulness, one argument for each, to the number.
+            how: the interval.
+        """
+        between(self.metric, _mean(self.clean), _mean(self.corrupt))
+
+        def of_means(clean: float, corrupt: float, *kept: float) -> float | None:
+            if not apart(clean, corrupt):
+                return None
+            return function(*((each - corrupt) / (clean - corrupt) for each in kept))
+
+        return bootstrap([self.clean, self.corrupt, *rows], of_means, how)
+
+    def mean(self, values: Sequence[float], how: Resampling = USUAL) -> Estimate:
+        """The mean over prompts, normalised if the metric asks for it; errors as above."""
+        if self.metric.normalize:
+            return self.faithfulness(values, how)
+        return bootstrap([values], lambda mean: mean, how)
+
+
+def faithfulness_interval(
+    contrast: Contrast, circuit: Circuit, metric: Metric, how: Resampling = USUAL
+) -> Estimate:
+    """`faithfulness` with a percentile bootstrap interval over prompts; errors as there."""
+    values = circuit_metric(contrast, circuit, metric).tolist()
+    return Baseline.of(contrast, metric).faithfulness(values, how)
+
+
+def random_faithfulness(
+    contrast: Contrast,
+    circuit: Circuit,
+    metric: Metric,
+    *,
+    draws: int = 100,
+    seed: int = 0,
+    connected: bool = True,
+) -> Null:
+    """The faithfulness of a circuit beside that of random circuits with as many edges.
+
+    Args:
+        contrast: model, prompts and corruption.
+        circuit: what is compared.
+        metric: what is measured.
+        draws: how many random circuits.
+        seed: of the draws.
+        connected: whether every edge of theirs lies on a path from embed to logits; see `random_circuits`.
+
+    Raises:
+        MethodError: C522, as of `faithfulness`; C557, no connected circuit of this size was found.
+    """
+    drawn = random_circuits(circuit.graph, len(circuit), draws, seed=seed, connected=connected)
+    values = tuple(faithfulness(contrast, each, metric) for each in drawn)
+    return Null(faithfulness(contrast, circuit, metric), values)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

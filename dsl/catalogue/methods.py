@@ -107,6 +107,46 @@ METHODS: Mapping[str, Entry] = {
         "an unknown attention statistic",
         "There are `previous_token`, `duplicate_token`, `prefix_matching` and `copying`.",
     ),
+    "C552": Entry(
+        "an interval that cannot be drawn",
+        "An interval over prompts is made of resamples, at least one of them (1000 is usual), at a level "
+        "between 0 and 1 (0.95 is usual).",
+    ),
+    "C553": Entry(
+        "a measure that the prompts leave without a value",
+        "The measure divides by an effect, and on these prompts the effect is zero. Use other prompts, or a "
+        "corruption that changes the metric.",
+    ),
+    "C554": Entry(
+        "an area without a value for each size",
+        "CPR and CMD are areas under faithfulness at the circuit sizes of MIB. Give one value for each "
+        "size, in the order of `mib_sizes`.",
+    ),
+    "C555": Entry(
+        "a ROC curve with nothing to find or nothing to leave",
+        "The true positive rate divides by what the reference has, the false positive rate by what it lacks. "
+        "A reference of nothing or of everything leaves one of the two undefined. By nodes, a reference soon "
+        "has all of them: compare by edges.",
+    ),
+    "C556": Entry(
+        "a random circuit larger than its graph",
+        "Random circuits have exactly as many edges as asked for, and a graph has only so many.",
+    ),
+    "C557": Entry(
+        "no connected random circuit of this size",
+        "Random circuits are grown so that every edge lies on a path from embed to logits. There may be none "
+        "of this size, or few: two edges, for instance, need a node that embed reaches and that reaches the "
+        "logits. Compare with a size that a pruned circuit has, or draw edges without regard to paths.",
+    ),
+    "C558": Entry(
+        "no parts to knock out",
+        "Completeness and minimality knock out parts of a circuit: nodes, edges, or the groups of a circuit "
+        "that was written down. A circuit that was found has no groups; the embedding is never knocked out.",
+    ),
+    "C559": Entry(
+        "an unknown kind of parts",
+        "Parts of a circuit are knocked out by `nodes`, by `edges` or by `groups`.",
+    ),
     "C590": Entry(
         "numbers that cannot be plotted",
         "The rows and columns do not fit their labels, there is nothing to draw, or a logarithmic axis has "

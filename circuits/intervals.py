@@ -1,0 +1,125 @@
+"""Intervals of what is reported as a mean over prompts: the percentile bootstrap (Efron & Tibshirani 1993).
+
+Prompts are drawn with replacement, as many as there are, and the statistic is computed anew; the interval
+lies between two quantiles of what comes out. It speaks of other prompts of the same distribution, not of
+another model, corruption or circuit.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+from nncirc.circuits.errors import MethodError
+
+Statistic: TypeAlias = Callable[..., float | None]
+"""From the mean of every column the number that is reported; None where these means give none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """How an interval is drawn.
+
+    Attributes:
+        resamples: how often prompts are drawn anew.
+        level: the share of resamples inside the interval, between 0 and 1.
+        seed: of the draws.
+
+    Raises:
+        MethodError: C552, fewer than 1 resample, or a level that is not between 0 and 1.
+    """
+
+    resamples: int = 1000
+    level: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.resamples < 1 or not 0 < self.level < 1:
+            raise MethodError(
+                "C552",
+                f"no interval is drawn from {self.resamples} resamples at the level {self.level:g}",
+                hint="write resamples = 1000 and level = 0.95",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number and the interval around it.
+
+    Attributes:
+        value: from all prompts.
+        low: the lower end; −∞ where the prompts do not bound it.
+        high: the upper end; ∞ likewise.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def rounded(self, digits: int) -> Estimate:
+        """To so many decimals, without minus zeros."""
+        return Estimate(*(round(each, digits) + 0.0 for each in (self.value, self.low, self.high)))
+
+
+USUAL = Resampling()
+"""1000 resamples, 95 %, seed 0."""
+
+
+def bootstrap(columns: Sequence[Sequence[float]], statistic: Statistic, how: Resampling = USUAL) -> Estimate:
+    """A statistic of means over prompts, with its interval.
+
+    Quantiles are interpolated linearly between order statistics. A resample that gives no number (a ratio
+    whose denominator vanishes) counts as −∞ at the lower end and as ∞ at the upper one, and so do all
+    resamples of a single prompt, which says nothing of others: an interval is too wide rather than too
+    narrow.
+
+    Args:
+        columns: what was measured, one number for each prompt in every column. A resample takes the same
+            prompts of all columns.
+        statistic: from the columns' means, one argument for each, to the number.
+        how: number of resamples, level, seed.
+
+    Raises:
+        MethodError: C553, the statistic of all prompts is no number.
+
+    >>> bootstrap([[1.0, 2.0, 3.0, 4.0]], lambda mean: mean).value
+    2.5
+    """
+    prompts = len(columns[0])
+    value = statistic(*(math.fsum(column) / prompts for column in columns))
+    if value is None:
+        raise MethodError(
+            "C553",
+            "the prompts leave this measure without a value: it divides by an effect that is zero",
+            hint="use other prompts, or a corruption that changes the metric",
+        )
+    if prompts == 1:
+        return Estimate(value, -math.inf, math.inf)
+    found = [
+        statistic(*(math.fsum([column[i] for i in drawn]) / prompts for column in columns))
+        for drawn in _draws(prompts, how.resamples, how.seed)
+    ]
+    tail = (1 - how.level) / 2
+    low = sorted(-math.inf if each is None else each for each in found)
+    high = sorted(math.inf if each is None else each for each in found)
+    return Estimate(value, _quantile(low, tail), _quantile(high, 1 - tail))
+
+
+@lru_cache(maxsize=4)
+def _draws(prompts: int, resamples: int, seed: int) -> tuple[tuple[int, ...], ...]:
+    """`Random.random` is the one generator whose sequence Python promises to keep."""
+    draw = random.Random(seed).random
+    return tuple(tuple(int(draw() * prompts) for _ in range(prompts)) for _ in range(resamples))
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    place = share * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    if ordered[below] == ordered[above]:  # infinite ends too
+        return ordered[below]
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])

@@ -1,0 +1,193 @@
+"""Completeness and minimality of a circuit (Wang et al. 2022, section 4): knocking out parts of it.
+
+F is faithfulness, 0 on the corrupted run and 1 on the clean one (Wang et al. use the mean logit difference
+itself). A part is knocked out by cutting edges: a single edge, or all edges that leave a node. C is the
+circuit, M the model, C∖K and M∖K what is left of them without the parts K.
+
+Complete: whatever is knocked out, the circuit reacts as the model does. For sets K of parts of the circuit
+
+    incompleteness of K = |F(C∖K) − F(M∖K)|
+
+Minimal: every part v matters. With K nothing, or the parts that could do v's work,
+
+    minimality of v = max over K of |F(C∖(K ∪ {v})) − F(C∖K)|
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from nncirc.circuits.intervals import USUAL, Estimate, Resampling
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.errors import MethodError
+from nncirc.circuits.nodes import Edge
+from nncirc.engine.contrast import Contrast
+from nncirc.engine.evaluate import Baseline, cut_metric
+from nncirc.engine.metrics import Metric
+
+Parts: TypeAlias = Literal["nodes", "edges", "groups"]
+"""What is knocked out at once: the edges out of a head or an MLP, one edge, the nodes of a named group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knockout:
+    """What a circuit is without some of its parts.
+
+    Attributes:
+        name: the parts: a node, an edge, a group, `nothing`, `random 0`.
+        circuit: F of the circuit without them.
+        other: of completeness, F of the model without them; of minimality, F of the circuit without K only.
+        difference: the absolute difference of the two, with its interval over prompts.
+    """
+
+    name: str
+    circuit: float
+    other: float
+    difference: Estimate
+
+
+def completeness(
+    contrast: Contrast,
+    circuit: Circuit,
+    metric: Metric,
+    *,
+    by: Parts = "nodes",
+    draws: int = 0,
+    seed: int = 0,
+    how: Resampling = USUAL,
+) -> tuple[Knockout, ...]:
+    """The incompleteness of sets K: nothing, every part by itself, and random sets of parts.
+
+    A circuit's incompleteness is the largest of them (`incompleteness`). Without knockouts, K = nothing, it
+    is |F(C) − 1|.
+
+    Args:
+        contrast: model, prompts and corruption.
+        circuit: what is judged.
+        metric: what is measured.
+        by: what a part is.
+        draws: how many random sets; each has every part with probability 1/2.
+        seed: of the draws.
+        how: the intervals over prompts.
+
+    Raises:
+        MethodError: C522, clean and corrupted runs do not differ by this metric; C558, the circuit has no
+            such parts; C559, no such kind of part.
+    """
+    parts = _parts(circuit, by)
+    sets = {"nothing": frozenset[Edge](), **parts}
+    draw = random.Random(seed)
+    for number in range(draws):
+        taken = [edges for edges in parts.values() if draw.random() < 0.5]
+        sets[f"random {number}"] = frozenset[Edge]().union(*taken)
+    runs = _Runs(contrast, circuit, metric)
+    return tuple(runs.compared(name, runs.outside | cut, cut, how) for name, cut in sets.items())
+
+
+def minimality(
+    contrast: Contrast,
+    circuit: Circuit,
+    metric: Metric,
+    *,
+    by: Parts = "nodes",
+    how: Resampling = USUAL,
+) -> tuple[Knockout, ...]:
+    """The minimality of every part of a circuit, with the set K that shows it most.
+
+    What could do a part's work: of a node the other nodes of its groups, of an edge the other edges of the
+    circuit into the same receiver, of a group none. A circuit's minimality is the least of them (`least`).
+
+    Arguments and errors as of `completeness`.
+    """
+    parts = _parts(circuit, by)
+    runs = _Runs(contrast, circuit, metric)
+    found = []
+    for name, part in parts.items():
+        without = dict.fromkeys((frozenset[Edge](), *_classmates(circuit, by, name, parts)))
+        tried = [
+            runs.compared(name, runs.outside | others | part, runs.outside | others, how)
+            for others in without
+        ]
+        found.append(max(tried, key=lambda each: each.difference.value))
+    return tuple(found)
+
+
+def incompleteness(knockouts: Iterable[Knockout]) -> Knockout:
+    """The set without which circuit and model differ most; its interval does not know that it was chosen."""
+    return max(knockouts, key=lambda each: each.difference.value)
+
+
+def least(knockouts: Iterable[Knockout]) -> Knockout:
+    """The part that matters least; its interval does not know that it was chosen."""
+    return min(knockouts, key=lambda each: each.difference.value)
+
+
+def _parts(circuit: Circuit, by: Parts) -> Mapping[str, frozenset[Edge]]:
+    """The parts by name, each as the edges that are cut, in the order of the computation."""
+    senders = {edge.sender for edge in circuit.edges} - {"embed"}
+    out: dict[str, list[Edge]] = {node: [] for node in circuit.nodes if node in senders}
+    for edge in circuit.graph.edges():
+        if edge.sender in out:
+            out[edge.sender].append(edge)
+    match by:
+        case "nodes":
+            found = {node: frozenset(edges) for node, edges in out.items()}
+        case "edges":
+            found = {str(edge): frozenset([edge]) for edge in circuit.edges}
+        case "groups":
+            inside = {name: [n for n in members if n in out] for name, members in circuit.groups.items()}
+            found = {
+                name: frozenset(edge for node in nodes for edge in out[node])
+                for name, nodes in inside.items()
+                if nodes
+            }
+        case _:
+            raise MethodError("C559", f"nothing is knocked out by {by!r}", hint="nodes, edges or groups")
+    if not found:
+        raise MethodError(
+            "C558",
+            f"this circuit has no {by} to knock out",
+            hint="groups are those of a circuit that was written down; the rest works by nodes and by edges",
+        )
+    return found
+
+
+def _classmates(
+    circuit: Circuit, by: Parts, name: str, parts: Mapping[str, frozenset[Edge]]
+) -> Iterable[frozenset[Edge]]:
+    if by == "nodes":
+        for members in circuit.groups.values():
+            if name in members:
+                others = (parts[node] for node in members if node != name and node in parts)
+                yield frozenset[Edge]().union(*others)
+    elif by == "edges":
+        (edge,) = parts[name]
+        yield frozenset(each for each in circuit.edges if each.receiver == edge.receiver and each != edge)
+
+
+class _Runs:
+    """Runs with edges cut, each made once."""
+
+    def __init__(self, contrast: Contrast, circuit: Circuit, metric: Metric) -> None:
+        self.contrast, self.graph, self.metric = contrast, circuit.graph, metric
+        self.outside = frozenset(edge for edge in self.graph.edges() if edge not in circuit)
+        self.baseline = Baseline.of(contrast, metric)
+        self.known: dict[frozenset[Edge], list[float]] = {}
+
+    def compared(
+        self, name: str, ours: frozenset[Edge], theirs: frozenset[Edge], how: Resampling
+    ) -> Knockout:
+        """Two sets of cut edges."""
+        rows = [self.values(ours), self.values(theirs)]
+        difference = self.baseline.statistic(rows, lambda a, b: abs(a - b), how)
+        one = Resampling(resamples=1)
+        circuit, other = (self.baseline.faithfulness(row, one).value for row in rows)
+        return Knockout(name, circuit, other, difference)
+
+    def values(self, cut: frozenset[Edge]) -> list[float]:
+        if cut not in self.known:
+            self.known[cut] = cut_metric(self.contrast, self.graph, self.metric, cut).tolist()
+        return self.known[cut]

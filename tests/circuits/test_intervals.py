@@ -1,0 +1,97 @@
+"""Bootstrap intervals against exact enumeration, and what they do where there is nothing to resample."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import statistics
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nncirc.circuits.errors import MethodError
+from nncirc.circuits.intervals import Estimate, Resampling, bootstrap
+
+numbers = st.floats(-100, 100)
+
+
+def same(mean: float) -> float:
+    return mean
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(numbers, min_size=2, max_size=4), st.sampled_from([0.5, 0.8, 0.95]))
+def test_many_resamples_are_every_resample(values: list[float], level: float) -> None:
+    """Of n prompts there are nⁿ resamples, equally probable; the interval tends to their quantiles."""
+    means = [statistics.fmean(each) for each in itertools.product(values, repeat=len(values))]
+    found = bootstrap([values], same, Resampling(resamples=20_000, level=level))
+    assert found.value == pytest.approx(statistics.fmean(values), abs=1e-12)
+    for end, share in ((found.low, (1 - level) / 2), (found.high, (1 + level) / 2)):
+        assert sum(mean < end - 1e-9 for mean in means) / len(means) <= share + 0.02
+        assert sum(mean <= end + 1e-9 for mean in means) / len(means) >= share - 0.02
+
+
+def test_an_interval_covers_as_often_as_it_says() -> None:
+    draw, covered = random.Random(0), 0
+    for _ in range(300):
+        values = [draw.gauss(1, 2) for _ in range(40)]
+        found = bootstrap([values], same, Resampling(resamples=300, level=0.9))
+        covered += found.low <= 1 <= found.high
+    assert 0.83 <= covered / 300 <= 0.95
+
+
+def test_quantiles_are_interpolated_like_those_of_the_standard_library() -> None:
+    values = [0.0, 1.0, 5.0, 2.0, 9.0]
+    seen: list[float] = []
+
+    def watched(mean: float) -> float:
+        seen.append(mean)
+        return mean
+
+    found = bootstrap([values], watched, Resampling(resamples=21, level=0.9, seed=3))
+    cuts = statistics.quantiles(seen[1:], n=20, method="inclusive")
+    assert [found.low, found.high] == pytest.approx([cuts[0], cuts[-1]])
+
+
+def test_columns_are_resampled_together() -> None:
+    """Twice the numbers is twice the mean in every resample, so the ratio has no interval."""
+    one = [1.0, 2.0, 4.0, 8.0]
+    found = bootstrap([[2 * each for each in one], one], lambda a, b: a / b)
+    assert found == Estimate(2.0, 2.0, 2.0)
+
+
+@given(st.integers(0, 9))
+def test_the_seed_decides(seed: int) -> None:
+    values = [float(i * i) for i in range(9)]
+    first, second = (bootstrap([values], same, Resampling(50, seed=seed)) for _ in range(2))
+    assert first == second
+    assert first != bootstrap([values], same, Resampling(50, seed=seed + 1))
+
+
+def test_one_prompt_says_nothing_of_others() -> None:
+    assert bootstrap([[3.0]], same) == Estimate(3.0, -math.inf, math.inf)
+
+
+def test_resamples_without_a_value_widen_the_interval() -> None:
+    def ratio(a: float, b: float) -> float | None:
+        return a / b if b else None
+
+    # A quarter of all resamples has the second prompt alone.
+    found = bootstrap([[1.0, 1.0], [1.0, 0.0]], ratio)
+    assert (found.low, found.value, found.high) == (-math.inf, 2.0, math.inf)
+    with pytest.raises(MethodError) as caught:
+        bootstrap([[1.0, 1.0], [0.0, 0.0]], ratio)
+    assert caught.value.code == "C553"
+
+
+@pytest.mark.parametrize(("resamples", "level"), [(0, 0.95), (10, 0.0), (10, 1.0), (10, math.nan)])
+def test_what_is_no_interval(resamples: int, level: float) -> None:
+    with pytest.raises(MethodError) as caught:
+        Resampling(resamples, level)
+    assert caught.value.code == "C552"
+
+
+def test_rounding_keeps_infinite_ends() -> None:
+    assert Estimate(-0.0001, -math.inf, 1.00049).rounded(3) == Estimate(0.0, -math.inf, 1.0)
