@@ -103,6 +103,12 @@ METHODS: Mapping[str, Entry] = {
         "Gradients are integrated along `inputs`, the embeddings, or along `activations`, what the senders "
         "of one place write.",
     ),
+    "C547": Entry(
+        "options of attribution patching that do not go together",
+        "`relp`, `correct_qk`, `grad_drop` and integrated gradients (`steps` above 1) each repair the "
+        "gradient on the clean run in a way of their own. `correct_qk` and `grad_drop` together are AtP*; "
+        "the others stand alone. `correct_qk` is about edges into queries and keys: it needs `by = edges`.",
+    ),
     "C551": Entry(
         "an unknown attention statistic",
         "There are `previous_token`, `duplicate_token`, `prefix_matching` and `copying`.",

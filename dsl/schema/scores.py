@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nncirc.dsl.keytypes import Either, Many, Number, PositionType, Word
+from nncirc.dsl.keytypes import Boolean, Either, Many, Number, PositionType, Word
 from nncirc.dsl.schema.entries import CORRUPTION, GRAPH, METRIC, Implementation, Key, one
 
 SCORES = {
@@ -40,9 +40,24 @@ SCORES = {
                 "what goes from corrupted to clean in steps: embeddings, or one place's outputs at a time",
                 default="inputs",
             ),
+            "rule": Key(
+                Word(("gradient", "relp")),
+                "what differences are multiplied with; `relp`: coefficients of relevance propagation",
+                default="gradient",
+            ),
+            "correct_qk": Key(
+                Boolean(),
+                "compute the attention that an edge into a query or key gives (AtP*)",
+                default=False,
+            ),
+            "grad_drop": Key(
+                Boolean(),
+                "mean magnitude with each layer's gradient dropped in turn: sees effects that cancel (AtP*)",
+                default=False,
+            ),
             "by": Key(Word(("edges", "nodes")), "what is scored", default="edges"),
         },
-        source="Nanda 2023; Syed et al. 2023; Hanna et al. 2024",
+        source="Nanda 2023; Syed et al. 2023; Hanna et al. 2024; Kramár et al. 2024; Jafari et al. 2025",
     ),
     "attention_statistics": Implementation(
         "How much each head attends as a known pattern says, 0 to 1.",

@@ -7,6 +7,7 @@ from dataclasses import replace as with_fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from nncirc.circuits.errors import MethodError
 from nncirc.dsl.program import Declaration, Position
 from nncirc.engine.activation import activation_patching
 from nncirc.engine.attention import attention_statistics
@@ -44,13 +45,19 @@ def _activation(builder: Builder, declaration: Declaration) -> NodeScores:
 def _attribution(builder: Builder, declaration: Declaration) -> EdgeScores | NodeScores:
     by_edges, graph = declaration.values["by"] == "edges", builder.of(declaration, "graph")
     values: Any = declaration.values
+    options = {key: values[key] for key in ("steps", "along", "rule", "correct_qk", "grad_drop")}
+    if not by_edges and options.pop("correct_qk"):
+        raise MethodError(
+            "C547",
+            "correct_qk is about edges into queries and keys, and these are scores of nodes",
+            hint="set by = edges, or leave out correct_qk",
+        )
     method: Callable[[], Any] = partial(
         attribution_patching if by_edges else node_attribution,
         builder.contrast_of(declaration),
         graph,
         builder.of(declaration, "metric"),
-        steps=values["steps"],
-        along=values["along"],
+        **options,
         progress=builder.progress(declaration.name),
     )
     return scored(builder, declaration, stored.edges_of(graph) if by_edges else stored.NODES, method)
