@@ -24,7 +24,7 @@ from benchmarks.multiplications import LARGE, Meter, rate
 from benchmarks.setups import contrast_for, fresh, plain_forward
 from transformers.models.gpt2 import modeling_gpt2
 
-from nncirc.engine import activation, attribution, live, scores, written
+from nncirc.engine import activation, attribution, gradients, live, scores, written
 from nncirc.engine import contrast as contrasts
 from nncirc.engine.discovery import _Sweep
 from nncirc.engine.metrics import Reading
@@ -37,8 +37,8 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "metric": [(Reading, "values"), (Reading, "column_values")],
     "what is written, senders' outputs": [(contrasts, "written"), (written.Written, "outputs")],
     "forward and backward": [(attribution, "metric_gradients")],
-    "backward through norms": [(sys.modules[attribution.Gradients.__module__], "through_norm")],
-    "backward through projections": [(attribution.Gradients, "_before_projection")],
+    "backward through norms": [(gradients, "through_norm")],
+    "backward through projections": [(gradients.Gradients, "_before_projection")],
     "scores as objects": [(scores.EdgeScores, "of")],
     "a trace of patches": [(activation._Patcher, "run")],
     "clean state": [(live, "clean_state"), (activation, "clean_state")],

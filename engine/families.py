@@ -31,6 +31,8 @@ class Family:
         attention: the attention module; its output is a tuple that begins with what it adds to the
             residual stream.
         transposed: whether projections keep their weight as [out, in] (`Linear`) or [in, out] (`Conv1D`).
+        activation: the activation inside the MLP, from a block; None if it is no module.
+        gated: the module whose input is the product of activation and gate; None if there is no gate.
         float32_norm: whether the norms compute in float32 whatever the model's dtype: then results are
             exact to float32's rounding only.
     """
@@ -48,6 +50,8 @@ class Family:
     mlp: str
     transposed: bool = True
     float32_norm: bool = False
+    activation: str | None = None
+    gated: str | None = None
 
 
 GPT2 = Family(
@@ -63,6 +67,7 @@ GPT2 = Family(
     mlp_norm="ln_2",
     mlp="mlp",
     transposed=False,
+    activation="mlp.act",
 )
 
 LLAMA = Family(
@@ -78,6 +83,8 @@ LLAMA = Family(
     mlp_norm="post_attention_layernorm",
     mlp="mlp",
     float32_norm=True,
+    activation="mlp.act_fn",
+    gated="mlp.down_proj",
 )
 
 

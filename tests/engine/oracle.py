@@ -7,7 +7,7 @@ an explicit sum over the senders before it; `hooked` runs the model as it is wit
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -138,6 +138,7 @@ def forward(
     split: bool = True,
     embedded: Tensor | None = None,
     bump: Mapping[str, Tensor] | None = None,
+    frozen: Collection[str] = (),
 ) -> Run:
     """One forward in which every receiver reads its own sum.
 
@@ -150,6 +151,7 @@ def forward(
         split: whether q, k and v read apart.
         embedded: embeddings to use instead of those of the tokens.
         bump: added to the input of a receiver.
+        frozen: senders through which no gradient passes.
     """
     cut, substitute, bump = cut or {}, substitute or {}, bump or {}
     parts = parts_of(module)
@@ -194,10 +196,11 @@ def forward(
             pattern = attend(rotate(query, parts.theta), rotate(key, parts.theta))
             sender = f"L{n}" if attention == "layers" else f"L{n}H{head}"
             written[sender] = written.get(sender, 0.0) + pattern @ value @ layer.out[head]
-        outputs.update(written)
+        outputs.update({s: value.detach() if s in frozen else value for s, value in written.items()})
         biases = biases + layer.out_bias
         if parts.mlps:
-            outputs[f"MLP{n}"] = layer.mlp(layer.mlp_norm(read(f"MLP{n}")))
+            made = layer.mlp(layer.mlp_norm(read(f"MLP{n}")))
+            outputs[f"MLP{n}"] = made.detach() if f"MLP{n}" in frozen else made
     run.logits = parts.unembed(parts.final_norm(read("logits")))
     return run
 
