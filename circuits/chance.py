@@ -129,7 +129,7 @@ def _connected(graph: Graph, everything: tuple[Edge, ...], edges: int, draw: ran
 def _grown(graph: Graph, everything: tuple[Edge, ...], edges: int, draw: random.Random) -> set[Edge] | None:
     """A connected circuit, or None where what was drawn leaves no way to go on to this size."""
     kept: set[Edge] = set()
-    fed, heard = {"embed"}, {"logits"}  # senders with a way from embed, receivers with a way to logits
+    fed, heard = set(graph.sources), {"logits"}  # senders with a way from embed, receivers with one to logits
     refused = 0
     while len(kept) < edges:
         edge = everything[draw.randrange(len(everything))]

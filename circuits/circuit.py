@@ -103,14 +103,14 @@ def _score(edge: Edge, score: float | None) -> float | None:
 
 
 def prune(circuit: Circuit) -> Circuit:
-    """Drop every edge that lies on no path from `embed` to `logits`.
+    """Drop every edge that lies on no path from an embedding to `logits`.
 
     Under a corruption that is a run of the model this changes nothing that the circuit computes: a node
     without inputs computes its corrupted output. Under zero or mean ablation such a node still computes
     something from its biases, which is cut with it; so measure a circuit after pruning it.
     """
     graph = circuit.graph
-    fed = {"embed"}
+    fed = set(graph.sources)
     incoming: dict[str, list[str]] = {}
     for edge in circuit.edges:
         incoming.setdefault(edge.receiver, []).append(edge.sender)

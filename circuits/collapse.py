@@ -39,7 +39,8 @@ def collapse_to(circuit: Circuit, graph: Graph, *, scores: Scores = "sum") -> Ci
 
     Args:
         circuit: the fine circuit.
-        graph: as the circuit's graph, but for joined inputs, joined heads, or key-value heads ungrouped.
+        graph: as the circuit's graph, but for joined inputs, joined heads, joined embeddings, or key-value
+            heads ungrouped.
         scores: how the scores of edges that become one are combined.
 
     Raises:
@@ -134,8 +135,10 @@ def _ungrouped(graph: Graph) -> Graph:
 
 def _require_coarser(fine: Graph, coarse: Graph) -> None:
     same_model = coarse.shape == fine.shape or coarse.shape == _ungrouped(fine).shape
-    finer = (fine.attention == "layers" and coarse.attention == "heads") or (
-        coarse.split_inputs and not fine.split_inputs
+    finer = (
+        (fine.attention == "layers" and coarse.attention == "heads")
+        or (coarse.split_inputs and not fine.split_inputs)
+        or (coarse.pos_embed and not fine.pos_embed)
     )
     if not same_model or finer:
         raise GraphError(
@@ -148,6 +151,8 @@ def _require_coarser(fine: Graph, coarse: Graph) -> None:
 def _images(fine: Graph, coarse: Graph, name: str) -> Sequence[str]:
     """The nodes of the coarse graph that one of the fine graph becomes: several for a group."""
     node = Node.parse(name)
+    if node.kind == "pos_embed" and not coarse.pos_embed:
+        return ["embed"]
     if node.kind not in ("head", "kv"):
         return [_joined(node, coarse)]
     assert node.index is not None

@@ -42,7 +42,7 @@ def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: int
         d_model: width of the model's residual stream, which the format wants.
 
     Raises:
-        GraphError: C459, the circuit is of joined heads or joined inputs.
+        GraphError: C459, the circuit is of joined heads or joined inputs, or has two embeddings.
         FileError: C605, the file cannot be written.
     """
     if circuit.graph.attention != "heads" or not circuit.graph.split_inputs:
@@ -50,6 +50,12 @@ def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: int
             "C459",
             f"the EAP-IG format holds single heads with q, k and v apart, not {circuit.graph}",
             hint="export the circuit before it is collapsed",
+        )
+    if circuit.graph.pos_embed:
+        raise GraphError(
+            "C459",
+            "the EAP-IG format has one embedding, and this circuit tells tokens and positions apart",
+            hint="collapse the circuit to the graph without pos_embed",
         )
     circuit = ungroup(circuit)
     shape, touched = circuit.graph.shape, set(circuit.nodes)

@@ -91,6 +91,8 @@ def header(circuit: Circuit) -> dict[str, Any]:
             "parallel": graph.shape.parallel,
             "attention": graph.attention,
             "split_inputs": graph.split_inputs,
+            # Said where it is so only: files of before are the same to the byte.
+            **({"pos_embed": True} if graph.pos_embed else {}),
         },
         "groups": {group: list(members) for group, members in circuit.groups.items()},
         "made": dict(circuit.made),
@@ -138,14 +140,16 @@ def read_graph(value: Value) -> Graph:
         FileError: C603.
     """
     keys = ["n_layers", "n_heads", "n_kv_heads", "mlps", "parallel", "attention", "split_inputs"]
-    graph = value.members(keys)
+    graph = value.members(keys, optional=["pos_embed"])
     attention = _ATTENTION.get(graph["attention"].text())
     if attention is None:
         raise graph["attention"].wrong("expected 'heads' or 'layers'")
     n_layers, n_heads, n_kv_heads = (graph[key].integer() for key in keys[:3])
     mlps, parallel, split_inputs = (graph[key].boolean() for key in ("mlps", "parallel", "split_inputs"))
+    pos_embed = "pos_embed" in graph and graph["pos_embed"].boolean()
     try:
-        return Graph(Shape(n_layers, n_heads, n_kv_heads, mlps, parallel), attention, split_inputs)
+        shape = Shape(n_layers, n_heads, n_kv_heads, mlps, parallel)
+        return Graph(shape, attention, split_inputs, pos_embed)
     except GraphError as error:
         raise value.wrong(error.message, hint=error.hint) from error
 

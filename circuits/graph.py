@@ -63,6 +63,7 @@ class Graph:
         attention: `heads`, or whole attention `layers` where heads cannot be told apart.
         split_inputs: whether an edge enters attention as its query, key or value (`L1H0.q`) or as
             one node (`L1H0`). Joined heads need as many key-value heads as heads.
+        pos_embed: whether the embedding of positions is a sender of its own, beside `embed` for the tokens.
 
     Examples:
         >>> graph = Graph(Shape(n_layers=12, n_heads=12, n_kv_heads=12))
@@ -73,6 +74,7 @@ class Graph:
     shape: Shape
     attention: Attention = "heads"
     split_inputs: bool = True
+    pos_embed: bool = False
     senders: tuple[str, ...] = field(init=False, repr=False, compare=False)
     receivers: tuple[str, ...] = field(init=False, repr=False, compare=False)
     reach: tuple[int, ...] = field(init=False, repr=False, compare=False)
@@ -88,7 +90,7 @@ class Graph:
                 "heads that share keys and values cannot be joined into one input each",
                 hint="under grouped-query attention keep inputs = [q, k, v]",
             )
-        senders, receivers, reach = ["embed"], [], []
+        senders, receivers, reach = list(self.sources), [], []
         for layer in range(self.shape.n_layers):
             before = len(senders)
             for name in self._layer_inputs(layer):
@@ -112,7 +114,13 @@ class Graph:
             text += f" sharing {shape.n_kv_heads} keys and values"
         text += (", parallel MLPs" if shape.parallel else ", MLPs") if shape.mlps else ", no MLPs"
         text += ", by head" if self.attention == "heads" else ", by attention layer"
-        return text + (", q/k/v apart" if self.split_inputs else ", q/k/v joined")
+        text += ", q/k/v apart" if self.split_inputs else ", q/k/v joined"
+        return text + (", tokens and positions apart" if self.pos_embed else "")
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The senders that are computed from no receiver: what every path begins with."""
+        return ("embed", "pos_embed") if self.pos_embed else ("embed",)
 
     def _layer_outputs(self, layer: int) -> list[str]:
         if self.attention == "layers":
@@ -183,7 +191,7 @@ class Graph:
         return {sender: tuple(self._inputs(Node.parse(sender))) for sender in self.senders}
 
     def _inputs(self, sender: Node) -> list[str]:
-        if sender.kind == "embed":
+        if str(sender) in self.sources:
             return []
         if sender.kind == "mlp" or not self.split_inputs:
             return [str(sender)]
@@ -228,5 +236,5 @@ def owner(receiver: str) -> str:
 def _stage(name: str) -> tuple[int, int]:
     node = Node.parse(name)
     if node.layer is None:
-        return (-1, 0) if node.kind == "embed" else (1 << 30, 0)
+        return (1 << 30, 0) if node.kind == "logits" else (-1, 0)
     return node.layer, {"kv": 0, "head": 1, "attention": 1, "mlp": 2}[node.kind]

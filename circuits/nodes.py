@@ -1,6 +1,7 @@
 """Nodes and edges by name, as the field writes them: `L9H9`, `L9H9.q`, `MLP3`, `embed`, `logits`.
 
-A *sender* writes into the residual stream: `embed`, a head `L9H9`, an attention layer `L9`, `MLP3`.
+A *sender* writes into the residual stream: `embed`, a head `L9H9`, an attention layer `L9`, `MLP3`. Where
+learned positions are a sender of their own, they are `pos_embed`, and `embed` is the tokens alone.
 A *receiver* reads from it: a head's query `L9H9.q`, key or value, `MLP3`, `logits`. Under grouped-query
 attention the heads of a group share one key and one value, which are named by the group: `L9KV2.k`.
 """
@@ -13,13 +14,13 @@ from typing import Literal, NamedTuple, Self, TypeAlias
 
 from nncirc.circuits.errors import GraphError
 
-Kind: TypeAlias = Literal["embed", "head", "kv", "attention", "mlp", "logits"]
+Kind: TypeAlias = Literal["embed", "pos_embed", "head", "kv", "attention", "mlp", "logits"]
 Input: TypeAlias = Literal["q", "k", "v"]
 
 # One spelling a node: no leading zeros, no digits of other scripts.
 _NUMBER = r"0|[1-9][0-9]{0,5}"
 _NAME = re.compile(
-    rf"(?P<embed>embed)|(?P<logits>logits)|MLP(?P<mlp>{_NUMBER})"
+    rf"(?P<end>embed|pos_embed|logits)|MLP(?P<mlp>{_NUMBER})"
     rf"|L(?P<layer>{_NUMBER})(?:(?P<unit>H|KV)(?P<index>{_NUMBER}))?(?:\.(?P<input>[qkv]))?"
 )
 
@@ -48,12 +49,10 @@ class Node:
             raise GraphError(
                 "C451",
                 f"{name!r} is not a node",
-                hint="nodes are embed, L9H6, L9H6.q, L9KV2.k, L9, MLP3, logits",
+                hint="nodes are embed, pos_embed, L9H6, L9H6.q, L9KV2.k, L9, MLP3, logits",
             )
-        if match["embed"]:
-            return cls("embed")
-        if match["logits"]:
-            return cls("logits")
+        if match["end"]:
+            return cls(match["end"])  # type: ignore[arg-type]
         if match["mlp"]:
             return cls("mlp", int(match["mlp"]))
         which: Input | None = match["input"]  # type: ignore[assignment]
@@ -63,7 +62,7 @@ class Node:
         return cls(kind, int(match["layer"]), int(match["index"]), which)
 
     def __str__(self) -> str:
-        if self.kind in ("embed", "logits"):
+        if self.kind in ("embed", "pos_embed", "logits"):
             return self.kind
         if self.kind == "mlp":
             return f"MLP{self.layer}"

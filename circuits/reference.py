@@ -129,7 +129,7 @@ def _side(graph: Graph, groups: Mapping[str, tuple[str, ...]], term: Term) -> _S
         raise GraphError(
             "C451",
             f"{name!r} is neither a group nor a node",
-            hint=f"groups: {known}; nodes are embed, L9H6, L5H*, MLP3, logits",
+            hint=f"groups: {known}; nodes are embed, pos_embed, L9H6, L5H*, MLP3, logits",
             about=name,
         ) from error
     return _Side(text, nodes, which, written_out="*" not in name)
@@ -166,7 +166,7 @@ def _hop(graph: Graph, senders: Iterable[_Side], receivers: Iterable[_Side]) -> 
 
 
 def _entered(graph: Graph, side: _Side) -> tuple[str, ...]:
-    """The receivers of a term; `embed` has none."""
+    """The receivers of a term; embeddings have none."""
     found: dict[str, None] = {}
     for name in side.nodes:
         inputs = _inputs(graph, name)
@@ -206,7 +206,7 @@ def _why(graph: Graph, senders: Sequence[_Side], entered: Sequence[tuple[_Side, 
     if sender is None or not entered:
         return "a step is empty"
     if receiver is None:
-        return "embed reads nothing: it can only stand first"
+        return "embeddings read nothing: they can only stand first"
     if sender == "logits":
         return "logits sends nothing: it can only stand last"
     if sender not in graph.sender_index:

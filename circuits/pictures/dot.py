@@ -103,7 +103,7 @@ def _node(drawing: Drawing, name: str, entered: set[str]) -> str:
     hover = ", ".join(members[:12]) + (", …" if len(members) > 12 else "")
     hover = hover if group is None else f"{hover}: {one_line(group, 80)}"
     shape, corners, fill = "box", "", style.PAPER if group is None else drawing.fills[group]
-    if node.kind in ("embed", "logits"):
+    if node.layer is None:
         corners, fill = "rounded,", "#E6E6E6"
     elif node.kind == "mlp":
         shape = "ellipse"

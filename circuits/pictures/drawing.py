@@ -16,7 +16,7 @@ MAX_EDGES = 120
 
 
 class Stage(NamedTuple):
-    """A rank of the picture. `layer` is None for `embed` and `logits`."""
+    """A rank of the picture. `layer` is None for embeddings and `logits`."""
 
     order: tuple[int, int]
     layer: int | None
@@ -149,7 +149,7 @@ def _missing(absent: Circuit, folding: Folding, most: int) -> tuple[Line, ...]:
 def _stage(name: str) -> Stage:
     node = Node.parse(name)
     if node.layer is None:
-        return Stage((-1, 0) if node.kind == "embed" else (1 << 30, 0), None)
+        return Stage((1 << 30, 0) if node.kind == "logits" else (-1, 0), None)
     return Stage((node.layer, {"kv": 0, "mlp": 2}.get(node.kind, 1)), node.layer)
 
 

@@ -99,7 +99,7 @@ def _heads(scores: NodeScores, column: int, title: str) -> Panel:
 
 def _others(scores: NodeScores, labels: Sequence[str]) -> Panel:
     """Embedding and MLPs by position."""
-    rows = _rows(scores, ("embed", "mlp"))
+    rows = _rows(scores, ("embed", "pos_embed", "mlp"))
     names = [str(node) for node, _ in rows]
     return Panel([row for _, row in rows], names, list(labels), "embed, MLPs", x_label="position")
 

@@ -40,7 +40,8 @@ def graphs(draw: st.DrawFn, *, of: st.SearchStrategy[Shape] | None = None, fines
         return Graph(shape)
     layers = draw(st.booleans())
     may_join = layers or shape.n_kv_heads == shape.n_heads
-    return Graph(shape, "layers" if layers else "heads", not (may_join and draw(st.booleans())))
+    joined = may_join and draw(st.booleans())
+    return Graph(shape, "layers" if layers else "heads", not joined, draw(st.booleans()))
 
 
 @st.composite

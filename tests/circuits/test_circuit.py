@@ -17,14 +17,15 @@ OTHER = Graph(Shape(2, 2, 2, parallel=True))
 
 
 def on_a_path(circuit: Circuit) -> set[Edge]:
-    """The edges between embed and logits, by reachability in a graph of every sender and every receiver."""
+    """The edges between embeddings and logits, by reachability from every sender to every receiver."""
     network = nx.DiGraph()
     network.add_nodes_from([("out", s) for s in circuit.graph.senders])
     network.add_nodes_from([("in", r) for r in circuit.graph.receivers])
     for receiver, senders in circuit.graph.outputs.items():
         network.add_edges_from((("in", receiver), ("out", sender)) for sender in senders)
     network.add_edges_from((("out", s), ("in", r)) for s, r in circuit.edges)
-    fed = nx.descendants(network, ("out", "embed")) | {("out", "embed")}
+    fed = {("out", "embed"), ("out", "pos_embed")} & set(network)
+    fed |= {node for source in fed for node in nx.descendants(network, source)}
     heard = nx.ancestors(network, ("in", "logits")) | {("in", "logits")}
     return {e for e in circuit.edges if ("out", e.sender) in fed and ("in", e.receiver) in heard}
 
@@ -56,6 +57,11 @@ def test_prune_follows_a_shared_key_to_all_its_heads() -> None:
     graph = Graph(Shape(1, 4, 2, mlps=False))
     edges = [Edge("embed", "L0KV0.k"), Edge("L0H1", "logits"), Edge("L0H2", "logits")]
     assert prune(Circuit.of(graph, edges)).edges == (edges[0], edges[1])
+
+
+def test_prune_keeps_paths_from_either_embedding() -> None:
+    edges = [Edge("pos_embed", "L0H1.k"), Edge("L0H1", "logits"), Edge("L0H0", "logits")]
+    assert prune(Circuit.of(Graph(Shape(1, 2, 2), pos_embed=True), edges)).edges == (edges[0], edges[1])
 
 
 @given(graphs())

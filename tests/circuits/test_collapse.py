@@ -23,7 +23,8 @@ def coarser(draw: st.DrawFn, fine: Graph) -> Graph:
     attention = draw(st.sampled_from([fine.attention, "layers"]))
     split = fine.split_inputs and draw(st.booleans())
     assume(split or attention == "layers" or shape.n_kv_heads == shape.n_heads)
-    return Graph(shape, "layers" if attention == "layers" else "heads", split)
+    pos_embed = fine.pos_embed and draw(st.booleans())
+    return Graph(shape, "layers" if attention == "layers" else "heads", split, pos_embed)
 
 
 def images(name: str, fine: Graph, coarse: Graph) -> set[str]:
@@ -32,7 +33,7 @@ def images(name: str, fine: Graph, coarse: Graph) -> set[str]:
     def concerns(name: str, graph: Graph) -> set[tuple[object, ...]]:
         node = Node.parse(name)
         n_heads, n_kv = graph.shape.n_heads, graph.shape.n_kv_heads
-        if node.kind in ("embed", "logits", "mlp"):
+        if node.kind in ("embed", "pos_embed", "logits", "mlp"):
             return {(node.kind, node.layer)}
         inputs = "qkv" if node.input is None and not graph.split_inputs else (node.input,)
         if node.kind == "attention":
@@ -58,6 +59,8 @@ def test_an_edge_goes_where_its_ends_go(data: st.DataObject) -> None:
         node = Node.parse(sender)
         to_layer = coarse.attention == "layers" and node.kind == "head"
         coarse_sender = f"L{node.layer}" if to_layer else sender
+        if sender == "pos_embed" and not coarse.pos_embed:
+            coarse_sender = "embed"
         expected |= {Edge(coarse_sender, image) for image in images(receiver, fine, coarse)}
     assert set(collapse_to(circuit, coarse, scores="max_abs").edges) == expected
 
@@ -187,6 +190,7 @@ def test_heads_that_differ_are_no_group(scores: dict[str, float]) -> None:
         (FINE, Graph(Shape(2, 4, 4, parallel=True))),
         (FINE, Graph(Shape(2, 4, 4, mlps=False))),
         (Graph(Shape(2, 4, 4), "layers"), FINE),
+        (FINE, Graph(Shape(2, 4, 4), pos_embed=True)),
         (Graph(Shape(2, 4, 4), split_inputs=False), FINE),
         (Graph(Shape(2, 4, 4), split_inputs=False), Graph(Shape(2, 4, 4), "layers")),
     ],

@@ -97,7 +97,10 @@ def test_no_such_groups(file: Path, n_kv_heads: int) -> None:
     assert caught.value.code == "C603"
 
 
-@pytest.mark.parametrize("coarse", [join_heads(EXAMPLE), join_inputs(EXAMPLE)])
+APART = Circuit.full(Graph(Shape(1, 2, 2), pos_embed=True))
+
+
+@pytest.mark.parametrize("coarse", [join_heads(EXAMPLE), join_inputs(EXAMPLE), APART])
 def test_coarse_circuits_are_not_written(tmp_path: Path, coarse: Circuit) -> None:
     with pytest.raises(GraphError) as caught:
         write_eap_ig(coarse, tmp_path / "file", d_model=16)

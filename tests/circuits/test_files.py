@@ -43,6 +43,13 @@ def test_the_text_of_a_file() -> None:
     assert circuit_to_json(EXAMPLE) == TEXT
 
 
+def test_a_file_says_that_positions_are_a_sender_where_they_are() -> None:
+    apart = Circuit.of(Graph(Shape(2, 4, 4), pos_embed=True), [Edge("pos_embed", "L0H0.q")])
+    text = circuit_to_json(apart)
+    assert '"split_inputs": true, "pos_embed": true}' in text
+    assert circuit_from_json(text) == apart
+
+
 @given(circuits())
 def test_a_circuit_reads_back(circuit: Circuit) -> None:
     text = circuit_to_json(circuit)

@@ -29,13 +29,23 @@ def test_gpt2_small_has_the_published_number_of_edges() -> None:
     ],
 )
 def test_edges_counted_by_hand(shape: Shape, edges: int) -> None:
-    assert Graph(shape).n_edges == edges
+    graph = Graph(shape)
+    assert graph.n_edges == edges
+    assert Graph(shape, pos_embed=True).n_edges == edges + len(graph.receivers)
+
+
+def test_positions_are_a_sender_beside_the_tokens() -> None:
+    graph = Graph(Shape(1, 1, 1), pos_embed=True)
+    assert graph.senders == ("embed", "pos_embed", "L0H0", "MLP0")
+    assert graph.nodes == ("embed", "pos_embed", "L0H0", "MLP0", "logits")
+    assert Edge("pos_embed", "L0H0.k") in graph
+    assert Edge("pos_embed", "L0H0.k") not in Graph(Shape(1, 1, 1))
 
 
 def moment(name: str, graph: Graph, *, sends: bool) -> tuple[int, int]:
     """When a node is read or has been written, from its name alone."""
     node = Node.parse(name)
-    if node.kind == "embed":
+    if node.kind in ("embed", "pos_embed"):
         return (-1, 0)
     if node.kind == "logits":
         return (graph.shape.n_layers, 0)
@@ -73,10 +83,10 @@ def test_edges_by_formula(graph: Graph) -> None:
     written = heads + shape.mlps
     total = 0
     for layer in range(shape.n_layers):
-        before = 1 + layer * written
+        before = 1 + graph.pos_embed + layer * written
         total += inputs * before
         total += shape.mlps * (before + (0 if shape.parallel else heads))
-    assert graph.n_edges == total + 1 + shape.n_layers * written
+    assert graph.n_edges == total + 1 + graph.pos_embed + shape.n_layers * written
 
 
 @given(graphs())
@@ -94,9 +104,10 @@ def test_inputs_and_outputs_are_each_others_inverse(graph: Graph) -> None:
     back = {(s, r) for r, senders in graph.outputs.items() for s in senders}
     assert forth == back
     assert set(graph.outputs) == set(graph.receivers)
-    assert graph.inputs["embed"] == () and graph.outputs["logits"] == ()
+    assert [s for s in graph.senders if graph.inputs[s] == ()] == list(graph.sources)
+    assert graph.outputs["logits"] == ()
     for sender, receivers in graph.inputs.items():
-        if sender != "embed":
+        if sender not in graph.sources:
             inputs = [Node.parse(r).input for r in receivers]
             split = graph.split_inputs and Node.parse(sender).kind != "mlp"
             assert inputs == (["q", "k", "v"] if split else [None])
@@ -171,4 +182,7 @@ def test_graphs_say_what_they_are() -> None:
     )
     assert str(Graph(Shape(1, 2, 2, parallel=True), "layers", split_inputs=False)) == (
         "1 layers of 2 heads, parallel MLPs, by attention layer, q/k/v joined"
+    )
+    assert str(Graph(Shape(2, 2, 2, mlps=False), pos_embed=True)) == (
+        "2 layers of 2 heads, no MLPs, by head, q/k/v apart, tokens and positions apart"
     )

@@ -68,9 +68,9 @@ def test_paths_lead_on_from_shared_keys(circuit: Circuit) -> None:
     pruned = prune(circuit)
     if pruned.edges:
         network = to_networkx(pruned)
-        assert set(network) == {"embed", "logits"} | (
-            nx.descendants(network, "embed") & nx.ancestors(network, "logits")
-        )
+        sources = {"embed", "pos_embed"} & set(network)
+        fed = sources.union(*(nx.descendants(network, source) for source in sources))
+        assert set(network) == fed & (nx.ancestors(network, "logits") | {"logits"})
 
 
 def test_a_plain_network_with_a_graph() -> None:

@@ -22,7 +22,7 @@ SHARING = "the graph has layers 0 to 2 with heads 0 to 3 that share keys and val
 LAYERS = "the graph has layers 0 to 2 with whole attention layers and MLPs"
 NO_MLPS = "the graph has layers 0 to 0 with heads 0 to 0, and no MLPs"
 ONLY_ATTENTION = "only attention is entered as q, k or v"
-FIRST = "embed reads nothing: it can only stand first"
+FIRST = "embeddings read nothing: they can only stand first"
 LAST = "logits sends nothing: it can only stand last"
 
 
@@ -151,7 +151,7 @@ def test_paths_by_brute_force(data: st.DataObject) -> None:
 @given(graphs())
 def test_patterns_name_the_whole_graph(graph: Graph) -> None:
     heads = "L*" if graph.attention == "layers" else "L*H*"
-    senders = ["embed", heads] + ["MLP*"] * graph.shape.mlps
+    senders = [*graph.sources, heads] + ["MLP*"] * graph.shape.mlps
     receivers = [heads] + ["MLP*"] * graph.shape.mlps + ["logits"]
     steps: Path = [[(name, None) for name in step] for step in (senders, receivers)]
     try:
@@ -170,7 +170,7 @@ def test_patterns_name_the_whole_graph(graph: Graph) -> None:
             "embed -> mover",
             "C451",
             "'mover' is neither a group nor a node",
-            "groups: early; nodes are embed, L9H6, L5H*, MLP3, logits",
+            "groups: early; nodes are embed, pos_embed, L9H6, L5H*, MLP3, logits",
         ),
         (
             "embed -> L9H0",
