@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from nncirc.dsl.attribution import check_attribution
 from nncirc.dsl.datasets import check_positions, check_prompts, check_replace, check_template, has_column
 from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.edges import check_reference
+from nncirc.dsl.evaluation import check_compare, check_curve, check_curves
 from nncirc.dsl.program import NextToken, Position, Ref, Where
 from nncirc.dsl.scope import Draft, Scope
-from nncirc.dsl.shapes import ModelShape, ShapeProvider
+from nncirc.dsl.shapes import ModelShape, ShapeProvider, check_runs, check_shape
 from nncirc.dsl.source import Span
 
 __all__ = ["Meaning", "check_slots_used", "ordered", "reads"]
@@ -115,7 +117,11 @@ class Meaning:
 
     # One method a kind, called by name from `check`.
 
+    def _model(self, draft: Draft) -> None:
+        check_shape(self.scope, draft)
+
     def _dataset(self, draft: Draft) -> None:
+        check_runs(self.scope, draft, self.get(draft, "model"))
         if draft.implementation == "template":
             check_template(self.scope, draft)
         elif draft.implementation == "prompts":
@@ -208,6 +214,7 @@ class Meaning:
             check_positions(self.scope, data, listed, draft, "positions", Label(data.place, "these prompts"))
         metric = self.get(draft, "metric")
         self._denoised(draft)
+        check_attribution(self.scope, draft)
         gradient_only = draft.implementation == "attribution_patching" and draft.values.get("steps") == 1
         if gradient_only and metric is not None and metric.implementation == "kl_divergence":
             self.scope.report(
@@ -258,27 +265,20 @@ class Meaning:
                         self.same_graph(draft.where("circuits"), parts[0], part)
 
     def _curve(self, draft: Draft) -> None:
-        self.selects(draft)
-        corruption = self.drafts.get(draft.corruption or "")
-        metric = self.get(draft, "metric")
-        if corruption is not None and metric is not None:
-            self.measured(draft.where("metric"), metric, corruption)
+        check_curve(self, draft)
 
     def _compare(self, draft: Draft) -> None:
-        parts = self.many(draft, "circuits")
-        reference = self.get(draft, "reference")
-        against = parts[:1] if reference is None else [reference]
-        for part in parts:
-            for other in against:
-                if part is not other:
-                    self.same_graph(draft.where("circuits"), other, part)
+        check_compare(self, draft)
 
     def _plot(self, draft: Draft) -> None:
         self.output(draft)
-        given = [key for key in ("scores", "curve") if key in draft.spans]
+        given = [key for key in ("scores", "curve", "compare") if key in draft.spans]
         if len(given) != 1:
-            message = "`plot` draws either `scores` or a `curve`" + (", not both" if given else "")
-            self.scope.report("C105", message, draft.span, help="give one of the two keys")
+            message = "`plot` draws `scores`, a `curve` or a `compare`" + (
+                ", and one of them" if given else ""
+            )
+            self.scope.report("C105", message, draft.span, help="give one of the three keys")
+        check_curves(self, draft)
 
     def _render(self, draft: Draft) -> None:
         self.output(draft)

@@ -9,18 +9,22 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.program import Value
+from nncirc.dsl.scope import Draft, Scope
 
-__all__ = ["ModelShape", "ShapeProvider", "model_shape"]
+__all__ = ["ModelShape", "ShapeProvider", "check_runs", "check_shape", "model_shape"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """Sizes that decide which nodes exist."""
+    """What decides which nodes and edges exist; see `nncirc.circuits.graph.Shape`."""
 
     layers: int
     heads: int
     kv_groups: int
+    mlps: bool = True
+    parallel: bool = False
 
 
 # implementation and values of a model's declaration -> its shape, or None where it is not at hand
@@ -35,10 +39,13 @@ _KNOWN = {
 _LAYERS = ("n_layer", "num_hidden_layers", "n_layers", "num_layers")
 _HEADS = ("n_head", "num_attention_heads", "n_heads", "num_heads")
 _LARGEST = 1_000_000  # bytes of a config.json
+_MOST_HEADS = 100_000  # as for `nncirc.circuits.graph.Shape`
 
 
 def model_shape(implementation: str, values: Mapping[str, Value]) -> ModelShape | None:
-    """From the bundled models' files, a local folder's `config.json`, or the few hub ids known by heart."""
+    """As written, from a bundled model's files, a local `config.json`, or the few hub ids known by heart."""
+    if implementation == "shape":
+        return _written(values)
     name = values.get("name" if implementation == "bundled" else "id")
     if not isinstance(name, str) or not name.isprintable():
         return None
@@ -55,13 +62,59 @@ def model_shape(implementation: str, values: Mapping[str, Value]) -> ModelShape 
     return _KNOWN.get(name.removeprefix("openai-community/"))
 
 
+def check_shape(scope: Scope, model: Draft) -> None:
+    """A shape that is written out is that of some model."""
+    shape = _written(model.values) if model.implementation == "shape" else None
+    if shape is not None and shape.heads % shape.kv_groups:
+        scope.report(
+            "C238",
+            f"{shape.kv_groups} key-value heads cannot be shared evenly by {shape.heads} heads",
+            model.where("kv_heads"),
+            help="the key-value heads divide the heads; leave `kv_heads` away where every head has its own",
+        )
+    elif shape is not None and shape.layers * shape.heads > _MOST_HEADS:
+        scope.report(
+            "C238",
+            f"{shape.layers} layers of {shape.heads} heads are more than {_MOST_HEADS:,} heads",
+            model.where("layers"),
+            help="the largest models have some 16,000",
+        )
+
+
+def check_runs(scope: Scope, dataset: Draft, model: Draft | None) -> None:
+    """What reads prompts is more than a shape."""
+    if model is not None and model.implementation == "shape":
+        scope.report(
+            "C239",
+            f"`{model.name}` is only the shape of a model: it has no tokenizer, and nothing can be run on it",
+            dataset.where("model"),
+            labels=(Label(model.place, "only a shape"),),
+            help="use `bundled` or `huggingface` for a model that is run",
+        )
+
+
+def _written(values: Mapping[str, Value]) -> ModelShape | None:
+    layers, heads = values.get("layers"), values.get("heads")
+    if not isinstance(layers, int) or not isinstance(heads, int):
+        return None
+    groups = values.get("kv_heads")
+    return ModelShape(
+        layers,
+        heads,
+        groups if isinstance(groups, int) else heads,
+        mlps=values.get("mlps") is not False,
+        parallel=values.get("parallel") is True,
+    )
+
+
 def _read(text: str) -> ModelShape | None:
     config = json.loads(text)
     layers, heads = _first(config, _LAYERS), _first(config, _HEADS)
     if layers is None or heads is None:
         return None
     groups = _first(config, ("num_key_value_heads", "n_key_value_heads", "n_kv_groups"))
-    return ModelShape(layers, heads, heads if groups is None else groups)
+    attention_only = isinstance(config, dict) and config.get("attention_only") is True
+    return ModelShape(layers, heads, heads if groups is None else groups, mlps=not attention_only)
 
 
 def _first(config: Any, keys: tuple[str, ...]) -> int | None:

@@ -44,6 +44,28 @@ FILES: Mapping[str, Entry] = {
         "A link in the output folder leads out of it, and something elsewhere would be overwritten. Remove "
         "the link.",
     ),
+    "C620": Entry(
+        "a circuit in a script that has errors",
+        "A reference circuit is read from a `.circ` script as `check` reads it, and the script has errors. "
+        "`nncirc check` shows all of them with their places.",
+    ),
+    "C621": Entry(
+        "a script without the circuit that is asked for",
+        "A circuit is read from a block `circuit ... using reference`. The script has none, or several and "
+        "none is named, or none of this name. Which one is meant stands behind the file: `FILE.circ:NAME`.",
+    ),
+    "C622": Entry(
+        "a reference circuit that needs its model",
+        "Circuits are read from scripts without loading a model. Groups by `where(...)` need a run; and a "
+        "graph needs the number of layers and heads, which are known of bundled models, of local folders and "
+        "of GPT-2. Others are written as `model ... using shape`.",
+    ),
+    "C623": Entry(
+        "a circuit that a script cannot say",
+        "A script has paths, so the circuit has edges; names of groups are identifiers, and groups hold "
+        "heads or MLPs and are not empty. What was written is read back before it is saved, and is not saved "
+        "unless it is the same circuit. JSON (`.json`) holds every circuit.",
+    ),
     "C610": Entry(
         "an unknown format of pictures",
         "A file's ending says its format: `.svg`, `.png`, `.pdf` or, for a circuit, `.dot`.",

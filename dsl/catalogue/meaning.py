@@ -246,4 +246,30 @@ MEANING: Mapping[str, Entry] = {
         "scores effect using activation_patching {\n  graph = full\n  corruption = none\n"
         "  metric = recovered\n  direction = noise\n}",
     ),
+    "C238": Entry(
+        "a shape that no model has",
+        "Under grouped-query attention every key-value head serves as many heads, and there is an upper "
+        "limit far beyond today's models.",
+        "model other using shape {\n  layers = 2\n  heads = 4\n  kv_heads = 3\n}",
+        "model other using shape {\n  layers = 2\n  heads = 4\n  kv_heads = 2\n}",
+    ),
+    "C239": Entry(
+        "prompts for a model that is only a shape",
+        "`model ... using shape` says how many layers and heads a model has, so that a circuit of it can be "
+        "written down and compared without the model. It has no weights and no tokenizer: prompts need a "
+        "model that can be run.",
+        "model other using shape {\n  layers = 4\n  heads = 4\n}\n"
+        'dataset more using prompts {\n  model = other\n  clean = ["A B"]\n}',
+        "model other using shape {\n  layers = 4\n  heads = 4\n}\n"
+        "graph bare using residual {\n  model = other\n}",
+    ),
+    "C290": Entry(
+        "options of attribution patching that do not go together",
+        "Integrated gradients (`steps` above 1), `relp`, and AtP* (`correct_qk`, `grad_drop`) each repair the "
+        "gradient on the clean run in a way of their own.",
+        "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
+        "  metric = recovered\n  steps = 5\n  rule = relp\n}",
+        "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
+        "  metric = recovered\n  rule = relp\n}",
+    ),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nncirc.dsl.keytypes import Text, Word
+from nncirc.dsl.keytypes import Boolean, Number, Text, Word
 from nncirc.dsl.schema.entries import DEVICE, Implementation, Key
 
 MODELS = {
@@ -30,6 +30,21 @@ MODELS = {
             ),
             "dtype": Key(Word(("float64", "float32")), "of parameters and activations", default="float64"),
             "device": DEVICE,
+        },
+    ),
+    "shape": Implementation(
+        "Only the shape of a model, for reference circuits: it has a graph, and nothing can be run on it.",
+        {
+            "layers": Key(Number(integer=True, low=1), "transformer blocks", required=True),
+            "heads": Key(Number(integer=True, low=1), "query heads a layer", required=True),
+            "kv_heads": Key(
+                Number(integer=True, low=1),
+                "key-value heads a layer, under grouped-query attention; absent: as many as heads",
+            ),
+            "mlps": Key(Boolean(), "whether the blocks have MLPs", default=True),
+            "parallel": Key(
+                Boolean(), "whether attention and MLP of a block read the same residual", default=False
+            ),
         },
     ),
 }

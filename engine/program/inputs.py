@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nncirc.circuits.errors import GraphError
-from nncirc.circuits.graph import Graph
+from nncirc.circuits.graph import Attention, Graph, Shape
 from nncirc.dsl.program import Choices, Declaration, NamedList, NextToken, RandomTokens, Template
+from nncirc.dsl.shapes import model_shape
 from nncirc.engine.contrast import Mean, Resample, Zero, check_fits
 from nncirc.engine.data import (
     NEXT,
@@ -36,6 +38,32 @@ def _huggingface(builder: Builder, declaration: Declaration) -> Model:
 
 def _bundled(builder: Builder, declaration: Declaration) -> Model:
     return builder.model(declaration, lambda: load_bundled(**_options(declaration)))
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyShape:
+    """What stands for a model of which no more than the shape is given: it has a graph, and cannot be run.
+
+    Attributes:
+        name: what messages call it.
+        shape: layers and heads.
+        made: the shape, as it was written; JSON values only.
+    """
+
+    name: str
+    shape: Shape
+    made: Mapping[str, Any]
+
+    def graph(self, *, attention: Attention = "heads", split_inputs: bool = True) -> Graph:
+        """The computation graph of such a model."""
+        return Graph(self.shape, attention, split_inputs)
+
+
+def _shape(_: Builder, declaration: Declaration) -> OnlyShape:
+    given = model_shape("shape", declaration.values)
+    assert given is not None
+    shape = Shape(given.layers, given.heads, given.kv_groups, given.mlps, given.parallel)
+    return OnlyShape(declaration.name, shape, dict(declaration.values))
 
 
 def _options(declaration: Declaration) -> Any:
@@ -157,7 +185,7 @@ def _metric(_: Builder, declaration: Declaration) -> Metric:
 
 
 INPUTS: Mapping[str, Mapping[str, Build]] = {
-    "model": {"huggingface": _huggingface, "bundled": _bundled},
+    "model": {"huggingface": _huggingface, "bundled": _bundled, "shape": _shape},
     "dataset": {"template": _template, "prompts": _prompts, "file": _file, "tokens": _tokens},
     "corruption": {
         "replace": _replace,

@@ -129,6 +129,9 @@ class _Planner(Builder):
         return not any(name in self.unknown for name in declaration.references())
 
     def model_step(self, declaration: Declaration) -> Step | None:
+        if declaration.implementation == "shape":
+            shape = self.get(declaration.name).shape
+            return Step(declaration.name, f"{shape.n_layers} layers x {shape.n_heads} heads, only a shape")
         with placed(declaration):
             config, place = _config(declaration)
         if config is None:

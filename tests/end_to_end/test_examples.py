@@ -11,8 +11,8 @@ from tests.end_to_end.command import EXAMPLES, Command, shared
 
 from nncirc.circuits import read_circuit
 
-ALL = sorted(EXAMPLES.glob("*.circ"))
-OF_THE_HUB = {"gpt2_ioi", "ioi_wang2022"}
+ALL = sorted(EXAMPLES.rglob("*.circ"))
+OF_THE_HUB = {"gpt2_ioi"}
 HERE = [path for path in ALL if path.stem not in OF_THE_HUB]
 AWAY = [path for path in ALL if path.stem in OF_THE_HUB]
 

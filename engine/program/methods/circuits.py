@@ -12,6 +12,7 @@ from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.reference import from_paths
 from nncirc.dsl.program import Declaration, NodePattern, Where
+from nncirc.dsl.references import paths_of
 from nncirc.engine.discovery import acdc
 from nncirc.engine.program import stored
 from nncirc.engine.program.inputs import Build
@@ -57,8 +58,7 @@ def _reference(builder: Builder, declaration: Declaration) -> Circuit:
         name: [node for member in group for node in _members(builder, member)]
         for name, group in declaration.groups.items()
     }
-    paths = [[[_term(term) for term in step] for step in path.steps] for path in declaration.paths]
-    circuit = from_paths(graph, groups, paths)
+    circuit = from_paths(graph, groups, paths_of(declaration))
     made = {"method": "reference", "cite": declaration.values["cite"], "name": declaration.name}
     return with_fields(circuit, made={**circuit.made, **made})
 
@@ -80,12 +80,6 @@ def _members(builder: Builder, member: NodePattern | Where) -> list[str]:
             hint="change the limit of where(...)",
         )
     return found
-
-
-def _term(term: Any) -> tuple[str, Any]:
-    if isinstance(term, NodePattern):
-        return str(with_fields(term, input=None)), term.input
-    return term.name, term.input
 
 
 def _algebra(operation: Callable[[Circuit, Circuit], Circuit]) -> Build:

@@ -1,0 +1,300 @@
+"""Reference circuits as `.circ` files: read without loading a model, and written from any circuit.
+
+A file is read back before it is written, so that what is left on the disk is the same circuit: the same
+graph, edges and groups. Scores, and how the circuit was made, have no place in a script but its comments.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from nncirc.circuits.atomic import write_text
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.errors import FileError, GraphError
+from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.pictures.text import one_line, provenance
+from nncirc.circuits.reference import Path, Term, from_paths
+from nncirc.dsl.checker import CheckResult, check_file, check_text
+from nncirc.dsl.program import Declaration, NodePattern, Program, Ref
+from nncirc.dsl.program import Term as Written
+from nncirc.dsl.shapes import model_shape
+
+__all__ = ["circuit_of", "paths_of", "read_reference", "reference_text", "write_reference"]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WIDTH = 100
+_TAKEN = ("only_shape", "full")
+
+
+def read_reference(path: str | os.PathLike[str], name: str | None = None) -> Circuit:
+    """The reference circuit of a script, built from its graph's shape; no model is loaded.
+
+    Args:
+        path: the script.
+        name: the circuit's block; by default the only one of the script that uses `reference`.
+
+    Raises:
+        FileError: C601, the script cannot be read; C620, it has errors; C621, it has no such circuit, or
+            several and none is named; C622, the circuit cannot be built without its model.
+        GraphError: C456, C457, C460: paths or nodes that do not fit the graph.
+    """
+    file = os.fspath(path)
+    return circuit_of(_checked(check_file(file), file), name)
+
+
+def circuit_of(program: Program, name: str | None = None) -> Circuit:
+    """A reference circuit of a checked script; as `read_reference`.
+
+    Raises:
+        FileError: C621, C622.
+        GraphError: C456, C457, C460.
+    """
+    file = program.source.name
+    found = {each.name: each for each in program.of_kind("circuit") if each.implementation == "reference"}
+    own = [each for each in found if "." not in each]
+    if name is None and len(own) == 1:
+        name = own[0]
+    if name is None or name not in found:
+        problem = f"has no reference circuit {name!r}" if name else f"has {len(own)} reference circuits"
+        known = ", ".join(found) or "none"
+        raise FileError(
+            "C621",
+            f"{file!r} {problem}",
+            hint=f"a circuit is named behind the file, as in FILE.circ:NAME; there is {known}",
+            about=file,
+        )
+    declaration = found[name]
+    made = {"method": "reference", "cite": declaration.values["cite"], "name": name}
+    groups = {group: list(_members(file, members)) for group, members in declaration.groups.items()}
+    circuit = from_paths(_graph(program, declaration), groups, paths_of(declaration))
+    return replace(circuit, made={**circuit.made, **made})
+
+
+def paths_of(declaration: Declaration) -> list[Path]:
+    """The paths of a reference circuit, as `from_paths` takes them."""
+    return [[[_term(term) for term in step] for step in path.steps] for path in declaration.paths]
+
+
+def write_reference(circuit: Circuit, path: str | os.PathLike[str], *, name: str = "found") -> None:
+    """Write a circuit as a script that others can use, check, draw and compare with.
+
+    Args:
+        circuit: the circuit.
+        path: the file.
+        name: what the circuit is called in it.
+
+    Raises:
+        FileError: C605, the file cannot be written; C623, the language has no words for the circuit.
+    """
+    write_text(path, reference_text(circuit, name=name))
+
+
+def reference_text(circuit: Circuit, *, name: str = "found") -> str:
+    """The script of a circuit.
+
+    Raises:
+        FileError: C623, the circuit has no edges, or a group or a graph that a script cannot describe.
+    """
+    if not circuit.edges:
+        raise _no_words(
+            "it has no edges, and a reference circuit has paths", "there is nothing to write down"
+        )
+    for word in (name, *circuit.groups):
+        if not _NAME.fullmatch(word) or word in _TAKEN:
+            hint = "a name has letters, digits and _, and does not begin with a digit"
+            raise _no_words(f"{one_line(word, 40)!r} cannot be a name in a script", hint)
+    groups = {
+        group: tuple(sorted(members, key=circuit.graph.node_index.__getitem__))
+        for group, members in circuit.groups.items()
+    }
+    text = "\n".join(
+        [*_comment(circuit), "", *_inputs(circuit.graph), "", *_block(circuit, name, groups), ""]
+    )
+    found = check_text(text, name=f"{name}.circ")
+    if found.program is None:
+        first = next(each for each in found.diagnostics if each.severity == "error")
+        raise _no_words(first.message, first.help)
+    back = circuit_of(found.program, name)
+    if (back.graph, back.edges, back.groups) != (circuit.graph, circuit.edges, groups):
+        raise _no_words(f"a script cannot say {circuit.graph}", "write it as JSON")
+    return text
+
+
+# Reading --------------------------------------------------------------------------------------------------
+
+
+def _checked(result: CheckResult, file: str) -> Program:
+    if result.program is not None:
+        return result.program
+    first = next(each for each in result.diagnostics if each.severity == "error")
+    if first.code == "C012":
+        raise FileError("C601", f"cannot read {file!r}: {first.message}", about=file)
+    raise FileError(
+        "C620",
+        f"{file!r} has errors; the first is {first.code}: {first.message}",
+        hint="`nncirc check` shows all of them, with their places",
+        about=file,
+    )
+
+
+def _members(file: str, members: Iterable[object]) -> Iterator[str]:
+    for member in members:
+        if not isinstance(member, NodePattern):
+            raise FileError(
+                "C622",
+                f"{file!r} names heads by what they attend to, which only a run can tell",
+                hint="run the script, and use the circuit's .json file from its output folder",
+                about=file,
+            )
+        yield str(member)
+
+
+def _graph(program: Program, circuit: Declaration) -> Graph:
+    graph = program.declarations[_name(circuit, "graph")]
+    model = program.declarations[_name(graph, "model")]
+    shape = model_shape(model.implementation, model.values)
+    file = program.source.name
+    if shape is None:
+        raise FileError(
+            "C622",
+            f"the shape of the model {model.name} in {file!r} is not known without loading it",
+            hint=f"write `model {model.name} using shape {{`, with its layers and heads",
+            about=file,
+        )
+    nodes, inputs = graph.values["nodes"], graph.values["inputs"]
+    assert isinstance(nodes, tuple)
+    if shape.mlps and "mlps" not in nodes:
+        raise GraphError(
+            "C460",
+            f"the MLPs of {model.name} write into the residual stream, and the graph leaves them out",
+            hint="add mlps to nodes, or write mlps = false in a model that has none",
+        )
+    found = Shape(shape.layers, shape.heads, shape.kv_groups, shape.mlps, shape.parallel)
+    return Graph(found, "layers" if "attention" in nodes else "heads", bool(inputs))
+
+
+def _name(declaration: Declaration, key: str) -> str:
+    value = declaration.values[key]
+    assert isinstance(value, Ref)
+    return value.name
+
+
+def _term(term: Written) -> Term:
+    if isinstance(term, NodePattern):
+        return str(replace(term, input=None)), term.input
+    return term.name, term.input
+
+
+# Writing --------------------------------------------------------------------------------------------------
+
+
+def _no_words(problem: str, hint: str | None) -> FileError:
+    return FileError("C623", f"the circuit cannot be written as a script: {problem}", hint=hint)
+
+
+def _comment(circuit: Circuit) -> list[str]:
+    edges = "1 edge" if len(circuit) == 1 else f"{len(circuit):,} edges"
+    said = [f"A circuit of {edges} and {len(circuit.nodes)} nodes."]
+    if made := provenance(circuit.made):
+        said.append(f"{made[0].upper()}{made[1:]}.")
+    if any(score is not None for score in circuit.scores.values()):
+        said.append("Its scores are not in this file.")
+    return [f"# {line}" for line in textwrap.wrap(" ".join(said), _WIDTH)]
+
+
+def _inputs(graph: Graph) -> list[str]:
+    shape = graph.shape
+    attention = "heads" if graph.attention == "heads" else "attention"
+    mlps = "mlps, " if shape.mlps else ""
+    return [
+        "model only_shape using shape {",
+        f"  layers   = {shape.n_layers}",
+        f"  heads    = {shape.n_heads}",
+        f"  kv_heads = {shape.n_kv_heads}",
+        f"  mlps     = {json.dumps(shape.mlps)}",
+        f"  parallel = {json.dumps(shape.parallel)}",
+        "}",
+        "",
+        "graph full using residual {",
+        "  model  = only_shape",
+        f"  nodes  = [embed, {attention}, {mlps}logits]",
+        f"  inputs = {'[q, k, v]' if graph.split_inputs else '[]'}",
+        "}",
+    ]
+
+
+def _block(circuit: Circuit, name: str, groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    yield f"circuit {name} using reference {{"
+    yield "  graph = full"
+    cite = circuit.made.get("cite")
+    if isinstance(cite, str) and cite.strip():
+        yield f"  cite  = {json.dumps(one_line(cite, 200), ensure_ascii=False)}"
+    if groups:
+        yield ""
+        yield "  groups {"
+        for group, members in groups.items():
+            yield from _wrapped(f"{group} = {_listed(members, always=True)}", "    ")
+        yield "  }"
+    yield ""
+    for senders, receivers in _hops(circuit):
+        left, right = _named(senders, groups, ("",)), _named(receivers, groups, ("", ".q", ".k", ".v"))
+        yield from _wrapped(f"{_listed(left)} -> {_listed(right)}", "  ")
+    yield "}"
+
+
+def _hops(circuit: Circuit) -> Iterator[tuple[Sequence[str], list[str]]]:
+    """Receivers with the same senders, and these: all pairs of a hop are edges of the circuit."""
+    senders: dict[str, list[str]] = {}
+    for edge in circuit.edges:
+        senders.setdefault(edge.receiver, []).append(edge.sender)
+    alike: dict[tuple[str, ...], dict[str, None]] = {}
+    for receiver, names in senders.items():
+        alike.setdefault(tuple(names), {})[receiver] = None
+    for names, receivers in alike.items():
+        yield names, _whole(circuit.graph, receivers)
+
+
+def _whole(graph: Graph, receivers: Mapping[str, None]) -> list[str]:
+    """Heads that are entered by all their inputs are written without them."""
+    found: dict[str, None] = {}
+    covered: set[str] = set()
+    for node, inputs in graph.inputs.items():
+        if len(inputs) > 1 and all(each in receivers for each in inputs):
+            found[node] = None
+            covered.update(inputs)
+    return [*found, *(each for each in receivers if each not in covered)]
+
+
+def _named(terms: Sequence[str], groups: Mapping[str, Sequence[str]], inputs: Sequence[str]) -> list[str]:
+    """The terms, with whole groups by their names."""
+    left = dict.fromkeys(terms)
+    names = []
+    for group, members in groups.items():
+        for which in inputs:
+            if all(f"{member}{which}" in left for member in members):
+                names.append(f"{group}{which}")
+                for member in members:
+                    del left[f"{member}{which}"]
+    return [*names, *left]
+
+
+def _listed(terms: Sequence[str], *, always: bool = False) -> str:
+    return terms[0] if len(terms) == 1 and not always else f"[{', '.join(terms)}]"
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    # Only after a comma of a list may a line end.
+    lines = textwrap.wrap(
+        re.sub(r"(?<!,) ", "\u00a0", text),
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\u00a0", " ") for line in lines]

@@ -1,0 +1,241 @@
+"""Published circuits, and circuits that become scripts and circuits again."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from tests.circuits.strategies import circuits, graphs
+
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.errors import FileError, GraphError
+from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.nodes import Edge
+from nncirc.dsl import check_text, render_all
+from nncirc.dsl.references import circuit_of, read_reference, reference_text, write_reference
+
+REFERENCE = Path(__file__).parents[2] / "examples" / "reference"
+GPT2 = Graph(Shape(12, 12, 12))
+
+
+def reference(name: str) -> Circuit:
+    return read_reference(REFERENCE / f"{name}.circ")
+
+
+def entered(circuit: Circuit) -> set[str]:
+    """Queries, keys and values that edges lead to: Conmy et al. count one more edge for each."""
+    return {edge.receiver for edge in circuit.edges if "." in edge.receiver}
+
+
+def heads(text: str) -> list[str]:
+    return [f"L{layer}H{head}" for layer, _, head in (each.partition(".") for each in text.split())]
+
+
+def joined(senders: list[str], receivers: list[str], inputs: str = "") -> set[Edge]:
+    """Every pair in the order of the computation, by head and input one by one."""
+    ends = [f"{r}.{i}" for r, i in product(receivers, inputs)] if inputs else receivers
+    return {Edge(sender, end) for sender, end in product(senders, ends) if Edge(sender, end) in GPT2}
+
+
+@pytest.mark.parametrize(
+    ("name", "edges", "published"),
+    [
+        ("ioi_wang2022", 963, 1041),
+        ("greater_than_hanna2023", 235, 262),
+        ("docstring_heimersheim2023", 24, 37),
+    ],
+)
+def test_as_many_edges_as_published(name: str, edges: int, published: int) -> None:
+    circuit = reference(name)
+    assert len(circuit) == edges
+    assert len(circuit) + len(entered(circuit)) == published
+    assert circuit.made["cite"]
+
+
+def test_indirect_object_identification() -> None:
+    """Wang et al. 2022, as Conmy et al. 2023 compare with it: every edge of an MLP is kept."""
+    duplicate, previous = heads("0.1 0.10 3.0"), heads("2.2 4.11")
+    induction, inhibition = heads("5.5 5.8 5.9 6.9"), heads("7.3 7.9 8.6 8.10")
+    movers = heads("9.9 10.0 9.6 10.10 10.6 10.2 10.1 11.2 9.7 9.0 11.9 10.7 11.10")
+    mlps = [f"MLP{i}" for i in range(12)]
+    all_heads = duplicate + previous + induction + inhibition + movers
+    expected = (
+        joined(["embed"], previous + duplicate, "qkv")
+        | joined(["embed"], inhibition, "q")
+        | joined(["embed"], movers, "kv")
+        | joined(previous, induction, "kv")
+        | joined(induction + duplicate, inhibition, "kv")
+        | joined(inhibition, movers, "q")
+        | joined(movers, ["logits"])
+        | joined(mlps, all_heads, "qkv")
+        | joined(["embed", *mlps, *all_heads], mlps)
+        | joined(["embed", *mlps], ["logits"])
+    )
+    circuit = reference("ioi_wang2022")
+    assert set(circuit.edges) == expected
+    assert sorted(node for group in circuit.groups.values() for node in group) == sorted(all_heads)
+
+
+def test_greater_than() -> None:
+    """Hanna et al. 2023, as Conmy et al. 2023 compare with it."""
+    early, first, middle = heads("0.3 0.5"), heads("0.1"), heads("5.5 6.1 6.9 7.10 8.11 9.1")
+    mlps = [f"MLP{i}" for i in range(12)]
+    expected = (
+        joined(["embed"], early + first, "qkv")
+        | joined(["embed", *first], mlps[:4])
+        | joined(early + first + mlps[:4], middle, "qkv")
+        | joined(middle, [*mlps[8:], "logits"])
+        | joined(mlps[:9], mlps[:9])
+        | joined(mlps[8:], [*mlps[8:], "logits"])
+        | joined(mlps[:9], middle, "q")
+    )
+    assert set(reference("greater_than_hanna2023").edges) == expected
+
+
+def test_docstring() -> None:
+    assert [str(edge) for edge in reference("docstring_heimersheim2023").edges] == [
+        "embed -> L0H5.v",
+        "embed -> L1H2.q",
+        "L0H5 -> L1H2.q",
+        "embed -> L1H2.k",
+        "L0H5 -> L1H2.k",
+        "embed -> L1H4.v",
+        "L0H5 -> L1H4.v",
+        "embed -> L2H0.q",
+        "L0H5 -> L2H0.q",
+        "embed -> L2H0.k",
+        "L0H5 -> L2H0.k",
+        "L1H4 -> L2H0.v",
+        "L1H4 -> L3H0.q",
+        "L1H4 -> L3H6.q",
+        "L1H2 -> L3H0.k",
+        "L2H0 -> L3H0.k",
+        "L1H2 -> L3H6.k",
+        "L2H0 -> L3H6.k",
+        "embed -> L3H0.v",
+        "L0H5 -> L3H0.v",
+        "embed -> L3H6.v",
+        "L0H5 -> L3H6.v",
+        "L3H0 -> logits",
+        "L3H6 -> logits",
+    ]
+
+
+def test_a_bundled_model_has_its_own_graph() -> None:
+    circuit = reference("induction_2l")
+    assert circuit.graph == Graph(Shape(2, 4, 4, mlps=False))
+    assert circuit.groups == {"previous_token": ("L0H2",), "induction_head": ("L1H0",)}
+
+
+GROUPS = st.sampled_from(["mover", "early_heads", "a", "_1"])
+
+
+@settings(max_examples=60)
+@given(circuits(graphs()), st.data())
+def test_a_circuit_becomes_a_script_and_is_the_same(circuit: Circuit, data: st.DataObject) -> None:
+    assume(circuit.edges and not getattr(circuit.graph, "pos_embed", False))
+    inner = [node for node in circuit.graph.nodes if node not in ("embed", "logits")]
+    members = st.lists(st.sampled_from(inner), min_size=1, max_size=3, unique=True)
+    groups = data.draw(st.dictionaries(GROUPS, members.map(tuple), max_size=2))
+    circuit = Circuit(circuit.graph, circuit.scores, groups, circuit.made)
+    text = reference_text(circuit)
+    found = check_text(text)
+    assert found.program is not None, render_all(found.diagnostics)
+    back = circuit_of(found.program)
+    assert (back.graph, back.edges) == (circuit.graph, circuit.edges)
+    assert {group: set(nodes) for group, nodes in back.groups.items()} == {
+        group: set(nodes) for group, nodes in circuit.groups.items()
+    }
+    assert reference_text(Circuit(back.graph, circuit.scores, back.groups, circuit.made)) == text
+
+
+@pytest.mark.parametrize("path", sorted(REFERENCE.glob("*.circ")), ids=lambda path: path.stem)
+def test_a_published_circuit_is_written_again(path: Path, tmp_path: Path) -> None:
+    circuit = read_reference(path)
+    write_reference(circuit, tmp_path / "again.circ", name="again")
+    back = read_reference(tmp_path / "again.circ")
+    assert (back.graph, back.edges, back.groups) == (circuit.graph, circuit.edges, circuit.groups)
+    assert (back.made["cite"], back.made["name"]) == (circuit.made["cite"], "again")
+
+
+SMALL = Graph(Shape(2, 2, 2))
+ONE = [Edge("embed", "logits")]
+
+
+@pytest.mark.parametrize(
+    ("circuit", "problem"),
+    [
+        (Circuit.of(SMALL, []), "it has no edges"),
+        (Circuit.of(SMALL, ONE, groups={"name mover": ("L0H0",)}), "'name mover' cannot be a name"),
+        (Circuit.of(SMALL, ONE, groups={"a]\n}": ("L0H0",)}), "cannot be a name"),
+        (Circuit.of(SMALL, ONE, groups={"full": ("L0H0",)}), "'full' cannot be a name"),
+        (Circuit.of(SMALL, ONE, groups={"empty": ()}), "the group `empty` is empty"),
+        (Circuit.of(SMALL, ONE, groups={"ends": ("embed",)}), "`embed` stands in paths by itself"),
+        (Circuit.of(SMALL, ONE, groups={"L1H1": ("L0H0",)}), ""),
+        (Circuit.of(SMALL, ONE, groups={"use": ("L0H0",)}), ""),
+    ],
+)
+def test_what_a_script_cannot_say(tmp_path: Path, circuit: Circuit, problem: str) -> None:
+    with pytest.raises(FileError) as caught:
+        write_reference(circuit, tmp_path / "file.circ")
+    assert caught.value.code == "C623"
+    assert problem in caught.value.message
+    assert list(tmp_path.iterdir()) == []
+
+
+HEAD = "model m using shape {\n  layers = 2\n  heads = 2\n}\ngraph g using residual {\n  model = m\n}\n"
+CIRCUIT = "circuit %s using reference {\n  graph = g\n  embed -> logits\n}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "code", "message"),
+    [
+        ("circuit", None, "C620", "has errors; the first is C0"),
+        (HEAD, None, "C621", "has 0 reference circuits"),
+        (HEAD + CIRCUIT % "a" + CIRCUIT % "b", None, "C621", "has 2 reference circuits"),
+        (HEAD + CIRCUIT % "a", "b", "C621", "has no reference circuit 'b'"),
+        (
+            HEAD.replace("shape {\n  layers = 2\n  heads = 2", 'huggingface {\n  id = "somebody/unknown"')
+            + CIRCUIT % "a",
+            None,
+            "C622",
+            "the shape of the model m in",
+        ),
+    ],
+)
+def test_scripts_without_a_circuit(
+    tmp_path: Path, text: str, name: str | None, code: str, message: str
+) -> None:
+    (tmp_path / "file.circ").write_text(text)
+    with pytest.raises(FileError) as caught:
+        read_reference(tmp_path / "file.circ", name)
+    assert caught.value.code == code
+    assert message in caught.value.message
+
+
+def test_one_of_several(tmp_path: Path) -> None:
+    (tmp_path / "file.circ").write_text(HEAD + CIRCUIT % "a" + CIRCUIT % "b")
+    assert read_reference(tmp_path / "file.circ", "b").made["name"] == "b"
+
+
+def test_heads_by_what_they_attend_to_need_a_run() -> None:
+    with pytest.raises(FileError, match="only a run can tell") as caught:
+        read_reference(REFERENCE.parent / "induction.circ", "expected")
+    assert caught.value.code == "C622"
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(FileError) as caught:
+        read_reference(tmp_path / "nothing.circ")
+    assert caught.value.code == "C601"
+
+
+def test_a_graph_without_the_mlps_of_its_model(tmp_path: Path) -> None:
+    nodes = "  model = m\n  nodes = [embed, heads, logits]"
+    (tmp_path / "file.circ").write_text(HEAD.replace("  model = m", nodes) + CIRCUIT % "a")
+    with pytest.raises(GraphError) as caught:
+        read_reference(tmp_path / "file.circ")
+    assert caught.value.code == "C460"
