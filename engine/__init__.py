@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nncirc.engine.activation import activation_patching
-    from nncirc.engine.attention import attention_pattern, attention_statistics, copying_scores
+    from nncirc.engine.attention import attention_pattern, attention_statistics
     from nncirc.engine.attribution import attribution_patching, node_attribution
     from nncirc.engine.contrast import Contrast, Mean, Resample, Zero
     from nncirc.engine.data import (
@@ -38,11 +38,26 @@ if TYPE_CHECKING:
     )
     from nncirc.engine.families import Family
     from nncirc.engine.forward import Mask, masked_forward
+    from nncirc.engine.in_context import in_context_learning
     from nncirc.engine.knockouts import Knockout, completeness, incompleteness, least, minimality
     from nncirc.engine.loading import load_bundled, load_huggingface
+    from nncirc.engine.logit_attribution import logit_attribution
+    from nncirc.engine.logit_lens import logit_lens
     from nncirc.engine.metrics import Measure, Metric
     from nncirc.engine.model import Model
+    from nncirc.engine.patchscopes import patchscopes
     from nncirc.engine.scores import EdgeScores, NodeScores
+    from nncirc.engine.weights import (
+        LowRank,
+        composition,
+        composition_scores,
+        copying_scores,
+        matching_scores,
+        ov_circuit,
+        qk_circuit,
+        virtual_head,
+        weight_statistics,
+    )
     from nncirc.engine.written import sender_outputs
 
 __all__ = [
@@ -54,6 +69,7 @@ __all__ = [
     "Example",
     "Family",
     "Knockout",
+    "LowRank",
     "Mask",
     "Mean",
     "Measure",
@@ -71,27 +87,38 @@ __all__ = [
     "attribution_patching",
     "circuit_metric",
     "completeness",
+    "composition",
+    "composition_scores",
     "copying_scores",
     "counterpart",
     "cut_metric",
     "faithfulness",
     "faithfulness_interval",
     "file_dataset",
+    "in_context_learning",
     "incompleteness",
     "least",
     "load_bundled",
     "load_huggingface",
     "load_tokenizer",
+    "logit_attribution",
+    "logit_lens",
     "masked_forward",
+    "matching_scores",
     "minimality",
     "node_attribution",
+    "ov_circuit",
+    "patchscopes",
     "prompt_dataset",
+    "qk_circuit",
     "random_faithfulness",
     "random_tokens",
     "replace",
     "sender_outputs",
     "template_dataset",
     "token_dataset",
+    "virtual_head",
+    "weight_statistics",
 ]
 
 _MODULES = {
@@ -99,7 +126,6 @@ _MODULES = {
     "attention": (
         "attention_pattern",
         "attention_statistics",
-        "copying_scores",
     ),
     "attribution": (
         "attribution_patching",
@@ -149,18 +175,33 @@ _MODULES = {
         "least",
         "minimality",
     ),
+    "in_context": ("in_context_learning",),
     "loading": (
         "load_bundled",
         "load_huggingface",
     ),
+    "logit_attribution": ("logit_attribution",),
+    "logit_lens": ("logit_lens",),
     "metrics": (
         "Measure",
         "Metric",
     ),
     "model": ("Model",),
+    "patchscopes": ("patchscopes",),
     "scores": (
         "EdgeScores",
         "NodeScores",
+    ),
+    "weights": (
+        "LowRank",
+        "composition",
+        "composition_scores",
+        "copying_scores",
+        "matching_scores",
+        "ov_circuit",
+        "qk_circuit",
+        "virtual_head",
+        "weight_statistics",
     ),
     "written": ("sender_outputs",),
 }

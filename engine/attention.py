@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
-from nncirc.engine.data import Dataset, buckets
+from nncirc.engine.data import Dataset
 from nncirc.engine.live import clean_state
 from nncirc.engine.model import Model
+from nncirc.engine.plain import batches
 from nncirc.engine.scores import NodeScores
+from nncirc.engine.weights import copying_scores
 
 Pairs = Bool[Tensor, "batch query key"]
 
@@ -38,6 +39,20 @@ def _previous(tokens: Int[Tensor, "batch pos"]) -> Pairs:
     return torch.ones(tokens.shape[1], tokens.shape[1]).tril(-1).triu(-1).bool().expand(len(tokens), -1, -1)
 
 
+def _current(tokens: Int[Tensor, "batch pos"]) -> Pairs:
+    """From each position but the first, which has no choice, to itself."""
+    found = torch.eye(tokens.shape[1], dtype=torch.bool)
+    found[0, 0] = False
+    return found.expand(len(tokens), -1, -1)
+
+
+def _first(tokens: Int[Tensor, "batch pos"]) -> Pairs:
+    """From each later position to the first."""
+    found = torch.zeros(tokens.shape[1], tokens.shape[1], dtype=torch.bool)
+    found[1:, 0] = True
+    return found.expand(len(tokens), -1, -1)
+
+
 def _same(tokens: Int[Tensor, "batch pos"]) -> Pairs:
     """From each token to its earlier occurrences."""
     return (tokens[:, :, None] == tokens[:, None, :]).cpu().tril(-1)
@@ -48,20 +63,43 @@ def _after_same(tokens: Int[Tensor, "batch pos"]) -> Pairs:
     return _same(tokens).roll(1, dims=2).tril(-1)
 
 
+def _after_last(tokens: Int[Tensor, "batch pos"]) -> Pairs:
+    """From each token to what came after its last earlier occurrence, itself left out."""
+    same = _same(tokens)
+    last = same & (same.flip(2).cumsum(2).flip(2) == 1)
+    return last.roll(1, dims=2).tril(-1)
+
+
 _TARGETS: dict[str, Callable[[Tensor], Pairs]] = {
     "previous_token": _previous,
+    "current_token": _current,
+    "first_token": _first,
     "duplicate_token": _same,
     "prefix_matching": _after_same,
+    "induction": _after_last,
 }
+STATISTICS = (*_TARGETS, "entropy", "copying")
 
 
-def attention_statistics(model: Model, dataset: Dataset, of: Sequence[str]) -> NodeScores:
+def attention_statistics(
+    model: Model, dataset: Dataset, of: Sequence[str], *, batch: int | None = None, memory: int | None = None
+) -> NodeScores:
     """Statistics of every head; each is a column of the result.
 
-    - `previous_token`: mean attention to the position before.
-    - `duplicate_token`: mean attention to earlier occurrences of the same token, from tokens that have any.
-    - `prefix_matching`: mean attention to the tokens after earlier occurrences, from tokens that have any
-      (Olsson et al. 2022): high for induction heads.
+    Attention is averaged over the positions that have something to attend to of the kind:
+
+    - `previous_token`: to the position before.
+    - `current_token`: from a position to itself; the first is left out, which has no choice.
+    - `first_token`: to the first position, where heads rest that have nothing to do.
+    - `duplicate_token`: to earlier occurrences of the same token.
+    - `prefix_matching`: to the tokens after earlier occurrences (Olsson et al. 2022): high for induction
+      heads.
+    - `induction`: to the token after the last earlier occurrence. On a random block that stands twice it is
+      the stripe that induction heads are told by, and equal to `prefix_matching`.
+
+    And not of one kind of position:
+
+    - `entropy`: of the attention from a position, in nats; the first is left out, where it is 0.
     - `copying`: Σ λ / Σ |λ| of the eigenvalues of the head's OV circuit from embedding to unembedding
       (Elhage et al. 2021), norm weights folded in: 1 if attending to a token always raises its logit.
 
@@ -69,61 +107,58 @@ def attention_statistics(model: Model, dataset: Dataset, of: Sequence[str]) -> N
         model: the model.
         dataset: the prompts; clean runs only.
         of: which statistics.
+        batch: most prompts at once.
+        memory: bytes of activations; None for half of what is free.
 
     Raises:
         MethodError: C551, an unknown statistic.
         DataError: C335, no prompt has a position that a statistic is about.
     """
-    columns = []
     for name in of:
-        if name == "copying":
-            columns.append(copying_scores(model))
-        elif name in _TARGETS:
-            columns.append(_mean_attention(model, dataset, name))
-        else:
-            known = ", ".join([*_TARGETS, "copying"])
+        if name not in STATISTICS:
+            known = ", ".join(STATISTICS)
             raise MethodError("C551", f"no attention statistic is called {name!r}", hint=f"there are {known}")
+    means = _means(model, dataset, [name for name in of if name != "copying"], batch, memory)
+    columns = [copying_scores(model) if name == "copying" else means[name] for name in of]
     table = torch.stack(columns, dim=-1).flatten(0, 1).tolist()
     heads = [f"L{n}H{h}" for n in range(model.shape.n_layers) for h in range(model.shape.n_heads)]
     made = {
         "method": "attention_statistics",
         "prompts": len(dataset.examples),
-        "score": "0 to 1; copying -1 to 1",
+        "score": "0 to 1; copying -1 to 1" + ("; entropy in nats" if "entropy" in of else ""),
     }
     return NodeScores.of(heads, of, table, made, model.digits)
 
 
-def _mean_attention(model: Model, dataset: Dataset, name: str) -> Float[Tensor, "layer head"]:
-    total, count = torch.zeros(model.shape.n_layers, model.shape.n_heads, dtype=torch.float64), 0
-    for bucket in buckets(dataset.examples):
-        tokens = torch.tensor([dataset.examples[i].tokens for i in bucket], device=model.device)
-        target = _TARGETS[name](tokens).to(model.device)
-        pattern = attention_pattern(model, tokens)
-        total += (pattern * target).double().sum((2, 3, 4)).cpu()
-        count += int(target.any(2).sum())
-    if not count:
-        raise DataError(
-            "C335",
-            f"{name} is about tokens that occurred before, and no prompt has any",
-            hint="use prompts with repeated tokens",
-        )
-    return total / count
-
-
-def copying_scores(model: Model) -> Float[Tensor, "layer head"]:
-    """Σ λ / Σ |λ| of every head's OV circuit W_E W_V W_O W_U (Elhage et al. 2021)."""
-    module, family = model.module, model.family
-    embed = module.get_input_embeddings().weight.double()
-    final = attrgetter(family.final_norm)(module).weight.double()
-    unembed = attrgetter(family.unembed)(module).weight.double() * final
-    # The nonzero eigenvalues of (W_E W_V)(W_O W_U) are those of (W_O W_U)(W_E W_V), which is d_head wide.
-    through = unembed.T @ embed
-    group = model.shape.n_heads // model.shape.n_kv_heads
-    found = []
-    for block, weights in zip(attrgetter(family.blocks)(module), model.weights, strict=True):
-        norm = attrgetter(family.attention_norm)(block).weight.double()
-        value = (norm[:, None] * weights.value.double()).repeat_interleave(group, 0)
-        circuit = weights.out.double() @ through @ value
-        eigenvalues = torch.linalg.eigvals(circuit)
-        found.append(eigenvalues.real.sum(-1) / eigenvalues.abs().sum(-1))
-    return torch.stack(found).detach().cpu()
+def _means(
+    model: Model, dataset: Dataset, of: Sequence[str], batch: int | None, memory: int | None
+) -> dict[str, Float[Tensor, "layer head"]]:
+    """What is measured on prompts, all in one pass over them."""
+    if not of:
+        return {}
+    shape = model.shape
+    total = {name: torch.zeros(shape.n_layers, shape.n_heads, dtype=torch.float64) for name in of}
+    count = dict.fromkeys(of, 0)
+    longest = max(len(example.tokens) for example in dataset.examples)
+    pairs = 4 * shape.n_layers * shape.n_heads * longest**2 * model.dtype.itemsize
+    for prompts in batches(model, dataset, batch=batch, memory=memory, more=pairs):
+        pattern = attention_pattern(model, prompts.tokens)
+        for name in of:
+            if name == "entropy":
+                by_position = torch.special.entr(pattern[..., 1:, :]).sum(-1)
+                total[name] += by_position.double().sum((2, 3)).cpu()
+                count[name] += by_position[0, 0].numel()
+            else:
+                target = _TARGETS[name](prompts.tokens).to(model.device)
+                total[name] += (pattern * target).double().sum((2, 3, 4)).cpu()
+                count[name] += int(target.any(2).sum())
+    for name in of:
+        if not count[name]:
+            raise DataError(
+                "C335",
+                f"{name} is about tokens that come after others, and no prompt has any"
+                if name in ("previous_token", "current_token", "first_token", "entropy")
+                else f"{name} is about tokens that occurred before, and no prompt has any",
+                hint="use longer prompts, or prompts with repeated tokens",
+            )
+    return {name: total[name] / count[name] for name in of}

@@ -111,7 +111,57 @@ METHODS: Mapping[str, Entry] = {
     ),
     "C551": Entry(
         "an unknown attention statistic",
-        "There are `previous_token`, `duplicate_token`, `prefix_matching` and `copying`.",
+        "There are `previous_token`, `current_token`, `first_token`, `duplicate_token`, `prefix_matching`, "
+        "`induction`, `entropy` and `copying`.",
+    ),
+    "C571": Entry(
+        "a norm that cannot be taken apart",
+        "Direct contributions to logits and circuits in the weights need norms that are linear but for their "
+        "scale: LayerNorm and RMSNorm. This one was tried on a vector and gave something else.",
+    ),
+    "C572": Entry(
+        "something that cannot be read from logits",
+        "The logit lens and patchscopes read `prob`, `logprob`, `logit_diff` or `rank` of the answer, or the "
+        "`kl_divergence` of the model's own prediction.",
+    ),
+    "C573": Entry(
+        "no sum over senders",
+        "With the final norm's scale held fixed a logit is a sum of what every sender contributes, and so is "
+        "a difference of two logits: `answer_logit` and `logit_diff`. Probabilities are no such sum.",
+    ),
+    "C574": Entry(
+        "a layer that the target does not have",
+        "Layers of the target are counted from 0. The number of layers itself means what the final norm "
+        "reads.",
+        "scores inside using patchscopes {\n  source = ioi\n  target = ioi\n  layer = 99\n}",
+        "scores inside using patchscopes {\n  source = ioi\n  target = ioi\n  layer = 1\n}",
+    ),
+    "C575": Entry(
+        "targets that do not correspond to the sources",
+        "A state of every source prompt is put into a target prompt: one target for all of them, or one for "
+        "each in the same order.",
+        'dataset other using prompts {\n  model = tiny\n  clean = ["Then", "Now"]\n}\n'
+        "scores inside using patchscopes {\n  source = ioi\n  target = other\n}",
+        'dataset other using prompts {\n  model = tiny\n  clean = ["Then"]\n}\n'
+        "scores inside using patchscopes {\n  source = ioi\n  target = other\n}",
+    ),
+    "C576": Entry(
+        "no such head",
+        "Heads are named `L1H0`: head 0 of layer 1, both counted from 0. In a virtual head the second head "
+        "is of a later layer than the first, or it could not read what that writes.",
+    ),
+    "C577": Entry(
+        "an unknown statistic of weights",
+        "Of single heads there are `copying`, `matching`, `q_composition`, `k_composition` and "
+        "`v_composition`; of pairs of heads, in a model of two layers or more, the three compositions and "
+        "`virtual_copying`.",
+    ),
+    "C578": Entry(
+        "losses at tokens that are not there",
+        "The in-context-learning score is the loss at a late token minus that at an early one. The first "
+        "token has no loss, and every prompt must reach the late one.",
+        "scores learning using in_context_learning {\n  data = ioi\n}",
+        "scores learning using in_context_learning {\n  data = ioi\n  early = 2\n  late = 8\n}",
     ),
     "C552": Entry(
         "an interval that cannot be drawn",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,16 +12,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
 from tests.engine.tiny import Case, cases, tiny_gpt2, tiny_llama
-from torch import Tensor
+from torch import Tensor, nn
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.models import model_folder
-from nncirc.engine.attention import attention_pattern, attention_statistics, copying_scores
+from nncirc.engine.attention import STATISTICS, attention_pattern, attention_statistics
 from nncirc.engine.data import Dataset, Example
 from nncirc.engine.loading import load_bundled
 from nncirc.engine.model import Model
+from nncirc.engine.weights import copying_scores
 
-STATISTICS = ("previous_token", "duplicate_token", "prefix_matching")
+OF_KINDS = (
+    "previous_token",
+    "current_token",
+    "first_token",
+    "duplicate_token",
+    "prefix_matching",
+    "induction",
+)
+BY_PROMPTS = (*OF_KINDS, "entropy")
 
 
 def dataset(prompts: list[list[int]]) -> Dataset:
@@ -54,10 +64,20 @@ def by_loops(model: Model, prompts: list[list[int]], name: str) -> tuple[list[li
     for tokens in prompts:
         pattern = eager(model, torch.tensor([tokens]))[:, :, 0]
         for query in range(len(tokens)):
+            if name == "entropy":
+                count += query > 0
+                for layer in range(shape.n_layers):
+                    for head in range(shape.n_heads):
+                        row = pattern[layer, head, query, : query + 1].tolist()
+                        total[layer][head] -= sum(p * math.log(p) for p in row if p)
+                continue
             if name == "previous_token":
                 targets = [query - 1] if query else []
+            elif name in ("current_token", "first_token"):
+                targets = [query if name == "current_token" else 0] if query else []
             else:
                 before = [key for key in range(query) if tokens[key] == tokens[query]]
+                before = before[-1:] if name == "induction" else before
                 targets = before if name == "duplicate_token" else [key + 1 for key in before]
                 targets = [key for key in targets if key < query]
             if not targets:
@@ -72,10 +92,13 @@ def by_loops(model: Model, prompts: list[list[int]], name: str) -> tuple[list[li
 @settings(max_examples=20, deadline=None)
 @given(
     cases(),
-    st.lists(st.lists(st.integers(0, 4), min_size=2, max_size=8), min_size=1, max_size=4),
-    st.sampled_from(STATISTICS),
+    st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=8), min_size=1, max_size=4),
+    st.sampled_from(BY_PROMPTS),
+    st.sampled_from([None, 1]),
 )
-def test_statistics_are_means_over_positions(case: Case, prompts: list[list[int]], name: str) -> None:
+def test_statistics_are_means_over_positions(
+    case: Case, prompts: list[list[int]], name: str, batch: int | None
+) -> None:
     model = case.model()
     total, count = by_loops(model, prompts, name)
     if not count:
@@ -83,7 +106,7 @@ def test_statistics_are_means_over_positions(case: Case, prompts: list[list[int]
             attention_statistics(model, dataset(prompts), [name])
         assert caught.value.code == "C335"
         return
-    found = attention_statistics(model, dataset(prompts), [name])
+    found = attention_statistics(model, dataset(prompts), [name], batch=batch)
     assert found.positions == (name,)
     for layer in range(model.shape.n_layers):
         for head in range(model.shape.n_heads):
@@ -91,10 +114,14 @@ def test_statistics_are_means_over_positions(case: Case, prompts: list[list[int]
             assert found[f"L{layer}H{head}"][0] == pytest.approx(wanted, abs=2e-5)
 
 
+def centred(rows: Tensor, norm: Any) -> Tensor:
+    return rows - rows.mean(-1, keepdim=True) if isinstance(norm, nn.LayerNorm) else rows
+
+
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
 @pytest.mark.parametrize("tied", [False, True])
 def test_copying_is_of_the_full_circuit(make: Callable[..., Model], tied: bool) -> None:
-    """Σ λ / Σ |λ| of the V x V matrix from token to token, head by head."""
+    """Σ λ / Σ |λ| of the V x V matrix from token to token, head by head; a LayerNorm takes off the mean."""
     model = make(seed=3, tie_word_embeddings=tied)
     parts = oracle.parts_of(model.module)
     embed = model.module.get_input_embeddings().weight
@@ -106,7 +133,8 @@ def test_copying_is_of_the_full_circuit(make: Callable[..., Model], tied: bool) 
         norm: Any = layer.attention_norm
         for head, out in enumerate(layer.out):
             value, _ = layer.value[head * len(layer.value) // len(layer.out)]
-            circuit = (embed * norm.weight) @ value @ out @ (unembed.weight * final.weight).T
+            read, written = centred(embed, norm) * norm.weight, centred(value @ out, final)
+            circuit = read @ written @ (unembed.weight * final.weight).T
             eigenvalues = torch.linalg.eigvals(circuit)
             wanted = float(eigenvalues.real.sum() / eigenvalues.abs().sum())
             assert float(found[n, head]) == pytest.approx(wanted, abs=1e-6)
@@ -130,12 +158,13 @@ def test_copying_is_one_for_a_head_that_copies() -> None:
 def test_several_statistics_and_names() -> None:
     model = tiny_llama()
     data = dataset([[1, 2, 1, 2, 3, 1], [4, 4, 4]])
-    found = attention_statistics(model, data, ["copying", *STATISTICS])
-    assert found.positions == ("copying", *STATISTICS)
+    found = attention_statistics(model, data, ["copying", *BY_PROMPTS])
+    assert found.positions == ("copying", *BY_PROMPTS)
     assert found.nodes == tuple(f"L{n}H{h}" for n in range(2) for h in range(4))
-    for column, name in enumerate(STATISTICS, start=1):
+    for column, name in enumerate(BY_PROMPTS, start=1):
         alone = attention_statistics(model, data, [name])
         assert [row[column] for row in found.values] == [row[0] for row in alone.values]
+    assert {*found.positions} == {*STATISTICS}
     assert found.made["prompts"] == 2
     with pytest.raises(MethodError) as caught:
         attention_statistics(model, data, ["previous"])
@@ -149,9 +178,13 @@ def test_the_bundled_induction_model_has_the_heads_that_its_card_names() -> None
     model = load_bundled("induction-2l")
     draw = torch.Generator().manual_seed(0)
     vocabulary = model.module.config.vocab_size
-    half = torch.randint(vocabulary // 2, vocabulary, (20, 12), generator=draw)
-    found = attention_statistics(model, dataset(torch.cat([half, half], 1).tolist()), STATISTICS)
+    # Different tokens: each occurs once in a block, so that the last earlier occurrence is the only one.
+    blocks = [torch.randperm(vocabulary // 2, generator=draw)[:12] + vocabulary // 2 for _ in range(20)]
+    half = torch.stack(blocks)
+    statistics = ["previous_token", "duplicate_token", "prefix_matching", "induction"]
+    found = attention_statistics(model, dataset(torch.cat([half, half], 1).tolist()), statistics)
     heads = model.shape.n_heads
+    assert [row[2] for row in found.values] == [row[3] for row in found.values]
     previous = max(row[0] for row in found.values[:heads])
     induction = max(row[2] for row in found.values[heads:])
     assert previous > 0.5

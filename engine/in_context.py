@@ -1,0 +1,73 @@
+"""In-context learning: how much better late tokens are predicted than early ones (Olsson et al. 2022)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nncirc.circuits.errors import MethodError
+from nncirc.engine.data import Dataset
+from nncirc.engine.model import Model
+from nncirc.engine.plain import batches, logits_bytes
+from nncirc.engine.scores import NodeScores
+from nncirc.engine.tracing import run
+
+
+def in_context_learning(
+    model: Model,
+    dataset: Dataset,
+    *,
+    early: int = 50,
+    late: int = 500,
+    batch: int | None = None,
+    memory: int | None = None,
+) -> NodeScores:
+    """The loss at a late token minus the loss at an early one: below 0 if the context helps.
+
+    One row, `logits`, with the columns `early`, `late` and `score`: mean losses over prompts and their
+    difference, in nats.
+
+    Args:
+        model: the model.
+        dataset: the prompts; answers are not needed.
+        early: the token whose prediction counts as early, counted from 1; the first has no prediction.
+        late: likewise as late.
+        batch: most prompts at once.
+        memory: bytes of activations; None for half of what is free.
+
+    Raises:
+        MethodError: C578, not 2 <= early < late <= the number of tokens of every prompt.
+
+    Source: Olsson et al. 2022, whose tokens are 50 and 500.
+    """
+    shortest = min(len(example.tokens) for example in dataset.examples)
+    if not (type(early) is type(late) is int and 2 <= early < late <= shortest):
+        raise MethodError(
+            "C578",
+            f"losses at the tokens {early} and {late} of prompts that have {shortest} or more",
+            hint="2 <= early < late <= the number of tokens of the shortest prompt",
+        )
+    total = torch.zeros(2, dtype=torch.float64)
+    for prompts in batches(model, dataset, batch=batch, memory=memory, more=logits_bytes(model, 2)):
+        total += _losses(model, prompts.tokens, [early, late]).sum(0).cpu()
+    first, second = (total / len(dataset.examples)).tolist()
+    made = {
+        "method": "in_context_learning",
+        "score": "loss, nats",
+        "early": early,
+        "late": late,
+        "prompts": len(dataset.examples),
+        "dtype": str(model.dtype).removeprefix("torch."),
+    }
+    row = [first, second, second - first]
+    return NodeScores.of(["logits"], ["early", "late", "score"], [row], made, model.digits)
+
+
+def _losses(model: Model, tokens: Tensor, numbers: list[int]) -> Float[Tensor, "batch number"]:
+    """Minus the log-probability of tokens, which are counted from 1."""
+    at = torch.tensor(numbers, device=model.device) - 1
+    # The logits of a position are about the token behind it.
+    logits = run(model.envoy, model.inputs(tokens, keep=at - 1), lambda: model.unembed.output.clone())
+    losses: Tensor = -logits.double().log_softmax(-1).gather(-1, tokens[:, at][..., None])[..., 0]
+    return losses

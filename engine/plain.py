@@ -1,0 +1,223 @@
+"""Plain runs over a dataset: prompts in batches, positions as columns, the residual stream at every stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nncirc.circuits.errors import DataError, MethodError
+from nncirc.circuits.graph import Shape
+from nncirc.engine.contrast import check_fits
+from nncirc.engine.data import Dataset, Example, buckets
+from nncirc.engine.memory import default_memory, pass_bytes
+from nncirc.engine.metrics import Logits, Measure, Metric, Place, Reading, measures, places, reading
+from nncirc.engine.model import Model
+from nncirc.engine.tracing import run
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompts:
+    """Prompts of one length that run together.
+
+    Attributes:
+        indices: which prompts of the dataset they are.
+        examples: the prompts.
+        tokens: their tokens.
+    """
+
+    indices: tuple[int, ...]
+    examples: tuple[Example, ...]
+    tokens: Int[Tensor, "batch pos"]
+
+
+def batches(
+    model: Model, dataset: Dataset, *, batch: int | None = None, memory: int | None = None, more: int = 0
+) -> Iterator[Prompts]:
+    """The prompts of a dataset, those of one length together, as many as there is memory for.
+
+    Args:
+        model: what runs them.
+        dataset: the prompts.
+        batch: most prompts at once; None for as many as fit.
+        memory: bytes of activations; None for half of what is free.
+        more: bytes that a prompt takes beside those of a pass.
+
+    Raises:
+        DataError: C336, C337, the model cannot read a prompt.
+    """
+    check_fits(model, dataset)
+    room = default_memory(model.device) if memory is None else memory
+    for bucket in buckets(dataset.examples):
+        length = len(dataset.examples[bucket[0]].tokens)
+        fitting = max(1, room // 2 // (pass_bytes(model, length) + more))
+        at_once = fitting if batch is None else min(batch, fitting)
+        for start in range(0, len(bucket), at_once):
+            indices = bucket[start : start + at_once]
+            examples = tuple(dataset.examples[i] for i in indices)
+            yield Prompts(indices, examples, torch.tensor([e.tokens for e in examples], device=model.device))
+
+
+def logits_bytes(model: Model, positions: int) -> int:
+    """Bytes that logits at so many positions of a prompt take while they are read, in float64."""
+    return 4 * 8 * int(model.module.get_input_embeddings().num_embeddings) * positions
+
+
+# Positions -------------------------------------------------------------------------------------------------
+
+
+def name_of(place: Place) -> str:
+    """`S.2` for the second S."""
+    name, occurrence = place
+    return name if occurrence is None else f"{name}.{occurrence}"
+
+
+def by_position(
+    dataset: Dataset, positions: str | Sequence[str | Place]
+) -> tuple[Dataset, tuple[Place, ...]]:
+    """A dataset and its positions by name, one column of a result each.
+
+    "all" is every token of prompts of one length; then the tokens get names in the dataset that is given
+    back, "0", "1", ... Where the answer is the next token the last one is left out, since it has none.
+
+    Raises:
+        MethodError: C512, something is no position.
+        DataError: C334, "all" positions of prompts that have several lengths.
+    """
+    if positions != "all":
+        return dataset, places(positions)
+    lengths = sorted({len(example.tokens) for example in dataset.examples})
+    if len(lengths) > 1:
+        raise DataError(
+            "C334",
+            f"positions = all needs prompts of one length; these have {', '.join(map(str, lengths))} tokens",
+            hint="name the positions: positions = [IO, S.2, end]",
+        )
+    count = lengths[0] - (dataset.answers == "next")
+    spans = {(str(i), 1): (i, i + 1) for i in range(count)}
+    named = tuple(replace(e, spans={**e.spans, **spans}) for e in dataset.examples)
+    return replace(dataset, examples=named), tuple((str(i), None) for i in range(count))
+
+
+# Stages ----------------------------------------------------------------------------------------------------
+
+
+def stages(shape: Shape, *, halves: bool = True) -> list[str]:
+    """Names of the residual stream's stages: each by the node that wrote last.
+
+    `embed`, then after every layer's attention `L0`, after its MLP `MLP0`; without `halves` only after whole
+    layers. The last is what the final norm reads.
+    """
+    found = ["embed"]
+    for layer in range(shape.n_layers):
+        found += [f"L{layer}"] if halves or not shape.mlps else []
+        found += [f"MLP{layer}"] if shape.mlps else []
+    return found
+
+
+def residual_stream(
+    model: Model, tokens: Int[Tensor, "batch pos"], *, halves: bool = True
+) -> list[Float[Tensor, "batch pos d_model"]]:
+    """The residual stream at every one of `stages`, in a plain run."""
+
+    def body() -> list[Tensor]:
+        found = []
+        for block in model.blocks:
+            found.append(block.attention_norm.input.clone())
+            if halves and model.shape.mlps:
+                found.append(block.mlp_norm.input.clone())
+        found.append(model.final_norm.input.clone())
+        model.skip_logits()
+        return found
+
+    return run(model.envoy, model.inputs(tokens, keep=1), body)
+
+
+def final_norm(model: Model, residual: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+    """What the final norm makes of any stage of the residual stream."""
+    with torch.no_grad():
+        found: Tensor = attrgetter(model.family.final_norm)(model.module)(residual)
+    return found
+
+
+def unembed(model: Model, residual: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch vocab"]:
+    """Logits as if a stage of the residual stream were its last."""
+    with torch.no_grad():
+        found: Tensor = attrgetter(model.family.unembed)(model.module)(final_norm(model, residual))
+    return found
+
+
+# What is read ----------------------------------------------------------------------------------------------
+
+
+def rank(logits: Logits) -> Tensor:
+    """The place of the answer among all tokens, by logit: 1 is the best."""
+    answer = logits.at(logits.answer, logits.patched)[..., None]
+    return 1.0 + (logits.patched > answer).sum(-1)
+
+
+_RANK = Measure(rank, ("answer",), -1, "1 is the best")
+READ = ("logit_diff", "logprob", "prob", "kl_divergence", "rank")
+
+
+def measure_of(name: str, dataset: Dataset) -> Measure:
+    """What is read from logits by this name, if the dataset has the answers for it.
+
+    Raises:
+        MethodError: C572, nothing has this name.
+        DataError: C331, it needs an answer or foil that the dataset lacks.
+    """
+    if name not in READ:
+        raise MethodError("C572", f"{name!r} cannot be read from logits", hint=f"there are {', '.join(READ)}")
+    found = _RANK if name == "rank" else measures()[name]
+    for need in found.needs:
+        if dataset.answers is None or (need == "foil" and any(e.foil is None for e in dataset.examples)):
+            raise DataError(
+                "C331",
+                f"{name} needs the {need} of every prompt, and the dataset has none",
+                hint=f'give the dataset {need} = "..."',
+            )
+    return found
+
+
+def where(of: str, dataset: Dataset, prompts: Prompts, place: Place, model: Model) -> Reading:
+    """Where a column is read in some prompts, and the answers there."""
+    # A rank has an answer at the same positions as its probability.
+    metric = Metric("prob" if of == "rank" else of, at=(place,))
+    return reading(metric, dataset, prompts.examples, model.device)
+
+
+def selected(where: Reading, at_all: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch read width"]:
+    """What stands at the positions that each prompt reads."""
+    rows = torch.arange(len(at_all), device=at_all.device)[:, None]
+    return at_all[rows, where.kept[where.index]]
+
+
+def read(
+    measure: Measure,
+    where: Reading,
+    logits: Float[Tensor, "batch read vocab"],
+    own: Float[Tensor, "batch read vocab"],
+) -> tuple[Float[Tensor, " batch"], Counter[int]]:
+    """A measure of every prompt, and how often each token was the likeliest where it was read.
+
+    Args:
+        measure: what is measured.
+        where: the positions that are read, and the answers there.
+        logits: at these positions.
+        own: the model's own prediction there, for a measure that is `against_clean`.
+    """
+    clean = own.double().log_softmax(-1) if measure.against_clean else None
+    values = measure.function(Logits(logits.double()[None], clean, where.answer, where.foil))
+    return where.mean(values)[0], Counter(logits.argmax(-1)[where.weight > 0].tolist())
+
+
+def likeliest(dataset: Dataset, tops: Counter[int]) -> str:
+    """The token that was the likeliest most often, as text; of equals the one with the smaller number."""
+    best = min(tops, key=lambda token: (-tops[token], token))
+    return str(best) if dataset.tokenizer is None else str(dataset.tokenizer.decode([best]))

@@ -1,0 +1,38 @@
+"""The in-context-learning score against cross-entropies prompt by prompt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tests.engine.tiny import random_prompts, tiny_gpt2, tiny_llama
+from torch.nn.functional import cross_entropy
+
+from nncirc.circuits.errors import MethodError
+from nncirc.engine.in_context import in_context_learning
+
+
+@pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
+@pytest.mark.parametrize("batch", [None, 1])
+def test_losses_are_of_the_tokens_counted_from_one(make: Any, batch: int | None) -> None:
+    model = make(seed=3)
+    data = random_prompts(size=5, lengths=(6, 8))
+    found = in_context_learning(model, data, early=2, late=6, batch=batch)
+    losses = []
+    for example in data.examples:
+        tokens = torch.tensor([example.tokens])
+        logits = model.module(input_ids=tokens).logits[0]
+        # The second and the sixth token are predicted from the first and the fifth.
+        losses.append([float(cross_entropy(logits[at], tokens[0, at + 1])) for at in (0, 4)])
+    early, late = torch.tensor(losses, dtype=torch.float64).mean(0).tolist()
+    assert found.nodes == ("logits",)
+    assert found.positions == ("early", "late", "score")
+    assert found["logits"] == pytest.approx([early, late, late - early], abs=2e-5)
+
+
+@pytest.mark.parametrize(("early", "late"), [(1, 5), (3, 3), (5, 3), (2, 7), (2.0, 5)])
+def test_tokens_without_a_loss_are_refused(early: Any, late: int) -> None:
+    with pytest.raises(MethodError) as caught:
+        in_context_learning(tiny_gpt2(), random_prompts(size=2), early=early, late=late)
+    assert caught.value.code == "C578"
