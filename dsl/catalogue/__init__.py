@@ -12,6 +12,7 @@ from functools import cache
 
 from nncirc.dsl.catalogue.data import DATA
 from nncirc.dsl.catalogue.entry import Entry
+from nncirc.dsl.catalogue.evaluation import EVALUATION
 from nncirc.dsl.catalogue.files import COMMAND, FILES, RESOURCES
 from nncirc.dsl.catalogue.form import FORM
 from nncirc.dsl.catalogue.meaning import MEANING
@@ -20,7 +21,7 @@ from nncirc.dsl.catalogue.models import GRAPHS, MODELS
 
 __all__ = ["RUN", "SCRIPT", "Entry", "entries", "explain"]
 
-SCRIPT: Mapping[str, Entry] = {**FORM, **MEANING}
+SCRIPT: Mapping[str, Entry] = {**FORM, **MEANING, **EVALUATION}
 RUN: Mapping[str, Entry] = {**COMMAND, **DATA, **MODELS, **GRAPHS, **METHODS, **FILES, **RESOURCES}
 
 

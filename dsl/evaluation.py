@@ -1,0 +1,181 @@
+"""What curves, comparisons and claims about them mean: do scores, circuits, metrics and corruptions fit?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nncirc.dsl.diagnostics import Label
+from nncirc.dsl.program import Apply, Ref
+from nncirc.dsl.scope import Draft
+from nncirc.dsl.source import Span
+
+if TYPE_CHECKING:
+    from nncirc.dsl.meaning import Meaning
+
+__all__ = ["check_compare", "check_curve", "check_curves", "check_function"]
+
+
+def check_curve(meaning: Meaning, draft: Draft) -> None:
+    """A curve by itself."""
+    if draft.implementation == "roc":
+        _check_roc(meaning, draft)
+        return
+    meaning.selects(draft)
+    given = meaning.get(draft, "corruption")
+    corruption = given or meaning.drafts.get(draft.corruption or "")
+    metric = meaning.get(draft, "metric")
+    if corruption is not None and metric is not None:
+        meaning.measured(draft.where("metric"), metric, corruption)
+    if given is not None:
+        meaning.circuit_fits(draft.where("corruption"), draft, given)
+
+
+def _check_roc(meaning: Meaning, draft: Draft) -> None:
+    given = [key for key in ("scores", "circuits") if key in draft.spans]
+    if len(given) != 1:
+        message = "`roc` is drawn of either `scores` or `circuits`" + (", not both" if given else "")
+        meaning.scope.report("C105", message, draft.span, help="give one of the two keys")
+        return
+    reference, scores = meaning.get(draft, "reference"), meaning.get(draft, "scores")
+    by = draft.values.get("by")
+    if "rank" in draft.spans and scores is None:
+        meaning.scope.report(
+            "C271",
+            "`rank` says how scores are ranked, and these are circuits",
+            draft.where("rank"),
+            help="remove it; a circuit says itself how its edges were chosen",
+        )
+    if scores is not None:
+        draft.graph = scores.graph
+        _check_scores(meaning, draft, scores, str(by))
+    parts = meaning.many(draft, "circuits")
+    for part in [*parts, *([draft] if scores is not None else [])]:
+        if reference is not None and part is not reference:
+            meaning.same_graph(draft.where("reference"), part, reference)
+
+
+def _check_scores(meaning: Meaning, draft: Draft, scores: Draft, by: str) -> None:
+    label = (Label(scores.place, f"uses {scores.implementation}"),)
+    of_nodes = scores.implementation == "activation_patching" or scores.values.get("by") == "nodes"
+    if scores.implementation not in ("activation_patching", "attribution_patching"):
+        meaning.scope.report(
+            "C232",
+            "these scores do not say how much a metric depends on a node",
+            draft.where("scores"),
+            labels=label,
+            help="use `attribution_patching` or `activation_patching`",
+        )
+    elif by not in ("edges", "nodes"):
+        meaning.scope.report(
+            "C271",
+            f"scores rank edges or nodes, and not {by} by themselves",
+            draft.where("by"),
+            labels=label,
+            help="write `by = edges` or `by = nodes`, or give `circuits`",
+        )
+    elif of_nodes and by == "edges":
+        meaning.scope.report(
+            "C232",
+            f"edges are counted here, but `{scores.name}` scores nodes",
+            draft.where("by" if "by" in draft.spans else "scores"),
+            labels=label,
+            help="write `by = nodes`, or use `attribution_patching` with `by = edges`",
+        )
+
+
+def check_compare(meaning: Meaning, draft: Draft) -> None:
+    """A comparison: one graph, and a metric for what needs one."""
+    parts, reference = meaning.many(draft, "circuits"), meaning.get(draft, "reference")
+    against = parts[:1] if reference is None else [reference]
+    for part in parts:
+        for other in against:
+            if part is not other:
+                meaning.same_graph(draft.where("circuits"), other, part)
+    metric, given = meaning.get(draft, "metric"), meaning.get(draft, "corruption")
+    if "metric" not in draft.spans:
+        _unused(meaning, draft, ("corruption", "draws", "connected", "resamples", "level", "seed"), "metric")
+        return
+    if "draws" not in draft.spans:
+        _unused(meaning, draft, ("connected",), "draws")
+    for part in parts:
+        corruption = given or meaning.drafts.get(part.corruption or "")
+        if corruption is None:
+            meaning.scope.report(
+                "C235",
+                f"it is not said how the rest of the model is corrupted around `{part.name}`",
+                draft.where("metric"),
+                labels=(Label(part.place, "this circuit was not found with one corruption"),),
+                help="add `corruption = …`",
+            )
+            return
+        if metric is not None:
+            meaning.measured(draft.where("metric"), metric, corruption)
+        if given is not None:
+            meaning.circuit_fits(draft.where("corruption"), part, given)
+
+
+def _unused(meaning: Meaning, draft: Draft, keys: Sequence[str], needed: str) -> None:
+    for key in keys:
+        if key in draft.spans:
+            meaning.scope.report(
+                "C271",
+                f"`{key}` says nothing without `{needed}`",
+                draft.where(key),
+                help=f"add `{needed} = …`, or remove it",
+            )
+
+
+def check_curves(meaning: Meaning, draft: Draft) -> None:
+    """The curves of one plot have the same axes."""
+    found = {each.implementation: each for each in meaning.many(draft, "curve")}
+    if len(found) > 1:
+        meaning.scope.report(
+            "C272",
+            f"one plot cannot have both {' and '.join(found)}: their axes differ",
+            draft.where("curve"),
+            labels=[Label(each.place, f"uses {name}") for name, each in found.items()],
+            help="draw two plots",
+        )
+
+
+def check_function(meaning: Meaning, applied: Apply, span: Span) -> None:
+    """A function of a curve has the curve it is about; parts by groups have groups."""
+    arguments = applied.arguments
+    curve, circuit = (
+        meaning.drafts.get(value.name) if isinstance(value, Ref) else None
+        for value in (arguments.get("curve"), arguments.get("circuit"))
+    )
+    if curve is not None:
+        wanted = "roc" if applied.function == "auc" else "faithfulness"
+        if curve.implementation != wanted:
+            meaning.scope.report(
+                "C270",
+                f"`{applied.function}` is an area under a curve using {wanted}",
+                span,
+                labels=(Label(curve.place, f"uses {curve.implementation}"),),
+                help="`roc` has auc, `faithfulness` has cpr and cmd",
+            )
+        elif wanted == "faithfulness" and curve.values.get("edges", "mib") != "mib":
+            meaning.scope.report(
+                "C270",
+                f"`{applied.function}` is an area over MIB's circuit sizes, and this curve has others",
+                span,
+                labels=(Label(curve.where("edges"), "its sizes"),),
+                help="write `edges = mib` in the curve",
+            )
+    if arguments.get("by") == "groups" and circuit is not None and _found(circuit):
+        meaning.scope.report(
+            "C273",
+            f"`{circuit.name}` has no groups to knock out",
+            span,
+            labels=(Label(circuit.place, f"uses {circuit.implementation}"),),
+            help="groups are those of a `reference` circuit; write `by = nodes` or `by = edges`",
+        )
+
+
+def _found(circuit: Draft) -> bool:
+    """Whether a circuit surely has no groups: one that was found, or written down without them."""
+    if circuit.implementation in ("union", "intersection", "difference"):
+        return False
+    return circuit.implementation != "reference" or not (circuit.groups or circuit.group_spans)
