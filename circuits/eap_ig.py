@@ -6,6 +6,9 @@
 
 The format lists every edge of the graph, knows single heads with q, k and v apart only, and no groups of
 heads: models with grouped-query attention are written with a key and a value for every head.
+
+The package's `.pt` files hold the same as tables of senders by receivers: `cfg`, the names `src_nodes` and
+`dst_nodes`, and the tensors `edges_scores` and `edges_in_graph`. They are read without being unpickled.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from nncirc.circuits.atomic import write_text
@@ -22,8 +27,10 @@ from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.json_input import Value, read_json
 from nncirc.circuits.nodes import Edge, Node
+from nncirc.circuits.torch_file import Tensor, read_torch
 
 _WHAT = "a circuit of the EAP-IG package"
+_MADE = {"method": "read from a file of the EAP-IG package"}
 _NUMBER = r"(0|[1-9][0-9]{0,5})"
 _HEAD = re.compile(rf"a{_NUMBER}\.h{_NUMBER}(?:<([qkv])>)?")
 _MLP = re.compile(rf"m{_NUMBER}")
@@ -81,9 +88,10 @@ def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: int
 def read_eap_ig(
     path: str | os.PathLike[str], *, n_kv_heads: int | None = None, everything: bool = False
 ) -> Circuit:
-    """Read a circuit that the EAP-IG package wrote.
+    """Read a circuit that the EAP-IG package wrote: a `.pt` file, or else JSON.
 
-    Node scores and neurons are not read. A model without any `m` node is one without MLPs.
+    Node scores and neurons are not read. A model without any `m` node is one without MLPs. The tables of a
+    `.pt` file have places for pairs that are no edges; what stands there is not read.
 
     Args:
         path: the file.
@@ -92,36 +100,80 @@ def read_eap_ig(
         everything: take every edge of the file with its score, not only those that are in the circuit.
 
     Raises:
-        FileError: C601, the file cannot be read; C602, it is not JSON; C603, it is JSON of something else, or
-            the edges of a group's heads differ.
+        FileError: C601, the file cannot be read; C602, it is not JSON; C603, it is a file of something else,
+            or the edges of a group's heads differ; C630, a `.pt` file that holds more than plain data.
+        GraphError: C458, a score is not finite.
     """
-    file = read_json(path, what=_WHAT)
+    if Path(path).suffix == ".pt":
+        return _regrouped(
+            *_of_tables(Value(read_torch(path), os.fspath(path), _WHAT), everything), n_kv_heads
+        )
+    return _regrouped(*_of_json(read_json(path, what=_WHAT), everything), n_kv_heads)
+
+
+def _of_json(file: Value, everything: bool) -> tuple[Circuit, Value]:
     members = file.open_members(["cfg", "nodes", "edges"])
-    cfg = members["cfg"].open_members(["n_layers", "n_heads", "parallel_attn_mlp"])
-    nodes = dict(members["nodes"].items())
-    n_heads = cfg["n_heads"].integer()
-    mlps = any(_MLP.fullmatch(name) for name in nodes)
-    try:
-        shape = Shape(cfg["n_layers"].integer(), n_heads, n_heads, mlps, cfg["parallel_attn_mlp"].boolean())
-    except GraphError as error:
-        raise members["cfg"].wrong(error.message, hint=error.hint) from error
-    graph = Graph(shape)
-    for name, node in nodes.items():
-        if (ours := _to_ours(name)) is None or ours not in graph.node_index:
-            raise node.wrong("no node of the model has this name")
+    graph = _graph(members["cfg"], dict(members["nodes"].items()))
     scores = {}
     for name, value in members["edges"].items():
         info = value.open_members(["score", "in_graph"])
         if info["in_graph"].boolean() or everything:
             scores[_edge(graph, name, value)] = info["score"].number()
-    circuit = Circuit(graph, scores, made={"method": "read from a file of the EAP-IG package"})
+    return Circuit(graph, scores, made=_MADE), members["edges"]
+
+
+def _of_tables(file: Value, everything: bool) -> tuple[Circuit, Value]:
+    members = file.open_members(["cfg", "src_nodes", "dst_nodes", "edges_scores", "edges_in_graph"])
+    named = {end: members[f"{end}_nodes"].elements() for end in ("src", "dst")}
+    nodes = {name.text().partition("<")[0]: name for names in named.values() for name in names}
+    graph = _graph(members["cfg"], nodes)
+    senders, receivers = ([_to_ours(name.text()) or "" for name in names] for names in named.values())
+    pairs = [Edge(sender, receiver) for sender in senders for receiver in receivers]
+    tables = [
+        _table(members[key], len(senders), len(receivers)) for key in ("edges_scores", "edges_in_graph")
+    ]
+    if len({*pairs}) < len(pairs) or len({*pairs} & {*graph.edges()}) < graph.n_edges:
+        raise file.wrong("src_nodes and dst_nodes do not name every node of the model once")
+    scores = {
+        edge: score
+        for edge, score, within in zip(pairs, *tables, strict=True)
+        if edge in graph and (within or everything)
+    }
+    return Circuit(graph, scores, made=_MADE), members["edges_scores"]
+
+
+def _table(value: Value, rows: int, columns: int) -> Iterator[float]:
+    tensor = value.value
+    if not isinstance(tensor, Tensor) or tensor.shape != (rows, columns):
+        found = f"one of {list(tensor.shape)}" if isinstance(tensor, Tensor) else "something else"
+        raise value.wrong(f"expected a tensor of {rows} senders by {columns} receivers, found {found}")
+    return tensor.numbers()
+
+
+def _graph(cfg: Value, nodes: Mapping[str, Value]) -> Graph:
+    sizes = cfg.open_members(["n_layers", "n_heads", "parallel_attn_mlp"])
+    n_heads = sizes["n_heads"].integer()
+    mlps = any(_MLP.fullmatch(name) for name in nodes)
+    try:
+        graph = Graph(
+            Shape(sizes["n_layers"].integer(), n_heads, n_heads, mlps, sizes["parallel_attn_mlp"].boolean())
+        )
+    except GraphError as error:
+        raise cfg.wrong(error.message, hint=error.hint) from error
+    for name, node in nodes.items():
+        if (ours := _to_ours(name)) is None or ours not in graph.node_index:
+            raise node.wrong("no node of the model has this name")
+    return graph
+
+
+def _regrouped(circuit: Circuit, edges: Value, n_kv_heads: int | None) -> Circuit:
     if n_kv_heads is None:
         return circuit
     try:
         return regroup(circuit, n_kv_heads)
     except GraphError as error:
         hint = f"{error.hint}: read it without n_kv_heads" if error.code == "C459" else error.hint
-        raise members["edges"].wrong(error.message, hint=hint) from error
+        raise edges.wrong(error.message, hint=hint) from error
 
 
 def _edge(graph: Graph, name: str, value: Value) -> Edge:

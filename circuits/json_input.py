@@ -171,6 +171,8 @@ def _shown(value: object) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list"
+    if not isinstance(value, str | int | float | None):  # files that are no JSON are checked here too
+        return f"a {type(value).__name__.strip('_').lower()}"
     if isinstance(value, int) and abs(value) >= 10**20:  # `str` refuses numbers of very many digits
         return "a huge number"
     text = repr(value) if isinstance(value, str) else json.dumps(value)

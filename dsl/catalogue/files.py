@@ -18,10 +18,10 @@ FILES: Mapping[str, Entry] = {
         "It is cut off, or of another format. The message says where the text stops making sense.",
     ),
     "C603": Entry(
-        "JSON that is not what it should be",
-        "The file is JSON, but no circuit: a part is missing, or has another type or value than such a file "
-        "has. The message says where. Nothing is repaired silently, as a circuit with an edge too few still "
-        "looks like a circuit.",
+        "a file that is not what it should be",
+        "The file can be read, but is no circuit: a part is missing, or has another type or value than such "
+        "a file has. The message says where. Nothing is repaired silently, as a circuit with an edge too few "
+        "still looks like a circuit.",
     ),
     "C604": Entry(
         "a file of another version",
@@ -65,6 +65,13 @@ FILES: Mapping[str, Entry] = {
         "A script has paths, so the circuit has edges; names of groups are identifiers, and groups hold "
         "heads or MLPs and are not empty. What was written is read back before it is saved, and is not saved "
         "unless it is the same circuit. JSON (`.json`) holds every circuit.",
+    ),
+    "C630": Entry(
+        "a .pt file that is not read",
+        "Files of torch are pickles inside, and unpickling runs whatever the file's author wrote. They are "
+        "read here by a reader of our own that knows tensors, numbers, texts, lists and dictionaries, and "
+        "runs nothing. A file with anything else in it, of torch before 1.6, or damaged is refused. Ask its "
+        "author for JSON, or, if you trust the file, load it with torch and save the plain data again.",
     ),
     "C610": Entry(
         "an unknown format of pictures",

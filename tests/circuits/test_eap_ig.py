@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.circuits.strategies import circuits, graphs, json_values
@@ -157,3 +159,80 @@ def test_anything_else(file: Path, key: str, value: Any, n_kv_heads: int | None)
         read_eap_ig(file, n_kv_heads=n_kv_heads)
     except FileError as error:
         assert error.code == "C603"
+
+
+def saved(circuit: Circuit, path: Path, **changed: Any) -> None:
+    """The package's `.pt` layout (src/eap/graph.py, `to_pt`), written by torch: senders by receivers."""
+    graph = circuit.graph
+    heads, layers = range(graph.shape.n_heads), range(graph.shape.n_layers)
+    src = ["input"] + [name for i in layers for name in (*(f"a{i}.h{h}" for h in heads), f"m{i}")]
+    dst = [f"a{i}.h{h}<{q}>" if q != "m" else f"m{i}" for i in layers for q in "qkvm" for h in heads]
+    dst = [*dict.fromkeys(dst), "logits"]
+    scores, within = torch.full((len(src), len(dst)), 7.0), torch.ones(len(src), len(dst), dtype=torch.bool)
+    for edge in graph.edges():
+        names = [theirs(edge.sender), theirs(edge.receiver)]
+        place = src.index(names[0]), dst.index(names[1])
+        scores[place], within[place] = circuit.scores.get(edge) or 0.0, edge in circuit
+    content = {
+        "cfg": {"n_layers": len(layers), "n_heads": len(heads), "parallel_attn_mlp": False, "d_model": 16},
+        "src_nodes": src,
+        "dst_nodes": dst,
+        "edges_scores": scores,
+        "edges_in_graph": within,
+        "nodes_in_graph": torch.ones(len(src), dtype=torch.bool),
+    }
+    torch.save({**content, **changed}, path)
+
+
+def theirs(name: str) -> str:
+    """`L0H1.q` as `a0.h1<q>`, written a second time."""
+    name = {"embed": "input"}.get(name, name).replace("MLP", "m")
+    return re.sub(
+        r"L(\d+)H(\d+)(?:\.(.))?", lambda m: f"a{m[1]}.h{m[2]}" + (f"<{m[3]}>" if m[3] else ""), name
+    )
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("eap_ig") / "file.pt"
+
+
+@given(circuits(st.just(Graph(Shape(2, 2, 2)))), st.booleans())
+def test_tables_read_as_the_json_of_the_same_circuit(
+    file: Path, table: Path, circuit: Circuit, everything: bool
+) -> None:
+    halves = {edge: None if score is None else round(score % 8) / 2 for edge, score in circuit.scores.items()}
+    circuit = Circuit(circuit.graph, halves)  # what float32 can hold
+    saved(circuit, table)
+    write_eap_ig(circuit, file, d_model=16)
+    assert read_eap_ig(table, everything=everything) == read_eap_ig(file, everything=everything)
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"cfg": {"n_layers": 1}}, "cfg: the key 'n_heads' is missing"),
+        ({"cfg": torch.zeros(2)}, "cfg: expected an object, found a tensor"),
+        ({"src_nodes": ["input", "a0.h7"]}, "src_nodes[1]: no node of the model has this name"),
+        (
+            {"src_nodes": ["input"]},
+            "edges_scores: expected a tensor of 1 senders by 8 receivers, found one of [4, 8]",
+        ),
+        ({"edges_in_graph": [True]}, "edges_in_graph: expected a tensor of 4 senders by 8 receivers"),
+        ({"dst_nodes": ["logits"] * 8}, "src_nodes and dst_nodes do not name every node of the model once"),
+        ({"src_nodes": [1, 2]}, "src_nodes[0]: expected a string, found 1"),
+    ],
+)
+def test_not_such_tables(table: Path, changed: dict[str, Any], problem: str) -> None:
+    saved(EXAMPLE, table, **changed)
+    with pytest.raises(FileError) as caught:
+        read_eap_ig(table)
+    assert caught.value.code == "C603"
+    assert problem in caught.value.message
+
+
+def test_a_score_that_is_no_number(table: Path) -> None:
+    saved(EXAMPLE, table, edges_scores=torch.full((4, 8), float("nan")))
+    with pytest.raises(GraphError) as caught:
+        read_eap_ig(table)
+    assert caught.value.code == "C458"
