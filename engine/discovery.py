@@ -8,7 +8,9 @@ Two ways to the same circuit:
 
 - `sequential`: one masked forward of the whole model for each candidate. Slow, and the definition.
 - the default: only what a cut can change is computed (`nncirc.engine.live`), for several candidates at once:
-  row i of an evaluation has candidates 1 to i cut; rows are accepted up to the first refusal.
+  a row of an evaluation has one candidate cut, and those before it that are expected to be cut; rows count up
+  to the first decision that was not expected. Without a reason to expect otherwise all will be cut; sweeps
+  with other thresholds are a reason.
 
 Where the fast way comes so near the threshold that rounding could decide, that one candidate is decided by
 the sequential way's own numbers. So neither the batch size nor the depth of speculation can change a circuit.
@@ -16,6 +18,7 @@ the sequential way's own numbers. So neither the batch size nor the depth of spe
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,9 +37,11 @@ from nncirc.engine.contrast import Contrast, Zero
 from nncirc.engine.evaluate import cut_metric
 from nncirc.engine.live import Change, Live, Wiring, reads_change, with_modules
 from nncirc.engine.metrics import Metric
+from nncirc.engine.speculation import Fixed, Pace
 
 CANONICAL_BATCH = 8
 REBUILD_AFTER = 64
+MOST_ROWS = 64
 
 
 def acdc(
@@ -76,7 +81,7 @@ def acdc(
     _check(threshold)
     sweep = _Sweep(contrast, graph, metric, threshold)
     if measured is not None:
-        sweep.followed = list(measured.records)
+        sweep.followed, sweep.others = list(measured.records), list(measured.records)
     slow = sequential or _amplifies_rounding(contrast)
     scores = sweep.sequential(progress) if slow else sweep.live(depth, journal, progress)
     if measured is not None:
@@ -169,9 +174,10 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Attempt:
-    """Candidates of one receiver tried together: row i has the first i + 1 of them cut."""
+    """Candidates of one receiver tried together: each is cut in its row, and below if that is expected."""
 
     senders: tuple[int, ...]
+    expected: tuple[bool, ...]
     losses: tuple[float, ...]
     changes: tuple[Change, ...]
 
@@ -212,6 +218,7 @@ class _Sweep:
         self.base: tuple[int, float] | None = None
         self.record = _Record(threshold)
         self.followed: list[_Record] = []
+        self.others: list[_Record] = []
 
     def edge(self, receiver: int, sender: int) -> Edge:
         return Edge(self.graph.senders[sender], self.graph.receivers[receiver])
@@ -283,7 +290,7 @@ class _Sweep:
         contrast, model = self.contrast, self.contrast.model
         self.states = [Live(contrast, self.metric, batch, self.wiring) for batch in contrast.batches]
         self.logit_error = self.rounding_error()
-        self.pace = _Pace(self.most_rows()) if depth is None else _Fixed(depth)
+        self.pace = Pace(MOST_ROWS) if depth is None else Fixed(depth)
         clean = torch.tensor([[contrast.clean(self.metric)]], dtype=torch.float64)
         self.current = float(contrast.loss(self.metric, clean))
         accepted = 0
@@ -305,6 +312,8 @@ class _Sweep:
                 decided = [(one.sender, one.rise if self.refuses(one.rise) else None) for one in foreseen]
             if decided:
                 with_modules(model, partial(self.replay, receiver, queue, decided))
+            self.guesses = self.guessed(receiver)
+            self.most = self.most_rows()
             while queue:
                 near = with_modules(model, partial(self.advance, receiver, queue))
                 if near is not None:
@@ -356,35 +365,62 @@ class _Sweep:
         if not cut:
             return
         self.cut.update(self.edge(receiver, s) for s in cut)
-        parts = [state.cut(receiver, cut, together=True) for state in self.states]
+        parts = [state.cut_together(receiver, cut) for state in self.states]
         values = self.contrast.in_order([part for part, _ in parts])
         self.current = float(self.contrast.loss(self.metric, values))
         for state, (_, change) in zip(self.states, parts, strict=True):
             state.accept(change, 0)
 
+    def guessed(self, receiver: int) -> dict[int, float]:
+        """By how much a receiver's candidates raised the loss at the nearest threshold that tried them."""
+        found: dict[int, float] = {}
+        for record in sorted(self.others, key=self.distance, reverse=True):
+            found.update((one.sender, one.rise) for one in record.tried.get(receiver, ()))
+        return found
+
+    def distance(self, record: _Record) -> float:
+        """How far a sweep's threshold is from this one, in factors."""
+        low, high = sorted((record.threshold, self.threshold))
+        return high / low if low else math.inf if high else 1.0
+
     def advance(self, receiver: int, queue: deque[int]) -> _Attempt | None:
         """Test candidates until the queue is empty, or until one is too near the threshold to decide here."""
         while queue:
-            attempt = self.attempt(receiver, tuple(islice(queue, self.pace.depth(len(queue)))))
-            if self.is_near(attempt):
+            rows = self.pace.depth(min(len(queue), self.most))
+            attempt = self.attempt(receiver, tuple(islice(queue, rows)))
+            if any(self.near(one) for _, one in self.walk(receiver, attempt)):
                 return attempt
             self.settle(receiver, queue, attempt)
         return None
 
     def attempt(self, receiver: int, senders: tuple[int, ...]) -> _Attempt:
         began = perf_counter()
-        parts = [state.cut(receiver, senders) for state in self.states]
+        expected = tuple(s not in self.guesses or not self.refuses(self.guesses[s]) for s in senders)
+        parts = [state.cut(receiver, senders, expected) for state in self.states]
         values = self.contrast.in_order([part for part, _ in parts])
         losses = self.contrast.loss(self.metric, values).tolist()
         self.pace.took(len(senders), perf_counter() - began)
-        return _Attempt(senders, tuple(losses), tuple(change for _, change in parts))
+        return _Attempt(senders, expected, tuple(losses), tuple(change for _, change in parts))
 
-    def tried(self, attempt: _Attempt) -> Iterator[_Tried]:
-        """By how much each candidate's cut raises the loss, those before it being cut."""
+    def walk(
+        self, receiver: int, attempt: _Attempt, *, exactly: bool = False
+    ) -> Iterator[tuple[int, _Tried]]:
+        """An attempt's rows with what they say, up to the first that is not decided as expected.
+
+        With `exactly` the definition measures what rounding could decide; whoever asks for that adds to
+        `self.cut` what is accepted as it comes.
+        """
         before = self.current
-        for sender, loss in zip(attempt.senders, attempt.losses, strict=True):
-            yield _Tried(sender, loss - before, self.loss_error(loss) + self.loss_error(before))
-            before = loss
+        for row, (sender, loss) in enumerate(zip(attempt.senders, attempt.losses, strict=True)):
+            one = _Tried(sender, loss - before, self.loss_error(loss) + self.loss_error(before))
+            if exactly and self.near(one):
+                one = _Tried(sender, self.exact(self.edge(receiver, sender)) - self.exact(), 0.0)
+            yield row, one
+            refused = self.refuses(one.rise)
+            if refused is attempt.expected[row]:
+                return
+            if not refused:
+                before = loss
 
     def refuses(self, rise: float) -> bool:
         """Whether an edge that raises the loss by so much stays in the circuit."""
@@ -394,36 +430,25 @@ class _Sweep:
         """Whether a rise is so near the threshold that rounding could decide."""
         return abs(one.rise - self.threshold) <= one.error
 
-    def is_near(self, attempt: _Attempt) -> bool:
-        """Whether rounding could decide a candidate, up to the first that is refused."""
-        for one in self.tried(attempt):
-            if self.near(one):
-                return True
-            if self.refuses(one.rise):
-                return False
-        return False
-
     def settle(self, receiver: int, queue: deque[int], attempt: _Attempt) -> None:
-        """Accept an attempt's rows up to the first candidate that is refused."""
-        accepted = 0
-        for one in self.tried(attempt):
+        """Take an attempt's decisions; its last accepted row becomes the state."""
+        accepted: int | None = None
+        for row, one in self.walk(receiver, attempt, exactly=True):
             edge = self.edge(receiver, one.sender)
-            if self.near(one):
-                one = _Tried(one.sender, self.exact(edge) - self.exact(), 0.0)
             queue.popleft()
             self.tested += 1
             self.record.tried[receiver].append(one)
             refused = self.refuses(one.rise)
-            self.pace.saw(accepted=not refused)
+            self.pace.saw(as_expected=refused is not attempt.expected[row])
             if refused:
                 self.scores[edge] = one.rise
-                break
-            self.cut.add(edge)
-            accepted += 1
-        if accepted:
-            self.current = attempt.losses[accepted - 1]
+            else:
+                self.cut.add(edge)
+                accepted = row
+        if accepted is not None:
+            self.current = attempt.losses[accepted]
             for state, change in zip(self.states, attempt.changes, strict=True):
-                state.accept(change, accepted - 1)
+                state.accept(change, accepted)
 
     def rounding_error(self) -> float:
         """A generous bound on how rounding moves a logit between the two ways.
@@ -445,55 +470,5 @@ class _Sweep:
         return moved / abs(normal.span)
 
     def most_rows(self) -> int:
-        tokens = max(batch.clean.numel() for batch in self.contrast.batches)
-        return max(1, min(64, 16384 // tokens))
-
-
-class _Fixed:
-    """Always the same depth of speculation."""
-
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
-
-    def depth(self, left: int) -> int:
-        return min(self.rows, left)
-
-    def took(self, rows: int, seconds: float) -> None:
-        """Nothing to learn."""
-
-    def saw(self, *, accepted: bool) -> None:
-        """Nothing to learn."""
-
-
-class _Pace:
-    """How many candidates to try at once: the number that should decide the most edges in a second.
-
-    An evaluation of n rows takes about a + b·n seconds, measured as the sweep goes; with a share p of
-    candidates accepted it decides (1 − pⁿ) / (1 − p) of them. Speed depends on it, results do not.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.accepted = 0.9
-        self.sums = [0.0] * 5  # weight, n, n², t, n·t: of a least-squares line, older measurements fading
-
-    def depth(self, left: int) -> int:
-        weight, n, nn, t, nt = self.sums
-        spread = weight * nn - n * n
-        if spread < 1e-6 * (1 + nn):
-            return min(left, self.most, 2 if weight and n / weight < 1.5 else 1)
-        slope = max((weight * nt - n * t) / spread, 1e-9)
-        start = max((t - slope * n) / weight, 0.0)
-        share = min(self.accepted, 0.999)
-        choices = [1 << i for i in range(self.most.bit_length()) if 1 << i <= self.most]
-        best = max(choices, key=lambda rows: (1 - share**rows) / (1 - share) / (start + slope * rows))
-        return min(left, best)
-
-    def took(self, rows: int, seconds: float) -> None:
-        self.sums = [
-            0.9 * old + new
-            for old, new in zip(self.sums, (1, rows, rows * rows, seconds, rows * seconds), strict=True)
-        ]
-
-    def saw(self, *, accepted: bool) -> None:
-        self.accepted += 0.05 * (accepted - self.accepted)
+        """How many candidates a quarter of the memory has room for."""
+        return max(1, self.contrast.memory // 4 // sum(state.row_bytes() for state in self.states))

@@ -136,7 +136,7 @@ class Live:
         self.out = self.clean.clone()
         self.residual, self.projected, self.z = clean_state(self.model, batch.clean)
         length = batch.clean.shape[1]
-        self.causal = torch.arange(length, device=self.model.device) <= self.reading.kept[:, None]
+        self.causal = self.model.sees(self.reading.kept, length)
         self.rotary = self.model.rotary(batch.clean)
         self.base: dict[int, Tensor] = {}
         self.input: dict[int, Tensor] = {}
@@ -172,17 +172,40 @@ class Live:
         for sender in kept:
             self.listeners[sender].append(receiver)
 
+    def row_bytes(self) -> int:
+        """About what a row of an evaluation takes: changes of live nodes, the largest stage, and logits."""
+        live = sum(map(bool, self.kept.values())) + sum(map(bool, self.listeners))
+        # An MLP's hidden layer and what its activation makes of it, 4 d_model each; of every live receiver of
+        # an attention layer its input, the norm of that, and a copy for its projection.
+        inside = 16 + 9 * self.model.shape.n_heads
+        blocks = (live + inside) * self.residual[0].numel() * self.model.dtype.itemsize
+        if self.columns is not None:
+            return blocks
+        # In the model's dtype, in float64, and once more for the metric.
+        logits = 24 * len(self.causal) * len(self.residual[0]) * self.model.module.config.vocab_size
+        return blocks + logits
+
     # Evaluation: inside a trace only ---------------------------------------------------------------------
 
     def cut(
-        self, receiver: int, senders: Sequence[int], *, together: bool = False
+        self, receiver: int, senders: Sequence[int], expected: Sequence[bool]
     ) -> tuple[Float[Tensor, "row batch"], Change]:
-        """The metric with the edges from senders[0], from senders[:2], ... cut as well, and the change.
+        """The metric with edges cut as well, a row for each sender, and the change.
 
-        With `together` there is one row, in which all are cut.
+        In a sender's row its edge is cut, and those from the senders before it that are expected to be.
         """
-        added = self.difference[list(senders)][:, :, self.at(narrow=receiver in self.narrow_receiver)]
-        return self.propagate({receiver: added.sum(0, keepdim=True) if together else added.cumsum(0)})
+        added = self.added(receiver, senders)
+        stays = torch.tensor(expected, device=added.device).view(-1, 1, 1, 1)
+        behind = torch.where(stays, added, 0).cumsum(0)
+        return self.propagate({receiver: torch.where(stays, behind, behind + added)})
+
+    def cut_together(self, receiver: int, senders: Sequence[int]) -> tuple[Float[Tensor, "1 batch"], Change]:
+        """The metric with the edges from all of these senders cut as well, and the change: one row."""
+        return self.propagate({receiver: self.added(receiver, senders).sum(0, keepdim=True)})
+
+    def added(self, receiver: int, senders: Sequence[int]) -> Float[Tensor, "sender batch at d_model"]:
+        """What cutting the edges from these senders adds to a receiver's input."""
+        return self.difference[list(senders)][:, :, self.at(narrow=receiver in self.narrow_receiver)]
 
     def propagate(self, pending: dict[int, Tensor]) -> tuple[Float[Tensor, "row batch"], Change]:
         """Carry changes of some receivers' inputs on to the logits."""
@@ -254,7 +277,7 @@ class Live:
                 torch.stack([zs[h] for h in heads])
                 - self.z[stage.layer][heads][:, None][..., self.at(narrow=narrow), :]
             )
-            deltas = unit_project(moved, self.model.weights[stage.layer].out[heads], None)
+            deltas = unit_project(moved, taken(self.model.weights[stage.layer].out, heads), None)
             for head, delta in zip(heads, deltas, strict=True):
                 sender = senders[head]
                 found[sender] = found[sender] + delta if sender in found else delta
@@ -306,7 +329,10 @@ class Live:
         )
         found: dict[tuple[int, int], Tensor] = {}
         for narrow in (False, True):
-            receivers = [r for r in inputs if (r in self.narrow_receiver) is narrow]
+            receivers = sorted(
+                (r for r in inputs if (r in self.narrow_receiver) is narrow),
+                key=lambda receiver: self.wiring.units[receiver],
+            )
             if not receivers:
                 continue
             at = self.at(narrow=narrow)
@@ -318,7 +344,9 @@ class Live:
                 if not units:
                     continue
                 rows, index = map(list, zip(*units, strict=True))
-                made = unit_project(normed[rows], matrix[index], None if bias is None else bias[index])
+                made = unit_project(
+                    taken(normed, rows), taken(matrix, index), None if bias is None else taken(bias, index)
+                )
                 if kind < 2:
                     made = self.model.rotate(made, self.rotary, at)
                 found.update({(kind, u): value for u, value in zip(index, made, strict=True)})
@@ -376,6 +404,12 @@ class Live:
             self.input[receiver] = total
 
 
+def taken(of: Tensor, index: Sequence[int]) -> Tensor:
+    """`of[index]`, without a copy where the index is a range."""
+    first, last = index[0], index[-1] + 1
+    return of[first:last] if list(index) == list(range(first, last)) else of[list(index)]
+
+
 def reads_change(model: Model, metric: Metric) -> bool:
     """Whether a metric is read from the change of the logits: float64 has its own formula, which is exact."""
     return model.dtype == torch.float32 and metric.measure.of_change is not None
@@ -389,13 +423,13 @@ def attend(
     value: Float[Tensor, "head row batch pos d_head"],
     mask: Bool[Tensor, "at pos"] | None = None,
 ) -> Float[Tensor, "head row batch at d_head"]:
-    """Causal attention of single heads, each with its own keys and values; None masks causally."""
+    """Attention of single heads, each with its own keys and values; None masks as the model does."""
     z = scaled_dot_product_attention(
         query.flatten(0, 1),
         key.flatten(0, 1),
         value.flatten(0, 1),
         attn_mask=mask,
-        is_causal=mask is None,
+        is_causal=mask is None and model.causal,
         scale=model.scaling(layer),
     )
     return z.unflatten(0, query.shape[:2])

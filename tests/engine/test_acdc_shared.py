@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from tests.engine.test_acdc import METRICS, THRESHOLDS, same
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 
-from nncirc.engine.discovery import acdc, acdc_family
+from nncirc.engine import speculation
+from nncirc.engine.discovery import Measured, _Record, _Sweep, _Tried, acdc, acdc_family
 from nncirc.engine.live import Live
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
-
-acdc_module = sys.modules["nncirc.engine.discovery"]
 
 
 @settings(max_examples=25, deadline=None)
@@ -46,13 +45,113 @@ def test_a_family_evaluates_less_than_its_members_alone(monkeypatch: pytest.Monk
     about, metric = contrast(model), Metric("logit_diff")
     thresholds = [10 ** (exponent / 5) for exponent in range(-15, 3)]
     # One candidate at a time, so that what is counted does not depend on how fast the machine is.
-    monkeypatch.setattr(acdc_module._Pace, "depth", lambda pace, left: 1)
+    monkeypatch.setattr(speculation.Pace, "depth", lambda pace, left: 1)
     for threshold in thresholds:
         acdc(about, model.graph(), metric, threshold=threshold)
     alone = len(evaluations)
     evaluations.clear()
     acdc_family(about, model.graph(), metric, thresholds=thresholds)
     assert 0 < len(evaluations) < 0.9 * alone
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    cases(exact=None),
+    METRICS,
+    THRESHOLDS,
+    st.sampled_from([None, 2, 5, 64]),
+    st.randoms(use_true_random=False),
+)
+def test_whatever_is_expected_the_circuit_is_the_definitions(
+    case: Case, metric: Metric, threshold: float, depth: int | None, random: Random
+) -> None:
+    """What other thresholds have measured chooses what is tried together, and decides nothing."""
+    model = case.model()
+    graph, about = case.graph(model), case.contrast(model)
+
+    def anything(sweep: _Sweep, receiver: int) -> dict[int, float]:
+        senders = range(graph.reach[receiver])
+        return {s: random.choice([0.0, 2 * threshold + 1]) for s in senders if random.random() < 0.8}
+
+    slow = acdc(about, graph, metric, threshold=threshold, sequential=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Sweep, "guessed", anything)
+        same(acdc(about, graph, metric, threshold=threshold, depth=depth), slow)
+
+
+def test_refusals_that_another_threshold_foretells_end_no_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_gpt2(layers=3)
+    about, graph, metric = contrast(model), model.graph(), Metric("logit_diff")
+    tried: list[int] = []
+    attempt = _Sweep.attempt
+
+    def counted(sweep: _Sweep, *arguments: Any) -> Any:
+        tried.append(len(arguments[1]))
+        return attempt(sweep, *arguments)
+
+    monkeypatch.setattr(_Sweep, "attempt", counted)
+    measured = Measured()
+    acdc(about, graph, metric, threshold=0.01, depth=64, measured=measured)
+    tried.clear()
+    alone = acdc(about, graph, metric, threshold=0.012, depth=64)
+    evaluations, rows = len(tried), sum(tried)
+    tried.clear()
+    # As if nothing had been decided alike, so that expecting is all that is left of the other sweep.
+    monkeypatch.setattr(
+        _Sweep, "foreseen", lambda sweep, receiver: sweep.record.tried.setdefault(receiver, [])
+    )
+    found = acdc(about, graph, metric, threshold=0.012, depth=64, measured=measured)
+    assert found.edges == alone.edges
+    assert 0 < len(tried) < 0.6 * evaluations
+    assert sum(tried) < 0.6 * rows
+
+
+def test_the_nearest_threshold_is_believed() -> None:
+    about = contrast(tiny_gpt2())
+    sweep = _Sweep(about, about.model.graph(), Metric("logit_diff"), 0.1)
+    rises = {0.0: {1: 1.0, 2: 1.0, 3: 1.0}, 0.05: {1: 2.0}, 0.3: {1: 3.0, 2: 3.0}}
+    sweep.others = [
+        _Record(threshold, {5: [_Tried(sender, rise, 0.0) for sender, rise in found.items()]})
+        for threshold, found in rises.items()
+    ]
+    assert sweep.guessed(5) == {1: 2.0, 2: 3.0, 3: 1.0}
+    assert sweep.guessed(4) == {}
+
+
+@pytest.mark.parametrize("name", ["kl_divergence", "logit_diff"])
+def test_rows_take_what_memory_allows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little that is the circuit is the same; and a row takes no more than is reckoned."""
+    model = tiny_gpt2(layers=3, heads=3)
+    about, graph, metric = contrast(model, size=5), model.graph(), Metric(name)
+    allowed: list[int] = []
+    rows: list[int] = []
+    cut = Live.cut
+
+    def watched(state: Live, receiver: int, senders: Any, expected: Any) -> Any:
+        values, change = cut(state, receiver, senders, expected)
+        parts = [
+            *change.inputs.values(),
+            *change.outputs.values(),
+            *change.units.values(),
+            *change.zs.values(),
+        ]
+        assert sum(part.nbytes for part in parts) <= len(senders) * state.row_bytes()
+        rows.append(len(senders))
+        allowed.append(about.memory // 4 // state.row_bytes())
+        return values, change
+
+    monkeypatch.setattr(Live, "cut", watched)
+    wide = acdc(about, graph, metric, threshold=0.02, depth=64)
+    most = max(rows)
+    assert most > 8
+    small = 4 * 3 * max(about.memory // 4 // count for count in allowed)
+    about = replace(about, most_memory=small)
+    rows.clear()
+    allowed.clear()
+    assert len(about.batches) == 1
+    assert acdc(about, graph, metric, threshold=0.02, depth=64).edges == wide.edges
+    assert max(rows) < most
+    assert all(1 <= tried <= max(1, count) for tried, count in zip(rows, allowed, strict=True))
 
 
 class Remembered:
