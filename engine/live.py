@@ -254,8 +254,8 @@ class Live:
         of_change = self.metric.measure.of_change
         assert of_change is not None
         if self.normed is None:
-            clean = self.residual[-1][:, self.reading.kept][None]
-            self.normed = self.model.final_norm(clean)
+            clean: Tensor = self.model.final_norm(self.residual[-1][:, self.reading.kept][None])
+            self.normed = clean
         return self.reading.change_values(of_change, self.model.unembed(normed - self.normed), probability)
 
     def compute(self, stage: Stage, inputs: Mapping[int, Tensor], change: Change) -> dict[int, Tensor]:
