@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from nncirc.circuits.atomic import write_bytes, write_text
     from nncirc.circuits.chance import Null, hypergeometric_tail, overlap_p, random_circuits
     from nncirc.circuits.circuit import Circuit, difference, intersection, keep, prune, union
-    from nncirc.circuits.collapse import collapse_to, join_heads, join_inputs, regroup, ungroup
+    from nncirc.circuits.collapse import (
+        collapse_to,
+        join_heads,
+        join_inputs,
+        join_positions,
+        regroup,
+        ungroup,
+    )
     from nncirc.circuits.eap_ig import read_eap_ig, write_eap_ig
     from nncirc.circuits.errors import (
         DataError,
@@ -71,6 +78,7 @@ __all__ = [
     "jaccard",
     "join_heads",
     "join_inputs",
+    "join_positions",
     "keep",
     "mib_sizes",
     "node_scores",
@@ -97,7 +105,7 @@ __all__ = [
 _MODULES = {
     "atomic": ("write_bytes", "write_text"),
     "circuit": ("Circuit", "difference", "intersection", "keep", "prune", "union"),
-    "collapse": ("collapse_to", "join_heads", "join_inputs", "regroup", "ungroup"),
+    "collapse": ("collapse_to", "join_heads", "join_inputs", "join_positions", "regroup", "ungroup"),
     "eap_ig": ("read_eap_ig", "write_eap_ig"),
     "errors": (
         "DataError",

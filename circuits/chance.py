@@ -129,7 +129,10 @@ def _connected(graph: Graph, everything: tuple[Edge, ...], edges: int, draw: ran
 def _grown(graph: Graph, everything: tuple[Edge, ...], edges: int, draw: random.Random) -> set[Edge] | None:
     """A connected circuit, or None where what was drawn leaves no way to go on to this size."""
     kept: set[Edge] = set()
-    fed, heard = set(graph.sources), {"logits"}  # senders with a way from embed, receivers with one to logits
+    fed, heard = (
+        set(graph.sources),
+        set(graph.sinks),
+    )  # senders with a way from embed, receivers with one to logits
     refused = 0
     while len(kept) < edges:
         edge = everything[draw.randrange(len(everything))]
@@ -155,7 +158,7 @@ def _back(graph: Graph, sender: str, fed: set[str], draw: random.Random) -> Iter
     """A random way from what is fed to a sender."""
     while sender not in fed:
         receiver = draw.choice(graph.inputs[sender])
-        sender = draw.choice(graph.senders[: graph.reach[graph.receiver_index[receiver]]])
+        sender = graph.senders[draw.choice(graph.heard(graph.receiver_index[receiver]))]
         yield Edge(sender, receiver)
 
 
@@ -164,6 +167,6 @@ def _on(graph: Graph, receiver: str, heard: set[str], draw: random.Random) -> It
     while receiver not in heard:
         sender = draw.choice(graph.outputs[receiver])
         index = graph.sender_index[sender]
-        later = [r for r, reach in zip(graph.receivers, graph.reach, strict=True) if index < reach]
+        later = [r for i, r in enumerate(graph.receivers) if index in graph.heard(i)]
         receiver = draw.choice(later)
         yield Edge(sender, receiver)

@@ -117,7 +117,7 @@ def prune(circuit: Circuit) -> Circuit:
     for sender in graph.senders:
         if any(source in fed for receiver in graph.inputs[sender] for source in incoming.get(receiver, ())):
             fed.add(sender)
-    heard = {"logits"}
+    heard = set(graph.sinks)
     outgoing: dict[str, list[str]] = {}
     for edge in circuit.edges:
         outgoing.setdefault(edge.sender, []).append(edge.receiver)

@@ -87,6 +87,11 @@ def join_heads(circuit: Circuit, *, scores: Scores = "sum") -> Circuit:
     return collapse_to(circuit, replace(circuit.graph, attention="layers"), scores=scores)
 
 
+def join_positions(circuit: Circuit, *, scores: Scores = "sum") -> Circuit:
+    """A node is one at all positions again: `L1H0@S.2` and `L1H0@end` become `L1H0`."""
+    return collapse_to(circuit, circuit.graph.base, scores=scores)
+
+
 def ungroup(circuit: Circuit) -> Circuit:
     """The circuit as if every head had its own key and value: `L1KV0.k` becomes `L1H0.k`, `L1H1.k`, ...
 
@@ -139,6 +144,7 @@ def _require_coarser(fine: Graph, coarse: Graph) -> None:
         (fine.attention == "layers" and coarse.attention == "heads")
         or (coarse.split_inputs and not fine.split_inputs)
         or (coarse.pos_embed and not fine.pos_embed)
+        or coarse.positions not in (fine.positions, ())
     )
     if not same_model or finer:
         raise GraphError(
@@ -151,17 +157,19 @@ def _require_coarser(fine: Graph, coarse: Graph) -> None:
 def _images(fine: Graph, coarse: Graph, name: str) -> Sequence[str]:
     """The nodes of the coarse graph that one of the fine graph becomes: several for a group."""
     node = Node.parse(name)
+    if not coarse.positions:
+        node = replace(node, position=None)
     if node.kind == "pos_embed" and not coarse.pos_embed:
-        return ["embed"]
+        return [str(replace(node, kind="embed"))]
     if node.kind not in ("head", "kv"):
         return [_joined(node, coarse)]
     assert node.index is not None
     if coarse.attention == "layers":
-        return [_joined(Node("attention", node.layer, None, node.input), coarse)]
+        return [_joined(replace(node, kind="attention", index=None), coarse)]
     if node.kind == "kv" and coarse.shape.n_kv_heads == coarse.shape.n_heads:
         size = fine.shape.n_heads // fine.shape.n_kv_heads
         heads = range(node.index * size, (node.index + 1) * size)
-        return [_joined(Node("head", node.layer, head, node.input), coarse) for head in heads]
+        return [_joined(replace(node, kind="head", index=head), coarse) for head in heads]
     return [_joined(node, coarse)]
 
 

@@ -33,6 +33,8 @@ from nncirc.circuits.json_input import Value, parse_json, read_json
 from nncirc.circuits.nodes import Edge
 
 FORMAT = "nncirc circuit"
+EDGE_SCORES = "nncirc edge scores"
+NODE_SCORES = "nncirc node scores"
 VERSION = 1
 _WHAT = "a circuit file"
 _ATTENTION: Mapping[str, Attention] = {"heads": "heads", "layers": "layers"}
@@ -54,7 +56,20 @@ def read_circuit(path: str | os.PathLike[str]) -> Circuit:
         FileError: C601, the file cannot be read; C602, it is not JSON; C603, it is JSON but no circuit (the
             message says where); C604, it is of another version.
     """
-    return _circuit(read_json(path, what=_WHAT))
+    return circuit_in(read_json(path, what=_WHAT))
+
+
+def scores_of(file: Value) -> Circuit:
+    """The scores of a graph's edges, as a run writes them (`eap.json`): all edges, each with its score.
+
+    Raises:
+        FileError: C603, the JSON is of something else; C604, it is of another version.
+    """
+    check_version(file.open_members(["format", "version"]), EDGE_SCORES)
+    members = file.members(["format", "version", "graph", "made", "scores"])
+    graph = read_graph(members["graph"])
+    made = {key: value.value for key, value in members["made"].items()}
+    return Circuit(graph, _edges(graph, members["scores"]), made=made)
 
 
 def circuit_to_json(circuit: Circuit) -> str:
@@ -74,7 +89,7 @@ def circuit_from_json(text: str, *, name: str = "<text>") -> Circuit:
     Raises:
         FileError: C602, C603, C604, as `read_circuit`.
     """
-    return _circuit(parse_json(text, name=name, what=_WHAT))
+    return circuit_in(parse_json(text, name=name, what=_WHAT))
 
 
 def header(circuit: Circuit) -> dict[str, Any]:
@@ -93,6 +108,7 @@ def header(circuit: Circuit) -> dict[str, Any]:
             "split_inputs": graph.split_inputs,
             # Said where it is so only: files of before are the same to the byte.
             **({"pos_embed": True} if graph.pos_embed else {}),
+            **({"positions": list(graph.positions)} if graph.positions else {}),
         },
         "groups": {group: list(members) for group, members in circuit.groups.items()},
         "made": dict(circuit.made),
@@ -115,14 +131,14 @@ def circuit_of(members: Mapping[str, Value], scores: Mapping[Edge, float | None]
         raise members["groups"].wrong(error.message, hint=error.hint) from error
 
 
-def check_version(members: Mapping[str, Value]) -> None:
+def check_version(members: Mapping[str, Value], wanted: str = FORMAT) -> None:
     """Refuse a header of another format or version.
 
     Raises:
         FileError: C603, C604.
     """
-    if members["format"].text() != FORMAT:
-        raise members["format"].wrong(f"expected {FORMAT!r}")
+    if members["format"].text() != wanted:
+        raise members["format"].wrong(f"expected {wanted!r}")
     version = members["version"]
     if version.integer() != VERSION:
         raise FileError(
@@ -140,27 +156,36 @@ def read_graph(value: Value) -> Graph:
         FileError: C603.
     """
     keys = ["n_layers", "n_heads", "n_kv_heads", "mlps", "parallel", "attention", "split_inputs"]
-    graph = value.members(keys, optional=["pos_embed"])
+    graph = value.members(keys, optional=["pos_embed", "positions"])
     attention = _ATTENTION.get(graph["attention"].text())
     if attention is None:
         raise graph["attention"].wrong("expected 'heads' or 'layers'")
     n_layers, n_heads, n_kv_heads = (graph[key].integer() for key in keys[:3])
     mlps, parallel, split_inputs = (graph[key].boolean() for key in ("mlps", "parallel", "split_inputs"))
     pos_embed = "pos_embed" in graph and graph["pos_embed"].boolean()
+    positions = tuple(p.text() for p in graph["positions"].elements()) if "positions" in graph else ()
     try:
         shape = Shape(n_layers, n_heads, n_kv_heads, mlps, parallel)
-        return Graph(shape, attention, split_inputs, pos_embed)
+        return Graph(shape, attention, split_inputs, pos_embed, positions)
     except GraphError as error:
         raise value.wrong(error.message, hint=error.hint) from error
 
 
-def _circuit(file: Value) -> Circuit:
+def circuit_in(file: Value) -> Circuit:
+    """The circuit of a file's JSON.
+
+    Raises:
+        FileError: C603, C604, as `read_circuit`.
+    """
     # The version first: what another version holds is not known here.
     check_version(file.open_members(["format", "version"]))
     members = file.members(["format", "version", "graph", "groups", "made", "edges"])
-    graph = read_graph(members["graph"])
+    return circuit_of(members, _edges(read_graph(members["graph"]), members["edges"]))
+
+
+def _edges(graph: Graph, rows: Value) -> dict[Edge, float | None]:
     scores: dict[Edge, float | None] = {}
-    for row in members["edges"].elements():
+    for row in rows.elements():
         cells = row.elements()
         if len(cells) != 3:
             raise row.wrong(f"expected [sender, receiver, score], found {len(cells)} elements")
@@ -172,7 +197,7 @@ def _circuit(file: Value) -> Circuit:
         except GraphError as error:
             raise row.wrong(error.message, hint=error.hint) from error
         scores[edge] = None if cells[2].value is None else cells[2].number()
-    return circuit_of(members, scores)
+    return scores
 
 
 def _line(value: object, key: str) -> str:

@@ -1,18 +1,20 @@
 """The computation graph of a model: who writes into the residual stream, who reads from it.
 
 Senders stand in the order in which the model computes them, so that what a receiver can read is always
-the first `reach` senders: no adjacency matrix is needed, and the number of edges is a sum.
+the first `reach` senders: no adjacency matrix is needed, and the number of edges is a sum. In a graph of
+positions a node is one at each of them, and a receiver reads the senders at its own position: attention
+carries from one position to another inside its heads, from their keys and values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
 from nncirc.circuits.errors import GraphError
-from nncirc.circuits.nodes import Edge, Node
+from nncirc.circuits.nodes import Edge, Node, is_position
 
 Attention: TypeAlias = Literal["heads", "layers"]
 
@@ -64,6 +66,11 @@ class Graph:
         split_inputs: whether an edge enters attention as its query, key or value (`L1H0.q`) or as
             one node (`L1H0`). Joined heads need as many key-value heads as heads.
         pos_embed: whether the embedding of positions is a sender of its own, beside `embed` for the tokens.
+        positions: names of positions (`S.2`, `end`, `14`) that together are all of a prompt; a node is split
+            into one at each. () for none.
+
+    Attributes:
+        base: the graph without positions; itself, if it has none.
 
     Examples:
         >>> graph = Graph(Shape(n_layers=12, n_heads=12, n_kv_heads=12))
@@ -75,6 +82,7 @@ class Graph:
     attention: Attention = "heads"
     split_inputs: bool = True
     pos_embed: bool = False
+    positions: tuple[str, ...] = ()
     senders: tuple[str, ...] = field(init=False, repr=False, compare=False)
     receivers: tuple[str, ...] = field(init=False, repr=False, compare=False)
     reach: tuple[int, ...] = field(init=False, repr=False, compare=False)
@@ -90,7 +98,15 @@ class Graph:
                 "heads that share keys and values cannot be joined into one input each",
                 hint="under grouped-query attention keep inputs = [q, k, v]",
             )
-        senders, receivers, reach = list(self.sources), [], []
+        if len(set(self.positions)) < len(self.positions) or not all(map(is_position, self.positions)):
+            raise GraphError(
+                "C465",
+                f"nodes cannot be at the positions {', '.join(self.positions)}",
+                hint="each is named once, by a slot (S.2), a number, start, end or other",
+            )
+        senders = ["embed", "pos_embed"] if self.pos_embed else ["embed"]
+        receivers: list[str] = []
+        reach: list[int] = []
         for layer in range(self.shape.n_layers):
             before = len(senders)
             for name in self._layer_inputs(layer):
@@ -103,9 +119,22 @@ class Graph:
                 senders.append(f"MLP{layer}")
         receivers.append("logits")
         reach.append(len(senders))
-        object.__setattr__(self, "senders", tuple(senders))
-        object.__setattr__(self, "receivers", tuple(receivers))
+        object.__setattr__(self, "senders", self._at_positions(senders))
+        object.__setattr__(self, "receivers", self._at_positions(receivers))
         object.__setattr__(self, "reach", tuple(reach))
+
+    def _at_positions(self, names: list[str]) -> tuple[str, ...]:
+        return tuple(f"{name}@{p}" for name in names for p in self.positions) or tuple(names)
+
+    @cached_property
+    def base(self) -> Graph:
+        """The graph without positions."""
+        return replace(self, positions=()) if self.positions else self
+
+    def heard(self, receiver: int) -> range:
+        """The senders that a receiver can read, in order."""
+        n = len(self.positions) or 1
+        return range(receiver % n, self.reach[receiver // n] * n, n)
 
     def __str__(self) -> str:
         shape = self.shape
@@ -115,12 +144,18 @@ class Graph:
         text += (", parallel MLPs" if shape.parallel else ", MLPs") if shape.mlps else ", no MLPs"
         text += ", by head" if self.attention == "heads" else ", by attention layer"
         text += ", q/k/v apart" if self.split_inputs else ", q/k/v joined"
-        return text + (", tokens and positions apart" if self.pos_embed else "")
+        text += ", tokens and positions apart" if self.pos_embed else ""
+        return text + (f", at {', '.join(self.positions)}" if self.positions else "")
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The senders that are computed from no receiver: what every path begins with."""
-        return ("embed", "pos_embed") if self.pos_embed else ("embed",)
+        return self._at_positions(["embed", "pos_embed"] if self.pos_embed else ["embed"])
+
+    @property
+    def sinks(self) -> tuple[str, ...]:
+        """The receivers that feed no sender: what every path ends with."""
+        return self._at_positions(["logits"])
 
     def _layer_outputs(self, layer: int) -> list[str]:
         if self.attention == "layers":
@@ -144,7 +179,7 @@ class Graph:
     @property
     def n_edges(self) -> int:
         """Number of edges."""
-        return sum(self.reach)
+        return sum(self.reach) * (len(self.positions) or 1)
 
     @cached_property
     def sender_index(self) -> dict[str, int]:
@@ -158,13 +193,13 @@ class Graph:
 
     def edges(self) -> Iterator[Edge]:
         """All edges, receivers and then senders in the order of the computation."""
-        for receiver, reach in zip(self.receivers, self.reach, strict=True):
-            for sender in self.senders[:reach]:
-                yield Edge(sender, receiver)
+        for index, receiver in enumerate(self.receivers):
+            for sender in self.heard(index):
+                yield Edge(self.senders[sender], receiver)
 
     def __contains__(self, edge: Edge) -> bool:
         sender, receiver = self.sender_index.get(edge[0]), self.receiver_index.get(edge[1])
-        return sender is not None and receiver is not None and sender < self.reach[receiver]
+        return sender is not None and receiver is not None and sender in self.heard(receiver)
 
     def order(self, edge: Edge) -> tuple[int, int]:
         """The sort key of an edge: its receiver, then its sender, in the order of the computation.
@@ -183,12 +218,33 @@ class Graph:
             return f"{edge[0]} is not a sender of this graph"
         if edge[1] not in self.receiver_index:
             return f"{edge[1]} is not a receiver of this graph"
+        if edge[0].partition("@")[2] != edge[1].partition("@")[2]:
+            return "an edge stays at its position: only heads carry from one to another"
         return f"{edge[0]} is computed after {edge[1]} has been read"
 
     @cached_property
     def inputs(self) -> dict[str, tuple[str, ...]]:
         """The receivers that each sender is computed from: `L1H0` from `L1H0.q`, `L1H0.k`, `L1H0.v`."""
-        return {sender: tuple(self._inputs(Node.parse(sender))) for sender in self.senders}
+        if not self.positions:
+            return {sender: tuple(self._inputs(Node.parse(sender))) for sender in self.senders}
+        return {
+            f"{sender}@{position}": tuple(
+                f"{receiver}@{other}"
+                for receiver in receivers
+                for other in (self._before(position) if _is_attended(receiver) else (position,))
+            )
+            for sender, receivers in self.base.inputs.items()
+            for position in self.positions
+        }
+
+    def _before(self, position: str) -> tuple[str, ...]:
+        """The positions whose keys and values a head at `position` may attend to.
+
+        Slots stand in another order in every prompt, so that of any two either may come first.
+        """
+        if position.isdecimal():
+            return tuple(p for p in self.positions if not p.isdecimal() or int(p) <= int(position))
+        return tuple(p for p in self.positions if p != "end" or position == "end")
 
     def _inputs(self, sender: Node) -> list[str]:
         if str(sender) in self.sources:
@@ -230,7 +286,13 @@ class Graph:
 
 def owner(receiver: str) -> str:
     """The node that a receiver belongs to: `L1H0` for `L1H0.q`, the node itself for `MLP3`."""
-    return receiver.partition(".")[0]
+    name, at, position = receiver.partition("@")
+    return name.partition(".")[0] + at + position
+
+
+def _is_attended(receiver: str) -> bool:
+    """Whether a head reads a receiver at other positions than its own: keys and values, or all as one."""
+    return not receiver.startswith("MLP") and not receiver.endswith(".q")
 
 
 def _stage(name: str) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from typing import Any
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.files import check_version, circuit_of, header
-from nncirc.circuits.graph import Graph
+from nncirc.circuits.graph import Graph, owner
 from nncirc.circuits.json_input import parse_json
 from nncirc.circuits.nodes import Edge, Node
 
@@ -47,7 +47,7 @@ def to_networkx(circuit: Circuit) -> Any:
         network.add_edge(edge.sender, str(replace(receiver, input=None)), **data)
     for name in circuit.nodes:
         for receiver_name in circuit.graph.inputs.get(name, ()):
-            group = receiver_name.partition(".")[0]
+            group = owner(receiver_name)
             if group != name and group in network and not network.has_edge(group, name):
                 network.add_edge(group, name, shared=True)
     return network
@@ -71,7 +71,8 @@ def from_networkx(network: Any, graph: Graph | None = None) -> Circuit:
         if data.get("shared"):
             continue
         which = data.get("input")
-        edge = Edge(str(sender), f"{receiver}.{which}" if which else str(receiver))
+        name, at, position = str(receiver).partition("@")
+        edge = Edge(str(sender), (f"{name}.{which}" if which else name) + at + position)
         if edge in scores:
             raise GraphError("C454", f"the edge {edge} stands twice in the network", about=str(edge))
         scores[edge] = data.get("score")
@@ -98,4 +99,6 @@ def _attributes(node: Node) -> dict[str, Any]:
         found["layer"] = node.layer
     if index is not None:
         found[index] = node.index
+    if node.position is not None:
+        found["position"] = node.position
     return found

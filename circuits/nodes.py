@@ -4,6 +4,7 @@ A *sender* writes into the residual stream: `embed`, a head `L9H9`, an attention
 learned positions are a sender of their own, they are `pos_embed`, and `embed` is the tokens alone.
 A *receiver* reads from it: a head's query `L9H9.q`, key or value, `MLP3`, `logits`. Under grouped-query
 attention the heads of a group share one key and one value, which are named by the group: `L9KV2.k`.
+In a graph of positions each is one at every position: `L9H9.q@end`, `MLP3@S.2`, `embed@0`.
 """
 
 from __future__ import annotations
@@ -19,20 +20,28 @@ Input: TypeAlias = Literal["q", "k", "v"]
 
 # One spelling a node: no leading zeros, no digits of other scripts.
 _NUMBER = r"0|[1-9][0-9]{0,5}"
+_POSITION = rf"(?:[A-Za-z_][A-Za-z0-9_]*(?:\.[1-9][0-9]{{0,5}})?|{_NUMBER})"
 _NAME = re.compile(
-    rf"(?P<end>embed|pos_embed|logits)|MLP(?P<mlp>{_NUMBER})"
-    rf"|L(?P<layer>{_NUMBER})(?:(?P<unit>H|KV)(?P<index>{_NUMBER}))?(?:\.(?P<input>[qkv]))?"
+    rf"(?:(?P<end>embed|pos_embed|logits)|MLP(?P<mlp>{_NUMBER})"
+    rf"|L(?P<layer>{_NUMBER})(?:(?P<unit>H|KV)(?P<index>{_NUMBER}))?(?:\.(?P<input>[qkv]))?)"
+    rf"(?:@(?P<position>{_POSITION}))?"
 )
+
+
+def is_position(name: str) -> bool:
+    """Whether nodes can be at a position of this name: `end`, `S.2`, `14`."""
+    return re.fullmatch(_POSITION, name) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node. `layer`, `index` and `input` are None where the kind has none."""
+    """One node. Attributes are None where the kind has none; `position` where it is one at all positions."""
 
     kind: Kind
     layer: int | None = None
     index: int | None = None
     input: Input | None = None
+    position: str | None = None
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -42,7 +51,7 @@ class Node:
             GraphError: C451, the name is not one of a node.
 
         >>> Node.parse("L9H6.q")
-        Node(kind='head', layer=9, index=6, input='q')
+        Node(kind='head', layer=9, index=6, input='q', position=None)
         """
         match = _NAME.fullmatch(name)
         if match is None:
@@ -52,22 +61,23 @@ class Node:
                 hint="nodes are embed, pos_embed, L9H6, L9H6.q, L9KV2.k, L9, MLP3, logits",
             )
         if match["end"]:
-            return cls(match["end"])  # type: ignore[arg-type]
+            return cls(match["end"], position=match["position"])  # type: ignore[arg-type]
         if match["mlp"]:
-            return cls("mlp", int(match["mlp"]))
+            return cls("mlp", int(match["mlp"]), position=match["position"])
         which: Input | None = match["input"]  # type: ignore[assignment]
         if match["unit"] is None:
-            return cls("attention", int(match["layer"]), None, which)
+            return cls("attention", int(match["layer"]), None, which, match["position"])
         kind: Kind = "head" if match["unit"] == "H" else "kv"
-        return cls(kind, int(match["layer"]), int(match["index"]), which)
+        return cls(kind, int(match["layer"]), int(match["index"]), which, match["position"])
 
     def __str__(self) -> str:
+        at = "" if self.position is None else f"@{self.position}"
         if self.kind in ("embed", "pos_embed", "logits"):
-            return self.kind
+            return self.kind + at
         if self.kind == "mlp":
-            return f"MLP{self.layer}"
+            return f"MLP{self.layer}{at}"
         unit = {"head": f"H{self.index}", "kv": f"KV{self.index}", "attention": ""}[self.kind]
-        return f"L{self.layer}{unit}" + (f".{self.input}" if self.input else "")
+        return f"L{self.layer}{unit}" + (f".{self.input}" if self.input else "") + at
 
 
 class Edge(NamedTuple):

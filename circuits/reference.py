@@ -58,10 +58,16 @@ def from_paths(graph: Graph, groups: Mapping[str, Sequence[str]], paths: Sequenc
         paths: a term's name is that of a group or of a node, or a pattern.
 
     Raises:
-        GraphError: C451, a name is neither a group's nor a node's, or a group is called like a node; C456, a
-            pair of steps makes no edge, or a node that is written out takes part in none; C457, a node that
+        GraphError: C466, the graph is one of positions; C451, a name is neither a group's nor a
+            node's, or a group is called like a node; C456, a pair of steps makes no edge, or a node that is written out takes part in none; C457, a node that
             the graph lacks, a pattern or group without a node, or an input that a node does not have.
     """
+    if graph.positions:
+        raise GraphError(
+            "C466",
+            "paths are written over whole nodes, and this graph splits them by position",
+            hint="write the circuit over the graph without positions, and collapse others to it",
+        )
     members = {group: _members(graph, group, names) for group, names in groups.items()}
     edges: dict[Edge, None] = {}
     for path in paths:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from nncirc.circuits.circuit import Circuit, difference
+from nncirc.circuits.comparison import Side
 from nncirc.circuits.graph import owner
-from nncirc.circuits.nodes import Node
+from nncirc.circuits.nodes import Edge, Node
 from nncirc.circuits.pictures import style
 from nncirc.circuits.pictures.fold import Folding, Line, fold, merge
 
@@ -20,6 +21,24 @@ class Stage(NamedTuple):
 
     order: tuple[int, int]
     layer: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two circuits that are drawn as one.
+
+    Attributes:
+        names: what the two are called.
+        sides: for every edge of either `both`, `first` (only) or `second` (only).
+    """
+
+    names: tuple[str, str]
+    sides: Mapping[Edge, Side]
+
+    def side(self, line: Line) -> Side | Literal["mixed"]:
+        """Whose edges a line stands for; `mixed` where they are of several sides."""
+        found = {self.sides[edge] for edge in line.edges}
+        return found.pop() if len(found) == 1 else "mixed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +59,7 @@ class Drawing:
         shared: key-value group and head, for every drawn head that reads a drawn group.
         scale: widths.
         counted: whether widths show how many edges a line stands for, as scores are lacking.
+        pair: where two circuits are drawn as one, whose edges are whose.
     """
 
     circuit: Circuit
@@ -56,6 +76,7 @@ class Drawing:
     shared: tuple[tuple[str, str], ...]
     scale: style.Scale
     counted: bool
+    pair: Pair | None = None
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -101,14 +122,15 @@ def arrange(circuit: Circuit, highlight: Circuit | None, max_edges: int) -> Draw
     folding = fold(circuit, max_edges, group_of)
     missing = () if absent is None else _missing(absent, folding, max_edges)
     touched = {end for line in (*folding.lines, *missing) for end in (line.tail, line.head)}
-    touched = touched or {"embed", "logits"}
+    touched = touched or {*circuit.graph.sources, *circuit.graph.sinks}
     nodes = tuple(node for node in circuit.graph.nodes if node in touched)
     used = dict.fromkeys(group_of[node] for node in nodes if node in group_of)
     fills = style.fills([group for group in groups if group in used])
     inputs: dict[str, str] = {}
     for receiver in circuit.graph.receivers:
-        if "." in receiver:
-            inputs[owner(receiver)] = inputs.get(owner(receiver), "") + receiver[-1]
+        which = Node.parse(receiver).input
+        if which is not None:
+            inputs[owner(receiver)] = inputs.get(owner(receiver), "") + which
     counted = any(len(members) > 1 for members in folding.members.values())
     scale = style.Scale.of(len(line.edges) if counted else line.score for line in folding.lines)
     ranks = sorted({_stage(node) for node in (*nodes, *folding.unseen)})

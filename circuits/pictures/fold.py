@@ -40,7 +40,7 @@ class Line:
     @property
     def inputs(self) -> str:
         """Which of q, k and v it enters, in this order; empty for MLPs, `logits` and joined heads."""
-        found = {edge.receiver.partition(".")[2] for edge in self.edges}
+        found = {Node.parse(edge.receiver).input for edge in self.edges}
         return "".join(which for which in "qkv" if which in found)
 
 

@@ -21,8 +21,8 @@ _ADAPTER = (
 MODELS: Mapping[str, Entry] = {
     "C401": Entry(
         "an unknown bundled model",
-        "The models that come with nncirc are `induction-2l` and `ioi-4l`. Others are loaded from a folder "
-        "or from the hub, by `model name using huggingface`.",
+        "The models that come with nncirc are `induction-2l`, `ioi-4l`, `tracr-reverse` and `tracr-xproportion`. "
+        "Others are loaded from a folder or from the hub, by `model name using huggingface`.",
     ),
     "C402": Entry(
         "a folder that holds no model",
@@ -101,6 +101,11 @@ MODELS: Mapping[str, Entry] = {
         _GUARD + "Queries, keys and values of one head by itself should give what the whole layer gives it. "
         "Attention with a window, soft caps or sinks does otherwise. " + _ADAPTER,
     ),
+    "C420": Entry(
+        "guard: positions are embedded otherwise",
+        _GUARD + "Without what the family says is added for its position, the embedding of a token should be the "
+        "same everywhere. Offsets, or positions that enter in another way, do otherwise. " + _ADAPTER,
+    ),
     "C421": Entry(
         "a folder without a tokenizer",
         "The tokenizer is read from the model's folder, or from the key `tokenizer`, and neither the folder "
@@ -122,6 +127,18 @@ MODELS: Mapping[str, Entry] = {
         "There is no model of that name or no such revision, or it is private or gated. Accept a gated "
         "model's terms on its page and log in with `hf auth login`. Naming a commit as `revision` keeps "
         "results the same when the model's repository changes.",
+    ),
+    "C431": Entry(
+        "positions as a node of a model that embeds none",
+        "With `pos_embed` among a graph's nodes, the learned embedding of positions is a sender of its own. "
+        "Models with rotary embeddings add nothing to the residual stream for a position.",
+        "graph apart using residual {\n  model = llama\n  nodes = [embed, pos_embed, heads, mlps, logits]\n}",
+        "graph apart using residual {\n  model = llama\n  nodes = [embed, heads, mlps, logits]\n}",
+    ),
+    "C432": Entry(
+        "a kind of compiled model that is not known",
+        "Compiled programs have no norms and ReLU in their MLPs: then every part can be read and written like "
+        "that of a trained model. A folder that says otherwise would be run as something that it is not.",
     ),
 }
 
@@ -195,6 +212,16 @@ GRAPHS: Mapping[str, Entry] = {
         "scores patterns using attention_statistics {\n  graph = full\n  data = ioi\n"
         "  of = [previous_token]\n}\ncircuit other using reference {\n  graph = full\n  groups {\n"
         "    early = where(patterns.previous_token, above = 0)\n  }\n  embed -> early -> logits\n}",
+    ),
+    "C465": Entry(
+        "positions that nodes cannot be at",
+        "In a graph of positions every node is split into one at each: slots (`S.2`), `start`, `end`, token "
+        "numbers. Each is named once; tokens that none of them names are `other`.",
+    ),
+    "C466": Entry(
+        "a path over nodes that are split by position",
+        "Reference circuits say which nodes matter, not at which tokens. Write them over the graph without "
+        "`positions`; circuits of positions are compared with them after they are collapsed to it.",
     ),
     "C462": Entry(
         "compared by something else",

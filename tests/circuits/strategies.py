@@ -33,15 +33,25 @@ def shapes(draw: st.DrawFn, *, max_layers: int = 3, max_heads: int = 4, grouped:
 
 
 @st.composite
-def graphs(draw: st.DrawFn, *, of: st.SearchStrategy[Shape] | None = None, finest: bool = False) -> Graph:
-    """Graphs of small models. `finest`: only those of single heads with q, k and v apart."""
+def graphs(
+    draw: st.DrawFn,
+    *,
+    of: st.SearchStrategy[Shape] | None = None,
+    finest: bool = False,
+    positions: bool = True,
+) -> Graph:
+    """Graphs of small models.
+
+    `finest`: only those of single heads with q, k and v apart; `positions`: also graphs of positions.
+    """
     shape = draw(shapes() if of is None else of)
     if finest:
         return Graph(shape)
     layers = draw(st.booleans())
     may_join = layers or shape.n_kv_heads == shape.n_heads
     joined = may_join and draw(st.booleans())
-    return Graph(shape, "layers" if layers else "heads", not joined, draw(st.booleans()))
+    at = draw(st.sampled_from([(), (), (), ("0", "1", "2"), ("S.2", "end", "other")])) if positions else ()
+    return Graph(shape, "layers" if layers else "heads", not joined, draw(st.booleans()), at)
 
 
 @st.composite

@@ -24,7 +24,8 @@ def coarser(draw: st.DrawFn, fine: Graph) -> Graph:
     split = fine.split_inputs and draw(st.booleans())
     assume(split or attention == "layers" or shape.n_kv_heads == shape.n_heads)
     pos_embed = fine.pos_embed and draw(st.booleans())
-    return Graph(shape, "layers" if attention == "layers" else "heads", split, pos_embed)
+    positions = draw(st.sampled_from([fine.positions, ()]))
+    return Graph(shape, "layers" if attention == "layers" else "heads", split, pos_embed, positions)
 
 
 def images(name: str, fine: Graph, coarse: Graph) -> set[str]:
@@ -32,19 +33,21 @@ def images(name: str, fine: Graph, coarse: Graph) -> set[str]:
 
     def concerns(name: str, graph: Graph) -> set[tuple[object, ...]]:
         node = Node.parse(name)
+        where = node.position if coarse.positions else None
         n_heads, n_kv = graph.shape.n_heads, graph.shape.n_kv_heads
         if node.kind in ("embed", "pos_embed", "logits", "mlp"):
-            return {(node.kind, node.layer)}
+            return {(node.kind, node.layer, where)}
         inputs = "qkv" if node.input is None and not graph.split_inputs else (node.input,)
         if node.kind == "attention":
             heads = range(n_heads)
         elif node.kind == "kv":
             heads = range(n_heads)
-            return {(node.layer, h, i) for h in heads for i in inputs if h // (n_heads // n_kv) == node.index}
+            shared = [h for h in heads if h // (n_heads // n_kv) == node.index]
+            return {(node.layer, h, i, where) for h in shared for i in inputs}
         else:
             assert node.index is not None
             heads = range(node.index, node.index + 1)
-        return {(node.layer, h, i) for h in heads for i in inputs}
+        return {(node.layer, h, i, where) for h in heads for i in inputs}
 
     here = concerns(name, fine)
     return {r for r in coarse.receivers if concerns(r, coarse) & here}
@@ -58,9 +61,11 @@ def test_an_edge_goes_where_its_ends_go(data: st.DataObject) -> None:
     for sender, receiver in circuit.edges:
         node = Node.parse(sender)
         to_layer = coarse.attention == "layers" and node.kind == "head"
-        coarse_sender = f"L{node.layer}" if to_layer else sender
-        if sender == "pos_embed" and not coarse.pos_embed:
+        coarse_sender = f"L{node.layer}" if to_layer else sender.partition("@")[0]
+        if node.kind == "pos_embed" and not coarse.pos_embed:
             coarse_sender = "embed"
+        if coarse.positions:
+            coarse_sender += f"@{node.position}"
         expected |= {Edge(coarse_sender, image) for image in images(receiver, fine, coarse)}
     assert set(collapse_to(circuit, coarse, scores="max_abs").edges) == expected
 

@@ -62,6 +62,7 @@ def test_edges_are_those_of_the_clock(graph: Graph) -> None:
         (sender, receiver)
         for sender, receiver in product(graph.senders, graph.receivers)
         if moment(sender, graph, sends=True) < moment(receiver, graph, sends=False)
+        and Node.parse(sender).position == Node.parse(receiver).position
     }
     edges = list(graph.edges())
     assert set(edges) == expected
@@ -86,7 +87,8 @@ def test_edges_by_formula(graph: Graph) -> None:
         before = 1 + graph.pos_embed + layer * written
         total += inputs * before
         total += shape.mlps * (before + (0 if shape.parallel else heads))
-    assert graph.n_edges == total + 1 + graph.pos_embed + shape.n_layers * written
+    total += 1 + graph.pos_embed + shape.n_layers * written
+    assert graph.n_edges == total * max(1, len(graph.positions))
 
 
 @given(graphs())
@@ -105,12 +107,44 @@ def test_inputs_and_outputs_are_each_others_inverse(graph: Graph) -> None:
     assert forth == back
     assert set(graph.outputs) == set(graph.receivers)
     assert [s for s in graph.senders if graph.inputs[s] == ()] == list(graph.sources)
-    assert graph.outputs["logits"] == ()
+    assert all(graph.outputs[sink] == () for sink in graph.sinks)
     for sender, receivers in graph.inputs.items():
         if sender not in graph.sources:
-            inputs = [Node.parse(r).input for r in receivers]
+            inputs = list(dict.fromkeys(Node.parse(r).input for r in receivers))
             split = graph.split_inputs and Node.parse(sender).kind != "mlp"
             assert inputs == (["q", "k", "v"] if split else [None])
+
+
+@given(graphs())
+def test_only_keys_and_values_come_from_elsewhere(graph: Graph) -> None:
+    """A head at a position reads its query there, and keys and values of all tokens up to it."""
+    for sender, receivers in graph.inputs.items():
+        here = Node.parse(sender)
+        for name in receivers:
+            there = Node.parse(name)
+            if there.position != here.position:
+                assert there.input in (("k", "v") if graph.split_inputs else (None,))
+                assert there.kind != "mlp"
+                assert (there.position, here.position) not in (
+                    ("1", "0"),
+                    ("2", "0"),
+                    ("2", "1"),
+                    ("end", "S.2"),
+                )
+            attended = {
+                r for r in graph.receivers if owner(r).partition("@")[0] == owner(name).partition("@")[0]
+            }
+            if there.input in ("k", "v"):
+                last = here.position in (None, "2", "end")
+                same = {r for r in attended if Node.parse(r).input == there.input}
+                assert not last or same <= set(receivers)
+
+
+@pytest.mark.parametrize("positions", [("end", "end"), ("S.0",), ("a b",), ("",), ("@",), ("01",)])
+def test_positions_that_are_none(positions: tuple[str, ...]) -> None:
+    with pytest.raises(GraphError) as caught:
+        Graph(Shape(1, 1, 1), positions=positions)
+    assert caught.value.code == "C465"
 
 
 @given(graphs())
