@@ -58,9 +58,10 @@ def from_paths(graph: Graph, groups: Mapping[str, Sequence[str]], paths: Sequenc
         paths: a term's name is that of a group or of a node, or a pattern.
 
     Raises:
-        GraphError: C466, the graph is one of positions; C451, a name is neither a group's nor a
-            node's, or a group is called like a node; C456, a pair of steps makes no edge, or a node that is written out takes part in none; C457, a node that
-            the graph lacks, a pattern or group without a node, or an input that a node does not have.
+        GraphError: C466, the graph is one of positions; C451, a name is neither a group's nor a node's, or a
+            group is called like a node; C456, a pair of steps makes no edge, or a node that is written out
+            takes part in none; C457, a node that the graph lacks, a pattern or group without a node, or an
+            input that a node does not have.
     """
     if graph.positions:
         raise GraphError(
