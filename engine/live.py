@@ -136,7 +136,7 @@ class Live:
         self.out = self.clean.clone()
         self.residual, self.projected, self.z = clean_state(self.model, batch.clean)
         length = batch.clean.shape[1]
-        self.causal = self.model.sees(self.reading.kept, length)
+        self.causal = torch.arange(length, device=self.model.device) <= self.reading.kept[:, None]
         self.rotary = self.model.rotary(batch.clean)
         self.base: dict[int, Tensor] = {}
         self.input: dict[int, Tensor] = {}
@@ -423,13 +423,13 @@ def attend(
     value: Float[Tensor, "head row batch pos d_head"],
     mask: Bool[Tensor, "at pos"] | None = None,
 ) -> Float[Tensor, "head row batch at d_head"]:
-    """Attention of single heads, each with its own keys and values; None masks as the model does."""
+    """Causal attention of single heads, each with its own keys and values; None masks causally."""
     z = scaled_dot_product_attention(
         query.flatten(0, 1),
         key.flatten(0, 1),
         value.flatten(0, 1),
         attn_mask=mask,
-        is_causal=mask is None and model.causal,
+        is_causal=mask is None,
         scale=model.scaling(layer),
     )
     return z.unflatten(0, query.shape[:2])
