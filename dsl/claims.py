@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from nncirc.dsl import syntax
 from nncirc.dsl.blocks import declare_inline
 from nncirc.dsl.diagnostics import Label, suggest
+from nncirc.dsl.evaluation import check_function
 from nncirc.dsl.program import Apply, Comparison, Expression, Number, Property, Ref, Value
 from nncirc.dsl.schema import FUNCTIONS
 from nncirc.dsl.scope import Constant, Draft, Module, Scope
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Claim", "read_claim"]
 
 _PROPERTIES = ("edges", "nodes")
+_SHARES = {"recall", "precision", "jaccard", "overlap_p", "random_p", "auc"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def read_claim(scope: Scope, statement: syntax.Assertion, meaning: Meaning) -> C
 
 
 def _possible(scope: Scope, measured: Expression, number: Expression, span: Span) -> None:
-    share = isinstance(measured, Apply) and measured.function in {"recall", "precision"}
+    share = isinstance(measured, Apply) and measured.function in _SHARES
     if share and isinstance(number, Number) and not 0 <= number.value <= 1:
         scope.report(
             "C202",
@@ -188,7 +190,7 @@ class _Reader:
                     self.scope.report(
                         "C121", f"`{call.function.text}` needs `{name}`", call.span, help=f"{name}: {key.doc}"
                     )
-        if good and call.function.text == "faithfulness" and values.get("corruption") is None:
+        if good and "circuit" in values and values.get("corruption", "") is None:
             good = self.default_corruption(call, values)
         return (
             Apply(call.function.text, {name: values[name] for name in function.arguments}) if good else None
@@ -219,6 +221,7 @@ class _Reader:
         """Do the arguments fit each other?"""
         if not isinstance(expression, Apply):
             return
+        check_function(self.meaning, expression, value.span)
         found = {
             name: self.scope.drafts[argument.name]
             for name, argument in expression.arguments.items()

@@ -29,6 +29,8 @@ def check_curve(meaning: Meaning, draft: Draft) -> None:
         meaning.measured(draft.where("metric"), metric, corruption)
     if given is not None:
         meaning.circuit_fits(draft.where("corruption"), draft, given)
+    elif corruption is not None:
+        draft.values["corruption"] = Ref(corruption.name)
 
 
 def _check_roc(meaning: Meaning, draft: Draft) -> None:
@@ -98,21 +100,23 @@ def check_compare(meaning: Meaning, draft: Draft) -> None:
         return
     if "draws" not in draft.spans:
         _unused(meaning, draft, ("connected",), "draws")
-    for part in parts:
-        corruption = given or meaning.drafts.get(part.corruption or "")
-        if corruption is None:
+    found = {part.corruption for part in parts}
+    corruption = given or (meaning.drafts.get(found.pop() or "") if len(found) == 1 else None)
+    if corruption is None:
+        if parts and "corruption" not in draft.spans:
             meaning.scope.report(
                 "C235",
-                f"it is not said how the rest of the model is corrupted around `{part.name}`",
+                "it is not said how the rest of the model is corrupted",
                 draft.where("metric"),
-                labels=(Label(part.place, "this circuit was not found with one corruption"),),
+                labels=(Label(draft.where("circuits"), "these were not all found with one corruption"),),
                 help="add `corruption = …`",
             )
-            return
-        if metric is not None:
-            meaning.measured(draft.where("metric"), metric, corruption)
-        if given is not None:
-            meaning.circuit_fits(draft.where("corruption"), part, given)
+        return
+    draft.values["corruption"] = Ref(corruption.name)
+    if metric is not None:
+        meaning.measured(draft.where("metric"), metric, corruption)
+    for part in parts:
+        meaning.circuit_fits(draft.where("metric"), part, corruption)
 
 
 def _unused(meaning: Meaning, draft: Draft, keys: Sequence[str], needed: str) -> None:

@@ -114,7 +114,7 @@ class NodePattern:
 class Where:
     """The heads whose statistic lies above and below given numbers (None: no limit on that side).
 
-    `scores` is a declaration using `attention_statistics`, `statistic` one that it computes.
+    `scores` is a declaration that scores heads, `statistic` one of its columns.
     """
 
     scores: Ref
@@ -292,12 +292,7 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """A function of declarations, every argument filled in.
-
-    recall, precision: `circuit`, `reference` (Ref), `by` ("nodes" or "edges").
-    faithfulness: `circuit`, `metric`, `corruption` (Ref).
-    clean, corrupt: `metric`, `corruption` (Ref): the metric's mean over the unpatched run.
-    """
+    """A function of declarations (`schema.functions`), every argument filled in, the corruption too."""
 
     function: str
     arguments: Mapping[str, Value]

@@ -127,7 +127,7 @@ def least(knockouts: Iterable[Knockout]) -> Knockout:
 
 def _parts(circuit: Circuit, by: Parts) -> Mapping[str, frozenset[Edge]]:
     """The parts by name, each as the edges that are cut, in the order of the computation."""
-    senders = {edge.sender for edge in circuit.edges} - {"embed"}
+    senders = {edge.sender for edge in circuit.edges} - set(circuit.graph.sources)
     out: dict[str, list[Edge]] = {node: [] for node in circuit.nodes if node in senders}
     for edge in circuit.graph.edges():
         if edge.sender in out:

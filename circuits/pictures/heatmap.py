@@ -55,7 +55,9 @@ _CURVES = (
     ("#000000", "v", "-"), ("#E69F00", "P", "--"), ("#56B4E9", "X", "-."),
 )  # fmt: skip
 _MOST_ANNOTATED = 240
+_MOST_MARKED = 48
 _LONGEST_LABEL = 24
+_LONGEST_TEXT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Panel:
         columns: a label for every column.
         title: a line above the panel.
         x_label: what the columns are, where they are not what those of the other panels are.
+        texts: what stands in the cells in place of the numbers, such as the likeliest tokens.
     """
 
     values: Numbers
@@ -75,6 +78,7 @@ class Panel:
     columns: Sequence[str]
     title: str = ""
     x_label: str | None = None
+    texts: Sequence[Sequence[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class Curve:
         name: its name in the legend.
         low: with `high`, the lower and upper end of an interval at each x; empty where there is none.
         high: see `low`.
+        steps: whether y stays the same up to the next x, as between the points of a ROC curve.
     """
 
     x: Sequence[float]
@@ -94,6 +99,7 @@ class Curve:
     name: str = ""
     low: Sequence[float] = field(default=())
     high: Sequence[float] = field(default=())
+    steps: bool = False
 
 
 def heatmap(
@@ -184,6 +190,7 @@ def curves(
     title: str = "",
     caption: str = "",
     reference: float | None = None,
+    diagonal: bool = False,
     log_x: bool = False,
     format: Format = "svg",  # noqa: A002
 ) -> bytes:
@@ -196,6 +203,7 @@ def curves(
         title: a line above.
         caption: lines below.
         reference: a level drawn as a thin line, such as 1 for the whole model.
+        diagonal: whether y = x is drawn as a thin line, which is chance in a ROC curve.
         log_x: whether x is logarithmic; every x is then above 0.
         format: `svg`, `png` or `pdf`.
 
@@ -212,14 +220,18 @@ def curves(
         ax = figure.subplots()
         if reference is not None:
             ax.axhline(reference, color="#8C8C8C", linewidth=0.8, zorder=1)
+        if diagonal:
+            ax.plot([0, 1], [0, 1], color="#8C8C8C", linewidth=0.8, zorder=1)
         handles = []
         for i, line in enumerate(drawn):
             colour, marker, dashes = _CURVES[i % len(_CURVES)]
-            name = one_line(line.name, 40)
+            name = one_line(line.name, 64)
             if len(line.low):
                 ax.fill_between(line.x, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
             handles += ax.plot(
-                line.x, line.y, color=colour, marker=marker, linestyle=dashes, markersize=3.5, linewidth=1.2,
+                line.x, line.y, color=colour, linestyle=dashes, markersize=3.5, linewidth=1.2,
+                marker=marker if len(line.x) <= _MOST_MARKED else None,
+                drawstyle="steps-post" if line.steps else "default",
                 # matplotlib leaves out of the legend what starts with an underscore.
                 label=f"\u200b{name}" if name.startswith("_") else name,
             )  # fmt: skip
@@ -263,6 +275,8 @@ def _array(panel: Panel) -> Any:
     wanted = len(panel.rows), len(panel.columns)
     if values.shape != wanted or 0 in wanted:
         raise _nothing(f"the numbers have the shape {values.shape}, the labels the shape {wanted}")
+    if panel.texts is not None and [len(row) for row in panel.texts] != [wanted[1]] * wanted[0]:
+        raise _nothing("there is not one text for every number")
     return values
 
 
@@ -289,6 +303,8 @@ def _reach(arrays: Sequence[Any], neutral: float) -> float:
 
 def _figure_for(arrays: Sequence[Any], panels: Sequence[Panel], title: str, caption: str) -> Figure:
     cell = (0.4, 0.26) if _annotated(arrays) else (0.2, 0.2)
+    if any(panel.texts is not None for panel in panels):
+        cell = (0.62, 0.26)
     width = sum(max(values.shape[1] * cell[0], 1.8) + 0.5 for values in arrays) + 1.4
     longest = max(len(one_line(label, _LONGEST_LABEL)) for panel in panels for label in panel.columns)
     height = max(max(values.shape[0] * cell[1] for values in arrays), 1.8) + 0.9 + 0.05 * longest
@@ -344,6 +360,8 @@ def _draw_panel(
         share = (value - neutral) / reach
         # Where there is no room for numbers, a stroke tells the sign of a clear effect to who prints in grey.
         shown = _in_cell(value) if annotated else "\u2212" if share < -0.15 else ""
+        if panel.texts is not None:
+            shown = one_line(panel.texts[row][column], _LONGEST_TEXT)
         if np.isfinite(value) and shown:
             colour = "white" if abs(share) > 0.55 else "black"
             ax.text(column, row, shown, ha="center", va="center", fontsize=6, color=colour)

@@ -114,6 +114,22 @@ METHODS: Mapping[str, Entry] = {
         "There are `previous_token`, `current_token`, `first_token`, `duplicate_token`, `prefix_matching`, "
         "`induction`, `entropy` and `copying`.",
     ),
+    "C560": Entry(
+        "a ROC curve of patched values without a scale",
+        "Activation patching without `normalize` gives the metric itself, and the value that it has without "
+        "an effect is not known. Normalised, it is 0 for `denoise` and 1 for `noise`.",
+        "scores swept using activation_patching {\n  graph = full\n  corruption = abc\n"
+        "  metric = recovered\n}\n"
+        "curve right using roc {\n  scores = swept\n  reference = small\n  by = nodes\n}",
+        "metric scaled using logit_diff {\n  normalize = true\n}\n"
+        "scores swept using activation_patching {\n  graph = full\n  corruption = abc\n  metric = scaled\n}\n"
+        "curve right using roc {\n  scores = swept\n  reference = small\n  by = nodes\n}",
+    ),
+    "C561": Entry(
+        "an interval without an end",
+        "A single prompt says nothing of others, and where some resamples have no effect to divide by, "
+        "faithfulness has no bound. Claim the value itself, or use more prompts.",
+    ),
     "C571": Entry(
         "a norm that cannot be taken apart",
         "Direct contributions to logits and circuits in the weights need norms that are linear but for their "
@@ -140,9 +156,10 @@ METHODS: Mapping[str, Entry] = {
         "targets that do not correspond to the sources",
         "A state of every source prompt is put into a target prompt: one target for all of them, or one for "
         "each in the same order.",
-        'dataset other using prompts {\n  model = tiny\n  clean = ["Then", "Now"]\n}\n'
+        "dataset other using prompts {\n  model = tiny\n"
+        '  clean = ["When Mary went to the store", "When Mary"]\n}\n'
         "scores inside using patchscopes {\n  source = ioi\n  target = other\n}",
-        'dataset other using prompts {\n  model = tiny\n  clean = ["Then"]\n}\n'
+        'dataset other using prompts {\n  model = tiny\n  clean = ["When Mary went to the store"]\n}\n'
         "scores inside using patchscopes {\n  source = ioi\n  target = other\n}",
     ),
     "C576": Entry(
@@ -202,6 +219,17 @@ METHODS: Mapping[str, Entry] = {
     "C559": Entry(
         "an unknown kind of parts",
         "Parts of a circuit are knocked out by `nodes`, by `edges` or by `groups`.",
+    ),
+    "C579": Entry(
+        "a column that scores do not have",
+        "`where(…)` names heads by a column of scores. The scores have no such column, or no heads: the "
+        "earlier head may be none of the model's, the graph may have whole attention layers.",
+        "scores pairs using composition {\n  model = tiny\n  of = k_composition\n}\n"
+        "circuit other using reference {\n  graph = full\n  groups {\n"
+        "    readers = where(pairs.L99H0, above = 0)\n  }\n  readers -> logits\n}",
+        "scores pairs using composition {\n  model = tiny\n  of = k_composition\n}\n"
+        "circuit other using reference {\n  graph = full\n  groups {\n"
+        "    readers = where(pairs.L0H0, above = 0)\n  }\n  readers -> logits\n}",
     ),
     "C590": Entry(
         "numbers that cannot be plotted",

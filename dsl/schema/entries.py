@@ -24,12 +24,23 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Implementation:
-    """What may stand behind `using`. `extra` is what its body holds besides keys."""
+    """What may stand behind `using`.
+
+    Attributes:
+        extra: what its body holds besides keys.
+        source: where the field has it from.
+        needs: what of a dataset a metric reads.
+        gradient: of a metric, where it has one: none on the clean run, or none anywhere.
+        run: whether a corruption is a run of the model, so that one can begin in it.
+    """
 
     doc: str
     keys: Mapping[str, Key]
     extra: Literal["slots", "replacements", "edges"] | None = None
     source: str = ""
+    needs: tuple[Literal["answer", "foil"], ...] = ()
+    gradient: Literal["everywhere", "not clean", "nowhere"] = "everywhere"
+    run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,28 @@ AT = Key(
     default=(Position("end"),),
 )
 NORMALIZE = Key(Boolean(), "puts the corrupted run at 0 and the clean run at 1", default=False)
+COUNTED = ("edges", "nodes", "heads", "mlps", "q", "k", "v")
+BY = Key(
+    Word(COUNTED),
+    "what is counted: edges, nodes, heads, MLPs, or the queries, keys or values that an edge enters",
+    default="edges",
+)
+HELD_OUT = Key(one("corruption"), "what the rest becomes; absent: the one that it was found with")
+INTERVAL = {
+    "resamples": Key(
+        Number(integer=True, low=1, high=100_000),
+        "how often prompts are drawn anew for the intervals (percentile bootstrap)",
+        default=1000,
+    ),
+    "level": Key(Number(low=0.5, high=0.999), "share of the resamples inside an interval", default=0.95),
+    "seed": Key(Number(integer=True, low=0), "seed of all that is drawn", default=0),
+}
+DRAWS = Number(integer=True, low=1, high=100_000)
+CONNECTED = Key(
+    Boolean(),
+    "random circuits whose edges all lie on paths from embed to logits; `false`: any edges",
+    default=True,
+)
 SEVERAL_CIRCUITS = Many(one("circuit"))
 SCORED = Key(one("scores"), "`activation_patching` or `attribution_patching`", required=True)
 IMAGES = (".svg", ".png", ".pdf")

@@ -8,11 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
-from nncirc.circuits.circuit import Circuit
 from nncirc.dsl.program import Declaration, Program, Ref
 from nncirc.engine.contrast import Contrast
 from nncirc.engine.discovery import Measured
-from nncirc.engine.evaluate import faithfulness
 from nncirc.engine.model import Model
 from nncirc.engine.program import stored
 from nncirc.engine.program.inputs import INPUTS
@@ -152,27 +150,6 @@ class Builder:
         """What runs of ACDC that differ from this one in the threshold have measured so far."""
         about = tuple(self.declaration(declaration, key).name for key in ("graph", "corruption", "metric"))
         return self._measured.setdefault(about, Measured())
-
-    def number(
-        self, what: str, corruption: Declaration, metric: str, circuit: Circuit | None = None
-    ) -> float:
-        """The faithfulness of a circuit, or a metric's clean or corrupt value, to stable digits."""
-        contrast, measured = self.contrast(corruption), self.get(metric)
-
-        def key() -> str:
-            about = [self.identity(corruption.name), self.identity(metric)]
-            return stored.key_of(what, about=about, circuit=circuit and stored.identity(circuit))
-
-        def make() -> float:
-            if circuit is not None:
-                value = faithfulness(contrast, circuit, measured)
-            else:
-                normal = contrast.normalizer(measured)
-                raw = contrast.clean if what == "clean" else contrast.corrupt
-                value = float(normal(raw(measured)))
-            return round(value, contrast.model.digits) + 0.0  # no minus zero
-
-        return self.kept(key, stored.NUMBER, make)
 
     def model(self, declaration: Declaration, load: Callable[[], Model]) -> Model:
         """Two declarations that say the same are one model."""

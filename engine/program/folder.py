@@ -12,7 +12,7 @@ from nncirc.circuits.atomic import write_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import FileError, ResourceError
 from nncirc.circuits.files import circuit_to_json, header
-from nncirc.engine.program.results import Curve, Table
+from nncirc.engine.program.results import Curve, Table, finite
 from nncirc.engine.program.store import FULL
 from nncirc.engine.scores import EdgeScores, NodeScores
 
@@ -117,7 +117,15 @@ def _content(result: EdgeScores | NodeScores | Curve | Table) -> Mapping[str, An
         made = {"made": dict(result.made), "positions": list(result.positions)}
         return {**head, **made, "scores": rows}
     if isinstance(result, Curve):
-        columns = ["edges asked for", "edges after pruning", "faithfulness"]
         points = [list(point) for point in result.points]
-        return {**head, "made": dict(result.made), "columns": columns, "points": points}
-    return {**head, "columns": list(result.columns), "rows": [list(row) for row in result.rows]}
+        about = {"made": dict(result.made), "areas": _areas(result), "columns": list(result.columns)}
+        return {**head, **about, "points": points}
+    rows = [list(row) for row in result.rows]
+    return {**head, "made": dict(result.made), "columns": list(result.columns), "rows": rows}
+
+
+def _areas(curve: Curve) -> dict[str, dict[str, float | None]]:
+    return {
+        name: {key: finite(getattr(area, key)) for key in ("value", "low", "high")}
+        for name, area in curve.areas.items()
+    }

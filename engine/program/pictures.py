@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from nncirc.circuits.nodes import Node
 from nncirc.circuits.pictures.heatmap import Curve as Line
 from nncirc.circuits.pictures.heatmap import Panel, curves, head_grid, heatmap, write_picture
 from nncirc.circuits.pictures.render import render
-from nncirc.engine.program.results import Curve
+from nncirc.engine.program.results import Cell, Curve, Table, areas, told
 from nncirc.engine.scores import EdgeScores, NodeScores
 
 # Up to so many positions each gets a head grid of its own; beyond, a layer's heads are one row.
@@ -30,28 +31,88 @@ def draw_circuit(
 
 def draw_scores(scores: EdgeScores | NodeScores, path: Path, *, title: str) -> None:
     """Scores as heatmaps."""
-    options: dict[str, Any] = {"unit": _unit(scores.made), "title": title, "caption": _caption(scores.made)}
+    options: dict[str, Any] = {"unit": _unit(scores.made), "title": title, "caption": told(scores.made)}
     if isinstance(scores, EdgeScores):
         write_picture(path, heatmap, _by_layer(scores), x_label="to", y_label="from", **options)
         return
     options["neutral"] = _neutral(scores.made)
-    heads = [Node.parse(name) for name in scores.nodes]
-    is_grid = all(node.kind == "head" for node in heads)
-    if is_grid and len(scores.positions) <= 1:
+    nodes = [Node.parse(name) for name in scores.nodes]
+    is_grid = all(node.kind == "head" for node in nodes)
+    if scores.made.get("rows") == "residual stream" or not any(
+        n.kind in ("head", "attention") for n in nodes
+    ):
+        write_picture(path, heatmap, _as_it_is(scores), y_label="", **options)
+    elif is_grid and len(scores.positions) <= 1:
         write_picture(path, head_grid, _grid(scores, 0), **options)
     elif len(scores.positions) > GRIDS:
         write_picture(path, heatmap, _by_position(scores, options["neutral"]), y_label="", **options)
     else:
         labels = scores.positions or ("all positions",)
         panels = [_heads(scores, column, label) for column, label in enumerate(labels)]
-        panels += [] if is_grid else [_others(scores, labels)]
+        panels += _others(scores, labels)
         write_picture(path, heatmap, panels, x_label="head", **options)
 
 
-def draw_curve(curve: Curve, path: Path, *, name: str, title: str) -> None:
-    """Faithfulness over the number of edges."""
-    line = Line([kept for _, kept, _ in curve.points], [value for *_, value in curve.points], name)
-    write_picture(path, curves, [line], title=title, caption=_caption(curve.made), reference=1.0)
+def draw_curves(found: Mapping[str, Curve], path: Path, *, title: str) -> None:
+    """Curves of one kind with their areas: faithfulness over circuit size, or ROC."""
+    roc = all(curve.made["method"] == "roc" for curve in found.values())
+    shares = not roc and all("% of edges" in curve.columns for curve in found.values())
+    lines = [_line(name, curve, roc, shares) for name, curve in found.items()]
+    options: dict[str, Any] = {"title": title, "caption": "\n".join(_told(found))}
+    if roc:
+        axes = {"x_label": "false positive rate", "y_label": "true positive rate", "diagonal": True}
+        write_picture(path, curves, lines, **axes, **options)
+    elif shares:
+        axes = {"x_label": "edges allowed (% of the graph's)", "log_x": True, "reference": 1.0}
+        write_picture(path, curves, lines, **axes, **options)
+    else:
+        write_picture(path, curves, lines, reference=1.0, **options)
+
+
+def _line(name: str, curve: Curve, roc: bool, shares: bool) -> Line:
+    label = ", ".join([name, *areas(curve, ends=False)])
+    if roc:
+        x, y = curve.column("false positive rate"), curve.column("true positive rate")
+        return Line(x, y, label, steps=True)
+    x = curve.column("% of edges" if shares else "edges after pruning")
+    low, high = ([nan if end is None else end for end in curve.column(each)] for each in ("low", "high"))
+    return Line(x, curve.column("faithfulness"), label, low, high)
+
+
+def _told(found: Mapping[str, Curve]) -> list[str]:
+    """How curves were made: once if all were made alike."""
+    lines = {name: "; ".join([*areas(curve), told(curve.made)]) for name, curve in found.items()}
+    if len(set(lines.values())) == 1:
+        return [next(iter(lines.values()))]
+    return [f"{name}: {line}" for name, line in lines.items()]
+
+
+def draw_table(table: Table, path: Path, *, title: str) -> None:
+    """A comparison: overlaps of each with each, or a row of shares for each circuit."""
+    options: dict[str, Any] = {"title": title, "caption": told(table.made), "upward": False}
+    if "with" in table.columns:
+        pairs = [c for c in table.columns if c.startswith("jaccard")]
+        panels = [_pairs(table, column) for column in pairs]
+        write_picture(path, heatmap, panels, unit="share, 0 to 1", x_label="", y_label="", **options)
+        return
+    shown = ("recall", "precision", "faithfulness", "low", "high", "random")
+    shares = [column for column in table.columns if column.startswith(shown)]
+    rows = [[_cell(table, row, column) for column in shares] for row in table.rows]
+    names = [str(row[0]) for row in table.rows]
+    panel = Panel(rows, names, shares)
+    write_picture(path, heatmap, panel, unit="share, or faithfulness", x_label="", y_label="", **options)
+
+
+def _pairs(table: Table, column: str) -> Panel:
+    names = list(dict.fromkeys(str(each) for row in table.rows for each in row[:2]))
+    found = {(row[0], row[1]): _cell(table, row, column) for row in table.rows}
+    rows = [[1.0 if a == b else found.get((a, b), found.get((b, a), nan)) for b in names] for a in names]
+    return Panel(rows, names, names, column)
+
+
+def _cell(table: Table, row: Sequence[Cell], column: str) -> float:
+    cell = row[table.columns.index(column)]
+    return float(cell) if isinstance(cell, int | float) else nan
 
 
 def _unit(made: Mapping[str, Any]) -> str:
@@ -60,19 +121,11 @@ def _unit(made: Mapping[str, Any]) -> str:
 
 
 def _neutral(made: Mapping[str, Any]) -> float:
-    """The value of a patch without an effect."""
+    """The value of a patch without an effect, the best rank; 0 of all else."""
+    if made.get("of") == "rank":
+        return 1.0
     patched = made.get("method") == "activation_patching" and made.get("direction") == "noise"
     return 1.0 if patched and made.get("normalized") else 0.0
-
-
-def _caption(made: Mapping[str, Any]) -> str:
-    keys = ("method", "direction", "corruption", "metric", "at", "steps", "prompts", "model", "dtype")
-    words = [f"{key} {_text(made[key])}" for key in keys if made.get(key) is not None]
-    return ", ".join([*words, *(["normalized"] if made.get("normalized") else [])])
-
-
-def _text(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _layers(scores: NodeScores) -> list[int]:
@@ -91,17 +144,25 @@ def _rows(scores: NodeScores, kinds: Sequence[str]) -> list[tuple[Node, tuple[fl
     return [(node, row) for node, row in pairs if node.kind in kinds]
 
 
+def _as_it_is(scores: NodeScores) -> Panel:
+    """A row for each name; of a single prompt its tokens below, and the likeliest ones in the cells."""
+    columns: Sequence[str] = scores.made.get("tokens") or scores.positions or ("all positions",)
+    texts = scores.made.get("top") if scores.made.get("prompts") == 1 else None
+    return Panel(scores.values, scores.nodes, columns, texts=texts)
+
+
 def _heads(scores: NodeScores, column: int, title: str) -> Panel:
     grid = _grid(scores, column)
     heads = [str(head) for head in range(len(grid[0]))]
     return Panel(grid, list(map(str, _layers(scores))), heads, title)
 
 
-def _others(scores: NodeScores, labels: Sequence[str]) -> Panel:
-    """Embedding and MLPs by position."""
+def _others(scores: NodeScores, labels: Sequence[str]) -> list[Panel]:
+    """Embedding and MLPs by position, if there are any."""
     rows = _rows(scores, ("embed", "pos_embed", "mlp"))
     names = [str(node) for node, _ in rows]
-    return Panel([row for _, row in rows], names, list(labels), "embed, MLPs", x_label="position")
+    panel = Panel([row for _, row in rows], names, list(labels), "embed, MLPs", x_label="position")
+    return [panel] if rows else []
 
 
 def _by_position(scores: NodeScores, neutral: float) -> list[Panel]:
@@ -109,13 +170,13 @@ def _by_position(scores: NodeScores, neutral: float) -> list[Panel]:
     columns, heads = list(scores.positions), _rows(scores, ("head", "attention"))
     if len(heads) <= ROWS:
         panel = Panel([row for _, row in heads], [str(node) for node, _ in heads], columns, "heads")
-        return [panel, _others(scores, columns)]
+        return [panel, *_others(scores, columns)]
     strongest = []
     for layer in _layers(scores):
         rows = [row for node, row in _rows(scores, ("head", "attention")) if node.layer == layer]
         strongest.append([max(column, key=lambda v: abs(v - neutral)) for column in zip(*rows, strict=True)])
     layers = list(map(str, _layers(scores)))
-    return [Panel(strongest, layers, columns, "strongest head of the layer"), _others(scores, columns)]
+    return [Panel(strongest, layers, columns, "strongest head of the layer"), *_others(scores, columns)]
 
 
 def _by_layer(scores: EdgeScores) -> Panel:

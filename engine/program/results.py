@@ -2,27 +2,111 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
+
+from nncirc.circuits.intervals import Estimate
+
+Cell: TypeAlias = str | int | float | None
+"""One entry of a table; None for an end of an interval that the prompts do not bound."""
+
+MOST_PRINTED = 24
+"""A curve of more points is drawn and written, and only its areas are printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Faithfulness of circuits of growing size.
+    """Points of a curve, and areas under it.
 
     Attributes:
-        points: for each number of edges asked for: that number, the edges left after pruning, faithfulness.
+        columns: of faithfulness: edges asked for, edges after pruning, faithfulness with the ends of its
+            interval, at MIB's sizes the percentage of edges asked for. Of ROC: false and true positive rate,
+            threshold.
+        points: a row for each point.
+        areas: `cpr` and `cmd`, at MIB's sizes; `auc` by steps and by lines.
         made: how it was made; JSON values only.
     """
 
-    points: tuple[tuple[int, int, float], ...]
+    columns: tuple[str, ...]
+    points: tuple[tuple[Cell, ...], ...]
+    areas: Mapping[str, Estimate]
     made: Mapping[str, Any]
+
+    def column(self, name: str) -> list[Any]:
+        """The values of one column; of one that is not there none."""
+        if name not in self.columns:
+            return []
+        return [point[self.columns.index(name)] for point in self.points]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A comparison of circuits: a header and rows."""
+    """Rows under a header, and how they were made; JSON values only."""
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[str | int | float, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    made: Mapping[str, Any]
+
+
+def printed(result: Any) -> Table | None:
+    """What is printed of a result as a table; None if nothing is."""
+    if isinstance(result, Curve) and len(result.points) <= MOST_PRINTED:
+        return Table(result.columns, result.points, result.made)
+    return result if isinstance(result, Table) else None
+
+
+def finite(value: float) -> float | None:
+    """What JSON can hold: None for an end that the prompts do not bound."""
+    return value if math.isfinite(value) else None
+
+
+def areas(curve: Curve, *, ends: bool = True) -> list[str]:
+    """The areas of a curve in words, such as `CPR 0.71 [0.66, 0.75]`.
+
+    Args:
+        curve: the curve.
+        ends: whether intervals are shown; without them a ROC curve has its area by steps only.
+    """
+    found = curve.areas.items() if ends else [each for each in curve.areas.items() if "lines" not in each[0]]
+    return [f"{_AREAS[name]} {_shown(area) if ends else f'{area.value:.3g}'}" for name, area in found]
+
+
+def _shown(estimate: Estimate) -> str:
+    if estimate.low == estimate.high:
+        return f"{estimate.value:.3g}"
+    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+
+
+_AREAS = {"cpr": "CPR", "cmd": "CMD", "auc": "AUC", "auc by lines": "AUC by lines"}
+_TOLD = {
+    "method": "{}",
+    "by": "by {}",
+    "reference": "against {}",
+    "rank": "ranked by {} score",
+    "direction": "direction {}",
+    "corruption": "corruption {}",
+    "corruptions": "corruptions {}",
+    "held_out": "held out",
+    "metric": "metric {}",
+    "at": "at {}",
+    "normalized": "normalized",
+    "steps": "steps {}",
+    "prompts": "{} prompts",
+    "level": "intervals at {}",
+    "resamples": "{} resamples",
+    "draws": "{} random circuits",
+    "connected": "connected",
+    "model": "model {}",
+    "dtype": "{}",
+}
+
+
+def told(made: Mapping[str, Any]) -> str:
+    """How a result was made, in a line below its table or picture."""
+    return ", ".join(text.format(_text(made[key])) for key, text in _TOLD.items() if made.get(key))
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

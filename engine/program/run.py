@@ -20,14 +20,15 @@ import torch
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import NncircError, ResourceError, ScriptError
-from nncirc.circuits.measures import agreement
+from nncirc.circuits.intervals import Estimate
 from nncirc.dsl.diagnostics import suggest
 from nncirc.dsl.program import Apply, Assertion, Declaration, Expression, Number, Program, Property, Ref
 from nncirc.engine.program import folder as files
 from nncirc.engine.program import pictures
 from nncirc.engine.program.build import Builder, Progress
+from nncirc.engine.program.methods.evaluation import bounded, evaluate
 from nncirc.engine.program.places import placed
-from nncirc.engine.program.results import Curve, Table
+from nncirc.engine.program.results import Curve, Table, areas, finite, printed
 from nncirc.engine.program.store import Store
 from nncirc.engine.scores import EdgeScores, NodeScores
 
@@ -70,12 +71,23 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An assertion with the values that were measured."""
+    """An assertion with the values that were measured.
+
+    Attributes:
+        assertion: what was claimed.
+        left: the number on the left.
+        right: the number on the right.
+        holds: whether the comparison is true.
+        left_interval: where the left is about a mean over prompts, that mean with its interval.
+        right_interval: likewise on the right.
+    """
 
     assertion: Assertion
     left: float
     right: float
     holds: bool
+    left_interval: Estimate | None = None
+    right_interval: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +98,7 @@ class Report:
         folder: where everything was written.
         results: in the order in which they were built.
         claims: the assertions; empty with `only`.
-        tables: the comparisons, by name.
+        tables: the comparisons and the shorter curves, by name.
         notes: sentences on the data and the store that a user should read.
     """
 
@@ -193,7 +205,8 @@ def run_program(
     datasets = [builder.built[d.name] for d in program.of_kind("dataset") if d.name in builder.built]
     notes = tuple(dict.fromkeys(note for dataset in datasets for note in dataset.notes))
     notes += store.notes if store else ()
-    tables = {r.name: builder.built[r.name] for r in results if isinstance(builder.built.get(r.name), Table)}
+    made = {result.name: printed(builder.built.get(result.name)) for result in results}
+    tables = {name: table for name, table in made.items() if table is not None}
     return Report(folder, tuple(results), tuple(claims), tables, notes)
 
 
@@ -301,9 +314,12 @@ def _draw(builder: Builder, declaration: Declaration, path: Path) -> None:
     elif declaration.values["scores"] is not None:
         name = builder.declaration(declaration, "scores").name
         pictures.draw_scores(builder.of(declaration, "scores"), path, title=name)
+    elif declaration.values["compare"] is not None:
+        name = builder.declaration(declaration, "compare").name
+        pictures.draw_table(builder.of(declaration, "compare"), path, title=name)
     else:
-        name = builder.declaration(declaration, "curve").name
-        pictures.draw_curve(builder.of(declaration, "curve"), path, name=name, title=name)
+        refs: Any = declaration.values["curve"]
+        pictures.draw_curves({ref.name: builder.get(ref.name) for ref in refs}, path, title=declaration.name)
 
 
 def summarize(result: Any) -> str:
@@ -316,19 +332,26 @@ def summarize(result: Any) -> str:
     if isinstance(result, NodeScores):
         return f"{len(result.nodes)} nodes" + (f" x {len(result.positions)}" if result.positions else "")
     if isinstance(result, Curve):
-        return ", ".join(f"{edges}: {value:.3f}" for edges, _, value in result.points)
+        return ", ".join(areas(result)) or f"{len(result.points)} points"
     if isinstance(result, Table):
         return f"{len(result.rows)} rows"
     return ""
 
 
 def measure(builder: Builder, assertion: Assertion) -> Claim:
-    """Evaluate a claim."""
+    """Evaluate a claim.
+
+    Raises:
+        MethodError: C561, it is about an end of an interval that the prompts do not bound.
+    """
     left, right = _value(builder, assertion.left), _value(builder, assertion.right)
-    return Claim(assertion, left, right, _COMPARE[assertion.comparison](left, right))
+    numbers = bounded(left, assertion.left), bounded(right, assertion.right)
+    holds = _COMPARE[assertion.comparison](*numbers)
+    intervals = (each if isinstance(each, Estimate) else None for each in (left, right))
+    return Claim(assertion, *numbers, holds, *intervals)
 
 
-def _value(builder: Builder, expression: Expression) -> float:
+def _value(builder: Builder, expression: Expression) -> float | Estimate:
     match expression:
         case Number(value):
             return value
@@ -336,19 +359,7 @@ def _value(builder: Builder, expression: Expression) -> float:
             found: Circuit = builder.get(circuit.name)
             return len(found.edges) if name == "edges" else len(found.nodes)
         case Apply(function, arguments):
-            return _apply(builder, function, arguments)
-
-
-def _apply(builder: Builder, function: str, arguments: Mapping[str, Any]) -> float:
-    values = {
-        key: builder.get(value.name) if isinstance(value, Ref) else value for key, value in arguments.items()
-    }
-    if function in ("recall", "precision"):
-        found = agreement(values["circuit"], values["reference"], by=values["by"])
-        return found.recall if function == "recall" else found.precision
-    corruption = builder.program.declarations[arguments["corruption"].name]
-    with placed(corruption):
-        return builder.number(function, corruption, arguments["metric"].name, values.get("circuit"))
+            return evaluate(builder, function, arguments)
 
 
 def provenance(
@@ -403,10 +414,16 @@ def provenance(
                 "left": claim.left,
                 "right": claim.right,
                 "holds": claim.holds,
+                **_intervals(claim),
             }
             for claim in claims
         ],
     }
+
+
+def _intervals(claim: Claim) -> dict[str, list[float | None]]:
+    found = {"left_interval": claim.left_interval, "right_interval": claim.right_interval}
+    return {key: [finite(each.low), finite(each.high)] for key, each in found.items() if each is not None}
 
 
 def _built(builder: Builder, kind: str) -> Iterator[Declaration]:

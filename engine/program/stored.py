@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from typing import Any, Generic, TypeVar
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.files import header
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.intervals import Estimate
 from nncirc.circuits.json_input import Value
 from nncirc.circuits.nodes import Edge
 from nncirc.engine.contrast import Mean, Resample, Zero
@@ -141,11 +143,30 @@ class Form(Generic[T]):
     read: Callable[[Value], T]
 
 
-def _number(value: Value) -> float:
-    return value.number()
+def _numbers(value: Value) -> tuple[float, ...]:
+    return tuple(each.number() for each in value.elements())
 
 
-NUMBER: Form[float] = Form(float, _number)
+def _written_estimate(found: Estimate) -> list[float | None]:
+    """JSON has no infinite numbers: an end that is not bounded is null."""
+    ends = (found.low, found.high)
+    return [found.value, *(each if math.isfinite(each) else None for each in ends)]
+
+
+def _read_estimate(value: Value) -> Estimate:
+    elements = value.elements()
+    if len(elements) != 3:
+        raise value.wrong("expected a value and the two ends of its interval")
+    number, low, high = elements
+    return Estimate(
+        number.number(),
+        -math.inf if low.value is None else low.number(),
+        math.inf if high.value is None else high.number(),
+    )
+
+
+NUMBERS: Form[tuple[float, ...]] = Form(list, _numbers)
+ESTIMATE: Form[Estimate] = Form(_written_estimate, _read_estimate)
 
 
 def _made(value: Value) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nncirc import __version__
-from nncirc.circuits.errors import NncircError, ResourceError, ScriptError
+from nncirc.circuits.errors import GraphError, NncircError, ResourceError, ScriptError
 
 if TYPE_CHECKING:
+    from nncirc.circuits.intervals import Estimate
     from nncirc.dsl import Diagnostic, Program
     from nncirc.engine.program.run import Report
 
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--out", metavar="FILE", help=".svg, .png, .pdf or .dot (default: beside CIRCUIT)")
     render.add_argument("--fold", type=_positive, metavar="N", help="draw at most N edges, fold the rest")
 
+    _add_exchange(command)
     explain = command("explain", _explain, "explain a code such as C301")
     explain.add_argument("code", metavar="CODE")
     models = command("models", _models, "list the models that come with nncirc")
@@ -97,6 +99,34 @@ def _parser() -> argparse.ArgumentParser:
     cache.add_argument("--clear", action="store_true", help="remove them")
     cache.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def _add_exchange(command: Callable[[str, Callable[[Any], int], str], argparse.ArgumentParser]) -> None:
+    """The commands for files of circuits."""
+    formats = ".json, .circ, .pt, .graphml, .csv"
+    diff = command("diff", _diff, "show two circuits side by side: what both have, and what only one has")
+    diff.add_argument("first", metavar="A", help=f"a circuit: {formats}; FILE.circ:NAME for one of a script")
+    diff.add_argument("second", metavar="B", help="another")
+    diff.add_argument("--out", metavar="FILE", help="draw both as one picture: .svg, .png, .pdf or .dot")
+    diff.add_argument("--fold", type=_positive, metavar="N", help="draw at most N edges, fold the rest")
+    diff.add_argument(
+        "--collapse", action="store_true", help="join inputs or heads until both graphs are one"
+    )
+    diff.add_argument("--json", action="store_true", help="print JSON")
+    bring = command("import", _import, "read a circuit of another program: EAP-IG, MIB, GraphML, CSV, .circ")
+    bring.add_argument("source", metavar="FILE", help=f"{formats}, or the folder of a submission to MIB")
+    bring.add_argument("--to", required=True, metavar="FILE", help=".json or .circ; of a submission a folder")
+    bring.add_argument("--like", metavar="CIRCUIT", help="a circuit of the same graph, where FILE names none")
+    bring.add_argument("--kv-heads", type=_positive, metavar="N", help="the model's key-value heads (EAP-IG)")
+    bring.add_argument(
+        "--all", action="store_true", help="all edges with their scores, not only the circuit's (EAP-IG)"
+    )
+    send = command("export", _export, "write a circuit or scores for another program, or as a script")
+    send.add_argument("source", metavar="CIRCUIT", help="a circuit or scores that a run has written")
+    send.add_argument(
+        "--to", required=True, metavar="FILE", help=".circ, .json (EAP-IG), .graphml, .csv, or a folder (MIB)"
+    )
+    send.add_argument("--d-model", type=_positive, metavar="N", help="width of the residual stream (EAP-IG)")
 
 
 def _positive(text: str) -> int:
@@ -268,6 +298,8 @@ def _print_report(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from nncirc.engine.program.results import told
+
     # Into a file or a pipe, rows are not folded to the width of a terminal.
     width = None if sys.stdout.isatty() else 160
     console = Console(width=width, highlight=False, no_color=not _colored(sys.stdout))
@@ -284,18 +316,36 @@ def _print_report(report: Report) -> None:
         for column in comparison.columns:
             inner.add_column(column)
         for row in comparison.rows:
-            inner.add_row(*(_plain(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
+            inner.add_row(*(_plain(_cell(cell)) for cell in row))
         console.print(inner)
+        if how := told(comparison.made):
+            console.print(_plain(how))
     if report.claims:
         console.print()
     for claim in report.claims:
         mark, about = ("holds" if claim.holds else "FALSE"), claim.assertion.about
-        measured = f"{claim.left:.6g} {claim.assertion.comparison} {claim.right:.6g}"
+        left, right = _side(claim.left, claim.left_interval), _side(claim.right, claim.right_interval)
+        measured = f"{left} {claim.assertion.comparison} {right}"
         of = f" [{about}]" if about else ""
         console.print(_plain(f"{mark}  {claim.assertion.text}{of}: {measured}"))
     for note in report.notes:
         console.print(_plain(f"note: {note}"))
     console.print(_plain(f"\nwritten to {report.folder}{os.sep}"))
+
+
+def _cell(cell: str | float | None) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, float):
+        return f"{cell:.3f}" if cell == 0 or abs(cell) >= 0.001 else f"{cell:.2g}"
+    return str(cell)
+
+
+def _side(value: float, interval: Estimate | None) -> str:
+    """A number of a claim, with its interval over prompts where there is one."""
+    if interval is None or interval.low == interval.high:
+        return f"{value:.6g}"
+    return f"{value:.6g} [{interval.low:.4g}, {interval.high:.4g}]"
 
 
 def _plain(text: str) -> Any:
@@ -348,4 +398,63 @@ def _render(options: Any) -> int:
     fold = {} if options.fold is None else {"max_edges": options.fold}
     render(circuit, out, highlight=highlight, title=Path(options.circuit).stem, **fold)
     print(out)
+    return FINE
+
+
+# diff, import, export -------------------------------------------------------------------------------------
+
+
+def _diff(options: Any) -> int:
+    from nncirc.circuits.comparison import as_json, as_text, collapsed, compare
+    from nncirc.dsl.exchange import read_any
+
+    first, second = read_any(options.first), read_any(options.second)
+    if options.collapse:
+        first, second = collapsed(first, second)
+    elif first.graph != second.graph:
+        raise GraphError(
+            "C455",
+            f"the circuits are of different graphs: {first.graph}; and {second.graph}",
+            hint="--collapse joins what only one of them tells apart; circuits of two models have no edges "
+            "in common",
+        )
+    found = compare(first, second)
+    names = _names(options.first, options.second)
+    if options.out:
+        from nncirc.circuits.pictures.pair import render_pair
+
+        fold = {} if options.fold is None else {"max_edges": options.fold}
+        render_pair(found, names, options.out, **fold)
+    if options.json:
+        print(json.dumps(as_json(found, names), indent=1, ensure_ascii=False))
+    else:
+        print(as_text(found, names))
+        if options.out:
+            print(f"\ndrawn in {options.out}")
+    return FINE
+
+
+def _names(first: str, second: str) -> tuple[str, str]:
+    """What two files are called: their names, or as much of their paths as tells them apart."""
+    short = Path(first).name, Path(second).name
+    if short[0] != short[1]:
+        return short
+    return (first, second) if first != second else ("the first", "the second")
+
+
+def _import(options: Any) -> int:
+    from nncirc.dsl.exchange import import_file, read_any
+
+    like = read_any(options.like).graph if options.like else None
+    written = import_file(
+        options.source, options.to, like=like, n_kv_heads=options.kv_heads, everything=options.all
+    )
+    print("\n".join(written))
+    return FINE
+
+
+def _export(options: Any) -> int:
+    from nncirc.dsl.exchange import export_file
+
+    print(export_file(options.source, options.to, d_model=options.d_model))
     return FINE

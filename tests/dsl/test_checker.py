@@ -97,7 +97,15 @@ def test_induction() -> None:
     assert found.assertions[1].text == "faithfulness(found, metric = copying) >= 0.9"
     assert found.assertions[1].left == Apply(
         "faithfulness",
-        {"circuit": Ref("found"), "metric": Ref("copying"), "corruption": Ref("unrepeated")},
+        {
+            "circuit": Ref("found"),
+            "metric": Ref("copying"),
+            "corruption": Ref("unrepeated"),
+            "bound": None,
+            "resamples": 1000,
+            "level": 0.95,
+            "seed": 0,
+        },
     )
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from nncirc.engine.program.inputs import Build
 from nncirc.engine.program.methods.circuits import CIRCUITS
+from nncirc.engine.program.methods.curves import CURVES
 from nncirc.engine.program.methods.scores import SCORES
-from nncirc.engine.program.methods.tables import CURVES, TABLES
+from nncirc.engine.program.methods.tables import TABLES
 
 __all__ = ["METHODS"]
 
