@@ -23,6 +23,7 @@ from nncirc.dsl.program import (
     Term,
     Where,
 )
+from nncirc.dsl.readings import check_column
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.source import Span
 from nncirc.dsl.values import kind_of, position, small_int
@@ -317,32 +318,15 @@ def _where(scope: Scope, call: syntax.Call) -> Where | None:
             help=f"write `{subject.text}.copying`, or another that is computed there",
         )
         return None
-    *parts, statistic = subject.parts
-    ref = syntax.Ref(tuple(parts), parts[0].span.to(parts[-1].span))
+    # What stands behind the scores is the column, and some columns have a dot in them: `direct.S.2`.
+    shorter = (n for n in range(1, len(subject.parts)) if isinstance(scope.find(subject.parts[:n]), Draft))
+    count = next(shorter, len(subject.parts) - 1)
+    parts, rest = subject.parts[:count], subject.parts[count:]
+    ref, column = syntax.Ref(parts, parts[0].span.to(parts[-1].span)), ".".join(part.text for part in rest)
     draft = scope.declaration(ref, ("scores",))
-    if draft is None:
+    if draft is None or not check_column(scope, draft, ref.text, column, rest):
         return None
-    computed = draft.values.get("of")
-    if draft.implementation != "attention_statistics":
-        scope.report(
-            "C231",
-            f"`{ref.text}` has no statistics of heads",
-            ref.span,
-            labels=(Label(draft.place, f"it uses {draft.implementation}"),),
-            help="`where` reads `attention_statistics`",
-        )
-        return None
-    if isinstance(computed, tuple) and statistic.text not in computed:
-        near = suggest(statistic.text, [str(each) for each in computed])
-        scope.report(
-            "C231",
-            f"`{ref.text}` does not compute `{statistic.text}`",
-            statistic.span,
-            labels=(Label(draft.where("of"), "it computes these"),),
-            help=f"did you mean `{near}`?" if near else f"add `{statistic.text}` to its `of`",
-        )
-        return None
-    return Where(Ref(draft.name), statistic.text, limits.get("above"), limits.get("below"))
+    return Where(Ref(draft.name), column, limits.get("above"), limits.get("below"))
 
 
 def read_path(

@@ -48,8 +48,9 @@ of the slot is meant. In `tokens` data the repeated block is `block`.
 
 **Paths.** In a `reference` circuit `embed -> early -> [late.k, MLP3] -> logits` lists edges: every node of
 a step sends to every later node of the next. `groups { early = [L0H1, L2H2] }` names nodes; a group may
-also be `where(patterns.copying, above = 0.5)`, the heads for which an `attention_statistics` block finds
-that. An input (`late.k`) says how the edge enters; without one it enters by every input.
+also be `where(patterns.copying, above = 0.5)`, the heads for which a block of `attention_statistics`,
+`weight_statistics`, `logit_attribution` (`direct.end`) or `composition` (`pairs.L0H2`) finds that. An input
+(`late.k`) says how the edge enters; without one it enters by every input.
 
 **Slots.** In a `template` dataset `slots { ... }` says what fills each `{slot}`: a list of strings, one of
 the lists `names`, `places`, `objects`, or `random_tokens(24)`. Slots of one line (`IO, S = names`) differ

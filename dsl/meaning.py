@@ -13,6 +13,7 @@ from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.edges import check_reference
 from nncirc.dsl.evaluation import check_compare, check_curve, check_curves
 from nncirc.dsl.program import NextToken, Position, Ref, Where
+from nncirc.dsl.readings import READINGS, check_reading
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.shapes import ModelShape, ShapeProvider, check_runs, check_shape
 from nncirc.dsl.source import Span
@@ -193,18 +194,8 @@ class Meaning:
     def _scores(self, draft: Draft) -> None:
         graph = self.get(draft, "graph")
         draft.graph = None if graph is None else graph.name
-        if draft.implementation == "attention_statistics":
-            data = self.get(draft, "data")
-            if graph is not None and data is not None:
-                self.fits(draft, "graph", graph, "data", self.get(data, "model"))
-            nodes = graph.values.get("nodes") if graph else None
-            if isinstance(nodes, tuple) and "heads" not in nodes:
-                self.scope.report(
-                    "C230",
-                    "this graph has no heads to measure",
-                    draft.where("graph"),
-                    help="add `heads` to the graph's `nodes`",
-                )
+        if draft.implementation in READINGS:
+            check_reading(self, draft)
             return
         self.method(draft)
         positions = draft.values.get("positions")
@@ -313,10 +304,10 @@ class Meaning:
             return
         draft.graph, draft.corruption = scores.graph, scores.corruption
         label = (Label(scores.place, f"uses {scores.implementation}"),)
-        if scores.implementation == "attention_statistics":
+        if scores.implementation in READINGS:
             self.scope.report(
                 "C232",
-                "statistics of attention do not say how much a metric depends on a node",
+                f"`{scores.implementation}` does not say how much a metric depends on an edge",
                 draft.where("scores"),
                 labels=label,
                 help="use `attribution_patching`; a `reference` circuit can pick heads with `where(…)`",

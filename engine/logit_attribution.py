@@ -25,7 +25,16 @@ from nncirc.engine.data import Dataset
 from nncirc.engine.metrics import Place, Reading
 from nncirc.engine.model import Model
 from nncirc.engine.norms import Norm, norm_parts
-from nncirc.engine.plain import batches, by_position, final_norm, measure_of, name_of, selected, where
+from nncirc.engine.plain import (
+    batches,
+    by_position,
+    final_norm,
+    measure_of,
+    name_of,
+    selected,
+    token_texts,
+    where,
+)
 from nncirc.engine.scores import NodeScores
 from nncirc.engine.written import Written, written
 
@@ -55,7 +64,7 @@ def logit_attribution(
     Args:
         model: the model.
         dataset: the prompts, with answers, and foils for `logit_diff`.
-        graph: whose senders are scored.
+        graph: whose senders are scored; they are not split by position, since columns are.
         of: `logit_diff`, answer minus foil, or `answer_logit`.
         positions: where the logits are read, one column each: a sender's contribution there is of what it
             writes there. "all" for every token.
@@ -73,6 +82,7 @@ def logit_attribution(
     if of not in READ:
         raise MethodError("C573", f"{of!r} is no sum over senders", hint=f"there are {', '.join(READ)}")
     measure_of(READ[of], dataset)
+    graph = graph.base  # what is read at a position was written there
     named, columns = by_position(dataset, positions)
     senders = torch.zeros(len(graph.senders), len(columns), dtype=torch.float64)
     biases = torch.zeros(len(BIASES), len(columns), dtype=torch.float64)
@@ -104,6 +114,7 @@ def logit_attribution(
         "total": [
             round(value, model.digits) + 0.0 for value in ((senders.sum(0) + biases.sum(0)) / count).tolist()
         ],
+        **token_texts(named, columns),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
     names = [name_of(place) for place in columns]

@@ -21,6 +21,7 @@ from nncirc.engine.plain import (
     residual_stream,
     selected,
     stages,
+    token_texts,
     unembed,
     where,
 )
@@ -91,6 +92,7 @@ def logit_lens(
         "rows": "residual stream",
         "prompts": len(dataset.examples),
         "top": [[likeliest(dataset, each) for each in row] for row in tops],
+        **token_texts(named, columns),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
     table = (total / len(dataset.examples)).tolist()

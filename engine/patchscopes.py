@@ -27,6 +27,7 @@ from nncirc.engine.plain import (
     residual_stream,
     selected,
     stages,
+    token_texts,
     unembed,
     where,
 )
@@ -132,6 +133,7 @@ def patchscopes(
         "target": target.examples[0].text if len(target.examples) == 1 else "one for each",
         "prompts": len(source.examples),
         "top": [[likeliest(source, each) for each in row] for row in tops],
+        **token_texts(named, columns),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
     table = (total / len(source.examples)).tolist()

@@ -104,6 +104,14 @@ def by_position(
     return replace(dataset, examples=named), tuple((str(i), None) for i in range(count))
 
 
+def token_texts(dataset: Dataset, columns: Sequence[Place]) -> dict[str, list[str]]:
+    """For pictures: the tokens of a single prompt that is read at all of them, as text; otherwise nothing."""
+    if dataset.tokenizer is None or len(dataset.examples) != 1 or not all(n.isdecimal() for n, _ in columns):
+        return {}
+    tokens = dataset.examples[0].tokens
+    return {"tokens": [str(dataset.tokenizer.decode([tokens[int(name)]])) for name, _ in columns]}
+
+
 # Stages ----------------------------------------------------------------------------------------------------
 
 
@@ -156,8 +164,8 @@ def unembed(model: Model, residual: Float[Tensor, "*batch d_model"]) -> Float[Te
 
 
 def rank(logits: Logits) -> Tensor:
-    """The place of the answer among all tokens, by logit: 1 is the best."""
-    answer = logits.at(logits.answer, logits.patched)[..., None]
+    """The place of the answer, of several the best, among all tokens, by logit: 1 is the best."""
+    answer = logits.each(logits.answer, logits.patched, -torch.inf).amax(-1, keepdim=True)
     return 1.0 + (logits.patched > answer).sum(-1)
 
 

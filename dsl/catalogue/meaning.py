@@ -197,7 +197,8 @@ MEANING: Mapping[str, Entry] = {
     ),
     "C231": Entry(
         "a statistic that is not computed",
-        "`where(…)` reads what an `attention_statistics` block lists in its `of`.",
+        "`where(…)` reads a column of scores of heads: what `attention_statistics` or `weight_statistics` "
+        "list in their `of`, a position of `logit_attribution`, the earlier head of `composition`.",
         "circuit other using reference {\n  graph = full\n  groups {\n"
         "    a = where(eap.copying, above = 0.5)\n"
         "  }\n  embed -> a -> logits\n}",
@@ -271,5 +272,12 @@ MEANING: Mapping[str, Entry] = {
         "  metric = recovered\n  steps = 5\n  rule = relp\n}",
         "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
         "  metric = recovered\n  rule = relp\n}",
+    ),
+    "C281": Entry(
+        "an early token that is not early",
+        "The in-context-learning score is the loss at the token `late` minus the loss at the token `early`, "
+        "which stands before it. Both are counted from 1.",
+        "scores learning using in_context_learning {\n  data = ioi\n  early = 9\n  late = 4\n}",
+        "scores learning using in_context_learning {\n  data = ioi\n  early = 4\n  late = 9\n}",
     ),
 }

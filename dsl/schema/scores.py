@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from nncirc.dsl.keytypes import Boolean, Either, Many, Number, PositionType, Word
-from nncirc.dsl.schema.entries import CORRUPTION, GRAPH, METRIC, Implementation, Key, one
+from nncirc.dsl.schema.entries import CORRUPTION, GRAPH, METRIC, Implementation, Key
+from nncirc.dsl.schema.readings import READINGS
 
 SCORES = {
     "activation_patching": Implementation(
@@ -59,17 +60,5 @@ SCORES = {
         },
         source="Nanda 2023; Syed et al. 2023; Hanna et al. 2024; Kramár et al. 2024; Jafari et al. 2025",
     ),
-    "attention_statistics": Implementation(
-        "How much each head attends as a known pattern says, 0 to 1.",
-        {
-            "graph": Key(one("graph"), "the graph whose heads are measured", required=True),
-            "data": Key(one("dataset"), "the prompts on which attention is measured", required=True),
-            "of": Key(
-                Many(Word(("previous_token", "duplicate_token", "prefix_matching", "copying"))),
-                "the statistics",
-                required=True,
-            ),
-        },
-        source="Elhage et al. 2021; Olsson et al. 2022",
-    ),
+    **READINGS,
 }

@@ -8,8 +8,9 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from nncirc.circuits.circuit import Circuit, difference, intersection, union
-from nncirc.circuits.errors import GraphError
+from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.nodes import Node
 from nncirc.circuits.reference import from_paths
 from nncirc.dsl.program import Declaration, NodePattern, Where
 from nncirc.dsl.references import paths_of
@@ -17,7 +18,7 @@ from nncirc.engine.discovery import acdc
 from nncirc.engine.program import stored
 from nncirc.engine.program.inputs import Build
 from nncirc.engine.program.methods.common import edge_scores, journal, scored
-from nncirc.engine.scores import NodeScores
+from nncirc.engine.scores import NodeScores, some
 
 if TYPE_CHECKING:
     from nncirc.engine.program.build import Builder
@@ -67,12 +68,24 @@ def _members(builder: Builder, member: NodePattern | Where) -> list[str]:
     if isinstance(member, NodePattern):
         return [str(member)]
     scores: NodeScores = builder.get(member.scores.name)
+    if member.statistic not in scores.positions:
+        raise MethodError(
+            "C579",
+            f"{member.scores.name} has no column {member.statistic}",
+            hint=f"there are {some(scores.positions)}",
+        )
     column = scores.positions.index(member.statistic)
     above = -float("inf") if member.above is None else member.above
     below = float("inf") if member.below is None else member.below
-    found = [n for n, row in zip(scores.nodes, scores.values, strict=True) if above < row[column] < below]
+    rows = zip(scores.nodes, scores.values, strict=True)
+    heads = [(name, row) for name, row in rows if Node.parse(name).kind == "head"]
+    if not heads:
+        raise MethodError(
+            "C579", f"{member.scores.name} scores no heads", hint="add heads to the nodes of its graph"
+        )
+    found = [name for name, row in heads if above < row[column] < below]
     if not found:
-        best = max(zip(scores.nodes, scores.values, strict=True), key=lambda each: each[1][column])
+        best = max(heads, key=lambda each: each[1][column])
         raise GraphError(
             "C461",
             f"no head has {member.statistic} in the wanted range; the highest is {best[0]} with"

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace as with_fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nncirc.circuits.errors import MethodError
 from nncirc.dsl.program import Declaration, Position
 from nncirc.engine.activation import activation_patching
-from nncirc.engine.attention import attention_statistics
 from nncirc.engine.attribution import attribution_patching, node_attribution
-from nncirc.engine.data import Dataset
 from nncirc.engine.program import stored
 from nncirc.engine.program.inputs import Build
 from nncirc.engine.program.methods.common import journal, scored
+from nncirc.engine.program.methods.readings import READINGS
 from nncirc.engine.scores import EdgeScores, NodeScores
 
 if TYPE_CHECKING:
@@ -63,17 +61,8 @@ def _attribution(builder: Builder, declaration: Declaration) -> EdgeScores | Nod
     return scored(builder, declaration, stored.edges_of(graph) if by_edges else stored.NODES, method)
 
 
-def _statistics(builder: Builder, declaration: Declaration) -> NodeScores:
-    of: Any = declaration.values["of"]
-    dataset: Dataset = builder.of(declaration, "data")
-    model = builder.model_of(builder.declaration(declaration, "data"))
-    method = partial(attention_statistics, model, dataset, of)
-    scores = builder.kept(lambda: builder.key(declaration), stored.NODES, method)
-    return with_fields(scores, made={**scores.made, "model": model.name, "dataset": dict(dataset.made)})
-
-
 SCORES: Mapping[str, Build] = {
     "activation_patching": _activation,
     "attribution_patching": _attribution,
-    "attention_statistics": _statistics,
+    **READINGS,
 }
