@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         regroup,
         ungroup,
     )
+    from nncirc.circuits.comparison import Comparison, compare
     from nncirc.circuits.eap_ig import read_eap_ig, write_eap_ig
     from nncirc.circuits.errors import (
         DataError,
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
     )
     from nncirc.circuits.files import circuit_from_json, circuit_to_json, read_circuit, write_circuit
     from nncirc.circuits.graph import Graph, Shape, owner
+    from nncirc.circuits.graphml import read_graphml, write_graphml
     from nncirc.circuits.intervals import Estimate, Resampling, bootstrap
     from nncirc.circuits.measures import Agreement, agreement, f1, jaccard, precision, recall
+    from nncirc.circuits.mib import read_submission
     from nncirc.circuits.networks import from_networkx, to_networkx
     from nncirc.circuits.nodes import Edge, Node
     from nncirc.circuits.reference import expand, from_paths
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Agreement",
     "Circuit",
+    "Comparison",
     "DataError",
     "Edge",
     "Estimate",
@@ -67,6 +71,7 @@ __all__ = [
     "circuit_to_json",
     "cmd",
     "collapse_to",
+    "compare",
     "cpr",
     "difference",
     "expand",
@@ -89,6 +94,8 @@ __all__ = [
     "random_circuits",
     "read_circuit",
     "read_eap_ig",
+    "read_graphml",
+    "read_submission",
     "recall",
     "regroup",
     "roc_of_circuits",
@@ -99,6 +106,7 @@ __all__ = [
     "write_bytes",
     "write_circuit",
     "write_eap_ig",
+    "write_graphml",
     "write_text",
 ]
 
@@ -106,6 +114,7 @@ _MODULES = {
     "atomic": ("write_bytes", "write_text"),
     "circuit": ("Circuit", "difference", "intersection", "keep", "prune", "union"),
     "collapse": ("collapse_to", "join_heads", "join_inputs", "join_positions", "regroup", "ungroup"),
+    "comparison": ("Comparison", "compare"),
     "eap_ig": ("read_eap_ig", "write_eap_ig"),
     "errors": (
         "DataError",
@@ -119,7 +128,9 @@ _MODULES = {
     ),
     "files": ("circuit_from_json", "circuit_to_json", "read_circuit", "write_circuit"),
     "graph": ("Graph", "Shape", "owner"),
+    "graphml": ("read_graphml", "write_graphml"),
     "measures": ("Agreement", "agreement", "f1", "jaccard", "precision", "recall"),
+    "mib": ("read_submission",),
     "networks": ("from_networkx", "to_networkx"),
     "nodes": ("Edge", "Node"),
     "reference": ("expand", "from_paths"),

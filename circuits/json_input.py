@@ -7,7 +7,7 @@ import math
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -113,6 +113,20 @@ def read_json(path: str | os.PathLike[str], *, what: str) -> Value:
         FileError: C601, the file cannot be read; C602, it is not JSON.
     """
     name = os.fspath(path)
+    return parse_json(read_utf8(path, lambda why: _not_json(name, why)), name=name, what=what)
+
+
+def read_utf8(path: str | os.PathLike[str], wrong: Callable[[str], FileError]) -> str:
+    """The text of a file.
+
+    Args:
+        path: the file.
+        wrong: the error of a file that is no text, for a reason.
+
+    Raises:
+        FileError: C601, the file cannot be read; what `wrong` makes, it is not UTF-8.
+    """
+    name = os.fspath(path)
     try:
         file = Path(path)
         if not stat.S_ISREG(file.stat().st_mode):
@@ -123,10 +137,9 @@ def read_json(path: str | os.PathLike[str], *, what: str) -> Value:
     except ValueError as error:  # a null byte in the name
         raise _cannot_read(name, str(error)) from error
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _not_json(name, f"byte {error.start} is not UTF-8") from error
-    return parse_json(text, name=name, what=what)
+        raise wrong(f"byte {error.start} is not UTF-8") from error
 
 
 def parse_json(text: str, *, name: str, what: str) -> Value:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from nncirc.circuits.atomic import write_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import FileError, GraphError
-from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.graph import Attention, Graph, Shape
 from nncirc.circuits.pictures.text import one_line, provenance
 from nncirc.circuits.reference import Path, Term, from_paths
 from nncirc.dsl.checker import CheckResult, check_file, check_text
@@ -175,7 +175,8 @@ def _graph(program: Program, circuit: Declaration) -> Graph:
             hint="add mlps to nodes, or write mlps = false in a model that has none",
         )
     found = Shape(shape.layers, shape.heads, shape.kv_groups, shape.mlps, shape.parallel)
-    return Graph(found, "layers" if "attention" in nodes else "heads", bool(inputs))
+    attention: Attention = "layers" if "attention" in nodes else "heads"
+    return Graph(found, attention, bool(inputs), "pos_embed" in nodes)
 
 
 def _name(declaration: Declaration, key: str) -> str:
@@ -210,7 +211,7 @@ def _comment(circuit: Circuit) -> list[str]:
 def _inputs(graph: Graph) -> list[str]:
     shape = graph.shape
     attention = "heads" if graph.attention == "heads" else "attention"
-    mlps = "mlps, " if shape.mlps else ""
+    sources, mlps = ", ".join(graph.sources), "mlps, " if shape.mlps else ""
     return [
         "model only_shape using shape {",
         f"  layers   = {shape.n_layers}",
@@ -222,7 +223,7 @@ def _inputs(graph: Graph) -> list[str]:
         "",
         "graph full using residual {",
         "  model  = only_shape",
-        f"  nodes  = [embed, {attention}, {mlps}logits]",
+        f"  nodes  = [{sources}, {attention}, {mlps}logits]",
         f"  inputs = {'[q, k, v]' if graph.split_inputs else '[]'}",
         "}",
     ]
@@ -255,8 +256,8 @@ def _hops(circuit: Circuit) -> Iterator[tuple[Sequence[str], list[str]]]:
     alike: dict[tuple[str, ...], dict[str, None]] = {}
     for receiver, names in senders.items():
         alike.setdefault(tuple(names), {})[receiver] = None
-    for names, receivers in alike.items():
-        yield names, _whole(circuit.graph, receivers)
+    for common, receivers in alike.items():
+        yield common, _whole(circuit.graph, receivers)
 
 
 def _whole(graph: Graph, receivers: Mapping[str, None]) -> list[str]:

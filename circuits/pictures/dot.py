@@ -43,7 +43,11 @@ def to_dot(
     Raises:
         GraphError: C455, the reference circuit is of a different graph.
     """
-    drawing = arrange(circuit, highlight, max_edges)
+    return written(arrange(circuit, highlight, max_edges), title=title, caption=caption)
+
+
+def written(drawing: Drawing, *, title: str | None, caption: str | None) -> str:
+    """A drawing as DOT text; see `to_dot`."""
     width = _width(drawing)
     rows = legend(drawing, width)
     lines = [
@@ -162,6 +166,13 @@ def _lines(drawing: Drawing) -> Iterator[str]:
 
 
 def _drawn(drawing: Drawing, line: Line) -> dict[str, str | float]:
+    if drawing.pair is not None:
+        side = drawing.pair.side(line)
+        whose = {"first": drawing.pair.names[0], "second": drawing.pair.names[1]}.get(side, side)
+        drawn = style.side_line(side)
+        if drawing.counted:
+            drawn["penwidth"] = drawing.scale.width(drawing.weight(line))
+        return {**drawn, "tooltip": f"{_hover(line)}: {one_line(whose, 80)}"}
     weight = drawing.weight(line)
     opacity = drawing.scale.opacity(weight)
     colours = [style.INPUT_COLOUR[which] for which in line.inputs] or [style.DIRECT]

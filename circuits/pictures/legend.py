@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nncirc.circuits.pictures import style
-from nncirc.circuits.pictures.drawing import Drawing
-from nncirc.circuits.pictures.text import hover, number, provenance, quoted, wrapped
+from nncirc.circuits.pictures.drawing import Drawing, Pair
+from nncirc.circuits.pictures.text import hover, number, one_line, provenance, quoted, wrapped
 
 _LONGEST = 2000
 
@@ -27,7 +27,7 @@ class Entry:
 def legend(drawing: Drawing, width: int) -> list[list[Entry]]:
     """The rows of the legend, about `width` characters long: what there is to be told apart, no more."""
     groups = [Entry(style.group_name(group, 40), fill=fill) for group, fill in drawing.fills.items()]
-    lines = [*_inputs(drawing), *_lines(drawing)]
+    lines = [*(_inputs(drawing) if drawing.pair is None else _sides(drawing, drawing.pair)), *_lines(drawing)]
     return [row for entries in (lines, groups) for row in _rows(entries, width)]
 
 
@@ -59,6 +59,17 @@ def _inputs(drawing: Drawing) -> list[Entry]:
         name = "MLP or logits" if seen else "edge"
         entries.append(Entry(name, {"color": style.DIRECT, "penwidth": 2.0}))
     return entries
+
+
+def _sides(drawing: Drawing, pair: Pair) -> list[Entry]:
+    names = {
+        "both": "both",
+        "first": f"only {style.group_name(pair.names[0], 40)}",
+        "second": f"only {style.group_name(pair.names[1], 40)}",
+        "mixed": "some of each",
+    }
+    seen = {pair.side(line) for line in drawing.lines}
+    return [Entry(name, style.side_line(side)) for side, name in names.items() if side in seen]
 
 
 def _lines(drawing: Drawing) -> list[Entry]:
@@ -101,6 +112,8 @@ def _sentences(drawing: Drawing) -> list[str]:
     circuit, folding = drawing.circuit, drawing.folding
     made = provenance(circuit.made)
     said = [f"{made[0].upper()}{made[1:]}." if made else ""]
+    if drawing.pair is not None:
+        said.append(_counts(drawing.pair))
     said.append(f"{len(circuit):,} of {circuit.graph.n_edges:,} edges.")
     if drawing.counted:
         said.append("Folded: the heads of one layer (and group) are one node; width shows how many edges.")
@@ -127,6 +140,15 @@ def _sentences(drawing: Drawing) -> list[str]:
             f"missing: {drawing.n_missing:,}{_missing_drawn(drawing)}."
         )
     return said
+
+
+def _counts(pair: Pair) -> str:
+    sides = list(pair.sides.values())
+    first, second = (one_line(name, 60) for name in pair.names)
+    return (
+        f"Edges in both: {sides.count('both'):,}; only in {first}: {sides.count('first'):,}; "
+        f"only in {second}: {sides.count('second'):,}. Coloured nodes are in one circuit only."
+    )
 
 
 def _missing_drawn(drawing: Drawing) -> str:

@@ -16,6 +16,9 @@ INPUT_COLOUR = {"q": "#0072B2", "k": "#E69F00", "v": "#009E73"}
 INPUT_NAME = {"q": "query", "k": "key", "v": "value"}
 DIRECT = "#4D4D4D"  # edges into MLPs, joined heads and logits
 MISSING = "#8C8C8C"
+# What only one of two circuits has.
+FIRST, SECOND = "#0072B2", "#D55E00"
+FIRST_FILL, SECOND_FILL = "#BFDDF2", "#F6C9A0"
 INK = "#1A1A1A"
 FAINT = "#8C8C8C"
 PAPER = "#FFFFFF"
@@ -85,6 +88,22 @@ def group_name(group: str, longest: int = 20) -> str:
 def missing_line() -> dict[str, str | float]:
     """How an edge is drawn that only the reference has."""
     return {"color": MISSING, "penwidth": 0.8, "style": "dashed", "arrowhead": "normal"}
+
+
+def side_line(side: str) -> dict[str, str | float]:
+    """How an edge of two circuits is drawn: told apart by the dashes as well as by the colour.
+
+    Args:
+        side: `both`, `first` (only the first circuit has it), `second`, or `mixed` (edges of several sides
+            that are drawn as one line).
+    """
+    drawn: dict[str, dict[str, str | float]] = {
+        "both": {"color": INK, "style": "solid", "penwidth": 1.4},
+        "first": {"color": FIRST, "style": "dashed", "penwidth": 1.4},
+        "second": {"color": SECOND, "style": "dotted", "penwidth": 1.8},
+        "mixed": {"color": f"{FIRST}:{SECOND}", "style": "solid", "penwidth": 1.0},
+    }
+    return {**drawn[side], "arrowhead": "normal"}
 
 
 def shared_line() -> dict[str, str | float]:

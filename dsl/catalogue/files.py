@@ -73,6 +73,32 @@ FILES: Mapping[str, Entry] = {
         "runs nothing. A file with anything else in it, of torch before 1.6, or damaged is refused. Ask its "
         "author for JSON, or, if you trust the file, load it with torch and save the plain data again.",
     ),
+    "C631": Entry(
+        "a file whose ending names no format of circuits",
+        "The ending says what a file is. Circuits are read from `.json` (ours, or of the EAP-IG package), "
+        "`.circ`, `.pt`, `.graphml` and `.csv`, and from the folder of a submission to MIB; they are written "
+        "as `.json`, `.circ`, `.graphml` and `.csv`.",
+    ),
+    "C632": Entry(
+        "a file that is not GraphML",
+        "It is no XML, or XML of something else, or declares entities. The message says where reading ended.",
+    ),
+    "C633": Entry(
+        "a file that is no table of edges",
+        "A table begins with a line of column names, among them `sender` and `receiver`, and has an edge of "
+        "the graph on each further line, none of them twice; a score is a finite number or empty.",
+    ),
+    "C634": Entry(
+        "a file that does not say all that is needed",
+        "A table of edges does not say of which graph it is: `--like CIRCUIT` names another circuit of the "
+        "same graph. The EAP-IG package's format holds the width of the residual stream, which a circuit "
+        "does not: `--d-model 768`.",
+    ),
+    "C635": Entry(
+        "a folder that is no submission to MIB",
+        "A submission has a folder for each task and model, such as `ioi_gpt2`, with `importances.json`, "
+        "`importances.pt`, or a file for each of several circuits.",
+    ),
     "C610": Entry(
         "an unknown format of pictures",
         "A file's ending says its format: `.svg`, `.png`, `.pdf` or, for a circuit, `.dot`.",

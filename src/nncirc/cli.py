@@ -234,13 +234,14 @@ def _models(options: Any) -> int:
 
     infos = [model_info(name) for name in BUNDLED]
     if options.json:
-        fields = ("name", "layers", "heads", "width", "vocabulary", "positions", "attention_only", "scores")
-        rows = [{field: getattr(info, field) for field in fields} for info in infos]
+        fields = ("name", "layers", "heads", "width", "vocabulary", "positions", "attention_only", "compiled")
+        rows = [{field: getattr(info, field) for field in (*fields, "scores")} for info in infos]
         print(json.dumps(rows, indent=1, default=dict))
         return FINE
     for info in infos:
-        mlps = ", attention only" if info.attention_only else ""
-        print(f"{info.name}: {info.layers} layers x {info.heads} heads, width {info.width}{mlps}")
+        kind = ", attention only" if info.attention_only else ", compiled" if info.compiled else ""
+        heads = _counted(info.heads, "head")
+        print(f"{info.name}: {info.layers} layers x {heads}, width {info.width}{kind}")
         print(f"  vocabulary of {info.vocabulary} tokens, at most {info.positions} positions")
         for name, value in info.scores.items():
             if isinstance(value, int | float | str):

@@ -1,0 +1,151 @@
+"""Two circuits side by side: what only the first has, what only the second has, and what both have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+from nncirc.circuits.circuit import Circuit, require_same_graph
+from nncirc.circuits.collapse import collapse_to
+from nncirc.circuits.measures import jaccard
+from nncirc.circuits.nodes import Edge
+from nncirc.circuits.pictures.text import number
+
+Side: TypeAlias = Literal["both", "first", "second"]
+SIDES: tuple[Side, ...] = ("both", "first", "second")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two circuits of one graph, by what they share.
+
+    Attributes:
+        first: a circuit.
+        second: another.
+        nodes: for `both`, `first` (only) and `second` (only) the nodes, in the order of the computation.
+        edges: likewise the edges.
+    """
+
+    first: Circuit
+    second: Circuit
+    nodes: Mapping[Side, tuple[str, ...]]
+    edges: Mapping[Side, tuple[Edge, ...]]
+
+
+def compare(first: Circuit, second: Circuit) -> Comparison:
+    """Two circuits side by side.
+
+    Raises:
+        GraphError: C455, the circuits are of different graphs.
+    """
+    require_same_graph(first, second)
+    graph = first.graph
+    nodes, edges = _sides(first.nodes, second.nodes), _sides(first.edges, second.edges)
+    return Comparison(
+        first,
+        second,
+        {side: tuple(sorted(names, key=graph.node_index.__getitem__)) for side, names in nodes.items()},
+        {side: tuple(sorted(found, key=graph.order)) for side, found in edges.items()},
+    )
+
+
+def collapsed(first: Circuit, second: Circuit) -> tuple[Circuit, Circuit]:
+    """Both circuits on the finest graph that both can be collapsed to; scores are added.
+
+    Raises:
+        GraphError: C459, the circuits are of different models.
+    """
+    ours, theirs = first.graph, second.graph
+    layers = "layers" in (ours.attention, theirs.attention)
+    split = ours.split_inputs and theirs.split_inputs
+    shape = min(ours.shape, theirs.shape, key=lambda shape: -shape.n_kv_heads)
+    if not split and not layers:  # joined heads have a key and a value each
+        shape = replace(shape, n_kv_heads=shape.n_heads)
+    graph = replace(
+        ours,
+        shape=shape,
+        attention="layers" if layers else "heads",
+        split_inputs=split,
+        pos_embed=ours.pos_embed and theirs.pos_embed,
+        positions=ours.positions if ours.positions == theirs.positions else (),
+    )
+    image = [each if each.graph == graph else collapse_to(each, graph) for each in (first, second)]
+    return image[0], image[1]
+
+
+def as_json(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
+    """The comparison as JSON values: sizes, overlap, and every node and edge; scores beside edges."""
+    circuits = (comparison.first, comparison.second)
+    sizes = [
+        {"name": name, "nodes": len(circuit.nodes), "edges": len(circuit), "made": dict(circuit.made)}
+        for name, circuit in zip(names, circuits, strict=True)
+    ]
+    return {
+        "first": sizes[0],
+        "second": sizes[1],
+        "jaccard": {"nodes": jaccard(*circuits, by="nodes"), "edges": jaccard(*circuits, by="edges")},
+        "nodes": {side: list(comparison.nodes[side]) for side in SIDES},
+        "edges": {
+            side: [[*edge, *_scores(comparison, side, edge)] for edge in comparison.edges[side]]
+            for side in SIDES
+        },
+    }
+
+
+def as_text(comparison: Comparison, names: Sequence[str]) -> str:
+    """The comparison as lines: sizes, then nodes and edges by side; a score for each circuit that has one."""
+    heads = {"both": "both", "first": f"only {names[0]}", "second": f"only {names[1]}"}
+    lines = []
+    for name, circuit in zip(names, (comparison.first, comparison.second), strict=True):
+        lines.append(f"{name}: {_counted(len(circuit.nodes), 'node')}, {_counted(len(circuit), 'edge')}")
+    lines.append("")
+    width = max(map(len, heads.values()))
+    for side in SIDES:
+        counts = f"{len(comparison.nodes[side]):>6,} nodes {len(comparison.edges[side]):>8,} edges"
+        lines.append(f"{heads[side]:<{width}} {counts}")
+    shares = [jaccard(comparison.first, comparison.second, by=by) for by in ("nodes", "edges")]
+    lines.append(f"overlap (Jaccard): nodes {shares[0]:.3f}, edges {shares[1]:.3f}")
+    for side in SIDES:
+        if comparison.nodes[side]:
+            lines += ["", f"{heads[side]}, nodes:", *_rows(comparison.nodes[side])]
+    for side in SIDES:
+        if comparison.edges[side]:
+            lines += ["", f"{heads[side]}, edges:", *_edge_lines(comparison, side)]
+    return "\n".join(lines)
+
+
+def _sides(first: Sequence[Any], second: Sequence[Any]) -> dict[Side, list[Any]]:
+    ours, theirs = set(first), set(second)
+    return {
+        "both": [each for each in first if each in theirs],
+        "first": [each for each in first if each not in theirs],
+        "second": [each for each in second if each not in ours],
+    }
+
+
+def _scores(comparison: Comparison, side: Side, edge: Edge) -> list[float | None]:
+    held = {
+        "both": [comparison.first, comparison.second],
+        "first": [comparison.first],
+        "second": [comparison.second],
+    }
+    return [circuit.scores[edge] for circuit in held[side]]
+
+
+def _rows(names: Sequence[str]) -> Iterator[str]:
+    for start in range(0, len(names), 12):
+        yield "  " + " ".join(names[start : start + 12])
+
+
+def _edge_lines(comparison: Comparison, side: Side) -> Iterator[str]:
+    edges = comparison.edges[side]
+    width = max(len(str(edge)) for edge in edges)
+    for edge in edges:
+        scores = ["-" if score is None else number(score) for score in _scores(comparison, side, edge)]
+        shown = "" if set(scores) == {"-"} else "".join(f"  {score:>10}" for score in scores)
+        yield f"  {edge!s:<{width}}{shown}".rstrip()
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"

@@ -1,0 +1,58 @@
+"""Submissions to the circuit track of MIB (Mueller et al. 2025): a folder for each task and model.
+
+submission/
+    ioi_gpt2/importances.json         a score for every edge, in the format of the EAP-IG package,
+    arc_easy_gemma2/importances.pt    or the same as tables;
+    mcqa_qwen2.5/0.1.json, ...        or circuits of several sizes, each with the edges that it keeps
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.eap_ig import read_eap_ig
+from nncirc.circuits.errors import FileError
+
+IMPORTANCES = "importances"
+_ENDINGS = (".json", ".pt")  # where an entry has both, the JSON is read
+
+
+def read_submission(folder: str | os.PathLike[str], *, n_kv_heads: int | None = None) -> dict[str, Circuit]:
+    """The circuits of a submission, by task and model (`ioi_gpt2`), and by file where an entry has several.
+
+    Importances become a circuit of all edges with their scores, from which circuits of any size are taken;
+    several circuits are named `ioi_gpt2.NAME`, and keep what is in them.
+
+    Args:
+        folder: the submission.
+        n_kv_heads: as for `read_eap_ig`, for all entries.
+
+    Raises:
+        FileError: C601 to C603 and C630, a file of an entry cannot be read; C635, there are no entries.
+        GraphError: C458, a score is not finite.
+    """
+    root = Path(folder)
+    found: dict[str, Circuit] = {}
+    try:
+        entries = sorted(each for each in root.iterdir() if each.is_dir())
+        files = {entry: sorted(f for f in entry.iterdir() if f.suffix in _ENDINGS) for entry in entries}
+    except OSError as error:
+        name = os.fspath(folder)
+        raise FileError("C601", f"cannot read {name!r}: {error.strerror or error}", about=name) from error
+    for entry, held in files.items():
+        importances = [file for file in held if file.stem == IMPORTANCES]
+        if importances:
+            found[entry.name] = read_eap_ig(importances[0], n_kv_heads=n_kv_heads, everything=True)
+        else:
+            for file in held:
+                found.setdefault(f"{entry.name}.{file.stem}", read_eap_ig(file, n_kv_heads=n_kv_heads))
+    if not found:
+        raise FileError(
+            "C635",
+            f"{os.fspath(folder)!r} is no submission: no folder in it has a .json or .pt file",
+            hint="a submission has a folder for each task and model, as ioi_gpt2/importances.json",
+            about=os.fspath(folder),
+        )
+    return found

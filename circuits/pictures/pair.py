@@ -1,0 +1,72 @@
+"""Two circuits as one picture: what both have, and what only one of them has.
+
+Edges are told apart by their dashes as well as by their colour: solid and black in both circuits, dashed and
+blue in the first only, dotted and orange in the second only. Nodes that only one has carry its name.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from nncirc.circuits.atomic import write_bytes
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.comparison import SIDES, Comparison
+from nncirc.circuits.pictures import style
+from nncirc.circuits.pictures.dot import written
+from nncirc.circuits.pictures.drawing import MAX_EDGES, Pair, arrange
+from nncirc.circuits.pictures.render import FORMATS, picture_format
+
+
+def pair_to_dot(
+    comparison: Comparison,
+    names: tuple[str, str],
+    *,
+    title: str | None = None,
+    caption: str | None = None,
+    max_edges: int = MAX_EDGES,
+) -> str:
+    """Two circuits as DOT text, the same to the byte for the same circuits.
+
+    Args:
+        comparison: the circuits, side by side.
+        names: what the picture calls them.
+        title: a line above the picture.
+        caption: a line or more below it; how many edges are whose follows it in any case.
+        max_edges: how many lines to draw at most. More edges are folded as those of one circuit are, nodes of
+            different sides never into one; scores are not looked at, as two circuits' may have two units.
+    """
+    sides = {edge: side for side in SIDES for edge in comparison.edges[side]}
+    only = {names[0]: comparison.nodes["first"], names[1]: comparison.nodes["second"]}
+    groups = {f"only {name}": nodes for name, nodes in only.items() if nodes}
+    either = Circuit.of(comparison.first.graph, sides, groups=groups)
+    drawing = arrange(either, None, max_edges)
+    # A node of one circuit has the hue of that circuit's edges.
+    tints = dict(zip((f"only {name}" for name in names), (style.FIRST_FILL, style.SECOND_FILL), strict=True))
+    fills = {group: tints[group] for group in drawing.fills}
+    return written(replace(drawing, pair=Pair(names, sides), fills=fills), title=title, caption=caption)
+
+
+def render_pair(
+    comparison: Comparison,
+    names: tuple[str, str],
+    path: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    max_edges: int = MAX_EDGES,
+) -> None:
+    """Draw two circuits into a file whose ending says how: `.dot`, `.svg`, `.png` or `.pdf`.
+
+    Args:
+        comparison: the circuits, side by side.
+        names: what the picture calls them; two different names.
+        path: the file.
+        title: a line above the picture.
+        max_edges: how many lines to draw at most.
+
+    Raises:
+        FileError: C605, C610 to C612, as `render`.
+    """
+    ending = picture_format(path, FORMATS)
+    dot = pair_to_dot(comparison, names, title=title, max_edges=max_edges)
+    write_bytes(path, FORMATS[ending](dot))

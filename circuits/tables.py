@@ -1,0 +1,120 @@
+"""Scores as CSV, for spreadsheets, pandas and R: a line for each edge, or for each node.
+
+    sender,receiver,score
+    embed,L0H0.q,0.125
+    L0H0,logits,
+
+An edge without a score has an empty cell. A table does not say of which model it is: to read it, the graph
+is given. Scores are written as the shortest decimal that reads back as the same float.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+
+from nncirc.circuits.atomic import write_text
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.errors import FileError, GraphError
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.json_input import Value, read_utf8
+from nncirc.circuits.nodes import Edge
+
+_COLUMNS = ("sender", "receiver", "score")
+
+
+def write_edges(circuit: Circuit, path: str | os.PathLike[str]) -> None:
+    """Write the edges of a circuit with their scores, in the order of the computation.
+
+    Raises:
+        FileError: C605, the file cannot be written.
+    """
+    rows = [[*edge, "" if score is None else repr(score)] for edge, score in circuit.scores.items()]
+    write_text(path, _csv([_COLUMNS, *rows]))
+
+
+def read_edges(path: str | os.PathLike[str], graph: Graph) -> Circuit:
+    """The circuit of the edges in a table; columns beside `sender`, `receiver` and `score` are not read.
+
+    Args:
+        path: the file; its first line names the columns, of which `score` may be absent.
+        graph: the graph that the edges belong to.
+
+    Raises:
+        FileError: C601, the file cannot be read; C633, it is no such table; the message says which line.
+    """
+    name = os.fspath(path)
+    text = read_utf8(path, lambda why: _no_table(name, why)).removeprefix("\ufeff")
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    scores: dict[Edge, float | None] = {}
+    try:
+        columns = reader.fieldnames or ()
+        for needed in _COLUMNS[:2]:
+            if columns.count(needed) != 1:
+                raise _no_table(name, f"its first line has no single column {needed!r}")
+        for row in reader:
+            edge = Edge(row["sender"] or "", row["receiver"] or "")
+            if edge in scores:
+                raise _no_table(name, f"line {reader.line_num}: the edge {edge} stands twice")
+            try:
+                graph.order(edge)
+            except GraphError as error:
+                raise _no_table(
+                    name, f"line {reader.line_num}: {error.message}", hint=f"{error.hint}; {graph}"
+                ) from error
+            scores[edge] = _number(name, reader.line_num, row.get("score"))
+    except csv.Error as error:
+        raise _no_table(name, f"line {reader.line_num}: {error}") from error
+    return Circuit(graph, scores, made={"method": "read from a table"})
+
+
+def write_nodes(scores: Value, path: str | os.PathLike[str]) -> None:
+    """Write the scores of nodes that a run has written (`sweep.json`): a line for each node.
+
+    The columns are `node` and the positions, or `node` and `score` if each node has one for all positions.
+
+    Args:
+        scores: the JSON of the run's file.
+        path: the table.
+
+    Raises:
+        FileError: C603, the JSON is none of nodes' scores; C605, the table cannot be written.
+    """
+    members = scores.open_members(["positions", "scores"])
+    positions = [each.text() for each in members["positions"].elements()] or ["score"]
+    rows = []
+    for row in members["scores"].elements():
+        node, *values = row.elements()
+        if len(values) != len(positions):
+            raise row.wrong(f"expected {len(positions)} scores, found {len(values)}")
+        rows.append([node.text(), *(repr(value.number()) for value in values)])
+    write_text(path, _csv([["node", *positions], *rows]))
+
+
+def _csv(rows: object) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)  # type: ignore[arg-type]
+    return text.getvalue()
+
+
+def _number(name: str, line: int, text: str | None) -> float | None:
+    if text is None or not text.strip():
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise _no_table(name, f"line {line}: {text[:40]!r} is no finite number")
+    return number
+
+
+def _no_table(name: str, why: str, hint: str | None = None) -> FileError:
+    return FileError(
+        "C633",
+        f"{name!r} is no table of edges: {why}",
+        hint=hint or f"a table of edges begins with the line {','.join(_COLUMNS)}",
+        about=name,
+    )

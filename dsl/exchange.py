@@ -1,0 +1,207 @@
+"""Circuits from and to files of every known format, which a file's ending names.
+
+.json      ours: a circuit, or the scores of edges that a run has written; or that of the EAP-IG package
+.circ      a script with a reference circuit; FILE.circ:NAME where it has several
+.pt        tables of the EAP-IG package, which are never unpickled (read only)
+.graphml   GraphML
+.csv       a table of edges, or of nodes' scores (written only)
+a folder   a submission to MIB's circuit track
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.eap_ig import read_eap_ig, write_eap_ig
+from nncirc.circuits.errors import FileError
+from nncirc.circuits.files import EDGE_SCORES, NODE_SCORES, circuit_in, scores_of, write_circuit
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.graphml import read_graphml, write_graphml
+from nncirc.circuits.json_input import Value, read_json
+from nncirc.circuits.mib import IMPORTANCES, read_submission
+from nncirc.circuits.tables import read_edges, write_edges, write_nodes
+from nncirc.dsl.references import read_reference, write_reference
+
+__all__ = ["export_file", "import_file", "read_any"]
+
+_READ = (".json", ".circ", ".pt", ".graphml", ".csv")
+_EXPORTED = (".circ", ".json", ".graphml", ".csv")
+
+
+def read_any(
+    path: str,
+    *,
+    like: Graph | None = None,
+    n_kv_heads: int | None = None,
+    everything: bool = False,
+) -> Circuit:
+    """The circuit of a file of any format.
+
+    Args:
+        path: the file; `FILE.circ:NAME` names one of a script's circuits.
+        like: the graph of a table, and of GraphML that does not name its own.
+        n_kv_heads: of a file of the EAP-IG package: the model's key-value heads.
+        everything: of a file of the EAP-IG package: all edges with their scores, not only the circuit's. So
+            in any case of a file that is called `importances`, as in MIB's submissions.
+
+    Raises:
+        FileError: C601 to C604, C620 to C622, C630, C632, C633: the file is not what its ending says; C631,
+            its ending names no format; C634, a table is given without a graph.
+        GraphError: edges, nodes or scores that do not fit the graph.
+    """
+    script, _, name = path.partition(".circ:")
+    if name:
+        return read_reference(f"{script}.circ", name)
+    ending = _ending(path, _READ)
+    everything = everything or Path(path).stem == IMPORTANCES
+    if ending == ".circ":
+        return read_reference(path)
+    if ending == ".pt":
+        return read_eap_ig(path, n_kv_heads=n_kv_heads, everything=everything)
+    if ending == ".graphml":
+        return read_graphml(path, like)
+    if ending == ".csv":
+        if like is None:
+            raise FileError(
+                "C634",
+                f"{path!r} is a table, which does not say of which model's graph it is",
+                hint="name a circuit of the same graph with --like CIRCUIT",
+                about=path,
+            )
+        return read_edges(path, like)
+    file = read_json(path, what="a circuit file")
+    kind = file.value.get("format") if isinstance(file.value, dict) else None
+    if kind == EDGE_SCORES:
+        return scores_of(file)
+    if kind == NODE_SCORES:
+        raise file.wrong("it holds scores of nodes, and a circuit has edges", hint="export it as .csv")
+    if kind is None and isinstance(file.value, dict) and "cfg" in file.value:
+        return read_eap_ig(path, n_kv_heads=n_kv_heads, everything=everything)
+    return circuit_in(file)
+
+
+def import_file(
+    source: str,
+    target: str,
+    *,
+    like: Graph | None = None,
+    n_kv_heads: int | None = None,
+    everything: bool = False,
+) -> list[str]:
+    """Bring another program's circuit here, as `.json` or `.circ`; of a submission to MIB, a file an entry.
+
+    Args:
+        source: the file, or the submission's folder.
+        target: the file, or the folder for the circuits of a submission.
+        like: as for `read_any`, like the rest.
+        n_kv_heads: the model's key-value heads.
+        everything: all edges with their scores.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        FileError: as `read_any`; C605, a file cannot be written; C635, the folder is no submission.
+        GraphError: as `read_any`.
+    """
+    if Path(source).is_dir():
+        circuits = read_submission(source, n_kv_heads=n_kv_heads)
+        _make_folder(target)
+        written = {os.path.join(target, f"{name}.json"): circuit for name, circuit in circuits.items()}  # noqa: PTH118
+        for path, circuit in written.items():
+            write_circuit(circuit, path)
+        return [*written]
+    ending = _ending(target, (".json", ".circ"))
+    circuit = read_any(source, like=like, n_kv_heads=n_kv_heads, everything=everything)
+    if ending == ".circ":
+        write_reference(circuit, target, name=_identifier(target))
+    else:
+        write_circuit(circuit, target)
+    return [target]
+
+
+def export_file(source: str, target: str, *, d_model: int | None = None) -> str:
+    """Write a circuit or scores of ours for another program, in the format that the target's ending names.
+
+    `.json` is the format of the EAP-IG package; a folder becomes an entry of a submission to MIB, with the
+    file `importances.json`.
+
+    Args:
+        source: a circuit, or the scores of edges; for a `.csv` also the scores of nodes.
+        target: the file or folder.
+        d_model: width of the model's residual stream, which the EAP-IG package's format wants.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        FileError: as `read_any`; C605, the file cannot be written; C623, a script cannot say the circuit;
+            C634, the width is missing.
+        GraphError: C459, the format has no room for the circuit's graph.
+    """
+    folder = Path(target).is_dir() or target.endswith(("/", os.sep))
+    ending = ".json" if folder else _ending(target, _EXPORTED)
+    if ending == ".csv" and (nodes := _scores_of_nodes(source)) is not None:
+        write_nodes(nodes, target)
+        return target
+    circuit = read_any(source)
+    if ending == ".json":
+        if d_model is None:
+            raise FileError(
+                "C634",
+                "the format of the EAP-IG package wants the width of the residual stream",
+                hint="give it with --d-model: 768 for GPT-2 small",
+                about=target,
+            )
+        if folder:
+            _make_folder(target)
+            target = str(Path(target) / f"{IMPORTANCES}.json")
+        write_eap_ig(circuit, target, d_model=d_model)
+    elif ending == ".circ":
+        write_reference(circuit, target, name=_identifier(target))
+    elif ending == ".graphml":
+        write_graphml(circuit, target)
+    else:
+        write_edges(circuit, target)
+    return target
+
+
+def _scores_of_nodes(path: str) -> Value | None:
+    if Path(path).suffix != ".json":
+        return None
+    file = read_json(path, what="scores of nodes")
+    return file if isinstance(file.value, dict) and file.value.get("format") == NODE_SCORES else None
+
+
+def _ending(path: str, known: tuple[str, ...]) -> str:
+    ending = Path(path).suffix.lower()
+    if ending not in known:
+        what = f"ends in {ending}" if ending else "has no ending"
+        raise FileError(
+            "C631",
+            f"{path!r} {what}, which names no format that is known here",
+            hint=f"known are {', '.join(known)}",
+            about=path,
+        )
+    return ending
+
+
+def _identifier(path: str) -> str:
+    """The file's name as a name in a script: `found-2.circ` as `found_2`."""
+    name = re.sub(r"[^A-Za-z0-9_]", "_", Path(path).stem)
+    return f"circuit_{name}" if name[:1].isdigit() or name in ("", "embed", "logits") else name
+
+
+def _make_folder(path: str) -> None:
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(
+            "C605",
+            f"cannot write {path!r}: {error.strerror or error}",
+            hint="is there a file of this name, and may the folder be written to?",
+            about=path,
+        ) from error

@@ -1,0 +1,100 @@
+"""Two circuits as one picture."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.circuits.strategies import circuit_pairs
+
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.comparison import compare
+from nncirc.circuits.errors import FileError
+from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.nodes import Edge
+from nncirc.circuits.pictures.pair import pair_to_dot, render_pair
+from nncirc.circuits.pictures.render import to_svg
+from nncirc.circuits.pictures.style import side_line
+
+GRAPH = Graph(Shape(2, 2, 2))
+OURS = Circuit.of(GRAPH, [Edge("embed", "L0H0.q"), Edge("L0H0", "MLP1"), Edge("MLP1", "logits")])
+THEIRS = Circuit.of(GRAPH, [Edge("embed", "L0H0.q"), Edge("L0H0", "L1H1.v"), Edge("L1H1", "logits")])
+PAIR = compare(OURS, THEIRS)
+NAMES = ("ours", "theirs")
+
+
+def line(dot: str, edge: str) -> str:
+    (found,) = [each for each in dot.splitlines() if f'tooltip="{edge}' in each]
+    return found
+
+
+def test_dashes_say_whose_an_edge_is() -> None:
+    dot = pair_to_dot(PAIR, NAMES)
+    both, ours, theirs = (line(dot, edge) for edge in ("embed -> L0H0.q", "L0H0 -> MLP1", "L0H0 -> L1H1.v"))
+    assert 'style="solid"' in both and 'tooltip="embed -> L0H0.q: both"' in both
+    assert 'style="dashed"' in ours and ': ours"' in ours
+    assert 'style="dotted"' in theirs and ': theirs"' in theirs
+
+
+def test_nodes_of_one_circuit_carry_its_name() -> None:
+    dot = pair_to_dot(PAIR, NAMES)
+    assert re.search(r'"MLP1" \[label="MLP1\\nonly ours"', dot)
+    assert re.search(r'"L1H1" \[label="\{L1H1\\nonly theirs\|', dot)
+    assert re.search(r'"L0H0" \[label="\{L0H0\|', dot)
+
+
+def luminance(colour: str) -> float:
+    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_no_side_is_told_by_colour_alone() -> None:
+    drawn = [side_line(side) for side in ("both", "first", "second")]
+    assert len({each["style"] for each in drawn}) == 3
+    lights = sorted(luminance(str(each["color"])) for each in drawn)
+    assert all(light - dark > 0.05 for dark, light in pairwise(lights))
+    assert ":" in str(side_line("mixed")["color"])
+
+
+def test_the_legend_and_the_caption_say_what_there_is() -> None:
+    dot = pair_to_dot(PAIR, NAMES, title="A title", caption="A caption")
+    for text in ('label="both"', 'label="only ours"', 'label="only theirs"', "A title", "A caption"):
+        assert text in dot
+    assert "Edges in both: 1; only in ours: 2; only in theirs: 2." in dot
+    alone = pair_to_dot(compare(OURS, OURS), NAMES)
+    assert "only ours" not in alone
+    assert "some of each" not in alone
+
+
+@settings(max_examples=25, deadline=None)
+@given(circuit_pairs(), st.sampled_from([1, 5, 40]))
+def test_every_pair_can_be_drawn(pair: tuple[Circuit, Circuit], most: int) -> None:
+    comparison = compare(*pair)
+    dot = pair_to_dot(comparison, NAMES, max_edges=most)
+    assert dot == pair_to_dot(compare(*pair), NAMES, max_edges=most)
+    assert f"only in ours: {len(comparison.edges['first']):,}" in dot.replace("\\l", " ")
+    assert to_svg(dot).startswith("<?xml")
+
+
+def test_folded_lines_of_several_sides_are_striped() -> None:
+    ours = [Edge("embed", "L0H0.q"), Edge("L0H0", "logits")]
+    theirs = [Edge("embed", "L0H0.k"), Edge("L0H0", "logits")]
+    dot = pair_to_dot(compare(Circuit.of(GRAPH, ours), Circuit.of(GRAPH, theirs)), NAMES, max_edges=2)
+    assert "some of each" in dot
+    assert 'color="#0072B2:#D55E00"' in line(dot, "embed -> L0H0 (q, k), 2 edges: mixed")
+
+
+@pytest.mark.parametrize("name", ["a.dot", "a.svg", "a.png"])
+def test_files(tmp_path: Path, name: str) -> None:
+    render_pair(PAIR, NAMES, tmp_path / name)
+    assert (tmp_path / name).stat().st_size > 500
+
+
+def test_an_unknown_format(tmp_path: Path) -> None:
+    with pytest.raises(FileError) as caught:
+        render_pair(PAIR, NAMES, tmp_path / "a.gif")
+    assert caught.value.code == "C610"

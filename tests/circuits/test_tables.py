@@ -1,0 +1,91 @@
+"""Scores as CSV."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from tests.circuits.strategies import circuits
+
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.errors import FileError
+from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.json_input import parse_json
+from nncirc.circuits.nodes import Edge
+from nncirc.circuits.tables import read_edges, write_edges, write_nodes
+
+GRAPH = Graph(Shape(1, 2, 2))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tables") / "file.csv"
+
+
+@given(circuits())
+def test_edges_read_back(file: Path, circuit: Circuit) -> None:
+    write_edges(circuit, file)
+    back = read_edges(file, circuit.graph)
+    assert (back.graph, back.scores) == (circuit.graph, circuit.scores)
+
+
+def test_edges(file: Path) -> None:
+    write_edges(Circuit(GRAPH, {Edge("embed", "L0H0.q"): 0.1, Edge("L0H0", "logits"): None}), file)
+    assert file.read_bytes() == b"sender,receiver,score\nembed,L0H0.q,0.1\nL0H0,logits,\n"
+
+
+def test_tables_of_other_programs(file: Path) -> None:
+    file.write_bytes(b'\xef\xbb\xbfrank,receiver,"sender"\r\n1,logits,"embed"\r\n')
+    assert read_edges(file, GRAPH).scores == {Edge("embed", "logits"): None}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "its first line has no single column 'sender'"),
+        ("sender,to\n", "its first line has no single column 'receiver'"),
+        ("sender,sender,receiver\n", "its first line has no single column 'sender'"),
+        ("sender,receiver\nembed\n", "line 2: the graph has no edge embed -> "),
+        ("sender,receiver\nembed,L9H9.q\n", "line 2: the graph has no edge embed -> L9H9.q"),
+        ("sender,receiver\nembed,logits\nembed,logits\n", "line 3: the edge embed -> logits stands twice"),
+        ("sender,receiver,score\nembed,logits,high\n", "line 2: 'high' is no finite number"),
+        ("sender,receiver,score\nembed,logits,inf\n", "line 2: 'inf' is no finite number"),
+        ('sender,receiver\n"embed,logits\n', "unexpected end of data"),
+    ],
+)
+def test_no_tables(file: Path, text: str, problem: str) -> None:
+    file.write_text(text)
+    with pytest.raises(FileError) as caught:
+        read_edges(file, GRAPH)
+    assert caught.value.code == "C633"
+    assert problem in caught.value.message
+
+
+def nodes(**changed: Any) -> Any:
+    content = {
+        "format": "nncirc node scores",
+        "positions": ["IO", "end"],
+        "scores": [["L0H0", 0.5, -1.0], ["MLP0", 0.0, 2.0]],
+    }
+    return parse_json(json.dumps(content | changed), name="file", what="scores")
+
+
+def test_nodes(file: Path) -> None:
+    write_nodes(nodes(), file)
+    assert file.read_text() == "node,IO,end\nL0H0,0.5,-1.0\nMLP0,0.0,2.0\n"
+    write_nodes(nodes(positions=[], scores=[["L0H0", 1]]), file)
+    assert file.read_text() == "node,score\nL0H0,1.0\n"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"positions": ["end"]}, {"scores": [["L0H0", "a", 1]]}, {"scores": [[1, 1, 1]]}, {"scores": {}}],
+)
+def test_no_scores_of_nodes(tmp_path: Path, changed: Any) -> None:
+    with pytest.raises(FileError) as caught:
+        write_nodes(nodes(**changed), tmp_path / "file")
+    assert caught.value.code == "C603"
+    assert list(tmp_path.iterdir()) == []

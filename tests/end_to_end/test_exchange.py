@@ -1,0 +1,187 @@
+"""`diff`, `import` and `export`: circuits of a run, of papers and of other programs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.end_to_end.command import EXAMPLES, Command, surroundings
+
+from nncirc.circuits import Circuit, Edge, Graph, Shape, read_circuit, write_circuit
+
+REFERENCE = EXAMPLES / "reference"
+GRAPH = Graph(Shape(2, 4, 4, mlps=False))
+FOUND = Circuit(
+    GRAPH,
+    {
+        Edge("embed", "L0H2.v"): 0.5,
+        Edge("L0H2", "L1H0.k"): 0.25,
+        Edge("embed", "L1H3.q"): -0.125,
+        Edge("L1H3", "logits"): 0.0625,
+        Edge("L1H0", "logits"): 1.0,
+    },
+    made={"method": "acdc", "threshold": 0.01},
+)
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Path:
+    path = tmp_path / "found.json"
+    write_circuit(FOUND, path)
+    return path
+
+
+def test_diff_with_a_paper(nncirc: Command, found: Path, tmp_path: Path) -> None:
+    done = nncirc("diff", found, REFERENCE / "induction_2l.circ", "--out", tmp_path / "both.svg")
+    assert (done.status, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert "only found.json 1 nodes 2 edges" in [" ".join(line.split()) for line in lines]
+    assert "  embed -> L1H0.v" in lines[lines.index("only induction_2l.circ, edges:") :]
+    svg = (tmp_path / "both.svg").read_text()
+    assert "only found.json" in svg
+    assert "stroke-dasharray" in svg
+
+
+def test_diff_as_json(nncirc: Command, found: Path) -> None:
+    done = nncirc("diff", found, f"{REFERENCE / 'induction_2l.circ'}:induction", "--json")
+    content = json.loads(done.out)
+    assert content["edges"]["both"][0] == ["embed", "L0H2.v", 0.5, None]
+    assert content["nodes"]["first"] == ["L1H3"]
+    assert content["jaccard"]["edges"] == 0.5
+
+
+def test_diff_of_different_graphs(nncirc: Command, found: Path, tmp_path: Path) -> None:
+    write_circuit(Circuit.full(Graph(GRAPH.shape, split_inputs=False)), tmp_path / "joined.json")
+    said = nncirc("diff", found, tmp_path / "joined.json").refused("C455")
+    assert "--collapse" in said
+    done = nncirc("diff", found, tmp_path / "joined.json", "--collapse")
+    assert (done.status, done.err) == (0, "")
+    assert "only found.json 0 nodes 0 edges" in " ".join(done.out.split())
+    nncirc("diff", found, REFERENCE / "ioi_wang2022.circ").refused("C455")
+    nncirc("diff", found, REFERENCE / "ioi_wang2022.circ", "--collapse").refused("C459")
+
+
+def test_a_found_circuit_becomes_a_script_and_comes_back(
+    nncirc: Command, found: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "found-2.circ"
+    assert nncirc("export", found, "--to", script).out == f"{script}\n"
+    checked = nncirc("check", script)
+    assert (checked.status, checked.err) == (0, "")
+    assert nncirc("import", script, "--to", tmp_path / "back.json").status == 0
+    back = read_circuit(tmp_path / "back.json")
+    assert (back.graph, back.edges) == (FOUND.graph, FOUND.edges)
+    user = tmp_path / "user.circ"
+    user.write_text('use "found-2.circ" as old\nassert old.found_2.edges == 5\n')
+    assert nncirc("run", user, "--out", tmp_path / "out").status == 0
+
+
+@pytest.mark.parametrize("name", ["found.graphml", "found.csv", "theirs.json"])
+def test_there_and_back(nncirc: Command, found: Path, tmp_path: Path, name: str) -> None:
+    target = tmp_path / "out" / name
+    target.parent.mkdir()
+    assert nncirc("export", found, "--to", target, "--d-model", "64").status == 0
+    back = tmp_path / "back.json"
+    done = nncirc("import", target, "--to", back, "--like", found)
+    assert (done.status, done.err) == (0, "")
+    assert (read_circuit(back).graph, read_circuit(back).scores) == (FOUND.graph, FOUND.scores)
+
+
+def test_a_submission_to_mib(nncirc: Command, found: Path, tmp_path: Path) -> None:
+    entry = f"{tmp_path / 'submission' / 'ioi_gpt2'}/"
+    assert nncirc("export", found, "--to", entry, "--d-model", "64").status == 0
+    done = nncirc("import", tmp_path / "submission", "--to", tmp_path / "read")
+    assert done.out == f"{tmp_path / 'read' / 'ioi_gpt2.json'}\n"
+    back = read_circuit(tmp_path / "read" / "ioi_gpt2.json")
+    assert len(back) == GRAPH.n_edges
+    assert {edge: score for edge, score in back.scores.items() if score} == FOUND.scores
+
+
+def test_scores_of_a_run(nncirc: Command, script: Path, tmp_path: Path) -> None:
+    nncirc("run", script, "--only", "eap", "--out", tmp_path / "out")
+    table = tmp_path / "eap.csv"
+    assert nncirc("export", tmp_path / "out" / "eap.json", "--to", table).status == 0
+    rows = table.read_text().splitlines()
+    scores = json.loads((tmp_path / "out" / "eap.json").read_text())["scores"]
+    assert rows[0] == "sender,receiver,score"
+    assert rows[1:] == [f"{sender},{receiver},{score!r}" for sender, receiver, score in scores]
+
+
+def test_scores_of_nodes(nncirc: Command, tmp_path: Path) -> None:
+    scores = {"format": "nncirc node scores", "version": 1, "made": {}, "positions": ["end"]}
+    (tmp_path / "sweep.json").write_text(json.dumps({**scores, "scores": [["MLP0", 0.5]]}))
+    assert nncirc("export", tmp_path / "sweep.json", "--to", tmp_path / "sweep.csv").status == 0
+    assert (tmp_path / "sweep.csv").read_text() == "node,end\nMLP0,0.5\n"
+    nncirc("export", tmp_path / "sweep.json", "--to", tmp_path / "sweep.graphml").refused("C603")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["export", "found.json", "--to", "x.gif"], "C631"),
+        (["export", "found.json", "--to", "x"], "C631"),
+        (["export", "found.json", "--to", "x.json"], "C634"),
+        (["export", "found.json", "--to", "nowhere/x.csv"], "C605"),
+        (["export", "nothing.json", "--to", "x.csv"], "C601"),
+        (["import", "found.json", "--to", "x.csv"], "C631"),
+        (["import", "found.png", "--to", "x.json"], "C631"),
+        (["import", "table.csv", "--to", "x.json"], "C634"),
+        (["import", "table.csv", "--to", "x.json", "--like", "found.json"], "C633"),
+        (["import", "bad.pt", "--to", "x.json"], "C630"),
+        (["import", "bad.graphml", "--to", "x.json"], "C632"),
+        (["import", "bad.circ", "--to", "x.json"], "C620"),
+        (["import", "empty", "--to", "x"], "C635"),
+        (["import", "bad.json", "--to", "x.json"], "C602"),
+        (["import", "list.json", "--to", "x.json"], "C603"),
+        (["diff", "found.json", "bad.json"], "C602"),
+        (["diff", "found.json", "found.json", "--out", "x.gif"], "C610"),
+    ],
+)
+def test_wrong_files(
+    nncirc: Command,
+    found: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("bad.pt", "bad.graphml", "bad.circ", "bad.json", "table.csv"):
+        Path(name).write_text("what is this")
+    Path("list.json").write_text("[1]")
+    Path("empty").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    nncirc(*arguments).refused(code)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_trap_in_a_pt_file_does_not_snap(nncirc: Command, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.mkdir, (tmp_path / "snapped",)
+
+    torch.save({"cfg": Trap()}, tmp_path / "trap.pt")
+    nncirc("import", tmp_path / "trap.pt", "--to", tmp_path / "x.json").refused("C630")
+    assert not (tmp_path / "snapped").exists()
+
+
+@pytest.mark.parametrize("command", [["diff"], ["import", "--to"], ["export", "--to"]])
+def test_no_framework_is_loaded(found: Path, tmp_path: Path, command: list[str]) -> None:
+    """Files of circuits are read and written without torch."""
+    paths = [str(found), str(REFERENCE / "induction_2l.circ")]
+    arguments = [command[0], *paths] if len(command) == 1 else [command[0], paths[1], "--to", "x.circ"]
+    code = f"import sys\nfrom nncirc.cli import main\nmain({arguments!r})\nprint('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+        env=surroundings(),
+    )
+    assert done.stdout.splitlines()[-1] == "False"
