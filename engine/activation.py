@@ -27,6 +27,7 @@ from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Batch, Contrast, Resample
 from nncirc.engine.data import Dataset, resolve
+from nncirc.engine.forward import source_outputs
 from nncirc.engine.live import attend, clean_state, stages, with_modules
 from nncirc.engine.metrics import Metric, Place, places
 from nncirc.engine.scores import NodeScores
@@ -168,7 +169,8 @@ def _changes(
 
     None if it is one: a head's z stays as it is, since outputs of all heads take `n_heads` times the room.
     """
-    found: list[tuple[Tensor, Tensor | None]] = [(change.embed, None)]
+    sources = source_outputs(graph, change.embed, change.pos_embed)
+    found: list[tuple[Tensor, Tensor | None]] = [(source, None) for source in sources]
     for layer, z in enumerate(change.zs):
         out = change.model.weights[layer].out
         if graph.attention == "layers":
@@ -222,7 +224,7 @@ class _Patcher:
         self.rotary = model.rotary(tokens)
         self.prompts, self.memory = len(tokens), min(BYTES_IN_A_TRACE, contrast.memory // 4)
         # No token behind the last that the metric reads is seen by it.
-        self.length = int(self.reading.kept.max()) + 1
+        self.length = int(self.reading.kept.max()) + 1 if model.causal else tokens.shape[1]
         reach = [graph.reach[stage.receivers.start] for stage in self.stages]
         self.begins = [
             next(number for number, before in enumerate(reach) if before > sender)
@@ -235,7 +237,9 @@ class _Patcher:
         patches = []
         for column, mask in enumerate(self.masks):
             seen = (changed & mask).any(1)[:, : self.length]
-            first = torch.where(seen.any(1), seen.int().argmax(1), self.length).tolist()
+            # Where tokens see those behind them all may change.
+            start = seen.int().argmax(1) if self.model.causal else 0
+            first = torch.where(seen.any(1), start, self.length).tolist()
             patches += [_Patch(sender, column, at) for sender, at in enumerate(first)]
         patches.sort(key=lambda patch: (patch.first, self.begins[patch.sender], patch.sender, patch.column))
         moving = [patch for patch in patches if patch.first < self.length]
@@ -326,7 +330,7 @@ class _Patcher:
             return torch.cat([before, new], dim=-2).repeat_interleave(shape.n_heads // shape.n_kv_heads, 0)
 
         _, base_key, base_value = self.projected[layer]
-        seen = torch.arange(self.length, device=rows.device) <= wanted[:, None]
+        seen = self.model.sees(wanted, self.length)
         z = attend(self.model, layer, query, whole(key, base_key), whole(value, base_value), seen)
         return rest + block.output(z.movedim(0, -2).flatten(-2))
 

@@ -23,6 +23,8 @@ class Family:
         final_norm: the norm before the unembedding.
         unembed: the unembedding.
         rotary: the module that computes rotary embeddings, or None for learned positions.
+        pos_embed: the module whose weight's row p is added to the embedding of the token at position p; None
+            if positions enter otherwise.
         attention_norm: the norm that attention reads the residual stream through.
         projections: the modules of query, key and value: three, or one that computes all (fused).
         output: the output projection, whose input is every head's z side by side.
@@ -52,6 +54,7 @@ class Family:
     float32_norm: bool = False
     activation: str | None = None
     gated: str | None = None
+    pos_embed: str | None = None
 
 
 GPT2 = Family(
@@ -68,6 +71,7 @@ GPT2 = Family(
     mlp="mlp",
     transposed=False,
     activation="mlp.act",
+    pos_embed="transformer.wpe",
 )
 
 LLAMA = Family(
@@ -88,10 +92,27 @@ LLAMA = Family(
 )
 
 
+COMPILED = Family(
+    model_type="compiled",
+    blocks="blocks",
+    final_norm="final_norm",
+    unembed="unembed",
+    rotary=None,
+    attention_norm="attention_norm",
+    attention="attention",
+    projections=("attention.query", "attention.key", "attention.value"),
+    output="attention.out",
+    mlp_norm="mlp_norm",
+    mlp="mlp",
+    activation="mlp.activation",
+    pos_embed="pos_embed",
+)
+
+
 @cache
 def families() -> dict[str, Family]:
     """The known families by `model_type`; entry points come after our own and cannot replace them."""
-    found = {family.model_type: family for family in (GPT2, LLAMA)}
+    found = {family.model_type: family for family in (GPT2, LLAMA, COMPILED)}
     for entry in sorted(entry_points(group="nncirc.families"), key=lambda entry: entry.name):
         family = entry.load()
         found.setdefault(family.model_type, family)

@@ -6,6 +6,7 @@ With mask[r, s] = 1 where the edge s -> r is cut, and substitute[s] what takes t
 
 The residual stream itself flows as the model computes it; every receiver sees its own version of it. With
 mask 0 that is the plain run, with mask 1 and the senders of another run it is that other run, exactly.
+In a graph of positions an edge is cut at the tokens of its position only.
 """
 
 from __future__ import annotations
@@ -35,29 +36,53 @@ def attention_outputs(
     return by_head.view(*heads.shape[:-1], out.shape[-1])
 
 
+def source_outputs(
+    graph: Graph,
+    embedding: Float[Tensor, "*batch pos d_model"],
+    positions: Float[Tensor, "*#batch pos d_model"] | None,
+) -> Float[Tensor, "source *batch pos d_model"]:
+    """The outputs of a graph's sources from what is embedded in all and the part of it that positions are."""
+    if not graph.pos_embed:
+        return embedding[None]
+    assert positions is not None
+    positions = positions.expand_as(embedding)
+    return torch.stack([embedding - positions, positions])
+
+
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Which edges are cut, for each row of a batch of interventions."""
+    """Which edges are cut, for each row of a batch of interventions.
 
-    cut: Float[Tensor, "row receiver sender"]
+    Attributes:
+        cut: by receiver and sender of the graph without positions, and by position; of one, if it has none.
+    """
+
+    cut: Float[Tensor, "row receiver sender position"]
 
     @classmethod
     def of(cls, model: Model, graph: Graph, rows: Sequence[Iterable[Edge]]) -> Mask:
         """One row for each set of cut edges."""
-        cut = torch.zeros(len(rows), len(graph.receivers), len(graph.senders), dtype=model.dtype)
+        n = len(graph.positions) or 1
+        cut = cls._none(model, graph, len(rows))
         for row, edges in enumerate(rows):
             for edge in edges:
                 receiver, sender = graph.order(edge)
-                cut[row, receiver, sender] = 1
+                cut[row, receiver // n, sender // n, receiver % n] = 1
         return cls(cut.to(model.device))
 
     @classmethod
     def everything(cls, model: Model, graph: Graph) -> Mask:
         """One row in which all edges are cut."""
-        cut = torch.zeros(1, len(graph.receivers), len(graph.senders), dtype=model.dtype)
+        cut = cls._none(model, graph, 1)
         for receiver, reach in enumerate(graph.reach):
             cut[:, receiver, :reach] = 1
         return cls(cut.to(model.device))
+
+    @staticmethod
+    def _none(model: Model, graph: Graph, rows: int) -> Tensor:
+        base = graph.base
+        shape = rows, len(base.receivers), len(base.senders), len(graph.positions) or 1
+        return torch.zeros(shape, dtype=model.dtype)
 
 
 def masked_forward(
@@ -67,6 +92,7 @@ def masked_forward(
     mask: Mask,
     substitute: Float[Tensor, "sender batch pos d_model"],
     *,
+    where: Float[Tensor, "position batch pos"] | None = None,
     keep: Tensor | int = 0,
     grad: bool = False,
 ) -> Float[Tensor, "row batch kept vocab"]:
@@ -77,14 +103,15 @@ def masked_forward(
         graph: whose edges the mask is about.
         tokens: the prompts of the run, of equal length.
         mask: the cut edges; fractions interpolate.
-        substitute: for each sender what a cut edge carries.
+        substitute: for each sender, of the graph without positions, what a cut edge carries.
+        where: which tokens are at which of the graph's positions; None if it has none.
         keep: positions to compute logits at; 0 for all.
         grad: whether autograd records, for the gradient by the mask.
     """
-    rows = len(mask.cut)
+    rows, graph = len(mask.cut), graph.base
 
     def body() -> Tensor:
-        state = _Pass(model, graph, mask.cut, substitute, grad=grad)
+        state = _Pass(model, graph, mask.cut, substitute, where, grad=grad)
         for layer, block in enumerate(model.blocks):
             state.attention(layer, block)
             if graph.shape.mlps:
@@ -99,9 +126,12 @@ def masked_forward(
 class _Pass:
     """One masked forward under way: the differences substitute − current of the senders seen so far."""
 
-    def __init__(self, model: Model, graph: Graph, cut: Tensor, substitute: Tensor, *, grad: bool) -> None:
+    def __init__(
+        self, model: Model, graph: Graph, cut: Tensor, substitute: Tensor, where: Tensor | None, *, grad: bool
+    ) -> None:
         self.model, self.graph, self.cut, self.substitute, self.grad = model, graph, cut, substitute, grad
-        self.touched = cut.detach().any(dim=2).any(dim=0).tolist()
+        self.where = where
+        self.touched = cut.detach().flatten(2).any(dim=2).any(dim=0).tolist()
         self.parts: list[Tensor] = []
         self.seen = 0
         senders, *shape = substitute.shape
@@ -121,7 +151,9 @@ class _Pass:
         """Σ_s mask[r, s] · (substitute[s] − current[s]) for some receivers."""
         known = torch.cat(self.parts, 1) if self.differences is None else self.differences[:, : self.seen]
         weights = self.cut[:, receivers, : self.seen]
-        return torch.bmm(weights, known.flatten(2)).unflatten(2, known.shape[2:])
+        if self.where is None:
+            return torch.bmm(weights[..., 0], known.flatten(2)).unflatten(2, known.shape[2:])
+        return torch.einsum("rcsp,pbt,rsbtd->rcbtd", weights, self.where, known)
 
     def is_touched(self, receivers: slice) -> bool:
         """Whether any row cuts an edge into one of these receivers; if not, the model's own input stands."""
@@ -133,7 +165,7 @@ class _Pass:
     def attention(self, layer: int, block: Block) -> None:
         residual = self.by_row(block.attention_norm.input)
         if layer == 0:
-            self.sent(residual[None])
+            self.sent(source_outputs(self.graph, residual, self.model.pos_embed(residual.shape[-2])))
         receivers = attention_receivers(self.graph, layer)
         if self.is_touched(receivers):
             inputs = residual[:, None] + self.change(receivers)

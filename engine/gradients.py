@@ -228,7 +228,7 @@ def metric_gradients(
 
     embed, logits = run(model.envoy, model.inputs(batch.clean, where.kept), body, grad=True)
     if keep_clean:
-        contrast.keep_clean_written(batch, Written(model, embed, tuple(zs), tuple(mlps)))
+        contrast.keep_clean_written(batch, Written.of_run(model, embed, zs, mlps))
     with torch.enable_grad():
         value = scale * where.values(metric, logits, contrast.reference(batch, metric)).sum()
     probes = [*norm_outputs, *senders, *z_probes, *(zero for layer in projections for zero in layer)]

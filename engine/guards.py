@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from nncirc.circuits.errors import ModelError
+from nncirc.circuits.graph import Graph
 from nncirc.engine.forward import Mask, masked_forward
 from nncirc.engine.live import attend, clean_state
 from nncirc.engine.model import Model
@@ -38,7 +39,7 @@ def check(model: Model) -> dict[str, float]:
     """Run all guards; returns every guard's largest relative error, for the provenance.
 
     Raises:
-        ModelError: C411 and C412 where the adapter does not fit at all; C413 to C419, a guard fails.
+        ModelError: C411 and C412 where the adapter does not fit at all; C413 to C420, a guard fails.
     """
     draw = random.Random(0)
     vocabulary = model.module.get_input_embeddings().num_embeddings
@@ -65,6 +66,11 @@ def check(model: Model) -> dict[str, float]:
             )
         found[guard.holds] = relative
     return found
+
+
+def _finest(model: Model) -> Graph:
+    """The graph that tells the most apart."""
+    return model.graph(pos_embed=model.family.pos_embed is not None)
 
 
 def _difference(found: Tensor, wanted: Tensor) -> tuple[float, float]:
@@ -102,7 +108,7 @@ def _additive(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
 
 def _heads(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
     """Embedding, heads, MLPs and the output projections' biases sum to the final residual stream."""
-    graph = model.graph()
+    graph = _finest(model)
     written = sender_outputs(model, graph, clean).sum(0)
     for block in attrgetter(model.family.blocks)(model.module):
         bias = attrgetter(model.family.output)(block).bias
@@ -113,7 +119,7 @@ def _heads(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
 
 def _nothing_cut(model: Model, clean: Tensor, other: Tensor) -> tuple[float, float]:
     """Every projection and norm is computed anew, and nothing changes."""
-    graph = model.graph()
+    graph = _finest(model)
     # Not Mask.of no edges: nothing would be written, and the projections would go untested.
     dtype = torch.finfo(model.dtype)
     mask = Mask(Mask.everything(model, graph).cut * max(1e-30, dtype.tiny * dtype.eps))
@@ -126,9 +132,9 @@ def _everything_cut(model: Model, clean: Tensor, other: Tensor) -> tuple[float, 
 
     The second shows whether a sender depends on anything but its inputs.
     """
-    graph = model.graph()
+    graph = _finest(model)
     cut = Mask.everything(model, graph).cut.repeat(2, 1, 1)
-    cut[1, graph.receiver_index["logits"], 1:] = 0
+    cut[1, graph.receiver_index["logits"], len(graph.sources) :] = 0
     found = masked_forward(model, graph, clean, Mask(cut), sender_outputs(model, graph, other))
     return _difference(found, _logits(model, other)[None])
 
@@ -149,6 +155,17 @@ def _single_heads(model: Model, clean: Tensor, other: Tensor) -> tuple[float, fl
     return _difference(torch.stack(outputs), torch.stack(wanted))
 
 
+def _positions(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
+    """Without what is added for its position, the embedding of a token is the same everywhere."""
+    positions = model.pos_embed(clean.shape[1])
+    if positions is None:
+        return 0.0, 1.0
+    tokens = clean[:, :1].expand_as(clean).contiguous()
+    embedded = run(model.envoy, model.inputs(tokens, 1), lambda: model.blocks[0].attention_norm.input.clone())
+    alone = embedded - positions
+    return float((alone - alone[:, :1]).abs().max()), float(embedded.abs().max())
+
+
 def _attention_only(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
     """A model whose graph has no MLPs has MLPs that write nothing."""
     if model.shape.mlps:
@@ -167,5 +184,6 @@ GUARDS = (
     Guard("C415", "embedding, heads, MLPs and biases sum to the final residual stream", _heads),
     Guard("C416", "with no edge cut the model computes the clean run", _nothing_cut),
     Guard("C417", "with all edges cut the model computes the corrupted run", _everything_cut),
+    Guard("C420", "what is added for a position is that of the family", _positions),
     Guard("C419", "single heads attend as the whole layer does", _single_heads),
 )

@@ -6,14 +6,17 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
+from safetensors.torch import load_file
 
 from nncirc.circuits.errors import ModelError
-from nncirc.circuits.models import model_folder
+from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.engine import guards
+from nncirc.engine.compiled import build, read_config, symbol_tokenizer
 from nncirc.engine.data import load_tokenizer
 from nncirc.engine.data.load import check_json, first_line, from_hub, is_folder
 from nncirc.engine.families import family_of
@@ -29,12 +32,49 @@ DTYPES: dict[str, torch.dtype] = {
 
 
 def load_bundled(name: str, *, dtype: DType = "float64", device: str = "cpu") -> Model:
-    """A small trained model that comes with the package: `induction-2l` or `ioi-4l`.
+    """A small model that comes with the package, trained or compiled (`nncirc.circuits.models.BUNDLED`).
 
     Raises:
-        ModelError: C401, there is no such model; otherwise as `load_huggingface`.
+        ModelError: C401, there is no such model; otherwise as `load_huggingface` or `load_compiled`.
     """
-    return _load(model_folder(name), None, dtype, device, name=name, tokenizer=None)
+    folder = model_folder(name)
+    if name in COMPILED:
+        return _load_compiled(folder, dtype, device, name=name)
+    return _load(folder, None, dtype, device, name=name, tokenizer=None)
+
+
+def load_compiled(path: str | Path, *, dtype: DType = "float64", device: str = "cpu") -> Model:
+    """A program that was compiled to the weights of a transformer, from a folder (`nncirc.engine.compiled`).
+
+    Args:
+        path: the folder, with `config.json` and `model.safetensors`.
+        dtype: of weights and activations.
+        device: a torch device.
+
+    Raises:
+        ModelError: C402 to C406, as `load_huggingface`; C432, a kind of compiled model that is not known
+            here; C413 to C420, a guard fails.
+        FileError: C601 to C603, the config cannot be read or is another.
+    """
+    return _load_compiled(Path(path).expanduser(), dtype, device, name=str(path))
+
+
+def _load_compiled(folder: Path, dtype: DType, device: str, *, name: str) -> Model:
+    _check_device(device)
+    digest = _hash(_files(folder))
+    config = read_config(folder)
+    try:
+        weights = load_file(folder / "model.safetensors")
+    except Exception as error:  # noqa: BLE001 - safetensors raises anything at damaged files
+        raise ModelError(
+            "C403",
+            f"the model in {folder} cannot be loaded: {first_line(error)}",
+            hint="its files are damaged: copy them again",
+            about=str(folder),
+        ) from None
+    module = _ready(build(config, weights, name).to(DTYPES[dtype]), device, name)
+    made = {"id": name, "dtype": dtype, "device": device, "weights_sha256": digest}
+    return _guarded(Model(module, symbol_tokenizer(config), made, name))
 
 
 def load_huggingface(
@@ -60,7 +100,7 @@ def load_huggingface(
     Raises:
         ModelError: C402 the folder has no model, C403 its files are damaged, C404 weights are missing or
             do not fit, C405 weights are not finite, C406 no such device; C411 no adapter for this type of
-            model; C413 to C419, a guard fails; C421 to C424, the tokenizer or the hub.
+            model; C413 to C420, a guard fails; C421 to C424, the tokenizer or the hub.
     """
     place = Path(id).expanduser() if isinstance(id, Path) or is_folder(id) else id
     return _load(place, revision, dtype, device, name=str(id), tokenizer=tokenizer)
@@ -79,17 +119,25 @@ def _load(
             place, revision, "model", lambda offline: _pretrained(place, dtype, revision, offline)
         )
         made["revision"] = getattr(module.config, "_commit_hash", None) or revision
+    module = _ready(module, device, name)
+    return _guarded(Model(module, load_tokenizer(tokenizer or place, revision), made, name))
+
+
+def _ready(module: Any, device: str, name: str) -> Any:
+    """The module on its device, if its weights are numbers."""
     _check_finite(module, name)
     try:
-        module = module.to(device).eval().requires_grad_(False)
+        return module.to(device).eval().requires_grad_(False)
     except RuntimeError as error:
         raise ModelError(
             "C406", f"{name} does not fit on {device}: {first_line(error)}", hint='write `device = "cpu"`'
         ) from None
-    model = Model(module, load_tokenizer(tokenizer or place, revision), made, name)
-    made["type"] = model.family.model_type
-    made["guards"] = {holds: float(f"{error:.1e}") for holds, error in guards.check(model).items()}
-    return model
+
+
+def _guarded(model: Model) -> Model:
+    """The model, if the guards let it pass."""
+    passed = {holds: float(f"{error:.1e}") for holds, error in guards.check(model).items()}
+    return replace(model, made={**model.made, "type": model.family.model_type, "guards": passed})
 
 
 def _check_device(device: str) -> None:
@@ -103,6 +151,15 @@ def _check_device(device: str) -> None:
 
 def _check_folder(folder: Path) -> str:
     """Look at a folder before it is loaded; the hash of its weights."""
+    weights = _files(folder)
+    config = folder / "config.json"
+    check_json(config)
+    family_of(str(json.loads(config.read_text(encoding="utf-8")).get("model_type")))
+    return _hash(weights)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files with weights of a folder that has all that a model needs."""
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise ModelError("C402", f"the model folder {folder} {what}", about=str(folder))
@@ -118,8 +175,10 @@ def _check_folder(folder: Path) -> str:
             raise ModelError(
                 "C402", f"the model folder {folder} has no {missing}", hint=hint, about=str(folder)
             )
-    check_json(config)
-    family_of(str(json.loads(config.read_text(encoding="utf-8")).get("model_type")))
+    return weights
+
+
+def _hash(weights: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for file in weights:
         with file.open("rb") as stream:

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nncirc.circuits.errors import ModelError
@@ -51,10 +51,10 @@ class HeadWeights:
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded causal language model.
+    """A loaded model.
 
     Args:
-        module: a Hugging Face causal language model, in evaluation mode.
+        module: a Hugging Face causal language model, or a `CompiledTransformer`, in evaluation mode.
         tokenizer: its fast tokenizer, or None where only tokens are used.
         made: where the model came from; JSON values only.
         name: what messages call it.
@@ -86,9 +86,32 @@ class Model:
             mlps=not getattr(config, "attention_only", False),
         )
 
-    def graph(self, *, attention: Attention = "heads", split_inputs: bool = True) -> Graph:
-        """The computation graph of the model."""
-        return Graph(self.shape, attention, split_inputs)
+    def graph(
+        self, *, attention: Attention = "heads", split_inputs: bool = True, pos_embed: bool = False
+    ) -> Graph:
+        """The computation graph of the model.
+
+        Raises:
+            ModelError: C431, positions as a sender, where none are added to the residual stream.
+        """
+        if pos_embed and self.family.pos_embed is None:
+            raise ModelError(
+                "C431",
+                f"{self.name} adds no embedding of positions to the residual stream",
+                hint="leave pos_embed out of the graph's nodes",
+                about=self.name,
+            )
+        return Graph(self.shape, attention, split_inputs, pos_embed)
+
+    @property
+    def causal(self) -> bool:
+        """Whether a position attends to none behind it."""
+        return bool(getattr(self.module.config, "causal", True))
+
+    @property
+    def predicts_tokens(self) -> bool:
+        """Whether the outputs are logits of tokens; those of a compiled program are values."""
+        return bool(getattr(self.module.config, "predicts_tokens", True))
 
     @property
     def d_model(self) -> int:
@@ -228,6 +251,18 @@ class Model:
         with torch.no_grad():
             cos, sin = attrgetter(self.family.rotary)(self.module)(probe, positions)
         return cos[0], sin[0]
+
+    def pos_embed(self, length: int) -> Float[Tensor, "pos d_model"] | None:
+        """What is added to the embeddings of the first so many tokens; None if that is nothing."""
+        if self.family.pos_embed is None:
+            return None
+        weight: Tensor = attrgetter(self.family.pos_embed)(self.module).weight
+        return weight[:length]
+
+    def sees(self, at: Int[Tensor, " at"], length: int) -> Bool[Tensor, "at pos"]:
+        """Which of `length` positions each of those `at` may attend to."""
+        positions = torch.arange(length, device=at.device)
+        return positions <= (at[:, None] if self.causal else length)
 
     @staticmethod
     def rotate(

@@ -6,7 +6,7 @@ of a layer take `n_heads` times the room of what they are made of. `Written` kee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nncirc.circuits.graph import Graph
-from nncirc.engine.forward import attention_outputs
+from nncirc.engine.forward import attention_outputs, source_outputs
 from nncirc.engine.model import Model
 from nncirc.engine.tracing import run
 
@@ -28,7 +28,8 @@ class Written:
 
     Attributes:
         model: whose output projections turn z into outputs.
-        embed: the embedding.
+        embed: the embedding, positions and all.
+        pos_embed: the part of `embed` that learned positions are; None if there are none.
         zs: of every layer the input of its output projection, all heads side by side. That projection's bias
             belongs to no sender, it is the same in every run.
         mlps: of every layer what its MLP writes; empty if the model has none.
@@ -36,13 +37,27 @@ class Written:
 
     model: Model
     embed: Float[Tensor, "batch pos d_model"]
+    pos_embed: Float[Tensor, "#batch pos d_model"] | None
     zs: tuple[Float[Tensor, "batch pos z"], ...]
     mlps: tuple[Float[Tensor, "batch pos d_model"], ...]
+
+    @classmethod
+    def of_run(
+        cls,
+        model: Model,
+        embed: Float[Tensor, "batch pos d_model"],
+        zs: Sequence[Float[Tensor, "batch pos z"]],
+        mlps: Sequence[Float[Tensor, "batch pos d_model"]],
+    ) -> Written:
+        """What was written in a run of the model: positions are the same in every one."""
+        pos_embed = model.pos_embed(embed.shape[1])
+        return cls(model, embed, None if pos_embed is None else pos_embed[None], tuple(zs), tuple(mlps))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Written:
         """The same function, which must be linear, of every part."""
         zs, mlps = tuple(map(function, self.zs)), tuple(map(function, self.mlps))
-        return Written(self.model, function(self.embed), zs, mlps)
+        pos_embed = None if self.pos_embed is None else function(self.pos_embed)
+        return Written(self.model, function(self.embed), pos_embed, zs, mlps)
 
     def __add__(self, other: Written) -> Written:
         return self._with(other, torch.add)
@@ -51,9 +66,11 @@ class Written:
         return self._with(other, torch.sub)
 
     def _with(self, other: Written, function: Callable[[Tensor, Tensor], Tensor]) -> Written:
+        both = self.pos_embed is not None and other.pos_embed is not None
         return Written(
             self.model,
             function(self.embed, other.embed),
+            function(self.pos_embed, other.pos_embed) if both else None,  # type: ignore[arg-type]
             tuple(map(function, self.zs, other.zs)),
             tuple(map(function, self.mlps, other.mlps)),
         )
@@ -65,7 +82,7 @@ class Written:
 
     def stages(self, graph: Graph) -> Iterator[Callable[[], Float[Tensor, "sender batch pos d_model"]]]:
         """What makes the outputs of each of `sender_stages`."""
-        yield lambda: self.embed[None]
+        yield lambda: source_outputs(graph, self.embed, self.pos_embed)
         for layer, z in enumerate(self.zs):
             yield lambda layer=layer, z=z: attention_outputs(self.model, graph, layer, z)  # type: ignore[misc]
             if self.mlps:
@@ -81,9 +98,9 @@ class Written:
 
 
 def sender_stages(graph: Graph) -> list[slice]:
-    """The senders that write at the same place: embed, attention of layer 0, MLP of layer 0, ..."""
+    """The senders that write at the same place: embeddings, attention of layer 0, MLP of layer 0, ..."""
     heads = graph.shape.n_heads if graph.attention == "heads" else 1
-    counts = [1, *([heads, 1] if graph.shape.mlps else [heads]) * graph.shape.n_layers]
+    counts = [len(graph.sources), *([heads, 1] if graph.shape.mlps else [heads]) * graph.shape.n_layers]
     stops = list(accumulate(counts))
     return [slice(stop - count, stop) for stop, count in zip(stops, counts, strict=True)]
 
@@ -99,7 +116,7 @@ def written(model: Model, tokens: Int[Tensor, "batch pos"]) -> Written:
             if model.shape.mlps:
                 mlps.append(block.mlp.output.detach().clone())
         model.skip_logits()
-        return Written(model, embed, tuple(zs), tuple(mlps))
+        return Written.of_run(model, embed, zs, mlps)
 
     return run(model.envoy, model.inputs(tokens, keep=1), body)
 

@@ -1,7 +1,8 @@
-"""The small trained models that come with the package: where they are and what was measured on them.
+"""The small models that come with the package: where they are and what was measured on them.
 
-Each is a folder that `transformers` loads like any other, `from_pretrained(model_folder(name))`, made by the
-script `train_<name>.py` beside it. Nothing here imports torch.
+The trained ones are folders that `transformers` loads like any other, `from_pretrained(model_folder(name))`,
+made by the script `train_<name>.py` beside them. The compiled ones are programs, in the layout that
+`nncirc.engine.compiled` reads, made by `compile_tracr.py`. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any, cast
 
 from nncirc.circuits.errors import ModelError
 
-BUNDLED = ("induction-2l", "ioi-4l")
+TRAINED = ("induction-2l", "ioi-4l")
+COMPILED = ("tracr-reverse", "tracr-xproportion")
+BUNDLED = (*TRAINED, *COMPILED)
 """The names of the bundled models."""
 
 
@@ -25,14 +28,16 @@ class ModelInfo:
 
     Attributes:
         name: as in `BUNDLED`.
-        folder: holds `config.json`, `model.safetensors`, the tokenizer, `README.md` and `scores.json`.
+        folder: holds `config.json`, `model.safetensors`, `README.md`, `scores.json` and, of a trained one,
+            the tokenizer.
         layers: number of transformer blocks.
         heads: attention heads in each layer.
         width: size of the residual stream.
         vocabulary: number of tokens.
         positions: longest input, in tokens.
         attention_only: the MLPs write exactly zero and are no part of the graph.
-        scores: what was measured after training, by name; `scores.json`.
+        compiled: the weights follow from a program.
+        scores: what was measured on it, by name; `scores.json`.
     """
 
     name: str
@@ -43,6 +48,7 @@ class ModelInfo:
     vocabulary: int
     positions: int
     attention_only: bool
+    compiled: bool
     scores: Mapping[str, Any]
 
 
@@ -64,7 +70,7 @@ def model_folder(name: str) -> Path:
 
 
 def model_card(name: str) -> str:
-    """The model's card: how it was trained, on what, and how well it does (Markdown).
+    """The model's card: how it was made, of what, and how well it does (Markdown).
 
     Raises:
         ModelError: C401, no bundled model has that name.
@@ -80,15 +86,22 @@ def model_info(name: str) -> ModelInfo:
     """
     folder = model_folder(name)
     config = _read(folder / "config.json")
+    compiled = name in COMPILED
+    keys = (
+        ("n_layers", "n_heads", "d_model", "n_ctx")
+        if compiled
+        else ("n_layer", "n_head", "n_embd", "n_positions")
+    )
     return ModelInfo(
         name=name,
         folder=folder,
-        layers=config["n_layer"],
-        heads=config["n_head"],
-        width=config["n_embd"],
-        vocabulary=config["vocab_size"],
-        positions=config["n_positions"],
+        layers=config[keys[0]],
+        heads=config[keys[1]],
+        width=config[keys[2]],
+        vocabulary=len(config["input_encoder"]) if compiled else config["vocab_size"],
+        positions=config[keys[3]],
         attention_only=config.get("attention_only", False),
+        compiled=compiled,
         scores=_read(folder / "scores.json"),
     )
 

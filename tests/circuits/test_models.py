@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from nncirc.circuits.data import WORD_LISTS, word_list
 from nncirc.circuits.errors import DataError, ModelError
-from nncirc.circuits.models import BUNDLED, model_card, model_folder, model_info
+from nncirc.circuits.models import BUNDLED, COMPILED, TRAINED, model_card, model_folder, model_info
 from nncirc.circuits.models._measure import induction_scores, ioi_scores
 from nncirc.circuits.models._sentences import (
     TEMPLATES,
@@ -46,12 +46,12 @@ def numbers(scores: dict[str, Any], path: str = "") -> dict[str, float]:
     return flat
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", TRAINED)
 def test_the_saved_scores_are_what_the_saved_weights_do(name: str) -> None:
     assert numbers(measured(name)) == pytest.approx(numbers(dict(model_info(name).scores)), abs=2e-3)
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_folder_is_small_float32_and_complete(name: str) -> None:
     model, _ = load(name)
     folder = model_folder(name)
@@ -68,7 +68,7 @@ def test_a_folder_is_small_float32_and_complete(name: str) -> None:
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", TRAINED)
 def test_info_agrees_with_the_loaded_model(name: str) -> None:
     model, tokenizer = load(name)
     info = model_info(name)
@@ -78,6 +78,22 @@ def test_info_agrees_with_the_loaded_model(name: str) -> None:
     assert info.positions == model.transformer.wpe.num_embeddings == tokenizer.model_max_length
     assert info.vocabulary == len(tokenizer)
     assert f"# {name}" in model_card(name)
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_a_compiled_folder_is_complete(name: str) -> None:
+    folder, info = model_folder(name), model_info(name)
+    files = {"README.md", "config.json", "model.safetensors", "scores.json"}
+    assert {file.name for file in folder.iterdir()} == files
+    assert info.compiled and not info.attention_only
+    assert (info.heads, info.positions) == (1, 6)
+    assert info.scores["wrong"] == 0
+    assert f"# {name}" in model_card(name)
+
+
+def test_every_model_is_trained_or_compiled() -> None:
+    assert set(BUNDLED) == {*TRAINED, *COMPILED}
+    assert [model_info(name).compiled for name in BUNDLED] == [False, False, True, True]
 
 
 def test_one_previous_token_head_and_induction_heads() -> None:
@@ -175,7 +191,7 @@ def test_a_template_has_one_length(template: str) -> None:
     assert prompts[0].unrepeated.count(prompts[0].giver) == 1
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", TRAINED)
 def test_every_name_is_one_token_and_nothing_is_added(name: str) -> None:
     _, tokenizer = load(name)
     for word in word_list("names"):

@@ -131,7 +131,7 @@ def test_json_is_what_was_written(nncirc: Command, script: Path, tmp_path: Path)
     plan = json.loads(nncirc("plan", script, "--json").out)
     assert {"small", "ioi", "full", "found"} <= {step["name"] for step in plan["steps"]}
     names = [model["name"] for model in json.loads(nncirc("models", "--json").out)]
-    assert names == ["induction-2l", "ioi-4l"]
+    assert names == ["induction-2l", "ioi-4l", "tracr-reverse", "tracr-xproportion"]
 
 
 def test_errors_as_json(nncirc: Command, script: Path) -> None:
@@ -147,6 +147,7 @@ def test_models_are_listed(nncirc: Command) -> None:
     assert done.status == 0
     assert "induction-2l: 2 layers x 4 heads, width 128, attention only" in done.out
     assert "ioi-4l: 4 layers x 4 heads, width 96" in done.out
+    assert "tracr-reverse: 4 layers x 1 head, width 41, compiled" in done.out
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.engine.data.vocabulary import word_tokenizer
 from tests.engine.tiny import tiny_gpt2, tiny_llama
 
 from nncirc.circuits.errors import ModelError
-from nncirc.circuits.models import BUNDLED, model_folder
+from nncirc.circuits.models import TRAINED, model_folder
 from nncirc.engine.data import load as tokenizers
 from nncirc.engine.loading import DTYPES, load_bundled, load_huggingface
 from nncirc.engine.model import Model
@@ -66,7 +66,7 @@ def test_a_good_folder(folder: Path, dtype: Any) -> None:
     assert model.made["dtype"] == dtype
     assert model.made["device"] == "cpu"
     assert model.made["id"] == str(folder)
-    assert len(model.made["guards"]) == 7
+    assert len(model.made["guards"]) == 8
     assert len(model.made["weights_sha256"]) == 64
     json.dumps(model.made)
     if dtype == "float32":
@@ -246,7 +246,7 @@ def test_gpt2s_own_tokenizer_on_a_narrow_gpt2(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", TRAINED)
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 def test_bundled_models(name: str, dtype: Any) -> None:
     if not (model_folder(name) / "model.safetensors").exists():

@@ -21,7 +21,7 @@ CLASSES = {
     "FileError": range(600, 700),
     "ResourceError": range(700, 799),
     "NncircError": (104, 206, 799),  # arguments of the command line; a fault of nncirc itself
-    "Guard": range(413, 420),  # becomes a ModelError
+    "Guard": range(413, 421),  # becomes a ModelError
 }
 PLANNED: dict[str, str] = {}
 """Codes that are explained and not yet raised, and why."""

@@ -83,6 +83,9 @@ def test_the_wheel_has_what_is_no_python(built: Path) -> None:
     for model in ("induction-2l", "ioi-4l"):
         files = ("README.md", "config.json", "model.safetensors", "tokenizer.json")
         assert {f"nncirc/circuits/models/{model}/{file}" for file in files} <= names
+    for model in ("tracr-reverse", "tracr-xproportion"):
+        files = ("README.md", "config.json", "model.safetensors")
+        assert {f"nncirc/circuits/models/{model}/{file}" for file in files} <= names
     assert not [name for name in names if re.search(r"(^|/)(tests?|shared|examples|docs)/|\.pyc$", name)]
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
