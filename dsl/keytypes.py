@@ -33,9 +33,10 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string that is not empty; with `choices`, one of these."""
+    """A string that is not empty; with `choices`, one of these; with `several`, also a list of strings."""
 
     choices: tuple[str, ...] = ()
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,9 @@ class PositionType:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A string in which `{slot}` stands for a slot's value."""
+    """A string in which `{slot}` stands for a slot's value; with `several`, also a list of such."""
+
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,8 @@ def describe(kind: Type) -> str:
             if low is not None and high is not None:
                 return f"{noun} from {low:g} to {high:g}"
             return noun if low is None else f"{noun} of at least {low:g}"
+        case Text(several=True) | Prompt(several=True):
+            return "a string or a list of strings"
         case Text(choices=choices):
             return " or ".join(f'`"{c}"`' for c in choices) if choices else "a string"
         case Boolean():
@@ -140,7 +145,7 @@ def describe(kind: Type) -> str:
         case Many(item=item, single=single, exactly=exactly):
             what = describe(item)
             if single:
-                return f"{what} or a list of them"
+                return f"{what}, one for each" if item == Text(several=True) else f"{what} or a list of them"
             if isinstance(item, Word):
                 return f"a list of {', '.join(f'`{c}`' for c in item.choices)}"
             return f"a list of {exactly or ''}".rstrip() + f" {_plural(what)}"

@@ -12,7 +12,8 @@ from nncirc.dsl.datasets import check_positions, check_prompts, check_replace, c
 from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.edges import check_reference
 from nncirc.dsl.evaluation import check_compare, check_curve, check_curves
-from nncirc.dsl.program import NextToken, Position, Ref, Where
+from nncirc.dsl.metrics import check_gradient, check_measured
+from nncirc.dsl.program import Position, Ref, Where
 from nncirc.dsl.readings import READINGS, check_reading
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.shapes import ModelShape, ShapeProvider, check_runs, check_shape
@@ -203,18 +204,9 @@ class Meaning:
         if isinstance(positions, tuple) and data is not None:
             listed = tuple(each for each in positions if isinstance(each, Position))
             check_positions(self.scope, data, listed, draft, "positions", Label(data.place, "these prompts"))
-        metric = self.get(draft, "metric")
         self._denoised(draft)
         check_attribution(self.scope, draft)
-        gradient_only = draft.implementation == "attribution_patching" and draft.values.get("steps") == 1
-        if gradient_only and metric is not None and metric.implementation == "kl_divergence":
-            self.scope.report(
-                "C223",
-                "the gradient of the KL divergence is zero at the clean run, so every score would be 0",
-                draft.where("metric"),
-                labels=(Label(metric.place, "this metric"),),
-                help="set `steps = 5` (integrated gradients), or measure `logit_diff`",
-            )
+        check_gradient(self, draft)
 
     def _denoised(self, draft: Draft) -> None:
         """Denoising begins in a corrupted run, and zeros and means are none."""
@@ -366,43 +358,7 @@ class Meaning:
 
     def measured(self, span: Span, metric: Draft, corruption: Draft) -> None:
         """The dataset has what the metric reads, where it reads it."""
-        data = self.get(corruption, "data")
-        if data is None:
-            return
-        label = Label(data.place, "the dataset")
-        name = f"`{metric.implementation}`"
-        if metric.implementation != "kl_divergence" and has_column(data, "answer") is False:
-            self.scope.report(
-                "C220",
-                f"{name} needs an answer, and `{data.name}` has none",
-                span,
-                labels=(label,),
-                help="add `answer = …` to the dataset, or measure `kl_divergence`",
-            )
-        elif metric.implementation == "logit_diff" and has_column(data, "foil") is False:
-            self.scope.report(
-                "C221",
-                f"{name} needs a foil, and `{data.name}` has none",
-                span,
-                labels=(label,),
-                help="add `foil = …` to the dataset, or measure `logprob`"
-                if data.implementation != "tokens"
-                else "measure `logprob`: random tokens have no wrong answer",
-            )
-        at = metric.values.get("at")
-        if not isinstance(at, tuple):
-            return
-        positions = tuple(each for each in at if isinstance(each, Position))
-        check_positions(self.scope, data, positions, metric, "at", Label(span, "measured here"))
-        follows = data.implementation == "tokens" or isinstance(data.values.get("answer"), NextToken)
-        if follows and Position("end") in positions and metric.implementation != "kl_divergence":
-            self.scope.report(
-                "C219",
-                "the answer is the next token, and behind `end` there is none",
-                metric.where("at") if "at" in metric.spans else span,
-                labels=(label,),
-                help="measure at a slot, such as `at = block.2`",
-            )
+        check_measured(self, span, metric, corruption)
 
     def same_graph(self, span: Span, a: Draft, b: Draft) -> None:
         """Circuits of two graphs have no common edges to speak of."""
@@ -465,7 +421,8 @@ def check_slots_used(scope: Scope, drafts: Mapping[str, Draft]) -> None:
             or not isinstance(prompts, tuple)
         ):
             continue
-        texts = [*prompts, draft.values.get("answer"), draft.values.get("foil")]
+        targets = [draft.values.get("answer"), draft.values.get("foil")]
+        texts = [*prompts, *(t for each in targets for t in (each if isinstance(each, tuple) else (each,)))]
         mentioned: set[str] = {slot for text in texts for slot in getattr(text, "slots", ())}
         if not mentioned <= set(draft.slot_spans):
             continue  # a misspelt placeholder would leave its slot unused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path
+from dataclasses import replace
 from enum import Enum
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
@@ -98,6 +99,8 @@ class Converter:
         match wanted:
             case Many():
                 return self.many(value, wanted)
+            case Prompt(several=True) | Text(several=True) if self.is_list(value):
+                return self.several(value, wanted)
             case Either():
                 return self.either(value, wanted)
             case Word():
@@ -275,8 +278,17 @@ class Converter:
         self.name = name
         return WRONG if failed else tuple(found)
 
+    def is_list(self, value: syntax.Value) -> bool:
+        constant = self.scope.constant(value)
+        return isinstance(value if constant is None else constant.value, syntax.List)
+
+    def several(self, value: syntax.Value, wanted: Prompt | Text) -> Result:
+        """A set of strings; of one it is the string itself."""
+        found = self.many(value, Many(replace(wanted, several=False)))
+        return found[0] if isinstance(found, tuple) and len(found) == 1 else found
+
     def convert_item(self, value: syntax.Value, wanted: Many) -> Result:
-        if isinstance(value, syntax.List):
+        if isinstance(value, syntax.List) and not getattr(wanted.item, "several", False):
             return self.wrong(value, wanted, "lists do not stand within lists")
         return self.convert(value, wanted.item)
 

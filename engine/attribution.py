@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
@@ -70,21 +70,26 @@ def attribution_patching(
     """
     asked = _Asked(steps, along, rule, correct_qk, grad_drop)
     weight = asked.check(contrast, metric)
-    total = asked.zeros(contrast, len(graph.receivers), len(graph.senders))
-    recomputed = Recomputed(contrast.model, graph) if correct_qk else None
+    total = asked.zeros(contrast, graph, len(graph.base.receivers), len(graph.base.senders))
+    recomputed = Recomputed(contrast.model, graph.base) if correct_qk else None
     for point in _points(contrast, graph, metric, asked, progress):
         into = total[point.drop or 0]
-        unfolded = _Unfolded(point.difference, graph, point.scored, contrast.memory // 16)
-        for first, gradient in point.gradients.by_receiver(graph, contrast.memory // 8):
+        places = _places(contrast, point.batch, graph)
+        unfolded = _Unfolded(point.difference, graph.base, point.scored, contrast.memory // 16)
+        for first, gradient in point.gradients.by_receiver(graph.base, contrast.memory // 8):
             for senders, outputs in unfolded.up_to(graph.reach[first]):
-                product = (gradient.flatten(1) @ outputs.flatten(1).T).double().cpu()
-                if recomputed is not None:
-                    product *= recomputed.linear[first : first + len(gradient), None]
-                into[first : first + len(gradient), senders] += product
+                for position, tokens in enumerate(places):
+                    product = _at(gradient, tokens) @ _at(outputs, tokens).T
+                    if recomputed is not None:
+                        product *= recomputed.linear[first : first + len(gradient), None]
+                    into[position, first : first + len(gradient), senders] += product.double().cpu()
         if recomputed is not None:
-            for receiver, senders, fall in recomputed.falls(point.batch, point.gradients, unfolded.up_to):
-                into[receiver, senders] += fall.double().cpu()
-    values = (weight * asked.combined(total)).tolist()
+            for position, tokens in enumerate(places):
+                falls = recomputed.falls(point.batch, point.gradients, unfolded.up_to, tokens)
+                for receiver, senders, fall in falls:
+                    into[position, receiver, senders] += fall.double().cpu()
+    # A row for each receiver, node by node and at each node position by position.
+    values = (weight * asked.combined(total)).transpose(0, 1).flatten(0, 1).tolist()
     return EdgeScores.of(graph, values, asked.made(contrast, metric), contrast.model.digits)
 
 
@@ -105,14 +110,29 @@ def node_attribution(
     """
     asked = _Asked(steps, along, rule, correct_qk=False, grad_drop=grad_drop)
     weight = asked.check(contrast, metric)
-    total = asked.zeros(contrast, len(graph.senders))
+    total = asked.zeros(contrast, graph, len(graph.base.senders))
     for point in _points(contrast, graph, metric, asked, progress):
         for senders, gradient in zip(sender_stages(graph), point.gradients.senders, strict=True):
             if point.scored.start <= senders.start < point.scored.stop:
                 outputs = point.difference.outputs(graph, senders)
-                total[point.drop or 0, senders] += (outputs * gradient).double().sum((1, 2, 3)).cpu()
-    scores = [[value] for value in (weight * asked.combined(total)).tolist()]
-    return NodeScores.of(graph.senders, (), scores, asked.made(contrast, metric), contrast.model.digits)
+                product = (outputs * gradient).sum(-1).double().cpu()
+                for position, tokens in enumerate(_places(contrast, point.batch, graph)):
+                    total[point.drop or 0, position, senders] += _at(product, tokens).sum(1)
+    scores = (weight * asked.combined(total)).T.tolist()
+    made = asked.made(contrast, metric)
+    return NodeScores.of(graph.base.senders, graph.positions, scores, made, contrast.model.digits)
+
+
+def _places(contrast: Contrast, batch: Batch, graph: Graph) -> list[Bool[Tensor, "batch pos"] | None]:
+    """The tokens at each position of a graph; None, for all of them, if it has none."""
+    at = contrast.where(batch, graph)
+    return [None] if at is None else list(at.bool())
+
+
+def _at(
+    values: Float[Tensor, "node batch pos *rest"], tokens: Bool[Tensor, "batch pos"] | None
+) -> Float[Tensor, "node value"]:
+    return values.flatten(1) if tokens is None else values[:, tokens].flatten(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +153,12 @@ class _Asked:
             )
         if self.steps < 1:
             raise MethodError("C542", f"{self.steps} steps are no integration", hint="steps is at least 1")
+        if not metric.measure.gradient:
+            raise MethodError(
+                "C541",
+                f"{metric.name} has no gradient: it is a count, which a small change leaves as it is",
+                hint="use logit_diff, logprob or prob_diff, or activation_patching",
+            )
         if metric.measure.against_clean and self.steps == 1:
             raise MethodError(
                 "C541",
@@ -174,9 +200,10 @@ class _Asked:
         """The layers that are dropped one by one; None where none is."""
         return range(contrast.model.shape.n_layers) if self.grad_drop else (None,)
 
-    def zeros(self, contrast: Contrast, *shape: int) -> Float[Tensor, "drop ..."]:
-        """Where scores are summed up, for each run with a layer dropped by itself."""
-        return torch.zeros(len(self.drops(contrast)), *shape, dtype=torch.float64)
+    def zeros(self, contrast: Contrast, graph: Graph, *shape: int) -> Float[Tensor, "drop position ..."]:
+        """Where scores are summed up, for each run with a layer dropped and each position by itself."""
+        places = len(graph.positions) or 1
+        return torch.zeros(len(self.drops(contrast)), places, *shape, dtype=torch.float64)
 
     def combined(self, total: Float[Tensor, "drop ..."]) -> Tensor:
         """One score of the scores with each layer dropped; a node is dead in the run that drops its own."""
@@ -226,6 +253,7 @@ def _points(
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[_Point]:
     """Every batch, and every step or dropped layer."""
+    graph = graph.base
     places, steps, drops = sender_stages(graph), asked.steps, asked.drops(contrast)
     everything = slice(0, len(graph.senders))
     moved = range(len(places)) if asked.along == "activations" and steps > 1 else range(1)

@@ -64,7 +64,8 @@ def acdc(
         metric: its loss is minus the metric, or the metric itself for a divergence.
         threshold: an edge is removed if the loss rises by less, in the metric's unit.
         sequential: whether to run the definition instead of its equal. Under zero ablation in less than
-            float64 it always runs: use float64 there to be fast.
+            float64 it always runs: use float64 there to be fast. So it does for metrics of which nobody can
+            say how far rounding moves them, as counts.
         depth: candidates that are tried at once; None to choose as it goes.
         journal: keeps what was decided, and gives back what an earlier run had decided, which is not
             tested again; not used by the definition.
@@ -82,7 +83,7 @@ def acdc(
     sweep = _Sweep(contrast, graph, metric, threshold)
     if measured is not None:
         sweep.followed, sweep.others = list(measured.records), list(measured.records)
-    slow = sequential or _amplifies_rounding(contrast)
+    slow = sequential or _amplifies_rounding(contrast) or metric.measure.sensitivity(0.0) == math.inf
     scores = sweep.sequential(progress) if slow else sweep.live(depth, journal, progress)
     if measured is not None:
         measured.records.append(sweep.record)

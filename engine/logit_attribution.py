@@ -156,10 +156,13 @@ def _projection_biases(model: Model) -> Float[Tensor, " d_model"]:
 
 
 def _direction(
-    model: Model, tokens: Int[Tensor, "batch read"]
+    model: Model, tokens: Int[Tensor, "batch read choice"]
 ) -> tuple[Float[Tensor, "batch read d_model"], Float[Tensor, "batch read"]]:
-    """The unembedding of some tokens: its vectors and its biases."""
+    """The unembedding of some tokens, the mean over each set: its vectors and its biases."""
     module = attrgetter(model.family.unembed)(model.module)
-    weight = module.weight.detach()[tokens].double()
+    share = (tokens >= 0).double() / (tokens >= 0).sum(-1, keepdim=True)
+    weight = torch.einsum("bncd,bnc->bnd", module.weight.detach()[tokens.clamp(min=0)].double(), share)
     bias = getattr(module, "bias", None)
-    return weight, torch.zeros_like(weight[..., 0]) if bias is None else bias.detach()[tokens].double()
+    if bias is None:
+        return weight, torch.zeros_like(weight[..., 0])
+    return weight, (bias.detach()[tokens.clamp(min=0)].double() * share).sum(-1)

@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nncirc.circuits.errors import DataError, MethodError
-from nncirc.engine.data import Dataset, Example, resolve
+from nncirc.circuits.errors import DataError, MethodError, ModelError
+from nncirc.engine.data import Dataset, Example, resolve, tokens_of
+from nncirc.engine.model import Model
 
 Place: TypeAlias = tuple[str, int | None]
 """A position by name: `("end", None)`, `("S", 2)` for the second S, `("IO", None)` for every IO."""
@@ -69,21 +70,33 @@ class Logits:
     Attributes:
         patched: of the run that is measured, in float64. For a measure of `columns` only those of the
             tokens that it reads.
-        clean: log-probabilities of the clean run, in float64; None for a measure that is not
-            `against_clean`.
-        answer: the token that should come next; zeros where the dataset has no answers.
-        foil: the token that should not.
+        clean: log-probabilities of the clean run, or its outputs for a measure `of_outputs`, in float64; None
+            for a measure that is not `against_clean`.
+        answer: the tokens of which each is right; -1 where a prompt has fewer than another, zeros where the
+            dataset has no answers.
+        foil: the tokens of which each is wrong.
     """
 
     patched: Float[Tensor, "row batch read vocab"]
     clean: Float[Tensor, "batch read vocab"] | None
-    answer: Int[Tensor, "batch read"]
-    foil: Int[Tensor, "batch read"]
+    answer: Int[Tensor, "batch read choice"]
+    foil: Int[Tensor, "batch read choice"]
 
-    def at(self, tokens: Int[Tensor, "batch read"], values: Float[Tensor, "row batch read vocab"]) -> Tensor:
-        """The values of one token at each position read."""
-        index = tokens[None, :, :, None].expand(len(values), -1, -1, 1)
-        return values.gather(-1, index)[..., 0]
+    def each(
+        self,
+        tokens: Int[Tensor, "batch read choice"],
+        values: Float[Tensor, "row batch read vocab"],
+        missing: float,
+    ) -> Float[Tensor, "row batch read choice"]:
+        """The value of every token of the sets at each position read; `missing` where a set is smaller."""
+        index = tokens.clamp(min=0).expand(len(values), -1, -1, -1)
+        return values.gather(-1, index).masked_fill(tokens < 0, missing)
+
+    def at(
+        self, tokens: Int[Tensor, "batch read choice"], values: Float[Tensor, "row batch read vocab"]
+    ) -> Float[Tensor, "row batch read"]:
+        """The mean value over the set of tokens at each position read."""
+        return self.each(tokens, values, 0.0).sum(-1) / (tokens >= 0).sum(-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +108,14 @@ class Measure:
         needs: whether the dataset must have answers, or answers and foils.
         sign: +1 where more is better, -1 where less is.
         unit: of its values.
-        columns: whether it reads the logits of the answer and the foil only, through `Logits.at`, so that
-            no others have to be computed.
+        columns: whether it reads the logits of answers and foils only, through `Logits.at` or
+            `Logits.each`, so that no others have to be computed.
         against_clean: whether it compares with the clean run.
-        sensitivity: from a value, by how much the metric can move when every logit moves by at most 1.
+        of_outputs: whether it takes what the model gives as values, and so has a meaning where these are no
+            logits of tokens.
+        sensitivity: from a value, by how much the metric can move when every logit moves by at most 1;
+            infinite where that cannot be said.
+        gradient: whether it has a gradient that says something: a count has none.
         of_change: its value from the change of the logits since the clean run, which it may overwrite, and
             the clean run's probabilities, both in float32: as exact as such logits are. None where there
             is no such formula.
@@ -110,23 +127,63 @@ class Measure:
     unit: str
     columns: bool = False
     against_clean: bool = False
+    of_outputs: bool = False
     sensitivity: Callable[[float], float] = lambda _: 2.0
     of_change: ChangeFunction | None = None
+    gradient: bool = True
 
 
 def logit_diff(logits: Logits) -> Tensor:
-    """Logit of the answer minus logit of the foil (Wang et al. 2022), in logits."""
+    """Mean logit of the answers minus mean logit of the foils (Wang et al. 2022), in logits."""
     return logits.at(logits.answer, logits.patched) - logits.at(logits.foil, logits.patched)
 
 
+def _logprob(logits: Logits, tokens: Int[Tensor, "batch read choice"]) -> Float[Tensor, "row batch read"]:
+    return logits.each(tokens, logits.patched.log_softmax(-1), -torch.inf).logsumexp(-1)
+
+
 def logprob(logits: Logits) -> Tensor:
-    """Log-probability of the answer, in nats."""
-    return logits.at(logits.answer, logits.patched.log_softmax(-1))
+    """Log-probability that one of the answers comes, in nats."""
+    return _logprob(logits, logits.answer)
 
 
 def prob(logits: Logits) -> Tensor:
-    """Probability of the answer, 0 to 1."""
+    """Probability that one of the answers comes, 0 to 1."""
     return logprob(logits).exp()
+
+
+def prob_diff(logits: Logits) -> Tensor:
+    """Summed probability of the answers minus that of the foils (Hanna et al. 2023), -1 to 1."""
+    return prob(logits) - _logprob(logits, logits.foil).exp()
+
+
+def cross_entropy(logits: Logits) -> Tensor:
+    """Minus the log-probability that one of the answers comes, in nats."""
+    return -logprob(logits)
+
+
+def accuracy(logits: Logits) -> Tensor:
+    """1 where an answer is the likeliest of all tokens, else 0; a tie with another token is 0."""
+    return _beats(logits, without(logits.patched, logits.answer).amax(-1))
+
+
+def paired_accuracy(logits: Logits) -> Tensor:
+    """1 where an answer is likelier than every foil, else 0; a tie is 0."""
+    return _beats(logits, logits.each(logits.foil, logits.patched, -torch.inf).amax(-1))
+
+
+def _beats(logits: Logits, others: Float[Tensor, "row batch read"]) -> Float[Tensor, "row batch read"]:
+    best = logits.each(logits.answer, logits.patched, -torch.inf).amax(-1)
+    return (best > others).to(best.dtype)
+
+
+def without(
+    values: Float[Tensor, "row batch read vocab"], tokens: Int[Tensor, "batch read choice"]
+) -> Float[Tensor, "row batch read vocab"]:
+    """Values in which those of some tokens are minus infinity."""
+    # A set that is filled up names its first token again, so that no other is touched.
+    index = torch.where(tokens < 0, tokens[..., :1], tokens).expand(len(values), -1, -1, -1)
+    return values.scatter(-1, index, -torch.inf)
 
 
 def kl_divergence(logits: Logits) -> Tensor:
@@ -152,10 +209,33 @@ def kl_of_change(
     return excess.double().log1p()
 
 
+def _jumps(_: float) -> float:
+    """The sensitivity of a count: the least change of a logit can change it by 1."""
+    return torch.inf
+
+
+def mse(logits: Logits) -> Tensor:
+    """Mean over the outputs of the squared difference from the clean run's (Conmy et al. 2023)."""
+    assert logits.clean is not None
+    return (logits.patched - logits.clean).square().mean(-1)
+
+
 _OURS = {
     "logit_diff": Measure(logit_diff, ("answer", "foil"), 1, "logits", columns=True),
     "logprob": Measure(logprob, ("answer",), 1, "nats"),
     "prob": Measure(prob, ("answer",), 1, "probability"),
+    "prob_diff": Measure(prob_diff, ("answer", "foil"), 1, "probability"),
+    "cross_entropy": Measure(cross_entropy, ("answer",), -1, "nats"),
+    "accuracy": Measure(accuracy, ("answer",), 1, "share", sensitivity=_jumps, gradient=False),
+    "paired_accuracy": Measure(
+        paired_accuracy,
+        ("answer", "foil"),
+        1,
+        "share",
+        columns=True,
+        sensitivity=_jumps,
+        gradient=False,
+    ),
     # Pinsker's inequality: |p − q|₁ ≤ √(2 D), and dD = Σ (q − p) dlogit
     "kl_divergence": Measure(
         kl_divergence,
@@ -165,6 +245,16 @@ _OURS = {
         against_clean=True,
         sensitivity=lambda d: (2 * max(d, 0.0)) ** 0.5,
         of_change=kl_of_change,
+    ),
+    # (d + 1)² − d² = 2 d + 1, and the mean of |d| is at most √mse
+    "mse": Measure(
+        mse,
+        (),
+        -1,
+        "squared outputs",
+        against_clean=True,
+        of_outputs=True,
+        sensitivity=lambda m: 2 * max(m, 0.0) ** 0.5,
     ),
 }
 
@@ -183,7 +273,8 @@ class Metric:
     """A metric as a script or a caller asks for it.
 
     Args:
-        name: a kind of metric: `logit_diff`, `logprob`, `prob`, `kl_divergence`.
+        name: a kind of metric: `logit_diff`, `logprob`, `prob`, `prob_diff`, `cross_entropy`, `accuracy`,
+            `paired_accuracy`, `kl_divergence`, `mse`.
         at: the positions to read, as `places` takes them; a prompt's value is the mean over them.
         normalize: put the corrupted run at 0 and the clean run at 1. The means over prompts are
             normalised, not each prompt.
@@ -217,15 +308,15 @@ class Reading:
         kept: the positions that any prompt reads; logits are computed at these only.
         index: for every prompt which of `kept` it reads, filled up with 0.
         weight: of every position read in the prompt's mean; 0 where filled up.
-        answer: the answers at the positions read.
+        answer: the answers at the positions read, filled up with -1.
         foil: the foils at the positions read.
     """
 
     kept: Int[Tensor, " kept"]
     index: Int[Tensor, "batch read"]
     weight: Float[Tensor, "batch read"]
-    answer: Int[Tensor, "batch read"]
-    foil: Int[Tensor, "batch read"]
+    answer: Int[Tensor, "batch read choice"]
+    foil: Int[Tensor, "batch read choice"]
 
     def select(self, logits: Float[Tensor, "row batch kept vocab"]) -> Float[Tensor, "row batch read vocab"]:
         """The logits at the positions that each prompt reads; of other vectors likewise."""
@@ -245,7 +336,7 @@ class Reading:
         Args:
             metric: what is measured.
             logits: of some runs, at `kept`.
-            clean: `logprob` of the clean run's logits, for a metric that is `against_clean`.
+            clean: `reference` of the clean run's logits, for a metric that is `against_clean`.
         """
         seen = Logits(self.select(logits).double(), clean, self.answer, self.foil)
         return self.mean(metric.measure.function(seen))
@@ -254,16 +345,29 @@ class Reading:
         """Log-probabilities at the positions that each prompt reads, in float64."""
         return self.select(logits)[0].double().log_softmax(-1)
 
-    def columns(self) -> Int[Tensor, "batch read 2"]:
-        """The tokens whose logits a measure of `columns` reads: answer and foil."""
-        return torch.stack([self.answer, self.foil], dim=-1)
+    def reference(
+        self, metric: Metric, logits: Float[Tensor, "1 batch kept vocab"]
+    ) -> Float[Tensor, "batch read vocab"]:
+        """What a metric that is `against_clean` compares with, from the clean run's logits, in float64."""
+        return self.select(logits)[0].double() if metric.measure.of_outputs else self.logprob(logits)
+
+    def columns(self) -> Int[Tensor, "batch read column"]:
+        """The tokens whose logits a measure of `columns` reads: answers and foils."""
+        return torch.cat([self.answer, self.foil], dim=-1).clamp(min=0)
 
     def column_values(
-        self, metric: Metric, logits: Float[Tensor, "row batch read 2"]
+        self, metric: Metric, logits: Float[Tensor, "row batch read column"]
     ) -> Float[Tensor, "row batch"]:
         """The metric of every prompt from the logits of `columns` alone."""
-        first = torch.zeros_like(self.answer)
-        return self.mean(metric.measure.function(Logits(logits.double(), None, first, first + 1)))
+        number = torch.arange(logits.shape[-1], device=logits.device)
+        answer, foil = number[: self.answer.shape[-1]], number[self.answer.shape[-1] :]
+        seen = Logits(
+            logits.double(),
+            None,
+            torch.where(self.answer < 0, -1, answer),
+            torch.where(self.foil < 0, -1, foil),
+        )
+        return self.mean(metric.measure.function(seen))
 
     def change_values(
         self,
@@ -317,11 +421,20 @@ def reading(
             for example, row in zip(examples, rows, strict=True)
         ]
 
-    def answer(example: Example, position: int) -> int:
+    def answer(example: Example, position: int) -> Sequence[int]:
         if dataset.answers != "next":
-            return example.answer or 0
+            return tokens_of(example.answer)
         # A metric without answers also reads the last position, which has no next token.
-        return example.tokens[position + 1] if position + 1 < len(example.tokens) else 0
+        return example.tokens[position + 1 : position + 2]
+
+    def targets(entry: Callable[[Example, int], Sequence[int]]) -> Int[Tensor, "batch read choice"]:
+        sets = [
+            [entry(example, p) or (0,) for p in row] + [(0,)] * (width - len(row))
+            for example, row in zip(examples, rows, strict=True)
+        ]
+        most = max(len(one) for row in sets for one in row)
+        filled = [[[*one, *[-1] * (most - len(one))] for one in row] for row in sets]
+        return torch.tensor(filled, dtype=torch.long, device=device)
 
     return Reading(
         torch.tensor(kept, device=device),
@@ -331,9 +444,24 @@ def reading(
             dtype=torch.float64,
             device=device,
         ),
-        torch.tensor(table(answer), dtype=torch.long, device=device),
-        torch.tensor(table(lambda example, _: example.foil or 0), dtype=torch.long, device=device),
+        targets(answer),
+        targets(lambda example, _: tokens_of(example.foil)),
     )
+
+
+def check_metric(metric: Metric, model: Model) -> None:
+    """Whether a metric has a meaning for a model's outputs.
+
+    Raises:
+        ModelError: C433, it is of logits of tokens, and the model gives values.
+    """
+    if not model.predicts_tokens and not metric.measure.of_outputs:
+        raise ModelError(
+            "C433",
+            f"{metric.name} is about logits of tokens, and the outputs of {model.name} are values"
+            " that a program computes: their softmax is no prediction",
+            hint="measure mse, the squared difference from the clean run's outputs",
+        )
 
 
 def _positions(metric: Metric, dataset: Dataset, example: Example) -> list[int]:

@@ -16,13 +16,23 @@ from nncirc.dsl.catalogue.evaluation import EVALUATION
 from nncirc.dsl.catalogue.files import COMMAND, FILES, RESOURCES
 from nncirc.dsl.catalogue.form import FORM
 from nncirc.dsl.catalogue.meaning import MEANING
+from nncirc.dsl.catalogue.measuring import MEASURED, MEASURING
 from nncirc.dsl.catalogue.methods import METHODS
 from nncirc.dsl.catalogue.models import GRAPHS, MODELS
 
 __all__ = ["RUN", "SCRIPT", "Entry", "entries", "explain"]
 
-SCRIPT: Mapping[str, Entry] = {**FORM, **MEANING, **EVALUATION}
-RUN: Mapping[str, Entry] = {**COMMAND, **DATA, **MODELS, **GRAPHS, **METHODS, **FILES, **RESOURCES}
+SCRIPT: Mapping[str, Entry] = {**FORM, **MEANING, **MEASURING, **EVALUATION}
+RUN: Mapping[str, Entry] = {
+    **COMMAND,
+    **DATA,
+    **MEASURED,
+    **MODELS,
+    **GRAPHS,
+    **METHODS,
+    **FILES,
+    **RESOURCES,
+}
 
 
 @cache

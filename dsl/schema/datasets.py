@@ -16,10 +16,11 @@ DATASETS = {
                 Many(Prompt(), single=True), "the phrasings, slots in braces: `{S}`", required=True
             ),
             "answer": Key(
-                Either(Prompt(), ("next",)),
-                "the right continuation; `next`: at each position the token that follows",
+                Either(Prompt(several=True), ("next",)),
+                "the right continuation, or several of which each is right; `next`: at each position the "
+                "token that follows",
             ),
-            "foil": Key(Prompt(), "the wrong continuation that it is compared with"),
+            "foil": Key(Prompt(several=True), "the wrong continuation that it is compared with, or several"),
         },
         extra="slots",
     ),
@@ -32,12 +33,13 @@ DATASETS = {
                 Many(Text(), distinct=False), "for each its corrupted counterpart, of as many tokens"
             ),
             "answer": Key(
-                Many(Text(), single=True, distinct=False),
-                "the right continuation, one for all or one for each",
+                Many(Text(several=True), single=True, distinct=False),
+                "the right continuation, one for all or one for each; a list in the list is a set of which "
+                'each is right: `[[" is", " was"]]` for all',
             ),
             "foil": Key(
-                Many(Text(), single=True, distinct=False),
-                "the wrong continuation, one for all or one for each",
+                Many(Text(several=True), single=True, distinct=False),
+                "the wrong continuation, or a set of them, one for all or one for each",
             ),
         },
     ),
@@ -48,7 +50,9 @@ DATASETS = {
             "model": MODEL,
             "clean": Key(Text(), "column of the prompts", default="clean"),
             "corrupt": Key(Text(), "column of their counterparts", default="corrupt"),
-            "answer": Key(Text(), "column of the right continuations", default="answer"),
+            "answer": Key(
+                Text(), "column of the right continuations; a JSON list is a set", default="answer"
+            ),
             "foil": Key(Text(), "column of the wrong continuations", default="foil"),
             "size": Key(
                 Number(integer=True, low=1), "use the first so many rows; absent: all", unit="prompts"

@@ -5,14 +5,40 @@ from __future__ import annotations
 from nncirc.dsl.keytypes import Boolean
 from nncirc.dsl.schema.entries import AT, NORMALIZE, Implementation, Key
 
+_KEYS = {"at": AT, "normalize": NORMALIZE}
+
 METRICS = {
     "logit_diff": Implementation(
-        "Logit of the answer minus logit of the foil.",
-        {"at": AT, "normalize": NORMALIZE},
+        "Logit of the answer minus logit of the foil; of sets the mean logits.",
+        _KEYS,
         source="Wang et al. 2022",
+        needs=("answer", "foil"),
     ),
-    "logprob": Implementation("Log-probability of the answer, in nats.", {"at": AT, "normalize": NORMALIZE}),
-    "prob": Implementation("Probability of the answer.", {"at": AT, "normalize": NORMALIZE}),
+    "logprob": Implementation(
+        "Log-probability of the answer, of a set that one of it comes, in nats.", _KEYS, needs=("answer",)
+    ),
+    "prob": Implementation("Probability of the answer, of a set the sum.", _KEYS, needs=("answer",)),
+    "prob_diff": Implementation(
+        "Probability of the answer minus that of the foil; of sets the sums.",
+        _KEYS,
+        source="Hanna et al. 2023",
+        needs=("answer", "foil"),
+    ),
+    "cross_entropy": Implementation(
+        "Minus the log-probability of the answer, in nats: less is better.", _KEYS, needs=("answer",)
+    ),
+    "accuracy": Implementation(
+        "Share of prompts whose answer is the likeliest of all tokens. A count: it has no gradient.",
+        _KEYS,
+        needs=("answer",),
+        gradient="nowhere",
+    ),
+    "paired_accuracy": Implementation(
+        "Share of prompts whose answer is likelier than the foil; of sets, one answer than every foil.",
+        _KEYS,
+        needs=("answer", "foil"),
+        gradient="nowhere",
+    ),
     "kl_divergence": Implementation(
         "KL divergence D(clean || patched) of the predictions, in nats: 0 on the clean run.",
         {
@@ -24,5 +50,6 @@ METRICS = {
             ),
         },
         source="Conmy et al. 2023",
+        gradient="not clean",
     ),
 }

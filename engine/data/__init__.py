@@ -10,9 +10,20 @@ from nncirc.engine.data.load import load_tokenizer
 from nncirc.engine.data.positions import resolve
 from nncirc.engine.data.prompts import file_dataset, prompt_dataset
 from nncirc.engine.data.sources import RandomTokens, random_tokens
+from nncirc.engine.data.targets import with_answers
 from nncirc.engine.data.template import template_dataset, token_dataset
 from nncirc.engine.data.tokens import show_tokens
-from nncirc.engine.data.types import NEXT, Dataset, Example, Field, Next, Tokenizer, buckets
+from nncirc.engine.data.types import (
+    NEXT,
+    Dataset,
+    Example,
+    Field,
+    Next,
+    Target,
+    Tokenizer,
+    buckets,
+    tokens_of,
+)
 
 __all__ = [
     "NEXT",
@@ -21,6 +32,7 @@ __all__ = [
     "Field",
     "Next",
     "RandomTokens",
+    "Target",
     "Tokenizer",
     "alignment_table",
     "buckets",
@@ -35,4 +47,6 @@ __all__ = [
     "show_tokens",
     "template_dataset",
     "token_dataset",
+    "tokens_of",
+    "with_answers",
 ]

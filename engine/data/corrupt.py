@@ -7,7 +7,7 @@ from dataclasses import replace as with_fields
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.render import Rendered, name_of, nearest, occurrences, render, unparse
-from nncirc.engine.data.template import in_prompt
+from nncirc.engine.data.targets import in_prompt
 from nncirc.engine.data.tokens import frame_of, quote, show_tokens, slot_at
 from nncirc.engine.data.types import Dataset, Example, Occurrence, Template, Value
 

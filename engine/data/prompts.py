@@ -7,14 +7,16 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.render import nearest, render
 from nncirc.engine.data.sources import positive
-from nncirc.engine.data.template import check_foil, describe_tokenizer
-from nncirc.engine.data.tokens import Frame, check_open_end, frame_of, joined_note, one_token, require_offsets
+from nncirc.engine.data.targets import Texts, check_foil, target_notes, text_target, texts_of
+from nncirc.engine.data.template import describe_tokenizer
+from nncirc.engine.data.tokens import Frame, check_open_end, frame_of, require_offsets
 from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Tokenizer, Value
 
 Format: TypeAlias = Literal["csv", "jsonl"]
@@ -28,8 +30,8 @@ def prompt_dataset(
     *,
     clean: str | Sequence[str],
     corrupt: str | Sequence[str] | None = None,
-    answer: str | Sequence[str] | Next | None = None,
-    foil: str | Sequence[str] | None = None,
+    answer: str | Sequence[Texts] | Next | None = None,
+    foil: str | Sequence[Texts] | None = None,
 ) -> Dataset:
     """Prompts as they are written, alone or in pairs.
 
@@ -37,22 +39,27 @@ def prompt_dataset(
         tokenizer: a fast tokenizer.
         clean: the prompts.
         corrupt: the corrupted version of each.
-        answer: the answer to each, or one for all; exactly one token, with its leading space. Or NEXT.
+        answer: the answer to each, or one for all; exactly one token, with its leading space, or a list of
+            such of which each is right: `[[" is", " was"]]` for all prompts. Or NEXT.
         foil: the wrong answer to each, or one for all.
 
     Raises:
-        DataError: C303 to C306, C311, C313, C318, C319.
+        DataError: C303 to C306, C311, C313, C318, C319, C340.
     """
     prompts = _texts("clean", clean)
     count = len(prompts)
     if not count:
         raise DataError("C318", "there are no prompts", hint="give at least one", about="clean")
-    columns: dict[str, list[str]] = {"clean": prompts}
+    columns: dict[str, list[Texts]] = {"clean": list(prompts)}
     for what, given in (("corrupt", corrupt), ("answer", answer), ("foil", foil)):
         if given is None or isinstance(given, Next):
             continue
-        texts = _texts(what, given)
-        if isinstance(given, str) and what != "corrupt":
+        texts = _targets(what, given)
+        if (
+            what != "corrupt"
+            and len(texts) == 1
+            and (isinstance(given, str) or not isinstance(texts[0], str))
+        ):
             texts *= count
         if len(texts) != count:
             raise DataError(
@@ -92,15 +99,15 @@ def file_dataset(
         path: the file.
         clean: the column of the prompts.
         corrupt: the column of their corrupted versions.
-        answer: the column of their answers, or NEXT.
-        foil: the column of their wrong answers.
+        answer: the column of their answers, or NEXT. A JSON list of texts is a set of answers, in `.csv` too.
+        foil: the column of their wrong answers, likewise.
         keep: further columns, kept as text in `Example.values`.
         optional: which of "corrupt", "answer" and "foil" may be missing from the file.
         size: only so many rows, from the first.
         format: "csv" or "jsonl"; by default what the file's name ends with.
 
     Raises:
-        DataError: C303 to C306, C311 to C313, C319, each with its line; C315, the file cannot be read;
+        DataError: C303 to C306, C311 to C313, C319, C340, each with its line; C315, the file cannot be read;
             C316, a broken line; C317, a column is missing; C318, no rows.
     """
     if size is not None:
@@ -123,8 +130,12 @@ def file_dataset(
     }
     for what, name in [*named.items(), *(("keep", name) for name in keep)]:
         _check_column(file, 1 if kind == "csv" else rows[0][0], rows[0][1], name, what)
-    columns = {
-        what: [_cell(file, line, row, name, what) for line, row in rows] for what, name in named.items()
+    columns: dict[str, list[Texts]] = {
+        what: [
+            (_set_cell if what in ("answer", "foil") else _cell)(file, line, row, name, what)
+            for line, row in rows
+        ]
+        for what, name in named.items()
     }
     kept = {name: [_cell(file, line, row, name, "keep") for line, row in rows] for name in keep}
     made = {
@@ -145,22 +156,35 @@ def file_dataset(
     )
 
 
-def _texts(what: str, given: str | Sequence[str]) -> list[str]:
-    texts = [given] if isinstance(given, str) else list(given)
-    for text in texts:
-        if not isinstance(text, str):
-            raise DataError(
-                "C311",
-                f"{what} must be text; {text!r} is {type(text).__name__}",
-                hint="put it in quotes",
-                about=what,
-            )
-    return texts
+def _targets(what: str, given: str | Sequence[Texts]) -> list[Texts]:
+    """Texts, and for answers and foils lists of texts."""
+    targets: list[Texts] = [given] if isinstance(given, str) else list(given)
+    return [
+        _texts(what, target)
+        if isinstance(target, list | tuple) and what != "corrupt"
+        else _text(what, target)
+        for target in targets
+    ]
+
+
+def _texts(what: str, given: Texts) -> list[str]:
+    return [_text(what, text) for text in texts_of(given)]
+
+
+def _text(what: str, given: object) -> str:
+    if not isinstance(given, str):
+        raise DataError(
+            "C311",
+            f"{what} must be text; {given!r} is {type(given).__name__}",
+            hint="put it in quotes",
+            about=what,
+        )
+    return given
 
 
 def _dataset(
     tokenizer: Tokenizer,
-    columns: dict[str, list[str]],
+    columns: dict[str, list[Texts]],
     made: dict[str, Any],
     *,
     where: Callable[[int], str],
@@ -196,20 +220,19 @@ def _dataset(
     )
     made = {**made, "tokenizer": describe_tokenizer(tokenizer)}
     paired = tuple(counterparts) if "corrupt" in columns else None
-    notes = [
-        note
-        for what in ("answer", "foil")
-        if what in columns
-        for note in joined_note(columns["clean"][0], columns[what][0], what=what)
-    ]
+    first: dict[str, Sequence[str]] = {
+        what: texts_of(columns[what][0]) for what in ("answer", "foil") if what in columns
+    }
+    notes = target_notes(examples[0].text, first)
     return Dataset(tuple(examples), answers, paired, made, tuple(notes), tokenizer=tokenizer)
 
 
 def _pair(
-    tokenizer: Tokenizer, frame: Frame, row: dict[str, str], values: dict[str, Value]
+    tokenizer: Tokenizer, frame: Frame, row: dict[str, Texts], values: dict[str, Value]
 ) -> tuple[Example, Example | None]:
+    clean = str(row["clean"])
     ids = {
-        what: one_token(tokenizer, row["clean"], row[what], what=what)
+        what: text_target(tokenizer, clean, row[what], what=what)
         for what in ("answer", "foil")
         if what in row
     }
@@ -220,7 +243,7 @@ def _pair(
         one = render(tokenizer, frame, (text,) if text else (), lambda _: "")
         return Example(text, one.tokens, {}, answer, foil, values)
 
-    return example(row["clean"]), example(row["corrupt"]) if "corrupt" in row else None
+    return example(clean), example(str(row["corrupt"])) if "corrupt" in row else None
 
 
 def _format(file: Path, given: str | None) -> Format:
@@ -363,6 +386,17 @@ def _check_column(file: Path, line: int, row: dict[str, Any], column: str, what:
         hint=nearest(column, row) or f"name the column that holds the text for {what}",
         about=what,
     )
+
+
+def _set_cell(file: Path, line: int, row: dict[str, Any], column: str, what: str) -> Texts:
+    """A text, or the texts of a JSON list; ` [` alone is an answer like others."""
+    given = row.get(column)
+    if isinstance(given, str) and given.startswith('["') and given.endswith('"]'):
+        with suppress(ValueError):
+            given = json.loads(given)
+    if isinstance(given, list) and given:
+        return [_cell(file, line, {column: text}, column, what) for text in given]
+    return _cell(file, line, row, column, what)
 
 
 def _cell(file: Path, line: int, row: dict[str, Any], column: str, what: str) -> str:

@@ -33,15 +33,14 @@ from nncirc.engine.data.sources import (
     random_tokens,
     whole,
 )
+from nncirc.engine.data.targets import Texts, check_foil, in_prompt, target_notes, target_of, texts_of
 from nncirc.engine.data.tokens import (
     Frame,
     check_open_end,
     frame_of,
-    joined_note,
     plain_token_ids,
     quote,
     require_offsets,
-    show_tokens,
 )
 from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Template, Tokenizer, Value
 from nncirc.engine.data.words import check_kept, left_out_note, single_tokens
@@ -57,8 +56,8 @@ def template_dataset(
     slots: Slots | None = None,
     size: int,
     seed: int = 0,
-    answer: str | Next | None = None,
-    foil: str | None = None,
+    answer: Texts | Next | None = None,
+    foil: Texts | None = None,
 ) -> Dataset:
     """Prompts from one or more phrasings, with slots drawn at random.
 
@@ -74,11 +73,12 @@ def template_dataset(
             key are drawn without replacement within a prompt.
         size: how many prompts.
         seed: of the draws.
-        answer: a template that is one token after every prompt (" {IO}"), or NEXT.
+        answer: a template that is one token after every prompt (" {IO}"), several of which each is right, or
+            NEXT.
         foil: the same for the wrong answer.
 
     Raises:
-        DataError: C303 to C313 and C319; each says what it found and what to do.
+        DataError: C303 to C313, C319 and C340; each says what it found and what to do.
     """
     positive("size", size)
     whole("seed", seed)
@@ -99,7 +99,8 @@ def template_dataset(
     left_out: dict[str, list[str]] = {}
     notes: list[str] = []
     for name in names:
-        kept = single_tokens(tokenizer, phrasings, targets, groups, name)
+        asked = [template for templates in targets.values() for template in templates]
+        kept = single_tokens(tokenizer, phrasings, asked, groups, name)
         left_out[name] = [word for word in lists[name] if word not in kept]
         check_kept(tokenizer, name, groups, kept, left_out[name])
         notes += left_out_note(name, left_out[name], len(lists[name]))
@@ -116,8 +117,11 @@ def template_dataset(
             continue
         rendered.add(one.tokens)
         if not examples:
-            for what, template in targets.items():
-                notes += joined_note(one.tail, filled_text(template, values) or "", what=what)
+            texts = {
+                what: [filled_text(template, values) or "" for template in templates]
+                for what, templates in targets.items()
+            }
+            notes += target_notes(one.tail, texts)
         examples.append(_example(tokenizer, one, phrasing, values, targets, len(examples)))
         if len(examples) == size:
             break
@@ -133,8 +137,8 @@ def template_dataset(
             "slots": [[list(group.names), _described(group)] for group in groups],
             "size": size,
             "seed": seed,
-            "answer": answer.value if isinstance(answer, Next) else answer,
-            "foil": foil,
+            "answer": answer.value if isinstance(answer, Next) else _written(answer),
+            "foil": _written(foil),
             "left_out": left_out,
             "tokenizer": describe_tokenizer(tokenizer),
         },
@@ -202,22 +206,29 @@ def _phrasings(prompt: str | Sequence[str]) -> tuple[Template, ...]:
     return tuple(parse_template(text) for text in texts)
 
 
-def _targets(answer: str | Next | None, foil: str | None) -> dict[str, Template]:
-    if foil is not None and not isinstance(answer, str):
+def _targets(answer: Texts | Next | None, foil: Texts | None) -> dict[str, tuple[Template, ...]]:
+    if foil is not None and (answer is None or isinstance(answer, Next)):
         raise DataError(
             "C304",
             "there is a foil and no answer that it could be compared with",
             hint="give answer = as well, or leave the foil out",
             about="foil",
         )
-    targets = {"answer": answer, "foil": foil}
-    return {what: parse_template(text) for what, text in targets.items() if isinstance(text, str)}
+    return {
+        what: tuple(parse_template(text) for text in texts_of(given))
+        for what, given in {"answer": answer, "foil": foil}.items()
+        if given is not None and not isinstance(given, Next)
+    }
+
+
+def _written(target: Texts | None) -> str | list[str] | None:
+    return target if target is None or isinstance(target, str) else list(target)
 
 
 def _check_names(
     declared: Mapping[str | tuple[str, ...], Source],
     phrasings: Sequence[Template],
-    targets: Mapping[str, Template],
+    targets: Mapping[str, Sequence[Template]],
 ) -> None:
     known: list[str] = []
     for key in declared:
@@ -238,7 +249,7 @@ def _check_names(
                 )
             known.append(name)
     places = [(f"the prompt {quote(unparse(one))}", one) for one in phrasings]
-    places += [(f"the {what} {quote(unparse(one))}", one) for what, one in targets.items()]
+    places += [(f"the {what} {quote(unparse(one))}", one) for what, ones in targets.items() for one in ones]
     for where, template in places:
         for slot, _ in occurrences(template):
             if slot not in known:
@@ -293,38 +304,22 @@ def _example(
     one: Rendered,
     phrasing: int,
     values: Mapping[str, Value],
-    targets: Mapping[str, Template],
+    targets: Mapping[str, Sequence[Template]],
     number: int,
 ) -> Example:
     try:
         ids = {
-            what: answer_token(tokenizer, template, values, one.tail, what=what)
-            for what, template in targets.items()
+            what: target_of(
+                tokenizer,
+                [answer_token(tokenizer, template, values, one.tail, what=what) for template in templates],
+                what=what,
+            )
+            for what, templates in targets.items()
         }
         check_foil(tokenizer, ids.get("answer"), ids.get("foil"))
     except DataError as error:
         raise in_prompt(error, number) from None
     return Example(one.text, one.tokens, one.spans, ids.get("answer"), ids.get("foil"), values, phrasing)
-
-
-def check_foil(tokenizer: Tokenizer, answer: int | None, foil: int | None) -> None:
-    """Refuse a foil that is the answer: their difference would be 0 whatever the model does.
-
-    Raises:
-        DataError: C304.
-    """
-    if answer is not None and answer == foil:
-        raise DataError(
-            "C304",
-            f"answer and foil are the same token, {show_tokens(tokenizer, [answer])[0]}",
-            hint="their difference is 0 whatever the model does; take another (slots drawn together differ)",
-            about="foil",
-        )
-
-
-def in_prompt(error: DataError, number: int) -> DataError:
-    """The same error, saying which prompt it is about (counted from 1)."""
-    return DataError(error.code, f"prompt {number + 1}: {error.message}", hint=error.hint, about=error.about)
 
 
 def _described(group: Group) -> Any:

@@ -8,6 +8,9 @@ from enum import Enum
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 Tokens: TypeAlias = tuple[int, ...]
+Target: TypeAlias = int | Tokens | None
+"""What should follow a prompt, or should not: one token, or several of which each is as good."""
+
 Value: TypeAlias = str | Tokens
 """What a slot was filled with: text, or token ids where it was drawn by `random_tokens`."""
 
@@ -62,9 +65,9 @@ class Example:
             blocks of random tokens, those tokens decoded, for display only.
         tokens: token ids as the model gets them, the added ones (`<s>`) among them.
         spans: token range [start, stop) of every occurrence of every slot, in the order of the prompt.
-        answer: the one token that should come after the prompt; None if the dataset has none, or
-            if its answers are the next tokens.
-        foil: the one token that should not.
+        answer: the token that should come after the prompt, or several, in ascending order, of which each
+            is right; None if the dataset has none, or if its answers are the next tokens.
+        foil: the token that should not, or several.
         values: what was drawn for each slot, also for those that only a corruption uses.
         phrasing: which of the dataset's phrasings this is, counted from 0.
     """
@@ -72,8 +75,8 @@ class Example:
     text: str
     tokens: Tokens
     spans: Mapping[Occurrence, Span]
-    answer: int | None
-    foil: int | None
+    answer: Target
+    foil: Target
     values: Mapping[str, Value]
     phrasing: int = 0
 
@@ -112,6 +115,15 @@ class Dataset:
     notes: tuple[str, ...] = ()
     phrasings: tuple[Template, ...] = ()
     tokenizer: Tokenizer = field(repr=False, compare=False, kw_only=True)
+
+
+def tokens_of(target: Target) -> Tokens:
+    """The tokens of an answer or a foil.
+
+    >>> tokens_of(7), tokens_of((7, 9)), tokens_of(None)
+    ((7,), (7, 9), ())
+    """
+    return () if target is None else (target,) if isinstance(target, int) else target
 
 
 def buckets(examples: Sequence[Example]) -> tuple[tuple[int, ...], ...]:

@@ -21,7 +21,7 @@ from nncirc.engine.data.types import Field, Template, Tokenizer, Value
 def single_tokens(
     tokenizer: Tokenizer,
     phrasings: Sequence[Template],
-    targets: Mapping[str, Template],
+    targets: Sequence[Template],
     groups: Sequence[Group],
     listed: str,
 ) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def single_tokens(
         for before, after in _surroundings(phrasing, mine, others):
             kept = dict.fromkeys(_one_token_between(tokenizer, tuple(kept), before, after))
         tail, _ = _last_run(phrasing, others)
-        for template in targets.values():
+        for template in targets:
             if any(isinstance(part, Field) and part.slot in mine for part in template):
                 kept = dict.fromkeys(_one_token_answers(tokenizer, tuple(kept), tail, template, mine, others))
     if not kept and sum(len(_alone(tokenizer, word)) == 1 for word in words) > len(words) / 2:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Attention, Graph, Shape
 from nncirc.dsl.program import Choices, Declaration, NamedList, NextToken, RandomTokens, Template
+from nncirc.dsl.schema.metrics import METRICS
 from nncirc.dsl.shapes import model_shape
 from nncirc.engine.contrast import Mean, Resample, Zero, check_fits
 from nncirc.engine.data import (
@@ -125,8 +126,8 @@ def _prompts(builder: Builder, declaration: Declaration) -> Dataset:
 
 
 def _one_or_all(value: Any) -> Any:
-    """A single answer stands for every prompt."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
+    """A single answer, or a single set of them, stands for every prompt."""
+    return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) else value
 
 
 def _file(builder: Builder, declaration: Declaration) -> Dataset:
@@ -194,5 +195,5 @@ INPUTS: Mapping[str, Mapping[str, Build]] = {
         "mean": _mean,
     },
     "graph": {"residual": _residual},
-    "metric": dict.fromkeys(("logit_diff", "logprob", "prob", "kl_divergence"), _metric),
+    "metric": dict.fromkeys(METRICS, _metric),
 }

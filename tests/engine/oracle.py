@@ -323,20 +323,34 @@ def metric_of_prompt(
     logits: Tensor,
     clean: Tensor,
     positions: Sequence[int],
-    answers: Sequence[int],
-    foils: Sequence[int],
+    answers: Sequence[int | tuple[int, ...]],
+    foils: Sequence[int | tuple[int, ...]],
 ) -> float:
-    """A metric's mean over the positions of one prompt; logits are `pos vocab`."""
+    """A metric's mean over the positions of one prompt; logits are `pos vocab`, answers tokens or sets."""
     found: list[float] = []
     for position, answer, foil in zip(positions, answers, foils, strict=True):
         row, before = logits[position].tolist(), clean[position].tolist()
+        right = (answer,) if isinstance(answer, int) else answer
+        wrong = (foil,) if isinstance(foil, int) else foil
+        chance = [math.exp(x) for x in log_softmax(row)]
         if name == "logit_diff":
-            found.append(row[answer] - row[foil])
+            up, down = sum(row[t] for t in right) / len(right), sum(row[t] for t in wrong) / len(wrong)
+            found.append(up - down)
         elif name == "logprob":
-            found.append(log_softmax(row)[answer])
+            found.append(math.log(sum(chance[t] for t in right)))
+        elif name == "cross_entropy":
+            found.append(-math.log(sum(chance[t] for t in right)))
         elif name == "prob":
-            found.append(math.exp(log_softmax(row)[answer]))
-        else:
+            found.append(sum(chance[t] for t in right))
+        elif name == "prob_diff":
+            found.append(sum(chance[t] for t in right) - sum(chance[t] for t in wrong))
+        elif name == "accuracy":
+            found.append(float(max(range(len(row)), key=row.__getitem__) in right))
+        elif name == "paired_accuracy":
+            found.append(float(max(row[t] for t in right) > max(row[t] for t in wrong)))
+        elif name == "kl_divergence":
             p, q = log_softmax(before), log_softmax(row)
             found.append(sum(math.exp(x) * (x - y) for x, y in zip(p, q, strict=True)))
+        else:
+            raise AssertionError(f"the oracle knows no {name}")
     return sum(found) / len(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -16,10 +17,21 @@ from tests.engine.tiny import Case, contrast, random_prompts, tiny_gpt2, tiny_ll
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.engine import metrics
 from nncirc.engine.contrast import Contrast, Mean, Normalizer, Resample, Zero
-from nncirc.engine.data import Dataset, Example
+from nncirc.engine.data import Dataset, Example, tokens_of
 from nncirc.engine.metrics import END, Metric, Place, measures, reading
 
-NAMES = ("logit_diff", "logprob", "prob", "kl_divergence")
+NAMES = (
+    "logit_diff",
+    "logprob",
+    "prob",
+    "prob_diff",
+    "cross_entropy",
+    "accuracy",
+    "paired_accuracy",
+    "kl_divergence",
+)
+GRADED = tuple(name for name in NAMES if "accuracy" not in name)
+"""A count can be the same on two runs, and then there is nothing to normalise by."""
 
 
 def random_logits(rows: int, prompts: int, positions: int, seed: int) -> torch.Tensor:
@@ -27,14 +39,30 @@ def random_logits(rows: int, prompts: int, positions: int, seed: int) -> torch.T
     return 4 * torch.randn(rows, prompts, positions, 50, generator=draw, dtype=torch.float64)
 
 
-@settings(max_examples=40, deadline=None)
+def with_sets(data: Dataset, seed: int) -> Dataset:
+    """The same prompts, with one to four answers and one to three foils each."""
+    draw = random.Random(seed)
+
+    def changed(example: Example) -> Example:
+        tokens = draw.sample(range(50), 7)
+        right, wrong = draw.randint(1, 4), draw.randint(1, 3)
+        answer, foil = tuple(tokens[:right]), tuple(tokens[4 : 4 + wrong])
+        return replace(example, answer=answer if right > 1 else answer[0], foil=foil)
+
+    return replace(data, examples=tuple(map(changed, data.examples)))
+
+
+@settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from(NAMES),
     st.sampled_from([(END,), (("A", None),), (("A", 2), END), (("B", None), ("A", 1), ("start", None), END)]),
+    st.booleans(),
     st.integers(0, 10_000),
 )
-def test_values_are_the_formulas(name: str, at: tuple[Place, ...], seed: int) -> None:
+def test_values_are_the_formulas(name: str, at: tuple[Place, ...], sets: bool, seed: int) -> None:
     data = random_prompts(size=3, lengths=(6,), seed=seed)
+    if sets:
+        data = with_sets(data, seed)
     patched, clean = random_logits(2, 3, 6, seed), random_logits(1, 3, 6, seed + 1)
     metric = Metric(name, at=at)
     where = reading(metric, data, data.examples)
@@ -92,6 +120,46 @@ def test_kl_from_changes_in_float32_is_kl_from_logits_in_float64(
         assert abs(value - other) <= 2e-7 * (4 + abs(shift)) * sensitivity(max(value, 0.0)) + 1e-12
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.sampled_from([name for name in NAMES if measures()[name].columns]), st.integers(0, 10_000))
+def test_columns_are_enough(name: str, seed: int) -> None:
+    """From the logits of answers and foils alone, sets of several sizes, the same to the bit."""
+    data = with_sets(random_prompts(size=4, lengths=(6,), seed=seed), seed)
+    logits = random_logits(2, 4, 6, seed)
+    metric = Metric(name, at=(END, ("A", None)))
+    where = reading(metric, data, data.examples)
+    read = where.select(logits[:, :, where.kept])
+    index = where.columns().expand(2, -1, -1, -1)
+    found = where.column_values(metric, read.gather(-1, index))
+    assert torch.equal(found, where.values(metric, logits[:, :, where.kept]))
+
+
+def test_a_set_of_one_is_its_token() -> None:
+    """To the bit: results of datasets that had one answer stay what they were."""
+    data, logits = random_prompts(size=3), random_logits(2, 3, 1, 5)
+    sets = replace(
+        data,
+        examples=tuple(replace(e, answer=tokens_of(e.answer), foil=tokens_of(e.foil)) for e in data.examples),
+    )
+    for name in NAMES:
+        metric = Metric(name)
+        one, other = (reading(metric, each, each.examples) for each in (data, sets))
+        clean = one.logprob(random_logits(1, 3, 1, 6))
+        assert torch.equal(one.values(metric, logits, clean), other.values(metric, logits, clean))
+    answers = torch.tensor([[e.answer] for e in data.examples])
+    alone = logits[:, :, 0].log_softmax(-1).gather(-1, answers.expand(2, -1, -1))[..., 0]
+    where = reading(Metric("logprob"), data, data.examples)
+    assert torch.equal(where.values(Metric("logprob"), logits), alone)
+    assert torch.equal(where.values(Metric("prob"), logits), alone.exp())
+
+
+def test_a_tie_is_not_right() -> None:
+    data = random_prompts(size=1)
+    where = reading(Metric("accuracy"), data, data.examples)
+    for name in ("accuracy", "paired_accuracy"):
+        assert where.values(Metric(name), torch.zeros(1, 1, 1, 50)).tolist() == [[0.0]]
+
+
 def test_a_change_that_float32_cannot_carry_is_not_read() -> None:
     data = random_prompts(size=2, lengths=(6,))
     where = reading(Metric("kl_divergence"), data, data.examples)
@@ -140,7 +208,7 @@ def test_the_answer_is_next() -> None:
     metric = Metric("logprob", at=(("A", None), ("B", None), END))
     where = reading(metric, data, data.examples)
     assert where.kept.tolist() == [1, 3, 4]
-    assert where.answer.tolist() == [[e.tokens[p + 1] for p in (1, 3, 4)] for e in data.examples]
+    assert where.answer.tolist() == [[[e.tokens[p + 1]] for p in (1, 3, 4)] for e in data.examples]
     # A divergence has no targets: it reads the last position too.
     assert reading(Metric("kl_divergence", at=(END,)), data, data.examples).kept.tolist() == [5]
     with pytest.raises(DataError) as caught:
@@ -185,7 +253,7 @@ def test_no_such_metric() -> None:
         Metric("logit_dif")
     assert caught.value.code == "C511"
     assert tuple(measures()) == NAMES
-    assert [measures()[name].sign for name in NAMES] == [1, 1, 1, -1]
+    assert [name for name in NAMES if measures()[name].sign < 0] == ["cross_entropy", "kl_divergence"]
     assert Metric("prob").unit == "probability"
     assert Metric("prob", normalize=True).unit == "normalized"
 
@@ -194,7 +262,7 @@ def test_no_such_metric() -> None:
 
 
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", GRADED)
 def test_means_over_prompts_of_two_lengths_in_any_batch(make: Any, name: str) -> None:
     model = make()
     metric = Metric(name, at=(END, ("A", None)))
@@ -245,7 +313,7 @@ def test_loss_is_what_a_circuit_keeps_low() -> None:
     values = torch.tensor([[1.0, 2.0, 6.0], [0.0, 0.0, 3.0]], dtype=torch.float64)
     assert about.loss(Metric("logit_diff"), values).tolist() == [-3, -1]
     assert about.loss(Metric("kl_divergence"), values).tolist() == [3, 1]
-    for name in NAMES:
+    for name in GRADED:
         metric = Metric(name, normalize=True)
         clean, corrupt = about.clean(metric), about.corrupt(metric)
         wanted = [-(mean - corrupt) / (clean - corrupt) for mean in (3, 1)]

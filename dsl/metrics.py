@@ -1,0 +1,83 @@
+"""Do metrics fit the prompts that they are measured on, and the methods that use them?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nncirc.dsl.datasets import check_positions, has_column
+from nncirc.dsl.diagnostics import Label
+from nncirc.dsl.program import NextToken, Position
+from nncirc.dsl.schema.metrics import METRICS
+from nncirc.dsl.scope import Draft
+from nncirc.dsl.source import Span
+
+if TYPE_CHECKING:
+    from nncirc.dsl.meaning import Meaning
+
+__all__ = ["check_gradient", "check_measured"]
+
+
+def check_measured(meaning: Meaning, span: Span, metric: Draft, corruption: Draft) -> None:
+    """The dataset has what the metric reads, where it reads it."""
+    data = meaning.get(corruption, "data")
+    if data is None:
+        return
+    label = Label(data.place, "the dataset")
+    name, needs = f"`{metric.implementation}`", METRICS[metric.implementation].needs
+    if "answer" in needs and has_column(data, "answer") is False:
+        meaning.scope.report(
+            "C220",
+            f"{name} needs an answer, and `{data.name}` has none",
+            span,
+            labels=(label,),
+            help="add `answer = …` to the dataset, or measure `kl_divergence`",
+        )
+    elif "foil" in needs and has_column(data, "foil") is False:
+        meaning.scope.report(
+            "C221",
+            f"{name} needs a foil, and `{data.name}` has none",
+            span,
+            labels=(label,),
+            help="add `foil = …` to the dataset, or measure `logprob`"
+            if data.implementation != "tokens"
+            else "measure `logprob`: random tokens have no wrong answer",
+        )
+    at = metric.values.get("at")
+    if not isinstance(at, tuple):
+        return
+    positions = tuple(each for each in at if isinstance(each, Position))
+    check_positions(meaning.scope, data, positions, metric, "at", Label(span, "measured here"))
+    follows = data.implementation == "tokens" or isinstance(data.values.get("answer"), NextToken)
+    if follows and Position("end") in positions and needs:
+        meaning.scope.report(
+            "C219",
+            "the answer is the next token, and behind `end` there is none",
+            metric.where("at") if "at" in metric.spans else span,
+            labels=(label,),
+            help="measure at a slot, such as `at = block.2`",
+        )
+
+
+def check_gradient(meaning: Meaning, draft: Draft) -> None:
+    """Attribution patching follows the metric's gradient, so there has to be one."""
+    metric = meaning.get(draft, "metric")
+    if draft.implementation != "attribution_patching" or metric is None:
+        return
+    gradient = METRICS[metric.implementation].gradient
+    labels = (Label(metric.place, "this metric"),)
+    if gradient == "nowhere":
+        meaning.scope.report(
+            "C240",
+            f"`{metric.implementation}` has no gradient: it is a count, which a small change leaves as it is",
+            draft.where("metric"),
+            labels=labels,
+            help="measure `logit_diff` or `prob_diff`, or use `activation_patching`",
+        )
+    elif gradient == "not clean" and draft.values.get("steps") == 1:
+        meaning.scope.report(
+            "C223",
+            "the gradient of the KL divergence is zero at the clean run, so every score would be 0",
+            draft.where("metric"),
+            labels=labels,
+            help="set `steps = 5` (integrated gradients), or measure `logit_diff`",
+        )
