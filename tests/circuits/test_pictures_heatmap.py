@@ -64,6 +64,12 @@ def test_cells_without_a_number_are_empty(figures: list[Figure]) -> None:
     assert axes.patch.get_hatch()
 
 
+def test_texts_stand_in_place_of_numbers(figures: list[Figure]) -> None:
+    texts = [[" Mary", "a very long token"], ["", "$x$"]]
+    heatmap(Panel([[0.5, 1], [2, math.nan]], ["0", "1"], ["a", "b"], texts=texts), unit="nats")
+    assert cells(figures[0]) == {(0, 0): "Mary", (1, 0): "a very lo\u2026"}
+
+
 def test_dollars_are_no_formula(figures: list[Figure]) -> None:
     heatmap(Panel([[1.0]], ["$a$"], ["$b$"]), unit="$c$")
     for label in (*figures[0].axes[0].get_xticklabels(), figures[0].axes[1].yaxis.label):
@@ -141,6 +147,7 @@ def test_curves_have_every_point(figures: list[Figure]) -> None:
     "draw",
     [
         lambda: heatmap(Panel([[1.0]], ["a", "b"], ["c"]), unit="x"),
+        lambda: heatmap(Panel([[1.0]], ["a"], ["c"], texts=[["x", "y"]]), unit="x"),
         lambda: heatmap(Panel([[1.0], [1.0, 2.0]], ["a", "b"], ["c"]), unit="x"),
         lambda: heatmap(Panel([["x"]], ["a"], ["c"]), unit="x"),
         lambda: heatmap(Panel(np.zeros((0, 3)), [], ["a", "b", "c"]), unit="x"),
