@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import statistics
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +14,20 @@ from tests.circuits.strategies import edge_sets
 from tests.engine import oracle
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2
 
+from nncirc.circuits.chance import random_circuits
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
+from nncirc.circuits.intervals import Estimate, Resampling
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import resolve
-from nncirc.engine.evaluate import circuit_metric, cut_metric, faithfulness
+from nncirc.engine.evaluate import (
+    Baseline,
+    circuit_metric,
+    cut_metric,
+    faithfulness,
+    faithfulness_interval,
+    random_faithfulness,
+)
 from nncirc.engine.metrics import Metric
 
 METRICS = st.sampled_from(
@@ -83,3 +94,48 @@ def test_nothing_to_be_faithful_to() -> None:
     with pytest.raises(MethodError) as caught:
         faithfulness(Contrast(about.model, about.dataset, Resample(kept)), Circuit.full(graph), metric)
     assert caught.value.code == "C522"
+
+
+def test_intervals_are_of_ratios_of_means() -> None:
+    """Every resample is a faithfulness by itself: of the same prompts on all three runs."""
+    about = contrast(tiny_gpt2(), size=5)
+    graph, metric = about.model.graph(), Metric("logit_diff")
+    circuit = Circuit.of(graph, list(graph.edges())[::2])
+    baseline, kept = Baseline.of(about, metric), circuit_metric(about, circuit, metric).tolist()
+    draw, found = random.Random(7).random, []
+    for _ in range(40):
+        prompts = [int(draw() * 5) for _ in range(5)]
+        m, one, zero = (
+            sum(values[i] for i in prompts) / 5 for values in (kept, baseline.clean, baseline.corrupt)
+        )
+        found.append((m - zero) / (one - zero))
+    interval = faithfulness_interval(about, circuit, metric, Resampling(40, 0.9, seed=7))
+    cuts = statistics.quantiles(found, n=20, method="inclusive")
+    assert interval.value == pytest.approx(faithfulness(about, circuit, metric), abs=1e-12)
+    assert [interval.low, interval.high] == pytest.approx([cuts[0], cuts[-1]])
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_intervals_of_the_two_runs(normalize: bool) -> None:
+    about = contrast(tiny_gpt2(), size=4)
+    metric = Metric("logit_diff", normalize=normalize)
+    baseline = Baseline.of(about, metric)
+    clean, corrupt = (baseline.mean(values) for values in (baseline.clean, baseline.corrupt))
+    if normalize:
+        assert (clean, corrupt) == (Estimate(1, 1, 1), Estimate(0, 0, 0))
+    else:
+        assert clean.value == pytest.approx(about.clean(metric), abs=1e-12)
+        assert corrupt.value == pytest.approx(about.corrupt(metric), abs=1e-12)
+        assert clean.low < clean.value < clean.high
+
+
+def test_random_circuits_are_what_a_circuit_is_held_against() -> None:
+    about = contrast(tiny_gpt2())
+    graph, metric = about.model.graph(), Metric("logit_diff")
+    whole = random_faithfulness(about, Circuit.full(graph), metric, draws=3)
+    assert whole.values == pytest.approx([1, 1, 1])  # there is one circuit of all edges
+    circuit = Circuit.of(graph, [*graph.edges()][:6])
+    null = random_faithfulness(about, circuit, metric, draws=4, seed=2)
+    drawn = random_circuits(graph, 6, 4, seed=2)
+    assert null.values == tuple(faithfulness(about, each, metric) for each in drawn)
+    assert null.observed == faithfulness(about, circuit, metric)
