@@ -85,11 +85,12 @@ def _members(builder: Builder, member: NodePattern | Where) -> list[str]:
         )
     found = [name for name, row in heads if above < row[column] < below]
     if not found:
-        best = max(heads, key=lambda each: each[1][column])
+        by_value = sorted((row[column], name) for name, row in heads)
+        lowest, highest = by_value[0], by_value[-1]
         raise GraphError(
             "C461",
-            f"no head has {member.statistic} in the wanted range; the highest is {best[0]} with"
-            f" {best[1][column]:.3g}",
+            f"no head has {member.statistic} in the wanted range; it goes from {lowest[0]:.3g} of {lowest[1]}"
+            f" to {highest[0]:.3g} of {highest[1]}",
             hint="change the limit of where(...)",
         )
     return found
