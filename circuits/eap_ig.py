@@ -16,7 +16,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from itertools import product, starmap
 from pathlib import Path
 from typing import Any
 
@@ -128,21 +129,20 @@ def _of_tables(file: Value, everything: bool) -> tuple[Circuit, Value]:
     nodes = {name.text().partition("<")[0]: name for names in named.values() for name in names}
     graph = _graph(members["cfg"], nodes)
     senders, receivers = ([_to_ours(name.text()) or "" for name in names] for names in named.values())
-    pairs = [Edge(sender, receiver) for sender in senders for receiver in receivers]
+    if sorted(senders) != sorted(graph.senders) or sorted(receivers) != sorted(graph.receivers):
+        raise file.wrong("src_nodes and dst_nodes do not name every node of the model once")
     tables = [
         _table(members[key], len(senders), len(receivers)) for key in ("edges_scores", "edges_in_graph")
     ]
-    if len({*pairs}) < len(pairs) or len({*pairs} & {*graph.edges()}) < graph.n_edges:
-        raise file.wrong("src_nodes and dst_nodes do not name every node of the model once")
     scores = {
         edge: score
-        for edge, score, within in zip(pairs, *tables, strict=True)
-        if edge in graph and (within or everything)
+        for edge, score, within in zip(starmap(Edge, product(senders, receivers)), *tables, strict=True)
+        if (within or everything) and edge in graph
     }
     return Circuit(graph, scores, made=_MADE), members["edges_scores"]
 
 
-def _table(value: Value, rows: int, columns: int) -> Iterator[float]:
+def _table(value: Value, rows: int, columns: int) -> Iterable[float]:
     tensor = value.value
     if not isinstance(tensor, Tensor) or tensor.shape != (rows, columns):
         found = f"one of {list(tensor.shape)}" if isinstance(tensor, Tensor) else "something else"

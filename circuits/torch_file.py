@@ -15,8 +15,9 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any, NoReturn
@@ -60,15 +61,14 @@ class Tensor:
     offset: int
     storage: bytes
 
-    def numbers(self) -> Iterator[float]:
-        """All numbers, the last dimension running fastest; those of `bool` are 0 and 1."""
+    def numbers(self) -> list[float]:
+        """All numbers, the last dimension running fastest."""
         code = next(code for dtype, code in _DTYPES.values() if dtype == self.dtype)
-        unpack = struct.Struct(f"<{code}")
-        for place in _places(self.shape, self.strides, self.offset):
-            (value,) = unpack.unpack_from(self.storage, place * unpack.size)
-            if self.dtype == "bfloat16":  # the upper half of a float32
-                (value,) = struct.unpack("<f", struct.pack("<I", value << 16))
-            yield value
+        values = struct.unpack_from(f"<{len(self.storage) // struct.calcsize(code)}{code}", self.storage)
+        found = [values[place] for place in _places(self.shape, self.strides, self.offset)]
+        if self.dtype == "bfloat16":  # the upper half of a float32
+            return [struct.unpack("<f", struct.pack("<I", value << 16))[0] for value in found]
+        return found
 
 
 def read_torch(path: str | os.PathLike[str]) -> Any:
@@ -259,12 +259,12 @@ class _Machine:
         return Tensor(storage.dtype, tuple(shape), tuple(strides), offset, storage.data)
 
 
-def _places(shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Iterator[int]:
-    if not shape:
-        yield offset
-        return
-    for i in range(shape[0]):
-        yield from _places(shape[1:], strides[1:], offset + i * strides[0])
+def _places(shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Iterable[int]:
+    """Where the numbers of a tensor lie in its storage."""
+    steps = [
+        range(0, size * step, step) if step else [0] * size for size, step in zip(shape, strides, strict=True)
+    ]
+    return (offset + sum(place) for place in product(*steps))
 
 
 def _refused(name: str, why: str) -> FileError:
