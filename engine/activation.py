@@ -25,7 +25,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.engine.contrast import Batch, Contrast, Resample
+from nncirc.engine.contrast import Batch, Contrast, Run
 from nncirc.engine.data import Dataset, resolve
 from nncirc.engine.forward import source_outputs
 from nncirc.engine.live import attend, clean_state, stages, with_modules
@@ -71,13 +71,13 @@ def activation_patching(
     """
     if direction not in ("denoise", "noise"):
         raise MethodError("C524", f"there is no direction {direction!r}", hint="denoise or noise")
-    if direction == "denoise" and not isinstance(contrast.corruption, Resample):
+    if direction == "denoise" and not isinstance(contrast.corruption, Run):
         raise MethodError(
             "C523",
             f"denoise restores clean activations in a corrupted run, and {contrast.corruption.name} is none",
-            hint="use direction = noise, or a corruption that is a run of the model: replace, counterpart",
+            hint="use direction = noise, or a corruption that is a run of the model: replace, gaussian",
         )
-    names, columns = _columns(contrast.dataset, positions)
+    names, columns = columns_of(contrast.dataset, positions)
     found: dict[tuple[int, int], list[Tensor]] = {}
     done, total = 0, len(graph.senders) * len(columns) * len(contrast.batches)
     for batch in contrast.batches:
@@ -104,7 +104,7 @@ def activation_patching(
     return NodeScores.of(graph.senders, names, table, made, contrast.model.digits)
 
 
-def _columns(
+def columns_of(
     dataset: Dataset, positions: str | Sequence[str | Place] | None
 ) -> tuple[tuple[str, ...], list[Place | int | None]]:
     """Names of the columns and what each stands for: a place, a token's index, or all tokens."""
@@ -123,7 +123,7 @@ def _columns(
     return tuple(map(str, range(lengths[0]))), list(range(lengths[0]))
 
 
-def _mask(batch: Batch, place: Place | int | None, device: torch.device) -> Bool[Tensor, "batch pos"]:
+def mask_of(batch: Batch, place: Place | int | None, device: torch.device) -> Bool[Tensor, "batch pos"]:
     """Which tokens of each prompt a column stands for."""
     mask = torch.zeros(batch.clean.shape, dtype=torch.bool)
     for row, example in enumerate(batch.examples):
@@ -213,14 +213,15 @@ class _Patcher:
         self.reading = contrast.reading(batch, metric)
         self.reference = contrast.reference(batch, metric)
         self.columns = model.unembed_columns(self.reading.columns()) if metric.measure.columns else None
-        self.masks = [_mask(batch, column, model.device) for column in columns]
+        self.masks = [mask_of(batch, column, model.device) for column in columns]
         clean, other = contrast.clean_written(batch), contrast.substitute_written(batch)
         if direction == "noise":
-            tokens, self.changes = batch.clean, _changes(other - clean, graph)
+            tokens, noise, self.changes = batch.clean, None, _changes(other - clean, graph)
         else:
             assert batch.corrupt is not None
-            tokens, self.changes = batch.corrupt, _changes(clean - other, graph)
-        self.residual, self.projected, _ = clean_state(model, tokens)
+            tokens, noise = batch.corrupt, contrast.noise(batch)
+            self.changes = _changes(clean - other, graph)
+        self.residual, self.projected, _ = clean_state(model, tokens, noise)
         self.rotary = model.rotary(tokens)
         self.prompts, self.memory = len(tokens), min(BYTES_IN_A_TRACE, contrast.memory // 4)
         # No token behind the last that the metric reads is seen by it.

@@ -20,10 +20,15 @@ if TYPE_CHECKING:
     from nncirc.engine.program.build import Builder
 
 
-def _activation(builder: Builder, declaration: Declaration) -> NodeScores:
+def patched_positions(declaration: Declaration) -> Any:
+    """The positions of a block of activation patching, as the method takes them."""
     positions: Any = declaration.values["positions"]
     if isinstance(positions, tuple):
-        positions = [(place.name, place.occurrence) for place in positions if isinstance(place, Position)]
+        return [(place.name, place.occurrence) for place in positions if isinstance(place, Position)]
+    return positions
+
+
+def _activation(builder: Builder, declaration: Declaration) -> NodeScores:
     direction: Any = declaration.values["direction"]
 
     def method() -> NodeScores:
@@ -32,7 +37,7 @@ def _activation(builder: Builder, declaration: Declaration) -> NodeScores:
             builder.of(declaration, "graph"),
             builder.of(declaration, "metric"),
             direction=direction,
-            positions=positions,
+            positions=patched_positions(declaration),
             journal=journal(builder, declaration),
             progress=builder.progress(declaration.name),
         )
