@@ -214,9 +214,10 @@ def test_tables_read_as_the_json_of_the_same_circuit(
         ({"cfg": {"n_layers": 1}}, "cfg: the key 'n_heads' is missing"),
         ({"cfg": torch.zeros(2)}, "cfg: expected an object, found a tensor"),
         ({"src_nodes": ["input", "a0.h7"]}, "src_nodes[1]: no node of the model has this name"),
+        ({"src_nodes": ["input"]}, "src_nodes and dst_nodes do not name every node of the model once"),
         (
-            {"src_nodes": ["input"]},
-            "edges_scores: expected a tensor of 1 senders by 8 receivers, found one of [4, 8]",
+            {"edges_scores": torch.zeros(2, 2)},
+            "edges_scores: expected a tensor of 4 senders by 8 receivers, found one of [2, 2]",
         ),
         ({"edges_in_graph": [True]}, "edges_in_graph: expected a tensor of 4 senders by 8 receivers"),
         ({"dst_nodes": ["logits"] * 8}, "src_nodes and dst_nodes do not name every node of the model once"),

@@ -14,7 +14,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import FileError, GraphError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.nodes import Edge
-from nncirc.dsl import check_text, render_all
+from nncirc.dsl import check_text, references, render_all
 from nncirc.dsl.references import circuit_of, read_reference, reference_text, write_reference
 
 REFERENCE = Path(__file__).parents[2] / "examples" / "reference"
@@ -188,6 +188,18 @@ def test_what_a_script_cannot_say(tmp_path: Path, circuit: Circuit, problem: str
         write_reference(circuit, tmp_path / "file.circ")
     assert caught.value.code == "C623"
     assert problem in caught.value.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_would_not_be_the_same_circuit_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were the writer wrong, no wrong file would be left behind."""
+    right = references._hops
+    monkeypatch.setattr(references, "_hops", lambda circuit: list(right(circuit))[1:])
+    with pytest.raises(FileError, match="a script cannot say") as caught:
+        write_reference(reference("induction_2l"), tmp_path / "file.circ")
+    assert caught.value.code == "C623"
     assert list(tmp_path.iterdir()) == []
 
 
