@@ -7,72 +7,42 @@ put together prompt by prompt in float64.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
-from typing import Any, Literal, TypeAlias
+from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nncirc.circuits.errors import DataError, MethodError, ResourceError
+from nncirc.circuits.errors import DataError, MethodError, ModelError, ResourceError
 from nncirc.circuits.graph import Graph
+from nncirc.engine.ablations import Ablation
+from nncirc.engine.corruptions import Corruption, Gaussian, Mean, Resample, Run, Zero
 from nncirc.engine.data import Dataset, Example, buckets, check_alignment
 from nncirc.engine.forward import Mask, masked_forward
 from nncirc.engine.memory import default_memory, pass_bytes
-from nncirc.engine.metrics import Metric, Reading, reading
+from nncirc.engine.metrics import Metric, Reading, check_metric, reading
 from nncirc.engine.model import Model
 from nncirc.engine.tracing import run
+from nncirc.engine.where import whereabouts
 from nncirc.engine.written import Written, written
 
-Axis: TypeAlias = Literal["prompts", "positions"]
-
-
-@dataclass(frozen=True, slots=True)
-class Resample:
-    """Activations of another run: each prompt's corrupted version (Geiger et al. 2021; Chan et al. 2022).
-
-    Attributes:
-        examples: one for each clean prompt, of the same length.
-        name: how provenance calls it: `replace`, `counterpart`.
-    """
-
-    examples: tuple[Example, ...]
-    name: str = "resample"
-
-
-@dataclass(frozen=True, slots=True)
-class Zero:
-    """Zero in place of what a sender writes."""
-
-    name: str = "zero"
-
-
-@dataclass(frozen=True, slots=True)
-class Mean:
-    """The mean of what a sender writes (Wang et al. 2022).
-
-    Attributes:
-        over: over prompts and positions, or over prompts alone: then all prompts have one length.
-        source: the prompts whose mean is taken; None for the clean prompts themselves.
-    """
-
-    over: tuple[Axis, ...] = ("prompts", "positions")
-    source: Dataset | None = None
-    name: str = "mean"
-
-    def __post_init__(self) -> None:
-        if set(self.over) not in ({"prompts"}, {"prompts", "positions"}):
-            raise MethodError(
-                "C521",
-                f"a mean over {' and '.join(self.over) or 'nothing'} is no ablation",
-                hint="over = [prompts] or over = [prompts, positions]",
-            )
-
-
-Corruption: TypeAlias = Resample | Zero | Mean
+__all__ = [
+    "Batch",
+    "Contrast",
+    "Corruption",
+    "Gaussian",
+    "Mean",
+    "Normalizer",
+    "Resample",
+    "Run",
+    "Zero",
+    "apart",
+    "between",
+    "check_fits",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,10 +51,12 @@ class Batch:
 
     Attributes:
         number: of this batch.
-        indices: which of the dataset's prompts these are.
+        indices: which of the dataset's prompts these are; where each runs with several samples of noise,
+            prompt × samples + sample.
         examples: these prompts.
         clean: their tokens.
-        corrupt: the tokens of their corrupted versions; None if the corruption is not another run.
+        corrupt: the tokens of the corrupted run, whose embeddings may have noise as well (`Contrast.noise`);
+            None if the corruption is not another run.
     """
 
     number: int
@@ -124,12 +96,15 @@ class Contrast:
 
     def __post_init__(self) -> None:
         check_fits(self.model, self.dataset)
-        if not isinstance(self.corruption, Resample | Zero | Mean):
+        if not isinstance(self.corruption, Corruption):
             raise MethodError(
                 "C525",
                 f"a {type(self.corruption).__name__} is no corruption",
-                hint="write Resample(replace(dataset, ...)), Zero() or Mean()",
+                hint='write Resample(replace(dataset, ...)), Gaussian("S"), Zero() or Mean()',
             )
+        if isinstance(self.corruption, Gaussian):
+            for example in self.dataset.examples:
+                self.corruption.positions(example)
         if isinstance(self.corruption, Resample):
             check_alignment(self.dataset, self.corruption.examples)
         object.__setattr__(self, "_large", _Large(self.memory // 4))
@@ -143,18 +118,39 @@ class Contrast:
     def _batches(self) -> Iterator[Batch]:
         examples = self.dataset.examples
         others = self.corruption.examples if isinstance(self.corruption, Resample) else None
-        chunks: list[tuple[int, ...]] = []
+        others = examples if isinstance(self.corruption, Gaussian) else others
+        chunks: list[list[int]] = []
         for bucket in buckets(examples):
             at_once = self._at_once(len(examples[bucket[0]].tokens))
-            chunks += [bucket[start : start + at_once] for start in range(0, len(bucket), at_once)]
+            runs = [i * self.samples + sample for i in bucket for sample in range(self.samples)]
+            chunks += [runs[start : start + at_once] for start in range(0, len(runs), at_once)]
         for number, chunk in enumerate(chunks):
+            prompts = [i // self.samples for i in chunk]
             yield Batch(
                 number,
-                chunk,
-                tuple(examples[i] for i in chunk),
-                self._tokens([examples[i] for i in chunk]),
-                None if others is None else self._tokens([others[i] for i in chunk]),
+                tuple(chunk),
+                tuple(examples[i] for i in prompts),
+                self._tokens([examples[i] for i in prompts]),
+                None if others is None else self._tokens([others[i] for i in prompts]),
             )
+
+    @property
+    def samples(self) -> int:
+        """How often each prompt runs, with noise of its own."""
+        return self.corruption.samples if isinstance(self.corruption, Gaussian) else 1
+
+    def noise(self, batch: Batch) -> Float[Tensor, "batch pos d_model"] | None:
+        """What is added to the embeddings in the corrupted run of a batch; None if nothing is."""
+        corruption = self.corruption
+        if not isinstance(corruption, Gaussian):
+            return None
+        embedding = self.model.module.get_input_embeddings().weight
+        deviation = corruption.scale * float(embedding.detach().double().std(correction=0))
+        drawn = [
+            corruption.draw(example, *divmod(index, self.samples), self.model.d_model)
+            for index, example in zip(batch.indices, batch.examples, strict=True)
+        ]
+        return (deviation * torch.stack(drawn)).to(self.model.device, self.model.dtype)
 
     def _at_once(self, length: int) -> int:
         """How many prompts of a length run together.
@@ -181,8 +177,12 @@ class Contrast:
         """Where the metric reads in a batch."""
         return self._once(
             ("reading", batch.number, metric),
-            lambda: reading(metric, self.dataset, batch.examples, self.model.device),
+            lambda: self._reading(batch, metric),
         )
+
+    def _reading(self, batch: Batch, metric: Metric) -> Reading:
+        check_metric(metric, self.model)
+        return reading(metric, self.dataset, batch.examples, self.model.device)
 
     def clean_logits(self, batch: Batch, metric: Metric) -> Float[Tensor, "1 batch kept vocab"]:
         """Logits of the clean run where the metric reads."""
@@ -192,18 +192,33 @@ class Contrast:
         )
 
     def reference(self, batch: Batch, metric: Metric) -> Float[Tensor, "batch read vocab"] | None:
-        """Log-probabilities of the clean run, for a metric that compares with it."""
+        """Log-probabilities or outputs of the clean run, for a metric that compares with it."""
         if not metric.measure.against_clean:
             return None
         return self._large.once(
             ("reference", batch.number, metric),
-            lambda: self.reading(batch, metric).logprob(self.clean_logits(batch, metric)),
+            lambda: self.reading(batch, metric).reference(metric, self.clean_logits(batch, metric)),
         )
 
     def clean_outputs(self, batch: Batch, graph: Graph) -> Float[Tensor, "sender batch pos d_model"]:
-        """What every sender writes in the clean run."""
+        """What every sender writes in the clean run; senders are those of the graph without positions."""
+        graph = graph.base
         return self._large.once(
             ("clean outputs", batch.number, graph), lambda: self.clean_written(batch).outputs(graph)
+        )
+
+    def where(self, batch: Batch, graph: Graph) -> Float[Tensor, "position batch pos"] | None:
+        """Which tokens are at which of a graph's positions; None if it has none.
+
+        Raises:
+            DataError: C308, C346, as `whereabouts` says.
+        """
+        if not graph.positions:
+            return None
+        options = {"device": self.model.device, "dtype": self.model.dtype}
+        return self._once(
+            ("where", batch.number, graph.positions),
+            lambda: whereabouts(batch.examples, graph.positions, **options),
         )
 
     def clean_written(self, batch: Batch) -> Written:
@@ -215,7 +230,8 @@ class Contrast:
         self._large.once(("clean", batch.number), lambda: found)
 
     def substitute(self, batch: Batch, graph: Graph) -> Float[Tensor, "sender batch pos d_model"]:
-        """What takes the place of every sender's output on a cut edge."""
+        """What takes the place of every sender's output on a cut edge; senders as of `clean_outputs`."""
+        graph = graph.base
         return self._large.once(
             ("substitute", batch.number, graph), lambda: self.substitute_written(batch).outputs(graph)
         )
@@ -226,38 +242,12 @@ class Contrast:
 
     def _substitute(self, batch: Batch) -> Written:
         if batch.corrupt is not None:
-            return written(self.model, batch.corrupt)
-        prompts, length = batch.clean.shape
-        # One prompt's stand for all of them, without taking room.
-        return self._ablation().map(lambda part: part.expand(prompts, length, -1))
+            return written(self.model, batch.corrupt, self.noise(batch))
+        return self._once("ablation", self._ablation).of(batch.examples)
 
-    def _ablation(self) -> Written:
-        """What a mean or zero ablation writes, of the shape `1 #pos width`."""
-        return self._once("ablation", self._zero if isinstance(self.corruption, Zero) else self._mean)
-
-    def _zero(self) -> Written:
-        one = written(self.model, self.batches[0].clean[:1, :1])
-        return one.map(torch.zeros_like)
-
-    def _mean(self) -> Written:
-        """The mean over the source's prompts, prompt by prompt in float64."""
-        assert isinstance(self.corruption, Mean)
-        source = self.corruption.source or self.dataset
-        by_position = "positions" not in self.corruption.over
-        lengths = {len(e.tokens) for e in (*source.examples, *(self.dataset.examples if by_position else ()))}
-        if by_position and len(lengths) > 1:
-            raise DataError(
-                "C333",
-                f"a mean at each position needs prompts of one length; these have {sorted(lengths)} tokens",
-                hint="use over = [prompts, positions], or phrasings of equal length",
-            )
-        count = len(source.examples) if by_position else sum(len(e.tokens) for e in source.examples)
-
-        def summed(part: Tensor) -> Tensor:
-            return part.double() if by_position else part.double().sum(1, keepdim=True)
-
-        runs = (written(self.model, self._tokens([e])).map(summed) for e in source.examples)
-        return reduce(operator.add, runs).map(lambda part: (part / count).to(self.model.dtype))
+    def _ablation(self) -> Ablation:
+        mean = self.corruption if isinstance(self.corruption, Mean) else None
+        return Ablation(self.model, self.dataset, mean)
 
     def measure(
         self, metric: Metric, logits: Callable[[Batch, Reading], Float[Tensor, "row batch kept vocab"]]
@@ -275,8 +265,12 @@ class Contrast:
         return self.in_order(parts)
 
     def in_order(self, parts: Sequence[Float[Tensor, "row batch"]]) -> Float[Tensor, "row prompt"]:
-        """Values of every batch's prompts as values of the dataset's prompts in their order."""
-        return torch.cat(list(parts), dim=1)[:, self._order]
+        """Values of every batch's prompts as values of the dataset's prompts in their order.
+
+        Of a prompt that runs with several samples of noise it is the mean.
+        """
+        values = torch.cat(list(parts), dim=1)[:, self._order]
+        return values if self.samples == 1 else values.unflatten(1, (-1, self.samples)).mean(2)
 
     @cached_property
     def _order(self) -> Int[Tensor, " prompt"]:
@@ -303,11 +297,11 @@ class Contrast:
         return self._once(("corrupt", metric), lambda: self._corrupt(metric))
 
     def _corrupt(self, metric: Metric) -> Float[Tensor, " prompt"]:
-        if isinstance(self.corruption, Resample):
+        if isinstance(self.corruption, Run):
 
             def plain(batch: Batch, where: Reading) -> Tensor:
                 assert batch.corrupt is not None
-                return self._run(batch.corrupt, where)
+                return self._run(batch.corrupt, where, self.noise(batch))
 
             return self.measure(metric, plain)[0]
         graph = self.model.graph()
@@ -318,8 +312,8 @@ class Contrast:
         self, graph: Graph, batch: Batch, where: Reading, mask: Mask
     ) -> Float[Tensor, "row batch kept vocab"]:
         """Logits of a masked forward where a metric reads."""
-        substitute = self.substitute(batch, graph)
-        return masked_forward(self.model, graph, batch.clean, mask, substitute, keep=where.kept)
+        substitute, at = self.substitute(batch, graph), self.where(batch, graph)
+        return masked_forward(self.model, graph, batch.clean, mask, substitute, where=at, keep=where.kept)
 
     def normalizer(self, metric: Metric) -> Normalizer:
         """What puts the corrupted run at 0 and the clean run at 1; the identity if not asked for.
@@ -347,6 +341,7 @@ class Contrast:
         """What a result has to say about the contrast and the metric; JSON values only."""
         return {
             "corruption": self.corruption.name,
+            **({"noise": self.corruption.facts} if isinstance(self.corruption, Gaussian) else {}),
             "metric": metric.name,
             "at": [name if n is None else f"{name}.{n}" for name, n in metric.at],
             "normalized": metric.normalize,
@@ -354,9 +349,16 @@ class Contrast:
             "dtype": str(self.model.dtype).removeprefix("torch."),
         }
 
-    def _run(self, tokens: Tensor, where: Reading) -> Float[Tensor, "1 batch kept vocab"]:
+    def _run(
+        self, tokens: Tensor, where: Reading, noise: Tensor | None = None
+    ) -> Float[Tensor, "1 batch kept vocab"]:
         model = self.model
-        return run(model.envoy, model.inputs(tokens, where.kept), lambda: model.unembed.output.clone()[None])
+
+        def body() -> Tensor:
+            model.shift_embedding(noise)
+            return model.unembed.output.clone()[None]
+
+        return run(model.envoy, model.inputs(tokens, where.kept), body)
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self._cache:
@@ -391,7 +393,14 @@ def check_fits(model: Model, dataset: Dataset) -> None:
 
     Raises:
         DataError: C336, a prompt is longer than the model reads; C337, a token is beyond its vocabulary.
+        ModelError: C434, the prompts have answers, and the model predicts no tokens.
     """
+    if dataset.answers is not None and not model.predicts_tokens:
+        raise ModelError(
+            "C434",
+            f"the prompts have answers, and {model.name} predicts no tokens: its outputs are values",
+            hint="leave the answers out, and measure mse",
+        )
     vocabulary = model.module.get_input_embeddings().num_embeddings
     longest = getattr(model.module.config, "max_position_embeddings", None)
     for example in dataset.examples:

@@ -54,10 +54,10 @@ class Mask:
     """Which edges are cut, for each row of a batch of interventions.
 
     Attributes:
-        cut: by receiver and sender of the graph without positions, and by position; of one, if it has none.
+        cut: by receiver and sender of the graph without positions, and for a graph with positions by these.
     """
 
-    cut: Float[Tensor, "row receiver sender position"]
+    cut: Float[Tensor, "row receiver sender"] | Float[Tensor, "row receiver sender position"]
 
     @classmethod
     def of(cls, model: Model, graph: Graph, rows: Sequence[Iterable[Edge]]) -> Mask:
@@ -67,7 +67,7 @@ class Mask:
         for row, edges in enumerate(rows):
             for edge in edges:
                 receiver, sender = graph.order(edge)
-                cut[row, receiver // n, sender // n, receiver % n] = 1
+                cut[(row, receiver // n, sender // n, receiver % n)[: cut.ndim]] = 1
         return cls(cut.to(model.device))
 
     @classmethod
@@ -81,8 +81,8 @@ class Mask:
     @staticmethod
     def _none(model: Model, graph: Graph, rows: int) -> Tensor:
         base = graph.base
-        shape = rows, len(base.receivers), len(base.senders), len(graph.positions) or 1
-        return torch.zeros(shape, dtype=model.dtype)
+        shape = rows, len(base.receivers), len(base.senders), len(graph.positions)
+        return torch.zeros(shape if graph.positions else shape[:3], dtype=model.dtype)
 
 
 def masked_forward(
@@ -152,7 +152,7 @@ class _Pass:
         known = torch.cat(self.parts, 1) if self.differences is None else self.differences[:, : self.seen]
         weights = self.cut[:, receivers, : self.seen]
         if self.where is None:
-            return torch.bmm(weights[..., 0], known.flatten(2)).unflatten(2, known.shape[2:])
+            return torch.bmm(weights, known.flatten(2)).unflatten(2, known.shape[2:])
         return torch.einsum("rcsp,pbt,rsbtd->rcbtd", weights, self.where, known)
 
     def is_touched(self, receivers: slice) -> bool:

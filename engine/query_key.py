@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nncirc.circuits.graph import Graph
@@ -41,7 +41,7 @@ class Recomputed:
                 self.linear[receiver] = 0
 
     def falls(
-        self, batch: Batch, gradients: Gradients, unfold: Unfold
+        self, batch: Batch, gradients: Gradients, unfold: Unfold, tokens: Bool[Tensor, "batch pos"] | None
     ) -> Iterator[tuple[int, slice, Float[Tensor, " sender"]]]:
         """By how much cutting the edges from some senders into a receiver lowers the metric, to first order.
 
@@ -49,6 +49,7 @@ class Recomputed:
             batch: the prompts.
             gradients: on the clean run, by z too.
             unfold: gives clean − substitute of the first senders, so many of them.
+            tokens: those at which edges are cut; None for all.
         """
         model, wiring = self.model, self.wiring
         rotary = model.rotary(batch.clean)
@@ -63,7 +64,8 @@ class Recomputed:
             before = layer.attention(range(model.shape.n_heads), clean)
             by_z = gradients.zs[stage.layer].unflatten(-1, (-1, model.d_head)).movedim(-2, 0)[:, None]
             for senders, outputs in unfold(wiring.graph.reach[stage.receivers.start]):
-                normed = norm(point - outputs)
+                cut = outputs if tokens is None else outputs * tokens[..., None]
+                normed = norm(point - cut)
                 for receiver in stage.receivers:
                     if self.linear[receiver]:
                         continue

@@ -30,11 +30,11 @@ class EdgeScores:
 
     @classmethod
     def of(cls, graph: Graph, table: Sequence[Sequence[float]], made: Mapping[str, Any], digits: int) -> Self:
-        """From a table by receiver and sender."""
+        """From a table: a row for each receiver, in it a score for each of the senders it can read."""
         values = {
-            Edge(sender, receiver): round(score, digits) + 0.0  # no minus zero
-            for receiver, reach, row in zip(graph.receivers, graph.reach, table, strict=True)
-            for sender, score in zip(graph.senders[:reach], row[:reach], strict=True)
+            Edge(graph.senders[sender], name): round(score, digits) + 0.0  # no minus zero
+            for receiver, (name, row) in enumerate(zip(graph.receivers, table, strict=True))
+            for sender, score in zip(graph.heard(receiver), row, strict=False)
         }
         return cls(graph, values, made)
 
@@ -75,7 +75,8 @@ def _key(rank: Rank) -> Callable[[float], float]:
     return abs if rank == "absolute" else float
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first few of many names."""
     return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
@@ -110,5 +111,5 @@ class NodeScores:
 
     def __getitem__(self, node: str) -> tuple[float, ...]:
         if node not in self.nodes:
-            raise GraphError("C457", f"there are no scores of {node}", hint=f"there are {_some(self.nodes)}")
+            raise GraphError("C457", f"there are no scores of {node}", hint=f"there are {some(self.nodes)}")
         return self.values[self.nodes.index(node)]

@@ -1,0 +1,194 @@
+"""Graphs that are split by position, against loops and against the graph without positions."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.engine import oracle
+from tests.engine.test_attribution import METRICS, close, value_of
+from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2
+
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.errors import DataError
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.nodes import Edge
+from nncirc.engine.attribution import attribution_patching, node_attribution
+from nncirc.engine.contrast import Contrast
+from nncirc.engine.evaluate import circuit_metric, cut_metric
+from nncirc.engine.forward import Mask, masked_forward
+from nncirc.engine.metrics import Metric
+from nncirc.engine.where import whereabouts
+
+NAMED = ("A.1", "B", "end", "other")
+LOGIT_DIFF = Metric("logit_diff")
+
+
+def whole(edge: Edge) -> Edge:
+    """The edge of the graph without positions."""
+    return Edge(edge.sender.partition("@")[0], edge.receiver.partition("@")[0])
+
+
+def some_edges(graph: Graph, seed: int) -> list[Edge]:
+    draw = random.Random(seed)
+    share = draw.random()
+    return [edge for edge in graph.edges() if draw.random() < share]
+
+
+# Where positions are --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [6, 7, 8])
+def test_every_token_is_at_one_position(length: int) -> None:
+    examples = random_prompts(size=3, lengths=(length,), uneven=True).examples
+    options: dict[str, Any] = {"device": torch.device("cpu"), "dtype": torch.float64}
+    at = whereabouts(examples, NAMED, **options)
+    assert at.shape == (4, 3, length)
+    assert (at.sum(0) == 1).all()
+    for row, example in enumerate(examples):
+        for index, span in (
+            (0, example.spans["A", 1]),
+            (1, example.spans["B", 1]),
+        ):
+            assert at[index, row].nonzero().flatten().tolist() == list(range(*span))
+        assert at[2, row].nonzero().flatten().tolist() == [length - 1]
+    numbered = whereabouts(examples, [str(i) for i in range(length)], **options)
+    assert (numbered == torch.eye(length)[:, None]).all()
+
+
+@pytest.mark.parametrize(
+    ("positions", "code"),
+    [
+        (("A", "A.2", "other"), "C346"),
+        (("0", "start", "other"), "C346"),
+        (("A.1", "end"), "C346"),
+        (("A.3", "other"), "C308"),
+        (("C", "other"), "C308"),
+        (("6", "other"), "C308"),
+    ],
+)
+def test_positions_that_prompts_do_not_have(positions: tuple[str, ...], code: str) -> None:
+    model = tiny_gpt2()
+    about = contrast(model, lengths=(6,))
+    graph = replace(model.graph(), positions=positions)
+    with pytest.raises(DataError) as caught:
+        about.where(about.batches[0], graph)
+    assert caught.value.code == code
+
+
+# The masked forward ---------------------------------------------------------------------------------------
+
+
+def by_loops(case: Case, about: Contrast, graph: Graph, cut: list[Edge], metric: Metric) -> list[float]:
+    """The metric prompt by prompt, each receiver reading a sum in which an edge is cut token by token."""
+    options: dict[str, Any] = {"attention": case.attention, "split": case.split}
+    parts = []
+    for batch in about.batches:
+        at = whereabouts(
+            batch.examples, graph.positions, device=batch.clean.device, dtype=torch.float64
+        ).unsqueeze(-1)
+        fractions: dict[tuple[str, str], Any] = {}
+        for edge in cut:
+            place = graph.positions.index(edge.sender.partition("@")[2])
+            fractions[whole(edge)] = fractions.get(whole(edge), 0) + at[place]
+        other = dict(zip(graph.base.senders, about.substitute(batch, graph), strict=True))
+        run = oracle.forward(about.model.module, batch.clean, cut=fractions, substitute=other, **options)
+        where = about.reading(batch, metric)
+        clean = about.reference(batch, metric)
+        parts.append(where.values(metric, run.logits[None][:, :, where.kept], clean))
+    return about.in_order(parts)[0].tolist()
+
+
+@settings(max_examples=20, deadline=None)
+@given(cases(layers=2), METRICS, st.integers(0, 999))
+def test_edges_are_cut_at_their_position(case: Case, metric: Metric, seed: int) -> None:
+    model = case.model()
+    graph, about = replace(case.graph(model), positions=NAMED), case.contrast(model, batch=2)
+    cut = some_edges(graph, seed)
+    found = cut_metric(about, graph, metric, cut).tolist()
+    assert found == pytest.approx(by_loops(case, about, graph, cut, metric), rel=1e-5, abs=1e-6)
+
+
+@settings(max_examples=10, deadline=None)
+@given(cases(layers=2), METRICS, st.integers(0, 999))
+def test_an_edge_cut_everywhere_is_the_edge_without_positions(case: Case, metric: Metric, seed: int) -> None:
+    model = case.model()
+    graph, about = replace(case.graph(model), positions=NAMED), case.contrast(model)
+    kept = set(some_edges(graph.base, seed))
+    fine = Circuit.of(graph, [edge for edge in graph.edges() if whole(edge) in kept])
+    found = circuit_metric(about, fine, metric)
+    torch.testing.assert_close(found, circuit_metric(about, Circuit.of(graph.base, kept), metric))
+
+
+# Attribution ----------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=12, deadline=None)
+@given(cases(layers=2), METRICS)
+def test_scores_are_minus_the_gradient_by_the_mask(case: Case, metric: Metric) -> None:
+    model = case.model()
+    graph, about = replace(case.graph(model), positions=NAMED), case.contrast(model, batch=2)
+    found = attribution_patching(about, graph, metric)
+    assert list(found.values) == list(graph.edges())
+    total: Any = 0
+    for batch in about.batches:
+        mask = Mask.of(model, graph, [()]).cut.requires_grad_()
+        with torch.enable_grad():
+            logits = masked_forward(
+                model,
+                graph,
+                batch.clean,
+                Mask(mask),
+                about.substitute(batch, graph),
+                where=about.where(batch, graph),
+                grad=True,
+            )
+            (gradient,) = torch.autograd.grad(value_of(about, batch, metric, logits[0]), mask)
+        total = total - gradient[0] / case.size
+    n = len(NAMED)
+    for edge, score in found.values.items():
+        receiver, sender = graph.order(edge)
+        wanted = float(total[receiver // n, sender // n, receiver % n])
+        assert score == pytest.approx(wanted, rel=1e-5, abs=close(case)), edge
+
+
+@settings(max_examples=10, deadline=None)
+@given(cases(layers=2), METRICS, st.sampled_from([{}, {"steps": 3}, {"steps": 2, "along": "activations"}]))
+def test_positions_add_up(case: Case, metric: Metric, options: Any) -> None:
+    """Scores are linear in what is cut, so those of an edge's positions sum to the edge's."""
+    model = case.model()
+    graph, about = replace(case.graph(model), positions=NAMED), case.contrast(model)
+    fine = attribution_patching(about, graph, metric, **options)
+    coarse = attribution_patching(about, graph.base, metric, **options)
+    sums = dict.fromkeys(graph.base.edges(), 0.0)
+    for edge, score in fine.values.items():
+        sums[whole(edge)] += score
+    for edge, score in coarse.values.items():
+        assert sums[edge] == pytest.approx(score, rel=1e-5, abs=5 * close(case)), edge
+    nodes = node_attribution(about, graph, metric, **options)
+    assert (nodes.nodes, nodes.positions) == (graph.base.senders, NAMED)
+    together = node_attribution(about, graph.base, metric, **options)
+    for node in nodes.nodes:
+        assert sum(nodes[node]) == pytest.approx(together[node][0], rel=1e-5, abs=5 * close(case))
+
+
+@settings(max_examples=8, deadline=None)
+@given(cases(layers=2))
+def test_a_query_at_one_position_is_computed_anew(case: Case) -> None:
+    """Cutting all positions of a query by themselves is not cutting it as a whole, but each is exact here:
+    with a single layer of attention and no MLP behind it only the last norm is not linear."""
+    model = case.model()
+    graph, about = replace(case.graph(model), positions=NAMED), case.contrast(model)
+    fine = attribution_patching(about, graph, LOGIT_DIFF, correct_qk=True)
+    coarse = attribution_patching(about, graph.base, LOGIT_DIFF, correct_qk=True)
+    for name in graph.base.receivers:
+        if name.endswith(".q"):
+            # Queries of different tokens do not meet in a pattern: rows of it are apart.
+            for sender in graph.base.senders[: graph.base.reach[graph.base.receiver_index[name]]]:
+                parts = sum(fine[f"{sender}@{p}", f"{name}@{p}"] for p in NAMED)
+                assert parts == pytest.approx(coarse[sender, name], rel=1e-5, abs=5 * close(case))
