@@ -124,6 +124,16 @@ def test_many_labels_are_thinned(figures: list[Figure]) -> None:
     assert [label.get_text() for label in axes.get_xticklabels()][:3] == ["0", "4", "8"]
 
 
+def test_steps_and_the_diagonal_of_chance(figures: list[Figure]) -> None:
+    curves(Curve([0, 0.5, 1], [0, 0.8, 1], "a", steps=True), diagonal=True)
+    chance, line = figures[0].axes[0].lines
+    assert chance.get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert line.get_drawstyle() == "steps-post"
+    assert line.get_marker() == "o"
+    curves(Curve(list(range(500)), [0.5] * 500))
+    assert figures[1].axes[0].lines[0].get_marker() in (None, "None")  # markers would hide the line
+
+
 def test_curves_have_every_point(figures: list[Figure]) -> None:
     low, high = [0.0, 0.4], [0.2, 0.6]
     curves(

@@ -77,11 +77,9 @@ def _roc(builder: Builder, declaration: Declaration) -> Curve:
         circuits = [builder.get(name) for name in names]
         roc = roc_of_circuits(circuits, reference, by=by, thresholds=list(map(_threshold, circuits)))
         of = [dict(circuit.made) for circuit in circuits]
-        alike = {
-            key: of[0][key]
-            for key in _ALIKE
-            if len({str(each.get(key)) for each in of}) == 1 and key in of[0]
-        }
+        # A circuit that was selected by scores says how these were made.
+        facts = [{**dict(each.get("scores") or {}), **each} for each in of]
+        alike = {key: facts[0].get(key) for key in _ALIKE if len({str(each.get(key)) for each in facts}) == 1}
         made |= {**alike, "circuits": names, "of": of}
     else:
         roc = _of_scores(scores, reference, by, values["rank"])
