@@ -1,0 +1,265 @@
+"""Causal tracing: which state, restored in a corrupted run, brings the answer back (Meng et al. 2022)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import sub
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from nncirc.circuits.errors import MethodError
+from nncirc.circuits.intervals import USUAL, Estimate, Resampling, bootstrap
+from nncirc.engine.activation import columns_of, mask_of
+from nncirc.engine.contrast import Batch, Contrast, Run, apart
+from nncirc.engine.data import Dataset
+from nncirc.engine.data.render import name_of
+from nncirc.engine.data.tokens import slot_at
+from nncirc.engine.interventions import Part, Site, edited_run, in_traces, residual_stream
+from nncirc.engine.metrics import Metric, Place
+from nncirc.engine.model import Model
+from nncirc.engine.plain import stages
+from nncirc.engine.scores import NodeScores
+
+Restored: TypeAlias = Literal["states", "mlps", "attention"]
+Severed: TypeAlias = Literal["none", "mlps", "attention"]
+
+PAPERS_WINDOW = 10
+_PARTS: Mapping[str, Part] = {
+    "states": "residual",
+    "mlps": "mlp",
+    "attention": "attention",
+    "none": "residual",
+}
+
+
+def causal_tracing(
+    contrast: Contrast,
+    metric: Metric,
+    *,
+    of: Restored = "states",
+    window: int | None = None,
+    sever: Severed = "none",
+    positions: str | Sequence[str | Place] | None = "all",
+    how: Resampling = USUAL,
+    progress: Callable[[int, int], None] | None = None,
+) -> NodeScores:
+    """The indirect effect of every layer at every position: the metric restored minus the metric corrupted.
+
+    In the corrupted run what a layer gives at a position takes its clean value, and the rest is computed
+    anew. Rows are layers: of `states` the residual stream behind the layer, named by the node that wrote last
+    (`MLP3`; without MLPs `L3`); of `mlps` (`MLP3`) and `attention` (`L3`) what they add to it, in a window of
+    layers around the row's: as in the paper's code from layer − window // 2 on, cut off at the ends.
+
+    Values are means over prompts, of several samples of noise over these first. With a normalised metric they
+    are shares of the total effect. `made["total"]` is the total effect, clean minus corrupted, always in the
+    metric's own unit; `made["low"]` and `made["high"]` are the ends of the values' intervals (None where one
+    prompt bounds nothing), `made["tokens"]` names the positions by their tokens.
+
+    With `sever` a restored state cannot act through the MLPs (the attention) of the layers behind it at the
+    restored position: there these keep what they write in the corrupted run. Elsewhere they are computed.
+
+    Args:
+        contrast: model, prompts and a corruption that is a run of the model; the paper's is noise.
+        metric: what is measured; the paper measures `prob`.
+        of: what is restored.
+        window: how many layers together; None for 1 with states, and 10 with MLPs or attention.
+        sever: what the restored states do not act through.
+        positions: where, one column each, all tokens of a name together; "all" for every token by itself;
+            None for all tokens at once.
+        how: how the intervals over prompts are drawn.
+        progress: called with restorations done and restorations in all.
+
+    Raises:
+        MethodError: C591, nothing is restored or severed by that name; C592, a window of states or of less
+            than one layer; C593, severed effects of anything but states; C523, the corruption is no run;
+            C512, no such position; C522, normalised, and the two runs do not differ.
+        DataError: C334, "all" positions of prompts that have several lengths.
+
+    Source: Meng et al. 2022, section 2; severed: section 2.2 and figure 3; windows: figure 2.
+    """
+    width = _check(contrast, of, window, sever)
+    model = contrast.model
+    names, columns = columns_of(contrast.dataset, positions)
+    depth = model.shape.n_layers
+    cells = [(layer, column) for layer in range(depth) for column in range(len(columns))]
+    found: dict[tuple[int, int], list[Tensor]] = {cell: [] for cell in cells}
+    done, total = 0, len(cells) * len(contrast.batches)
+    for batch in contrast.batches:
+        masks = [mask_of(batch, column, model.device) for column in columns]
+        tracer = _Tracer.of(contrast, batch, of, sever)
+        where, reference = contrast.reading(batch, metric), contrast.reference(batch, metric)
+        for group in in_traces(contrast, batch, metric, cells):
+            rows = [(_window(layer, width, depth), masks[column]) for layer, column in group]
+            values = where.values(metric, tracer.logits(rows, where.kept), reference)
+            for cell, row in zip(group, values, strict=True):
+                found[cell].append(row[None])
+            done += len(group)
+            if progress is not None:
+                progress(done, total)
+    clean, corrupt = contrast.clean_values(metric).tolist(), contrast.corrupt_values(metric).tolist()
+    contrast.normalizer(metric)
+
+    def effect(cell: tuple[int, int]) -> Estimate:
+        restored = contrast.in_order(found[cell])[0].tolist()
+        if metric.normalize:
+            return bootstrap([restored, clean, corrupt], _share, how).rounded(model.digits)
+        return bootstrap([restored, corrupt], sub, how).rounded(model.digits)
+
+    effects = [[effect((layer, c)) for c in range(len(columns))] for layer in range(depth)]
+    whole = bootstrap([clean, corrupt], sub, how).rounded(model.digits)
+    made = {
+        "method": "causal_tracing",
+        "direction": "denoise",
+        "score": "indirect effect: the metric restored minus corrupted",
+        "of": of,
+        "rows": of,
+        "window": width,
+        "sever": sever,
+        "total": [whole.value, _end(whole.low), _end(whole.high)],
+        "low": [[_end(each.low) for each in row] for row in effects],
+        "high": [[_end(each.high) for each in row] for row in effects],
+        "level": how.level,
+        "resamples": how.resamples,
+        **({"tokens": column_names(contrast.dataset, columns)} if positions == "all" else {}),
+        **contrast.facts(metric),
+    }
+    table = [[each.value for each in row] for row in effects]
+    return NodeScores.of(_rows(model, of), names, table, made, model.digits)
+
+
+def _check(contrast: Contrast, of: str, window: int | None, sever: str) -> int:
+    """Whether what is asked for can be traced; how many layers are restored together."""
+    for name, known in ((of, get_args(Restored)), (sever, get_args(Severed))):
+        if name not in known:
+            raise MethodError("C591", f"{name!r} is nothing to trace", hint=f"there are {', '.join(known)}")
+    if "mlps" in (of, sever) and not contrast.model.shape.mlps:
+        raise MethodError("C591", f"{contrast.model.name} has no MLPs", hint="trace states or attention")
+    found = window if window is not None else 1 if of == "states" else PAPERS_WINDOW
+    if type(found) is not int or found < 1 or (of == "states" and found > 1):
+        raise MethodError(
+            "C592",
+            f"a window of {window!r} layers of {of}",
+            hint="a restored state replaces all before it: windows are of MLPs or attention, 1 layer or more",
+        )
+    if sever != "none" and of != "states":
+        raise MethodError(
+            "C593",
+            f"{of} are restored, and {sever} severed",
+            hint="sever what restored states act through: of = states",
+        )
+    if not isinstance(contrast.corruption, Run):
+        raise MethodError(
+            "C523",
+            f"causal tracing restores states in a corrupted run, and {contrast.corruption.name} is none",
+            hint="use a corruption that is a run of the model: gaussian, replace, counterpart",
+        )
+    return found
+
+
+def _window(layer: int, width: int, depth: int) -> range:
+    """The layers that are restored together around one."""
+    start = layer - width // 2
+    return range(max(0, start), min(depth, start + width))
+
+
+def _rows(model: Model, of: Restored) -> list[str]:
+    """Names of the layers by what is restored of them."""
+    layers = range(model.shape.n_layers)
+    match of:
+        case "states":
+            return stages(model.shape, halves=False)[1:]
+        case "mlps":
+            return [f"MLP{layer}" for layer in layers]
+        case "attention":
+            return [f"L{layer}" for layer in layers]
+
+
+def _share(restored: float, clean: float, corrupt: float) -> float | None:
+    """The share of the total effect; None if there is none."""
+    return (restored - corrupt) / (clean - corrupt) if apart(clean, corrupt) else None
+
+
+def _end(value: float) -> float | None:
+    """An end of an interval as JSON has it: None if there is no bound."""
+    return value if math.isfinite(value) else None
+
+
+def column_names(dataset: Dataset, columns: Sequence[Place | int | None]) -> list[str]:
+    """What stands at each token of prompts of one length: the token all share, or its slot, or its number."""
+    found = []
+    for column in columns:
+        assert isinstance(column, int)
+        tokens = {example.tokens[column] for example in dataset.examples}
+        slots = {slot_at(example, column) for example in dataset.examples}
+        slot = slots.pop() if len(slots) == 1 else None
+        if len(tokens) == 1 and dataset.tokenizer is not None:
+            found.append(str(dataset.tokenizer.decode([*tokens])))
+        else:
+            found.append(str(column) if slot is None else name_of(slot, dataset.examples[0].spans))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Tracer:
+    """What is put in the place of what, in one batch of prompts.
+
+    Attributes:
+        model: the model.
+        stream: the residual stream of the corrupted run.
+        part: what is restored.
+        restored: its clean values, by layer; of states the stream before it.
+        severed: what is held behind a restored state.
+        held: its values in the corrupted run, by layer; none if nothing is severed.
+    """
+
+    model: Model
+    stream: Sequence[Float[Tensor, "batch pos d_model"]]
+    part: Part
+    restored: Sequence[Float[Tensor, "batch pos width"]]
+    severed: Part
+    held: Sequence[Float[Tensor, "batch pos width"]]
+
+    @classmethod
+    def of(cls, contrast: Contrast, batch: Batch, of: Restored, sever: Severed) -> _Tracer:
+        """Of a batch."""
+        model, clean = contrast.model, contrast.clean_written(batch)
+        corrupt = contrast.substitute_written(batch)
+        states = residual_stream(model, clean.embed) if of == "states" else ()
+        restored = {"states": states, "mlps": clean.mlps, "attention": clean.zs}[of]
+        held = {"none": (), "mlps": corrupt.mlps, "attention": corrupt.zs}[sever]
+        stream = residual_stream(model, corrupt.embed)
+        return cls(model, stream, _PARTS[of], restored, _PARTS[sever], held)
+
+    def logits(
+        self, rows: Sequence[tuple[range, Bool[Tensor, "batch pos"]]], keep: Tensor
+    ) -> Float[Tensor, "row batch kept vocab"]:
+        """Logits with some layers restored at some tokens, a row each."""
+        changes: dict[Site, Bool[Tensor, "row batch pos 1"]] = {}
+        values: dict[Site, Tensor] = {}
+
+        def put(site: Site, row: int, mask: Tensor, value: Tensor) -> None:
+            values[site] = value
+            if site not in changes:
+                changes[site] = torch.zeros(len(rows), *mask.shape, 1, dtype=torch.bool, device=mask.device)
+            changes[site][row, :, :, 0] = mask
+
+        for row, (layers, mask) in enumerate(rows):
+            for layer in layers:
+                # The state behind a layer is the one before the next.
+                at = layer + (self.part == "residual")
+                put(Site(at, self.part), row, mask, self.restored[at])
+            for layer in range(layers.stop, len(self.held)):
+                put(Site(layer, self.severed), row, mask, self.held[layer])
+        edits = {site: partial(_instead, where, values[site]) for site, where in changes.items()}
+        return edited_run(self.model, self.stream, len(rows), edits, keep)
+
+
+def _instead(where: Tensor, value: Tensor, current: Tensor) -> Tensor:
+    """The current values, and others where they are to be replaced."""
+    return torch.where(where, value, current)

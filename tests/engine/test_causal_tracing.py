@@ -1,0 +1,230 @@
+"""Causal tracing against one run with plain hooks for every restoration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.engine import oracle
+from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2, tiny_llama
+from torch import Tensor
+
+from nncirc.circuits.errors import DataError, MethodError
+from nncirc.circuits.intervals import Resampling, bootstrap
+from nncirc.engine.activation import activation_patching
+from nncirc.engine.causal_tracing import causal_tracing
+from nncirc.engine.contrast import Contrast, Gaussian, Resample, Zero
+from nncirc.engine.data import Example, resolve
+from nncirc.engine.metrics import Metric
+
+
+class Traced:
+    """One prompt: what every part gives in a run, and runs with some of it put into another."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self.blocks = module.transformer.h if module.config.model_type == "gpt2" else module.model.layers
+        self.noise: Tensor | None = None
+
+    def modules(self, part: str) -> list[Any]:
+        """Every layer's module whose output is that part."""
+        if part == "states":
+            return list(self.blocks)
+        if part == "mlps":
+            return [block.mlp for block in self.blocks]
+        # What attention adds to the stream is the output of its output projection.
+        return oracle.sites(self.module)[1]
+
+    def run(self, tokens: Tensor, put: dict[tuple[str, int], tuple[Tensor, Sequence[int]]]) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
+
+        def keep(key: tuple[str, int], out: Any) -> Any:
+            bare = out[0] if isinstance(out, tuple) else out
+            if key in put:
+                value, at = put[key]
+                bare = bare.clone()
+                bare[0, list(at)] = value[0, list(at)]
+            found[key] = bare.clone()
+            return (bare, *out[1:]) if isinstance(out, tuple) else bare
+
+        handles = []
+        if self.noise is not None:
+            noise = self.noise
+            handles.append(
+                self.module.get_input_embeddings().register_forward_hook(lambda _, a, out: out + noise)
+            )
+        for part in ("states", "mlps", "attention"):
+            for layer, module in enumerate(self.modules(part)):
+                handles.append(module.register_forward_hook(lambda _, a, out, k=(part, layer): keep(k, out)))
+        with oracle.hooks(handles), torch.no_grad():
+            found["logits"] = self.module(input_ids=tokens, use_cache=False).logits[0]
+        return found
+
+
+def measured(name: str, example: Example, logits: Tensor, clean: Tensor) -> float:
+    end = [len(example.tokens) - 1]
+    return oracle.metric_of_prompt(name, logits, clean, end, [example.answer], [example.foil])
+
+
+def traced(
+    found: Contrast, name: str, of: str, window: int, sever: str, place: str | int, noise: Any = None
+) -> list[list[tuple[float, float, float]]]:
+    """For every layer and prompt the metric restored, clean and corrupted."""
+    module, depth = found.model.module, found.model.shape.n_layers
+    one = Traced(module)
+    rows = []
+    for layer in range(depth):
+        row = []
+        for i, example in enumerate(found.dataset.examples):
+            clean_tokens = torch.tensor([example.tokens])
+            other = clean_tokens
+            if isinstance(found.corruption, Resample):
+                other = torch.tensor([found.corruption.examples[i].tokens])
+            slot, _, number = str(place).partition(".")
+            at = (
+                [place] if isinstance(place, int) else resolve(example, slot, int(number) if number else None)
+            )
+            one.noise = None
+            clean = one.run(clean_tokens, {})
+            one.noise = None if noise is None else noise(i)
+            corrupt = one.run(other, {})
+            layers = [n for n in range(layer - window // 2, layer - window // 2 + window) if 0 <= n < depth]
+            put = {(of, n): (clean[of, n], at) for n in layers}
+            if sever != "none":
+                put.update({(sever, n): (corrupt[sever, n], at) for n in range(layer + 1, depth)})
+            restored = one.run(other, put)
+            row.append(
+                tuple(
+                    measured(name, example, run["logits"], clean["logits"])
+                    for run in (restored, clean, corrupt)
+                )
+            )
+        rows.append(row)
+    return rows  # type: ignore[return-value]
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    cases(layers=3, corruption="resample"),
+    st.sampled_from([("states", 1), ("mlps", 1), ("mlps", 2), ("attention", 3)]),
+    st.sampled_from(["none", "mlps", "attention"]),
+    st.sampled_from(["A.2", "B", "end", "A"]),
+    st.sampled_from(["prob", "logit_diff", "kl_divergence"]),
+    st.sampled_from([None, 1]),
+)
+def test_every_restoration_is_a_run_of_its_own(
+    case: Case, restored: tuple[str, int], sever: str, place: str, name: str, batch: int | None
+) -> None:
+    of, window = restored
+    sever = sever if of == "states" else "none"
+    model = case.model()
+    if not model.shape.mlps and "mlps" in (of, sever):
+        return
+    found = case.contrast(model, batch)
+    options: Any = {"of": of, "window": window, "sever": sever, "positions": [place]}
+    scores = causal_tracing(found, Metric(name), **options)
+    expected = traced(found, name, of, window, sever, place)
+    for row, prompts in zip(scores.values, expected, strict=True):
+        mean = sum(value - corrupt for value, _, corrupt in prompts) / len(prompts)
+        assert row[0] == pytest.approx(mean, abs=2e-5)
+
+
+@pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
+def test_noise_and_its_samples(make: Any) -> None:
+    """The corrupted run has noise on its embeddings; of several samples the mean is a prompt's value."""
+    model = make(layers=2, seed=3)
+    clean = random_prompts(size=2, lengths=(6, 7), seed=1)
+    found = Contrast(model, clean, Gaussian((("A", None),), samples=3, seed=5))
+    noises: dict[tuple[int, int], Tensor] = {}
+    for batch in found.batches:
+        noise = found.noise(batch)
+        assert noise is not None
+        for index, each in zip(batch.indices, noise, strict=True):
+            noises[divmod(index, 3)] = each
+    scores = causal_tracing(found, Metric("prob"), positions=["A.1", "end"])
+    for column, place in enumerate(("A.1", "end")):
+        samples = [
+            traced(found, "prob", "states", 1, "none", place, lambda i, s=sample: noises[i, s])
+            for sample in range(3)
+        ]
+        for layer in range(2):
+            effects = [value - corrupt for each in samples for value, _, corrupt in each[layer]]
+            assert scores.values[layer][column] == pytest.approx(sum(effects) / 6, abs=2e-5)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_effects_and_their_intervals(normalize: bool) -> None:
+    found = contrast(tiny_gpt2(seed=2), size=4)
+    how = Resampling(50, 0.9, 3)
+    metric = Metric("logit_diff", normalize=normalize)
+    scores = causal_tracing(found, metric, positions=["A.2"], how=how)
+    assert scores.nodes == ("MLP0", "MLP1")
+    for layer, prompts in enumerate(traced(found, "logit_diff", "states", 1, "none", "A.2")):
+        restored, clean, corrupt = map(list, zip(*prompts, strict=True))
+        if normalize:
+            expected = bootstrap([restored, clean, corrupt], lambda r, c, k: (r - k) / (c - k), how)
+        else:
+            expected = bootstrap([restored, corrupt], lambda r, k: r - k, how)
+        got = (scores.values[layer][0], scores.made["low"][layer][0], scores.made["high"][layer][0])
+        assert got == pytest.approx((expected.value, expected.low, expected.high), abs=1e-6)
+        whole = bootstrap([clean, corrupt], lambda c, k: c - k, how)
+        assert scores.made["total"] == pytest.approx([whole.value, whole.low, whole.high], abs=1e-6)
+
+
+def test_all_tokens() -> None:
+    """Restored at every token at once, the first layer's state is the clean run; a token by itself is not."""
+    found = contrast(tiny_gpt2(seed=4), size=2)
+    whole = causal_tracing(found, Metric("logit_diff"), positions=None)
+    assert whole.values[0][0] == pytest.approx(whole.made["total"][0], abs=1e-8)
+    each = causal_tracing(found, Metric("logit_diff"))
+    assert each.positions == tuple("012345")
+    for place in (1, 5):
+        expected = traced(found, "logit_diff", "states", 1, "none", place)
+        for layer, prompts in enumerate(expected):
+            mean = sum(value - corrupt for value, _, corrupt in prompts) / 2
+            assert each.values[layer][place] == pytest.approx(mean, abs=1e-7)
+
+
+def test_a_window_of_one_mlp_is_activation_patching() -> None:
+    model = tiny_llama(seed=1, exact=True)
+    found = contrast(model, size=3)
+    metric = Metric("logit_diff")
+    patched = activation_patching(found, model.graph(), metric, positions=["B"])
+    traces = causal_tracing(found, metric, of="mlps", window=1, positions=["B"])
+    for node in traces.nodes:
+        assert traces[node][0] == pytest.approx(patched[node][0] - found.corrupt(metric), abs=2e-5)
+
+
+def test_one_prompt_bounds_nothing() -> None:
+    made = causal_tracing(contrast(tiny_gpt2(), size=1), Metric("prob"), positions=["end"]).made
+    assert made["low"] == made["high"] == [[None], [None]]
+    assert made["total"][1:] == [None, None]
+
+
+def test_what_cannot_be_traced() -> None:
+    found, metric = contrast(tiny_gpt2()), Metric("prob")
+    wrong: list[tuple[str, dict[str, Any]]] = [
+        ("C591", {"of": "heads"}),
+        ("C591", {"sever": "heads"}),
+        ("C592", {"window": 3}),
+        ("C592", {"of": "mlps", "window": 0}),
+        ("C592", {"of": "mlps", "window": 1.5}),
+        ("C593", {"of": "mlps", "sever": "attention"}),
+    ]
+    for code, options in wrong:
+        with pytest.raises(MethodError) as error:
+            causal_tracing(found, metric, **options)
+        assert error.value.code == code
+    with pytest.raises(MethodError) as error:
+        causal_tracing(contrast(tiny_gpt2(), corruption=Zero()), metric)
+    assert error.value.code == "C523"
+    with pytest.raises(MethodError) as error:
+        causal_tracing(contrast(tiny_gpt2(attention_only=True)), metric, sever="mlps")
+    assert error.value.code == "C591"
+    with pytest.raises(DataError) as uneven:
+        causal_tracing(contrast(tiny_gpt2(), lengths=(5, 7)), metric)
+    assert uneven.value.code == "C334"
