@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = command("run", _run, "run a script: models, scores, circuits, pictures, claims")
     check = command("check", _check, "find what is wrong with a script, without loading a model")
-    plan = command("plan", _plan, "say what a run would compute: graphs, prompts, passes, memory")
+    plan = command("plan", _plan, "say what a run would take: graphs, prompts, passes, seconds, memory")
     for each in (run, check, plan):
         each.add_argument("script", metavar="SCRIPT", help="a .circ file")
         each.add_argument(
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--threads", type=_positive, metavar="N", help="threads (default: the free cores)")
 
     render = command("render", _render, "draw a circuit that a run has written")
-    render.add_argument("circuit", metavar="CIRCUIT", help="a circuit's .json file")
+    render.add_argument("circuit", metavar="CIRCUIT", help="a circuit's .json file, or another that is read")
     render.add_argument("--highlight", metavar="CIRCUIT", help="a circuit to compare with")
     render.add_argument("--out", metavar="FILE", help=".svg, .png, .pdf or .dot (default: beside CIRCUIT)")
     render.add_argument("--fold", type=_positive, metavar="N", help="draw at most N edges, fold the rest")
@@ -380,8 +380,10 @@ def _plan(options: Any) -> int:
     if program is None:
         return WRONG
     from nncirc.engine.program.plan import plan_program
+    from nncirc.engine.program.store import Store, default_folder
 
-    plan = plan_program(program, tuple(options.only), options.batch, options.memory)
+    store = Store(default_folder())
+    plan = plan_program(program, tuple(options.only), options.batch, options.memory, store=store)
     if options.json:
         print(json.dumps(plan.as_json(), indent=1, ensure_ascii=False))
     else:
@@ -390,11 +392,11 @@ def _plan(options: Any) -> int:
 
 
 def _render(options: Any) -> int:
-    from nncirc.circuits.files import read_circuit
     from nncirc.circuits.pictures.render import render
+    from nncirc.dsl.exchange import read_any
 
-    circuit = read_circuit(options.circuit)
-    highlight = read_circuit(options.highlight) if options.highlight else None
+    circuit = read_any(options.circuit)
+    highlight = read_any(options.highlight) if options.highlight else None
     out = Path(options.out) if options.out else Path(options.circuit).with_suffix(".svg")
     fold = {} if options.fold is None else {"max_edges": options.fold}
     render(circuit, out, highlight=highlight, title=Path(options.circuit).stem, **fold)

@@ -18,7 +18,7 @@ from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.nodes import Edge
 from nncirc.circuits.pictures.pair import pair_to_dot, render_pair
 from nncirc.circuits.pictures.render import to_svg
-from nncirc.circuits.pictures.style import side_line
+from nncirc.circuits.pictures.style import FIRST_FILL, side_line
 
 GRAPH = Graph(Shape(2, 2, 2))
 OURS = Circuit.of(GRAPH, [Edge("embed", "L0H0.q"), Edge("L0H0", "MLP1"), Edge("MLP1", "logits")])
@@ -42,7 +42,7 @@ def test_dashes_say_whose_an_edge_is() -> None:
 
 def test_nodes_of_one_circuit_carry_its_name() -> None:
     dot = pair_to_dot(PAIR, NAMES)
-    assert re.search(r'"MLP1" \[label="MLP1\\nonly ours"', dot)
+    assert re.search(rf'"MLP1" \[label="MLP1\\nonly ours".*fillcolor="{FIRST_FILL}"', dot)
     assert re.search(r'"L1H1" \[label="\{L1H1\\nonly theirs\|', dot)
     assert re.search(r'"L0H0" \[label="\{L0H0\|', dot)
 

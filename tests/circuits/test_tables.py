@@ -35,6 +35,8 @@ def test_edges_read_back(file: Path, circuit: Circuit) -> None:
 def test_edges(file: Path) -> None:
     write_edges(Circuit(GRAPH, {Edge("embed", "L0H0.q"): 0.1, Edge("L0H0", "logits"): None}), file)
     assert file.read_bytes() == b"sender,receiver,score\nembed,L0H0.q,0.1\nL0H0,logits,\n"
+    write_edges(Circuit(GRAPH, {Edge("embed", "logits"): 0.0}), file)
+    assert file.read_bytes() == b"sender,receiver,score\nembed,logits,0.0\n"
 
 
 def test_tables_of_other_programs(file: Path) -> None:

@@ -100,6 +100,19 @@ def test_a_submission_to_mib(nncirc: Command, found: Path, tmp_path: Path) -> No
     back = read_circuit(tmp_path / "read" / "ioi_gpt2.json")
     assert len(back) == GRAPH.n_edges
     assert {edge: score for edge, score in back.scores.items() if score} == FOUND.scores
+    assert nncirc("import", f"{entry}importances.json", "--to", tmp_path / "one.json").status == 0
+    assert read_circuit(tmp_path / "one.json") == back
+    (tmp_path / "other.json").write_bytes(Path(f"{entry}importances.json").read_bytes())
+    nncirc("import", tmp_path / "other.json", "--to", tmp_path / "two.json")
+    assert read_circuit(tmp_path / "two.json").scores == FOUND.scores
+    nncirc("import", tmp_path / "other.json", "--to", tmp_path / "three.json", "--all")
+    assert read_circuit(tmp_path / "three.json") == back
+
+
+def test_a_script_is_drawn(nncirc: Command, found: Path, tmp_path: Path) -> None:
+    script, out = REFERENCE / "induction_2l.circ", tmp_path / "picture.svg"
+    assert nncirc("render", found, "--highlight", script, "--out", out).status == 0
+    assert "only in the reference" in out.read_text()
 
 
 def test_scores_of_a_run(nncirc: Command, script: Path, tmp_path: Path) -> None:
