@@ -127,7 +127,7 @@ def test_many_labels_are_thinned(figures: list[Figure]) -> None:
 def test_steps_and_the_diagonal_of_chance(figures: list[Figure]) -> None:
     curves(Curve([0, 0.5, 1], [0, 0.8, 1], "a", steps=True), diagonal=True)
     chance, line = figures[0].axes[0].lines
-    assert chance.get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert np.array_equal(np.asarray(chance.get_xydata()), [[0, 0], [1, 1]])
     assert line.get_drawstyle() == "steps-post"
     assert line.get_marker() == "o"
     curves(Curve(list(range(500)), [0.5] * 500))
