@@ -113,3 +113,18 @@ class NodeScores:
         if node not in self.nodes:
             raise GraphError("C457", f"there are no scores of {node}", hint=f"there are {some(self.nodes)}")
         return self.values[self.nodes.index(node)]
+
+    def value(self, node: str, column: str | None = None) -> float:
+        """The score of a node in a column; None for the only one.
+
+        Raises:
+            GraphError: C457, there is no such node.
+            MethodError: C579, there is no such column, or there are several.
+        """
+        row, names = self[node], self.positions or ("all positions",)
+        if column is None and len(row) == 1:
+            return row[0]
+        if column not in names:
+            asked = "they have several columns" if column is None else f"they have no column {column}"
+            raise MethodError("C579", f"scores of {node}: {asked}", hint=f"there are {some(names)}")
+        return row[names.index(column)]

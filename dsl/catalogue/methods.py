@@ -222,8 +222,9 @@ METHODS: Mapping[str, Entry] = {
     ),
     "C579": Entry(
         "a column that scores do not have",
-        "`where(…)` names heads by a column of scores. The scores have no such column, or no heads: the "
-        "earlier head may be none of the model's, the graph may have whole attention layers.",
+        "`where(…)` names heads by a column of scores, and `score(…)` reads one number of them. The scores "
+        "have no such column, or no heads: the earlier head may be none of the model's, the graph may have "
+        "whole attention layers.",
         "scores pairs using composition {\n  model = tiny\n  of = k_composition\n}\n"
         "circuit other using reference {\n  graph = full\n  groups {\n"
         "    readers = where(pairs.L99H0, above = 0)\n  }\n  readers -> logits\n}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nncirc.dsl.keytypes import Number, Word
+from nncirc.dsl.keytypes import Number, Text, Word
 from nncirc.dsl.schema.entries import BY, CONNECTED, DRAWS, HELD_OUT, INTERVAL, METRIC, Function, Key, one
 
 _OF = Key(one("circuit"), "the circuit that the claim is about", required=True)
@@ -94,6 +94,14 @@ FUNCTIONS: Mapping[str, Function] = {
                 "between points: `steps` stay at the lower rate (pessimistic), straight `lines` join them",
                 default="steps",
             ),
+        },
+    ),
+    "score": Function(
+        "A number of scores of nodes: of a head, or of a stage of the residual stream (`MLP3`: behind it).",
+        {
+            "scores": Key(one("scores"), "the scores that the claim is about", required=True),
+            "node": Key(Text(), 'the row, such as `"L1H0"`', required=True),
+            "column": Key(Text(), 'the column, such as `"end"` or `"copying"`; absent: the only one'),
         },
     ),
     "clean": Function(

@@ -112,3 +112,20 @@ def test_node_scores() -> None:
     assert math.copysign(1, found["embed"][1]) == 1
     assert list(found["MLP0"]) == [1, 2]
     assert (found.nodes, found.positions, found.made) == (("embed", "MLP0"), ("S", "end"), {"a": 1})
+
+
+def test_one_number_of_node_scores() -> None:
+    table = NodeScores(("L0H0", "MLP0"), ("S.2", "end"), ((1.0, 2.0), (3.0, 4.0)), {})
+    assert table.value("MLP0", "S.2") == 3
+    assert table.value("L0H0", "end") == 2
+    whole = NodeScores(("L0H0",), (), ((5.0,),), {})
+    assert whole.value("L0H0") == whole.value("L0H0", "all positions") == 5
+    for one, node, column, code in [
+        (table, "L0H1", "end", "C457"),
+        (table, "MLP0", None, "C579"),
+        (table, "MLP0", "IO", "C579"),
+        (whole, "L0H0", "end", "C579"),
+    ]:
+        with pytest.raises((GraphError, MethodError)) as caught:
+            one.value(node, column)
+        assert caught.value.code == code

@@ -17,6 +17,7 @@ from nncirc.engine.evaluate import Baseline, circuit_metric
 from nncirc.engine.knockouts import completeness, incompleteness, least, minimality
 from nncirc.engine.program import stored
 from nncirc.engine.program.places import placed
+from nncirc.engine.scores import NodeScores
 
 if TYPE_CHECKING:
     from nncirc.engine.program.build import Builder
@@ -170,6 +171,14 @@ def _area(name: str, values: Arguments) -> Value:
     return found
 
 
+def _score(values: Arguments) -> float:
+    scores = values["scores"]
+    if not isinstance(scores, NodeScores):
+        hint = "scores of nodes have a number for each: by = nodes"
+        raise MethodError("C579", "these scores are of edges, and have no rows", hint=hint)
+    return scores.value(values["node"], values["column"])
+
+
 _AREAS = {"steps": "auc", "lines": "auc by lines"}
 _OF_RESULTS: Mapping[str, Callable[[Arguments], Value]] = {
     "recall": partial(_overlap, "recall"),
@@ -178,6 +187,7 @@ _OF_RESULTS: Mapping[str, Callable[[Arguments], Value]] = {
     "overlap_p": lambda values: overlap_p(values["circuit"], values["reference"], by=values["by"]),
     "cpr": partial(_area, "cpr"),
     "cmd": partial(_area, "cmd"),
+    "score": _score,
     "auc": lambda values: values["curve"].areas[_AREAS[values["between"]]].value,
 }
 

@@ -192,3 +192,31 @@ def test_the_columns_of_a_single_prompt_are_told_by_its_tokens() -> None:
     assert made["tokens"][:3] == ["When", " Mary", " and"]
     assert [len(row) for row in made["top"]] == [len(made["tokens"])] * 9
     assert made["top"][-1][-1] == " Mary"
+
+
+CLAIMS = """\
+assert score(direct, "L2H1", "end") == {direct}
+assert score(decided, "embed") == {decided}
+assert score(learned, node = "logits", column = "score") == {learned}
+"""
+
+
+def test_claims_are_about_single_numbers(tmp_path: Path) -> None:
+    builder = Builder(program())
+    direct, decided, learned = (builder.get(name) for name in ("direct", "decided", "learned"))
+    numbers = {"direct": direct["L2H1"][1], "decided": decided["embed"][0], "learned": learned["logits"][2]}
+    assert run_program(program(CLAIMS.format(**numbers)), tmp_path).holds
+
+
+@pytest.mark.parametrize(
+    ("claim", "code"),
+    [
+        ('score(direct, "L2H1")', "C579"),
+        ('score(direct, "L2H1", "IO")', "C579"),
+        ('score(direct, "L9H9", "end")', "C457"),
+    ],
+)
+def test_claims_about_numbers_that_are_not_there(claim: str, code: str, tmp_path: Path) -> None:
+    with pytest.raises(NncircError) as caught:
+        run_program(program(f"assert {claim} > 0\n"), tmp_path)
+    assert caught.value.code == code
