@@ -1,13 +1,15 @@
-"""What a run would compute, without loading weights: graphs, prompts, passes, memory.
+"""What a run would compute, and how long that would take: graphs, prompts, passes, seconds, memory.
 
 Prompts are built and aligned where the tokenizer is at hand, so that what a run would refuse is refused here.
-Passes are counted in forwards of the prompts at hand; a backward counts as two.
+Passes are counted in plain forwards: all prompts, logits at every position. It needs no weights; where
+they are at hand they are loaded, since how much ACDC computes depends on what it finds.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,16 +19,19 @@ import torch
 
 from nncirc.circuits.errors import ModelError, NncircError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.models import model_folder
-from nncirc.dsl.program import Declaration, Program, Ref
+from nncirc.circuits.models import COMPILED, model_folder
+from nncirc.dsl.program import Assertion, Declaration, Program, Ref
 from nncirc.dsl.shapes import model_shape
 from nncirc.engine.contrast import Contrast
 from nncirc.engine.data import Dataset, load_tokenizer
 from nncirc.engine.data.load import is_folder
 from nncirc.engine.model import Model
 from nncirc.engine.program.build import Builder
+from nncirc.engine.program.forecast.at_hand import is_at_hand, stand_in
+from nncirc.engine.program.forecast.predict import Forecast
 from nncirc.engine.program.places import placed
-from nncirc.engine.program.run import needed_by, requested
+from nncirc.engine.program.run import free_cores, needed_by, requested
+from nncirc.engine.program.store import Store
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -38,8 +43,11 @@ class Step:
     Attributes:
         name: of the declaration.
         what: a few words: prompts and tokens, nodes and edges, what is tested.
-        forwards: passes, in forwards of all prompts; None where nothing runs or it cannot be known. For
-            ACDC the most that the definition would take; what runs needs far fewer.
+        forwards: multiplications, in those of a plain forward; None where nothing runs or it cannot be known.
+        seconds: how long it takes on this machine; None likewise.
+        tested: of ACDC, how many edges will be tested.
+        at_most: whether these are upper bounds.
+        stored: whether a run would take the result from the store.
         memory: bytes of activations held at once; None where it cannot be known.
     """
 
@@ -47,11 +55,20 @@ class Step:
     what: str
     forwards: float | None = None
     memory: int | None = None
+    seconds: float | None = None
+    tested: int | None = None
+    at_most: bool = False
+    stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would compute, and what could not be found out."""
+    """What a run would compute, and what could not be found out.
+
+    Attributes:
+        steps: a declaration each; the claims of the script are the last.
+        notes: what could not be found out, and what a user should read.
+    """
 
     steps: tuple[Step, ...]
     notes: tuple[str, ...]
@@ -62,13 +79,18 @@ class Plan:
 
     def as_text(self) -> str:
         """As a table."""
-        rows = [("", "", "forwards", "memory")]
+        rows = [("", "", "forwards", "seconds", "memory")]
         for step in self.steps:
-            passes = "" if step.forwards is None else f"{step.forwards:,.0f}"
+            most = "≤ " if step.at_most else ""
+            passes = "" if step.forwards is None else f"{most}{step.forwards:,.0f}"
+            seconds = "" if step.seconds is None else f"{most}{step.seconds:,.1f}"
             memory = "" if step.memory is None else f"{step.memory / 2**20:,.1f} MiB"
-            rows.append((step.name, step.what, passes, memory))
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        pads = (str.ljust, str.ljust, str.rjust, str.rjust)
+            rows.append((step.name, step.what, passes, "stored" if step.stored else seconds, memory))
+        timed = [step for step in self.steps if step.seconds is not None]
+        most = "≤ " if any(step.at_most for step in timed) else ""
+        rows.append(("", "", "", f"{most}{sum(step.seconds or 0.0 for step in timed):,.1f}", ""))
+        widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        pads = (str.ljust, str.ljust, str.rjust, str.rjust, str.rjust)
         lines = [
             "  ".join(pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)).rstrip()
             for row in rows
@@ -77,26 +99,47 @@ class Plan:
 
 
 def plan_program(
-    program: Program, only: Iterable[str] = (), batch: int | None = None, memory: int | None = None
+    program: Program,
+    only: Iterable[str] = (),
+    batch: int | None = None,
+    memory: int | None = None,
+    *,
+    store: Store | None = None,
 ) -> Plan:
-    """The plan of a program.
+    """The plan of a program, for as many threads as a run would use.
+
+    Args:
+        program: a checked program.
+        only: names of what is asked for; () for all.
+        batch: most prompts in one trace.
+        memory: most bytes of activations.
+        store: results of earlier runs, which a run would not compute again.
 
     Raises:
         ProgramError: what a run would refuse about prompts, alignment, graphs, or a damaged folder.
         ScriptError: C119, a name that `only` does not know.
     """
-    return _Planner(program, batch, memory).plan(requested(program, only))
+    names = tuple(only)
+    wanted = requested(program, names)
+    before = torch.get_num_threads()
+    torch.set_num_threads(free_cores())
+    try:
+        return _Planner(program, batch, memory, store).plan(wanted, () if names else program.assertions)
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Planner(Builder):
-    """A builder whose models have a shape and a tokenizer, and no weights."""
+    """A builder whose models may have a shape and a tokenizer, and no weights."""
 
-    def __init__(self, program: Program, batch: int | None, memory: int | None) -> None:
-        super().__init__(program, batch, memory)
+    def __init__(self, program: Program, batch: int | None, memory: int | None, store: Store | None) -> None:
+        super().__init__(program, batch, memory, store=store)
+        self.stand_ins: dict[str, Model | None] = {}
+        self.forecast = Forecast(self, self.stand_ins.get)
         self.notes: dict[str, None] = {}
         self.unknown: set[str] = set()
 
-    def plan(self, wanted: Iterable[Declaration]) -> Plan:
+    def plan(self, wanted: Iterable[Declaration], claims: Sequence[Assertion]) -> Plan:
         steps = []
         for declaration in needed_by(self.program, wanted):
             step = self.step(declaration)
@@ -104,6 +147,9 @@ class _Planner(Builder):
                 self.unknown.add(declaration.name)
             if step is not None:
                 steps.append(step)
+        if claims and not self.unknown:
+            found = self.forecast.of_claims(claims)
+            steps.append(Step("claims", f"{len(claims)}", found.forwards, None, found.seconds))
         return Plan(tuple(steps), tuple(self.notes))
 
     def step(self, declaration: Declaration) -> Step | None:
@@ -132,11 +178,36 @@ class _Planner(Builder):
         if declaration.implementation == "shape":
             shape = self.get(declaration.name).shape
             return Step(declaration.name, f"{shape.n_layers} layers x {shape.n_heads} heads, only a shape")
+        if _is_compiled(declaration):
+            # Programs are small, so that they are loaded.
+            model: Model = self.get(declaration.name)
+            size = sum(weight.nbytes for weight in model.module.parameters())
+            return Step(
+                declaration.name, f"{model.shape.n_layers} layers x {model.shape.n_heads} heads", None, size
+            )
         with placed(declaration):
             config, place = _config(declaration)
         if config is None:
             self.notes[f"{declaration.name}: its shape is not at hand, nor what needs it"] = None
             return None
+        size = _parameters(config) * BYTES[str(declaration.values["dtype"])]
+        model = self.loaded(declaration, size) or self.unloaded(declaration, config, place)
+        shape = model.shape
+        return Step(declaration.name, f"{shape.n_layers} layers x {shape.n_heads} heads", None, size)
+
+    def loaded(self, declaration: Declaration, size: int) -> Model | None:
+        """The model itself, if it is at hand; what is wrong with it is said."""
+        if not is_at_hand(declaration, size):
+            return None
+        try:
+            model: Model = self.get(declaration.name)
+        except NncircError as error:
+            self.notes[f"{declaration.name} cannot be loaded: {error.message}"] = None
+            return None
+        return model
+
+    def unloaded(self, declaration: Declaration, config: Any, place: str | Path) -> Model:
+        """What is known of a model without its weights."""
         embedding = SimpleNamespace(num_embeddings=config.vocab_size)
         dtype = getattr(torch, str(declaration.values["dtype"]))
         module = SimpleNamespace(
@@ -153,9 +224,14 @@ class _Planner(Builder):
             self.notes[f"{declaration.name}: {error.message}; its prompts were not tokenized"] = None
         model = Model(module, tokenizer, {}, declaration.name)
         self.built[declaration.name] = model
-        size = _parameters(config) * BYTES[str(declaration.values["dtype"])]
-        shape = model.shape
-        return Step(declaration.name, f"{shape.n_layers} layers x {shape.n_heads} heads", None, size)
+        self.notes[
+            f"{declaration.name}: its weights are not at hand; what ACDC takes is the most possible"
+        ] = None
+        # What is stored is known by the weights that it was made with.
+        self.store = None
+        with suppress(NncircError, ValueError):
+            self.stand_ins[declaration.name] = stand_in(config, dtype)
+        return model
 
     def dataset_step(self, declaration: Declaration) -> Step | None:
         if self.model_of(declaration).tokenizer is None:
@@ -183,15 +259,26 @@ class _Planner(Builder):
             with placed(self.declaration(declaration, "metric")):
                 for each in contrast.batches:
                     contrast.reading(each, metric)
-        passes, memory = None, None
-        if isinstance(graph, Graph):
-            passes = _forwards(declaration, graph, contrast)
-            if contrast is not None:
-                memory = _memory(graph, contrast, self.model_dtype(declaration))
+        memory = None
+        if isinstance(graph, Graph) and contrast is not None:
+            memory = _memory(graph, contrast, self.model_dtype(declaration))
         what = f"{declaration.implementation}" + _family(declaration)
-        if declaration.implementation == "acdc" and isinstance(graph, Graph):
-            what += f"; at most {graph.n_edges:,} edges tested"
-        return Step(declaration.name, what, passes, memory)
+        found = self.forecast.of(declaration) if self.is_known(declaration) else None
+        if found is None:
+            passes = _forwards(declaration, graph) if isinstance(graph, Graph) else None
+            return Step(declaration.name, what, passes, memory, at_most=passes is not None)
+        if found.tested is not None:
+            what += f"; {'at most' if found.at_most else 'about'} {found.tested:,} edges tested"
+        return Step(
+            declaration.name,
+            what,
+            found.forwards,
+            memory,
+            found.seconds,
+            found.tested,
+            found.at_most,
+            found.stored,
+        )
 
     def reference_step(self, declaration: Declaration) -> Step | None:
         if not self.is_known(declaration) or any(
@@ -215,21 +302,17 @@ def _family(declaration: Declaration) -> str:
     return "" if threshold is None else f", threshold {threshold}"
 
 
-def _forwards(declaration: Declaration, graph: Graph, contrast: Contrast | None) -> float | None:
-    """Passes in forwards of all prompts: clean and corrupted run, then what the method does."""
+def _forwards(declaration: Declaration, graph: Graph) -> float | None:
+    """The most passes, in forwards of all prompts, of which nothing else is known."""
     values: Mapping[str, Any] = declaration.values
     match declaration.implementation:
         case "attribution_patching":
             return float(2 + 3 * values["steps"])
         case "activation_patching":
             positions = values["positions"]
-            if positions == "all" and contrast is None:
-                return None
-            columns = 1 if positions is None else len(positions)
             if positions == "all":
-                assert contrast is not None
-                columns = len(contrast.dataset.examples[0].tokens)
-            return 2.0 + len(graph.senders) * columns
+                return None
+            return 2.0 + len(graph.senders) * (1 if positions is None else len(positions))
         case "acdc":
             return 2.0 + graph.n_edges
         case _:
@@ -240,6 +323,10 @@ def _memory(graph: Graph, contrast: Contrast, dtype: str) -> int:
     """Every sender's output in the clean and the corrupted run, and their difference."""
     tokens = max(batch.clean.numel() for batch in contrast.batches)
     return 3 * len(graph.senders) * tokens * contrast.model.d_model * BYTES[dtype]
+
+
+def _is_compiled(declaration: Declaration) -> bool:
+    return declaration.implementation == "compiled" or declaration.values.get("name") in COMPILED
 
 
 def _config(declaration: Declaration) -> tuple[Any, str | Path]:

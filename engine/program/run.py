@@ -26,6 +26,7 @@ from nncirc.dsl.program import Apply, Assertion, Declaration, Expression, Number
 from nncirc.engine.program import folder as files
 from nncirc.engine.program import pictures
 from nncirc.engine.program.build import Builder, Progress
+from nncirc.engine.program.forecast.predict import Predictions, forecast
 from nncirc.engine.program.methods.evaluation import bounded, evaluate
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.results import Curve, Table, areas, finite, printed
@@ -169,6 +170,9 @@ def run_program(
     builder = Builder(program, options.batch, options.memory, progress, store)
     results: list[Result] = []
     claims: list[Claim] = []
+    predicted = Predictions()
+    asserted = () if options.only else program.assertions
+    claimed = {"wall": 0.0, "cpu": 0.0}
 
     def write_provenance() -> None:
         how = {
@@ -178,18 +182,24 @@ def run_program(
                 "wall": round(time.perf_counter() - wall, 3),
                 "cpu": round(time.process_time() - cpu, 3),
             },
+            "forecast": compared(builder, predicted, claimed),
         }
-        content = provenance(builder, options, results, claims, how)
+        content = provenance(builder, options, results, claims, how, predicted)
         with files.disk():
             files.write_json(files.inside(folder, "run.json"), content)
 
     try:
         prepare(builder, wanted)
+        predicted = forecast(builder, needed_by(program, wanted), asserted)
         # One by one: what was finished before an error is in the provenance.
         for declaration in wanted:
             results.append(_result(builder, folder, declaration))  # noqa: PERF401
-        if not options.only:
-            claims += [measure(builder, assertion) for assertion in program.assertions]
+        claims_wall, claims_cpu = time.perf_counter(), time.process_time()
+        claims += [measure(builder, assertion) for assertion in asserted]
+        claimed = {
+            "wall": round(time.perf_counter() - claims_wall, 4),
+            "cpu": round(time.process_time() - claims_cpu, 4),
+        }
     except BaseException as error:
         with suppress(NncircError):  # what went wrong first is what the user has to hear of
             write_provenance()
@@ -362,12 +372,25 @@ def _value(builder: Builder, expression: Expression) -> float | Estimate:
             return evaluate(builder, function, arguments)
 
 
+def compared(
+    builder: Builder, predicted: Predictions, claimed: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
+    """What was predicted and what was measured: of the claims, and of all that was predicted."""
+    measured = [builder.seconds.get(name, {}) for name in predicted.results]
+    total = {clock: round(sum(each.get(clock, 0.0) for each in [*measured, claimed]), 4) for clock in claimed}
+    return {
+        "claims": {"predicted": predicted.claims.as_json(), "seconds": dict(claimed)},
+        "total": {"predicted": predicted.total.as_json(), "seconds": total},
+    }
+
+
 def provenance(
     builder: Builder,
     options: Options,
     results: Iterable[Result],
     claims: Iterable[Claim],
     how: Mapping[str, Any],
+    predicted: Predictions,
 ) -> dict[str, Any]:
     """Everything that made a run's results; JSON values only."""
     program = builder.program
@@ -399,6 +422,7 @@ def provenance(
                 "using": declaration.implementation,
                 "values": {key: _plain(value) for key, value in declaration.values.items()},
                 **({"seconds": builder.seconds[name]} if name in builder.seconds else {}),
+                **({"predicted": predicted.results[name].as_json()} if name in predicted.results else {}),
             }
             for name, declaration in program.declarations.items()
             if name in builder.seconds

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nncirc.circuits.graph import Graph
 from nncirc.engine.activation import TOKENS_IN_A_TRACE
-from nncirc.engine.contrast import Batch, Contrast, Mean, Resample
+from nncirc.engine.contrast import Batch, Contrast, Mean, Resample, Zero
 from nncirc.engine.metrics import Metric
 from nncirc.engine.program.forecast.work import NOTHING, Sizes, Work
 from nncirc.engine.written import sender_stages
@@ -108,14 +108,14 @@ def gradient(sizes: Sizes, prompts: Prompts) -> Work:
 def substitution(sizes: Sizes, contrast: Contrast) -> Work:
     """What takes the place of clean activations, for all prompts."""
     match contrast.corruption:
-        case Resample():
-            runs = list(prompts_of(contrast, None))
+        case Zero():
+            runs = [Prompts(1, 1)]
         case Mean(source=source):
             # Prompt by prompt.
             examples = (source or contrast.dataset).examples
             runs = [Prompts(1, len(example.tokens)) for example in examples]
         case _:
-            runs = [Prompts(1, 1)]
+            runs = list(prompts_of(contrast, None))
     return sum((forward(sizes, prompts) for prompts in runs), NOTHING)
 
 

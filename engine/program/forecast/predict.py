@@ -5,7 +5,7 @@ A plain forward, the unit, is all prompts through the model with logits at every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 from nncirc.circuits.areas import SHARES
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.graph import Graph
-from nncirc.dsl.program import Apply, Assertion, Declaration, Expression, Ref
+from nncirc.dsl.program import Apply, Assertion, Declaration, Ref
 from nncirc.engine.activation import columns_of, mask_of
 from nncirc.engine.contrast import Contrast, Zero
 from nncirc.engine.metrics import Metric, reading
@@ -58,6 +58,7 @@ class Prediction:
 
 
 STORED = Prediction(0.0, 0.0, stored=True)
+NOTHING_RUNS = Prediction(0.0, 0.0)
 
 
 @dataclass
@@ -96,12 +97,12 @@ class Forecast:
         return None
 
     def of_claims(self, assertions: Iterable[Assertion]) -> Prediction:
-        """What measuring all claims will take, as far as it can be told."""
+        """What measuring claims will take, as far as it can be told."""
         seconds = forwards = 0.0
-        for apply in (each for a in assertions for side in (a.left, a.right) for each in _applied(side)):
-            with suppress(NncircError):
-                found = self._claim(apply)
-                if found is not None:
+        for side in (side for claim in assertions for side in (claim.left, claim.right)):
+            if isinstance(side, Apply):
+                with suppress(NncircError):
+                    found = self._claim(side)
                     seconds, forwards = seconds + found.seconds, forwards + found.forwards
         return Prediction(seconds, forwards)
 
@@ -250,10 +251,10 @@ class Forecast:
         graph: Graph = self.builder.of(declaration, "graph")
         return graph
 
-    def _claim(self, claim: Apply) -> Prediction | None:
+    def _claim(self, claim: Apply) -> Prediction:
         corruption, metric = claim.arguments.get("corruption"), claim.arguments.get("metric")
         if not isinstance(corruption, Ref) or not isinstance(metric, Ref):
-            return None
+            return NOTHING_RUNS
         contrast, measured, rates = self._setting(
             self.builder.program.declarations[corruption.name], metric.name
         )
@@ -264,7 +265,7 @@ class Forecast:
         circuit: Any = claim.arguments.get("circuit")
         times: Any = {"faithfulness": 1, "random_p": claim.arguments.get("draws")}.get(claim.function)
         if times is None or not isinstance(circuit, Ref):
-            return None
+            return NOTHING_RUNS
         graph = self._graph(circuit.name)
         work = self._masked(contrast, measured, rates, graph) * times
         return self._prediction(
@@ -272,9 +273,43 @@ class Forecast:
         )
 
 
-def _applied(expression: Expression) -> Iterator[Apply]:
-    if isinstance(expression, Apply):
-        yield expression
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What results and claims of a program will take.
+
+    Attributes:
+        results: by the name of a declaration; those are missing of which nothing can be told.
+        claims: of all claims together.
+    """
+
+    results: Mapping[str, Prediction] = field(default_factory=dict)
+    claims: Prediction = NOTHING_RUNS
+
+    @property
+    def total(self) -> Prediction:
+        """Of everything together."""
+        every = [*self.results.values(), self.claims]
+        at_most = any(each.at_most for each in every)
+        return Prediction(sum(e.seconds for e in every), sum(e.forwards for e in every), at_most=at_most)
+
+
+def forecast(
+    builder: Builder,
+    declarations: Iterable[Declaration],
+    assertions: Iterable[Assertion] = (),
+    stand_in: Callable[[str], Model | None] = lambda _: None,
+) -> Predictions:
+    """What will be computed for declarations and claims, in this order.
+
+    Args:
+        builder: gives prompts, graphs and metrics.
+        declarations: what is asked for, and all that it needs.
+        assertions: the claims.
+        stand_in: as `Forecast` takes it.
+    """
+    how = Forecast(builder, stand_in)
+    found = {each.name: prediction for each in declarations if (prediction := how.of(each)) is not None}
+    return Predictions(found, how.of_claims(assertions))
 
 
 _WORK: dict[tuple[str, str], Callable[[Forecast, Declaration], Prediction | None]] = {

@@ -22,16 +22,17 @@ from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.discovery import REBUILD_AFTER
 from nncirc.engine.gradients import metric_gradients
-from nncirc.engine.live import Wiring, reads_change
+from nncirc.engine.live import reads_change
 from nncirc.engine.metrics import Metric
 from nncirc.engine.program.forecast.methods import Prompts, forward, masked, outputs
 from nncirc.engine.program.forecast.work import NOTHING, Sizes, Work
 from nncirc.engine.speculation import Pace
+from nncirc.engine.wiring import Wiring
 from nncirc.engine.written import sender_stages
 
 PILOT_PROMPTS = 8
 HALFWAY = 0.5
-SMALL_OPERATIONS = 300
+SMALL_OPERATIONS = 400
 """Of an evaluation, whatever it computes: losses of rows, what rounding could do to them, Python's own."""
 
 
@@ -255,7 +256,7 @@ class _Wires:
         stage_of = self.wiring.stage_of
         at = self._tokens(narrow=receiver in self.narrow_receiver)
         # The senders' differences, summed up row by row: sums of that kind take as long as ten.
-        parts["add"] += 16 * at
+        parts["add"] += 24 * at
         for stage in self.wiring.stages[stage_of[receiver] :]:
             inputs = [r for r in stage.receivers if r in pending]
             if not inputs or stage.kind == "logits":
@@ -300,7 +301,7 @@ class _Wires:
         fresh = set[tuple[int, int]]()
         for receiver in inputs:
             units = self.wiring.units[receiver]
-            parts["add"] += 3 * len(units) * self._tokens(narrow=receiver in self.narrow_receiver)
+            parts["add"] += 5 * len(units) * self._tokens(narrow=receiver in self.narrow_receiver)
             parts["unit"] += len(units) * self._tokens(narrow=receiver in self.narrow_receiver)
             fresh.update(units)
         calls["unit"] += 1

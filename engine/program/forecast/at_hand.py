@@ -1,0 +1,64 @@
+"""Models for a forecast: the one itself where it is at hand and not too large, or one of the same sizes."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nncirc.dsl.program import Declaration
+from nncirc.engine.data.load import is_folder
+from nncirc.engine.families import family_of
+from nncirc.engine.memory import default_memory
+from nncirc.engine.model import Model
+
+STAND_IN_LAYERS = 2
+
+
+def is_at_hand(declaration: Declaration, size: int) -> bool:
+    """Whether the weights of a model, so many bytes, are on this machine and loading them costs little.
+
+    Args:
+        declaration: of the model.
+        size: of its weights.
+    """
+    if size > default_memory(torch.device("cpu")) // 4:
+        return False
+    if declaration.implementation == "bundled":
+        return True
+    name, revision = str(declaration.values["id"]), declaration.values["revision"]
+    if is_folder(name):
+        return any(Path(name).expanduser().glob("*.safetensors"))
+    from huggingface_hub import try_to_load_from_cache
+
+    files = ("model.safetensors", "model.safetensors.index.json")
+    wanted = str(revision) if revision else None
+    return any(isinstance(try_to_load_from_cache(name, file, revision=wanted), str) for file in files)
+
+
+def stand_in(config: Any, dtype: torch.dtype) -> Model:
+    """A model of a config's sizes and few layers, whose weights are no one's: for how fast it is.
+
+    Args:
+        config: of transformers.
+        dtype: of weights and activations.
+
+    Raises:
+        ModelError: C411, there is no adapter for the model's type.
+        ValueError: no causal language model has such a config.
+    """
+    from transformers import AutoModelForCausalLM
+
+    small = deepcopy(config)
+    small.num_hidden_layers = min(STAND_IN_LAYERS, config.num_hidden_layers)
+    family_of(config.model_type)
+    make: Any = AutoModelForCausalLM.from_config
+    with torch.device("meta"):
+        module = make(small, dtype=dtype, attn_implementation="sdpa")
+    module = module.to_empty(device="cpu").eval().requires_grad_(False)
+    for tensor in [*module.parameters(), *module.buffers()]:
+        # Memory as it was found may hold numbers so small that arithmetic with them is slow.
+        tensor.fill_(0.01)
+    return Model(module, name="stand-in")
