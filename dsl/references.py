@@ -174,6 +174,13 @@ def _graph(program: Program, circuit: Declaration) -> Graph:
             f"the MLPs of {model.name} write into the residual stream, and the graph leaves them out",
             hint="add mlps to nodes, or write mlps = false in a model that has none",
         )
+    if graph.values.get("positions") is not None:
+        raise FileError(
+            "C622",
+            f"the graph {graph.name} in {file!r} is split by position, and positions are the prompts'",
+            hint="run the script, and use the circuit's .json file from its output folder",
+            about=file,
+        )
     found = Shape(shape.layers, shape.heads, shape.kv_groups, shape.mlps, shape.parallel)
     attention: Attention = "layers" if "attention" in nodes else "heads"
     return Graph(found, attention, bool(inputs), "pos_embed" in nodes)

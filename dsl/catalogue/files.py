@@ -56,9 +56,9 @@ FILES: Mapping[str, Entry] = {
     ),
     "C622": Entry(
         "a reference circuit that needs its model",
-        "Circuits are read from scripts without loading a model. Groups by `where(...)` need a run; and a "
-        "graph needs the number of layers and heads, which are known of bundled models, of local folders and "
-        "of GPT-2. Others are written as `model ... using shape`.",
+        "Circuits are read from scripts without loading a model. Groups by `where(...)` need a run, and so "
+        "do graphs split by position. A graph needs the number of layers and heads, which are known of "
+        "bundled models, of local folders and of GPT-2. Others are written as `model ... using shape`.",
     ),
     "C623": Entry(
         "a circuit that a script cannot say",

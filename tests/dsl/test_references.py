@@ -14,7 +14,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import FileError, GraphError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.nodes import Edge
-from nncirc.dsl import check_text, references, render_all
+from nncirc.dsl import check_file, check_text, references, render_all
 from nncirc.dsl.references import circuit_of, read_reference, reference_text, write_reference
 
 REFERENCE = Path(__file__).parents[2] / "examples" / "reference"
@@ -134,15 +134,15 @@ GROUPS = st.sampled_from(["mover", "early_heads", "a", "_1"])
 
 
 def said(graph: Graph) -> bool:
-    """Whether scripts have words for a graph: none yet for embeddings of positions and split positions."""
-    return not graph.pos_embed and not graph.positions
+    """Whether scripts have words for a graph without prompts, whose the positions are."""
+    return not graph.positions
 
 
 @settings(max_examples=60, deadline=None)
 @given(circuits(graphs()), st.data())
 def test_a_circuit_becomes_a_script_and_is_the_same(circuit: Circuit, data: st.DataObject) -> None:
     assume(circuit.edges and said(circuit.graph))
-    inner = [node for node in circuit.graph.nodes if node not in ("embed", "logits")]
+    inner = [node for node in circuit.graph.nodes if node not in ("embed", "pos_embed", "logits")]
     members = st.lists(st.sampled_from(inner), min_size=1, max_size=3, unique=True)
     groups = data.draw(st.dictionaries(GROUPS, members.map(tuple), max_size=2))
     circuit = Circuit(circuit.graph, circuit.scores, groups, circuit.made)
@@ -157,9 +157,19 @@ def test_a_circuit_becomes_a_script_and_is_the_same(circuit: Circuit, data: st.D
     assert reference_text(Circuit(back.graph, circuit.scores, back.groups, circuit.made)) == text
 
 
-@pytest.mark.parametrize("path", sorted(REFERENCE.glob("*.circ")), ids=lambda path: path.stem)
-def test_a_published_circuit_is_written_again(path: Path, tmp_path: Path) -> None:
-    circuit = read_reference(path)
+def circuits_of_papers() -> list[tuple[Path, str]]:
+    """Every reference circuit beside the examples, by file and name."""
+    found = []
+    for path in sorted(REFERENCE.glob("*.circ")):
+        program = check_file(path).program
+        assert program is not None, path
+        found += [(path, each.name) for each in program.of_kind("circuit") if "." not in each.name]
+    return found
+
+
+@pytest.mark.parametrize(("path", "name"), circuits_of_papers(), ids=lambda each: getattr(each, "stem", each))
+def test_a_published_circuit_is_written_again(path: Path, name: str, tmp_path: Path) -> None:
+    circuit = read_reference(path, name)
     write_reference(circuit, tmp_path / "again.circ", name="again")
     back = read_reference(tmp_path / "again.circ")
     assert (back.graph, back.edges, back.groups) == (circuit.graph, circuit.edges, circuit.groups)
@@ -189,6 +199,19 @@ def test_what_a_script_cannot_say(tmp_path: Path, circuit: Circuit, problem: str
     assert caught.value.code == "C623"
     assert problem in caught.value.message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_split_positions_are_not_written_and_not_read(tmp_path: Path) -> None:
+    split = Graph(Shape(1, 1, 1), positions=("end", "other"))
+    with pytest.raises(FileError) as caught:
+        write_reference(Circuit.full(split), tmp_path / "file.circ")
+    assert caught.value.code == "C623"
+    (tmp_path / "file.circ").write_text(
+        HEAD.replace("  model = m", "  model = m\n  positions = [end]") + CIRCUIT % "a"
+    )
+    with pytest.raises(FileError) as caught:
+        read_reference(tmp_path / "file.circ")
+    assert caught.value.code == "C622"
 
 
 def test_what_would_not_be_the_same_circuit_is_not_written(
