@@ -28,9 +28,11 @@ from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.source import Span
 from nncirc.dsl.values import kind_of, position, small_int
 
-__all__ = ["NODE", "node", "read_groups", "read_path", "read_replacement", "read_slots"]
+__all__ = ["ENDS", "NODE", "node", "read_groups", "read_path", "read_replacement", "read_slots"]
 
 _NAMED = ("names", "places", "objects")
+ENDS = ("embed", "pos_embed", "logits")
+"""The nodes that are written as plain words."""
 NODE = re.compile(r"(MLP|L)(\d+|\*)(?:(H|KV)(\d+|\*))?")
 
 
@@ -191,9 +193,7 @@ def read_replacement(scope: Scope, path: syntax.Path) -> Replacement | None:
 def node(scope: Scope, value: syntax.Value) -> NodePattern | None:
     """`L9H9.q`, `MLP*`, `embed`; None where the value is something else. Reports a node that is malformed."""
     if isinstance(value, syntax.Ref):
-        if value.text == "embed":
-            return NodePattern("embed")
-        return NodePattern("logits") if value.text == "logits" else None
+        return NodePattern(value.text) if value.text in ENDS else None  # type: ignore[arg-type]
     if not isinstance(value, syntax.Node):
         return None
     match = NODE.fullmatch(value.text)
@@ -232,7 +232,7 @@ def read_groups(scope: Scope, block: syntax.Block, draft: Draft, spans: dict[str
                 places.append(item.span)
         for target in statement.targets:
             name = target.text
-            if name in {"embed", "logits"}:
+            if name in ENDS:
                 scope.report(
                     "C116",
                     f"a group cannot be called `{name}`, which is a node",
@@ -257,7 +257,7 @@ def _member(scope: Scope, item: syntax.Value) -> NodePattern | Where | None:
         scope.report(
             "C201", f"a group holds nodes such as `L5H5`, or `where(…)`, not {kind_of(item)}", item.span
         )
-    elif found.kind in {"embed", "logits"}:
+    elif found.kind in ENDS:
         scope.report("C201", f"`{found}` stands in paths by itself, not in a group", item.span)
         return None
     elif found.input is not None:
@@ -355,7 +355,7 @@ def _term(scope: Scope, value: syntax.Value, groups: dict[str, Span]) -> Term | 
         scope.report("C201", f"a path joins nodes and groups, and this is {kind_of(value)}", value.span)
         return None
     first, *rest = value.parts
-    if first.text in {"embed", "logits"}:
+    if first.text in ENDS:
         scope.report(
             "C230", f"`{first.text}` has no inputs of its own", value.span, help=f"write `{first.text}`"
         )
@@ -366,7 +366,7 @@ def _term(scope: Scope, value: syntax.Value, groups: dict[str, Span]) -> Term | 
             node_text = f"MLP{lower[3]}" if lower[3] else f"L{lower[1]}H{lower[2]}"
             scope.report("C104", f"`{value.text}` is no node", value.span, help=f"write `{node_text}`")
             return None
-        near = suggest(first.text, [*groups, "embed", "logits"])
+        near = suggest(first.text, [*groups, *ENDS])
         help_text = f"did you mean `{near}`?" if near else "declare it in `groups { … }`"
         scope.report("C104", f"there is no group or node called `{first.text}`", first.span, help=help_text)
         return None

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from nncirc.dsl import syntax
 from nncirc.dsl.blocks import read_block
-from nncirc.dsl.bodies import NODE
+from nncirc.dsl.bodies import ENDS, NODE
 from nncirc.dsl.claims import Claim, read_claim
 from nncirc.dsl.complaints import node_name
 from nncirc.dsl.constants import overridden, read_constants, value_of
@@ -217,7 +217,7 @@ class _Check:
     def taken(self, scope: Scope, name: syntax.Name) -> bool:
         entry = scope.names.get(name.text)
         place = None if entry is None else entry.place
-        if name.text in {"embed", "logits"}:
+        if name.text in ENDS:
             scope.report("C116", f"`{name.text}` is a node, so nothing else can be called that", name.span)
             return True
         if NODE.fullmatch(name.text):

@@ -17,6 +17,8 @@ def has_column(data: Draft, column: str) -> bool | None:
         return None
     if data.implementation == "tokens":
         return column == "answer"
+    if data.implementation == "all_inputs":
+        return column == "corrupt" and bool(data.values.get("counterparts"))
     return data.values.get(column) is not None
 
 
@@ -158,6 +160,8 @@ def check_positions(
             problem, advice = _in_templates(data, position)
         elif data.implementation == "tokens":
             problem, advice = _in_tokens(data, position)
+        elif data.implementation == "all_inputs":
+            problem, advice = _in_inputs(data, position)
         else:
             problem = f"`{data.name}` has no slots, so there is no position `{position}`"
             advice = "its positions are `start` and `end`"
@@ -182,6 +186,16 @@ def _in_templates(data: Draft, position: Position) -> tuple[str | None, str | No
     if wanted > min(counts):
         number = counts.index(min(counts)) + 1
         return f"phrasing {number} of `{data.name}` has no `{position}`", "every phrasing needs the position"
+    return None, None
+
+
+def _in_inputs(data: Draft, position: Position) -> tuple[str | None, str | None]:
+    length = data.values.get("length")
+    if position.name != "token":
+        known = "its positions are `start`, `end`, `token` and `token.1`, `token.2`, …"
+        return f"`{data.name}` has no position `{position.name}`", known
+    if isinstance(length, int) and (position.occurrence or 1) > length:
+        return f"`{data.name}` has no `{position}`: its inputs have {length} tokens", "raise `length`"
     return None, None
 
 

@@ -13,7 +13,7 @@ from nncirc.dsl.source import Span
 
 __all__ = ["check_reference"]
 
-_PART = {"head": "heads", "kv": "heads", "attention": "attention", "mlp": "mlps"}
+_PART = {"head": "heads", "kv": "heads", "attention": "attention", "mlp": "mlps", "pos_embed": "pos_embed"}
 
 
 def check_reference(scope: Scope, draft: Draft, graph: Draft, shape: ModelShape | None) -> None:
@@ -129,8 +129,8 @@ class _Reference:
             )
         if kind == "logits" and not last:
             self.report("C229", "no edge leaves `logits`", span, "a path ends there")
-        if kind == "embed" and not first:
-            self.report("C229", "no edge enters `embed`", span, "a path begins there")
+        if kind in ("embed", "pos_embed") and not first:
+            self.report("C229", f"no edge enters `{kind}`", span, "a path begins there")
         if kind == "kv" and not last:
             self.report("C229", "a key-value group sends nothing by itself", span, "its heads do: `L3H*`")
         if isinstance(term, GroupRef) and not last:
@@ -156,7 +156,7 @@ def _rank(member: NodePattern | Where, *, lowest: bool) -> float:
     """The place of a node in the computation: two steps a layer, attention before the MLP."""
     if isinstance(member, Where):
         return -0.5 if lowest else math.inf
-    if member.kind == "embed":
+    if member.kind in ("embed", "pos_embed"):
         return -1
     if member.kind == "logits":
         return math.inf

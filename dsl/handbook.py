@@ -41,7 +41,7 @@ claim must hold for every member. Two families cannot meet in one declaration.
 
 **Nodes** are written as in the literature: `embed`, `L9H6` (head), `L9H6.q` (its query input), `L3KV1.k`
 (key of a key-value group), `L5` (attention layer), `MLP3`, `logits`. `*` stands for all: `L5H*`, `L*H*`,
-`MLP*`.
+`MLP*`. Where a graph's `nodes` have `pos_embed`, learned positions are that, and `embed` is the tokens alone.
 
 **Positions** are `start`, `end`, or a slot: `IO`, `S.2` (the second S). Without a number every occurrence
 of the slot is meant. In `tokens` data the repeated block is `block`.

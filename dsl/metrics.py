@@ -76,7 +76,7 @@ def check_gradient(meaning: Meaning, draft: Draft) -> None:
     elif gradient == "not clean" and draft.values.get("steps") == 1:
         meaning.scope.report(
             "C223",
-            "the gradient of the KL divergence is zero at the clean run, so every score would be 0",
+            f"the gradient of `{metric.implementation}` is zero at the clean run, so every score would be 0",
             draft.where("metric"),
             labels=labels,
             help="set `steps = 5` (integrated gradients), or measure `logit_diff`",

@@ -52,7 +52,7 @@ __all__ = [
     "Where",
 ]
 
-NodeKind: TypeAlias = Literal["embed", "head", "kv", "attention", "mlp", "logits"]
+NodeKind: TypeAlias = Literal["embed", "pos_embed", "head", "kv", "attention", "mlp", "logits"]
 Comparison: TypeAlias = Literal["==", "!=", "<=", ">=", "<", ">"]
 
 
@@ -82,7 +82,7 @@ class Position:
 class NodePattern:
     """One node of a graph or, where `layer` or `head` is None, all of them.
 
-    `head` is the key-value group's number where `kind` is "kv". `embed` and `logits` have neither
+    `head` is the key-value group's number where `kind` is "kv". Embeddings and `logits` have neither
     layer nor head: None does not mean "all" there. `input` is "q", "k", "v" for one input of a
     head, None for the whole of it.
     """
@@ -98,6 +98,7 @@ class NodePattern:
         head = "*" if self.head is None else str(self.head)
         names: dict[NodeKind, str] = {
             "embed": "embed",
+            "pos_embed": "pos_embed",
             "head": f"L{layer}H{head}",
             "kv": f"L{layer}KV{head}",
             "attention": f"L{layer}",

@@ -46,7 +46,7 @@ def model_shape(implementation: str, values: Mapping[str, Value]) -> ModelShape 
     """As written, from a bundled model's files, a local `config.json`, or the few hub ids known by heart."""
     if implementation == "shape":
         return _written(values)
-    name = values.get("name" if implementation == "bundled" else "id")
+    name = values.get({"bundled": "name", "compiled": "path"}.get(implementation, "id"))
     if not isinstance(name, str) or not name.isprintable():
         return None
     try:
@@ -59,7 +59,7 @@ def model_shape(implementation: str, values: Mapping[str, Value]) -> ModelShape 
             return _read(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RuntimeError):
         return None
-    return _KNOWN.get(name.removeprefix("openai-community/"))
+    return None if implementation == "compiled" else _KNOWN.get(name.removeprefix("openai-community/"))
 
 
 def check_shape(scope: Scope, model: Draft) -> None:

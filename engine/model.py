@@ -261,8 +261,8 @@ class Model:
 
     def sees(self, at: Int[Tensor, " at"], length: int) -> Bool[Tensor, "at pos"]:
         """Which of `length` positions each of those `at` may attend to."""
-        positions = torch.arange(length, device=at.device)
-        return positions <= (at[:, None] if self.causal else length)
+        last = at if self.causal else torch.full_like(at, length)
+        return torch.arange(length, device=at.device) <= last[:, None]
 
     @staticmethod
     def rotate(

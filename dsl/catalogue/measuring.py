@@ -21,6 +21,13 @@ MEASURING: Mapping[str, Entry] = {
 }
 
 MEASURED: Mapping[str, Entry] = {
+    "C348": Entry(
+        "more inputs than can be run",
+        "All inputs of a length are as many as the vocabulary to that power, and each stands there once for "
+        "every counterpart. Only programs with a small vocabulary can be looked at as a whole.",
+        "dataset other using all_inputs {\n  model = tiny\n  length = 3\n}",
+        "dataset other using all_inputs {\n  model = tiny\n  length = 1\n}",
+    ),
     "C340": Entry(
         "a set of answers with nothing in it, or with a token twice",
         "Each token of a set of answers is as right as another, and each counts once. Two texts of the set "

@@ -21,8 +21,9 @@ _ADAPTER = (
 MODELS: Mapping[str, Entry] = {
     "C401": Entry(
         "an unknown bundled model",
-        "The models that come with nncirc are `induction-2l`, `ioi-4l`, `tracr-reverse` and `tracr-xproportion`. "
-        "Others are loaded from a folder or from the hub, by `model name using huggingface`.",
+        "The models that come with nncirc are `induction-2l`, `ioi-4l`, `tracr-reverse` and "
+        "`tracr-xproportion`. Others are loaded from a folder or from the hub, by "
+        "`model name using huggingface`.",
     ),
     "C402": Entry(
         "a folder that holds no model",
@@ -103,7 +104,8 @@ MODELS: Mapping[str, Entry] = {
     ),
     "C420": Entry(
         "guard: positions are embedded otherwise",
-        _GUARD + "Without what the family says is added for its position, the embedding of a token should be the "
+        _GUARD
+        + "Without what the family says is added for its position, the embedding of a token should be the "
         "same everywhere. Offsets, or positions that enter in another way, do otherwise. " + _ADAPTER,
     ),
     "C421": Entry(
@@ -137,8 +139,34 @@ MODELS: Mapping[str, Entry] = {
     ),
     "C432": Entry(
         "a kind of compiled model that is not known",
-        "Compiled programs have no norms and ReLU in their MLPs: then every part can be read and written like "
-        "that of a trained model. A folder that says otherwise would be run as something that it is not.",
+        "Compiled programs have no norms and ReLU in their MLPs. A folder that says otherwise would be run "
+        "as something that it is not.",
+    ),
+    "C433": Entry(
+        "a metric of logits on a model whose outputs are values",
+        "A compiled program gives values: a fraction, or 1 for the right symbol and 0 for the others. They "
+        "are no logits, so that a softmax of them is no prediction. `mse` compares them with the clean run's.",
+        'model program using bundled {\n  name = "tracr-reverse"\n}\n'
+        "dataset inputs using all_inputs {\n  model = program\n  length = 2\n}\n"
+        "corruption nothing using zero {\n  data = inputs\n}\n"
+        "graph parts using residual {\n  model = program\n}\n"
+        "circuit other using acdc {\n  graph = parts\n  corruption = nothing\n"
+        "  metric = kl_divergence()\n  threshold = 0.01\n}",
+        'model program using bundled {\n  name = "tracr-reverse"\n}\n'
+        "dataset inputs using all_inputs {\n  model = program\n  length = 2\n}\n"
+        "corruption nothing using zero {\n  data = inputs\n}\n"
+        "graph parts using residual {\n  model = program\n}\n"
+        "circuit other using acdc {\n  graph = parts\n  corruption = nothing\n"
+        "  metric = mse(at = token)\n  threshold = 0.01\n}",
+    ),
+    "C434": Entry(
+        "answers for a model that predicts no tokens",
+        "An answer is a token that should come next, and a compiled program gives values instead. Leave "
+        "`answer` and `foil` out, and measure `mse`.",
+        'model program using bundled {\n  name = "tracr-reverse"\n}\n'
+        'dataset inputs using prompts {\n  model = program\n  clean = ["1 2 3"]\n  answer = ["3"]\n}',
+        'model program using bundled {\n  name = "tracr-reverse"\n}\n'
+        'dataset inputs using prompts {\n  model = program\n  clean = ["1 2 3"]\n}',
     ),
 }
 

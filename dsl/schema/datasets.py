@@ -59,6 +59,23 @@ DATASETS = {
             ),
         },
     ),
+    "all_inputs": Implementation(
+        "Every sequence of one length: for programs with a small vocabulary. Position `token` is every token "
+        "but those that the tokenizer adds (BOS), `token.2` the second.",
+        {
+            "model": MODEL,
+            "length": Key(
+                Number(integer=True, low=1), "how long each input is", required=True, unit="tokens"
+            ),
+            "counterparts": Key(
+                Number(integer=True, low=0),
+                "with how many other inputs each is paired, drawn at random; 0: no corrupted prompts",
+                default=0,
+                unit="prompts",
+            ),
+            "seed": SEED,
+        },
+    ),
     "tokens": Implementation(
         "Random tokens, repeated: position `block.2` is the second copy, and the answer is the next token.",
         {

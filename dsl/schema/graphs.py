@@ -11,8 +11,9 @@ GRAPHS = {
         {
             "model": Key(one("model"), "the model whose graph this is", required=True),
             "nodes": Key(
-                Many(Word(("embed", "heads", "attention", "mlps", "logits"))),
-                "what is a node: single heads or whole attention layers, MLPs; `embed` and `logits` always",
+                Many(Word(("embed", "pos_embed", "heads", "attention", "mlps", "logits"))),
+                "what is a node: single heads or whole attention layers, MLPs; `embed` and `logits` always; "
+                "with `pos_embed` learned positions are a node, and `embed` is the tokens alone",
                 default=("embed", "heads", "mlps", "logits"),
             ),
             "inputs": Key(

@@ -52,4 +52,18 @@ METRICS = {
         source="Conmy et al. 2023",
         gradient="not clean",
     ),
+    "mse": Implementation(
+        "Mean squared difference of the outputs from the clean run's: 0 on the clean run. For compiled "
+        "programs, whose outputs are values; of other models it takes the logits.",
+        {
+            "at": AT,
+            "normalize": Key(
+                Boolean(),
+                "1 - mse / mse(corrupt): puts the corrupted run at 0 and the clean run at 1",
+                default=False,
+            ),
+        },
+        source="Conmy et al. 2023",
+        gradient="not clean",
+    ),
 }

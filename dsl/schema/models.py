@@ -21,16 +21,26 @@ MODELS = {
         },
     ),
     "bundled": Implementation(
-        "A small trained model that comes with nncirc and needs no network.",
+        "A small model that comes with nncirc and needs no network: trained, or compiled from a program.",
         {
             "name": Key(
-                Text(("induction-2l", "ioi-4l")),
-                "`induction-2l` (two attention layers) or `ioi-4l` (four layers)",
+                Text(("induction-2l", "ioi-4l", "tracr-reverse", "tracr-xproportion")),
+                "`induction-2l` (two attention layers), `ioi-4l` (four layers), or a program: "
+                "`tracr-reverse`, `tracr-xproportion`",
                 required=True,
             ),
             "dtype": Key(Word(("float64", "float32")), "of parameters and activations", default="float64"),
             "device": DEVICE,
         },
+    ),
+    "compiled": Implementation(
+        "A program compiled to the weights of a transformer: it is known how it does what it does.",
+        {
+            "path": Key(Text(), "a folder with `config.json` and `model.safetensors`", required=True),
+            "dtype": Key(Word(("float64", "float32")), "of parameters and activations", default="float64"),
+            "device": DEVICE,
+        },
+        source="Lindner et al. 2023",
     ),
     "shape": Implementation(
         "Only the shape of a model, for reference circuits: it has a graph, and nothing can be run on it.",

@@ -6,6 +6,7 @@ Nothing here imports torch; `transformers` is imported only by `load_tokenizer`,
 from __future__ import annotations
 
 from nncirc.engine.data.corrupt import alignment_table, check_alignment, counterpart, replace
+from nncirc.engine.data.exhaustive import all_inputs
 from nncirc.engine.data.load import load_tokenizer
 from nncirc.engine.data.positions import resolve
 from nncirc.engine.data.prompts import file_dataset, prompt_dataset
@@ -35,6 +36,7 @@ __all__ = [
     "Target",
     "Tokenizer",
     "alignment_table",
+    "all_inputs",
     "buckets",
     "check_alignment",
     "counterpart",

@@ -26,8 +26,8 @@ def all_inputs(tokenizer: Tokenizer, *, length: int, counterparts: int = 0, seed
         tokenizer: the model's.
         length: tokens of each input.
         counterparts: how many other inputs each is paired with; 0 for none. Each makes a prompt: with 3 every
-            input stands there three times. They are drawn without replacement, so that with one less than there
-            are inputs each is paired with every other.
+            input stands there three times. They are drawn without replacement: with one less than there are
+            inputs each is paired with every other.
         seed: of the draw.
 
     Raises:

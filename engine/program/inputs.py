@@ -15,6 +15,7 @@ from nncirc.engine.contrast import Mean, Resample, Zero, check_fits
 from nncirc.engine.data import (
     NEXT,
     Dataset,
+    all_inputs,
     counterpart,
     file_dataset,
     prompt_dataset,
@@ -23,7 +24,7 @@ from nncirc.engine.data import (
     template_dataset,
     token_dataset,
 )
-from nncirc.engine.loading import load_bundled, load_huggingface
+from nncirc.engine.loading import load_bundled, load_compiled, load_huggingface
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
 
@@ -65,6 +66,10 @@ def _shape(_: Builder, declaration: Declaration) -> OnlyShape:
     assert given is not None
     shape = Shape(given.layers, given.heads, given.kv_groups, given.mlps, given.parallel)
     return OnlyShape(declaration.name, shape, dict(declaration.values))
+
+
+def _compiled(builder: Builder, declaration: Declaration) -> Model:
+    return builder.model(declaration, lambda: load_compiled(**_options(declaration)))
 
 
 def _options(declaration: Declaration) -> Any:
@@ -152,6 +157,12 @@ def _tokens(builder: Builder, declaration: Declaration) -> Dataset:
     return _fitting(builder, declaration, dataset)
 
 
+def _all_inputs(builder: Builder, declaration: Declaration) -> Dataset:
+    values: Any = declaration.values
+    options = {key: values[key] for key in ("length", "counterparts", "seed")}
+    return _fitting(builder, declaration, all_inputs(builder.model_of(declaration).tokenizer, **options))
+
+
 def _replace(builder: Builder, declaration: Declaration) -> Resample:
     replacements = {(r.slot, r.occurrence): r.by for r in declaration.replacements}
     return Resample(replace(builder.of(declaration, "data"), replacements), "replace")
@@ -176,7 +187,8 @@ def _residual(builder: Builder, declaration: Declaration) -> Graph:
             hint="add mlps to nodes: what is no node could be neither cut nor corrupted",
         )
     attention: Any = "layers" if "attention" in nodes else "heads"
-    return model.graph(attention=attention, split_inputs=bool(declaration.values["inputs"]))
+    split_inputs = bool(declaration.values["inputs"])
+    return model.graph(attention=attention, split_inputs=split_inputs, pos_embed="pos_embed" in nodes)
 
 
 def _metric(_: Builder, declaration: Declaration) -> Metric:
@@ -186,8 +198,8 @@ def _metric(_: Builder, declaration: Declaration) -> Metric:
 
 
 INPUTS: Mapping[str, Mapping[str, Build]] = {
-    "model": {"huggingface": _huggingface, "bundled": _bundled, "shape": _shape},
-    "dataset": {"template": _template, "prompts": _prompts, "file": _file, "tokens": _tokens},
+    "model": {"huggingface": _huggingface, "bundled": _bundled, "compiled": _compiled, "shape": _shape},
+    "dataset": {"template": _template, "prompts": _prompts, "file": _file, "tokens": _tokens, "all_inputs": _all_inputs},
     "corruption": {
         "replace": _replace,
         "counterpart": _counterpart,
