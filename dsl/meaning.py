@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from nncirc.dsl.attribution import check_attribution
-from nncirc.dsl.datasets import check_positions, check_prompts, check_replace, check_template, has_column
+from nncirc.dsl.corruptions import check_corruption, check_denoised
+from nncirc.dsl.datasets import check_positions, check_prompts, check_template
 from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.edges import check_reference
 from nncirc.dsl.evaluation import check_compare, check_curve, check_curves
 from nncirc.dsl.metrics import check_gradient, check_measured
+from nncirc.dsl.positions import check_graph_positions, check_split
 from nncirc.dsl.program import Position, Ref, Where
 from nncirc.dsl.readings import READINGS, check_reading
 from nncirc.dsl.scope import Draft, Scope
@@ -130,34 +132,10 @@ class Meaning:
             check_prompts(self.scope, draft)
 
     def _corruption(self, draft: Draft) -> None:
-        over = draft.values.get("over")
-        if isinstance(over, tuple) and "prompts" not in over:
-            self.scope.report(
-                "C236",
-                "the mean over one prompt's positions still says what stands in that prompt",
-                draft.where("over"),
-                help="write `[prompts]` or `[prompts, positions]`",
-            )
-        data = self.get(draft, "data")
-        if data is None:
-            return
-        if draft.implementation == "replace":
-            check_replace(self.scope, draft, data)
-        elif draft.implementation == "counterpart" and has_column(data, "corrupt") is False:
-            self.scope.report(
-                "C222",
-                f"`{data.name}` has no corrupted prompts",
-                draft.where("data"),
-                labels=(Label(data.place, f"uses {data.implementation}"),),
-                help="add `corrupt = [...]` to it"
-                if data.implementation == "prompts"
-                else "use `replace`, `zero` or `mean`",
-            )
-        source = self.get(draft, "source")
-        if source is not None and not self.same_model(self.get(source, "model"), self.get(data, "model")):
-            self.models_differ(draft, "source", self.get(source, "model"), "data", self.get(data, "model"))
+        check_corruption(self, draft)
 
     def _graph(self, draft: Draft) -> None:
+        check_split(self, draft)
         nodes, inputs = draft.values.get("nodes"), draft.values.get("inputs")
         if isinstance(nodes, tuple):
             span = draft.where("nodes")
@@ -204,26 +182,9 @@ class Meaning:
         if isinstance(positions, tuple) and data is not None:
             listed = tuple(each for each in positions if isinstance(each, Position))
             check_positions(self.scope, data, listed, draft, "positions", Label(data.place, "these prompts"))
-        self._denoised(draft)
+        check_denoised(self, draft)
         check_attribution(self.scope, draft)
         check_gradient(self, draft)
-
-    def _denoised(self, draft: Draft) -> None:
-        """Denoising begins in a corrupted run, and zeros and means are none."""
-        corruption = self.get(draft, "corruption")
-        denoises = (
-            draft.implementation == "activation_patching" and draft.values.get("direction") == "denoise"
-        )
-        if denoises and corruption is not None and corruption.implementation in {"zero", "mean"}:
-            self.scope.report(
-                "C237",
-                "denoise restores clean activations in a corrupted run, "
-                f"and `{corruption.implementation}` is none",
-                draft.where("direction" if "direction" in draft.spans else "corruption"),
-                labels=(Label(corruption.place, f"this corruption uses {corruption.implementation}"),),
-                help="write `direction = noise`, or take a corruption that is a run of the model: "
-                "`replace`, `counterpart`",
-            )
 
     def _circuit(self, draft: Draft) -> None:
         match draft.implementation:
@@ -322,6 +283,7 @@ class Meaning:
         data = None if corruption is None else self.get(corruption, "data")
         if graph is not None and data is not None:
             self.fits(draft, "graph", graph, "corruption", self.get(data, "model"))
+        check_graph_positions(self, draft)
         metric = self.get(draft, "metric")
         if metric is not None and corruption is not None:
             self.measured(draft.where("metric"), metric, corruption)

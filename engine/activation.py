@@ -28,9 +28,10 @@ from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Batch, Contrast, Run
 from nncirc.engine.data import Dataset, resolve
 from nncirc.engine.forward import source_outputs
-from nncirc.engine.live import attend, clean_state, stages, with_modules
+from nncirc.engine.live import attend, clean_state, with_modules
 from nncirc.engine.metrics import Metric, Place, places
 from nncirc.engine.scores import NodeScores
+from nncirc.engine.wiring import stages
 from nncirc.engine.written import Written
 
 if TYPE_CHECKING:

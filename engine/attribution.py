@@ -109,18 +109,18 @@ def node_attribution(
     Arguments and errors as for `attribution_patching`; with `grad_drop` magnitudes are those of the sums.
     """
     asked = _Asked(steps, along, rule, correct_qk=False, grad_drop=grad_drop)
-    weight = asked.check(contrast, metric)
-    total = asked.zeros(contrast, graph, len(graph.base.senders))
+    weight, base = asked.check(contrast, metric), graph.base
+    total = asked.zeros(contrast, graph, len(base.senders))
     for point in _points(contrast, graph, metric, asked, progress):
-        for senders, gradient in zip(sender_stages(graph), point.gradients.senders, strict=True):
+        for senders, gradient in zip(sender_stages(base), point.gradients.senders, strict=True):
             if point.scored.start <= senders.start < point.scored.stop:
-                outputs = point.difference.outputs(graph, senders)
+                outputs = point.difference.outputs(base, senders)
                 product = (outputs * gradient).sum(-1).double().cpu()
                 for position, tokens in enumerate(_places(contrast, point.batch, graph)):
                     total[point.drop or 0, position, senders] += _at(product, tokens).sum(1)
     scores = (weight * asked.combined(total)).T.tolist()
     made = asked.made(contrast, metric)
-    return NodeScores.of(graph.base.senders, graph.positions, scores, made, contrast.model.digits)
+    return NodeScores.of(base.senders, graph.positions, scores, made, contrast.model.digits)
 
 
 def _places(contrast: Contrast, batch: Batch, graph: Graph) -> list[Bool[Tensor, "batch pos"] | None]:
@@ -167,7 +167,7 @@ class _Asked:
             )
         self._check_together(contrast)
         sign = 1 if metric.normalize else metric.measure.sign
-        return sign / contrast.normalizer(metric).span / len(contrast.dataset.examples)
+        return sign / contrast.normalizer(metric).span / (len(contrast.dataset.examples) * contrast.samples)
 
     def _check_together(self, contrast: Contrast) -> None:
         if self.rule not in ("gradient", "relp"):

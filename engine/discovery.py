@@ -35,9 +35,10 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
 from nncirc.engine.contrast import Contrast, Zero
 from nncirc.engine.evaluate import cut_metric
-from nncirc.engine.live import Change, Live, Wiring, reads_change, with_modules
+from nncirc.engine.live import Change, Live, reads_change, with_modules
 from nncirc.engine.metrics import Metric
 from nncirc.engine.speculation import Fixed, Pace
+from nncirc.engine.wiring import Wiring
 
 CANONICAL_BATCH = 8
 REBUILD_AFTER = 64
@@ -212,7 +213,8 @@ class _Sweep:
 
     def __init__(self, contrast: Contrast, graph: Graph, metric: Metric, threshold: float) -> None:
         self.contrast, self.graph, self.metric, self.threshold = contrast, graph, metric, threshold
-        self.wiring = Wiring.of(graph)
+        self.wiring = Wiring.of(graph.base)
+        self.feeds = [{graph.sender_index[s] for s in graph.outputs[r]} for r in graph.receivers]
         self.cut: set[Edge] = set()
         self.scores: dict[Edge, float] = {}
         self.tested = 0
@@ -230,12 +232,13 @@ class _Sweep:
         done = 0
         for receiver in reversed(range(len(self.graph.receivers))):
             name = self.graph.receivers[receiver]
-            if name == "logits" or heard.intersection(self.wiring.feeds[receiver]):
+            candidates = self.graph.heard(receiver)
+            if name in self.graph.sinks or heard.intersection(self.feeds[receiver]):
                 yield receiver
                 heard.update(self.graph.sender_index[e.sender] for e in self.scores if e.receiver == name)
             else:
-                self.cut.update(self.edge(receiver, s) for s in range(self.graph.reach[receiver]))
-            done += self.graph.reach[receiver]
+                self.cut.update(self.edge(receiver, s) for s in candidates)
+            done += len(candidates)
             if progress is not None:
                 progress(done, self.graph.n_edges)
 
@@ -245,7 +248,7 @@ class _Sweep:
         for receiver in self.receivers(progress):
             # Again for every receiver: edges of dead nodes were cut, which moves it by rounding.
             current = self.exact()
-            for sender in reversed(range(self.graph.reach[receiver])):
+            for sender in reversed(self.graph.heard(receiver)):
                 edge = self.edge(receiver, sender)
                 new = self.exact(edge)
                 self.tested += 1
@@ -289,7 +292,9 @@ class _Sweep:
         progress: Callable[[int, int], None] | None = None,
     ) -> dict[Edge, float]:
         contrast, model = self.contrast, self.contrast.model
-        self.states = [Live(contrast, self.metric, batch, self.wiring) for batch in contrast.batches]
+        self.states = [
+            Live(contrast, self.metric, batch, self.graph, self.wiring) for batch in contrast.batches
+        ]
         self.logit_error = self.rounding_error()
         self.pace = Pace(MOST_ROWS) if depth is None else Fixed(depth)
         clean = torch.tensor([[contrast.clean(self.metric)]], dtype=torch.float64)
@@ -302,7 +307,8 @@ class _Sweep:
                 accepted = 0
             for state in self.states:
                 state.open(receiver)
-            queue = deque(reversed(range(self.graph.reach[receiver])))
+            candidates = self.graph.heard(receiver)
+            queue = deque(reversed(candidates))
             known = None if journal is None else journal.known(self.graph.receivers[receiver])
             if known is not None:
                 # What was measured is not known, so that nothing can be said of those who measured the same.
@@ -319,8 +325,8 @@ class _Sweep:
                 near = with_modules(model, partial(self.advance, receiver, queue))
                 if near is not None:
                     self.settle(receiver, queue, near)
-            kept = [s for s in range(self.graph.reach[receiver]) if self.edge(receiver, s) in self.scores]
-            accepted += self.graph.reach[receiver] - len(kept)
+            kept = [s for s in candidates if self.edge(receiver, s) in self.scores]
+            accepted += len(candidates) - len(kept)
             for state in self.states:
                 state.close(receiver, kept)
             if journal is not None and known is None:

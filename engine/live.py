@@ -10,6 +10,9 @@ plus the current values of the nodes tested so far, and one test costs these ste
 
 A change that only reaches positions which the metric reads is computed at these alone (`narrow`). Modules
 are called inside a trace in which every block is skipped, through nnsight's envoys.
+
+In a graph of positions an edge carries what its sender writes at its tokens only. Nodes are those of the
+graph without positions here, and are computed at all tokens; what an edge carries is masked.
 """
 
 from __future__ import annotations
@@ -25,83 +28,15 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Batch, Contrast
-from nncirc.engine.forward import attention_receivers, unit_project, unit_receivers
+from nncirc.engine.forward import unit_project
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
 from nncirc.engine.tracing import run
+from nncirc.engine.wiring import Stage, Wiring
 
 T = TypeVar("T")
 
 EVERYWHERE = slice(None)
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Receivers that read the residual stream at the same place: a layer's attention, an MLP, the logits."""
-
-    kind: str
-    layer: int
-    receivers: range
-
-
-def stages(graph: Graph) -> tuple[Stage, ...]:
-    """The stages of a graph in the order of the computation."""
-    found = []
-    for layer in range(graph.shape.n_layers):
-        inside = attention_receivers(graph, layer)
-        found.append(Stage("attention", layer, range(inside.start, inside.stop)))
-        if graph.shape.mlps:
-            found.append(Stage("mlp", layer, range(inside.stop, inside.stop + 1)))
-    last = len(graph.receivers) - 1
-    return (*found, Stage("logits", graph.shape.n_layers, range(last, last + 1)))
-
-
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """Which parts of the model a graph's nodes stand for, as indices.
-
-    Attributes:
-        stages: in order; `stage_of[receiver]` is the index of a receiver's stage.
-        units: for every attention receiver the projections it enters: (0 query | 1 key | 2 value, index).
-        feeds: for every receiver the senders computed from it.
-        head_sender: for every layer and head the sender it writes as.
-        mlp_sender: for every layer the index of its MLP among the senders.
-    """
-
-    graph: Graph
-    stages: tuple[Stage, ...]
-    stage_of: tuple[int, ...]
-    units: Mapping[int, tuple[tuple[int, int], ...]]
-    feeds: tuple[tuple[int, ...], ...]
-    head_sender: tuple[tuple[int, ...], ...]
-    mlp_sender: tuple[int, ...]
-
-    @classmethod
-    def of(cls, graph: Graph) -> Wiring:
-        """The wiring of a graph."""
-        where = stages(graph)
-        stage_of = [0] * len(graph.receivers)
-        units: dict[int, list[tuple[int, int]]] = {}
-        for i, stage in enumerate(where):
-            for receiver in stage.receivers:
-                stage_of[receiver] = i
-            if stage.kind == "attention":
-                kinds = (graph.shape.n_heads, graph.shape.n_kv_heads, graph.shape.n_kv_heads)
-                names = [(kind, index) for kind, count in enumerate(kinds) for index in range(count)]
-                for unit, receiver in zip(names, unit_receivers(graph, stage.layer), strict=True):
-                    units.setdefault(stage.receivers.start + receiver, []).append(unit)
-        index = graph.sender_index
-        layers, heads = range(graph.shape.n_layers), range(graph.shape.n_heads)
-        whole = graph.attention == "layers"
-        return cls(
-            graph,
-            where,
-            tuple(stage_of),
-            {receiver: tuple(found) for receiver, found in units.items()},
-            tuple(tuple(index[s] for s in graph.outputs[r]) for r in graph.receivers),
-            tuple(tuple(index[f"L{n}" if whole else f"L{n}H{h}"] for h in heads) for n in layers),
-            tuple(index[f"MLP{n}"] for n in layers) if graph.shape.mlps else (),
-        )
 
 
 @dataclass(slots=True)
@@ -115,14 +50,23 @@ class Change:
 
 
 class Live:
-    """The state of one batch of prompts while receivers are tested from the output backwards."""
+    """The state of one batch of prompts while receivers are tested from the output backwards.
 
-    def __init__(self, contrast: Contrast, metric: Metric, batch: Batch, wiring: Wiring) -> None:
+    `open`, `cut` and `close` take indices of `whole`, which may be split by position; everything else is
+    about the nodes of the graph without positions. `listeners` says who keeps an edge from a sender, and at
+    which tokens; None for all.
+    """
+
+    def __init__(
+        self, contrast: Contrast, metric: Metric, batch: Batch, whole: Graph, wiring: Wiring
+    ) -> None:
         graph = wiring.graph
         self.model: Model = contrast.model
         self.wiring = wiring
-        self.kept: dict[int, tuple[int, ...]] = {}
-        self.listeners: list[list[int]] = [[] for _ in graph.senders]
+        where = contrast.where(batch, whole)
+        self.places: list[Tensor | None] = [None] if where is None else list(where[..., None])
+        self.kept: dict[int, dict[int, Tensor | None]] = {}
+        self.listeners: list[dict[int, Tensor | None]] = [{} for _ in graph.senders]
         self.reading = contrast.reading(batch, metric)
         self.metric, self.reference = metric, contrast.reference(batch, metric)
         columns = self.model.unembed_columns(self.reading.columns())
@@ -136,7 +80,7 @@ class Live:
         self.out = self.clean.clone()
         self.residual, self.projected, self.z = clean_state(self.model, batch.clean)
         length = batch.clean.shape[1]
-        self.causal = torch.arange(length, device=self.model.device) <= self.reading.kept[:, None]
+        self.causal = self.model.sees(self.reading.kept, length)
         self.rotary = self.model.rotary(batch.clean)
         self.base: dict[int, Tensor] = {}
         self.input: dict[int, Tensor] = {}
@@ -150,7 +94,10 @@ class Live:
         return self.reading.kept if narrow else EVERYWHERE
 
     def open(self, receiver: int) -> None:
-        """Begin to test a receiver: its input is still that of the clean run."""
+        """Begin to test a receiver: its input is still that of the clean run, at its position at least."""
+        receiver //= len(self.places)
+        if receiver in self.input:
+            return
         for sender in self.wiring.feeds[receiver]:
             if self.listeners[sender] and all(r in self.narrow_receiver for r in self.listeners[sender]):
                 self.narrow_sender.add(sender)
@@ -161,16 +108,20 @@ class Live:
 
     def close(self, receiver: int, kept: Sequence[int]) -> None:
         """A receiver has been tested: it keeps edges from these senders; its input is summed afresh."""
+        receiver, place = divmod(receiver, len(self.places))
+        senders = [sender // len(self.places) for sender in kept]
         reach = self.wiring.graph.reach[receiver]
         cut = torch.ones(reach, dtype=self.model.dtype, device=self.model.device)
-        cut[list(kept)] = 0
+        cut[senders] = 0
         residual = self.residual[self.wiring.stage_of[receiver]]
         change = (cut @ self.difference[:reach].flatten(1)).view_as(residual)
-        self.base[receiver] = residual + change
+        self.base[receiver] = self.base.get(receiver, residual) + masked(change, self.places[place])
         self.input[receiver] = self.base[receiver].clone()
-        self.kept[receiver] = tuple(kept)
-        for sender in kept:
-            self.listeners[sender].append(receiver)
+        own = self.kept.setdefault(receiver, {})
+        for sender in senders:
+            before, tokens = own.get(sender), self.places[place]
+            own[sender] = tokens if before is None or tokens is None else before + tokens
+            self.listeners[sender][receiver] = own[sender]
 
     def row_bytes(self) -> int:
         """About what a row of an evaluation takes: changes of live nodes, the largest stage, and logits."""
@@ -197,15 +148,19 @@ class Live:
         added = self.added(receiver, senders)
         stays = torch.tensor(expected, device=added.device).view(-1, 1, 1, 1)
         behind = torch.where(stays, added, 0).cumsum(0)
-        return self.propagate({receiver: torch.where(stays, behind, behind + added)})
+        return self.propagate({receiver // len(self.places): torch.where(stays, behind, behind + added)})
 
     def cut_together(self, receiver: int, senders: Sequence[int]) -> tuple[Float[Tensor, "1 batch"], Change]:
         """The metric with the edges from all of these senders cut as well, and the change: one row."""
-        return self.propagate({receiver: self.added(receiver, senders).sum(0, keepdim=True)})
+        added = self.added(receiver, senders).sum(0, keepdim=True)
+        return self.propagate({receiver // len(self.places): added})
 
     def added(self, receiver: int, senders: Sequence[int]) -> Float[Tensor, "sender batch at d_model"]:
         """What cutting the edges from these senders adds to a receiver's input."""
-        return self.difference[list(senders)][:, :, self.at(narrow=receiver in self.narrow_receiver)]
+        receiver, place = divmod(receiver, len(self.places))
+        at = self.at(narrow=receiver in self.narrow_receiver)
+        carried = self.difference[[sender // len(self.places) for sender in senders]][:, :, at]
+        return masked(carried, self.places[place], at)
 
     def propagate(self, pending: dict[int, Tensor]) -> tuple[Float[Tensor, "row batch"], Change]:
         """Carry changes of some receivers' inputs on to the logits."""
@@ -229,10 +184,11 @@ class Live:
 
     def send(self, sender: int, delta: Tensor, pending: dict[int, Tensor]) -> None:
         """Add a sender's change to the input of everyone who keeps an edge from it."""
-        for receiver in self.listeners[sender]:
+        for receiver, tokens in self.listeners[sender].items():
             seen = delta
             if receiver in self.narrow_receiver and sender not in self.narrow_sender:
                 seen = delta[:, :, self.reading.kept]
+            seen = masked(seen, tokens, self.at(narrow=receiver in self.narrow_receiver))
             pending[receiver] = pending[receiver] + seen if receiver in pending else seen
 
     def read(self, delta: Float[Tensor, "row batch kept d_model"]) -> Float[Tensor, "row batch"]:
@@ -397,11 +353,20 @@ class Live:
                     self.out[sender][:, at] = out[:, at]
         for receiver, senders in self.kept.items():
             total = self.base[receiver].clone()
-            for sender in senders:
+            for sender, tokens in senders.items():
                 if sender not in moved:
                     moved[sender] = self.out[sender] - self.clean[sender]
-                total += moved[sender]
+                total += masked(moved[sender], tokens)
             self.input[receiver] = total
+
+
+def masked(
+    values: Float[Tensor, "*row batch at d_model"],
+    tokens: Float[Tensor, "batch pos 1"] | None,
+    at: Tensor | slice = EVERYWHERE,
+) -> Float[Tensor, "*row batch at d_model"]:
+    """Values, given at the positions `at`, with those at other tokens than these set to zero."""
+    return values if tokens is None else values * tokens[:, at]
 
 
 def taken(of: Tensor, index: Sequence[int]) -> Tensor:
@@ -423,22 +388,25 @@ def attend(
     value: Float[Tensor, "head row batch pos d_head"],
     mask: Bool[Tensor, "at pos"] | None = None,
 ) -> Float[Tensor, "head row batch at d_head"]:
-    """Causal attention of single heads, each with its own keys and values; None masks causally."""
+    """Attention of single heads, each with its own keys and values; None masks as the model does."""
     z = scaled_dot_product_attention(
         query.flatten(0, 1),
         key.flatten(0, 1),
         value.flatten(0, 1),
         attn_mask=mask,
-        is_causal=mask is None,
+        is_causal=mask is None and model.causal,
         scale=model.scaling(layer),
     )
     return z.unflatten(0, query.shape[:2])
 
 
 def clean_state(
-    model: Model, tokens: Int[Tensor, "batch pos"]
+    model: Model, tokens: Int[Tensor, "batch pos"], noise: Float[Tensor, "batch pos d_model"] | None = None
 ) -> tuple[list[Tensor], list[tuple[Tensor, Tensor, Tensor]], list[Tensor]]:
-    """Of the clean run: the residual stream at every stage, and every layer's q, k, v and z by head."""
+    """Of a plain run: the residual stream at every stage, and every layer's q, k, v and z by head.
+
+    With noise that is added to the embeddings, of the run with it.
+    """
     shape = model.shape
     rotary = model.rotary(tokens)
 
@@ -447,6 +415,7 @@ def clean_state(
 
     def body() -> tuple[list[Tensor], list[tuple[Tensor, Tensor, Tensor]], list[Tensor]]:
         residual, projected, zs = [], [], []
+        model.shift_embedding(noise)
         for block in model.blocks:
             residual.append(block.attention_norm.input.clone())
             made = torch.cat([projection.output for projection in block.projections], dim=-1)

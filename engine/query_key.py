@@ -20,8 +20,9 @@ from torch import Tensor
 from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Batch
 from nncirc.engine.gradients import Gradients
-from nncirc.engine.live import Wiring, attend
+from nncirc.engine.live import attend
 from nncirc.engine.model import Model
+from nncirc.engine.wiring import Wiring
 
 Unfold: TypeAlias = Callable[[int], Iterator[tuple[slice, Float[Tensor, "sender batch pos d_model"]]]]
 

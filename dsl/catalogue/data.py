@@ -223,4 +223,10 @@ DATA: Mapping[str, Entry] = {
         "was trained with, and the other tokens would mean something else to the model as well. Take the "
         "model's own: leave the key `tokenizer` away.",
     ),
+    "C346": Entry(
+        "a token at two positions of a graph, or at none",
+        "A graph that is split by position needs every token of every prompt at exactly one of them. `end` "
+        "is the last token, whatever slot it belongs to; `S` is every occurrence of S. In a "
+        "script, tokens that no position names are `other`.",
+    ),
 }

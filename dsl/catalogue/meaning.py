@@ -280,4 +280,11 @@ MEANING: Mapping[str, Entry] = {
         "scores learning using in_context_learning {\n  data = ioi\n  early = 9\n  late = 4\n}",
         "scores learning using in_context_learning {\n  data = ioi\n  early = 4\n  late = 9\n}",
     ),
+    "C260": Entry(
+        "a graph by tokens of no prompts",
+        "`positions = all` makes a node of every node at every token, so it has to know how many tokens the "
+        "prompts have: `data` says whose. Other positions are found in whatever prompts a method runs on.",
+        "graph tokens using residual {\n  model = gpt2\n  positions = all\n}",
+        "graph tokens using residual {\n  model = gpt2\n  positions = all\n  data = ioi\n}",
+    ),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nncirc.dsl.keytypes import Many, Word
+from nncirc.dsl.keytypes import Either, Many, PositionType, Word
 from nncirc.dsl.schema.entries import Implementation, Key, one
 
 GRAPHS = {
@@ -21,6 +21,11 @@ GRAPHS = {
                 "`[q, k, v]`: an edge enters a head as query, key or value; `[]`: as all three",
                 default=("q", "k", "v"),
             ),
+            "positions": Key(
+                Either(Many(PositionType()), ("all",)),
+                "split every node by position, the tokens not named being one; `all`: by token",
+            ),
+            "data": Key(one("dataset"), "the prompts whose tokens `positions = all` counts"),
         },
         source="Elhage et al. 2021; Conmy et al. 2023",
     ),

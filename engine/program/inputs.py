@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nncirc.circuits.errors import GraphError
+from nncirc.circuits.errors import DataError, GraphError
 from nncirc.circuits.graph import Attention, Graph, Shape
-from nncirc.dsl.program import Choices, Declaration, NamedList, NextToken, RandomTokens, Template
+from nncirc.dsl.program import Choices, Declaration, NamedList, NextToken, Position, RandomTokens, Template
 from nncirc.dsl.schema.metrics import METRICS
 from nncirc.dsl.shapes import model_shape
-from nncirc.engine.contrast import Mean, Resample, Zero, check_fits
+from nncirc.engine.contrast import Gaussian, Mean, Resample, Zero, check_fits
 from nncirc.engine.data import (
     NEXT,
     Dataset,
@@ -21,12 +22,14 @@ from nncirc.engine.data import (
     prompt_dataset,
     random_tokens,
     replace,
+    shuffle,
     template_dataset,
     token_dataset,
 )
 from nncirc.engine.loading import load_bundled, load_compiled, load_huggingface
-from nncirc.engine.metrics import Metric
+from nncirc.engine.metrics import Metric, Place
 from nncirc.engine.model import Model
+from nncirc.engine.where import OTHER
 
 if TYPE_CHECKING:
     from nncirc.engine.program.build import Builder
@@ -56,9 +59,11 @@ class OnlyShape:
     shape: Shape
     made: Mapping[str, Any]
 
-    def graph(self, *, attention: Attention = "heads", split_inputs: bool = True) -> Graph:
+    def graph(
+        self, *, attention: Attention = "heads", split_inputs: bool = True, pos_embed: bool = False
+    ) -> Graph:
         """The computation graph of such a model."""
-        return Graph(self.shape, attention, split_inputs)
+        return Graph(self.shape, attention, split_inputs, pos_embed)
 
 
 def _shape(_: Builder, declaration: Declaration) -> OnlyShape:
@@ -172,6 +177,20 @@ def _counterpart(builder: Builder, declaration: Declaration) -> Resample:
     return Resample(counterpart(builder.of(declaration, "data")), "counterpart")
 
 
+def _shuffle(builder: Builder, declaration: Declaration) -> Resample:
+    seed: Any = declaration.values["seed"]
+    return Resample(shuffle(builder.of(declaration, "data"), seed=seed), "shuffle")
+
+
+def _gaussian(_: Builder, declaration: Declaration) -> Gaussian:
+    values: Any = declaration.values
+    return Gaussian(_places(values["at"]), values["scale"], values["samples"], values["seed"])
+
+
+def _places(at: Iterable[Position]) -> tuple[Place, ...]:
+    return tuple((place.name, place.occurrence) for place in at)
+
+
 def _mean(builder: Builder, declaration: Declaration) -> Mean:
     over: Any = declaration.values["over"]
     return Mean(over, builder.of(declaration, "source"))
@@ -188,21 +207,47 @@ def _residual(builder: Builder, declaration: Declaration) -> Graph:
         )
     attention: Any = "layers" if "attention" in nodes else "heads"
     split_inputs = bool(declaration.values["inputs"])
-    return model.graph(attention=attention, split_inputs=split_inputs, pos_embed="pos_embed" in nodes)
+    graph = model.graph(attention=attention, split_inputs=split_inputs, pos_embed="pos_embed" in nodes)
+    return with_fields(graph, positions=_graph_positions(builder, declaration))
+
+
+def _graph_positions(builder: Builder, declaration: Declaration) -> tuple[str, ...]:
+    """Names of the positions that a graph is split by; all that a list does not name is one more."""
+    positions: Any = declaration.values["positions"]
+    if positions is None:
+        return ()
+    if positions != "all":
+        return (*(str(place) for place in positions if str(place) != OTHER), OTHER)
+    dataset: Dataset = builder.of(declaration, "data")
+    lengths = sorted({len(example.tokens) for example in dataset.examples})
+    if len(lengths) > 1:
+        raise DataError(
+            "C334",
+            f"positions = all needs prompts of one length; these have {', '.join(map(str, lengths))} tokens",
+            hint="name the positions: positions = [IO, S.2, end]",
+        )
+    return tuple(map(str, range(lengths[0])))
 
 
 def _metric(_: Builder, declaration: Declaration) -> Metric:
     values: Any = declaration.values
-    at = tuple((place.name, place.occurrence) for place in values["at"])
-    return Metric(declaration.implementation, at, values["normalize"])
+    return Metric(declaration.implementation, _places(values["at"]), values["normalize"])
 
 
 INPUTS: Mapping[str, Mapping[str, Build]] = {
     "model": {"huggingface": _huggingface, "bundled": _bundled, "compiled": _compiled, "shape": _shape},
-    "dataset": {"template": _template, "prompts": _prompts, "file": _file, "tokens": _tokens, "all_inputs": _all_inputs},
+    "dataset": {
+        "template": _template,
+        "prompts": _prompts,
+        "file": _file,
+        "tokens": _tokens,
+        "all_inputs": _all_inputs,
+    },
     "corruption": {
         "replace": _replace,
         "counterpart": _counterpart,
+        "shuffle": _shuffle,
+        "gaussian": _gaussian,
         "zero": lambda builder, declaration: Zero(),  # noqa: ARG005
         "mean": _mean,
     },

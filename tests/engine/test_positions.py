@@ -14,18 +14,19 @@ from tests.engine import oracle
 from tests.engine.test_attribution import METRICS, close, value_of
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2
 
-from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
 from nncirc.engine.attribution import attribution_patching, node_attribution
 from nncirc.engine.contrast import Contrast
+from nncirc.engine.discovery import acdc
 from nncirc.engine.evaluate import circuit_metric, cut_metric
 from nncirc.engine.forward import Mask, masked_forward
 from nncirc.engine.metrics import Metric
 from nncirc.engine.where import whereabouts
 
-NAMED = ("A.1", "B", "end", "other")
+NAMED = ("A.1", "A.2", "end", "other")
 LOGIT_DIFF = Metric("logit_diff")
 
 
@@ -53,7 +54,7 @@ def test_every_token_is_at_one_position(length: int) -> None:
     for row, example in enumerate(examples):
         for index, span in (
             (0, example.spans["A", 1]),
-            (1, example.spans["B", 1]),
+            (1, example.spans["A", 2]),
         ):
             assert at[index, row].nonzero().flatten().tolist() == list(range(*span))
         assert at[2, row].nonzero().flatten().tolist() == [length - 1]
@@ -192,3 +193,71 @@ def test_a_query_at_one_position_is_computed_anew(case: Case) -> None:
             for sender in graph.base.senders[: graph.base.reach[graph.base.receiver_index[name]]]:
                 parts = sum(fine[f"{sender}@{p}", f"{name}@{p}"] for p in NAMED)
                 assert parts == pytest.approx(coarse[sender, name], rel=1e-5, abs=5 * close(case))
+
+
+# ACDC ----------------------------------------------------------------------------------------------------
+
+
+def by_paper(case: Case, about: Contrast, graph: Graph, threshold: float) -> set[Edge]:
+    """Algorithm 1 with a forward by loops for each edge, receivers of dead nodes tested as well."""
+
+    def loss(cut: list[Edge]) -> float:
+        return -sum(by_loops(case, about, graph, cut, LOGIT_DIFF)) / case.size
+
+    cut: list[Edge] = []
+    current = loss(cut)
+    for receiver in reversed(graph.receivers):
+        for edge in reversed([edge for edge in graph.edges() if edge.receiver == receiver]):
+            new = loss([*cut, edge])
+            if new - current < threshold:
+                cut.append(edge)
+                current = new
+    return set(prune(Circuit.of(graph, [edge for edge in graph.edges() if edge not in cut])).edges)
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.sampled_from(["gpt2", "llama"]), st.integers(0, 99), st.sampled_from([0.01, 0.1, 0.4]))
+def test_acdc_is_that_of_the_paper(family: Any, seed: int, threshold: float) -> None:
+    case = Case(
+        family, layers=1, heads=2, kv_heads=1 if family == "llama" else 2, lengths=(5,), size=2, seed=seed
+    )
+    model = case.model()
+    graph, about = replace(case.graph(model), positions=("A.1", "end", "other")), case.contrast(model)
+    assert set(acdc(about, graph, LOGIT_DIFF, threshold=threshold).edges) == by_paper(
+        case, about, graph, threshold
+    )
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    cases(layers=2),
+    METRICS,
+    st.sampled_from([0.003, 0.03, 0.3]),
+    st.sampled_from([None, 1, 5]),
+    st.booleans(),
+)
+def test_the_fast_way_is_the_definition(
+    case: Case, metric: Metric, threshold: float, depth: int | None, by_token: bool
+) -> None:
+    if by_token:
+        case = replace(case, lengths=case.lengths[:1])
+    at = tuple(map(str, range(case.lengths[0]))) if by_token else NAMED
+    model = case.model()
+    graph, about = replace(case.graph(model), positions=at), case.contrast(model, batch=2)
+    fast = acdc(about, graph, metric, threshold=threshold, depth=depth)
+    slow = acdc(about, graph, metric, threshold=threshold, sequential=True)
+    assert fast.edges == slow.edges
+    for edge, score in slow.scores.items():
+        assert fast.scores[edge] == pytest.approx(score, abs=1e-5)
+    assert fast.made == slow.made
+
+
+def test_a_head_carries_from_one_token_to_the_last() -> None:
+    """In a circuit of tokens, what is read at the end comes from keys and values before it."""
+    model = tiny_gpt2(layers=1, heads=2, seed=3)
+    about = contrast(model, size=4, lengths=(5,))
+    graph = replace(model.graph(), positions=tuple("01234"))
+    found = acdc(about, graph, LOGIT_DIFF, threshold=0.02)
+    assert {edge.receiver for edge in found.edges if "logits" in edge.receiver} == {"logits@4"}
+    assert any(edge.receiver.endswith(".v@1") for edge in found.edges)
+    assert all(edge.sender.partition("@")[2] == edge.receiver.partition("@")[2] for edge in found.edges)

@@ -1,0 +1,46 @@
+"""Whether graphs that are split by position fit the prompts that they are used with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nncirc.dsl.datasets import check_positions
+from nncirc.dsl.diagnostics import Label
+from nncirc.dsl.program import Position
+from nncirc.dsl.scope import Draft
+
+if TYPE_CHECKING:
+    from nncirc.dsl.meaning import Meaning
+
+__all__ = ["check_graph_positions", "check_split"]
+
+
+def check_split(meaning: Meaning, graph: Draft) -> None:
+    """`all` counts the tokens of some prompts; what else is said of prompts is said for nothing."""
+    is_all, has_data = graph.values.get("positions") == "all", "data" in graph.spans
+    if is_all and not has_data:
+        meaning.scope.report(
+            "C260",
+            "`positions = all` splits nodes by token, and nothing says how many tokens there are",
+            graph.where("positions"),
+            help="add `data = ...`, a dataset whose prompts have one length",
+        )
+    elif has_data and not is_all:
+        meaning.scope.report(
+            "C260",
+            "`data` is what `positions = all` counts the tokens of, and has no other use here",
+            graph.where("data"),
+            help="remove it, or write `positions = all`",
+        )
+
+
+def check_graph_positions(meaning: Meaning, draft: Draft) -> None:
+    """A method's prompts have the positions by which its graph is split."""
+    graph, data = meaning.get(draft, "graph"), meaning.data_of(draft)
+    if graph is None or data is None:
+        return
+    positions = graph.values.get("positions")
+    if isinstance(positions, tuple):
+        listed = tuple(each for each in positions if isinstance(each, Position) and each.name != "other")
+        label = Label(data.place, f"the prompts of `{draft.name}`")
+        check_positions(meaning.scope, data, listed, graph, "positions", label)
