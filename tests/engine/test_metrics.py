@@ -115,9 +115,10 @@ def test_kl_from_changes_in_float32_is_kl_from_logits_in_float64(
     found = where.change_values(metrics.kl_of_change, change.float(), reference.exp().float())
     assert found is not None
     assert found.dtype == torch.float64
-    sensitivity = metric.measure.sensitivity
+    # Of the form that ACDC reckons with: so far is a change off, and its mean that is taken off.
+    error, sensitivity = 4e-7 * (4 + abs(shift)), metric.measure.sensitivity
     for value, other in zip(wanted.flatten().tolist(), found.flatten().tolist(), strict=True):
-        assert abs(value - other) <= 2e-7 * (4 + abs(shift)) * sensitivity(max(value, 0.0)) + 1e-12
+        assert abs(value - other) <= error * sensitivity(max(value, 0.0)) + error**2 + 1e-12
 
 
 @settings(max_examples=20, deadline=None)
