@@ -128,6 +128,24 @@ def test_the_whole_model_is_complete_and_an_unread_part_is_not_minimal() -> None
     assert scores["embed -> logits"] > 1e-3
 
 
+def test_what_could_do_an_edges_work_enters_the_same_receiver() -> None:
+    """All edges of a circuit, with every difference that the definition takes the largest of."""
+    about, circuit = tiny()
+    edges, alone = set(circuit.edges), []
+
+    def kept(less: set[Edge]) -> float:
+        return faithfulness(about, Circuit.of(circuit.graph, edges - less), METRIC)
+
+    for each, edge in zip(minimality(about, circuit, METRIC, by="edges"), circuit.edges, strict=True):
+        others = {other for other in edges if other.receiver == edge.receiver} - {edge}
+        by_itself = abs(kept({edge}) - kept(set()))
+        without = abs(kept(others | {edge}) - kept(others))
+        assert each.difference.value == pytest.approx(max(by_itself, without), abs=1e-9), each.name
+        alone.append(by_itself < without - 1e-6)
+    assert any(alone)
+    assert not all(alone)
+
+
 def test_random_sets_are_of_the_seed_and_each_has_half_of_the_parts() -> None:
     about, circuit = tiny()
     first, again, other = (
