@@ -26,11 +26,11 @@ def attention_pattern(
     _, projected, _ = clean_state(model, tokens)
     group = model.shape.n_heads // model.shape.n_kv_heads
     length = tokens.shape[1]
-    future = torch.ones(length, length, dtype=torch.bool, device=model.device).triu(1)
+    unseen = ~model.sees(torch.arange(length, device=model.device), length)
     found = []
     for layer, (query, key, _value) in enumerate(projected):
         scores = query @ key.repeat_interleave(group, 0).transpose(-1, -2) * model.scaling(layer)
-        found.append(scores.masked_fill(future, -torch.inf).softmax(-1))
+        found.append(scores.masked_fill(unseen, -torch.inf).softmax(-1))
     return torch.stack(found)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
 from nncirc.engine.data import Dataset
+from nncirc.engine.metrics import Metric, check_metric
 from nncirc.engine.model import Model
 from nncirc.engine.plain import batches, logits_bytes
 from nncirc.engine.scores import NodeScores
@@ -37,10 +38,12 @@ def in_context_learning(
         memory: bytes of activations; None for half of what is free.
 
     Raises:
+        ModelError: C433, the model's outputs are no logits of tokens.
         MethodError: C578, not 2 <= early < late <= the number of tokens of every prompt.
 
     Source: Olsson et al. 2022, whose tokens are 50 and 500.
     """
+    check_metric(Metric("cross_entropy"), model)
     shortest = min(len(example.tokens) for example in dataset.examples)
     if not (type(early) is type(late) is int and 2 <= early < late <= shortest):
         raise MethodError(

@@ -16,7 +16,17 @@ from nncirc.circuits.graph import Shape
 from nncirc.engine.contrast import check_fits
 from nncirc.engine.data import Dataset, Example, buckets
 from nncirc.engine.memory import default_memory, pass_bytes
-from nncirc.engine.metrics import Logits, Measure, Metric, Place, Reading, measures, places, reading
+from nncirc.engine.metrics import (
+    Logits,
+    Measure,
+    Metric,
+    Place,
+    Reading,
+    check_metric,
+    measures,
+    places,
+    reading,
+)
 from nncirc.engine.model import Model
 from nncirc.engine.tracing import run
 
@@ -194,9 +204,14 @@ def measure_of(name: str, dataset: Dataset) -> Measure:
 
 
 def where(of: str, dataset: Dataset, prompts: Prompts, place: Place, model: Model) -> Reading:
-    """Where a column is read in some prompts, and the answers there."""
+    """Where a column is read in some prompts, and the answers there.
+
+    Raises:
+        ModelError: C433, the model's outputs are no logits of tokens.
+    """
     # A rank has an answer at the same positions as its probability.
     metric = Metric("prob" if of == "rank" else of, at=(place,))
+    check_metric(metric, model)
     return reading(metric, dataset, prompts.examples, model.device)
 
 

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
-from nncirc.circuits.errors import MethodError
+from nncirc.circuits.errors import MethodError, ModelError
 from nncirc.circuits.nodes import Node
 from nncirc.engine.model import Model
 from nncirc.engine.norms import Norm, norm_parts
@@ -235,10 +235,29 @@ def _between_tokens(model: Model, circuit: LowRank, *, tokens: bool) -> LowRank:
 # Numbers for heads -----------------------------------------------------------------------------------------
 
 
+def _through_tokens(model: Model) -> Float[Tensor, "d_model d_model"]:
+    """W_Uᵀ W_E: from what raises a token's logit to what that token writes.
+
+    Raises:
+        ModelError: C433, the model's outputs are no logits of tokens.
+    """
+    if not model.predicts_tokens:
+        raise ModelError(
+            "C433",
+            f"copying is from tokens to their logits, and the outputs of {model.name} are values",
+            hint="read matching or the compositions",
+        )
+    return unembedding(model).T @ embedding(model)
+
+
 def copying_scores(model: Model) -> Float[Tensor, "layer head"]:
-    """Σ λ / Σ |λ| of every head's OV circuit from token to logit (Elhage et al. 2021)."""
+    """Σ λ / Σ |λ| of every head's OV circuit from token to logit (Elhage et al. 2021).
+
+    Raises:
+        ModelError: C433, the model's outputs are no logits of tokens.
+    """
     # λ of W_E · OV · W_Uᵀ are those of W_Uᵀ W_E · OV, and of a matrix that is d_head wide.
-    through = unembedding(model).T @ embedding(model)
+    through = _through_tokens(model)
     found = []
     for layer in range(model.shape.n_layers):
         circuit = ov_circuits(model, layer)
@@ -292,7 +311,7 @@ def virtual_copying_scores(model: Model) -> Float[Tensor, "layer head layer head
     """
     shape = model.shape
     found = torch.zeros(shape.n_layers, shape.n_heads, shape.n_layers, shape.n_heads, dtype=torch.float64)
-    through = unembedding(model).T @ embedding(model)
+    through = _through_tokens(model)
     written: list[LowRank] = []
     for layer in range(shape.n_layers):
         own = ov_circuits(model, layer)

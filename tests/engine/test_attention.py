@@ -18,6 +18,7 @@ from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.models import model_folder
 from nncirc.engine.attention import STATISTICS, attention_pattern, attention_statistics
 from nncirc.engine.data import Dataset, Example
+from nncirc.engine.live import clean_state
 from nncirc.engine.loading import load_bundled
 from nncirc.engine.model import Model
 from nncirc.engine.weights import copying_scores
@@ -54,6 +55,18 @@ def test_patterns_are_the_models(case: Case) -> None:
     found = attention_pattern(model, tokens)
     torch.testing.assert_close(found, eager(model, tokens), rtol=0, atol=1e-6)
     torch.testing.assert_close(found.sum(-1), torch.ones_like(found[..., 0]))
+
+
+@pytest.mark.parametrize("name", ["tracr-reverse", "tracr-xproportion"])
+def test_patterns_of_compiled_programs_see_both_sides(name: str) -> None:
+    """What a pattern makes of the values is the z that the model computes."""
+    model = load_bundled(name)
+    tokens = torch.randint(0, 4, (3, 5), generator=torch.Generator().manual_seed(0))
+    _, projected, zs = clean_state(model, tokens)
+    pattern = attention_pattern(model, tokens)
+    for layer, (_query, _key, value) in enumerate(projected):
+        torch.testing.assert_close(pattern[layer] @ value, zs[layer], rtol=0, atol=1e-9)
+    assert float(pattern.triu(1).max()) > 0.1
 
 
 def by_loops(model: Model, prompts: list[list[int]], name: str) -> tuple[list[list[float]], int]:

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from tests.engine.test_attention import dataset
 from tests.engine.tiny import random_prompts, tiny_gpt2, tiny_llama
 from torch.nn.functional import cross_entropy
 
-from nncirc.circuits.errors import MethodError
+from nncirc.circuits.errors import MethodError, ModelError
 from nncirc.engine.in_context import in_context_learning
+from nncirc.engine.loading import load_bundled
+from nncirc.engine.logit_lens import logit_lens
 
 
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
@@ -36,3 +39,13 @@ def test_tokens_without_a_loss_are_refused(early: Any, late: int) -> None:
     with pytest.raises(MethodError) as caught:
         in_context_learning(tiny_gpt2(), random_prompts(size=2), early=early, late=late)
     assert caught.value.code == "C578"
+
+
+def test_values_have_no_loss() -> None:
+    model = load_bundled("tracr-reverse")
+    with pytest.raises(ModelError) as caught:
+        in_context_learning(model, random_prompts(size=2, answers=None), early=2, late=4)
+    assert caught.value.code == "C433"
+    with pytest.raises(ModelError) as caught:
+        logit_lens(model, dataset([[3, 0, 1, 2]]), of="kl_divergence")
+    assert caught.value.code == "C433"

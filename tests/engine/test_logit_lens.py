@@ -16,9 +16,10 @@ from nncirc.circuits.errors import DataError, MethodError
 from nncirc.engine.data import Dataset, Example, resolve
 from nncirc.engine.logit_attribution import logit_attribution
 from nncirc.engine.logit_lens import logit_lens
+from nncirc.engine.metrics import Logits
 from nncirc.engine.model import Model
 from nncirc.engine.norms import norm_parts
-from nncirc.engine.plain import READ, batches, stages
+from nncirc.engine.plain import READ, batches, rank, stages
 
 PLACES = {"end": ("end", None), "A": ("A", None), "A.2": ("A", 2), "B": ("B", 1)}
 
@@ -26,7 +27,10 @@ PLACES = {"end": ("end", None), "A": ("A", None), "A.2": ("A", 2), "B": ("B", 1)
 def answers(dataset: Dataset, example: Example, at: list[int]) -> tuple[list[int], list[int]]:
     if dataset.answers == "next":
         return [example.tokens[p + 1] for p in at], [0] * len(at)
-    return [example.answer or 0] * len(at), [example.foil or 0] * len(at)
+    right, wrong = example.answer or 0, example.foil or 0
+    assert isinstance(right, int)
+    assert isinstance(wrong, int)
+    return [right] * len(at), [wrong] * len(at)
 
 
 def positions(dataset: Dataset, example: Example, place: str) -> list[int]:
@@ -127,6 +131,12 @@ def test_all_positions_and_the_likeliest_tokens(make: Any, follows: Any) -> None
     for node, row in zip(found.nodes, found.made["top"], strict=True):
         best = parts.unembed(parts.final_norm(through(run, parts, node)))[0].argmax(-1)
         assert row == [str(int(token)) for token in best[:count]]
+
+
+def test_the_rank_of_several_answers_is_that_of_the_best() -> None:
+    patched = torch.tensor([[[[0.5, 4.0, 3.0, 2.0]], [[1.0, 1.0, 0.0, 2.0]]]], dtype=torch.float64)
+    answers = torch.tensor([[[0, 2]], [[1, -1]]])
+    assert rank(Logits(patched, None, answers, answers)).tolist() == [[[2.0], [2.0]]]
 
 
 def test_the_likeliest_token_is_that_of_most_prompts() -> None:

@@ -13,7 +13,8 @@ from tests.engine import oracle
 from tests.engine.tiny import Case, cases, tiny_gpt2, tiny_llama
 from torch import Tensor, nn
 
-from nncirc.circuits.errors import GraphError, MethodError
+from nncirc.circuits.errors import GraphError, MethodError, ModelError
+from nncirc.engine.loading import load_bundled
 from nncirc.engine.model import Model
 from nncirc.engine.weights import (
     OF_HEADS,
@@ -206,3 +207,14 @@ def test_what_is_asked_wrongly() -> None:
         with pytest.raises((MethodError, GraphError)) as caught:
             wrong()
         assert caught.value.code == code
+
+
+def test_a_compiled_program_has_compositions_and_copies_no_tokens() -> None:
+    model = load_bundled("tracr-reverse")
+    assert weight_statistics(model, ["k_composition", "matching"]).nodes == ("L0H0", "L1H0", "L2H0", "L3H0")
+    found = ov_circuit(model, "L3H0", tokens=True)
+    assert found.shape == (5, 3)  # from tokens to outputs
+    for wrong in ("copying", "virtual_copying"):
+        with pytest.raises(ModelError) as caught:
+            (composition(model, wrong) if wrong in OF_PAIRS else weight_statistics(model, [wrong]))
+        assert caught.value.code == "C433"
