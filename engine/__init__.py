@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from nncirc.engine.activation import activation_patching
     from nncirc.engine.attention import attention_pattern, attention_statistics
     from nncirc.engine.attribution import attribution_patching, node_attribution
-    from nncirc.engine.contrast import Contrast, Mean, Resample, Zero
+    from nncirc.engine.contrast import Contrast
+    from nncirc.engine.corruptions import Gaussian, Mean, Resample, Zero
     from nncirc.engine.data import (
         NEXT,
         Dataset,
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
         prompt_dataset,
         random_tokens,
         replace,
+        shuffle,
         template_dataset,
         token_dataset,
+        with_answers,
     )
     from nncirc.engine.discovery import Measured, acdc, acdc_family
     from nncirc.engine.evaluate import (
@@ -68,6 +71,7 @@ __all__ = [
     "EdgeScores",
     "Example",
     "Family",
+    "Gaussian",
     "Knockout",
     "LowRank",
     "Mask",
@@ -115,10 +119,12 @@ __all__ = [
     "random_tokens",
     "replace",
     "sender_outputs",
+    "shuffle",
     "template_dataset",
     "token_dataset",
     "virtual_head",
     "weight_statistics",
+    "with_answers",
 ]
 
 _MODULES = {
@@ -131,8 +137,9 @@ _MODULES = {
         "attribution_patching",
         "node_attribution",
     ),
-    "contrast": (
-        "Contrast",
+    "contrast": ("Contrast",),
+    "corruptions": (
+        "Gaussian",
         "Mean",
         "Resample",
         "Zero",
@@ -147,8 +154,10 @@ _MODULES = {
         "prompt_dataset",
         "random_tokens",
         "replace",
+        "shuffle",
         "template_dataset",
         "token_dataset",
+        "with_answers",
     ),
     "discovery": (
         "Measured",

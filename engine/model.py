@@ -233,6 +233,12 @@ class Model:
         unembed = attrgetter(self.family.unembed)(self.module)
         return None if getattr(unembed, "bias", None) is not None else unembed.weight[tokens]
 
+    def shift_embedding(self, by: Float[Tensor, "batch pos d_model"] | None) -> None:
+        """Inside a trace, before the first read: add something to the residual stream where it begins."""
+        if by is not None:
+            first = self.blocks[0].block
+            first.input = tracing.checked(first.input + by, first.input, first.path)
+
     def skip_logits(self) -> None:
         """Inside a trace, after the last read: nobody reads this run's logits, so they are not computed."""
         self.unembed.skip(self.final_norm.output[..., :1])

@@ -105,10 +105,13 @@ def sender_stages(graph: Graph) -> list[slice]:
     return [slice(stop - count, stop) for stop, count in zip(stops, counts, strict=True)]
 
 
-def written(model: Model, tokens: Int[Tensor, "batch pos"]) -> Written:
-    """What every part of a model writes in a plain run."""
+def written(
+    model: Model, tokens: Int[Tensor, "batch pos"], noise: Float[Tensor, "batch pos d_model"] | None = None
+) -> Written:
+    """What every part of a model writes in a plain run, or in one with noise added to the embeddings."""
 
     def body() -> Written:
+        model.shift_embedding(noise)
         embed = model.blocks[0].attention_norm.input.detach().clone()
         zs, mlps = [], []
         for block in model.blocks:

@@ -18,6 +18,14 @@ MEASURING: Mapping[str, Entry] = {
         "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
         "  metric = prob_diff(at = end)\n}",
     ),
+    "C241": Entry(
+        "a mean over positions and slots",
+        "Over all positions there is one mean, and over slots one for each occurrence of a slot and each "
+        "token "
+        "of the text between: a mean is one or the other.",
+        "corruption other using mean {\n  data = ioi\n  over = [prompts, positions, slots]\n}",
+        "corruption other using mean {\n  data = ioi\n  over = [prompts, slots]\n}",
+    ),
 }
 
 MEASURED: Mapping[str, Entry] = {
@@ -36,5 +44,38 @@ MEASURED: Mapping[str, Entry] = {
         '  answer = [" {S}", " Mary"]\n  slots {\n    S = ["John", "Mary"]\n  }\n}',
         'dataset other using template {\n  model = tiny\n  size = 2\n  prompt = "Then {S} gave a drink to"\n'
         '  answer = [" {S}", " Mary"]\n  slots {\n    S = ["John", "Peter"]\n  }\n}',
+    ),
+    "C341": Entry(
+        "a mean over prompts that lack a place",
+        "With `over = [prompts, slots]` every token gets the mean of the tokens at the same place of the "
+        "template: the same occurrence of a slot, or as far behind it in the same phrasing. The prompts of "
+        "`source` have no such place. Take a source of the same template, or the mean over all positions.",
+        'dataset other using template {\n  model = tiny\n  size = 2\n  prompt = "Then {S} went to the '
+        'store"\n'
+        '  slots {\n    S = ["John", "Peter"]\n  }\n}\n'
+        "corruption average using mean {\n  data = ioi\n  source = other\n  over = [prompts, slots]\n}\n"
+        "scores effect using activation_patching {\n  graph = full\n  corruption = average\n"
+        "  metric = recovered\n  direction = noise\n}",
+        "corruption average using mean {\n  data = ioi\n  over = [prompts, slots]\n}\n"
+        "scores effect using activation_patching {\n  graph = full\n  corruption = average\n"
+        "  metric = recovered\n  direction = noise\n}",
+    ),
+    "C342": Entry(
+        "a prompt that has nobody to change with",
+        "`shuffle` gives every prompt the activations of another one of as many tokens, with its slots at "
+        "the "
+        "same positions. This prompt has none, or all others are equal to it.",
+        'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met John", "Then Mary '
+        'met"]\n}\n'
+        "corruption changed using shuffle {\n  data = other\n}",
+        'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met John", "Then John met '
+        'Mary"]\n}\n'
+        "corruption changed using shuffle {\n  data = other\n}",
+    ),
+    "C580": Entry(
+        "noise that is none",
+        "From Python, `Gaussian` was given no position, a scale of 0, or no samples: the corrupted run "
+        "would be "
+        "the clean one.",
     ),
 }

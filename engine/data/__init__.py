@@ -5,10 +5,10 @@ Nothing here imports torch; `transformers` is imported only by `load_tokenizer`,
 
 from __future__ import annotations
 
-from nncirc.engine.data.corrupt import alignment_table, check_alignment, counterpart, replace
+from nncirc.engine.data.corrupt import alignment_table, check_alignment, counterpart, replace, shuffle
 from nncirc.engine.data.exhaustive import all_inputs
 from nncirc.engine.data.load import load_tokenizer
-from nncirc.engine.data.positions import resolve
+from nncirc.engine.data.positions import resolve, roles
 from nncirc.engine.data.prompts import file_dataset, prompt_dataset
 from nncirc.engine.data.sources import RandomTokens, random_tokens
 from nncirc.engine.data.targets import with_answers
@@ -46,7 +46,9 @@ __all__ = [
     "random_tokens",
     "replace",
     "resolve",
+    "roles",
     "show_tokens",
+    "shuffle",
     "template_dataset",
     "token_dataset",
     "tokens_of",

@@ -1,7 +1,8 @@
-"""Corrupted prompts: other words in some slots, or the other column of a pair; and whether they align."""
+"""Corrupted prompts: other words in some slots, the other column of a pair, each other; and do they align?"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace as with_fields
 
@@ -9,7 +10,7 @@ from nncirc.circuits.errors import DataError
 from nncirc.engine.data.render import Rendered, name_of, nearest, occurrences, render, unparse
 from nncirc.engine.data.targets import in_prompt
 from nncirc.engine.data.tokens import frame_of, quote, show_tokens, slot_at
-from nncirc.engine.data.types import Dataset, Example, Occurrence, Template, Value
+from nncirc.engine.data.types import Dataset, Example, Occurrence, Template, Tokens, Value
 
 
 def replace(dataset: Dataset, replacements: Mapping[tuple[str, int | None], str]) -> tuple[Example, ...]:
@@ -96,6 +97,42 @@ def counterpart(dataset: Dataset) -> tuple[Example, ...]:
             hint="use replace, with one of their slots" if slots else "give corrupt = as well as clean =",
         )
     return dataset.counterparts
+
+
+def shuffle(dataset: Dataset, *, seed: int = 0) -> tuple[Example, ...]:
+    """The prompts in another order, so that each is corrupted by another one that aligns with it.
+
+    A random cycle of those of one length whose slots stand at the same positions; equal prompts do not
+    change with each other. Answers and foils stay those of the clean prompts.
+
+    Raises:
+        DataError: C342, a prompt has nobody to change with.
+    """
+    rng = random.Random(seed)
+    alike: dict[object, list[int]] = {}
+    for i, example in enumerate(dataset.examples):
+        alike.setdefault((len(example.tokens), frozenset(example.spans.items())), []).append(i)
+    found = list(dataset.examples)
+    for members in alike.values():
+        rng.shuffle(members)
+        same: dict[Tokens, list[int]] = {}
+        for i in members:
+            same.setdefault(dataset.examples[i].tokens, []).append(i)
+        # Equal ones stand side by side: so far on, there is another.
+        order = [i for equal in same.values() for i in equal]
+        step = max(map(len, same.values()))
+        if 2 * step > len(order):
+            i = next(min(equal) for equal in same.values() if len(equal) == step)
+            raise DataError(
+                "C342",
+                f"prompt {i + 1}, {quote(dataset.examples[i].text)}, has no other to change with: of as many"
+                " tokens, with the same slots at the same positions",
+                hint="draw more prompts, or use phrasings and words of equal length",
+            )
+        for place, i in enumerate(order):
+            other, clean = dataset.examples[order[(place + step) % len(order)]], dataset.examples[i]
+            found[i] = with_fields(other, answer=clean.answer, foil=clean.foil)
+    return tuple(found)
 
 
 def check_alignment(dataset: Dataset, corrupt: Sequence[Example]) -> None:

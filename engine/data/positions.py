@@ -1,11 +1,34 @@
-"""Positions by name: `end`, `start`, a slot, or one of its occurrences."""
+"""Positions by name: `end`, `start`, a slot, or one of its occurrences; and by their role in a template."""
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.render import RESERVED, name_of, nearest
-from nncirc.engine.data.tokens import quote
+from nncirc.engine.data.tokens import quote, slot_at
 from nncirc.engine.data.types import Example
+
+Role: TypeAlias = tuple[str, int, int, int]
+
+
+def roles(example: Example) -> tuple[Role, ...]:
+    """What every token of a prompt is in its template: a place that prompts of other lengths have too.
+
+    The tokens of an occurrence of a slot are all one role. Others are of their phrasing, counted from the
+    occurrence before them, or from the start.
+    """
+    found: list[Role] = []
+    name, number, behind = "", 0, 0
+    for position in range(len(example.tokens)):
+        inside = slot_at(example, position)
+        if inside is None:
+            found.append((name, number, example.phrasing, behind))
+            behind += 1
+        else:
+            (name, number), behind = inside, 0
+            found.append((name, number, -1, 0))
+    return tuple(found)
 
 
 def resolve(example: Example, name: str, occurrence: int | None = None) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import Estimate
 from nncirc.circuits.json_input import Value
 from nncirc.circuits.nodes import Edge
-from nncirc.engine.contrast import Mean, Resample, Zero
+from nncirc.engine.contrast import Gaussian, Mean, Resample, Zero
 from nncirc.engine.data import Dataset, Example
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
@@ -72,6 +72,8 @@ def _content(value: Any) -> Any:
             return [value.answers, _examples(value.examples)]
         case Resample():
             return [value.name, _examples(value.examples)]
+        case Gaussian():
+            return [value.name, value.facts]
         case Zero():
             return [value.name]
         case Mean():

@@ -235,6 +235,12 @@ def hooks(handles: list[Any]) -> Iterator[None]:
             handle.remove()
 
 
+def noised(module: Any, noise: Tensor) -> Any:
+    """Within it, the model has something added to its embeddings."""
+    first, _, _ = sites(module)
+    return hooks([first.register_forward_pre_hook(lambda _, a: (a[0] + noise, *a[1:]))])
+
+
 def d_head_of(module: Any) -> int:
     config = module.config
     return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)

@@ -6,7 +6,7 @@ And that it computes no more than it has to, keeps to the memory that is allowed
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import pytest
@@ -22,7 +22,7 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
 from nncirc.engine import activation
 from nncirc.engine.activation import Direction, activation_patching
-from nncirc.engine.contrast import Contrast, Resample, Zero
+from nncirc.engine.contrast import Contrast, Gaussian, Resample, Zero
 from nncirc.engine.data import Example, resolve
 from nncirc.engine.evaluate import cut_metric
 from nncirc.engine.memory import pass_bytes
@@ -45,12 +45,21 @@ def close(case: Case) -> float:
     return 2e-8 if case.family in ("gpt2", "attention_only") else 2e-5
 
 
+def noise_of(about: Contrast, prompt: int) -> torch.Tensor:
+    """The noise of one prompt, the only sample of it."""
+    assert isinstance(about.corruption, Gaussian)
+    weight = about.model.module.get_input_embeddings().weight
+    scale = about.corruption.scale * (weight - weight.mean()).square().mean().sqrt()
+    drawn = about.corruption.draw(about.dataset.examples[prompt], prompt, 0, about.model.d_model)
+    return float(scale) * drawn.to(about.model.dtype)
+
+
 def by_hooks(
     about: Contrast, graph: Graph, metric: Metric, direction: Direction, places: list[Place | int | None]
 ) -> list[list[float]]:
     """The metric's mean for every sender and place: one run of the plain model for each."""
     module = about.model.module
-    assert isinstance(about.corruption, Resample | Zero)
+    assert isinstance(about.corruption, Resample | Gaussian | Zero)
 
     def tokens(example: Example) -> torch.Tensor:
         return torch.tensor([example.tokens])
@@ -68,12 +77,20 @@ def by_hooks(
             for i, example in enumerate(about.dataset.examples):
                 clean = oracle.activations(module, tokens(example))
                 base, values = tokens(example), {k: torch.zeros_like(v) for k, v in clean.items()}
+                begun: Any = nullcontext()
                 if isinstance(about.corruption, Resample):
                     corrupt = tokens(about.corruption.examples[i])
                     values = oracle.activations(module, corrupt)
                     if direction == "denoise":
                         base, values = corrupt, clean
-                logits = oracle.patched(module, base, sender, values, [at(example, place)])[0]
+                if isinstance(about.corruption, Gaussian):
+                    noise = noise_of(about, i)
+                    with oracle.noised(module, noise):
+                        values = oracle.activations(module, base)
+                    if direction == "denoise":
+                        begun, values = oracle.noised(module, noise), clean
+                with begun:
+                    logits = oracle.patched(module, base, sender, values, [at(example, place)])[0]
                 read = sorted({p for name, n in metric.at for p in resolve(example, name, n)})
                 many = len(read)
                 total += oracle.metric_of_prompt(

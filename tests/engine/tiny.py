@@ -13,7 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from nncirc.circuits.graph import Attention, Graph
-from nncirc.engine.contrast import Contrast, Corruption, Mean, Resample, Zero
+from nncirc.engine.contrast import Contrast, Corruption, Gaussian, Mean, Resample, Zero
 from nncirc.engine.data import Dataset, Example
 from nncirc.engine.model import Model
 
@@ -192,7 +192,9 @@ class Case:
     split: bool = True
     lengths: tuple[int, ...] = (6,)
     size: int = 3
-    corruption: Literal["resample", "zero", "mean", "mean by position"] = "resample"
+    corruption: Literal["resample", "gaussian", "zero", "mean", "mean by position", "mean by slot"] = (
+        "resample"
+    )
     seed: int = 0
     exact: bool = True
     dtype: Literal["float64", "float32"] = "float64"
@@ -216,6 +218,8 @@ class Case:
             "zero": Zero(),
             "mean": Mean(),
             "mean by position": Mean(("prompts",)),
+            "mean by slot": Mean(("prompts", "slots")),
+            "gaussian": Gaussian((("A", 1), ("B", None)), seed=self.seed),
         }
         kind = kinds[self.corruption]
         return contrast(
@@ -242,7 +246,9 @@ def cases(
     attention = draw(st.sampled_from(granularities))
     may_join = attention == "layers" or kv_heads == heads
     lengths = draw(st.sampled_from([(6,), (5, 7), (5,)]))
-    kinds = ["resample", "resample", "zero", "mean"] + (["mean by position"] if len(lengths) == 1 else [])
+    kinds = ["resample", "resample", "gaussian", "zero", "mean", "mean by slot"] + (
+        ["mean by position"] if len(lengths) == 1 else []
+    )
     return Case(
         family,
         draw(st.integers(1, layers)),

@@ -1,0 +1,82 @@
+"""Do corruptions fit the prompts that they corrupt, and the methods that begin in them?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nncirc.dsl.datasets import check_positions, check_replace, has_column
+from nncirc.dsl.diagnostics import Label
+from nncirc.dsl.program import Position
+from nncirc.dsl.schema.corruptions import CORRUPTIONS
+from nncirc.dsl.scope import Draft
+
+if TYPE_CHECKING:
+    from nncirc.dsl.meaning import Meaning
+
+__all__ = ["check_corruption", "check_denoised"]
+
+_RUNS = ", ".join(f"`{name}`" for name, each in CORRUPTIONS.items() if each.run)
+
+
+def check_corruption(meaning: Meaning, draft: Draft) -> None:
+    """A corruption by itself, and with its prompts."""
+    _check_over(meaning, draft)
+    data = meaning.get(draft, "data")
+    if data is None:
+        return
+    at = draft.values.get("at")
+    if isinstance(at, tuple):
+        positions = tuple(each for each in at if isinstance(each, Position))
+        check_positions(meaning.scope, data, positions, draft, "at", Label(data.place, "these prompts"))
+    if draft.implementation == "replace":
+        check_replace(meaning.scope, draft, data)
+    elif draft.implementation == "counterpart" and has_column(data, "corrupt") is False:
+        meaning.scope.report(
+            "C222",
+            f"`{data.name}` has no corrupted prompts",
+            draft.where("data"),
+            labels=(Label(data.place, f"uses {data.implementation}"),),
+            help="add `corrupt = [...]` to it, or use `shuffle`"
+            if data.implementation == "prompts"
+            else "use `replace`, `shuffle`, `zero` or `mean`",
+        )
+    source = meaning.get(draft, "source")
+    own, other = (None if each is None else meaning.get(each, "model") for each in (source, data))
+    if source is not None and not meaning.same_model(own, other):
+        meaning.models_differ(draft, "source", own, "data", other)
+
+
+def _check_over(meaning: Meaning, draft: Draft) -> None:
+    over = draft.values.get("over")
+    if not isinstance(over, tuple):
+        return
+    if "prompts" not in over:
+        meaning.scope.report(
+            "C236",
+            "the mean over one prompt's positions still says what stands in that prompt",
+            draft.where("over"),
+            help="write `[prompts]`, `[prompts, slots]` or `[prompts, positions]`",
+        )
+    elif "positions" in over and "slots" in over:
+        meaning.scope.report(
+            "C241",
+            "a mean over all positions is one for all slots: it cannot be over `slots` as well",
+            draft.where("over"),
+            help="write `[prompts, slots]` or `[prompts, positions]`",
+        )
+
+
+def check_denoised(meaning: Meaning, draft: Draft) -> None:
+    """Denoising begins in a corrupted run, and zeros and means are none."""
+    corruption = meaning.get(draft, "corruption")
+    if draft.implementation != "activation_patching" or draft.values.get("direction") != "denoise":
+        return
+    if corruption is not None and not CORRUPTIONS[corruption.implementation].run:
+        meaning.scope.report(
+            "C237",
+            "denoise restores clean activations in a corrupted run, "
+            f"and `{corruption.implementation}` is none",
+            draft.where("direction" if "direction" in draft.spans else "corruption"),
+            labels=(Label(corruption.place, f"this corruption uses {corruption.implementation}"),),
+            help=f"write `direction = noise`, or take a corruption that is a run of the model: {_RUNS}",
+        )
