@@ -59,8 +59,7 @@ def prompts_of(contrast: Contrast, metric: Metric | None) -> Iterator[Prompts]:
 def blocks(sizes: Sizes, prompts: Prompts) -> Work:
     """All layers on some prompts, without what calling them costs."""
     tokens = sizes.layers * prompts.tokens
-    found = Work.of(0, project=tokens, attend=tokens * sizes.heads * prompts.length)
-    return found + Work.of(0, mlp=tokens) if sizes.mlp else found
+    return Work.of(0, project=tokens, mlp=tokens, attend=tokens * sizes.heads * prompts.length)
 
 
 def forward(sizes: Sizes, prompts: Prompts) -> Work:
@@ -94,14 +93,12 @@ def masked(sizes: Sizes, graph: Graph, prompts: Prompts, cut: int) -> Work:
 def gradient(sizes: Sizes, prompts: Prompts) -> Work:
     """One forward and one backward."""
     once = forward(sizes, prompts) + Work.of(1, unembed=prompts.positions, metric=prompts.positions)
-    back = Work.of(0, project=sizes.layers * prompts.tokens)
+    back = Work.of(0, project=sizes.layers * prompts.tokens, mlp=sizes.layers * prompts.tokens)
     # Probes at every module, recorded; then their gradients, twice as many operations as forward.
     back += Work.of(3, forward=0) + Work.of(0, add=10 * sizes.layers * prompts.tokens)
     back += Work.of(
         0, attend=BACKWARD_OF_ATTENTION * sizes.layers * sizes.heads * prompts.tokens * prompts.length
     )
-    if sizes.mlp:
-        back += Work.of(0, mlp=sizes.layers * prompts.tokens)
     return once + back + Work.of(1, unembed=prompts.positions, metric=2 * prompts.positions)
 
 
@@ -193,7 +190,7 @@ def patching(
     found += (
         Work.of(1, trace=0) + Work.of(sizes.layers, project=0, attend=0) + Work.of(40 * sizes.layers, add=0)
     ) * traces
-    found += Work.of(traces * sizes.layers if sizes.mlp else 0, mlp=0)
+    found += Work.of(traces * sizes.layers if sizes.mlps else 0, mlp=0)
     if metric.measure.columns:
         return found + Work.of(traces, columns=moving * count * len(kept))
     read = moving * count * len(kept)
@@ -203,8 +200,8 @@ def patching(
 def _behind(sizes: Sizes, number: int) -> tuple[int, int]:
     """How many attention layers and MLPs come behind a stage of senders: embed, attention 0, MLP 0, ..."""
     if not number:
-        return sizes.layers, sizes.layers if sizes.mlp else 0
-    if not sizes.mlp:
+        return sizes.layers, sizes.layers if sizes.mlps else 0
+    if not sizes.mlps:
         return sizes.layers - number, 0
     layer, is_mlp = divmod(number - 1, 2)
     return sizes.layers - 1 - layer, sizes.layers - layer - is_mlp

@@ -20,13 +20,13 @@ from torch import Tensor
 
 from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Contrast, Resample
-from nncirc.engine.discovery import REBUILD_AFTER
+from nncirc.engine.discovery import MOST_ROWS, REBUILD_AFTER
 from nncirc.engine.gradients import metric_gradients
 from nncirc.engine.live import reads_change
 from nncirc.engine.metrics import Metric
-from nncirc.engine.program.forecast.methods import Prompts, forward, masked, outputs
+from nncirc.engine.program.forecast.methods import Prompts, forward, masked, measured, outputs
 from nncirc.engine.program.forecast.work import NOTHING, Sizes, Work
-from nncirc.engine.speculation import Pace
+from nncirc.engine.speculation import Fixed, Pace
 from nncirc.engine.wiring import Wiring
 from nncirc.engine.written import sender_stages
 
@@ -105,12 +105,12 @@ class Sweep:
     seconds: Callable[[Work], float]
 
     def setup(self) -> Work:
-        """The state of the clean run."""
+        """The state of the clean run, beside what is written in it and in the corrupted run."""
         found = NOTHING
         for prompts in self.batches:
             senders = len(self.graph.senders) * prompts.tokens
-            found += forward(self.sizes, prompts) * 3 + outputs(self.sizes, prompts) * 2
-            found += measured_at(prompts) + Work.of(4, add=3 * senders)
+            found += forward(self.sizes, prompts) + outputs(self.sizes, prompts) * 2
+            found += measured(self.sizes, prompts) + Work.of(4, add=3 * senders)
         return found
 
     def sequential(self, threshold: float) -> Played:
@@ -124,11 +124,11 @@ class Sweep:
         played.work = one * passes
         return played
 
-    def play(self, threshold: float, others: Sequence[Played] = ()) -> Played:
-        """The fast way, after runs with other thresholds whose measurements are known."""
+    def play(self, threshold: float, others: Sequence[Played] = (), *, depth: int | None = None) -> Played:
+        """The fast way, after runs with other thresholds, which are known; `depth` as in `acdc`."""
         played = Played(threshold)
         wires = _Wires(self)
-        pace = Pace(64)
+        pace = Pace(MOST_ROWS) if depth is None else Fixed(depth)
         followed = list(others)
         nearest = sorted(others, key=lambda other: abs(_log(other.threshold) - _log(threshold)))
         work, cuts = self.setup(), 0
@@ -177,11 +177,6 @@ def reads_of(contrast: Contrast, metric: Metric) -> tuple[str, ...]:
     if metric.measure.columns:
         return ("columns",)
     return ("unembed", "change" if reads_change(contrast.model, metric) else "metric")
-
-
-def measured_at(prompts: Prompts) -> Work:
-    """Logits of some prompts where a metric reads, and the metric."""
-    return Work.of(1, unembed=prompts.positions, metric=prompts.positions)
 
 
 def _log(threshold: float) -> float:

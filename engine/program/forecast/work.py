@@ -29,7 +29,8 @@ class Sizes:
         kv_heads: key and value heads in each.
         d_model: width of the residual stream.
         d_head: width of a head.
-        mlp: multiplications of one MLP a token; 0 if there are none.
+        mlp: multiplications of one MLP a token.
+        mlps: whether the MLPs are nodes. Those that write nothing run all the same.
         vocabulary: tokens that the unembedding knows.
     """
 
@@ -39,6 +40,7 @@ class Sizes:
     d_model: int
     d_head: int
     mlp: int
+    mlps: bool
     vocabulary: int
 
     @classmethod
@@ -52,7 +54,8 @@ class Sizes:
             shape.n_kv_heads,
             model.d_model,
             model.d_head,
-            sum(weight.numel() for weight in mlp.parameters() if weight.ndim == 2) if shape.mlps else 0,
+            sum(weight.numel() for weight in mlp.parameters() if weight.ndim == 2),
+            shape.mlps,
             model.module.get_input_embeddings().num_embeddings,
         )
 
