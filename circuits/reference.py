@@ -106,6 +106,22 @@ def expand(graph: Graph, name: str) -> tuple[str, ...]:
     return found
 
 
+def entered(graph: Graph, name: str) -> tuple[str, ...]:
+    """The receivers of a name or of a pattern, with an input or without one; embeddings have none.
+
+    Raises:
+        GraphError: C451, the name is not one of a node; C457, the graph has no such node or input.
+
+    >>> from nncirc.circuits.graph import Shape
+    >>> graph = Graph(Shape(2, 2, 2))
+    >>> entered(graph, "L1H*.q"), entered(graph, "logits")
+    (('L1H0.q', 'L1H1.q'), ('logits',))
+    """
+    node, _, which = name.partition(".")
+    entry: Input | None = which or None  # type: ignore[assignment]
+    return _entered(graph, _Side(name, expand(graph, node), entry, written_out="*" not in name))
+
+
 def _members(graph: Graph, group: str, names: Sequence[str]) -> tuple[str, ...]:
     if _is_node(group):
         raise GraphError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -39,7 +39,7 @@ class Traced:
         # What attention adds to the stream is the output of its output projection.
         return oracle.sites(self.module)[1]
 
-    def run(self, tokens: Tensor, put: dict[tuple[str, int], tuple[Tensor, Sequence[int]]]) -> dict[Any, Any]:
+    def run(self, tokens: Tensor, put: Mapping[Any, tuple[Tensor, Sequence[int]]]) -> dict[Any, Any]:
         found: dict[Any, Any] = {}
 
         def keep(key: tuple[str, int], out: Any) -> Any:
@@ -67,6 +67,7 @@ class Traced:
 
 def measured(name: str, example: Example, logits: Tensor, clean: Tensor) -> float:
     end = [len(example.tokens) - 1]
+    assert example.answer is not None and example.foil is not None
     return oracle.metric_of_prompt(name, logits, clean, end, [example.answer], [example.foil])
 
 
