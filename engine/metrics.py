@@ -278,21 +278,23 @@ class Metric:
         at: the positions to read, as `places` takes them; a prompt's value is the mean over them.
         normalize: put the corrupted run at 0 and the clean run at 1. The means over prompts are
             normalised, not each prompt.
+        own: a measure of the caller's, of whatever name; None for the kind of that name.
     """
 
     name: str
     at: tuple[Place, ...] = (END,)
     normalize: bool = False
+    own: Measure | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in measures():
+        if self.own is None and self.name not in measures():
             raise MethodError("C511", f"no metric is called {self.name!r}", hint=", ".join(measures()))
         object.__setattr__(self, "at", places(self.at))
 
     @property
     def measure(self) -> Measure:
         """The kind of metric."""
-        return measures()[self.name]
+        return self.own or measures()[self.name]
 
     @property
     def unit(self) -> str:
@@ -306,7 +308,7 @@ class Reading:
 
     Attributes:
         kept: the positions that any prompt reads; logits are computed at these only.
-        index: for every prompt which of `kept` it reads, filled up with 0.
+        index: for every prompt which of `kept` it reads, filled up with the first.
         weight: of every position read in the prompt's mean; 0 where filled up.
         answer: the answers at the positions read, filled up with -1.
         foil: the foils at the positions read.
@@ -415,11 +417,8 @@ def reading(
     width = max(map(len, rows))
     where = {position: i for i, position in enumerate(kept)}
 
-    def table(entry: Callable[[Example, int], float]) -> list[list[float]]:
-        return [
-            [entry(example, p) for p in row] + [0] * (width - len(row))
-            for example, row in zip(examples, rows, strict=True)
-        ]
+    # Filled up with a position that is read, so that a ratio is as finite there as elsewhere.
+    filled_up = [row + row[:1] * (width - len(row)) for row in rows]
 
     def answer(example: Example, position: int) -> Sequence[int]:
         if dataset.answers != "next":
@@ -429,8 +428,7 @@ def reading(
 
     def targets(entry: Callable[[Example, int], Sequence[int]]) -> Int[Tensor, "batch read choice"]:
         sets = [
-            [entry(example, p) or (0,) for p in row] + [(0,)] * (width - len(row))
-            for example, row in zip(examples, rows, strict=True)
+            [entry(example, p) or (0,) for p in row] for example, row in zip(examples, filled_up, strict=True)
         ]
         most = max(len(one) for row in sets for one in row)
         filled = [[[*one, *[-1] * (most - len(one))] for one in row] for row in sets]
@@ -438,7 +436,7 @@ def reading(
 
     return Reading(
         torch.tensor(kept, device=device),
-        torch.tensor(table(lambda _, p: where[p]), dtype=torch.long, device=device),
+        torch.tensor([[where[p] for p in row] for row in filled_up], dtype=torch.long, device=device),
         torch.tensor(
             [[1 / len(row)] * len(row) + [0] * (width - len(row)) for row in rows],
             dtype=torch.float64,

@@ -78,4 +78,18 @@ MEASURED: Mapping[str, Entry] = {
         "would be "
         "the clean one.",
     ),
+    "C581": Entry(
+        "metrics that do not go together",
+        "The parts of an expression are read at the same positions and computed prompt by prompt, so none "
+        "of them "
+        "is normalised: normalise the whole. What is added has one unit: logits and nats are alike, and so "
+        "are "
+        "probabilities, shares and ratios. A metric divided by a number is a ratio.",
+    ),
+    "C582": Entry(
+        "a metric that is divided by zero",
+        "A ratio is taken prompt by prompt, and for one of them the divisor is zero. A divergence is zero "
+        "on the "
+        "clean run of every prompt. Divide by a number, such as the mean that was measured before.",
+    ),
 }

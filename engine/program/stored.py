@@ -24,6 +24,7 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import Estimate
 from nncirc.circuits.json_input import Value
 from nncirc.circuits.nodes import Edge
+from nncirc.engine.arithmetic import Combined
 from nncirc.engine.contrast import Gaussian, Mean, Resample, Zero
 from nncirc.engine.data import Dataset, Example
 from nncirc.engine.metrics import Metric
@@ -81,7 +82,13 @@ def _content(value: Any) -> Any:
         case Graph():
             return header(Circuit.of(value, ()))["graph"]
         case Metric():
-            return [value.name, value.at, value.normalize, _of_function(value.measure.function)]
+            return [
+                value.name,
+                value.at,
+                value.normalize,
+                _of_function(value.measure.function),
+                *([value.measure.sign] if value.own else []),
+            ]
         case Circuit():
             return [_content(value.graph), [list(edge) for edge in value.edges]]
     raise TypeError(f"no result depends on a {type(value).__name__}")
@@ -113,8 +120,12 @@ def _examples(examples: Iterable[Example]) -> list[Any]:
     ]
 
 
-def _of_function(function: Callable[..., Any]) -> str:
+def _of_function(function: Any) -> Any:
     """A metric of another package is code that no version of ours tells."""
+    if isinstance(function, Combined):
+        return [function.symbol, _of_function(function.left), _of_function(function.right)]
+    if isinstance(function, int | float):
+        return function
     name = f"{function.__module__}.{function.__qualname__}"
     if function.__module__.startswith("nncirc."):
         return name

@@ -192,9 +192,7 @@ class Case:
     split: bool = True
     lengths: tuple[int, ...] = (6,)
     size: int = 3
-    corruption: Literal["resample", "gaussian", "zero", "mean", "mean by position", "mean by slot"] = (
-        "resample"
-    )
+    corruption: Literal["resample", "gaussian", "zero", "mean", "mean by position"] = "resample"
     seed: int = 0
     exact: bool = True
     dtype: Literal["float64", "float32"] = "float64"
@@ -218,7 +216,6 @@ class Case:
             "zero": Zero(),
             "mean": Mean(),
             "mean by position": Mean(("prompts",)),
-            "mean by slot": Mean(("prompts", "slots")),
             "gaussian": Gaussian((("A", 1), ("B", None)), seed=self.seed),
         }
         kind = kinds[self.corruption]
@@ -246,7 +243,7 @@ def cases(
     attention = draw(st.sampled_from(granularities))
     may_join = attention == "layers" or kv_heads == heads
     lengths = draw(st.sampled_from([(6,), (5, 7), (5,)]))
-    kinds = ["resample", "resample", "gaussian", "zero", "mean", "mean by slot"] + (
+    kinds = ["resample", "resample", "gaussian", "zero", "mean"] + (
         ["mean by position"] if len(lengths) == 1 else []
     )
     return Case(
