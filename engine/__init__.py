@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         token_dataset,
         with_answers,
     )
+    from nncirc.engine.direct import logit_attribution
     from nncirc.engine.discovery import Measured, acdc, acdc_family
     from nncirc.engine.evaluate import (
         Baseline,
@@ -43,12 +44,11 @@ if TYPE_CHECKING:
     from nncirc.engine.forward import Mask, masked_forward
     from nncirc.engine.in_context import in_context_learning
     from nncirc.engine.knockouts import Knockout, completeness, incompleteness, least, minimality
+    from nncirc.engine.lens import logit_lens
     from nncirc.engine.loading import load_bundled, load_huggingface
-    from nncirc.engine.logit_attribution import logit_attribution
-    from nncirc.engine.logit_lens import logit_lens
     from nncirc.engine.metrics import Measure, Metric
     from nncirc.engine.model import Model
-    from nncirc.engine.patchscopes import patchscopes
+    from nncirc.engine.patchscope import patchscopes
     from nncirc.engine.scores import EdgeScores, NodeScores
     from nncirc.engine.weights import (
         LowRank,
@@ -159,6 +159,7 @@ _MODULES = {
         "token_dataset",
         "with_answers",
     ),
+    "direct": ("logit_attribution",),
     "discovery": (
         "Measured",
         "acdc",
@@ -185,18 +186,17 @@ _MODULES = {
         "minimality",
     ),
     "in_context": ("in_context_learning",),
+    "lens": ("logit_lens",),
     "loading": (
         "load_bundled",
         "load_huggingface",
     ),
-    "logit_attribution": ("logit_attribution",),
-    "logit_lens": ("logit_lens",),
     "metrics": (
         "Measure",
         "Metric",
     ),
     "model": ("Model",),
-    "patchscopes": ("patchscopes",),
+    "patchscope": ("patchscopes",),
     "scores": (
         "EdgeScores",
         "NodeScores",

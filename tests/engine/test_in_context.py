@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 
 from nncirc.circuits.errors import MethodError, ModelError
 from nncirc.engine.in_context import in_context_learning
+from nncirc.engine.lens import logit_lens
 from nncirc.engine.loading import load_bundled
-from nncirc.engine.logit_lens import logit_lens
 
 
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.engine.data import Dataset, Example, resolve
-from nncirc.engine.logit_attribution import logit_attribution
-from nncirc.engine.logit_lens import logit_lens
+from nncirc.engine.direct import logit_attribution
+from nncirc.engine.lens import logit_lens
 from nncirc.engine.metrics import Logits
 from nncirc.engine.model import Model
 from nncirc.engine.norms import norm_parts

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
 from nncirc.engine.data import resolve
-from nncirc.engine.logit_lens import logit_lens
+from nncirc.engine.lens import logit_lens
 from nncirc.engine.model import Model
-from nncirc.engine.patchscopes import patched, patchscopes
+from nncirc.engine.patchscope import patched, patchscopes
 from nncirc.engine.plain import READ, residual_stream, stages, unembed
 
 

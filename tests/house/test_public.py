@@ -49,6 +49,13 @@ def test_a_surface_is_sorted_and_there(name: str) -> None:
         assert each in dir(module)
 
 
+@pytest.mark.parametrize("name", [*PACKAGES, "nncirc.engine"])
+def test_no_public_thing_is_called_as_a_module_beside_it(name: str) -> None:
+    """Importing `package.thing` would put the module in the thing's place."""
+    beside = {each.name.removeprefix(f"{name}.") for each in modules() if each.name.startswith(f"{name}.")}
+    assert not beside & set(SURFACES[name])
+
+
 @pytest.mark.parametrize("name", [name for name in PACKAGES if name != "nncirc.circuits"])
 def test_a_package_exports_all_that_it_imports(name: str) -> None:
     """What an `__init__` imports is its surface; `circuits` loads lazily and has tests of its own."""

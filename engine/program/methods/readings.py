@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from nncirc.dsl.program import Declaration, Position
 from nncirc.engine.attention import attention_statistics
+from nncirc.engine.direct import logit_attribution
 from nncirc.engine.in_context import in_context_learning
-from nncirc.engine.logit_attribution import logit_attribution
-from nncirc.engine.logit_lens import logit_lens
+from nncirc.engine.lens import logit_lens
 from nncirc.engine.model import Model
-from nncirc.engine.patchscopes import patchscopes
+from nncirc.engine.patchscope import patchscopes
 from nncirc.engine.program import stored
 from nncirc.engine.program.inputs import Build
 from nncirc.engine.scores import NodeScores

@@ -12,10 +12,10 @@ from tests.engine.program.scripts import model
 from nncirc.circuits.errors import NncircError
 from nncirc.dsl import Program, check_text, render_all
 from nncirc.engine.attention import attention_statistics
+from nncirc.engine.direct import logit_attribution
 from nncirc.engine.in_context import in_context_learning
-from nncirc.engine.logit_attribution import logit_attribution
-from nncirc.engine.logit_lens import logit_lens
-from nncirc.engine.patchscopes import patchscopes
+from nncirc.engine.lens import logit_lens
+from nncirc.engine.patchscope import patchscopes
 from nncirc.engine.program import inputs
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.pictures import draw_scores
