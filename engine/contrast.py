@@ -152,15 +152,20 @@ class Contrast:
         ]
         return (deviation * torch.stack(drawn)).to(self.model.device, self.model.dtype)
 
+    def fitting(self, length: int) -> int:
+        """How many prompts of a length fit into one pass: by half of the memory.
+
+        A quarter is for what is kept between passes, a quarter for what a method unfolds.
+        """
+        return self.memory // 2 // pass_bytes(self.model, length)
+
     def _at_once(self, length: int) -> int:
         """How many prompts of a length run together.
 
         Raises:
             ResourceError: C704, the memory that the user allows is not enough for one.
         """
-        needed = pass_bytes(self.model, length)
-        # A quarter is for what is kept between passes, a quarter for what a method unfolds.
-        fitting = self.memory // 2 // needed
+        needed, fitting = pass_bytes(self.model, length), self.fitting(length)
         if not fitting and self.most_memory is not None:
             raise ResourceError(
                 "C704",

@@ -115,8 +115,12 @@ class Builder:
                 for batch in contrast.batches:
                     contrast.reading(batch, metric)
                 # That runs the model; a result that is there has passed it.
-                if not (self.store and self.store.has(self.key(declaration))):
+                if not self.is_stored(declaration):
                     contrast.normalizer(metric)
+
+    def is_stored(self, declaration: Declaration) -> bool:
+        """Whether a method's result is in the store."""
+        return self.store is not None and self.store.has(self.key(declaration))
 
     def kept(self, key: Callable[[], str], form: stored.Form[T], make: Callable[[], T]) -> T:
         """A result from the store, or else made and stored."""

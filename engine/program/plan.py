@@ -32,6 +32,7 @@ from nncirc.engine.program.forecast.predict import Forecast
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.run import free_cores, needed_by, requested
 from nncirc.engine.program.store import Store
+from nncirc.engine.room import resident, room
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -68,14 +69,17 @@ class Plan:
     Attributes:
         steps: a declaration each; the claims of the script are the last.
         notes: what could not be found out, and what a user should read.
+        memory: bytes of the whole process at its largest: Python and libraries, weights, activations.
     """
 
     steps: tuple[Step, ...]
     notes: tuple[str, ...]
+    memory: int
 
     def as_json(self) -> dict[str, Any]:
         """As JSON values."""
-        return {"format": "nncirc plan", "steps": [asdict(step) for step in self.steps], "notes": self.notes}
+        steps = [asdict(step) for step in self.steps]
+        return {"format": "nncirc plan", "steps": steps, "memory": self.memory, "notes": self.notes}
 
     def as_text(self) -> str:
         """As a table."""
@@ -84,11 +88,12 @@ class Plan:
             most = "≤ " if step.at_most else ""
             passes = "" if step.forwards is None else f"{most}{step.forwards:,.0f}"
             seconds = "" if step.seconds is None else f"{most}{step.seconds:,.1f}"
-            memory = "" if step.memory is None else f"{step.memory / 2**20:,.1f} MiB"
+            memory = "" if step.memory is None else _mebibytes(step.memory)
             rows.append((step.name, step.what, passes, "stored" if step.stored else seconds, memory))
         timed = [step for step in self.steps if step.seconds is not None]
         most = "≤ " if any(step.at_most for step in timed) else ""
         rows.append(("", "", "", f"{most}{sum(step.seconds or 0.0 for step in timed):,.1f}", ""))
+        rows.append(("the process at its largest", "", "", "", _mebibytes(self.memory)))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
         pads = (str.ljust, str.ljust, str.rjust, str.rjust, str.rjust)
         lines = [
@@ -140,7 +145,7 @@ class _Planner(Builder):
         self.unknown: set[str] = set()
 
     def plan(self, wanted: Iterable[Declaration], claims: Sequence[Assertion]) -> Plan:
-        steps = []
+        steps, before = [], resident()
         for declaration in needed_by(self.program, wanted):
             step = self.step(declaration)
             if step is None or any(name in self.unknown for name in declaration.references()):
@@ -150,7 +155,10 @@ class _Planner(Builder):
         if claims and not self.unknown:
             found = self.forecast.of_claims(claims)
             steps.append(Step("claims", f"{len(claims)}", found.forwards, None, found.seconds))
-        return Plan(tuple(steps), tuple(self.notes))
+        kinds = {name: declaration.kind for name, declaration in self.program.declarations.items()}
+        weights = sum(step.memory or 0 for step in steps if kinds.get(step.name) == "model")
+        held = [step.memory or 0 for step in steps if kinds.get(step.name) != "model" and not step.stored]
+        return Plan(tuple(steps), tuple(self.notes), before + weights + max(held, default=0))
 
     def step(self, declaration: Declaration) -> Step | None:
         """The step of a declaration, or None where too little is known."""
@@ -166,10 +174,16 @@ class _Planner(Builder):
             case "graph":
                 return self.graph_step(declaration)
             case "corruption":
-                self.contrast(declaration)
+                return Step(declaration.name, f"{declaration.implementation}{self.fitting(declaration)}")
             case "metric":
                 self.get(declaration.name)
         return Step(declaration.name, declaration.implementation)
+
+    def fitting(self, corruption: Declaration) -> str:
+        """How many prompts fit into one pass."""
+        contrast = self.contrast(corruption)
+        length = max(batch.clean.shape[1] for batch in contrast.batches)
+        return f"; {contrast.fitting(length):,} prompts fit into a pass"
 
     def is_known(self, declaration: Declaration) -> bool:
         return not any(name in self.unknown for name in declaration.references())
@@ -261,7 +275,7 @@ class _Planner(Builder):
                     contrast.reading(each, metric)
         memory = None
         if isinstance(graph, Graph) and contrast is not None:
-            memory = _memory(graph, contrast, self.model_dtype(declaration))
+            memory = room(declaration.implementation, contrast, graph, metric)
         what = f"{declaration.implementation}" + _family(declaration)
         found = self.forecast.of(declaration) if self.is_known(declaration) else None
         if found is None:
@@ -287,10 +301,6 @@ class _Planner(Builder):
             return Step(declaration.name, "reference")
         circuit = self.get(declaration.name)
         return Step(declaration.name, f"reference, {len(circuit):,} edges, {len(circuit.nodes)} nodes")
-
-    def model_dtype(self, declaration: Declaration) -> str:
-        model = self.declaration(self.declaration(declaration, "graph"), "model")
-        return str(model.values["dtype"])
 
 
 def _name(value: Any) -> str:
@@ -319,10 +329,8 @@ def _forwards(declaration: Declaration, graph: Graph) -> float | None:
             return None
 
 
-def _memory(graph: Graph, contrast: Contrast, dtype: str) -> int:
-    """Every sender's output in the clean and the corrupted run, and their difference."""
-    tokens = max(batch.clean.numel() for batch in contrast.batches)
-    return 3 * len(graph.senders) * tokens * contrast.model.d_model * BYTES[dtype]
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"
 
 
 def _is_compiled(declaration: Declaration) -> bool:

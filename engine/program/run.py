@@ -31,6 +31,7 @@ from nncirc.engine.program.methods.evaluation import bounded, evaluate
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.results import Curve, Table, areas, finite, printed
 from nncirc.engine.program.store import Store
+from nncirc.engine.room import COUNTED, peak, resident, room
 from nncirc.engine.scores import EdgeScores, NodeScores
 
 RESULTS = ("scores", "circuit", "curve", "compare")
@@ -173,6 +174,7 @@ def run_program(
     predicted = Predictions()
     asserted = () if options.only else program.assertions
     claimed = {"wall": 0.0, "cpu": 0.0}
+    holding: int | None = None
 
     def write_provenance() -> None:
         how = {
@@ -183,6 +185,7 @@ def run_program(
                 "cpu": round(time.process_time() - cpu, 3),
             },
             "forecast": compared(builder, predicted, claimed),
+            "memory": {"limit": options.memory, "predicted": holding, "peak": peak()},
         }
         content = provenance(builder, options, results, claims, how, predicted)
         with files.disk():
@@ -191,6 +194,7 @@ def run_program(
     try:
         prepare(builder, wanted)
         predicted = forecast(builder, needed_by(program, wanted), asserted)
+        holding = resident() + most_room(builder, needed_by(program, wanted))
         # One by one: what was finished before an error is in the provenance.
         for declaration in wanted:
             results.append(_result(builder, folder, declaration))  # noqa: PERF401
@@ -372,6 +376,17 @@ def _value(builder: Builder, expression: Expression) -> float | Estimate:
             return evaluate(builder, function, arguments)
 
 
+def most_room(builder: Builder, needed: Iterable[Declaration]) -> int:
+    """Bytes of activations that the largest of the methods holds at once, as far as they are counted."""
+    found = [0]
+    for declaration in needed:
+        if declaration.implementation in COUNTED and not builder.is_stored(declaration):
+            graph, metric = builder.of(declaration, "graph"), builder.of(declaration, "metric")
+            size = room(declaration.implementation, builder.contrast_of(declaration), graph, metric)
+            found.append(size or 0)
+    return max(found)
+
+
 def compared(
     builder: Builder, predicted: Predictions, claimed: Mapping[str, float]
 ) -> dict[str, dict[str, Any]]:
@@ -407,7 +422,6 @@ def provenance(
         "set": dict(options.overrides),
         "only": list(options.only),
         "batch": options.batch,
-        "memory": options.memory,
         **how,
         "versions": {
             "python": platform.python_version(),
