@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nncirc.circuits.errors import MethodError
+from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Batch, Contrast
 from nncirc.engine.memory import pass_bytes
 from nncirc.engine.metrics import Metric
@@ -126,3 +128,17 @@ def in_traces(contrast: Contrast, batch: Batch, metric: Metric, rows: Sequence[T
     at_once = max(1, min(TOKENS_IN_A_TRACE // (prompts * length), contrast.memory // 4 // size))
     for start in range(0, len(rows), at_once):
         yield rows[start : start + at_once]
+
+
+def check_whole(graph: Graph) -> None:
+    """Refuse a graph that is split by position: these interventions are on whole nodes.
+
+    Raises:
+        MethodError: C594, it is.
+    """
+    if graph.positions:
+        raise MethodError(
+            "C594",
+            "the graph is split by position, and the intervention is on whole nodes",
+            hint="take the graph without positions; the method itself is told where to intervene",
+        )

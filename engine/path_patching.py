@@ -24,7 +24,7 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.reference import entered, expand
 from nncirc.engine.activation import columns_of, mask_of
 from nncirc.engine.contrast import Batch, Contrast
-from nncirc.engine.interventions import in_traces
+from nncirc.engine.interventions import check_whole, in_traces
 from nncirc.engine.live import attend, clean_state, with_modules
 from nncirc.engine.metrics import Metric, Place
 from nncirc.engine.scores import NodeScores
@@ -106,12 +106,7 @@ def path_patching(
 
 def _receivers(graph: Graph, to: str | Sequence[str]) -> list[int]:
     """The receivers that are meant, as indices."""
-    if graph.positions:
-        raise MethodError(
-            "C594",
-            "the graph is split by position, and paths of whole nodes are patched",
-            hint="take the graph without positions; `positions` says where the sender is patched",
-        )
+    check_whole(graph)
     terms = [to] if isinstance(to, str) else to
     found = sorted({graph.receiver_index[each] for term in terms for each in entered(graph, term)})
     if not found:

@@ -1,0 +1,190 @@
+"""Steering against one run with plain hooks for every node and factor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.engine import oracle
+from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2, tiny_llama
+from torch import Tensor
+
+from nncirc.circuits.errors import GraphError, MethodError
+from nncirc.circuits.graph import Graph
+from nncirc.engine.activation import activation_patching
+from nncirc.engine.contrast import Contrast, Resample, Zero
+from nncirc.engine.data import Example, resolve
+from nncirc.engine.metrics import Metric
+from nncirc.engine.steering import function_vector, steering
+
+
+def heads_of(module: Any, node: str) -> list[str]:
+    """The activations that are a node's own: of an attention layer those of all its heads."""
+    if node[0] == "L" and "H" not in node:
+        return [f"{node}H{head}" for head in range(module.config.num_attention_heads)]
+    return [node]
+
+
+def place_in(example: Example, place: str | None) -> list[int]:
+    if place is None:
+        return list(range(len(example.tokens)))
+    slot, _, number = place.partition(".")
+    return list(resolve(example, slot, int(number) if number else None))
+
+
+def tokens_of(found: Contrast) -> list[tuple[Tensor, Tensor]]:
+    """Every prompt, clean and corrupted."""
+    assert isinstance(found.corruption, Resample)
+    pairs = zip(found.dataset.examples, found.corruption.examples, strict=True)
+    return [(torch.tensor([a.tokens]), torch.tensor([b.tokens])) for a, b in pairs]
+
+
+def mean_of(found: Contrast, run: Callable[[Example, Tensor, Tensor], Tensor], name: str) -> float:
+    """The mean of a metric over prompts, of one run each."""
+    total = 0.0
+    for example, (clean, corrupt) in zip(found.dataset.examples, tokens_of(found), strict=True):
+        plain = found.model.module(input_ids=clean).logits[0]
+        end = [len(example.tokens) - 1]
+        assert example.answer is not None and example.foil is not None
+        logits = run(example, clean, corrupt)[0]
+        total += oracle.metric_of_prompt(name, logits, plain, end, [example.answer], [example.foil])
+    return total / len(found.dataset.examples)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    cases(layers=2, corruption="resample"),
+    st.data(),
+    st.sampled_from([None, "A.2", "B"]),
+    st.sampled_from(["clean", "corrupt"]),
+    st.sampled_from(["scale", "shift"]),
+    st.sampled_from(["logit_diff", "kl_divergence"]),
+    st.sampled_from([None, 1]),
+)
+def test_every_factor_is_a_run_of_its_own(
+    case: Case, data: Any, place: str | None, into: Any, kind: str, name: str, batch: int | None
+) -> None:
+    model = case.model()
+    module, graph = model.module, case.graph(model)
+    node = data.draw(st.sampled_from(graph.senders))
+    found, factors = case.contrast(model, batch), (-1.0, 0.5)
+    options: Any = {kind: factors, "into": into, "at": place}
+    scores = steering(found, graph, Metric(name), nodes=node, **options)
+    assert scores.nodes == (node,) and scores.positions == ("-1", "0.5")
+    mean: dict[str, Tensor | float] = {}
+    count = 0
+    for example, pair in zip(found.dataset.examples, tokens_of(found), strict=True):
+        at = place_in(example, place)
+        clean, corrupt = (oracle.activations(module, tokens) for tokens in pair)
+        count += len(at)
+        for part in heads_of(module, node):
+            mean[part] = mean.get(part, 0.0) + (clean[part] - corrupt[part])[0, at].sum(0)
+
+    for column, factor in enumerate(factors):
+
+        def steered(example: Example, clean: Tensor, corrupt: Tensor, factor: float = factor) -> Tensor:
+            tokens = clean if into == "clean" else corrupt
+            values = oracle.activations(module, tokens)
+            for part in heads_of(module, node):
+                values[part] = (
+                    factor * values[part] if kind == "scale" else values[part] + factor * mean[part] / count
+                )
+            return oracle.patched(module, tokens, node, values, [place_in(example, place)])
+
+        assert scores.values[0][column] == pytest.approx(mean_of(found, steered, name), abs=2e-5)
+
+
+@pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
+@pytest.mark.parametrize("into", ["clean", "corrupt"])
+def test_a_function_vector_is_added_behind_every_layer(make: Any, into: Any) -> None:
+    model = make(layers=3, seed=8)
+    module = model.module
+    found = contrast(model, size=2, lengths=(6, 7))
+    source = random_prompts(size=3, lengths=(5, 6), seed=77)
+    scores = function_vector(
+        found, model.graph(), Metric("logprob"), heads=["L0H1", "L2H*"], scale=[2.0], source=source, into=into
+    )
+    parts = oracle.parts_of(module).layers
+    vector: Tensor | float = 0.0
+    for example in source.examples:
+        z = oracle.activations(module, torch.tensor([example.tokens]))
+        for layer, head in [(0, 1), *((2, head) for head in range(module.config.num_attention_heads))]:
+            vector = vector + z[f"L{layer}H{head}"][0, -1] @ parts[layer].out[head] / 3
+    blocks = module.transformer.h if module.config.model_type == "gpt2" else module.model.layers
+    for layer, block in enumerate(blocks):
+
+        def steered(example: Example, clean: Tensor, corrupt: Tensor, block: Any = block) -> Tensor:
+            def add(_: Any, __: Any, out: Any) -> Any:
+                bare = (out[0] if isinstance(out, tuple) else out).clone()
+                bare[0, -1] += 2 * vector
+                return (bare, *out[1:]) if isinstance(out, tuple) else bare
+
+            with oracle.hooks([block.register_forward_hook(add)]), torch.no_grad():
+                logits: Tensor = module(input_ids=clean if into == "clean" else corrupt).logits
+            return logits
+
+        assert scores.values[layer][0] == pytest.approx(mean_of(found, steered, "logprob"), abs=2e-5)
+    assert scores.nodes == ("MLP0", "MLP1", "MLP2")
+
+
+def test_nothing_changed_and_nothing_left() -> None:
+    """By 1 the run stays as it is, by 0 a node is zero-ablated; normalised where that is asked for."""
+    model = tiny_gpt2(layers=2, seed=3)
+    graph, metric = model.graph(pos_embed=True), Metric("logit_diff", normalize=True)
+    found = contrast(model, size=2, lengths=(5, 6))
+    zeroed = Contrast(model, found.dataset, Zero())
+    scores = steering(found, graph, metric, nodes=["pos_embed", "L0H*", "MLP1", "embed"], scale=[1, 0])
+    assert scores.nodes == ("embed", "pos_embed", "L0H0", "L0H1", "MLP1")
+    assert [row[0] for row in scores.values] == pytest.approx([1.0] * 5, abs=1e-8)
+    plain = activation_patching(zeroed, graph, Metric("logit_diff"), direction="noise")
+    normal = found.normalizer(metric)
+    for node in scores.nodes:
+        assert scores[node][1] == pytest.approx(normal(plain[node][0]), abs=1e-7)
+    still = steering(found, graph, metric, nodes="MLP0", shift=[0.0], into="corrupt")
+    assert still.values == ((0.0,),)
+    assert steering(zeroed, graph, Metric("prob"), nodes="embed", scale=[2.0]).made["corruption"] == "zero"
+
+
+def test_the_clean_prompts_are_the_source() -> None:
+    model = tiny_gpt2(seed=4)
+    found, graph, metric = contrast(model), model.graph(attention="layers"), Metric("prob")
+    one = function_vector(found, graph, metric, heads="L1")
+    other = function_vector(found, graph, metric, heads=["L1"], source=found.dataset, at=["end"])
+    assert one == other
+    assert one.made["heads"] == ["L1"] and one.made["into"] == "corrupt" and one.made["steered"] == ["end"]
+
+
+def test_what_cannot_be_steered() -> None:
+    model = tiny_gpt2()
+    found, graph, metric = contrast(model), model.graph(), Metric("prob")
+    wrong: list[tuple[str, dict[str, Any]]] = [
+        ("C595", {"nodes": "MLP0"}),
+        ("C595", {"nodes": "MLP0", "scale": [1.0], "shift": [1.0]}),
+        ("C595", {"nodes": "MLP0", "scale": []}),
+        ("C595", {"nodes": "MLP0", "scale": [2.0, 2.0]}),
+        ("C595", {"nodes": "MLP0", "shift": [float("nan")]}),
+        ("C595", {"nodes": "MLP0", "scale": [2.0], "into": "both"}),
+        ("C596", {"nodes": ["logits"], "scale": [2.0]}),
+        ("C596", {"nodes": [], "scale": [2.0]}),
+        ("C512", {"nodes": "MLP0", "scale": [2.0], "at": [3]}),
+    ]
+    for code, options in wrong:
+        with pytest.raises(MethodError) as error:
+            steering(found, graph, metric, **options)
+        assert error.value.code == code, options
+    with pytest.raises(MethodError) as error:
+        function_vector(found, graph, metric, heads=["L0H0", "MLP0"])
+    assert error.value.code == "C596"
+    with pytest.raises(MethodError) as error:
+        steering(contrast(model, corruption=Zero()), graph, metric, nodes="MLP0", scale=[2.0], into="corrupt")
+    assert error.value.code == "C523"
+    with pytest.raises(MethodError) as error:
+        steering(found, Graph(model.shape, positions=("start", "other")), metric, nodes="MLP0", scale=[2.0])
+    assert error.value.code == "C594"
+    with pytest.raises(GraphError) as unknown:
+        steering(found, graph, metric, nodes="L7H0", scale=[2.0])
+    assert unknown.value.code == "C457"
