@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Shape
+from nncirc.engine.activation import columns_of
 from nncirc.engine.contrast import check_fits
 from nncirc.engine.data import Dataset, Example, buckets
 from nncirc.engine.memory import default_memory, pass_bytes
@@ -101,14 +102,7 @@ def by_position(
     """
     if positions != "all":
         return dataset, places(positions)
-    lengths = sorted({len(example.tokens) for example in dataset.examples})
-    if len(lengths) > 1:
-        raise DataError(
-            "C334",
-            f"positions = all needs prompts of one length; these have {', '.join(map(str, lengths))} tokens",
-            hint="name the positions: positions = [IO, S.2, end]",
-        )
-    count = lengths[0] - (dataset.answers == "next")
+    count = len(columns_of(dataset, "all")[0]) - (dataset.answers == "next")
     spans = {(str(i), 1): (i, i + 1) for i in range(count)}
     named = tuple(replace(e, spans={**e.spans, **spans}) for e in dataset.examples)
     return replace(dataset, examples=named), tuple((str(i), None) for i in range(count))
