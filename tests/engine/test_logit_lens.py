@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from nncirc.engine.lens import logit_lens
 from nncirc.engine.metrics import Logits
 from nncirc.engine.model import Model
 from nncirc.engine.norms import norm_parts
-from nncirc.engine.plain import READ, batches, rank, stages
+from nncirc.engine.plain import READ, batches, likeliest, rank, stages
 
 PLACES = {"end": ("end", None), "A": ("A", None), "A.2": ("A", 2), "B": ("B", 1)}
 
@@ -146,6 +147,7 @@ def test_the_likeliest_token_is_that_of_most_prompts() -> None:
     best = model.module(input_ids=tokens).logits[:, -1].argmax(-1).tolist()
     wanted = min(best, key=lambda token: (-best.count(token), token))
     assert logit_lens(model, data).made["top"][-1] == [str(wanted)]
+    assert likeliest(data, Counter({9: 1, 5: 2, 3: 2, 7: 2})) == "3"
 
 
 # Direct logit attribution ---------------------------------------------------------------------------------

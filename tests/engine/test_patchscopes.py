@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,6 +130,26 @@ def test_a_prompts_own_state_changes_nothing() -> None:
     same = patchscopes(model, data, data, of="logprob")
     for node in same.nodes:
         assert same[node] == pytest.approx(own[own.nodes[-1]], abs=2e-5)
+
+
+def test_each_prompts_states_go_into_its_own_target() -> None:
+    """Two states a prompt, targets of one length: all of them are rows of one run."""
+    model = tiny_gpt2()
+    source, target = random_prompts(size=3, seed=1), random_prompts(size=3, seed=2)
+    together = patchscopes(model, source, target, of="logprob", positions="A")
+    alone = [
+        patchscopes(
+            model,
+            replace(source, examples=(one,)),
+            replace(target, examples=(other,)),
+            of="logprob",
+            positions="A",
+        )
+        for one, other in zip(source.examples, target.examples, strict=True)
+    ]
+    for node in together.nodes:
+        wanted = sum(each[node][0] for each in alone) / 3
+        assert together[node][0] == pytest.approx(wanted, abs=1e-7)
 
 
 def test_states_are_mapped_on_their_way() -> None:
