@@ -19,6 +19,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.models import COMPILED, model_folder
+from nncirc.engine import activation
 from nncirc.engine.activation import Direction, activation_patching
 from nncirc.engine.attention import attention_pattern
 from nncirc.engine.contrast import Contrast, Resample, Zero
@@ -115,25 +116,30 @@ def test_any_edges_cut(
 
 @pytest.mark.parametrize("direction", ["noise", "denoise"])
 @pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("read", [None, 1])
 def test_a_patch_at_one_token_reaches_those_before_it(
-    tmp_path: Path, causal: bool, direction: Direction
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: int | None, causal: bool, direction: Direction
 ) -> None:
+    # One patch a trace: none is computed from where another begins.
+    monkeypatch.setattr(activation, "TOKENS_IN_A_TRACE", 1)
+    at = slice(1, None) if read is None else slice(read, read + 1)
+    metric = Metric("mse", at=(("token", read),))
     folder = write_program(tmp_path / "model", causal=causal)
     model, slow = load_compiled(folder), Slow(folder)
     dataset = all_inputs(model.tokenizer, length=3, counterparts=1)
     assert dataset.counterparts is not None
     measured = Contrast(model, dataset, Resample(dataset.counterparts))
     graph = model.graph(pos_embed=True)
-    found = activation_patching(measured, graph, CHANGE, direction=direction, positions="all")
+    found = activation_patching(measured, graph, metric, direction=direction, positions="all")
     clean, corrupt = (
         torch.tensor([e.tokens for e in column]) for column in (dataset.examples, dataset.counterparts)
     )
-    reference = slow.run(clean)[0][:, 1:]
+    reference = slow.run(clean)[0][:, at]
     into, source = (clean, corrupt) if direction == "noise" else (corrupt, clean)
     for row, sender in enumerate(graph.senders):
         for position in range(4):
             patch = {sender: (position, slow.run(source)[1][sender])}
-            patched = slow.run(into, patch=patch)[0][:, 1:]
+            patched = slow.run(into, patch=patch)[0][:, at]
             assert found.values[row][position] == pytest.approx(
                 float((patched - reference).square().mean()), abs=1e-8
             )

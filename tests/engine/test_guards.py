@@ -194,6 +194,12 @@ def test_an_mlp_that_writes_in_a_model_said_to_have_none() -> None:
     assert code_of(quiet) == "C418"
 
 
+def test_positions_that_do_not_begin_with_the_first_row() -> None:
+    model = tiny_gpt2()
+    changed(model.module.transformer.wpe, lambda out: out.roll(1, dims=-2))
+    assert code_of(model) == "C420"
+
+
 def test_heads_that_the_config_miscounts() -> None:
     model = tiny_llama(heads=4, kv_heads=2)
     model.module.config.num_key_value_heads = 4
