@@ -6,10 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from nncirc.dsl import syntax
+from nncirc.dsl.arithmetic import divides_by_zero
 from nncirc.dsl.blocks import declare_inline
 from nncirc.dsl.diagnostics import Label, suggest
 from nncirc.dsl.evaluation import check_function
-from nncirc.dsl.program import Apply, Comparison, Expression, Number, Property, Ref, Value
+from nncirc.dsl.program import (
+    OPERATORS,
+    Apply,
+    Calculation,
+    Comparison,
+    Expression,
+    Number,
+    Property,
+    Ref,
+    Value,
+)
 from nncirc.dsl.schema import FUNCTIONS
 from nncirc.dsl.scope import Constant, Draft, Module, Scope
 from nncirc.dsl.source import Span
@@ -88,11 +99,23 @@ class _Reader:
                 return self.ref(value)
             case syntax.Call():
                 return self.call(value)
+            case syntax.Arithmetic():
+                return self.calculation(value)
             case _:
                 self.scope.report(
                     "C201", f"a claim compares numbers, and this is {kind_of(value)}", value.span
                 )
                 return None
+
+    def calculation(self, value: syntax.Arithmetic) -> Expression | None:
+        left, right = self.expression(value.left), self.expression(value.right)
+        if left is None or right is None:
+            return None
+        if divides_by_zero(self.scope, value, right.value if isinstance(right, Number) else None):
+            return None
+        if isinstance(left, Number) and isinstance(right, Number):
+            return Number(OPERATORS[value.symbol](left.value, right.value))
+        return Calculation(left, value.symbol, right)
 
     def ref(self, value: syntax.Ref) -> Expression | None:
         entry = self.scope.find(value.parts)
@@ -219,6 +242,9 @@ class _Reader:
 
     def functions(self, expression: Expression, value: syntax.Value) -> None:
         """Do the arguments fit each other?"""
+        if isinstance(expression, Calculation) and isinstance(value, syntax.Arithmetic):
+            self.functions(expression.left, value.left)
+            self.functions(expression.right, value.right)
         if not isinstance(expression, Apply):
             return
         check_function(self.meaning, expression, value.span)

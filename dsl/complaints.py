@@ -230,6 +230,17 @@ def _after(context: Context, types: list[str], kind: str, text: str, span: Span)
         )
     if kind == "LBRACE" and before is not None:
         return Diagnostic("C016", "a block's header is not written like this", span, help=_HEADER)
+    words = [each for each in context.statement if each[2].line == span.line]
+    equals = next((i for i, each in enumerate(words) if each[0] == "EQUAL"), len(words))
+    if any(each[:2] == ("PLUS", "-") for each in words[equals + 1 :]):
+        begin = words[equals + 1][2].start
+        whole = re.compile(r"[^\s,{}()\[\]#\"]*").match(span.source.text, begin)
+        bare = whole.group() if whole else text
+        if begin + len(bare) >= span.end:  # without a space: a name with hyphens
+            span = Span(span.source, begin, begin + len(bare))
+            return Diagnostic(
+                "C007", f"`{_short(bare)}` is no name", span, help=f'write it in quotes: "{bare}"'
+            )
     if before is not None and before[0] == "NUMBER" and kind in {"NAME", "DOT", "NUMBER", "NODE"}:
         joined = before[2].end == span.start
         if joined and kind == "DOT":
@@ -246,14 +257,6 @@ def _after(context: Context, types: list[str], kind: str, text: str, span: Span)
                 span,
                 help="units are not written, and a name does not begin with a digit",
             )
-    words = [each for each in context.statement if each[2].line == span.line]
-    hyphen = kind == "NUMBER" and text.startswith("-") and before is not None and before[2].end == span.start
-    if hyphen and len(words) >= 2 and words[-2][0] == "EQUAL":
-        begin = words[-1][2].start
-        whole = re.compile(r"[^\s,{}()\[\]#\"]*").match(span.source.text, begin)
-        bare = whole.group() if whole else text
-        span = Span(span.source, begin, begin + len(bare))
-        return Diagnostic("C007", f"`{_short(bare)}` is no name", span, help=f'write it in quotes: "{bare}"')
     if kind == "COMMA" and _NEXT_KEY.match(span.source.text, span.start):
         return Diagnostic("C007", "there is no comma between keys", span, help="write one key a line")
     if kind == "COMMA":
@@ -398,6 +401,16 @@ def too_deep(span: Span, limit: int) -> Diagnostic:
     )
 
 
+def too_long(span: Span, limit: int) -> Diagnostic:
+    """More arithmetic in one statement than anything readable has."""
+    return Diagnostic(
+        "C010",
+        f"more than {limit} values are computed with in one statement",
+        span,
+        help="name parts in blocks of their own: `metric part using expression { … }`",
+    )
+
+
 _LOOKALIKES = {
     "'": ("single quotes are not read", 'write strings in double quotes: "…"'),
     "\N{LEFT DOUBLE QUOTATION MARK}": ("curly quotes are not read", 'write straight double quotes: "…"'),
@@ -412,13 +425,13 @@ _LOOKALIKES = {
     "\N{NO-BREAK SPACE}": ("this is a no-break space", "write an ordinary space"),
     ":": ("a colon has no meaning here", "a key takes `=`"),
     ";": ("statements end with the line", "remove the semicolon, one statement a line"),
-    "/": ("a comment begins with `#`", "write `#`; there is no division"),
-    "+": ("there is no arithmetic", "write the number, or pass it with `--set`"),
-    "*": ("there is no arithmetic", "`*` stands only in nodes: `L*H*`, `MLP*`, `L5H*`"),
+    "/": ("there is nothing to divide here", "a comment begins with `#`"),
+    "+": ("there is nothing to add to here", "a number is written without `+`"),
+    "*": ("there is nothing to multiply here", "in nodes `*` means all: `L*H*`, `MLP*`, `L5H*`"),
     "!": ("this is no operator", "`!=` means not equal"),
     "-": (
         "this is neither a number nor an arrow",
-        "an arrow is `->`; a text with a hyphen stands in quotes; there is no arithmetic",
+        "an arrow is `->`; a text with a hyphen stands in quotes",
     ),
     ".": ("a dot stands between names or digits", "write `0.5`, not `.5`"),
     "$": ("there are no variables with `$`", "a constant is used by its name"),

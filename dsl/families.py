@@ -12,7 +12,19 @@ from pathlib import PurePosixPath
 from nncirc.dsl.claims import Claim
 from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.meaning import ordered
-from nncirc.dsl.program import Apply, Assertion, Declaration, Expression, Group, Property, Ref, Value, Where
+from nncirc.dsl.program import (
+    Apply,
+    Assertion,
+    Calculation,
+    Declaration,
+    Expression,
+    Group,
+    Property,
+    Ref,
+    Value,
+    Where,
+    leaves,
+)
 from nncirc.dsl.schema import KINDS
 from nncirc.dsl.scope import Draft, Scope
 
@@ -174,14 +186,19 @@ class _Expansion:
 
 
 def _names(expression: Expression) -> list[str]:
-    if isinstance(expression, Property):
-        return [expression.circuit.name]
-    if isinstance(expression, Apply):
-        return [value.name for value in expression.arguments.values() if isinstance(value, Ref)]
-    return []
+    found: list[str] = []
+    for leaf in leaves(expression):
+        if isinstance(leaf, Property):
+            found.append(leaf.circuit.name)
+        elif isinstance(leaf, Apply):
+            found += [value.name for value in leaf.arguments.values() if isinstance(value, Ref)]
+    return found
 
 
 def _with(expression: Expression, choose: Callable[[Value], Value]) -> Expression:
+    if isinstance(expression, Calculation):
+        left, right = _with(expression.left, choose), _with(expression.right, choose)
+        return replace(expression, left=left, right=right)
     if isinstance(expression, Property):
         circuit = choose(expression.circuit)
         assert isinstance(circuit, Ref)

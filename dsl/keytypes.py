@@ -10,11 +10,13 @@ __all__ = [
     "Either",
     "InputFile",
     "Many",
+    "NodeType",
     "Number",
     "OutputFile",
     "PositionType",
     "Prompt",
     "Reference",
+    "Sum",
     "Text",
     "Type",
     "Word",
@@ -64,6 +66,11 @@ class PositionType:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeType:
+    """A node or a pattern, with an input where one is meant (`L9H9.q`, `MLP*`, `embed`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """A string in which `{slot}` stands for a slot's value; with `several`, also a list of such."""
 
@@ -103,13 +110,22 @@ class Either:
     words: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Names of declarations of a kind and numbers, computed with; a tuple in postfix order."""
+
+    kind: str
+
+
 Type: TypeAlias = (
     Number
+    | Sum
     | Text
     | Boolean
     | Word
     | Reference
     | PositionType
+    | NodeType
     | Prompt
     | InputFile
     | OutputFile
@@ -134,10 +150,14 @@ def describe(kind: Type) -> str:
             return "`true` or `false`"
         case Word(choices=choices):
             return " or ".join(f"`{c}`" for c in choices)
+        case Sum(kind=summed):
+            return f"{summed}s and numbers with `+`, `-`, `*`, `/`"
         case Reference(kinds=kinds):
             return " or ".join(k if k == "scores" else f"a {k}" for k in kinds)
         case PositionType():
             return "a position"
+        case NodeType():
+            return "a node"
         case Prompt():
             return "a string"
         case InputFile(extensions=extensions) | OutputFile(extensions=extensions):

@@ -13,13 +13,15 @@ from nncirc.dsl.datasets import check_positions, check_prompts, check_template
 from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.edges import check_reference
 from nncirc.dsl.evaluation import check_compare, check_curve, check_curves
-from nncirc.dsl.metrics import check_gradient, check_measured
+from nncirc.dsl.interventions import INTERVENTIONS, check_intervention
+from nncirc.dsl.metrics import check_expression, check_gradient, check_measured
 from nncirc.dsl.positions import check_graph_positions, check_split
 from nncirc.dsl.program import Position, Ref, Where
 from nncirc.dsl.readings import READINGS, check_reading
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.shapes import ModelShape, ShapeProvider, check_runs, check_shape
 from nncirc.dsl.source import Span
+from nncirc.dsl.tasks import check_task
 
 __all__ = ["Meaning", "check_slots_used", "ordered", "reads"]
 
@@ -130,9 +132,14 @@ class Meaning:
             check_template(self.scope, draft)
         elif draft.implementation == "prompts":
             check_prompts(self.scope, draft)
+        elif draft.implementation == "task":
+            check_task(self.scope, draft)
 
     def _corruption(self, draft: Draft) -> None:
         check_corruption(self, draft)
+
+    def _metric(self, draft: Draft) -> None:
+        check_expression(self, draft)
 
     def _graph(self, draft: Draft) -> None:
         check_split(self, draft)
@@ -182,6 +189,8 @@ class Meaning:
         if isinstance(positions, tuple) and data is not None:
             listed = tuple(each for each in positions if isinstance(each, Position))
             check_positions(self.scope, data, listed, draft, "positions", Label(data.place, "these prompts"))
+        if draft.implementation in INTERVENTIONS:
+            check_intervention(self, draft)
         check_denoised(self, draft)
         check_attribution(self.scope, draft)
         check_gradient(self, draft)
@@ -257,7 +266,7 @@ class Meaning:
             return
         draft.graph, draft.corruption = scores.graph, scores.corruption
         label = (Label(scores.place, f"uses {scores.implementation}"),)
-        if scores.implementation in READINGS:
+        if scores.implementation in (*READINGS, *INTERVENTIONS):
             self.scope.report(
                 "C232",
                 f"`{scores.implementation}` does not say how much a metric depends on an edge",

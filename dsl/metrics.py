@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nncirc.dsl.datasets import check_positions, has_column
+from nncirc.dsl.datasets import answers_follow, check_positions, has_column
 from nncirc.dsl.diagnostics import Label
-from nncirc.dsl.program import NextToken, Position
+from nncirc.dsl.program import Position
 from nncirc.dsl.schema.metrics import METRICS
 from nncirc.dsl.scope import Draft
 from nncirc.dsl.source import Span
@@ -14,7 +15,49 @@ from nncirc.dsl.source import Span
 if TYPE_CHECKING:
     from nncirc.dsl.meaning import Meaning
 
-__all__ = ["check_gradient", "check_measured"]
+__all__ = ["check_expression", "check_gradient", "check_measured"]
+
+
+def parts_of(meaning: Meaning, metric: Draft) -> list[Draft]:
+    """The metrics that an expression is computed from, and theirs; of another metric itself."""
+    if metric.implementation != "expression":
+        return [metric]
+    return [part for each in meaning.many(metric, "of") for part in parts_of(meaning, each)]
+
+
+def _called(part: Draft) -> str:
+    """A metric by its name, or by what it is where it has none."""
+    return f"`{part.implementation if '.of' in part.name else part.name}`"
+
+
+def check_expression(meaning: Meaning, draft: Draft) -> None:
+    """The parts of an expression are read at the same positions, and computed prompt by prompt."""
+    if draft.implementation != "expression" or "of" not in draft.values:
+        return
+    span, given = draft.where("of"), meaning.many(draft, "of")
+    if not given:
+        meaning.scope.report("C243", "there is no metric in this expression", span, help="name one")
+        return
+    for part in given:
+        if part.values.get("normalize") is True:
+            meaning.scope.report(
+                "C243",
+                f"`{part.name}` is normalised over prompts, and an expression is computed prompt by prompt",
+                span,
+                labels=(Label(part.where("normalize"), "normalised here"),),
+                help="normalise the expression: write `normalize = true` in it, and not in its parts",
+            )
+    first, *rest = parts_of(meaning, draft)
+    for part in rest:
+        own, other = first.values.get("at"), part.values.get("at")
+        if isinstance(own, tuple) and isinstance(other, tuple) and {*own} != {*other}:
+            meaning.scope.report(
+                "C243",
+                f"{_called(first)} and {_called(part)} are read at different positions",
+                span,
+                labels=(Label(first.where("at"), "one"), Label(part.where("at"), "the other")),
+                help="give them the same `at`",
+            )
 
 
 def check_measured(meaning: Meaning, span: Span, metric: Draft, corruption: Draft) -> None:
@@ -22,6 +65,11 @@ def check_measured(meaning: Meaning, span: Span, metric: Draft, corruption: Draf
     data = meaning.get(corruption, "data")
     if data is None:
         return
+    for part in parts_of(meaning, metric):
+        _check_part(meaning, span, part, data)
+
+
+def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> None:
     label = Label(data.place, "the dataset")
     name, needs = f"`{metric.implementation}`", METRICS[metric.implementation].needs
     if "answer" in needs and has_column(data, "answer") is False:
@@ -47,7 +95,7 @@ def check_measured(meaning: Meaning, span: Span, metric: Draft, corruption: Draf
         return
     positions = tuple(each for each in at if isinstance(each, Position))
     check_positions(meaning.scope, data, positions, metric, "at", Label(span, "measured here"))
-    follows = data.implementation == "tokens" or isinstance(data.values.get("answer"), NextToken)
+    follows = answers_follow(data)
     if follows and Position("end") in positions and needs:
         meaning.scope.report(
             "C219",
@@ -63,8 +111,13 @@ def check_gradient(meaning: Meaning, draft: Draft) -> None:
     metric = meaning.get(draft, "metric")
     if draft.implementation != "attribution_patching" or metric is None:
         return
-    gradient = METRICS[metric.implementation].gradient
     labels = (Label(metric.place, "this metric"),)
+    for part in parts_of(meaning, metric):
+        _check_gradient(meaning, draft, part, labels)
+
+
+def _check_gradient(meaning: Meaning, draft: Draft, metric: Draft, labels: Sequence[Label]) -> None:
+    gradient = METRICS[metric.implementation].gradient
     if gradient == "nowhere":
         meaning.scope.report(
             "C240",

@@ -18,7 +18,7 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
 from nncirc.dsl import syntax
-from nncirc.dsl.complaints import Context, complain, complain_character, too_deep, unclosed
+from nncirc.dsl.complaints import Context, complain, complain_character, too_deep, too_long, unclosed
 from nncirc.dsl.diagnostics import Diagnostic
 from nncirc.dsl.source import Source, Span
 
@@ -26,6 +26,7 @@ __all__ = ["parse", "parse_value"]
 
 _DEEPEST = 50  # open brackets; a person's script has four
 _MOST_ERRORS = 20
+_OPERATORS = {"PLUS", "TIMES"}
 _OPENING = {"LBRACE": "RBRACE", "LSQB": "RSQB", "LPAR": "RPAR"}
 _TRIVIA = re.compile(r"(?:[ \t]+|\r?\n|#[^\n]*)*")
 _SKIPPED = re.compile(r'"(?:\\.|[^"\\\n])*"|#[^\n]*|[{}]|\n|[^"#{}\n]+|"')
@@ -92,6 +93,9 @@ class _Parser:
                     if len(self.open) > _DEEPEST:
                         self.diagnostics.append(too_deep(self.span(token), _DEEPEST))
                         return self.script(None)
+                    if token.type in _OPERATORS and self.operators() > _DEEPEST:
+                        self.diagnostics.append(too_long(self.span(token), _DEEPEST))
+                        return self.script(None)
                 tree = self.end()
             except UnexpectedToken as error:
                 self.token_error(error.token)
@@ -104,6 +108,10 @@ class _Parser:
         statements = () if tree is None or self.diagnostics else builder.statements(tree.children)
         comments = tuple(_comments(self.source))
         return syntax.Script(self.source, statements, comments), [*self.diagnostics, *builder.diagnostics]
+
+    def operators(self) -> int:
+        """How many values the statement in hand computes with: each is a level of the tree."""
+        return sum(token.type in _OPERATORS for token in self.statement)
 
     def span(self, token: Token) -> Span:
         start = token.start_pos or 0
@@ -206,7 +214,7 @@ def _comments(source: Source) -> Iterator[Span]:
 
 
 class _Builder:
-    """From Lark's tree to ours. Depth is bounded by `_DEEPEST`, so recursion is safe."""
+    """From Lark's tree to ours. Brackets and operators are bounded by `_DEEPEST`, so recursion is safe."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -273,6 +281,10 @@ class _Builder:
                 return syntax.Number(self.number(str(parts[0]), span), span)
             case "boolean":
                 return syntax.Boolean(str(parts[0]) == "true", span)
+            case "sum" | "product":
+                return syntax.Arithmetic(self.value(parts[0]), str(parts[1]), self.value(parts[2]), span)
+            case "factor":
+                return self.value(parts[1])
             case _:
                 return self.path(tree)
 

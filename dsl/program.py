@@ -10,21 +10,26 @@ default filled in, families are expanded, and declarations stand in an order in 
     reference                     Ref
     list, "one or a list"         tuple (always a tuple, even of one)
     position                      Position
+    node                          NodePattern
     prompt, answer, foil          Template (`answer = next` is NextToken())
+    sum of metrics and numbers    tuple in postfix order, of Ref, numbers and `+`, `-`, `*`, `/`
     absent and without default    None
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from nncirc.dsl.source import Source, Span
 
 __all__ = [
+    "OPERATORS",
     "Apply",
     "Assertion",
+    "Calculation",
     "Choices",
     "Comparison",
     "Declaration",
@@ -50,6 +55,7 @@ __all__ = [
     "Term",
     "Value",
     "Where",
+    "leaves",
 ]
 
 NodeKind: TypeAlias = Literal["embed", "pos_embed", "head", "kv", "attention", "mlp", "logits"]
@@ -225,9 +231,7 @@ class Replacement:
     by: str
 
 
-Value: TypeAlias = (
-    "bool | int | float | str | Ref | Position | Template | NextToken | tuple[Value, ...] | None"
-)
+Value: TypeAlias = "bool | int | float | str | Ref | Position | NodePattern | Template | NextToken | tuple[Value, ...] | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +303,32 @@ class Apply:
     arguments: Mapping[str, Value]
 
 
-Expression: TypeAlias = Number | Property | Apply
+OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+}
+"""What the signs of arithmetic do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calculation:
+    """Two numbers of a claim and what is done with them."""
+
+    left: Expression
+    symbol: str
+    right: Expression
+
+
+Expression: TypeAlias = "Number | Property | Apply | Calculation"
+
+
+def leaves(expression: Expression) -> tuple[Number | Property | Apply, ...]:
+    """What a side of a claim is computed from."""
+    if isinstance(expression, Calculation):
+        return (*leaves(expression.left), *leaves(expression.right))
+    return (expression,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +348,7 @@ class Assertion:
     def references(self) -> tuple[str, ...]:
         """The names of the declarations that the claim needs, each once."""
         found: dict[str, None] = {}
-        for side in (self.left, self.right):
+        for side in (*leaves(self.left), *leaves(self.right)):
             if isinstance(side, Property):
                 found[side.circuit.name] = None
             elif isinstance(side, Apply):

@@ -12,6 +12,7 @@ from nncirc.dsl.source import Source, Span
 
 __all__ = [
     "Argument",
+    "Arithmetic",
     "Assertion",
     "Attribute",
     "Block",
@@ -120,7 +121,17 @@ class Path:
     span: Span = field(compare=False, repr=False)
 
 
-Value: TypeAlias = Ref | Node | Call | List | String | Number | Boolean | Path
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """`ld - 0.5`: two values and what is done with them: `+`, `-`, `*` or `/`."""
+
+    left: Value
+    symbol: str
+    right: Value
+    span: Span = field(compare=False, repr=False)
+
+
+Value: TypeAlias = Ref | Node | Call | List | String | Number | Boolean | Path | Arithmetic
 
 
 @dataclass(frozen=True, slots=True)

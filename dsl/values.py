@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os.path
+import re
 from dataclasses import replace
 from enum import Enum
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from nncirc.dsl import syntax
+from nncirc.dsl.arithmetic import postfix
 from nncirc.dsl.diagnostics import Label, suggest
 from nncirc.dsl.keytypes import (
     Boolean,
     Either,
     InputFile,
     Many,
+    NodeType,
     Number,
     OutputFile,
     PositionType,
     Prompt,
     Reference,
+    Sum,
     Text,
     Type,
     Word,
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
     from nncirc.dsl.scope import Scope
 
 __all__ = ["WRONG", "Inline", "Wrong", "convert", "kind_of", "position", "small_int", "template"]
+
+
+_HYPHENS = re.compile(r"[A-Za-z_]\w*(-\w+)+")
 
 
 class Wrong(Enum):
@@ -71,6 +78,8 @@ def kind_of(value: syntax.Value) -> str:
             return "`true` or `false`"
         case syntax.Path():
             return "a path"
+        case syntax.Arithmetic():
+            return "arithmetic"
 
 
 class Converter:
@@ -86,6 +95,9 @@ class Converter:
         self, value: syntax.Value, wanted: Type, help_text: str | None = None, via: Span | None = None
     ) -> Result:
         labels = () if via is None else (Label(value.span, "the constant is given this value here"),)
+        if isinstance(value, syntax.Arithmetic) and _HYPHENS.fullmatch(value.span.text):
+            in_quotes = isinstance(wanted, Text | Prompt | InputFile | OutputFile)
+            help_text = f'write it in quotes: "{value.span.text}"' if in_quotes else "a name has no hyphens"
         self.scope.report(
             "C201",
             f"`{self.key}` takes {describe(wanted)}, not {kind_of(value)}",
@@ -107,8 +119,12 @@ class Converter:
                 return self.word(value, wanted)
             case PositionType():
                 return self.position(value, wanted)
+            case NodeType():
+                return self.node(value, wanted)
             case Reference():
                 return self.reference(value, wanted)
+            case Sum():
+                return self.sum(value, wanted)
             case _:
                 return self.plain(value, wanted)
 
@@ -331,9 +347,22 @@ class Converter:
         found = position(self.scope, value)
         return WRONG if found is None else found
 
+    def node(self, value: syntax.Value, wanted: Type) -> Result:
+        from nncirc.dsl.bodies import node
+
+        found = node(self.scope, value)
+        help_text = "nodes are `L9H9` and `L9H9.q`, `MLP3`, `embed`, `logits`, and with `*` all of them"
+        return self.wrong(value, wanted, help_text) if found is None else found
+
     def reference(self, value: syntax.Value, wanted: Reference) -> Result:
         if isinstance(value, syntax.Call):
             name = self.inline(value, wanted.kinds, self.name)
+            return WRONG if name is None else Ref(name)
+        if isinstance(value, syntax.Arithmetic) and "metric" in wanted.kinds:
+            # The short form of a block: `metric = ld / 3` is `metric = expression(of = ld / 3)`.
+            written = syntax.Argument(syntax.Name("of", value.span), value, value.span)
+            call = syntax.Call(syntax.Name("expression", value.span), (written,), value.span)
+            name = self.inline(call, wanted.kinds, self.name)
             return WRONG if name is None else Ref(name)
         if isinstance(value, syntax.Node) and value.text in self.scope.names:
             return WRONG  # said where it is declared
@@ -341,6 +370,25 @@ class Converter:
             return self.wrong(value, wanted)
         draft = self.scope.declaration(value, wanted.kinds)
         return WRONG if draft is None else Ref(draft.name)
+
+    def sum(self, value: syntax.Value, wanted: Sum) -> Result:
+        """In postfix order: what is computed with, then what is done with it."""
+
+        def operand(written: syntax.Value, place: str) -> tuple[Value, ...] | None:
+            constant = self.scope.constant(written)
+            actual = written if constant is None else constant.value
+            if isinstance(actual, syntax.Number):
+                return (actual.value,)
+            if constant is not None or not isinstance(written, syntax.Ref | syntax.Call):
+                self.wrong(actual, wanted, None, written.span if constant is not None else None)
+                return None
+            name, self.name = self.name, f"{self.name}{place}"
+            found = self.reference(written, Reference((wanted.kind,)))
+            self.name = name
+            return None if isinstance(found, Wrong) else (found,)
+
+        found = postfix(self.scope, value, operand)
+        return WRONG if found is None else found
 
 
 def convert(

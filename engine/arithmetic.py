@@ -7,25 +7,18 @@ of means. It is a measure like others, so that every method takes it.
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
+from nncirc.dsl.program import OPERATORS
 from nncirc.engine.metrics import Function, Logits, Measure, Metric
 
 Symbol: TypeAlias = Literal["+", "-", "*", "/"]
 
-_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-}
 RATIO = "ratio"
 _ALIKE = {"logits": "nats", "probability": RATIO, "share": RATIO}
 """Units that can be added to others: a difference of logits is one of log-probabilities."""
@@ -46,12 +39,12 @@ class Combined:
             MethodError: C582, a divisor is zero.
         """
         left, right = (part(logits) if callable(part) else part for part in (self.left, self.right))
-        value: Tensor = _OPERATORS[self.symbol](left, right)
+        value: Tensor = OPERATORS[self.symbol](left, right)
         if self.symbol == "/" and callable(self.right) and not torch.isfinite(value).all():
             raise MethodError(
                 "C582",
                 "a metric is divided by one that is zero for some prompt",
-                hint="a ratio is taken prompt by prompt: divide by a number, or by a metric that is not near 0",
+                hint="a ratio is taken prompt by prompt: divide by a number, or by a metric that is not 0",
             )
         return value
 
@@ -85,10 +78,9 @@ def combined(symbol: Symbol, left: Metric | float, right: Metric | float) -> Met
     _check(name, symbol, left, right)
     parts = [metric.measure for metric in metrics]
     function = Combined(symbol, *(p.measure.function if isinstance(p, Metric) else p for p in (left, right)))
-    needs = [need for part in parts for need in part.needs]
     measure = Measure(
         function,
-        tuple(dict.fromkeys(sorted(needs))),
+        max((part.needs for part in parts), key=len),  # a foil comes with an answer
         _sign(symbol, left, right),
         _unit(symbol, left, right),
         columns=all(part.columns for part in parts),

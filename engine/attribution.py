@@ -162,8 +162,8 @@ class _Asked:
         if metric.measure.against_clean and self.steps == 1:
             raise MethodError(
                 "C541",
-                f"{metric.name} compares with the clean run, where the gradient of that is zero: nothing of it"
-                " would be in the scores",
+                f"{metric.name} compares with the clean run, where the gradient of that is zero:"
+                " nothing of it would be in the scores",
                 hint="use steps = 5 (integrated gradients), or another metric",
             )
         self._check_together(contrast)

@@ -26,6 +26,20 @@ MEASURING: Mapping[str, Entry] = {
         "corruption other using mean {\n  data = ioi\n  over = [prompts, positions, slots]\n}",
         "corruption other using mean {\n  data = ioi\n  over = [prompts, slots]\n}",
     ),
+    "C242": Entry(
+        "a division by zero",
+        "The number behind the `/` is zero, as it is written or once its parts are computed.",
+        "metric rest using expression {\n  of = recovered / (1 - 1)\n}",
+        "metric rest using expression {\n  of = recovered / 2\n}",
+    ),
+    "C243": Entry(
+        "an expression of metrics that do not go together",
+        "An expression is computed prompt by prompt, at one place. So all its metrics have the same `at`, "
+        "none is "
+        "normalised over prompts (the expression itself can be), and there is at least one.",
+        "metric rest using expression {\n  of = recovered + logprob(at = IO)\n}",
+        "metric rest using expression {\n  of = recovered + logprob(at = end)\n}",
+    ),
 }
 
 MEASURED: Mapping[str, Entry] = {
@@ -91,5 +105,10 @@ MEASURED: Mapping[str, Entry] = {
         "A ratio is taken prompt by prompt, and for one of them the divisor is zero. A divergence is zero "
         "on the "
         "clean run of every prompt. Divide by a number, such as the mean that was measured before.",
+    ),
+    "C583": Entry(
+        "a claim that divides by what is zero",
+        "A side of a claim divides by a number that was measured to be zero, such as the edges of an empty "
+        "circuit. Compare it by itself.",
     ),
 }

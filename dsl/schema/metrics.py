@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nncirc.dsl.keytypes import Boolean
+from nncirc.dsl.keytypes import Boolean, Sum, Word
 from nncirc.dsl.schema.entries import AT, NORMALIZE, Implementation, Key
 
 _KEYS = {"at": AT, "normalize": NORMALIZE}
@@ -38,6 +38,19 @@ METRICS = {
         _KEYS,
         needs=("answer", "foil"),
         gradient="nowhere",
+    ),
+    "expression": Implementation(
+        "Other metrics added, subtracted, multiplied and divided, by each other and by numbers, prompt by "
+        "prompt: the mean of a ratio. The short form is `metric = ld - 0.5 * lp`.",
+        {
+            "of": Key(
+                Sum("metric"), "what is computed, of metrics that read at the same positions", required=True
+            ),
+            "better": Key(
+                Word(("higher", "lower")), "which way is better; absent: as for the first metric in it"
+            ),
+            "normalize": NORMALIZE,
+        },
     ),
     "kl_divergence": Implementation(
         "KL divergence D(clean || patched) of the predictions, in nats: 0 on the clean run.",

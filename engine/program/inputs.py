@@ -7,11 +7,22 @@ from dataclasses import dataclass
 from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nncirc.circuits.errors import DataError, GraphError
+from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Attention, Graph, Shape
-from nncirc.dsl.program import Choices, Declaration, NamedList, NextToken, Position, RandomTokens, Template
+from nncirc.dsl.program import (
+    Choices,
+    Declaration,
+    NamedList,
+    NextToken,
+    Position,
+    RandomTokens,
+    Ref,
+    Template,
+)
 from nncirc.dsl.schema.metrics import METRICS
 from nncirc.dsl.shapes import model_shape
+from nncirc.engine.activation import columns_of
+from nncirc.engine.arithmetic import combined, directed
 from nncirc.engine.contrast import Gaussian, Mean, Resample, Zero, check_fits
 from nncirc.engine.data import (
     NEXT,
@@ -23,6 +34,7 @@ from nncirc.engine.data import (
     random_tokens,
     replace,
     shuffle,
+    task_dataset,
     template_dataset,
     token_dataset,
 )
@@ -162,6 +174,12 @@ def _tokens(builder: Builder, declaration: Declaration) -> Dataset:
     return _fitting(builder, declaration, dataset)
 
 
+def _task(builder: Builder, declaration: Declaration) -> Dataset:
+    values: Any = declaration.values
+    options = {key: values[key] for key in ("task", "size", "seed", "corrupt")}
+    return _fitting(builder, declaration, task_dataset(builder.model_of(declaration).tokenizer, **options))
+
+
 def _all_inputs(builder: Builder, declaration: Declaration) -> Dataset:
     values: Any = declaration.values
     options = {key: values[key] for key in ("length", "counterparts", "seed")}
@@ -219,14 +237,21 @@ def _graph_positions(builder: Builder, declaration: Declaration) -> tuple[str, .
     if positions != "all":
         return (*(str(place) for place in positions if str(place) != OTHER), OTHER)
     dataset: Dataset = builder.of(declaration, "data")
-    lengths = sorted({len(example.tokens) for example in dataset.examples})
-    if len(lengths) > 1:
-        raise DataError(
-            "C334",
-            f"positions = all needs prompts of one length; these have {', '.join(map(str, lengths))} tokens",
-            hint="name the positions: positions = [IO, S.2, end]",
-        )
-    return tuple(map(str, range(lengths[0])))
+    return columns_of(dataset, "all")[0]
+
+
+def _expression(builder: Builder, declaration: Declaration) -> Metric:
+    values: Any = declaration.values
+    stack: list[Any] = []
+    for item in values["of"]:
+        if isinstance(item, str):
+            right = stack.pop()
+            stack.append(combined(item, stack.pop(), right))  # type: ignore[arg-type]
+        else:
+            stack.append(builder.get(item.name) if isinstance(item, Ref) else item)
+    metric = stack[0] if isinstance(stack[0], Metric) else combined("*", 1, stack[0])
+    metric = directed(metric, values["better"]) if values["better"] else metric
+    return with_fields(metric, normalize=values["normalize"])
 
 
 def _metric(_: Builder, declaration: Declaration) -> Metric:
@@ -242,6 +267,7 @@ INPUTS: Mapping[str, Mapping[str, Build]] = {
         "file": _file,
         "tokens": _tokens,
         "all_inputs": _all_inputs,
+        "task": _task,
     },
     "corruption": {
         "replace": _replace,
@@ -252,5 +278,5 @@ INPUTS: Mapping[str, Mapping[str, Build]] = {
         "mean": _mean,
     },
     "graph": {"residual": _residual},
-    "metric": dict.fromkeys(METRICS, _metric),
+    "metric": {**dict.fromkeys(METRICS, _metric), "expression": _expression},
 }

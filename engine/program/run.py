@@ -19,10 +19,21 @@ from typing import Any
 import torch
 
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.errors import NncircError, ResourceError, ScriptError
+from nncirc.circuits.errors import MethodError, NncircError, ResourceError, ScriptError
 from nncirc.circuits.intervals import Estimate
 from nncirc.dsl.diagnostics import suggest
-from nncirc.dsl.program import Apply, Assertion, Declaration, Expression, Number, Program, Property, Ref
+from nncirc.dsl.program import (
+    OPERATORS,
+    Apply,
+    Assertion,
+    Calculation,
+    Declaration,
+    Expression,
+    Number,
+    Program,
+    Property,
+    Ref,
+)
 from nncirc.engine.program import folder as files
 from nncirc.engine.program import pictures
 from nncirc.engine.program.build import Builder, Progress
@@ -374,6 +385,14 @@ def _value(builder: Builder, expression: Expression) -> float | Estimate:
             return len(found.edges) if name == "edges" else len(found.nodes)
         case Apply(function, arguments):
             return evaluate(builder, function, arguments)
+        case Calculation(left, symbol, right):
+            sides = (bounded(_value(builder, side), side) for side in (left, right))
+            try:
+                return float(OPERATORS[symbol](*sides))
+            except ZeroDivisionError:
+                raise MethodError(
+                    "C583", "a claim divides by what turned out to be zero", hint="compare it by itself"
+                ) from None
 
 
 def most_room(builder: Builder, needed: Iterable[Declaration]) -> int:

@@ -42,14 +42,14 @@ def tilted() -> Metric:
 def test_values_are_the_arithmetic_of_values(
     first: str, second: str | float, symbol: Any, turned: bool, seed: int
 ) -> None:
-    """At every position by itself, then the mean; also for prompts that read at more positions than others."""
+    """At every position by itself, then the mean; also for prompts that read at more than others."""
     data = with_sets(random_prompts(size=3, lengths=(6,), seed=seed, uneven=True), seed)
     patched, clean = random_logits(2, 3, 6, seed), random_logits(1, 3, 6, seed + 1)
     at = (("A", None), ("B", None))
-    left = Metric(first, at=at)
-    right = second if isinstance(second, float) else Metric(second, at=at)
+    left: Any = Metric(first, at=at)
+    right: Any = Metric(second, at=at) if isinstance(second, str) else second
     if turned:
-        left, right = right, left  # type: ignore[assignment]
+        left, right = right, left
     try:
         metric = combined(symbol, left, right)
     except MethodError as error:
@@ -64,13 +64,11 @@ def test_values_are_the_arithmetic_of_values(
         at_each = sorted({p for span in example.spans.values() for p in range(*span)})
         for p in at_each:
 
-            def value(part: Any, i: int = i, p: int = p) -> Any:
+            def value(part: Any, i: int = i, p: int = p, example: Example = example) -> Any:
                 if isinstance(part, float):
                     return part
                 here = Metric(part.name, at=(("X", None),))
-                only = Example(
-                    "", data.examples[i].tokens, {("X", 1): (p, p + 1)}, example.answer, example.foil, {}
-                )
+                only = Example("", example.tokens, {("X", 1): (p, p + 1)}, example.answer, example.foil, {})
                 one = reading(here, data, [only])
                 return one.values(here, patched[:, i : i + 1, [p]], one.logprob(clean[:, i : i + 1, [p]]))[
                     :, 0
@@ -154,7 +152,7 @@ def test_what_is_computed_again_only_if_it_has_to_be() -> None:
     ("symbol", "left", "right", "said"),
     [
         ("+", LD, Metric("prob"), "logits and probability cannot be added"),
-        ("-", LD, Metric("logprob", at=("A", END)), "different positions"),
+        ("-", LD, Metric("logprob", at=(("A", None), END)), "different positions"),
         ("*", Metric("logprob", normalize=True), 2.0, "normalised"),
         ("/", LD, 0.0, "divides by zero"),
         ("+", 1.0, 2.0, "no metric in it"),

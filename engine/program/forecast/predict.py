@@ -15,7 +15,7 @@ import torch
 from nncirc.circuits.areas import SHARES
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.graph import Graph
-from nncirc.dsl.program import Apply, Assertion, Declaration, Ref
+from nncirc.dsl.program import Apply, Assertion, Declaration, Ref, leaves
 from nncirc.engine.activation import columns_of, mask_of
 from nncirc.engine.contrast import Contrast, Zero
 from nncirc.engine.metrics import Metric, reading
@@ -99,7 +99,8 @@ class Forecast:
     def of_claims(self, assertions: Iterable[Assertion]) -> Prediction:
         """What measuring claims will take, as far as it can be told."""
         seconds = forwards = 0.0
-        for side in (side for claim in assertions for side in (claim.left, claim.right)):
+        sides = (side for claim in assertions for side in (*leaves(claim.left), *leaves(claim.right)))
+        for side in sides:
             if isinstance(side, Apply):
                 with suppress(NncircError):
                     found = self._claim(side)
