@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         NEXT,
         Dataset,
         Example,
+        all_inputs,
         counterpart,
         file_dataset,
         load_tokenizer,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from nncirc.engine.in_context import in_context_learning
     from nncirc.engine.knockouts import Knockout, completeness, incompleteness, least, minimality
     from nncirc.engine.lens import logit_lens
-    from nncirc.engine.loading import load_bundled, load_huggingface
+    from nncirc.engine.loading import load_bundled, load_compiled, load_huggingface
     from nncirc.engine.metrics import Measure, Metric
     from nncirc.engine.model import Model
     from nncirc.engine.patchscope import patchscopes
@@ -86,6 +87,7 @@ __all__ = [
     "acdc",
     "acdc_family",
     "activation_patching",
+    "all_inputs",
     "attention_pattern",
     "attention_statistics",
     "attribution_patching",
@@ -103,6 +105,7 @@ __all__ = [
     "incompleteness",
     "least",
     "load_bundled",
+    "load_compiled",
     "load_huggingface",
     "load_tokenizer",
     "logit_attribution",
@@ -148,6 +151,7 @@ _MODULES = {
         "NEXT",
         "Dataset",
         "Example",
+        "all_inputs",
         "counterpart",
         "file_dataset",
         "load_tokenizer",
@@ -189,6 +193,7 @@ _MODULES = {
     "lens": ("logit_lens",),
     "loading": (
         "load_bundled",
+        "load_compiled",
         "load_huggingface",
     ),
     "metrics": (

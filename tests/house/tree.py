@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("grammar", "circuits", "dsl", "engine")
 TRAINING = {
+    "circuits/models/compile_tracr.py",
     "circuits/models/_measure.py",
     "circuits/models/_training.py",
     "circuits/models/train_induction_2l.py",
