@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 
 from nncirc.dsl.diagnostics import Label, suggest
-from nncirc.dsl.program import GroupRef, NodePattern, Term, Where
+from nncirc.dsl.program import Group, GroupRef, NodePattern, Term, Where
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.shapes import ModelShape
 from nncirc.dsl.source import Span
 
-__all__ = ["check_reference"]
+__all__ = ["check_node", "check_reference"]
 
 _PART = {"head": "heads", "kv": "heads", "attention": "attention", "mlp": "mlps", "pos_embed": "pos_embed"}
 
 
 def check_reference(scope: Scope, draft: Draft, graph: Draft, shape: ModelShape | None) -> None:
     """Nodes exist in the graph, edges go forward, groups are used."""
-    checker = _Reference(scope, draft, graph, shape)
+    checker = _Reference(scope, graph, shape, draft.groups)
     for name, group in draft.groups.items():
         for member, span in zip(group, draft.member_spans[name], strict=True):
             if isinstance(member, NodePattern):
@@ -41,13 +42,20 @@ def check_reference(scope: Scope, draft: Draft, graph: Draft, shape: ModelShape 
             )
 
 
-class _Reference:
-    """The checks of one reference circuit."""
+def check_node(scope: Scope, graph: Draft, shape: ModelShape | None, node: NodePattern, span: Span) -> None:
+    """A node, or some node of a pattern, is in the graph and in the model."""
+    _Reference(scope, graph, shape, {}).exists(node, span)
 
-    def __init__(self, scope: Scope, draft: Draft, graph: Draft, shape: ModelShape | None) -> None:
+
+class _Reference:
+    """The checks of nodes and paths in one graph."""
+
+    def __init__(
+        self, scope: Scope, graph: Draft, shape: ModelShape | None, groups: Mapping[str, Group]
+    ) -> None:
         self.scope = scope
-        self.draft = draft
         self.graph = graph
+        self.groups = groups
         self.shape = shape
         nodes, inputs = graph.values.get("nodes"), graph.values.get("inputs")
         self.nodes = nodes if isinstance(nodes, tuple) else None
@@ -134,14 +142,14 @@ class _Reference:
         if kind == "kv" and not last:
             self.report("C229", "a key-value group sends nothing by itself", span, "its heads do: `L3H*`")
         if isinstance(term, GroupRef) and not last:
-            for member in self.draft.groups.get(term.name, ()):
+            for member in self.groups.get(term.name, ()):
                 if isinstance(member, NodePattern) and member.kind == "kv":
                     self.report(
                         "C229", "a key-value group sends nothing by itself", span, "its heads do: `L3H*`"
                     )
 
     def members(self, term: Term) -> tuple[NodePattern | Where, ...]:
-        return self.draft.groups.get(term.name, ()) if isinstance(term, GroupRef) else (term,)
+        return self.groups.get(term.name, ()) if isinstance(term, GroupRef) else (term,)
 
     def forward(self, senders: tuple[Term, ...], receiver: Term) -> bool:
         """Whether some sender may come before some node of the receiver."""

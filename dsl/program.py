@@ -231,7 +231,8 @@ class Replacement:
     by: str
 
 
-Value: TypeAlias = "bool | int | float | str | Ref | Position | NodePattern | Template | NextToken | tuple[Value, ...] | None"
+One: TypeAlias = bool | int | float | str | Ref | Position | NodePattern | Template | NextToken
+Value: TypeAlias = "One | tuple[Value, ...] | None"
 
 
 @dataclass(frozen=True, slots=True)

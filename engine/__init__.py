@@ -50,7 +50,10 @@ if TYPE_CHECKING:
     from nncirc.engine.metrics import Measure, Metric
     from nncirc.engine.model import Model
     from nncirc.engine.patchscope import patchscopes
+    from nncirc.engine.paths import path_patching
+    from nncirc.engine.restoration import causal_tracing
     from nncirc.engine.scores import EdgeScores, NodeScores
+    from nncirc.engine.steer import function_vector, steering
     from nncirc.engine.weights import (
         LowRank,
         composition,
@@ -91,6 +94,7 @@ __all__ = [
     "attention_pattern",
     "attention_statistics",
     "attribution_patching",
+    "causal_tracing",
     "circuit_metric",
     "completeness",
     "composition",
@@ -101,6 +105,7 @@ __all__ = [
     "faithfulness",
     "faithfulness_interval",
     "file_dataset",
+    "function_vector",
     "in_context_learning",
     "incompleteness",
     "least",
@@ -116,6 +121,7 @@ __all__ = [
     "node_attribution",
     "ov_circuit",
     "patchscopes",
+    "path_patching",
     "prompt_dataset",
     "qk_circuit",
     "random_faithfulness",
@@ -123,6 +129,7 @@ __all__ = [
     "replace",
     "sender_outputs",
     "shuffle",
+    "steering",
     "template_dataset",
     "token_dataset",
     "virtual_head",
@@ -202,9 +209,15 @@ _MODULES = {
     ),
     "model": ("Model",),
     "patchscope": ("patchscopes",),
+    "paths": ("path_patching",),
+    "restoration": ("causal_tracing",),
     "scores": (
         "EdgeScores",
         "NodeScores",
+    ),
+    "steer": (
+        "function_vector",
+        "steering",
     ),
     "weights": (
         "LowRank",

@@ -273,6 +273,42 @@ MEANING: Mapping[str, Entry] = {
         "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
         "  metric = recovered\n  rule = relp\n}",
     ),
+    "C291": Entry(
+        "options of causal tracing that do not go together",
+        "A restored state stands for all layers before it: windows are of `mlps` or `attention`. And "
+        "`sever` says what restored states do not act through.",
+        "scores other using causal_tracing {\n  corruption = abc\n  metric = recovered\n  window = 3\n}",
+        "scores other using causal_tracing {\n  corruption = abc\n  metric = recovered\n"
+        "  of = mlps\n  window = 3\n}",
+    ),
+    "C292": Entry(
+        "receivers that no path can lead to",
+        "Paths lead to nodes that read. `embed` reads nothing, and `logits` among other receivers would "
+        "hide what these do: they read what the direct paths bring.",
+        "scores other using path_patching {\n  graph = full\n  corruption = abc\n"
+        "  metric = recovered\n  to = [L9H9.q, logits]\n}",
+        "scores other using path_patching {\n  graph = full\n  corruption = abc\n"
+        "  metric = recovered\n  to = [L9H9.q, L9H6.q]\n}",
+    ),
+    "C293": Entry(
+        "steering that does not say what or by how much",
+        "Whole nodes that write are steered: heads, MLPs, `embed`; function vectors are of heads. `scale` "
+        "multiplies what they write, `shift` adds to it: one of the two.",
+        "scores other using steering {\n  graph = full\n  corruption = abc\n  metric = recovered\n"
+        "  nodes = L9H9\n}",
+        "scores other using steering {\n  graph = full\n  corruption = abc\n  metric = recovered\n"
+        "  nodes = L9H9\n  scale = [0, 2]\n}",
+    ),
+    "C294": Entry(
+        "an intervention on a graph that is split by position",
+        "Path patching and steering are of whole nodes, and say themselves at which positions they "
+        "intervene: `positions` and `at`. Take the graph without `positions`.",
+        "graph split using residual {\n  model = gpt2\n  positions = [IO, S, end, other]\n}\n"
+        "scores other using steering {\n  graph = split\n  corruption = abc\n  metric = recovered\n"
+        "  nodes = MLP3\n  scale = 0\n}",
+        "scores other using steering {\n  graph = full\n  corruption = abc\n  metric = recovered\n"
+        "  nodes = MLP3\n  scale = 0\n  at = end\n}",
+    ),
     "C281": Entry(
         "an early token that is not early",
         "The in-context-learning score is the loss at the token `late` minus the loss at the token `early`, "
@@ -286,5 +322,12 @@ MEANING: Mapping[str, Entry] = {
         "prompts have: `data` says whose. Other positions are found in whatever prompts a method runs on.",
         "graph tokens using residual {\n  model = gpt2\n  positions = all\n}",
         "graph tokens using residual {\n  model = gpt2\n  positions = all\n  data = ioi\n}",
+    ),
+    "C265": Entry(
+        "a corruption that the task does not have",
+        "A task comes with corruptions by name (`docs/tasks.md`); `corrupt` says which of them `counterpart` "
+        "is. Others are made with `replace`, from the slots of the task.",
+        'dataset other using task {\n  task = "ioi"\n  model = gpt2\n  size = 4\n  corrupt = "cba"\n}',
+        'dataset other using task {\n  task = "ioi"\n  model = gpt2\n  size = 4\n  corrupt = "abc"\n}',
     ),
 }

@@ -232,6 +232,39 @@ METHODS: Mapping[str, Entry] = {
         "circuit other using reference {\n  graph = full\n  groups {\n"
         "    readers = where(pairs.L0H0, above = 0)\n  }\n  readers -> logits\n}",
     ),
+    "C591": Entry(
+        "nothing to restore by that name",
+        "Causal tracing restores `states`, the residual stream behind a layer, `mlps`, or `attention`, "
+        "and can sever what restored states act through: `mlps` or `attention`. A model of attention "
+        "alone has no MLPs.",
+    ),
+    "C592": Entry(
+        "a window of layers that cannot be restored",
+        "MLPs and attention are restored in windows of one layer or more. A restored state stands for all "
+        "layers before it, so that a window of states would be its last.",
+    ),
+    "C593": Entry(
+        "severed effects of what is no state",
+        "Severing asks through which layers a restored state acts. What MLPs or attention give is "
+        "restored by itself.",
+    ),
+    "C594": Entry(
+        "paths that cannot be patched",
+        "Paths lead to nodes that read: inputs of heads, MLPs, `logits`. The logits are the end of every "
+        "path: among other receivers they would read what the direct paths bring, and nothing of the "
+        "others. A graph that is split by position has no whole nodes; path patching and steering say "
+        "themselves where they intervene.",
+    ),
+    "C595": Entry(
+        "steering without factors",
+        "What a node writes is multiplied by each factor of `scale`, or shifted by each factor of `shift` "
+        "times the mean difference, in the clean or the corrupted run. Factors are different numbers.",
+    ),
+    "C596": Entry(
+        "a node that cannot be steered",
+        "Heads, MLPs and embeddings write into the residual stream; `logits` and shared keys and values "
+        "do not. A function vector is made of what heads write.",
+    ),
     "C590": Entry(
         "numbers that cannot be plotted",
         "The rows and columns do not fit their labels, there is nothing to draw, or a logarithmic axis has "

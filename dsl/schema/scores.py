@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nncirc.dsl.keytypes import Boolean, Either, Many, Number, PositionType, Word
 from nncirc.dsl.schema.entries import CORRUPTION, GRAPH, METRIC, Implementation, Key
+from nncirc.dsl.schema.interventions import INTERVENTIONS
 from nncirc.dsl.schema.readings import READINGS
 
 SCORES = {
@@ -60,5 +61,6 @@ SCORES = {
         },
         source="Nanda 2023; Syed et al. 2023; Hanna et al. 2024; Kramár et al. 2024; Jafari et al. 2025",
     ),
+    **INTERVENTIONS,
     **READINGS,
 }

@@ -38,7 +38,7 @@ def draw_scores(scores: EdgeScores | NodeScores, path: Path, *, title: str) -> N
     options["neutral"] = _neutral(scores.made)
     nodes = [Node.parse(name) for name in scores.nodes]
     is_grid = all(node.kind == "head" for node in nodes)
-    if scores.made.get("rows") == "residual stream" or not any(
+    if "rows" in scores.made or not any(
         n.kind in ("head", "attention") for n in nodes
     ):
         write_picture(path, heatmap, _as_it_is(scores), y_label="", **options)
@@ -124,7 +124,7 @@ def _neutral(made: Mapping[str, Any]) -> float:
     """The value of a patch without an effect, the best rank; 0 of all else."""
     if made.get("of") == "rank":
         return 1.0
-    patched = made.get("method") == "activation_patching" and made.get("direction") == "noise"
+    patched = made.get("direction") == "noise"
     return 1.0 if patched and made.get("normalized") else 0.0
 
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.intervals import Resampling, bootstrap
 from nncirc.engine.activation import activation_patching
-from nncirc.engine.causal_tracing import causal_tracing
 from nncirc.engine.contrast import Contrast, Gaussian, Resample, Zero
 from nncirc.engine.data import Example, resolve
 from nncirc.engine.metrics import Metric
+from nncirc.engine.restoration import causal_tracing
 
 
 class Traced:

@@ -21,7 +21,7 @@ from nncirc.engine.contrast import Contrast, Zero
 from nncirc.engine.data import resolve
 from nncirc.engine.evaluate import cut_metric
 from nncirc.engine.metrics import Metric
-from nncirc.engine.path_patching import path_patching
+from nncirc.engine.paths import path_patching
 from nncirc.engine.written import sender_outputs
 
 

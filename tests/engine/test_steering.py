@@ -19,7 +19,7 @@ from nncirc.engine.activation import activation_patching
 from nncirc.engine.contrast import Contrast, Resample, Zero
 from nncirc.engine.data import Example, resolve
 from nncirc.engine.metrics import Metric
-from nncirc.engine.steering import function_vector, steering
+from nncirc.engine.steer import function_vector, steering
 
 
 def heads_of(module: Any, node: str) -> list[str]:
