@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         collapse_to,
         join_heads,
         join_inputs,
+        join_neurons,
         join_positions,
         regroup,
         ungroup,
@@ -83,6 +84,7 @@ __all__ = [
     "jaccard",
     "join_heads",
     "join_inputs",
+    "join_neurons",
     "join_positions",
     "keep",
     "mib_sizes",
@@ -113,7 +115,15 @@ __all__ = [
 _MODULES = {
     "atomic": ("write_bytes", "write_text"),
     "circuit": ("Circuit", "difference", "intersection", "keep", "prune", "union"),
-    "collapse": ("collapse_to", "join_heads", "join_inputs", "join_positions", "regroup", "ungroup"),
+    "collapse": (
+        "collapse_to",
+        "join_heads",
+        "join_inputs",
+        "join_neurons",
+        "join_positions",
+        "regroup",
+        "ungroup",
+    ),
     "comparison": ("Comparison", "compare"),
     "eap_ig": ("read_eap_ig", "write_eap_ig"),
     "errors": (

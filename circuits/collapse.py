@@ -1,4 +1,4 @@
-"""Circuits on a coarser graph: q/k/v joined into heads, heads into attention layers.
+"""Circuits on a coarser graph: q/k/v joined into heads, heads into attention layers, neurons into MLPs.
 
 An edge goes where its sender and its receiver go: `L0H1 -> L2H3.q` to `L0H1 -> L2H3` or to `L0 -> L2.q`.
 The coarse circuit has an edge where the fine one has any that goes there, so collapsing a union is the
@@ -39,8 +39,8 @@ def collapse_to(circuit: Circuit, graph: Graph, *, scores: Scores = "sum") -> Ci
 
     Args:
         circuit: the fine circuit.
-        graph: as the circuit's graph, but for joined inputs, joined heads, joined embeddings, or key-value
-            heads ungrouped.
+        graph: as the circuit's graph, but for joined inputs, heads, embeddings, positions or neurons, or
+            key-value heads ungrouped.
         scores: how the scores of edges that become one are combined.
 
     Raises:
@@ -90,6 +90,11 @@ def join_heads(circuit: Circuit, *, scores: Scores = "sum") -> Circuit:
 def join_positions(circuit: Circuit, *, scores: Scores = "sum") -> Circuit:
     """A node is one at all positions again: `L1H0@S.2` and `L1H0@end` become `L1H0`."""
     return collapse_to(circuit, circuit.graph.base, scores=scores)
+
+
+def join_neurons(circuit: Circuit, *, scores: Scores = "sum") -> Circuit:
+    """The neurons of an MLP become one sender: `MLP3N17` becomes `MLP3`."""
+    return collapse_to(circuit, replace(circuit.graph, neurons=()), scores=scores)
 
 
 def ungroup(circuit: Circuit) -> Circuit:
@@ -145,6 +150,7 @@ def _require_coarser(fine: Graph, coarse: Graph) -> None:
         or (coarse.split_inputs and not fine.split_inputs)
         or (coarse.pos_embed and not fine.pos_embed)
         or coarse.positions not in (fine.positions, ())
+        or not set(coarse.neurons) <= set(fine.neurons)
     )
     if not same_model or finer:
         raise GraphError(
@@ -161,6 +167,8 @@ def _images(fine: Graph, coarse: Graph, name: str) -> Sequence[str]:
         node = replace(node, position=None)
     if node.kind == "pos_embed" and not coarse.pos_embed:
         return [str(replace(node, kind="embed"))]
+    if node.kind == "neuron" and node.layer not in coarse.neuron_counts:
+        return [str(replace(node, kind="mlp", index=None))]
     if node.kind not in ("head", "kv"):
         return [_joined(node, coarse)]
     assert node.index is not None

@@ -69,6 +69,7 @@ def collapsed(first: Circuit, second: Circuit) -> tuple[Circuit, Circuit]:
         split_inputs=split,
         pos_embed=ours.pos_embed and theirs.pos_embed,
         positions=ours.positions if ours.positions == theirs.positions else (),
+        neurons=tuple(each for each in ours.neurons if each in theirs.neurons),
     )
     image = [each if each.graph == graph else collapse_to(each, graph) for each in (first, second)]
     return image[0], image[1]

@@ -50,7 +50,8 @@ def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: int
         d_model: width of the model's residual stream, which the format wants.
 
     Raises:
-        GraphError: C459, the circuit is of joined heads or joined inputs, or has two embeddings.
+        GraphError: C459, the circuit is of joined heads or joined inputs, has two embeddings, or is split by
+            position or neuron.
         FileError: C605, the file cannot be written.
     """
     if circuit.graph.attention != "heads" or not circuit.graph.split_inputs:
@@ -64,6 +65,12 @@ def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: int
             "C459",
             "the EAP-IG format has one embedding, and this circuit tells tokens and positions apart",
             hint="collapse the circuit to the graph without pos_embed",
+        )
+    if circuit.graph.positions or circuit.graph.neurons:
+        raise GraphError(
+            "C459",
+            f"the EAP-IG format has whole heads and MLPs at all positions, not {circuit.graph}",
+            hint="collapse the circuit first: join_positions, join_neurons",
         )
     circuit = ungroup(circuit)
     shape, touched = circuit.graph.shape, set(circuit.nodes)

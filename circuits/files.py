@@ -109,6 +109,7 @@ def header(circuit: Circuit) -> dict[str, Any]:
             # Said where it is so only: files of before are the same to the byte.
             **({"pos_embed": True} if graph.pos_embed else {}),
             **({"positions": list(graph.positions)} if graph.positions else {}),
+            **({"neurons": [list(pair) for pair in graph.neurons]} if graph.neurons else {}),
         },
         "groups": {group: list(members) for group, members in circuit.groups.items()},
         "made": dict(circuit.made),
@@ -156,7 +157,7 @@ def read_graph(value: Value) -> Graph:
         FileError: C603.
     """
     keys = ["n_layers", "n_heads", "n_kv_heads", "mlps", "parallel", "attention", "split_inputs"]
-    graph = value.members(keys, optional=["pos_embed", "positions"])
+    graph = value.members(keys, optional=["pos_embed", "positions", "neurons"])
     attention = _ATTENTION.get(graph["attention"].text())
     if attention is None:
         raise graph["attention"].wrong("expected 'heads' or 'layers'")
@@ -164,11 +165,19 @@ def read_graph(value: Value) -> Graph:
     mlps, parallel, split_inputs = (graph[key].boolean() for key in ("mlps", "parallel", "split_inputs"))
     pos_embed = "pos_embed" in graph and graph["pos_embed"].boolean()
     positions = tuple(p.text() for p in graph["positions"].elements()) if "positions" in graph else ()
+    neurons = tuple(_pair(p) for p in graph["neurons"].elements()) if "neurons" in graph else ()
     try:
         shape = Shape(n_layers, n_heads, n_kv_heads, mlps, parallel)
-        return Graph(shape, attention, split_inputs, pos_embed, positions)
+        return Graph(shape, attention, split_inputs, pos_embed, positions, neurons)
     except GraphError as error:
         raise value.wrong(error.message, hint=error.hint) from error
+
+
+def _pair(value: Value) -> tuple[int, int]:
+    cells = value.elements()
+    if len(cells) != 2:
+        raise value.wrong(f"expected [layer, number of neurons], found {len(cells)} elements")
+    return cells[0].integer(), cells[1].integer()
 
 
 def circuit_in(file: Value) -> Circuit:

@@ -3,7 +3,8 @@
 Senders stand in the order in which the model computes them, so that what a receiver can read is always
 the first `reach` senders: no adjacency matrix is needed, and the number of edges is a sum. In a graph of
 positions a node is one at each of them, and a receiver reads the senders at its own position: attention
-carries from one position to another inside its heads, from their keys and values.
+carries from one position to another inside its heads, from their keys and values. Where the MLP of a layer
+is split, each of its neurons is a sender, and all are computed from one receiver, the MLP.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ Attention: TypeAlias = Literal["heads", "layers"]
 
 # Past any model, and little enough that a wrong number in a file cannot fill the memory.
 MOST_HEADS = 100_000
+MOST_NEURONS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Graph:
         pos_embed: whether the embedding of positions is a sender of its own, beside `embed` for the tokens.
         positions: names of positions (`S.2`, `end`, `14`) that together are all of a prompt; a node is split
             into one at each. () for none.
+        neurons: the layers whose MLPs are split into neurons, in order, each with its number of neurons. What
+            an MLP's output bias adds is then of no sender.
 
     Attributes:
         base: the graph without positions; itself, if it has none.
@@ -83,6 +87,7 @@ class Graph:
     split_inputs: bool = True
     pos_embed: bool = False
     positions: tuple[str, ...] = ()
+    neurons: tuple[tuple[int, int], ...] = ()
     senders: tuple[str, ...] = field(init=False, repr=False, compare=False)
     receivers: tuple[str, ...] = field(init=False, repr=False, compare=False)
     reach: tuple[int, ...] = field(init=False, repr=False, compare=False)
@@ -104,6 +109,7 @@ class Graph:
                 f"nodes cannot be at the positions {', '.join(self.positions)}",
                 hint="each is named once, by a slot (S.2), a number, start, end or other",
             )
+        self._check_neurons()
         senders = ["embed", "pos_embed"] if self.pos_embed else ["embed"]
         receivers: list[str] = []
         reach: list[int] = []
@@ -116,12 +122,32 @@ class Graph:
             if self.shape.mlps:
                 receivers.append(f"MLP{layer}")
                 reach.append(before if self.shape.parallel else len(senders))
-                senders.append(f"MLP{layer}")
+                senders += self._mlp_outputs(layer)
         receivers.append("logits")
         reach.append(len(senders))
         object.__setattr__(self, "senders", self._at_positions(senders))
         object.__setattr__(self, "receivers", self._at_positions(receivers))
         object.__setattr__(self, "reach", tuple(reach))
+
+    def _check_neurons(self) -> None:
+        layers = [layer for layer, _ in self.neurons]
+        if not self.neurons:
+            return
+        if not self.shape.mlps:
+            raise GraphError("C467", "the model has no MLPs to split into neurons", hint="leave neurons out")
+        if layers != sorted(set(layers)) or not 0 <= layers[0] <= layers[-1] < self.shape.n_layers:
+            raise GraphError(
+                "C467",
+                f"MLPs are split in the layers {', '.join(map(str, layers))} of {self.shape.n_layers}",
+                hint="each layer once, in order, counted from 0",
+            )
+        counts = [count for _, count in self.neurons]
+        if min(counts) < 1 or sum(counts) > MOST_NEURONS:
+            raise GraphError(
+                "C467",
+                f"no graph has MLPs of {', '.join(map(str, counts))} neurons",
+                hint=f"an MLP has at least 1, and a graph at most {MOST_NEURONS:,}: split fewer layers",
+            )
 
     def _at_positions(self, names: list[str]) -> tuple[str, ...]:
         return tuple(f"{name}@{p}" for name in names for p in self.positions) or tuple(names)
@@ -145,6 +171,7 @@ class Graph:
         text += ", by head" if self.attention == "heads" else ", by attention layer"
         text += ", q/k/v apart" if self.split_inputs else ", q/k/v joined"
         text += ", tokens and positions apart" if self.pos_embed else ""
+        text += "".join(f", MLP{layer} by its {count} neurons" for layer, count in self.neurons)
         return text + (f", at {', '.join(self.positions)}" if self.positions else "")
 
     @property
@@ -161,6 +188,15 @@ class Graph:
         if self.attention == "layers":
             return [f"L{layer}"]
         return [f"L{layer}H{head}" for head in range(self.shape.n_heads)]
+
+    def _mlp_outputs(self, layer: int) -> list[str]:
+        count = self.neuron_counts.get(layer)
+        return [f"MLP{layer}"] if count is None else [f"MLP{layer}N{neuron}" for neuron in range(count)]
+
+    @cached_property
+    def neuron_counts(self) -> dict[int, int]:
+        """For every layer whose MLP is split its number of neurons."""
+        return dict(self.neurons)
 
     def _layer_inputs(self, layer: int) -> list[str]:
         """All queries by head, then all keys by group, then all values: the layout of fused projections."""
@@ -249,6 +285,8 @@ class Graph:
     def _inputs(self, sender: Node) -> list[str]:
         if str(sender) in self.sources:
             return []
+        if sender.kind == "neuron":
+            return [f"MLP{sender.layer}"]
         if sender.kind == "mlp" or not self.split_inputs:
             return [str(sender)]
         if sender.kind == "attention":
@@ -260,7 +298,10 @@ class Graph:
 
     @cached_property
     def outputs(self) -> dict[str, tuple[str, ...]]:
-        """The senders that each receiver takes part in: several heads for a shared key; none for `logits`."""
+        """The senders that each receiver takes part in; none for `logits`.
+
+        They are several heads for a shared key, and for a split MLP its neurons.
+        """
         found: dict[str, list[str]] = {receiver: [] for receiver in self.receivers}
         for sender, receivers in self.inputs.items():
             for receiver in receivers:
@@ -271,7 +312,7 @@ class Graph:
     def nodes(self) -> tuple[str, ...]:
         """Senders and receivers with q/k/v as one node, in the order of the computation.
 
-        A key-value group that several heads share is a node of its own.
+        A key-value group that several heads share is a node of its own, and so is an MLP beside its neurons.
         """
         by_layer: dict[tuple[int, int], dict[str, None]] = {}
         for name in (*map(owner, self.receivers), *self.senders):
@@ -299,4 +340,4 @@ def _stage(name: str) -> tuple[int, int]:
     node = Node.parse(name)
     if node.layer is None:
         return (1 << 30, 0) if node.kind == "logits" else (-1, 0)
-    return node.layer, {"kv": 0, "head": 1, "attention": 1, "mlp": 2}[node.kind]
+    return node.layer, {"kv": 0, "head": 1, "attention": 1, "mlp": 2, "neuron": 3}[node.kind]

@@ -4,10 +4,10 @@ A circuit becomes a `MultiDiGraph` of whole nodes: an edge into a query, a key a
 three parallel edges, with the attribute `input`. Attributes are strings and numbers only, so that GraphML,
 GEXF and node-link JSON keep everything.
 
-- nodes: `kind`, and where there is one `layer` and `head` (or `group`, of a shared key and value);
+- nodes: `kind`, and where there is one `layer`, and `head`, `neuron` or `group` (of a shared key and value);
 - edges: `input` (q, k or v; absent otherwise), `score` (absent where unknown);
-- edges from a shared key and value to its heads: `shared` = True, so that paths lead on. They are no
-  edges of the circuit;
+- edges from a shared key and value to its heads, or from an MLP to its neurons: `shared` = True, so that
+  paths lead on. They are no edges of the circuit;
 - the graph: `nncirc`, a JSON text of the graph's shape, the named groups and how the circuit was made.
 """
 
@@ -93,7 +93,7 @@ def from_networkx(network: Any, graph: Graph | None = None) -> Circuit:
 
 
 def _attributes(node: Node) -> dict[str, Any]:
-    index = {"head": "head", "kv": "group"}.get(node.kind)
+    index = {"head": "head", "kv": "group", "neuron": "neuron"}.get(node.kind)
     found: dict[str, Any] = {"kind": node.kind}
     if node.layer is not None:
         found["layer"] = node.layer

@@ -1,7 +1,8 @@
 """Nodes and edges by name, as the field writes them: `L9H9`, `L9H9.q`, `MLP3`, `embed`, `logits`.
 
 A *sender* writes into the residual stream: `embed`, a head `L9H9`, an attention layer `L9`, `MLP3`. Where
-learned positions are a sender of their own, they are `pos_embed`, and `embed` is the tokens alone.
+learned positions are a sender of their own, they are `pos_embed`, and `embed` is the tokens alone. Where the
+MLP of a layer is split, its neurons are senders, `MLP3N17`, and `MLP3` is what they all read.
 A *receiver* reads from it: a head's query `L9H9.q`, key or value, `MLP3`, `logits`. Under grouped-query
 attention the heads of a group share one key and one value, which are named by the group: `L9KV2.k`.
 In a graph of positions each is one at every position: `L9H9.q@end`, `MLP3@S.2`, `embed@0`.
@@ -15,14 +16,14 @@ from typing import Literal, NamedTuple, Self, TypeAlias
 
 from nncirc.circuits.errors import GraphError
 
-Kind: TypeAlias = Literal["embed", "pos_embed", "head", "kv", "attention", "mlp", "logits"]
+Kind: TypeAlias = Literal["embed", "pos_embed", "head", "kv", "attention", "mlp", "neuron", "logits"]
 Input: TypeAlias = Literal["q", "k", "v"]
 
 # One spelling a node: no leading zeros, no digits of other scripts.
 _NUMBER = r"0|[1-9][0-9]{0,5}"
 _POSITION = rf"(?:[A-Za-z_][A-Za-z0-9_]*(?:\.[1-9][0-9]{{0,5}})?|{_NUMBER})"
 _NAME = re.compile(
-    rf"(?:(?P<end>embed|pos_embed|logits)|MLP(?P<mlp>{_NUMBER})"
+    rf"(?:(?P<end>embed|pos_embed|logits)|MLP(?P<mlp>{_NUMBER})(?:N(?P<neuron>{_NUMBER}))?"
     rf"|L(?P<layer>{_NUMBER})(?:(?P<unit>H|KV)(?P<index>{_NUMBER}))?(?:\.(?P<input>[qkv]))?)"
     rf"(?:@(?P<position>{_POSITION}))?"
 )
@@ -58,10 +59,12 @@ class Node:
             raise GraphError(
                 "C451",
                 f"{name!r} is not a node",
-                hint="nodes are embed, pos_embed, L9H6, L9H6.q, L9KV2.k, L9, MLP3, logits",
+                hint="nodes are embed, pos_embed, L9H6, L9H6.q, L9KV2.k, L9, MLP3, MLP3N17, logits",
             )
         if match["end"]:
             return cls(match["end"], position=match["position"])  # type: ignore[arg-type]
+        if match["neuron"]:
+            return cls("neuron", int(match["mlp"]), int(match["neuron"]), position=match["position"])
         if match["mlp"]:
             return cls("mlp", int(match["mlp"]), position=match["position"])
         which: Input | None = match["input"]  # type: ignore[assignment]
@@ -76,6 +79,8 @@ class Node:
             return self.kind + at
         if self.kind == "mlp":
             return f"MLP{self.layer}{at}"
+        if self.kind == "neuron":
+            return f"MLP{self.layer}N{self.index}{at}"
         unit = {"head": f"H{self.index}", "kv": f"KV{self.index}", "attention": ""}[self.kind]
         return f"L{self.layer}{unit}" + (f".{self.input}" if self.input else "") + at
 

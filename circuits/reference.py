@@ -207,10 +207,10 @@ def _entered(graph: Graph, side: _Side) -> tuple[str, ...]:
 
 
 def _inputs(graph: Graph, name: str) -> tuple[str, ...]:
-    if name == "logits":
-        return ("logits",)
     if name in graph.inputs:
         return graph.inputs[name]
+    if name in graph.receiver_index:  # logits, and an MLP whose neurons send in its place
+        return (name,)
     return (f"{name}.k", f"{name}.v")  # a shared key and value
 
 
@@ -233,6 +233,8 @@ def _why(graph: Graph, senders: Sequence[_Side], entered: Sequence[tuple[_Side, 
     if sender == "logits":
         return "logits sends nothing: it can only stand last"
     if sender not in graph.sender_index:
+        if sender.startswith("MLP"):
+            return f"{sender} sends nothing itself: name its neurons, as {sender}N*"
         return f"{sender} sends nothing itself: name the heads that share it"
     return f"{sender} is computed after {receiver} has been read; edges lead to later nodes"
 

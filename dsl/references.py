@@ -104,6 +104,8 @@ def reference_text(circuit: Circuit, *, name: str = "found") -> str:
         raise _no_words(
             "it has no edges, and a reference circuit has paths", "there is nothing to write down"
         )
+    if circuit.graph.neurons:
+        raise _no_words("a script has no names for single neurons", "write it as JSON, or join_neurons first")
     for word in (name, *circuit.groups):
         if not _NAME.fullmatch(word) or word in _TAKEN:
             hint = "a name has letters, digits and _, and does not begin with a digit"
@@ -178,6 +180,13 @@ def _graph(program: Program, circuit: Declaration) -> Graph:
         raise FileError(
             "C622",
             f"the graph {graph.name} in {file!r} is split by position, and positions are the prompts'",
+            hint="run the script, and use the circuit's .json file from its output folder",
+            about=file,
+        )
+    if graph.values.get("neurons") is not None:
+        raise FileError(
+            "C622",
+            f"the graph {graph.name} in {file!r} splits MLPs into neurons, and how many the weights say",
             hint="run the script, and use the circuit's .json file from its output folder",
             about=file,
         )

@@ -109,7 +109,7 @@ def _node(drawing: Drawing, name: str, entered: set[str]) -> str:
     shape, corners, fill = "box", "", style.PAPER if group is None else drawing.fills[group]
     if node.layer is None:
         corners, fill = "rounded,", "#E6E6E6"
-    elif node.kind == "mlp":
+    elif node.kind in ("mlp", "neuron"):
         shape = "ellipse"
     elif entered:
         shape = "record"
@@ -129,7 +129,8 @@ def _node(drawing: Drawing, name: str, entered: set[str]) -> str:
 def _named(node: Node, members: Sequence[str]) -> str:
     if len(members) == 1:
         return str(node)
-    return f"L{node.layer}: {len(members)} {'heads' if node.kind == 'head' else 'key-value groups'}"
+    many = {"head": "heads", "neuron": "neurons"}.get(node.kind, "key-value groups")
+    return f"L{node.layer}: {len(members)} {many}"
 
 
 def _ranks(drawing: Drawing, legend_rows: int) -> Iterator[str]:

@@ -9,11 +9,16 @@ from typing import Literal, NamedTuple
 from nncirc.circuits.circuit import Circuit, difference
 from nncirc.circuits.comparison import Side
 from nncirc.circuits.graph import owner
-from nncirc.circuits.nodes import Edge, Node
+from nncirc.circuits.nodes import Edge, Kind, Node
 from nncirc.circuits.pictures import style
 from nncirc.circuits.pictures.fold import Folding, Line, fold, merge
 
 MAX_EDGES = 120
+_COUNTED: tuple[tuple[Kind, str, str], ...] = (
+    ("head", "head", "heads"),
+    ("kv", "key-value group", "key-value groups"),
+    ("neuron", "neuron", "neurons"),
+)
 
 
 class Stage(NamedTuple):
@@ -101,8 +106,8 @@ class Drawing:
         unseen = map(Node.parse, set(self.folding.unseen) - set(self.nodes))
         kinds = [node.kind for node in unseen if node.layer == layer]
         said = []
-        for kind, one, many in (("head", "head", "heads"), ("kv", "key-value group", "key-value groups")):
-            if count := kinds.count(kind):  # type: ignore[arg-type]
+        for kind, one, many in _COUNTED:
+            if count := kinds.count(kind):
                 said.append(f"+{count} {one if count == 1 else many}")
         return said + ["+attention"] * ("attention" in kinds) + ["+MLP"] * ("mlp" in kinds)
 
@@ -172,7 +177,7 @@ def _stage(name: str) -> Stage:
     node = Node.parse(name)
     if node.layer is None:
         return Stage((1 << 30, 0) if node.kind == "logits" else (-1, 0), None)
-    return Stage((node.layer, {"kv": 0, "mlp": 2}.get(node.kind, 1)), node.layer)
+    return Stage((node.layer, {"kv": 0, "mlp": 2, "neuron": 3}.get(node.kind, 1)), node.layer)
 
 
 def _without_empty(stages: Mapping[Stage, tuple[str, ...]]) -> dict[Stage, tuple[str, ...]]:

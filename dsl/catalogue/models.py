@@ -251,6 +251,12 @@ GRAPHS: Mapping[str, Entry] = {
         "Reference circuits say which nodes matter, not at which tokens. Write them over the graph without "
         "`positions`; circuits of positions are compared with them after they are collapsed to it.",
     ),
+    "C467": Entry(
+        "neurons that no graph has",
+        "A graph's MLPs are split layer by layer: each layer is named once, counted from 0, and has as many "
+        "neurons as the model's MLP is wide. Every neuron is a node; choose the layers that matter, found "
+        "with whole MLPs first.",
+    ),
     "C462": Entry(
         "compared by something else",
         "Circuits are compared by `nodes` or by `edges`. What is counted decides recall and precision, so "

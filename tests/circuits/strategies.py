@@ -39,10 +39,12 @@ def graphs(
     of: st.SearchStrategy[Shape] | None = None,
     finest: bool = False,
     positions: bool = True,
+    neurons: bool = True,
 ) -> Graph:
     """Graphs of small models.
 
-    `finest`: only those of single heads with q, k and v apart; `positions`: also graphs of positions.
+    `finest`: only those of single heads with q, k and v apart; `positions`: also graphs of positions;
+    `neurons`: also graphs in which some MLPs are split.
     """
     shape = draw(shapes() if of is None else of)
     if finest:
@@ -51,7 +53,9 @@ def graphs(
     may_join = layers or shape.n_kv_heads == shape.n_heads
     joined = may_join and draw(st.booleans())
     at = draw(st.sampled_from([(), (), (), ("0", "1", "2"), ("S.2", "end", "other")])) if positions else ()
-    return Graph(shape, "layers" if layers else "heads", not joined, draw(st.booleans()), at)
+    split = st.sets(st.integers(0, shape.n_layers - 1)) if neurons and shape.mlps else st.just(set[int]())
+    counts = tuple((layer, draw(st.integers(1, 3))) for layer in sorted(draw(split)))
+    return Graph(shape, "layers" if layers else "heads", not joined, draw(st.booleans()), at, counts)
 
 
 @st.composite

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from tests.circuits.strategies import circuit_pairs, circuits, graphs, shapes
 
 from nncirc.circuits.circuit import Circuit, intersection, prune, union
-from nncirc.circuits.collapse import Scores, collapse_to, join_heads, join_inputs, regroup, ungroup
+from nncirc.circuits.collapse import (
+    Scores,
+    collapse_to,
+    join_heads,
+    join_inputs,
+    join_neurons,
+    regroup,
+    ungroup,
+)
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.nodes import Edge, Node
@@ -25,7 +33,8 @@ def coarser(draw: st.DrawFn, fine: Graph) -> Graph:
     assume(split or attention == "layers" or shape.n_kv_heads == shape.n_heads)
     pos_embed = fine.pos_embed and draw(st.booleans())
     positions = draw(st.sampled_from([fine.positions, ()]))
-    return Graph(shape, "layers" if attention == "layers" else "heads", split, pos_embed, positions)
+    neurons = tuple(each for each in fine.neurons if draw(st.booleans()))
+    return Graph(shape, "layers" if attention == "layers" else "heads", split, pos_embed, positions, neurons)
 
 
 def images(name: str, fine: Graph, coarse: Graph) -> set[str]:
@@ -64,6 +73,8 @@ def test_an_edge_goes_where_its_ends_go(data: st.DataObject) -> None:
         coarse_sender = f"L{node.layer}" if to_layer else sender.partition("@")[0]
         if node.kind == "pos_embed" and not coarse.pos_embed:
             coarse_sender = "embed"
+        if node.kind == "neuron" and node.layer not in dict(coarse.neurons):
+            coarse_sender = f"MLP{node.layer}"
         if coarse.positions:
             coarse_sender += f"@{node.position}"
         expected |= {Edge(coarse_sender, image) for image in images(receiver, fine, coarse)}
@@ -211,3 +222,17 @@ def test_only_single_heads_can_be_put_into_groups(graph: Graph) -> None:
     with pytest.raises(GraphError) as caught:
         regroup(Circuit.full(graph), 2)
     assert caught.value.code == "C459"
+
+
+def test_neurons_join_to_their_mlp() -> None:
+    fine = Circuit(
+        Graph(Shape(2, 1, 1), neurons=((0, 2), (1, 2))),
+        {Edge("MLP0N0", "MLP1"): 1.0, Edge("MLP0N1", "MLP1"): -3.0, Edge("MLP1N1", "logits"): 0.5},
+    )
+    assert dict(join_neurons(fine).scores) == {Edge("MLP0", "MLP1"): -2.0, Edge("MLP1", "logits"): 0.5}
+    half = collapse_to(fine, replace(fine.graph, neurons=((1, 2),)))
+    assert dict(half.scores) == {Edge("MLP0", "MLP1"): -2.0, Edge("MLP1N1", "logits"): 0.5}
+    for other in (((0, 3), (1, 2)), ((0, 2), (1, 4))):
+        with pytest.raises(GraphError) as caught:
+            collapse_to(fine, replace(fine.graph, neurons=other))
+        assert caught.value.code == "C459"

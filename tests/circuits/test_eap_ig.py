@@ -100,9 +100,11 @@ def test_no_such_groups(file: Path, n_kv_heads: int) -> None:
 
 
 APART = Circuit.full(Graph(Shape(1, 2, 2), pos_embed=True))
+AT = Circuit.full(Graph(Shape(1, 2, 2), positions=("0", "1")))
+SPLIT = Circuit.full(Graph(Shape(1, 2, 2), neurons=((0, 2),)))
 
 
-@pytest.mark.parametrize("coarse", [join_heads(EXAMPLE), join_inputs(EXAMPLE), APART])
+@pytest.mark.parametrize("coarse", [join_heads(EXAMPLE), join_inputs(EXAMPLE), APART, AT, SPLIT])
 def test_coarse_circuits_are_not_written(tmp_path: Path, coarse: Circuit) -> None:
     with pytest.raises(GraphError) as caught:
         write_eap_ig(coarse, tmp_path / "file", d_model=16)

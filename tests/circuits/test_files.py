@@ -43,6 +43,17 @@ def test_the_text_of_a_file() -> None:
     assert circuit_to_json(EXAMPLE) == TEXT
 
 
+def test_a_file_says_which_mlps_are_split_where_any_are() -> None:
+    fine = Circuit.of(Graph(Shape(2, 4, 4), neurons=((1, 2),)), [Edge("MLP1N1", "logits")])
+    text = circuit_to_json(fine)
+    assert '"split_inputs": true, "neurons": [[1, 2]]}' in text
+    assert circuit_from_json(text) == fine
+    for wrong in ("[[1, 2, 3]]", "[[5, 2]]", '[[1, "2"]]'):
+        with pytest.raises(FileError) as caught:
+            circuit_from_json(text.replace("[[1, 2]]", wrong))
+        assert caught.value.code == "C603"
+
+
 def test_a_file_says_that_positions_are_a_sender_where_they_are() -> None:
     apart = Circuit.of(Graph(Shape(2, 4, 4), pos_embed=True), [Edge("pos_embed", "L0H0.q")])
     text = circuit_to_json(apart)

@@ -53,6 +53,8 @@ def moment(name: str, graph: Graph, *, sends: bool) -> tuple[int, int]:
     if node.kind == "mlp":
         reads = 0 if graph.shape.parallel else 2
         return (node.layer, 3 if sends else reads)
+    if node.kind == "neuron":
+        return (node.layer, 3)
     return (node.layer, 1 if sends else 0)
 
 
@@ -81,14 +83,12 @@ def test_edges_by_formula(graph: Graph) -> None:
         inputs = 3
     else:
         inputs = heads + 2 * shape.n_kv_heads
-    written = heads + shape.mlps
-    total = 0
+    total, before = 0, 1 + graph.pos_embed
     for layer in range(shape.n_layers):
-        before = 1 + graph.pos_embed + layer * written
         total += inputs * before
         total += shape.mlps * (before + (0 if shape.parallel else heads))
-    total += 1 + graph.pos_embed + shape.n_layers * written
-    assert graph.n_edges == total * max(1, len(graph.positions))
+        before += heads + shape.mlps * dict(graph.neurons).get(layer, 1)
+    assert graph.n_edges == (total + before) * max(1, len(graph.positions))
 
 
 @given(graphs())
@@ -111,7 +111,7 @@ def test_inputs_and_outputs_are_each_others_inverse(graph: Graph) -> None:
     for sender, receivers in graph.inputs.items():
         if sender not in graph.sources:
             inputs = list(dict.fromkeys(Node.parse(r).input for r in receivers))
-            split = graph.split_inputs and Node.parse(sender).kind != "mlp"
+            split = graph.split_inputs and Node.parse(sender).kind not in ("mlp", "neuron")
             assert inputs == (["q", "k", "v"] if split else [None])
 
 
@@ -145,6 +145,37 @@ def test_positions_that_are_none(positions: tuple[str, ...]) -> None:
     with pytest.raises(GraphError) as caught:
         Graph(Shape(1, 1, 1), positions=positions)
     assert caught.value.code == "C465"
+
+
+def test_a_split_mlp_is_read_by_one_node_and_written_by_many() -> None:
+    graph = Graph(Shape(2, 1, 1), neurons=((1, 3),))
+    assert graph.senders == ("embed", "L0H0", "MLP0", "L1H0", "MLP1N0", "MLP1N1", "MLP1N2")
+    assert graph.receivers[-2:] == ("MLP1", "logits")
+    assert graph.inputs["MLP1N2"] == ("MLP1",)
+    assert graph.outputs["MLP1"] == ("MLP1N0", "MLP1N1", "MLP1N2")
+    assert graph.nodes == (
+        *("embed", "L0H0", "MLP0", "L1H0", "MLP1", "MLP1N0", "MLP1N1", "MLP1N2", "logits"),
+    )
+    with pytest.raises(GraphError) as caught:
+        graph.order(Edge("MLP1", "logits"))
+    assert caught.value.hint == "MLP1 is not a sender of this graph"
+    assert str(graph).endswith("q/k/v apart, MLP1 by its 3 neurons")
+
+
+@pytest.mark.parametrize(
+    "neurons",
+    [((2, 1),), ((-1, 1),), ((1, 1), (0, 1)), ((0, 1), (0, 1)), ((0, 0),), ((0, 10**6), (1, 1))],
+)
+def test_neurons_that_no_layer_has(neurons: tuple[tuple[int, int], ...]) -> None:
+    with pytest.raises(GraphError) as caught:
+        Graph(Shape(2, 1, 1), neurons=neurons)
+    assert caught.value.code == "C467"
+
+
+def test_without_mlps_there_are_no_neurons() -> None:
+    with pytest.raises(GraphError) as caught:
+        Graph(Shape(2, 1, 1, mlps=False), neurons=((0, 1),))
+    assert (caught.value.code, caught.value.hint) == ("C467", "leave neurons out")
 
 
 @given(graphs())
@@ -191,7 +222,23 @@ def test_an_edge_that_is_not_there_says_why(edge: tuple[str, str], why: str) -> 
 @pytest.mark.parametrize(
     "name",
     [
-        *("", "L", "L1H", "9.10", "l1h1", "L1H1.o", "MLP", "MLP1.q", "embed ", "embed.q", "L1KV", "L1.H1"),
+        *(
+            "",
+            "L",
+            "L1H",
+            "9.10",
+            "l1h1",
+            "L1H1.o",
+            "MLP",
+            "MLP1.q",
+            "MLP1N",
+            "MLP1N01",
+            "MLP1N2.q",
+            "embed ",
+            "embed.q",
+            "L1KV",
+            "L1.H1",
+        ),
         *("L01H1", "L1H01", "MLP00", "L\u0661H1", "L1H1\n", "L" + "9" * 5000),
     ],
 )
@@ -201,7 +248,7 @@ def test_not_a_name(name: str) -> None:
     assert caught.value.code == "C451"
 
 
-@given(st.text(alphabet="LHKVMPqkv.0123456789embdlogits", max_size=10))
+@given(st.text(alphabet="LHKVMPNqkv.0123456789embdlogits", max_size=10))
 def test_a_name_that_parses_is_spelled_one_way(name: str) -> None:
     try:
         node = Node.parse(name)

@@ -136,6 +136,15 @@ def test_kinds_have_their_shapes() -> None:
     assert "rounded" in nodes['"embed"']["style"]
 
 
+def test_neurons_are_drawn_above_their_mlp_as_it_is() -> None:
+    graph = Graph(Shape(1, 1, 1), neurons=((0, 3),))
+    circuit = Circuit.of(graph, [Edge("embed", "MLP0"), Edge("MLP0N0", "logits"), Edge("MLP0N2", "logits")])
+    dot = to_dot(circuit)
+    nodes = statements(dot)
+    assert nodes['"MLP0N2"']["shape"] == nodes['"MLP0"']["shape"] == "ellipse"
+    assert "MLP0 -> MLP0N2 [color" in dot.replace('"', "")
+
+
 def test_the_sign_is_seen() -> None:
     edges = drawn_edges(to_dot(found()))
     assert edges["L0H1:n -> L1H0:k:s"]["arrowhead"] == "tee"

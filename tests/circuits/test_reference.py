@@ -103,6 +103,8 @@ def names(draw: st.DrawFn, graph: Graph) -> str:
     node = Node.parse(name)
     if node.kind == "mlp":
         return draw(st.sampled_from([name, "MLP*"]))
+    if node.kind == "neuron":
+        return draw(st.sampled_from([name, f"MLP{node.layer}N*", f"MLP*N{node.index}", "MLP*N*"]))
     if node.kind == "head":
         return draw(st.sampled_from([name, f"L{node.layer}H*", f"L*H{node.index}", "L*H*"]))
     return name
@@ -148,7 +150,7 @@ def test_paths_by_brute_force(data: st.DataObject) -> None:
         assert set(circuit.edges) == expected
 
 
-@given(graphs(positions=False))
+@given(graphs(positions=False, neurons=False))
 def test_patterns_name_the_whole_graph(graph: Graph) -> None:
     heads = "L*" if graph.attention == "layers" else "L*H*"
     senders = [*graph.sources, heads] + ["MLP*"] * graph.shape.mlps
@@ -283,3 +285,16 @@ def test_expand() -> None:
     assert expand(SMALL, "L*H1") == ("L0H1", "L1H1", "L2H1")
     assert expand(SHARED, "L2KV*") == ("L2KV0", "L2KV1")
     assert expand(Graph(Shape(12, 12, 12)), "L1H1") == ("L1H1",)
+
+
+def test_paths_over_neurons() -> None:
+    graph = Graph(Shape(2, 1, 1), neurons=((1, 2),))
+    assert edges(graph, "MLP0 -> MLP1", "MLP1N* -> logits") == [
+        *("MLP0 -> MLP1", "MLP1N0 -> logits", "MLP1N1 -> logits"),
+    ]
+    with pytest.raises(GraphError) as caught:
+        edges(graph, "MLP1 -> logits")
+    assert (caught.value.code, caught.value.hint) == (
+        "C456",
+        "MLP1 sends nothing itself: name its neurons, as MLP1N*",
+    )

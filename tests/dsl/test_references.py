@@ -134,8 +134,8 @@ GROUPS = st.sampled_from(["mover", "early_heads", "a", "_1"])
 
 
 def said(graph: Graph) -> bool:
-    """Whether scripts have words for a graph without prompts, whose the positions are."""
-    return not graph.positions
+    """Whether scripts have words for a graph: positions are those of prompts, neurons those of weights."""
+    return not graph.positions and not graph.neurons
 
 
 @settings(max_examples=60, deadline=None)
@@ -212,6 +212,13 @@ def test_split_positions_are_not_written_and_not_read(tmp_path: Path) -> None:
     with pytest.raises(FileError) as caught:
         read_reference(tmp_path / "file.circ")
     assert caught.value.code == "C622"
+
+
+def test_neurons_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(FileError) as caught:
+        write_reference(Circuit.full(Graph(Shape(1, 1, 1), neurons=((0, 2),))), tmp_path / "file.circ")
+    assert (caught.value.code, caught.value.hint) == ("C623", "write it as JSON, or join_neurons first")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_would_not_be_the_same_circuit_is_not_written(
