@@ -80,7 +80,7 @@ class Live:
         self.out = self.clean.clone()
         self.residual, self.projected, self.z = clean_state(self.model, batch.clean)
         length = batch.clean.shape[1]
-        self.causal = self.model.sees(self.reading.kept, length)
+        self.visible = self.model.sees(self.reading.kept, length)
         self.rotary = self.model.rotary(batch.clean)
         self.base: dict[int, Tensor] = {}
         self.input: dict[int, Tensor] = {}
@@ -133,7 +133,7 @@ class Live:
         if self.columns is not None:
             return blocks
         # In the model's dtype, in float64, and once more for the metric.
-        logits = 24 * len(self.causal) * len(self.residual[0]) * self.model.module.config.vocab_size
+        logits = 24 * len(self.visible) * len(self.residual[0]) * self.model.module.config.vocab_size
         return blocks + logits
 
     # Evaluation: inside a trace only ---------------------------------------------------------------------
@@ -268,7 +268,7 @@ class Live:
 
             groups = [head // group for head in heads]
             query = torch.stack([self.query(layer, head, fresh, rows, narrow=narrow) for head in heads])
-            mask = self.causal if narrow else None
+            mask = self.visible if narrow else None
             z = attend(self.model, layer, query, stacked(1, groups), stacked(2, groups), mask)
             found.update(zip(heads, z, strict=True))
         change.units.update({(layer, kind, index): value for (kind, index), value in fresh.items()})
@@ -321,7 +321,7 @@ class Live:
     ) -> Tensor:
         """A head's query, for a narrow head where the metric reads."""
         made = self.unit(layer, 0, head, fresh, rows)
-        return made[..., self.reading.kept, :] if narrow and made.shape[-2] == len(self.causal[0]) else made
+        return made[..., self.reading.kept, :] if narrow and made.shape[-2] == len(self.visible[0]) else made
 
     # The state --------------------------------------------------------------------------------------------
 
