@@ -36,9 +36,10 @@ def check_corruption(meaning: Meaning, draft: Draft) -> None:
             f"`{data.name}` has no corrupted prompts",
             draft.where("data"),
             labels=(Label(data.place, f"uses {data.implementation}"),),
-            help="add `corrupt = [...]` to it, or use `shuffle`"
-            if data.implementation == "prompts"
-            else "use `replace`, `shuffle`, `zero` or `mean`",
+            help={
+                "prompts": "add `corrupt = [...]` to it, or use `shuffle`",
+                "all_inputs": "set `counterparts = 1` in it: each input is paired with another",
+            }.get(data.implementation, "use `replace`, `shuffle`, `zero` or `mean`"),
         )
     source = meaning.get(draft, "source")
     own, other = (None if each is None else meaning.get(each, "model") for each in (source, data))
