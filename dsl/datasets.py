@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from nncirc.dsl.diagnostics import Label, suggest
-from nncirc.dsl.program import Position, RandomTokens, Slot, Template
+from nncirc.dsl.program import NextToken, Position, RandomTokens, Slot, Template
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.source import Span
+from nncirc.dsl.tasks import task_of, task_templates
 from nncirc.dsl.values import placeholder_span
 
-__all__ = ["check_positions", "check_prompts", "check_replace", "check_template", "has_column"]
+__all__ = [
+    "answers_follow",
+    "check_positions",
+    "check_prompts",
+    "check_replace",
+    "check_template",
+    "has_column",
+]
 
 
 def has_column(data: Draft, column: str) -> bool | None:
@@ -19,10 +27,23 @@ def has_column(data: Draft, column: str) -> bool | None:
         return column == "answer"
     if data.implementation == "all_inputs":
         return column == "corrupt" and bool(data.values.get("counterparts"))
+    if data.implementation == "task":
+        task = task_of(data)
+        return None if task is None else column != "foil" or task.foils is not None
     return data.values.get(column) is not None
 
 
+def answers_follow(data: Draft) -> bool:
+    """Whether the answer is, at every position, the token that follows."""
+    task = task_of(data)
+    following = data.implementation == "tokens" or (task is not None and task.answers is None)
+    return following or isinstance(data.values.get("answer"), NextToken)
+
+
 def _templates(data: Draft) -> tuple[Template, ...]:
+    task = task_of(data)
+    if task is not None:
+        return task_templates(task)
     prompts = data.values.get("prompt")
     return tuple(p for p in prompts if isinstance(p, Template)) if isinstance(prompts, tuple) else ()
 
@@ -80,26 +101,30 @@ def _length_class(slot: Slot) -> str:
 
 def check_replace(scope: Scope, draft: Draft, data: Draft) -> None:
     """Replacements are between slots that prompts have and that are of one length."""
-    if data.implementation != "template":
+    task = task_of(data)
+    slots = task.slot_names if task is not None else tuple(data.slot_spans)
+    if data.implementation not in {"template", "task"}:
         scope.report(
             "C214",
             f"`replace` needs slots, and `{data.name}` has none",
             draft.where("data"),
             labels=(Label(data.place, f"uses {data.implementation}"),),
-            help="use `counterpart`, `zero` or `mean`, or a `template` dataset",
+            help="use `counterpart`, `zero` or `mean`, or a `template` or `task` dataset",
         )
         return
+    if data.implementation == "task" and task is None:
+        return  # which slots it has is not known
     templates = _templates(data)
     seen: dict[tuple[str, int | None], Span] = {}
     for replacement, path in zip(draft.replacements, draft.replacement_spans, strict=True):
         left, right = path.terms
         known = True
         for name, place in ((replacement.slot, left.span), (replacement.by, right.span)):
-            if name not in data.slot_spans:
+            if name not in slots:
                 known = False
-                near = suggest(name, data.slot_spans)
+                near = suggest(name, slots)
                 bare = name.rstrip("0123456789")
-                if bare != name and bare in data.slot_spans:  # papers write S2 for the second S
+                if bare != name and bare in slots:  # papers write S2 for the second S
                     near = f"{bare}.{name[len(bare) :]}" if place is left.span else bare
                 scope.report(
                     "C214",
@@ -156,7 +181,7 @@ def check_positions(
         span = spans[number] if number < len(spans) else spans[0]
         if position.name in {"start", "end"}:
             continue
-        if data.implementation == "template":
+        if data.implementation in {"template", "task"}:
             problem, advice = _in_templates(data, position)
         elif data.implementation == "tokens":
             problem, advice = _in_tokens(data, position)

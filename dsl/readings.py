@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nncirc.dsl.datasets import check_positions, has_column
+from nncirc.dsl.datasets import answers_follow, check_positions, has_column
 from nncirc.dsl.diagnostics import Label, suggest
-from nncirc.dsl.program import NextToken, Position
+from nncirc.dsl.program import Position
 from nncirc.dsl.schema.readings import READINGS
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.syntax import Name
@@ -71,7 +71,7 @@ def _check_read(scope: Scope, draft: Draft, data: Draft, key: str) -> None:
         else ()
     )
     check_positions(scope, data, listed, draft, "positions", Label(data.place, "these prompts"))
-    follows = data.implementation == "tokens" or isinstance(data.values.get("answer"), NextToken)
+    follows = answers_follow(data)
     if follows and needs and Position("end") in listed:
         scope.report(
             "C219",

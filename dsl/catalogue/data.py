@@ -229,4 +229,21 @@ DATA: Mapping[str, Entry] = {
         "is the last token, whatever slot it belongs to; `S` is every occurrence of S. In a "
         "script, tokens that no position names are `other`.",
     ),
+    "C350": Entry(
+        "a task whose words the tokenizer does not have",
+        "The words of a task are single tokens, so that clean and corrupted prompts have equally many and "
+        "answers are one. Of this tokenizer too few are. Most tasks were made for GPT-2; a model of a small "
+        "vocabulary needs prompts of its own, from a `template`.",
+        'dataset other using task {\n  task = "capitals"\n  model = tiny\n  size = 4\n}',
+        'dataset other using task {\n  task = "ioi"\n  model = tiny\n  size = 4\n}',
+    ),
+    "C351": Entry(
+        "an unknown task",
+        "`nncirc.circuits.tasks.TASKS` has every task by its name; `docs/tasks.md` says what each is.",
+    ),
+    "C352": Entry(
+        "a corruption that the task does not have",
+        "A task comes with corruptions by name (`docs/tasks.md`). Others are made with `replace`, from the "
+        "slots of the task.",
+    ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nncirc.circuits.tasks import TASKS
 from nncirc.dsl.keytypes import Either, InputFile, Many, Number, Prompt, Text
 from nncirc.dsl.schema.entries import MODEL, SEED, SIZE, Implementation, Key
 
@@ -57,6 +58,17 @@ DATASETS = {
             "size": Key(
                 Number(integer=True, low=1), "use the first so many rows; absent: all", unit="prompts"
             ),
+        },
+    ),
+    "task": Implementation(
+        "Prompts of a known task with answers and corrupted counterparts (`docs/tasks.md`); its slots are "
+        "positions, and can be replaced.",
+        {
+            "task": Key(Text(choices=tuple(TASKS)), "which task", required=True),
+            "model": MODEL,
+            "size": SIZE,
+            "seed": SEED,
+            "corrupt": Key(Text(), "which of its corruptions `counterpart` is; absent: the task's first"),
         },
     ),
     "all_inputs": Implementation(

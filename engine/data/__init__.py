@@ -12,6 +12,7 @@ from nncirc.engine.data.positions import resolve, roles
 from nncirc.engine.data.prompts import file_dataset, prompt_dataset
 from nncirc.engine.data.sources import RandomTokens, random_tokens
 from nncirc.engine.data.targets import with_answers
+from nncirc.engine.data.tasks import task_dataset
 from nncirc.engine.data.template import template_dataset, token_dataset
 from nncirc.engine.data.tokens import show_tokens
 from nncirc.engine.data.types import (
@@ -49,6 +50,7 @@ __all__ = [
     "roles",
     "show_tokens",
     "shuffle",
+    "task_dataset",
     "template_dataset",
     "token_dataset",
     "tokens_of",

@@ -1,0 +1,36 @@
+"""The tasks of the field: prompts with answers, and the corruptions that take the answer away.
+
+A task is data: phrasings with slots, the words that fill them, which words of the corrupted prompts differ,
+and what is right and wrong behind each prompt. `nncirc.engine.data.task_dataset` makes prompts of it for a
+tokenizer. All words are our own lists, under the licence of this package (MIT).
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from nncirc.circuits.errors import DataError
+from nncirc.circuits.tasks.definitions import TASKS
+from nncirc.circuits.tasks.task import Derived, Task
+
+__all__ = ["TASKS", "Derived", "Task", "task_named"]
+
+
+def task_named(name: str) -> Task:
+    """The task of a name.
+
+    >>> task_named("greater_than").metric
+    'prob_diff(at = end)'
+
+    Raises:
+        DataError: C351, no task has that name.
+    """
+    if name not in TASKS:
+        near = difflib.get_close_matches(name, TASKS, n=1)
+        raise DataError(
+            "C351",
+            f"there is no task `{name}`; there are {', '.join(TASKS)}",
+            hint=f"did you mean `{near[0]}`?" if near else None,
+            about="task",
+        )
+    return TASKS[name]

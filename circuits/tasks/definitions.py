@@ -1,0 +1,258 @@
+"""Every task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nncirc.circuits.data import word_list
+from nncirc.circuits.tasks import words
+from nncirc.circuits.tasks.task import Answers, Derived, Task, Words
+
+
+def _slots(*slots: str) -> Answers:
+    """The words of some slots, each after a space."""
+    return lambda values, _: tuple(f" {values[slot]}" for slot in slots)
+
+
+# Indirect objects
+
+_GIVING = (
+    "When {{{}}} and {{{}}} went to the {{place}}, {{S}} gave a {{gift}} to",
+    "After {{{}}} and {{{}}} met at the {{place}}, {{S}} handed the {{gift}} to",
+    "Then, {{{}}} and {{{}}} had a lot of fun at the {{place}}. {{S}} gave a {{gift}} to",
+    "Today, {{{}}} and {{{}}} walked to the {{place}} and {{S}} offered the {{gift}} to",
+    "The friends {{{}}} and {{{}}} arrived at the {{place}}, where {{S}} showed a {{gift}} to",
+)
+
+IOI = Task(
+    name="ioi",
+    doc="Indirect object identification: of two people one gives, so the other one receives. The receiver "
+    "(IO) comes first in every other prompt (ABBA), the giver (S) in the rest (BABA).",
+    source="Wang et al. 2022",
+    metric="logit_diff(at = end)",
+    phrasings=tuple(text.format(*order) for text in _GIVING for order in (("IO", "S"), ("S", "IO"))),
+    slots={
+        ("IO", "S", "A", "B", "C"): word_list("names"),
+        ("place",): word_list("places"),
+        ("gift",): word_list("objects"),
+    },
+    corruptions={
+        "abc": {"IO": "A", "S.1": "B", "S.2": "C"},
+        "swapped": {"S.2": "IO"},
+    },
+    answers=_slots("IO"),
+    foils=_slots("S"),
+    differs="Five sentences of our own in place of the paper's fifteen.",
+)
+
+
+# Years
+
+
+def _later(values: Mapping[str, str], _: int) -> Words:
+    return tuple(f"{year:02}" for year in range(int(values["YY"]) + 1, 100))
+
+
+def _not_later(values: Mapping[str, str], _: int) -> Words:
+    return tuple(f"{year:02}" for year in range(int(values["YY"]) + 1))
+
+
+GREATER_THAN = Task(
+    name="greater_than",
+    doc="What began in the year XXYY ends in a year of the same century, which is greater: every two-digit "
+    "token above YY is right, every other one wrong.",
+    source="Hanna et al. 2023",
+    metric="prob_diff(at = end)",
+    phrasings=("The {noun} lasted from the year {XX}{YY} to {XX}",),
+    slots={
+        ("noun",): words.EVENTS,
+        ("XX",): tuple(map(str, range(12, 18))),
+        ("first",): ("01",),
+        ("YY",): tuple(f"{year:02}" for year in range(10, 99)),
+    },
+    corruptions={"first_year": {"YY": "first"}},
+    answers=_later,
+    foils=_not_later,
+    differs="Years from 10, and no century 11: GPT-2 splits half the years of that one elsewhere. A year "
+    "that it splits elsewhere in one century is left out of all.",
+)
+
+
+# Docstrings
+
+_DEFINED, _ARGUMENT = ("A", "B", "C", "D"), ("E", "F", "G", "H", "I", "J")
+
+DOCSTRING = Task(
+    name="docstring",
+    doc="A docstring names a function's arguments in their order: behind those of A and B comes C.",
+    source="Heimersheim and Janiak 2023; Conmy et al. 2023",
+    metric="logit_diff(at = end)",
+    phrasings=(
+        'def {f}(self, {A}, {B}, {C}, {D}):\n    """{w1} {w2} {w3}\n\n'
+        "    :param {A}: {w4} {w5}\n    :param {B}: {w6} {w7}\n    :param",
+    ),
+    slots={
+        ("f",): words.FUNCTIONS,
+        (*_DEFINED, *_ARGUMENT): words.ARGUMENTS,
+        tuple(f"w{i}" for i in range(1, 8)): words.DOCSTRING,
+    },
+    corruptions={
+        # Other arguments in the definition, and yet others in the docstring.
+        "random_random": {"A.1": "E", "B.1": "F", "C": "G", "D": "H", "A.2": "I", "B.2": "J"},
+    },
+    answers=_slots("C"),
+    foils=_slots("A", "B", "D", *_ARGUMENT),
+    differs="The papers compare with the highest of the wrong logits, this with their mean.",
+)
+
+
+# Induction
+
+INDUCTION = Task(
+    name="induction",
+    doc="Sixteen random tokens, twice: each token of the second block is predicted from the first.",
+    source="Elhage et al. 2021; Olsson et al. 2022",
+    metric="logprob(at = block.2)",
+    phrasings=("{block}{block}",),
+    slots={("block", "other"): 16},
+    corruptions={"unrepeated": {"block.1": "other"}},
+    answers=None,
+    foils=None,
+    differs="Conmy et al. 2023 take sentences of OpenWebText in which a token is repeated.",
+)
+
+
+# Colours
+
+_ON_THE_TABLE = (
+    "On the table there is a {C} {O}, a {D} {P} and a {E} {Q}.",
+    "On the table there is a {D} {P}, a {C} {O} and a {E} {Q}.",
+    "On the table there is a {D} {P}, a {E} {Q} and a {C} {O}.",
+)
+
+COLORED_OBJECTS = Task(
+    name="colored_objects",
+    doc="Three objects of three colours: of which colour is O?",
+    source="Merullo et al. 2024",
+    metric="logit_diff(at = end)",
+    phrasings=tuple(f"{text} What color is the {{O}}? The {{O}} is" for text in _ON_THE_TABLE),
+    slots={("C", "D", "E"): words.COLORS, ("O", "P", "Q"): words.THINGS},
+    corruptions={"another_object": {"O.2": "P", "O.3": "P"}},
+    answers=_slots("C"),
+    foils=_slots("D", "E"),
+    differs="No solved example stands in front of the question; the object that it is about is the first, "
+    "the second or the third.",
+)
+
+
+# Pronouns
+
+_WOMEN = frozenset(woman for woman, _ in words.PAIRS_OF_NAMES)
+_OTHER_NAME = {a: b for pair in words.PAIRS_OF_NAMES for a, b in (pair, pair[::-1])}
+
+GENDERED_PRONOUNS = Task(
+    name="gendered_pronouns",
+    doc="The pronoun that goes with a name: she or he.",
+    source="Mathwin et al. 2023",
+    metric="logit_diff(at = end)",
+    phrasings=(
+        "So {name} is such a good friend, isn't",
+        "So {name} is a really great cook, isn't",
+        "So {name} was a very happy child, wasn't",
+    ),
+    slots={("name",): tuple(_OTHER_NAME)},
+    corruptions={"another_name": {"name": "other"}},
+    answers=lambda values, _: (" she" if values["name"] in _WOMEN else " he",),
+    foils=lambda values, _: (" he" if values["name"] in _WOMEN else " she",),
+    derived={"other": Derived("name", _OTHER_NAME)},
+)
+
+
+# Agreement
+
+_NUMBER = {**words.PLURALS, **{plural: noun for noun, plural in words.PLURALS.items()}}
+_SINGULAR, _PLURAL = (" is", " was", " has"), (" are", " were", " have")
+
+SUBJECT_VERB_AGREEMENT = Task(
+    name="subject_verb_agreement",
+    doc="The verb agrees with its subject, whatever stands between them.",
+    source="Newman et al. 2021; Finlayson et al. 2021; Hanna et al. 2024",
+    metric="prob_diff(at = end)",
+    phrasings=("The {subject} near the {noun}", "The {subject} behind the {noun}"),
+    slots={
+        ("subject",): tuple(_NUMBER),
+        ("noun",): (*words.PLACES, *words.PLACES.values()),
+    },
+    corruptions={"another_number": {"subject": "flipped"}},
+    answers=lambda values, _: _SINGULAR if values["subject"] in words.PLURALS else _PLURAL,
+    foils=lambda values, _: _PLURAL if values["subject"] in words.PLURALS else _SINGULAR,
+    derived={"flipped": Derived("subject", _NUMBER)},
+    differs="Three verbs of each number in place of all.",
+)
+
+
+# Capitals
+
+CAPITALS = Task(
+    name="capitals",
+    doc="The capital of a country.",
+    source="Hanna et al. 2024",
+    metric="logit_diff(at = end)",
+    phrasings=(
+        "The capital of {country} is",
+        "The capital city of {country} is called",
+        "The government of {country} has its seat in the city of",
+    ),
+    slots={("country", "other"): tuple(words.CAPITALS)},
+    corruptions={"another_country": {"country": "other"}},
+    answers=_slots("capital"),
+    foils=_slots("other_capital"),
+    derived={
+        "capital": Derived("country", words.CAPITALS),
+        "other_capital": Derived("other", words.CAPITALS),
+    },
+)
+
+
+# Multiple choice
+
+_LETTERS = (" A", " B", " C", " D")
+_OPTIONS = tuple(
+    tuple(["C" if place == right else f"W{place - (place > right) + 1}" for place in range(4)])
+    for right in range(4)
+)
+
+
+def _asked(options: tuple[str, ...]) -> str:
+    lines = "".join(f"{letter[1:]}. {{{slot}}}\n" for letter, slot in zip(_LETTERS, options, strict=True))
+    return f"The {{object}} is {{C}}. What color is the {{object}}?\n{lines}Answer:"
+
+
+MULTIPLE_CHOICE = Task(
+    name="multiple_choice",
+    doc="The letter of the option that the sentence before has named; it is each letter equally often.",
+    source="Mueller et al. 2025 (MIB), after Wiegreffe et al. 2025",
+    metric="logit_diff(at = end)",
+    phrasings=tuple(_asked(options) for options in _OPTIONS),
+    slots={("object",): words.THINGS, ("C", "W1", "W2", "W3"): words.COLORS},
+    corruptions={"another_color": {"C.1": "W1"}},
+    answers=lambda _, phrasing: (_LETTERS[phrasing],),
+    foils=lambda _, phrasing: (_LETTERS[_OPTIONS[phrasing].index("W1")],),
+    differs="The foil is the letter that is right in the corrupted prompt, not every wrong one.",
+)
+
+TASKS: Mapping[str, Task] = {
+    task.name: task
+    for task in (
+        IOI,
+        GREATER_THAN,
+        DOCSTRING,
+        INDUCTION,
+        COLORED_OBJECTS,
+        GENDERED_PRONOUNS,
+        SUBJECT_VERB_AGREEMENT,
+        CAPITALS,
+        MULTIPLE_CHOICE,
+    )
+}
+"""Every task by its name."""

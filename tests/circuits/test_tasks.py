@@ -1,0 +1,111 @@
+"""Definitions of tasks: consistent in themselves, documented as they are."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from nncirc.circuits.errors import DataError
+from nncirc.circuits.tasks import TASKS, Task, task_named
+from nncirc.circuits.tasks.handbook import handbook
+from nncirc.dsl import check_text
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(params=list(TASKS.values()), ids=list(TASKS))
+def task(request: pytest.FixtureRequest) -> Task:
+    """Each task in turn."""
+    found: Task = request.param
+    return found
+
+
+def fields(phrasing: str) -> Counter[str]:
+    return Counter(re.findall(r"\{(\w+)\}", phrasing))
+
+
+def test_every_slot_is_declared_once_and_used(task: Task) -> None:
+    assert len(set(task.slot_names)) == len(task.slot_names)
+    used = {slot for phrasing in task.phrasings for slot in fields(phrasing)}
+    used |= {source for each in task.corruptions.values() for source in each.values()}
+    assert used <= set(task.slot_names)
+    drawn = {slot for names in task.slots for slot in names}
+    assert drawn <= used | {each.slot for each in task.derived.values()}
+
+
+def test_corruptions_are_of_places_that_every_phrasing_has(task: Task) -> None:
+    for replacements in task.corruptions.values():
+        for place in replacements:
+            slot, _, number = place.partition(".")
+            assert all(fields(phrasing)[slot] >= int(number or 1) for phrasing in task.phrasings)
+
+
+def test_words_are_given_once(task: Task) -> None:
+    for source in task.slots.values():
+        assert isinstance(source, int) or len(set(source)) == len(source)
+
+
+def test_what_follows_follows_from_every_word(task: Task) -> None:
+    for derived in task.derived.values():
+        (source,) = (source for names, source in task.slots.items() if derived.slot in names)
+        assert isinstance(source, tuple)
+        assert set(source) <= set(derived.table)
+
+
+def test_nobody_is_given_their_own_name() -> None:
+    table = TASKS["gendered_pronouns"].derived["other"].table
+    assert all(table[table[name]] == name != table[name] for name in table)
+
+
+def test_all_years_above_are_right_and_all_others_wrong() -> None:
+    task = TASKS["greater_than"]
+    assert task.answers is not None
+    assert task.foils is not None
+    assert task.answers({"YY": "97"}, 0) == ("98", "99")
+    right, wrong = task.answers({"YY": "32"}, 0), task.foils({"YY": "32"}, 0)
+    assert sorted(right + wrong) == [f"{year:02}" for year in range(100)]
+    assert min(right) == "33"
+    assert max(wrong) == "32"
+
+
+def test_the_letter_is_that_of_the_option() -> None:
+    task = TASKS["multiple_choice"]
+    assert task.answers is not None
+    assert task.foils is not None
+    for number, phrasing in enumerate(task.phrasings):
+        lines = dict(line.split(". ", 1) for line in phrasing.split("\n")[1:-1])
+        assert [f" {letter}" for letter in lines if lines[letter] == "{C}"] == list(task.answers({}, number))
+        assert [f" {letter}" for letter in lines if lines[letter] == "{W1}"] == list(task.foils({}, number))
+
+
+def test_scripts_can_measure_the_metric_of_each_task(task: Task) -> None:
+    script = f"""
+model gpt2 using huggingface {{
+  id = "openai-community/gpt2"
+}}
+dataset asked using task {{
+  model = gpt2
+  task  = "{task.name}"
+  size  = 4
+}}
+corruption other using counterpart {{
+  data = asked
+}}
+assert clean({task.metric}, corruption = other) > 0
+"""
+    assert not check_text(script).diagnostics
+
+
+def test_an_unknown_task_is_refused() -> None:
+    with pytest.raises(DataError, match="there is no task `greater`; there are ioi, greater_than") as error:
+        task_named("greater")
+    assert error.value.code == "C351"
+    assert error.value.hint == "did you mean `greater_than`?"
+
+
+def test_the_handbook_is_up_to_date() -> None:
+    """Write it with `python -m nncirc.circuits.tasks.handbook docs/tasks.md`."""
+    assert (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8") == handbook()

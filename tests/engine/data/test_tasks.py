@@ -1,0 +1,169 @@
+"""Prompts of the tasks: of single tokens, aligned, answered as the definitions say, or refused."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from tests.engine.data.conftest import shared
+from tests.house.tree import ROOT
+
+from nncirc.circuits.errors import DataError
+from nncirc.circuits.tasks import TASKS
+from nncirc.engine.data import (
+    Dataset,
+    Tokenizer,
+    check_alignment,
+    load_tokenizer,
+    replace,
+    resolve,
+    task_dataset,
+    tokens_of,
+)
+
+ALL = [(task.name, corrupt) for task in TASKS.values() for corrupt in task.corruptions]
+
+
+@pytest.fixture(scope="session")
+def gpt2() -> Tokenizer:
+    return load_tokenizer(shared("gpt2-tokenizer"))
+
+
+@pytest.fixture(scope="session")
+def ioi_4l() -> Tokenizer:
+    return load_tokenizer(ROOT / "circuits/models/ioi-4l")
+
+
+@pytest.fixture(scope="session")
+def induction_2l() -> Tokenizer:
+    return load_tokenizer(ROOT / "circuits/models/induction-2l")
+
+
+def texts(tokenizer: Tokenizer, target: object) -> list[str]:
+    return [tokenizer.decode([token]) for token in tokens_of(target)]  # type: ignore[arg-type]
+
+
+def by_hand(dataset: Dataset, number: int, replaced: dict[str, str]) -> str:
+    """A prompt of a task, filled in with regular expressions."""
+    example = dataset.examples[number]
+    seen: dict[str, int] = {}
+
+    def word(match: re.Match[str]) -> str:
+        slot = match.group(1)
+        seen[slot] = seen.get(slot, 0) + 1
+        by = replaced.get(f"{slot}.{seen[slot]}") or replaced.get(slot) or slot
+        return str(example.values[by])
+
+    task = TASKS[dataset.made["task"]]
+    return re.sub(r"\{(\w+)\}", word, task.phrasings[example.phrasing])
+
+
+@pytest.mark.parametrize(("name", "corrupt"), ALL)
+def test_every_task_can_be_asked_of_gpt2(gpt2: Tokenizer, name: str, corrupt: str) -> None:
+    task = TASKS[name]
+    dataset = task_dataset(gpt2, name, size=32, corrupt=corrupt)
+    assert len({example.tokens for example in dataset.examples}) == len(dataset.examples) == 32
+    assert dataset.counterparts is not None
+    check_alignment(dataset, dataset.counterparts)
+    if task.answers is None:
+        return
+    for number, (clean, other) in enumerate(zip(dataset.examples, dataset.counterparts, strict=True)):
+        assert clean.text == by_hand(dataset, number, {})
+        assert other.text == by_hand(dataset, number, dict(task.corruptions[corrupt]))
+        assert list(clean.tokens) == gpt2(clean.text)["input_ids"]
+        # Each slot is one token, which is the word.
+        for (slot, occurrence), (start, stop) in clean.spans.items():
+            assert gpt2.decode(list(clean.tokens[start:stop])).strip() == clean.values[slot]
+            assert resolve(clean, slot, occurrence) == (start,)
+        words = {slot: str(value) for slot, value in clean.values.items()}
+        assert sorted(texts(gpt2, clean.answer)) == sorted(task.answers(words, clean.phrasing))
+        assert task.foils is not None
+        assert sorted(texts(gpt2, clean.foil)) == sorted(task.foils(words, clean.phrasing))
+        assert (other.answer, other.foil) == (clean.answer, clean.foil)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_is_right_in_the_corrupted_prompt_is_not_right_in_the_clean_one(
+    gpt2: Tokenizer, name: str
+) -> None:
+    """The answers are those of the sentence: read off the text, not off the slots."""
+    for example in task_dataset(gpt2, name, size=8, seed=3).examples:
+        text, answers = example.text, texts(gpt2, example.answer)
+        match name:
+            case "ioi":
+                (answer,) = answers
+                assert text.count(answer) == 1
+            case "greater_than":
+                year = int(re.findall(r"year \d\d(\d\d)", text)[0])
+                assert all(int(answer) > year for answer in answers)
+            case "colored_objects":
+                assert f"a{answers[0]} {text.split()[-2]}" in text
+            case "multiple_choice":
+                color = text.split(".")[0].split()[-1]
+                assert f"{answers[0][1]}. {color}\n" in text
+            case "docstring":
+                names = re.findall(r"self, (\w+), (\w+), (\w+),", text)[0]
+                assert re.findall(r":param (\w+)", text) == list(names[:2])
+                assert answers == [f" {names[2]}"]
+            case _:
+                assert len(answers) in (0, 1, 3)
+
+
+def test_both_orders_come(gpt2: Tokenizer) -> None:
+    first = [next(iter(example.spans))[0] for example in task_dataset(gpt2, "ioi", size=10).examples]
+    assert first == ["IO", "S"] * 5
+
+
+def test_prompts_depend_on_the_seed_alone(gpt2: Tokenizer) -> None:
+    few, many = (task_dataset(gpt2, "docstring", size=size, seed=1) for size in (3, 6))
+    assert many.examples[:3] == few.examples
+    assert task_dataset(gpt2, "docstring", size=3, seed=2).examples != few.examples
+
+
+def test_slots_can_be_replaced_otherwise(gpt2: Tokenizer) -> None:
+    dataset = task_dataset(gpt2, "greater_than", size=4)
+    assert replace(dataset, {("YY", None): "first"}) == dataset.counterparts
+
+
+def test_years_that_are_split_elsewhere_are_left_out(gpt2: Tokenizer) -> None:
+    dataset = task_dataset(gpt2, "greater_than", size=4)
+    assert dataset.made["left_out"] == {"YY": ["40", "80"]}  # " 1440" and " 1280"
+    assert [note for note in dataset.notes if note.startswith("2 of the 89 words of `YY` are left out")]
+
+
+@pytest.mark.parametrize("corrupt", TASKS["ioi"].corruptions)
+def test_the_bundled_model_can_be_asked_who_receives(ioi_4l: Tokenizer, corrupt: str) -> None:
+    dataset = task_dataset(ioi_4l, "ioi", size=32, corrupt=corrupt)
+    assert not dataset.notes
+    assert {example.phrasing for example in dataset.examples} == set(range(10))
+
+
+def test_the_bundled_model_of_names_repeats_blocks(induction_2l: Tokenizer) -> None:
+    dataset = task_dataset(induction_2l, "induction", size=8)
+    assert dataset.answers == "next"
+    assert dataset.counterparts is not None
+    for clean, other in zip(dataset.examples, dataset.counterparts, strict=True):
+        assert clean.tokens[:16] == clean.tokens[16:] == other.tokens[16:]
+        assert not set(other.tokens[:16]) & set(clean.tokens)
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name not in ("ioi", "induction")])
+def test_others_are_refused_by_it(ioi_4l: Tokenizer, name: str) -> None:
+    with pytest.raises(DataError) as error:
+        task_dataset(ioi_4l, name, size=4)
+    assert error.value.code == ("C306" if name == "gendered_pronouns" else "C350")
+
+
+def test_the_refusal_says_which_words_are_missing(ioi_4l: Tokenizer) -> None:
+    with pytest.raises(DataError) as error:
+        task_dataset(ioi_4l, "capitals", size=4)
+    assert error.value.message == (
+        "the task capitals cannot be asked with this tokenizer: of its 36 words for country, other 0 are one "
+        'token each, and 2 must be; "France", for one, is not'
+    )
+
+
+def test_an_unknown_corruption_is_refused(ioi_4l: Tokenizer) -> None:
+    with pytest.raises(DataError, match="it has abc, swapped") as error:
+        task_dataset(ioi_4l, "ioi", size=4, corrupt="swap")
+    assert (error.value.code, error.value.hint) == ("C352", "did you mean `swapped`?")
