@@ -87,7 +87,7 @@ def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> Non
             span,
             labels=(label,),
             help="add `foil = …` to the dataset, or measure `logprob`"
-            if data.implementation != "tokens"
+            if data.implementation not in {"tokens", "task"}
             else "measure `logprob`: random tokens have no wrong answer",
         )
     at = metric.values.get("at")

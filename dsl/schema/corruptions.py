@@ -10,13 +10,13 @@ _CLEAN = Key(one("dataset"), "the prompts of the clean run", required=True)
 CORRUPTIONS = {
     "replace": Implementation(
         "The same prompts with slots filled by other slots: `S.2 -> C`; without a number every occurrence.",
-        {"data": Key(one("dataset"), "a `template` dataset", required=True)},
+        {"data": Key(one("dataset"), "a `template` or `task` dataset", required=True)},
         extra="replacements",
         run=True,
     ),
     "counterpart": Implementation(
         "The other column of a paired dataset.",
-        {"data": Key(one("dataset"), "a dataset with corrupted prompts (`prompts`, `file`)", required=True)},
+        {"data": Key(one("dataset"), "a dataset with corrupted prompts (`prompts`, `file`, `task`)", required=True)},
         run=True,
     ),
     "shuffle": Implementation(
