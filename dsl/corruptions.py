@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nncirc.dsl.datasets import check_positions, check_replace, has_column
 from nncirc.dsl.diagnostics import Label
+from nncirc.dsl.metrics import check_function
 from nncirc.dsl.program import Position
 from nncirc.dsl.schema.corruptions import CORRUPTIONS
 from nncirc.dsl.scope import Draft
@@ -21,6 +22,7 @@ _RUNS = ", ".join(f"`{name}`" for name, each in CORRUPTIONS.items() if each.run)
 def check_corruption(meaning: Meaning, draft: Draft) -> None:
     """A corruption by itself, and with its prompts."""
     _check_over(meaning, draft)
+    check_function(meaning.scope, draft)
     data = meaning.get(draft, "data")
     if data is None:
         return

@@ -14,7 +14,7 @@ from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.edges import check_reference
 from nncirc.dsl.evaluation import check_compare, check_curve, check_curves
 from nncirc.dsl.interventions import INTERVENTIONS, check_intervention
-from nncirc.dsl.metrics import check_expression, check_gradient, check_measured
+from nncirc.dsl.metrics import check_expression, check_function, check_gradient, check_measured
 from nncirc.dsl.positions import check_graph_positions, check_split
 from nncirc.dsl.program import Position, Ref, Where
 from nncirc.dsl.readings import READINGS, check_reading
@@ -140,6 +140,7 @@ class Meaning:
 
     def _metric(self, draft: Draft) -> None:
         check_expression(self, draft)
+        check_function(self.scope, draft)
 
     def _graph(self, draft: Draft) -> None:
         check_split(self, draft)

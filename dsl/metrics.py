@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,16 @@ from nncirc.dsl.datasets import answers_follow, check_positions, has_column
 from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.program import Position
 from nncirc.dsl.schema.metrics import METRICS
-from nncirc.dsl.scope import Draft
+from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.source import Span
 
 if TYPE_CHECKING:
     from nncirc.dsl.meaning import Meaning
 
-__all__ = ["check_expression", "check_gradient", "check_measured"]
+__all__ = ["check_expression", "check_function", "check_gradient", "check_measured"]
+
+
+_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?|[\w-]+")
 
 
 def parts_of(meaning: Meaning, metric: Draft) -> list[Draft]:
@@ -23,6 +27,18 @@ def parts_of(meaning: Meaning, metric: Draft) -> list[Draft]:
     if metric.implementation != "expression":
         return [metric]
     return [part for each in meaning.many(metric, "of") for part in parts_of(meaning, each)]
+
+
+def check_function(scope: Scope, draft: Draft) -> None:
+    """The name of a function of the user's own is one."""
+    name = draft.values.get("function")
+    if draft.implementation == "python" and isinstance(name, str) and not _NAME.fullmatch(name):
+        scope.report(
+            "C244",
+            f"`{name}` names no function",
+            draft.where("function"),
+            help='write "module:function", such as "mine:share" for `share` in mine.py',
+        )
 
 
 def _called(part: Draft) -> str:

@@ -209,7 +209,7 @@ class Contrast:
         """What every sender writes in the clean run; senders are those of the graph without positions."""
         graph = graph.base
         return self._large.once(
-            ("clean outputs", batch.number, graph), lambda: self.clean_written(batch).outputs(graph)
+            ("clean outputs", batch.number, graph), lambda: self.clean_written(batch, graph).outputs(graph)
         )
 
     def where(self, batch: Batch, graph: Graph) -> Float[Tensor, "position batch pos"] | None:
@@ -226,33 +226,38 @@ class Contrast:
             lambda: whereabouts(batch.examples, graph.positions, **options),
         )
 
-    def clean_written(self, batch: Batch) -> Written:
-        """What the parts of the model write in the clean run."""
-        return self._large.once(("clean", batch.number), lambda: written(self.model, batch.clean))
+    def clean_written(self, batch: Batch, graph: Graph | None = None) -> Written:
+        """What the parts of the model write in the clean run, and the neurons that a graph has as senders."""
+        neurons = () if graph is None else tuple(graph.neuron_counts)
+        return self._large.once(
+            ("clean", batch.number, neurons),
+            lambda: written(self.model, batch.clean, neurons=neurons),
+        )
 
     def keep_clean_written(self, batch: Batch, found: Written) -> None:
         """Take over what is written in the clean run from a run that was made anyway."""
-        self._large.once(("clean", batch.number), lambda: found)
+        self._large.once(("clean", batch.number, tuple(found.neurons)), lambda: found)
 
     def substitute(self, batch: Batch, graph: Graph) -> Float[Tensor, "sender batch pos d_model"]:
         """What takes the place of every sender's output on a cut edge; senders as of `clean_outputs`."""
         graph = graph.base
         return self._large.once(
-            ("substitute", batch.number, graph), lambda: self.substitute_written(batch).outputs(graph)
+            ("substitute", batch.number, graph), lambda: self.substitute_written(batch, graph).outputs(graph)
         )
 
-    def substitute_written(self, batch: Batch) -> Written:
-        """What takes the place of what the parts of the model write."""
-        return self._large.once(("written", batch.number), lambda: self._substitute(batch))
+    def substitute_written(self, batch: Batch, graph: Graph | None = None) -> Written:
+        """What takes the place of what the parts of the model write, and of a graph's neurons."""
+        neurons = () if graph is None else tuple(graph.neuron_counts)
+        return self._large.once(("written", batch.number, neurons), lambda: self._substitute(batch, neurons))
 
-    def _substitute(self, batch: Batch) -> Written:
+    def _substitute(self, batch: Batch, neurons: tuple[int, ...]) -> Written:
         if batch.corrupt is not None:
-            return written(self.model, batch.corrupt, self.noise(batch))
-        return self._once("ablation", self._ablation).of(batch.examples)
+            return written(self.model, batch.corrupt, self.noise(batch), neurons)
+        return self._once(("ablation", neurons), lambda: self._ablation(neurons)).of(batch.examples)
 
-    def _ablation(self) -> Ablation:
+    def _ablation(self, neurons: tuple[int, ...]) -> Ablation:
         mean = self.corruption if isinstance(self.corruption, Mean) else None
-        return Ablation(self.model, self.dataset, mean)
+        return Ablation(self.model, self.dataset, mean, neurons)
 
     def measure(
         self, metric: Metric, logits: Callable[[Batch, Reading], Float[Tensor, "row batch kept vocab"]]
@@ -347,6 +352,8 @@ class Contrast:
         return {
             "corruption": self.corruption.name,
             **({"noise": self.corruption.facts} if isinstance(self.corruption, Gaussian) else {}),
+            **({"corruption_sha256": source} if (source := getattr(self.corruption, "source", "")) else {}),
+            **({"metric_sha256": source} if (source := metric.source) else {}),
             "metric": metric.name,
             "at": [name if n is None else f"{name}.{n}" for name, n in metric.at],
             "normalized": metric.normalize,

@@ -25,10 +25,12 @@ class Resample:
     Attributes:
         examples: one for each clean prompt, of the same length.
         name: how provenance calls it: `replace`, `counterpart`, `shuffle`.
+        source: SHA-256 of the code that made it, where that is the user's own.
     """
 
     examples: tuple[Example, ...]
     name: str = "resample"
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

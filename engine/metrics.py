@@ -297,6 +297,11 @@ class Metric:
         return self.own or measures()[self.name]
 
     @property
+    def source(self) -> str:
+        """SHA-256 of the code that computes it, where that is the user's own; else ""."""
+        return getattr(self.measure.function, "source", "")
+
+    @property
     def unit(self) -> str:
         """Unit of its values."""
         return "normalized" if self.normalize else self.measure.unit

@@ -40,6 +40,13 @@ MEASURING: Mapping[str, Entry] = {
         "metric rest using expression {\n  of = recovered + logprob(at = IO)\n}",
         "metric rest using expression {\n  of = recovered + logprob(at = end)\n}",
     ),
+    "C244": Entry(
+        "a name that no function has",
+        "A function of your own is named by its module and its name in it, with a colon between, or it is an "
+        "entry point of an installed package.",
+        'metric rest using python {\n  function = "my metrics.share"\n}',
+        'metric rest using python {\n  function = "mymetrics:share"\n}',
+    ),
 }
 
 MEASURED: Mapping[str, Entry] = {
@@ -110,5 +117,29 @@ MEASURED: Mapping[str, Entry] = {
         "a claim that divides by what is zero",
         "A side of a claim divides by a number that was measured to be zero, such as the edges of an empty "
         "circuit. Compare it by itself.",
+    ),
+    "C584": Entry(
+        "code that was not allowed",
+        "A metric or corruption `using python` runs code that the script brings along, and code can do "
+        "anything "
+        "that you can. If you have read it, or trust whoever wrote it: `nncirc run --allow-code`.",
+    ),
+    "C585": Entry(
+        "a function that cannot be loaded",
+        "There is no such module, function or entry point, or the module raised an error when it was loaded. "
+        "Modules are looked for beside the script first, and then where Python looks.",
+    ),
+    "C586": Entry(
+        "a function that gives something else",
+        "A metric is a function of `nncirc.engine.metrics.Logits` and gives a float for every row, prompt "
+        "and "
+        "position. A corruption is a function of the `Dataset` and gives a text, or token numbers, for every "
+        "prompt, or a corruption such as `Zero()`.",
+    ),
+    "C587": Entry(
+        "a function of your own that raised an error",
+        "The fault is in the function that is named, at the line that is named. To see all of it, call it "
+        "from "
+        "Python.",
     ),
 }

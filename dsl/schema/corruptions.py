@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nncirc.dsl.keytypes import Many, Number, PositionType, Word
-from nncirc.dsl.schema.entries import SEED, Implementation, Key, one
+from nncirc.dsl.schema.entries import FUNCTION, SEED, Implementation, Key, one
 
 _CLEAN = Key(one("dataset"), "the prompts of the clean run", required=True)
 
@@ -44,6 +44,13 @@ CORRUPTIONS = {
             "seed": SEED,
         },
         source="Meng et al. 2022",
+        run=True,
+    ),
+    "python": Implementation(
+        "A function of your own, of the dataset: it gives each prompt's corrupted text, or tokens, or a "
+        "corruption. An entry point `nncirc.corruptions` of an installed package likewise. Runs with "
+        "`--allow-code` only.",
+        {"data": _CLEAN, "function": FUNCTION},
         run=True,
     ),
     "zero": Implementation("Activations are replaced by zero.", {"data": _CLEAN}),

@@ -83,6 +83,11 @@ AT = Key(
     default=(Position("end"),),
 )
 NORMALIZE = Key(Boolean(), "puts the corrupted run at 0 and the clean run at 1", default=False)
+FUNCTION = Key(
+    Text(),
+    'what is called: `"module:function"`, the module beside the script, or an entry point',
+    required=True,
+)
 COUNTED = ("edges", "nodes", "heads", "mlps", "q", "k", "v")
 BY = Key(
     Word(COUNTED),

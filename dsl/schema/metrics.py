@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nncirc.dsl.keytypes import Boolean, Sum, Word
-from nncirc.dsl.schema.entries import AT, NORMALIZE, Implementation, Key
+from nncirc.dsl.schema.entries import AT, FUNCTION, NORMALIZE, Implementation, Key
 
 _KEYS = {"at": AT, "normalize": NORMALIZE}
 
@@ -49,6 +49,16 @@ METRICS = {
             "better": Key(
                 Word(("higher", "lower")), "which way is better; absent: as for the first metric in it"
             ),
+            "normalize": NORMALIZE,
+        },
+    ),
+    "python": Implementation(
+        "A function of your own, of the logits at the positions read, or an entry point `nncirc.metrics` of "
+        "an installed package. Runs with `--allow-code` only.",
+        {
+            "function": FUNCTION,
+            "at": AT,
+            "better": Key(Word(("higher", "lower")), "which way is better; absent: as it says, or higher"),
             "normalize": NORMALIZE,
         },
     ),

@@ -35,6 +35,7 @@ class Builder:
         memory: most bytes of activations; None for half of what is free.
         progress: gives each declaration's name a callback for work done and work in all.
         store: results of earlier runs; None to compute everything.
+        allow_code: whether functions of the script's own may be called.
     """
 
     program: Program
@@ -42,6 +43,7 @@ class Builder:
     memory: int | None = None
     progress: Callable[[str], Progress | None] = lambda _: None
     store: Store | None = None
+    allow_code: bool = False
     built: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)
     restored: set[str] = field(default_factory=set)

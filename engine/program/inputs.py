@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nncirc.circuits.errors import GraphError
@@ -23,7 +24,7 @@ from nncirc.dsl.schema.metrics import METRICS
 from nncirc.dsl.shapes import model_shape
 from nncirc.engine.activation import columns_of
 from nncirc.engine.arithmetic import combined, directed
-from nncirc.engine.contrast import Gaussian, Mean, Resample, Zero, check_fits
+from nncirc.engine.contrast import Corruption, Gaussian, Mean, Resample, Zero, check_fits
 from nncirc.engine.data import (
     NEXT,
     Dataset,
@@ -41,6 +42,7 @@ from nncirc.engine.data import (
 from nncirc.engine.loading import load_bundled, load_compiled, load_huggingface
 from nncirc.engine.metrics import Metric, Place
 from nncirc.engine.model import Model
+from nncirc.engine.plugins import own_corruption, own_measure
 from nncirc.engine.where import OTHER
 
 if TYPE_CHECKING:
@@ -254,6 +256,25 @@ def _expression(builder: Builder, declaration: Declaration) -> Metric:
     return with_fields(metric, normalize=values["normalize"])
 
 
+def _own_metric(builder: Builder, declaration: Declaration) -> Metric:
+    values: Any = declaration.values
+    name = values["function"]
+    measure = own_measure(name, _folder(declaration), allowed=builder.allow_code)
+    metric = Metric(name, _places(values["at"]), own=measure)
+    metric = directed(metric, values["better"]) if values["better"] else metric
+    return with_fields(metric, normalize=values["normalize"])
+
+
+def _own_corruption(builder: Builder, declaration: Declaration) -> Corruption:
+    name: Any = declaration.values["function"]
+    dataset: Dataset = builder.of(declaration, "data")
+    return own_corruption(name, dataset, _folder(declaration), allowed=builder.allow_code)
+
+
+def _folder(declaration: Declaration) -> Path:
+    return Path(declaration.span.source.name).parent
+
+
 def _metric(_: Builder, declaration: Declaration) -> Metric:
     values: Any = declaration.values
     return Metric(declaration.implementation, _places(values["at"]), values["normalize"])
@@ -276,7 +297,8 @@ INPUTS: Mapping[str, Mapping[str, Build]] = {
         "gaussian": _gaussian,
         "zero": lambda builder, declaration: Zero(),  # noqa: ARG005
         "mean": _mean,
+        "python": _own_corruption,
     },
     "graph": {"residual": _residual},
-    "metric": {**dict.fromkeys(METRICS, _metric), "expression": _expression},
+    "metric": {**dict.fromkeys(METRICS, _metric), "expression": _expression, "python": _own_metric},
 }

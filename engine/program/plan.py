@@ -110,6 +110,7 @@ def plan_program(
     memory: int | None = None,
     *,
     store: Store | None = None,
+    allow_code: bool = False,
 ) -> Plan:
     """The plan of a program, for as many threads as a run would use.
 
@@ -119,6 +120,7 @@ def plan_program(
         batch: most prompts in one trace.
         memory: most bytes of activations.
         store: results of earlier runs, which a run would not compute again.
+        allow_code: whether functions of the script's own may be called.
 
     Raises:
         ProgramError: what a run would refuse about prompts, alignment, graphs, or a damaged folder.
@@ -129,7 +131,8 @@ def plan_program(
     before = torch.get_num_threads()
     torch.set_num_threads(free_cores())
     try:
-        return _Planner(program, batch, memory, store).plan(wanted, () if names else program.assertions)
+        planner = _Planner(program, batch, memory, store, allow_code=allow_code)
+        return planner.plan(wanted, () if names else program.assertions)
     finally:
         torch.set_num_threads(before)
 
@@ -137,8 +140,16 @@ def plan_program(
 class _Planner(Builder):
     """A builder whose models may have a shape and a tokenizer, and no weights."""
 
-    def __init__(self, program: Program, batch: int | None, memory: int | None, store: Store | None) -> None:
-        super().__init__(program, batch, memory, store=store)
+    def __init__(
+        self,
+        program: Program,
+        batch: int | None,
+        memory: int | None,
+        store: Store | None,
+        *,
+        allow_code: bool,
+    ) -> None:
+        super().__init__(program, batch, memory, store=store, allow_code=allow_code)
         self.stand_ins: dict[str, Model | None] = {}
         self.forecast = Forecast(self, self.stand_ins.get)
         self.notes: dict[str, None] = {}

@@ -137,6 +137,7 @@ class Options:
         memory: most bytes of activations; None for half of what is free.
         threads: of torch; None for as many as are free.
         overrides: what `--set` changed, for the provenance.
+        allow_code: whether functions of the script's own may be called.
     """
 
     only: tuple[str, ...] = ()
@@ -144,6 +145,7 @@ class Options:
     memory: int | None = None
     threads: int | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
+    allow_code: bool = False
 
 
 def run_program(
@@ -179,7 +181,7 @@ def run_program(
     threads = options.threads or free_cores()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    builder = Builder(program, options.batch, options.memory, progress, store)
+    builder = Builder(program, options.batch, options.memory, progress, store, options.allow_code)
     results: list[Result] = []
     claims: list[Claim] = []
     predicted = Predictions()

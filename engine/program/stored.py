@@ -29,6 +29,7 @@ from nncirc.engine.contrast import Gaussian, Mean, Resample, Zero
 from nncirc.engine.data import Dataset, Example
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
+from nncirc.engine.plugins import Checked
 from nncirc.engine.program.store import VERSION
 from nncirc.engine.scores import EdgeScores, NodeScores
 
@@ -124,6 +125,8 @@ def _of_function(function: Any) -> Any:
     """A metric of another package is code that no version of ours tells."""
     if isinstance(function, Combined):
         return [function.symbol, _of_function(function.left), _of_function(function.right)]
+    if isinstance(function, Checked):
+        return [function.name, function.source]
     if isinstance(function, int | float):
         return function
     name = f"{function.__module__}.{function.__qualname__}"

@@ -81,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
             metavar="SIZE",
             help="most memory for activations, as 800MB or 2GiB (default: half of what is free)",
         )
+        each.add_argument(
+            "--allow-code", action="store_true", help="let the script call Python functions of its own"
+        )
     run.add_argument("--fresh", action="store_true", help="ignore what earlier runs have stored")
     run.add_argument("--threads", type=_positive, metavar="N", help="threads (default: the free cores)")
 
@@ -284,7 +287,12 @@ def _run(options: Any) -> int:
         from nncirc.engine.program.store import Store, default_folder
 
         how = Options(
-            tuple(options.only), options.batch, options.memory, options.threads, _settings(options.set)
+            tuple(options.only),
+            options.batch,
+            options.memory,
+            options.threads,
+            _settings(options.set),
+            options.allow_code,
         )
         store = Store(default_folder(), fresh=options.fresh)
         report = run_program(program, out, how, progress=progress, store=store)
@@ -383,7 +391,14 @@ def _plan(options: Any) -> int:
     from nncirc.engine.program.store import Store, default_folder
 
     store = Store(default_folder())
-    plan = plan_program(program, tuple(options.only), options.batch, options.memory, store=store)
+    plan = plan_program(
+        program,
+        tuple(options.only),
+        options.batch,
+        options.memory,
+        store=store,
+        allow_code=options.allow_code,
+    )
     if options.json:
         print(json.dumps(plan.as_json(), indent=1, ensure_ascii=False))
     else:

@@ -1,0 +1,221 @@
+"""Metrics and corruptions that are functions of a user's own, from a Python module or an installed package.
+
+They are code that a script brings along, so nothing is loaded unless whoever runs the script allows it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nncirc.circuits.errors import MethodError, NncircError
+from nncirc.engine.corruptions import Corruption, Resample
+from nncirc.engine.data import Dataset, Example
+from nncirc.engine.data.render import render
+from nncirc.engine.data.tokens import decode, frame_of
+from nncirc.engine.metrics import Logits, Measure
+
+METRICS, CORRUPTIONS = "nncirc.metrics", "nncirc.corruptions"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A metric's function of the user's own, and what it gives, checked.
+
+    Attributes:
+        name: `module:function`, or that of an entry point.
+        function: what is called.
+        source: SHA-256 of the file that it is written in; "" if there is none.
+    """
+
+    name: str
+    function: Callable[[Logits], Tensor]
+    source: str
+
+    def __call__(self, logits: Logits) -> Tensor:
+        """Its value at every position read.
+
+        Raises:
+            MethodError: C586, it gives something else; C587, it raises an error.
+        """
+        value = _called(self.name, self.function, logits)
+        wanted = tuple(logits.patched.shape[:3])
+        if not isinstance(value, Tensor) or tuple(value.shape) != wanted or not value.is_floating_point():
+            found = (
+                f"{tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else repr(value)[:60]
+            )
+            raise MethodError(
+                "C586",
+                f"{self.name} gives {found}; a metric gives a float for every row, prompt and position:"
+                f" {wanted}",
+                hint="take one value of each vocabulary: logits.at(logits.answer, logits.patched)",
+            )
+        return value.double()
+
+
+def own_measure(name: str, folder: Path, *, allowed: bool) -> Measure:
+    """The measure that a name stands for: a `Measure`, or a function of `Logits` of which more is better.
+
+    Args:
+        name: `module:function`, or an entry point of the group `nncirc.metrics`.
+        folder: where modules are looked for first.
+        allowed: whether whoever runs this allows code.
+
+    Raises:
+        MethodError: C584, code is not allowed; C585, it cannot be loaded; C586, it is no metric.
+    """
+    found = load(name, METRICS, folder, allowed=allowed)
+    measure = found if isinstance(found, Measure) else Measure(found, (), 1, "")
+    _check_takes_one(name, measure.function, "the `Logits` of a metric")
+    function = Checked(name, measure.function, source_of(measure.function))
+    # What it does with logits is not known, so neither is how far rounding moves it, nor from what logits.
+    return replace(measure, function=function, columns=False, of_change=None, sensitivity=_unknown)
+
+
+def own_corruption(name: str, dataset: Dataset, folder: Path, *, allowed: bool) -> Corruption:
+    """What a function makes of the clean prompts: a corruption, or for each its corrupted text or tokens.
+
+    Arguments as of `own_measure`, with the group `nncirc.corruptions`.
+
+    Raises:
+        MethodError: C584 to C587.
+        DataError: C306 and others, a text cannot be tokenized.
+    """
+    function = load(name, CORRUPTIONS, folder, allowed=allowed)
+    _check_takes_one(name, function, "the `Dataset` of clean prompts")
+    made = _called(name, function, dataset)
+    if isinstance(made, Corruption):
+        return made
+    if not isinstance(made, Sequence) or isinstance(made, str) or len(made) != len(dataset.examples):
+        raise MethodError(
+            "C586",
+            f"{name} gives {repr(made)[:60]}; a corruption gives a text, or tokens, for each of"
+            f" {len(dataset.examples)} prompts",
+            hint="return [example.text.replace(...) for example in dataset.examples]",
+        )
+    pairs = zip(dataset.examples, made, strict=True)
+    return Resample(tuple(_prompt(name, dataset, *pair) for pair in pairs), name, source_of(function))
+
+
+def _prompt(name: str, dataset: Dataset, clean: Example, given: object) -> Example:
+    if isinstance(given, str):
+        frame = frame_of(dataset.tokenizer)
+        tokens = render(dataset.tokenizer, frame, (given,) if given else (), lambda _: "").tokens
+        return replace(clean, text=given, tokens=tokens)
+    if isinstance(given, Sequence) and given and all(type(token) is int and token >= 0 for token in given):
+        return replace(clean, text=decode(dataset.tokenizer, given), tokens=tuple(given))
+    raise MethodError(
+        "C586",
+        f"{name} gives {repr(given)[:60]} for a prompt; it is a text or a list of token numbers",
+        hint="return [example.text.replace(...) for example in dataset.examples]",
+    )
+
+
+def load(name: str, group: str, folder: Path, *, allowed: bool) -> Any:
+    """What a name stands for.
+
+    Raises:
+        MethodError: C584, C585.
+    """
+    if not allowed:
+        raise MethodError(
+            "C584",
+            f"the script wants to run code of its own, {name}",
+            hint="if you trust it, allow it: nncirc run --allow-code",
+        )
+    module, colon, function = name.partition(":")
+    if not colon:
+        known = {entry.name: entry for entry in entry_points(group=group)}
+        if name not in known:
+            there = f"there are {', '.join(sorted(known))}" if known else "there is none"
+            raise MethodError(
+                "C585",
+                f"no installed package has an entry point {name} in {group}; {there}",
+                hint='a function of a module is written "module:function"',
+            )
+        return _guarded(name, known[name].load)
+    with _first(folder):
+        found = _guarded(name, lambda: importlib.import_module(module))
+    if not hasattr(found, function):
+        raise MethodError(
+            "C585", f"the module {module} has no {function}", hint="the name behind the colon is a function's"
+        )
+    return getattr(found, function)
+
+
+def _guarded(name: str, make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 - a user's code raises what it likes
+        raise MethodError(
+            "C585",
+            f"{name} cannot be loaded: {type(error).__name__}: {_line(error)}",
+            hint="modules are looked for beside the script, and where Python looks",
+        ) from None
+
+
+@contextmanager
+def _first(folder: Path) -> Iterator[None]:
+    """Within it, modules are looked for in a folder first."""
+    path = str(folder.resolve())
+    sys.path.insert(0, path)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(path)
+
+
+def _check_takes_one(name: str, function: object, what: str) -> None:
+    problem = "is no function" if not callable(function) else None
+    if problem is None:
+        try:
+            inspect.signature(function).bind(None)  # type: ignore[arg-type]
+        except TypeError:
+            problem = f"does not take one argument, {what}"
+        except ValueError:  # a builtin that does not say what it takes
+            pass
+    if problem is not None:
+        raise MethodError("C586", f"{name} {problem}", hint=f"write a function that takes {what}")
+
+
+def _called(name: str, function: Callable[[Any], Any], argument: object) -> Any:
+    try:
+        return function(argument)
+    except NncircError:
+        raise
+    except Exception as error:  # noqa: BLE001 - likewise
+        at = inspect.trace()[-1]
+        where = f"{Path(at.filename).name}, line {at.lineno}"
+        raise MethodError(
+            "C587",
+            f"{name} raised {type(error).__name__}: {_line(error)} ({where})",
+            hint="the fault is in that function, not in the script",
+        ) from None
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:200]
+
+
+def source_of(function: object) -> str:
+    """SHA-256 of the file that a function is written in; "" if there is none."""
+    try:
+        return sha256(Path(inspect.getfile(function)).read_bytes()).hexdigest()  # type: ignore[arg-type]
+    except (OSError, TypeError):
+        return ""
+
+
+def _unknown(_: float) -> float:
+    return torch.inf

@@ -1,0 +1,212 @@
+"""Metrics and corruptions of a user's own: what they may be, what they may not, and only where allowed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from tests.engine.tiny import contrast, tiny_gpt2
+
+from nncirc.circuits.errors import MethodError, NncircError
+from nncirc.dsl import check_file, render_all
+from nncirc.engine import plugins
+from nncirc.engine.activation import activation_patching
+from nncirc.engine.arithmetic import combined
+from nncirc.engine.attribution import attribution_patching
+from nncirc.engine.contrast import Resample
+from nncirc.engine.discovery import acdc
+from nncirc.engine.metrics import Metric, measures
+from nncirc.engine.plugins import own_measure
+from nncirc.engine.program.build import Builder
+from nncirc.engine.program.stored import identity
+
+MODULE = """
+import torch
+from nncirc.engine.metrics import Measure
+from nncirc.engine import Zero
+
+def difference(logits):
+    return logits.at(logits.answer, logits.patched) - logits.at(logits.foil, logits.patched)
+
+measure = Measure(difference, ("answer", "foil"), -1, "logits", columns=True)
+
+def flat(logits): return logits.patched.mean()
+def whole(logits): return torch.zeros(logits.patched.shape[:3], dtype=torch.long)
+def failing(logits):
+    return logits.patched[0].nothing
+def two(logits, more): return logits
+number = 3
+
+def swapped(dataset):
+    return [example.text.replace("store", "park") for example in dataset.examples]
+def tokens(dataset):
+    return [list(reversed(example.tokens)) for example in dataset.examples]
+def zero(dataset): return Zero()
+def few(dataset): return ["one"]
+def odd(dataset): return [3.5 for _ in dataset.examples]
+"""
+
+SCRIPT = """
+model small using bundled {
+  name = "ioi-4l"
+}
+dataset ioi using template {
+  model  = small
+  size   = 3
+  prompt = "When {IO} and {S} went to the store, {S} gave a drink to"
+  answer = " {IO}"
+  foil   = " {S}"
+  slots {
+    IO, S = names
+  }
+}
+metric mine using python {
+  function = "METRIC"
+}
+corruption other using python {
+  data = ioi
+  function = "CORRUPTION"
+}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a module, which is forgotten afterwards."""
+    (tmp_path / "my_metrics.py").write_text(MODULE, encoding="utf-8")
+    (tmp_path / "my_broken.py").write_text("1 / 0", encoding="utf-8")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield tmp_path
+    sys.modules.pop("my_metrics", None)
+
+
+def builder(
+    folder: Path, metric: str, corruption: str = "my_metrics:swapped", *, allowed: bool = True
+) -> Builder:
+    path = folder / "script.circ"
+    path.write_text(SCRIPT.replace("METRIC", metric).replace("CORRUPTION", corruption), encoding="utf-8")
+    result = check_file(path)
+    assert result.program is not None, render_all(result.diagnostics)
+    return Builder(result.program, allow_code=allowed)
+
+
+def code_of(folder: Path, name: str, metric: str, corruption: str = "my_metrics:swapped") -> tuple[str, str]:
+    with pytest.raises(NncircError) as caught:
+        made = builder(folder, metric, corruption)
+        about = made.contrast(made.program.declarations["other"])
+        if name == "mine":
+            about.clean(made.get("mine"))
+    return caught.value.code, caught.value.message
+
+
+def test_it_is_a_metric_in_every_method(folder: Path) -> None:
+    """What it gives is what the same metric of ours gives."""
+    own = own_measure("my_metrics:difference", folder, allowed=True)
+    mine, ours = Metric("my_metrics:difference", own=own), Metric("logit_diff")
+    about, graph = contrast(tiny_gpt2()), tiny_gpt2().graph()
+    assert torch.equal(about.clean_values(mine), about.clean_values(ours))
+    assert attribution_patching(about, graph, mine).values == attribution_patching(about, graph, ours).values
+    values = [activation_patching(about, graph, each, direction="noise").values for each in (mine, ours)]
+    assert values[0] == values[1]
+    assert acdc(about, graph, mine, threshold=0.05).edges == acdc(about, graph, ours, threshold=0.05).edges
+    assert about.clean(combined("/", mine, 2.0)) == pytest.approx(about.clean(ours) / 2)
+    digest = plugins.source_of(own.function.function)  # type: ignore[attr-defined]
+    assert about.facts(mine)["metric_sha256"] == digest
+    assert len(digest) == 64
+
+
+def test_a_measure_says_more_of_itself(folder: Path) -> None:
+    found = own_measure("my_metrics:measure", folder, allowed=True)
+    assert (found.sign, found.unit, found.needs) == (-1, "logits", ("answer", "foil"))
+    assert not found.columns
+
+
+def test_the_store_tells_its_text(folder: Path) -> None:
+    first = Metric("m", own=own_measure("my_metrics:difference", folder, allowed=True))
+    assert identity(first) == identity(
+        Metric("m", own=own_measure("my_metrics:difference", folder, allowed=True))
+    )
+    sys.modules.pop("my_metrics")
+    (folder / "my_metrics.py").write_text(MODULE + "# changed", encoding="utf-8")
+    assert identity(first) != identity(
+        Metric("m", own=own_measure("my_metrics:difference", folder, allowed=True))
+    )
+
+
+@pytest.mark.parametrize("name", ["swapped", "tokens"])
+def test_it_is_a_corruption(folder: Path, name: str) -> None:
+    made = builder(folder, "my_metrics:difference", f"my_metrics:{name}")
+    about = made.contrast(made.program.declarations["other"])
+    assert isinstance(about.corruption, Resample)
+    for clean, other in zip(about.dataset.examples, about.corruption.examples, strict=True):
+        assert (other.answer, other.foil, other.spans) == (clean.answer, clean.foil, clean.spans)
+        if name == "swapped":
+            assert other.text == clean.text.replace("store", "park")
+        else:
+            assert other.tokens == clean.tokens[::-1]
+    facts = about.facts(made.get("mine"))
+    assert (facts["corruption"], len(facts["corruption_sha256"])) == (f"my_metrics:{name}", 64)
+
+
+def test_a_function_can_give_a_corruption_of_ours(folder: Path) -> None:
+    assert builder(folder, "my_metrics:difference", "my_metrics:zero").get("other").name == "zero"
+
+
+def test_nothing_is_loaded_unless_allowed(folder: Path) -> None:
+    for name in ("mine", "other"):
+        with pytest.raises(NncircError) as caught:
+            builder(folder, "my_metrics:difference", allowed=False).get(name)
+        assert caught.value.code == "C584"
+        assert "my_metrics" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("metric", "code", "said"),
+    [
+        ("my_metrics:nothing", "C585", "has no nothing"),
+        ("no_such_module:f", "C585", "ModuleNotFoundError"),
+        ("my_broken:f", "C585", "ZeroDivisionError"),
+        ("no_such_entry", "C585", "no installed package"),
+        ("my_metrics:number", "C586", "is no function"),
+        ("my_metrics:two", "C586", "does not take one argument"),
+        ("my_metrics:flat", "C586", "gives () of torch.float64"),
+        ("my_metrics:whole", "C586", "torch.int64"),
+        ("my_metrics:failing", "C587", "AttributeError"),
+    ],
+)
+def test_what_is_no_metric(folder: Path, metric: str, code: str, said: str) -> None:
+    found = code_of(folder, "mine", metric)
+    assert found[0] == code
+    assert said in found[1]
+
+
+@pytest.mark.parametrize(
+    ("corruption", "code", "said"),
+    [
+        ("my_metrics:few", "C586", "each of 3 prompts"),
+        ("my_metrics:odd", "C586", "gives 3.5 for a prompt"),
+        ("my_metrics:number", "C586", "is no function"),
+        ("my_metrics:failing", "C587", "my_metrics.py, line"),
+    ],
+)
+def test_what_is_no_corruption(folder: Path, corruption: str, code: str, said: str) -> None:
+    found = code_of(folder, "other", "my_metrics:difference", corruption)
+    assert found[0] == code
+    assert said in found[1]
+
+
+def test_an_entry_point_is_named_without_a_colon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Entry:
+        name = "top"
+
+        def load(self) -> object:
+            return measures()["logprob"]
+
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [Entry()] if group == "nncirc.metrics" else [])
+    assert own_measure("top", folder, allowed=True).needs == ("answer",)
+    with pytest.raises(MethodError) as caught:
+        own_measure("bottom", folder, allowed=True)
+    assert "there are top" in caught.value.message
