@@ -145,7 +145,8 @@ MODELS: Mapping[str, Entry] = {
     "C433": Entry(
         "a metric of logits on a model whose outputs are values",
         "A compiled program gives values: a fraction, or 1 for the right symbol and 0 for the others. They "
-        "are no logits, so that a softmax of them is no prediction. `mse` compares them with the clean run's.",
+        "are no logits, so that a softmax of them is no prediction. `mse` compares them with the clean "
+        "run's.",
         'model program using bundled {\n  name = "tracr-reverse"\n}\n'
         "dataset inputs using all_inputs {\n  model = program\n  length = 2\n}\n"
         "corruption nothing using zero {\n  data = inputs\n}\n"
