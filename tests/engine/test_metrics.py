@@ -15,6 +15,7 @@ from tests.engine import oracle
 from tests.engine.tiny import Case, contrast, random_prompts, tiny_gpt2, tiny_llama
 
 from nncirc.circuits.errors import DataError, MethodError
+from nncirc.dsl.schema.metrics import METRICS
 from nncirc.engine import metrics
 from nncirc.engine.contrast import Contrast, Mean, Normalizer, Resample, Zero
 from nncirc.engine.data import Dataset, Example, tokens_of
@@ -371,3 +372,12 @@ def test_a_package_can_add_a_metric_but_replace_none(monkeypatch: pytest.MonkeyP
         assert about.clean(Metric("top")) == pytest.approx(math.fsum(tops) / 3)
     finally:
         measures.cache_clear()
+
+
+def test_the_language_says_the_same_of_them() -> None:
+    """What a metric needs and where it has a gradient is checked before a model is loaded."""
+    gradients = {(True, False): "everywhere", (True, True): "not clean", (False, False): "nowhere"}
+    for name, measure in measures().items():
+        entry = METRICS[name]
+        assert entry.needs == measure.needs
+        assert entry.gradient == gradients[measure.gradient, measure.against_clean]
