@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
 import pytest
+import torch
 from tests.end_to_end.command import EXAMPLES, Command, shared
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from nncirc.circuits import read_circuit
+from nncirc.circuits.tasks import TASKS
 
 ALL = sorted(EXAMPLES.rglob("*.circ"))
-OF_THE_HUB = {"gpt2_ioi"}
-HERE = [path for path in ALL if path.stem not in OF_THE_HUB]
-AWAY = [path for path in ALL if path.stem in OF_THE_HUB]
+OF_THE_HUB = [path for path in ALL if "openai-community/gpt2" in path.read_text()]
+HERE = [path for path in ALL if path not in OF_THE_HUB]
+OF_GPT2 = [path for path in OF_THE_HUB if path.parent.name == "tasks"]
+AWAY = [path for path in OF_THE_HUB if path not in OF_GPT2]
 
 
 def name(path: Path) -> str:
-    return path.stem
+    return path.relative_to(EXAMPLES).with_suffix("").as_posix()
 
 
 @pytest.mark.parametrize("path", ALL, ids=name)
@@ -45,6 +50,30 @@ def test_runs_and_claims_what_it_measures(nncirc: Command, path: Path, tmp_path:
     for result in run["results"].values():
         assert (tmp_path / "out" / result["file"]).stat().st_size > 100
     assert not list((tmp_path / "out").rglob("*.tmp"))
+
+
+@pytest.fixture(scope="session")
+def random_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GPT-2 of random weights that reads with the real tokenizer: what it says means nothing."""
+    folder = tmp_path_factory.mktemp("gpt2")
+    shutil.copytree(shared() / "models/gpt2-tokenizer", folder, dirs_exist_ok=True)
+    torch.manual_seed(0)
+    GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, n_positions=64)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("path", OF_GPT2, ids=name)
+def test_tasks_of_gpt2_run(nncirc: Command, path: Path, random_gpt2: Path, tmp_path: Path) -> None:
+    settings = ("--set", f"id={random_gpt2}", "--set", "prompts=3")
+    done = nncirc("run", path, *settings, "--out", tmp_path)
+    assert (done.status, done.err) == (0, "")
+    found = json.loads((tmp_path / "run.json").read_text())
+    assert all(each["holds"] for each in found["assertions"])
+    assert read_circuit(tmp_path / "found.json").edges
+
+
+def test_every_task_has_an_example() -> None:
+    assert {path.stem for path in ALL if path.parent.name == "tasks"} == set(TASKS)
 
 
 def test_induction_is_the_circuit_of_the_textbook(nncirc: Command, tmp_path: Path) -> None:
