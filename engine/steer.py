@@ -83,6 +83,7 @@ def steering(
     made = {
         "method": "steering",
         "score": f"the metric with what the node writes steered by {kind}",
+        "rows": "nodes",
         "by": kind,
     }
     names = [target.node for target in targets]
@@ -299,7 +300,13 @@ def _scores(
         [float(normal(contrast.in_order(found[row, column]).mean())) for column in range(len(factors))]
         for row in range(len(rows))
     ]
-    facts = {"into": into, "steered": None if at is None else [name_of(place) for place in at]}
+    unsteered = contrast.clean(metric) if into == "clean" else contrast.corrupt(metric)
+    facts = {
+        "columns": "factor",
+        "into": into,
+        "steered": None if at is None else [name_of(place) for place in at],
+        "unsteered": round(float(normal(unsteered)), contrast.model.digits),
+    }
     names = [f"{factor:g}" for factor in factors]
     return NodeScores.of(
         rows, names, table, {**made, **facts, **contrast.facts(metric)}, contrast.model.digits

@@ -38,9 +38,7 @@ def draw_scores(scores: EdgeScores | NodeScores, path: Path, *, title: str) -> N
     options["neutral"] = _neutral(scores.made)
     nodes = [Node.parse(name) for name in scores.nodes]
     is_grid = all(node.kind == "head" for node in nodes)
-    if "rows" in scores.made or not any(
-        n.kind in ("head", "attention") for n in nodes
-    ):
+    if "rows" in scores.made or not any(n.kind in ("head", "attention") for n in nodes):
         write_picture(path, heatmap, _as_it_is(scores), y_label="", **options)
     elif is_grid and len(scores.positions) <= 1:
         write_picture(path, head_grid, _grid(scores, 0), **options)
@@ -121,7 +119,9 @@ def _unit(made: Mapping[str, Any]) -> str:
 
 
 def _neutral(made: Mapping[str, Any]) -> float:
-    """The value of a patch without an effect, the best rank; 0 of all else."""
+    """The value of a patch without an effect, of the run that is steered, the best rank; 0 of all else."""
+    if "unsteered" in made:
+        return float(made["unsteered"])
     if made.get("of") == "rank":
         return 1.0
     patched = made.get("direction") == "noise"
@@ -148,7 +148,8 @@ def _as_it_is(scores: NodeScores) -> Panel:
     """A row for each name; of a single prompt its tokens below, and the likeliest ones in the cells."""
     columns: Sequence[str] = scores.made.get("tokens") or scores.positions or ("all positions",)
     texts = scores.made.get("top") if scores.made.get("prompts") == 1 else None
-    return Panel(scores.values, scores.nodes, columns, texts=texts)
+    x_label = scores.made.get("columns", "position")
+    return Panel(scores.values, scores.nodes, columns, texts=texts, x_label=x_label)
 
 
 def _heads(scores: NodeScores, column: int, title: str) -> Panel:

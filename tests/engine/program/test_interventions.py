@@ -1,0 +1,205 @@
+"""Scripts that intervene give what the functions give, whatever the batch; results are stored and drawn."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engine.program.scripts import model
+
+from nncirc.circuits.errors import NncircError
+from nncirc.circuits.intervals import Resampling
+from nncirc.dsl import Program, check_text, render_all
+from nncirc.engine.metrics import Metric
+from nncirc.engine.paths import path_patching
+from nncirc.engine.program import inputs
+from nncirc.engine.program.build import Builder
+from nncirc.engine.program.pictures import draw_scores
+from nncirc.engine.program.run import Claim, measure
+from nncirc.engine.program.store import Store
+from nncirc.engine.restoration import causal_tracing
+from nncirc.engine.scores import NodeScores
+from nncirc.engine.steer import function_vector, steering
+
+SCRIPT = """\
+model small using bundled {
+  name = "ioi-4l"
+}
+dataset ioi using template {
+  model  = small
+  size   = 3
+  prompt = "When {IO} and {S} went to the {place}, {S} gave a drink to"
+  answer = " {IO}"
+  foil   = " {S}"
+  slots {
+    IO, S, A = names
+    place = places
+  }
+}
+dataset others using template {
+  model  = small
+  size   = 3
+  prompt = "When {IO} and {S} met, {S} gave a drink to"
+  slots {
+    IO, S = names
+  }
+}
+corruption noised using gaussian {
+  data = ioi
+  at = IO
+  samples = 2
+}
+corruption abc using replace {
+  data = ioi
+  S.2 -> A
+}
+graph full using residual {
+  model = small
+}
+metric ld using logit_diff {
+}
+metric scaled using logit_diff {
+  normalize = true
+}
+scores states using causal_tracing {
+  corruption = noised
+  metric = ld
+  sever = attention
+  resamples = 20
+}
+scores window using causal_tracing {
+  corruption = noised
+  metric = scaled
+  of = mlps
+  window = 2
+  positions = [S.2, end]
+  level = 0.5
+}
+scores mlps_carry using path_patching {
+  graph = full
+  corruption = abc
+  metric = ld
+  to = [L2H*.q, MLP3]
+}
+scores some_carry using path_patching {
+  graph = full
+  corruption = abc
+  metric = scaled
+  to = logits
+  through = [L3H1, MLP*]
+  positions = [S.2]
+}
+scores alone using path_patching {
+  graph = full
+  corruption = abc
+  metric = ld
+  to = L3H0
+  through = none
+}
+scores louder using steering {
+  graph = full
+  corruption = abc
+  metric = ld
+  nodes = [MLP1, L2H*, embed]
+  scale = [0, 2]
+  at = [S.2, end]
+}
+scores moved using steering {
+  graph = full
+  corruption = abc
+  metric = scaled
+  nodes = L2H0
+  shift = 1
+  into = corrupt
+}
+scores added using function_vector {
+  graph = full
+  corruption = abc
+  metric = ld
+  heads = [L3H*, L2H1]
+  source = others
+  scale = [1, -1]
+}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "load_bundled", lambda *_, **__: model())
+
+
+@cache
+def program() -> Program:
+    result = check_text(SCRIPT)
+    assert result.program is not None, render_all(result.diagnostics)
+    return result.program
+
+
+def directly(builder: Builder) -> dict[str, NodeScores]:
+    full, others = builder.get("full"), builder.get("others")
+    noised, abc = (builder.contrast(program().declarations[name]) for name in ("noised", "abc"))
+    ld, scaled = Metric("logit_diff"), Metric("logit_diff", normalize=True)
+    how = {"states": Resampling(20), "window": Resampling(level=0.5)}
+    options: dict[str, Any] = {"of": "mlps", "window": 2, "positions": ["S.2", "end"]}
+    added: dict[str, Any] = {"heads": ["L2H1", "L3H*"], "source": others, "scale": [1, -1]}
+    return {
+        "states": causal_tracing(noised, ld, sever="attention", how=how["states"]),
+        "window": causal_tracing(noised, scaled, how=how["window"], **options),
+        "mlps_carry": path_patching(abc, full, ld, to=["L2H*.q", "MLP3"]),
+        "some_carry": path_patching(
+            abc, full, scaled, to="logits", through=["L3H1", "MLP*"], positions=["S.2"]
+        ),
+        "alone": path_patching(abc, full, ld, to="L3H0", through="none"),
+        "louder": steering(abc, full, ld, nodes=["embed", "MLP1", "L2H*"], scale=[0, 2], at=["S.2", "end"]),
+        "moved": steering(abc, full, scaled, nodes="L2H0", shift=[1], into="corrupt"),
+        "added": function_vector(abc, full, ld, **added),
+    }
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+def test_scripts_give_what_the_functions_give(batch: int | None) -> None:
+    builder = Builder(program(), batch)
+    for name, wanted in directly(Builder(program())).items():
+        found = builder.get(name)
+        assert (found.nodes, found.positions) == (wanted.nodes, wanted.positions), name
+        for row, expected in zip(found.values, wanted.values, strict=True):
+            assert row == pytest.approx(expected, abs=1e-7), name
+        assert found.made["model"] == model().name
+    assert builder.get("states").made["tokens"][:4] == ["When", "IO", " and", "S.1"]
+    assert builder.get("states").made["tokens"][7] == "place"
+    abc = builder.contrast(program().declarations["abc"])
+    assert builder.get("louder").made["unsteered"] == pytest.approx(abc.clean(Metric("logit_diff")), abs=1e-7)
+    assert builder.get("moved").made["unsteered"] == 0
+
+
+def claim(text: str) -> Claim:
+    checked = check_text(f"{SCRIPT}assert {text}")
+    assert checked.program is not None, render_all(checked.diagnostics)
+    return measure(Builder(checked.program), checked.program.assertions[0])
+
+
+def test_claims_are_about_effects_and_the_ends_of_their_intervals() -> None:
+    found = Builder(program()).get("window")
+    low, high = (found.made[end][2][1] for end in ("low", "high"))
+    effect = 'score(window, "MLP2", "end"'
+    assert claim(f"{effect}, bound = low) >= 0").left == low
+    assert claim(f"{effect}, bound = high) >= 0").left == high
+    assert low < found["MLP2"][1] < high
+    assert claim(f"{effect}) >= 0").left == found["MLP2"][1]
+    with pytest.raises(NncircError) as error:
+        claim('score(alone, "L0H0", bound = low) >= 0')
+    assert error.value.code == "C561"
+
+
+def test_what_is_stored_is_read_and_drawn(tmp_path: Path) -> None:
+    names = ("states", "some_carry", "louder")
+    first = Builder(program(), store=Store(tmp_path / "store"))
+    made = {name: first.get(name) for name in names}
+    again = Builder(program(), store=Store(tmp_path / "store"))
+    for name in names:
+        assert again.get(name) == made[name]
+        assert name in again.restored
+        draw_scores(made[name], tmp_path / f"{name}.svg", title=name)
+    assert "S.1" in (tmp_path / "states.svg").read_text()
