@@ -20,7 +20,7 @@ from nncirc.engine.data.words import left_out_note, single_tokens
 
 
 def task_dataset(
-    tokenizer: Tokenizer, task: str, *, size: int, seed: int = 0, corrupt: str | None = None
+    tokenizer: Tokenizer, task: str | Task, *, size: int, seed: int = 0, corrupt: str | None = None
 ) -> Dataset:
     """Prompts of a task, with answers and corrupted counterparts of equally many tokens.
 
@@ -29,7 +29,7 @@ def task_dataset(
 
     Args:
         tokenizer: a fast tokenizer.
-        task: its name, of `nncirc.circuits.tasks.TASKS`.
+        task: one of one's own, or the name of one of `nncirc.circuits.tasks.TASKS`.
         size: how many prompts.
         seed: of the draws.
         corrupt: the name of one of the task's corruptions; by default its first.
@@ -38,7 +38,7 @@ def task_dataset(
         DataError: C350, too few words are one token; C351, no task has that name; C352, it has no such
             corruption; and what `template_dataset` and `with_answers` raise: C303, C306, C307, C309, C310.
     """
-    found = task_named(task)
+    found = task_named(task) if isinstance(task, str) else task
     replacements = replacements_of(found, corrupt)
     positive("size", size)
     require_offsets(tokenizer)

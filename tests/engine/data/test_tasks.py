@@ -9,7 +9,7 @@ from tests.engine.data.conftest import shared
 from tests.house.tree import ROOT
 
 from nncirc.circuits.errors import DataError
-from nncirc.circuits.tasks import TASKS
+from nncirc.circuits.tasks import TASKS, Derived, Task
 from nncirc.engine.data import (
     Dataset,
     Tokenizer,
@@ -152,6 +152,29 @@ def test_others_are_refused_by_it(ioi_4l: Tokenizer, name: str) -> None:
     with pytest.raises(DataError) as error:
         task_dataset(ioi_4l, name, size=4)
     assert error.value.code == ("C306" if name == "gendered_pronouns" else "C350")
+
+
+OWN = Task(
+    name="own",
+    doc="",
+    source="",
+    metric="logit_diff(at = end)",
+    phrasings=("A {X} sees a",),
+    slots={("X",): ("cat", "dog", "lion"), ("Y",): ("horse", "rhinoceros")},
+    corruptions={"y": {"X": "Y"}},
+    answers=lambda values, _: (f" {values['young']}",),
+    foils=lambda *_: (" house",),
+    derived={"young": Derived("X", {"cat": "kitten", "dog": "bird", "lion": "lionesslike"})},
+)
+
+
+def test_words_are_held_to_the_places_that_they_have_in_corrupted_prompts_and_in_answers(
+    gpt2: Tokenizer,
+) -> None:
+    dataset = task_dataset(gpt2, OWN, size=2)
+    assert dataset.made["left_out"] == {"X": ["lion"], "Y": ["rhinoceros"]}
+    assert {example.values["X"] for example in dataset.examples} == {"cat", "dog"}
+    assert {example.values["Y"] for example in dataset.examples} == {"horse"}
 
 
 def test_the_refusal_says_which_words_are_missing(ioi_4l: Tokenizer) -> None:
