@@ -24,17 +24,20 @@ class Ablation:
         model: what runs the source of a mean.
         dataset: the clean prompts.
         mean: the mean that is taken; None for zeros.
+        neurons: the layers of which it is told by neuron too.
 
     Raises:
         DataError: C333, a mean by position over prompts of several lengths; C341, a mean by slot where the
             source lacks a place that a prompt has.
     """
 
-    def __init__(self, model: Model, dataset: Dataset, mean: Mean | None) -> None:
-        self.model = model
+    def __init__(
+        self, model: Model, dataset: Dataset, mean: Mean | None, neurons: tuple[int, ...] = ()
+    ) -> None:
+        self.model, self.neurons = model, neurons
         self.roles: dict[object, int] | None = None
         if mean is None:
-            self.written = written(model, _tokens(model, dataset.examples[0])[:, :1]).map(torch.zeros_like)
+            self.written = self.run(dataset.examples[0]).map(lambda part: torch.zeros_like(part[:, :1]))
             return
         source = mean.source or dataset
         if "slots" in mean.over:
@@ -52,10 +55,14 @@ class Ablation:
                 lambda part: (part / count).to(model.dtype)
             )
 
+    def run(self, example: Example) -> Written:
+        """What is written for one prompt."""
+        return written(self.model, _tokens(self.model, example), neurons=self.neurons)
+
     def total(self, source: Dataset, summed: Callable[[Tensor, Example], Tensor]) -> Written:
         """A sum over prompts, prompt by prompt in float64."""
         runs = (
-            written(self.model, _tokens(self.model, e)).map(lambda part, e=e: summed(part.double(), e))  # type: ignore[misc]
+            self.run(e).map(lambda part, e=e: summed(part.double(), e))  # type: ignore[misc]
             for e in source.examples
         )
         return reduce(operator.add, runs)

@@ -178,7 +178,10 @@ def _changes(
             found.append((z, out.flatten(0, 1)))
         else:
             found += zip(z.unflatten(-1, out.shape[:2]).unbind(-2), out, strict=True)
-        if change.mlps:
+        if layer in graph.neuron_counts:
+            columns = change.neurons[layer].split(1, dim=-1)
+            found += zip(columns, change.model.neuron_weights(layer).split(1), strict=True)
+        elif change.mlps:
             found.append((change.mlps[layer], None))
     return found
 
@@ -215,7 +218,7 @@ class _Patcher:
         self.reference = contrast.reference(batch, metric)
         self.columns = model.unembed_columns(self.reading.columns()) if metric.measure.columns else None
         self.masks = [mask_of(batch, column, model.device) for column in columns]
-        clean, other = contrast.clean_written(batch), contrast.substitute_written(batch)
+        clean, other = contrast.clean_written(batch, graph), contrast.substitute_written(batch, graph)
         if direction == "noise":
             tokens, noise, self.changes = batch.clean, None, _changes(other - clean, graph)
         else:

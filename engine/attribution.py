@@ -25,7 +25,7 @@ from nncirc.engine.gradients import Gradients, Rule, metric_gradients
 from nncirc.engine.metrics import Metric
 from nncirc.engine.query_key import Recomputed
 from nncirc.engine.scores import EdgeScores, NodeScores
-from nncirc.engine.written import Written, sender_stages
+from nncirc.engine.written import Written, sender_stages, split_layer
 
 Along: TypeAlias = Literal["inputs", "activations"]
 
@@ -112,10 +112,10 @@ def node_attribution(
     weight, base = asked.check(contrast, metric), graph.base
     total = asked.zeros(contrast, graph, len(base.senders))
     for point in _points(contrast, graph, metric, asked, progress):
-        for senders, gradient in zip(sender_stages(base), point.gradients.senders, strict=True):
+        stages = zip(sender_stages(base), point.gradients.senders, strict=True)
+        for stage, (senders, gradient) in enumerate(stages):
             if point.scored.start <= senders.start < point.scored.stop:
-                outputs = point.difference.outputs(base, senders)
-                product = (outputs * gradient).sum(-1).double().cpu()
+                product = point.difference.dot(base, stage, gradient).double().cpu()
                 for position, tokens in enumerate(_places(contrast, point.batch, graph)):
                     total[point.drop or 0, position, senders] += _at(product, tokens).sum(1)
     scores = (weight * asked.combined(total)).T.tolist()
@@ -272,13 +272,14 @@ def _points(
                     rule=asked.rule,
                     drop=drop,
                     by_z=asked.correct_qk,
+                    neurons=graph.neuron_counts,
                 )
-                yield _Point(batch, everything, _difference(contrast, batch), gradients, drop)
+                yield _Point(batch, everything, _difference(contrast, batch, graph), gradients, drop)
             return
-        difference = _difference(contrast, batch)
+        difference = _difference(contrast, batch, graph)
         for place in moved:
             scored = places[place] if len(moved) > 1 else everything
-            moving = difference.outputs(graph, places[place]).sum(0)
+            moving = difference.together(graph, place)
             for step in range(steps):
                 shift = (place, (step / steps - 1) * moving)
                 gradients = metric_gradients(contrast, batch, metric, shift, scale=1 / steps)
@@ -292,8 +293,16 @@ def _points(
                 progress(done, passes)
 
 
-def _difference(contrast: Contrast, batch: Batch) -> Written:
-    return contrast.clean_written(batch) - contrast.substitute_written(batch)
+def _difference(contrast: Contrast, batch: Batch, graph: Graph) -> Written:
+    return contrast.clean_written(batch, graph) - contrast.substitute_written(batch, graph)
+
+
+def _parts(graph: Graph, most: int) -> Iterator[slice]:
+    """The stages of a graph's senders, those of more neurons than `most` in parts."""
+    for number, stage in enumerate(sender_stages(graph)):
+        size = stage.stop - stage.start if split_layer(graph, number) is None else most
+        for start in range(stage.start, stage.stop, size):
+            yield slice(start, min(start + size, stage.stop))
 
 
 class _Unfolded:
@@ -306,7 +315,7 @@ class _Unfolded:
         self.difference, self.graph = difference, graph
         one = difference.embed.nbytes
         self.groups: list[slice] = []
-        for stage in sender_stages(graph):
+        for stage in _parts(graph, max(1, room // one)):
             if senders.start <= stage.start < senders.stop:
                 if self.groups and (stage.stop - self.groups[-1].start) * one <= room:
                     stage = slice(self.groups.pop().start, stage.stop)

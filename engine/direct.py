@@ -90,7 +90,7 @@ def logit_attribution(
     norm = norm_parts(attrgetter(model.family.final_norm)(model.module), weight)
     done = 0
     for prompts in batches(model, named, batch=batch, memory=memory):
-        run = written(model, prompts.tokens)
+        run = written(model, prompts.tokens, neurons=graph.neuron_counts)
         for column, place in enumerate(columns):
             read = where(READ[of], named, prompts, place, model)
             found, constant = _contributions(model, graph, run, read, norm, foil=of == "logit_diff")
@@ -133,7 +133,7 @@ def _contributions(
     """Of every prompt, the mean over the positions that it reads."""
     # A head's output is linear in z, so that only what is written where the logits are read is unfolded.
     outputs = run.map(lambda part: selected(read, part)).outputs(graph).double()
-    constant = _projection_biases(model)
+    constant = _projection_biases(model, graph)
     residual = outputs.sum(0) + constant
     scale = norm.scale(residual, final_norm(model, residual.to(model.dtype)))
     direction, offset = _direction(model, read.answer)
@@ -146,12 +146,15 @@ def _contributions(
     return read.mean(found), read.mean(biases)
 
 
-def _projection_biases(model: Model) -> Float[Tensor, " d_model"]:
-    """What the output projections of all layers add whatever they read."""
+def _projection_biases(model: Model, graph: Graph) -> Float[Tensor, " d_model"]:
+    """What output projections add whatever they read: of all attention, and of MLPs that are split."""
     total = torch.zeros(model.d_model, dtype=torch.float64, device=model.device)
-    for block in attrgetter(model.family.blocks)(model.module):
-        bias = getattr(attrgetter(model.family.output)(block), "bias", None)
-        total = total if bias is None else total + bias.detach().double()
+    for layer, block in enumerate(attrgetter(model.family.blocks)(model.module)):
+        paths = [model.family.output, *[model.family.mlp_output] * (layer in graph.neuron_counts)]
+        for path in paths:
+            assert path is not None
+            bias = getattr(attrgetter(path)(block), "bias", None)
+            total = total if bias is None else total + bias.detach().double()
     return total
 
 

@@ -68,7 +68,8 @@ def acdc(
         threshold: an edge is removed if the loss rises by less, in the metric's unit.
         sequential: whether to run the definition instead of its equal. Under zero ablation in less than
             float64 it always runs: use float64 there to be fast. So it does for metrics of which nobody can
-            say how far rounding moves them, as counts.
+            say how far rounding moves them, as counts; and for graphs of neurons: find the layers that matter
+            with whole MLPs, and split few.
         depth: candidates that are tried at once; None to choose as it goes.
         journal: keeps what was decided, and gives back what an earlier run had decided, which is not
             tested again; not used by the definition.
@@ -86,7 +87,12 @@ def acdc(
     sweep = _Sweep(contrast, graph, metric, threshold)
     if measured is not None:
         sweep.followed, sweep.others = list(measured.records), list(measured.records)
-    slow = sequential or _amplifies_rounding(contrast) or metric.measure.sensitivity(0.0) == math.inf
+    slow = (
+        sequential
+        or graph.neuron_counts
+        or _amplifies_rounding(contrast)
+        or metric.measure.sensitivity(0.0) == math.inf
+    )
     scores = sweep.sequential(progress) if slow else sweep.live(depth, journal, progress)
     if measured is not None:
         measured.records.append(sweep.record)

@@ -34,6 +34,8 @@ class Family:
             residual stream.
         transposed: whether projections keep their weight as [out, in] (`Linear`) or [in, out] (`Conv1D`).
         activation: the activation inside the MLP, from a block; None if it is no module.
+        mlp_output: the MLP's output projection, whose input are its neurons' activations; None if the MLP is
+            not made of neurons, or it is not known where.
         gated: the module whose input is the product of activation and gate; None if there is no gate.
         float32_norm: whether the norms compute in float32 whatever the model's dtype: then results are
             exact to float32's rounding only.
@@ -54,6 +56,7 @@ class Family:
     float32_norm: bool = False
     activation: str | None = None
     gated: str | None = None
+    mlp_output: str | None = None
     pos_embed: str | None = None
 
 
@@ -71,6 +74,7 @@ GPT2 = Family(
     mlp="mlp",
     transposed=False,
     activation="mlp.act",
+    mlp_output="mlp.c_proj",
     pos_embed="transformer.wpe",
 )
 
@@ -89,6 +93,7 @@ LLAMA = Family(
     float32_norm=True,
     activation="mlp.act_fn",
     gated="mlp.down_proj",
+    mlp_output="mlp.down_proj",
 )
 
 
@@ -105,6 +110,7 @@ COMPILED = Family(
     mlp_norm="mlp_norm",
     mlp="mlp",
     activation="mlp.activation",
+    mlp_output="mlp.out",
     pos_embed="pos_embed",
 )
 

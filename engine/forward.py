@@ -36,6 +36,14 @@ def attention_outputs(
     return by_head.view(*heads.shape[:-1], out.shape[-1])
 
 
+def neuron_outputs(
+    model: Model, layer: int, activations: Float[Tensor, "*batch pos neuron"], some: slice = slice(None)
+) -> Float[Tensor, "some *batch pos d_model"]:
+    """What some neurons of a layer's MLP write, from the activations of all: each its row of the weights."""
+    weights = model.neuron_weights(layer)[some]
+    return torch.einsum("...n,nd->n...d", activations[..., some], weights)
+
+
 def source_outputs(
     graph: Graph,
     embedding: Float[Tensor, "*batch pos d_model"],
@@ -186,7 +194,10 @@ class _Pass:
 
     def mlp(self, layer: int, block: Block) -> None:
         self.write_input(block.mlp_norm, self.graph.receiver_index[f"MLP{layer}"])
-        self.sent(self.by_row(block.mlp.output)[None])
+        if layer in self.graph.neuron_counts:
+            self.sent(neuron_outputs(self.model, layer, self.by_row(block.mlp_output.input)))
+        else:
+            self.sent(self.by_row(block.mlp.output)[None])
 
     def write_input(self, norm: object, receiver: int) -> None:
         """Let a norm read the receiver's own version of the residual stream."""

@@ -12,7 +12,7 @@ Beside the gradient itself there are two things that attribution patching multip
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
@@ -154,6 +154,7 @@ def metric_gradients(
     rule: Rule = "gradient",
     drop: int | None = None,
     by_z: bool = False,
+    neurons: Collection[int] = (),
 ) -> Gradients:
     """One forward of the clean prompts, one backward.
 
@@ -167,6 +168,7 @@ def metric_gradients(
         rule: what stands for the gradient.
         drop: a layer whose attention and MLP pass no gradient on.
         by_z: whether the gradients by z are wanted.
+        neurons: layers of which what is kept is to tell neurons apart.
     """
     model, where = contrast.model, contrast.reading(batch, metric)
     family, modules = model.family, attrgetter(model.family.blocks)(model.module)
@@ -177,6 +179,7 @@ def metric_gradients(
     z_probes: list[Tensor] = []
     zs: list[Tensor] = []
     mlps: list[Tensor] = []
+    activations: dict[int, Tensor] = {}
 
     def probe(value: Tensor, probes: list[Tensor]) -> Tensor:
         """Add a zero to what a module computes: the gradient by the zero is the gradient there."""
@@ -217,6 +220,8 @@ def metric_gradients(
                 block.mlp_norm.output = probe(block.mlp_norm.output, norm_outputs)
                 if rule == "relp":
                     _proportional_mlp(model, block)
+                if keep_clean and number in neurons:
+                    activations[number] = block.mlp_output.input.detach().clone()
                 if keep_clean:
                     mlps.append(block.mlp.output.detach().clone())
                 block.mlp.output = written(block.mlp.output, number)
@@ -228,7 +233,7 @@ def metric_gradients(
 
     embed, logits = run(model.envoy, model.inputs(batch.clean, where.kept), body, grad=True)
     if keep_clean:
-        contrast.keep_clean_written(batch, Written.of_run(model, embed, zs, mlps))
+        contrast.keep_clean_written(batch, Written.of_run(model, embed, zs, mlps, activations))
     with torch.enable_grad():
         value = scale * where.values(metric, logits, contrast.reference(batch, metric)).sum()
     probes = [*norm_outputs, *senders, *z_probes, *(zero for layer in projections for zero in layer)]

@@ -39,7 +39,7 @@ def check(model: Model) -> dict[str, float]:
     """Run all guards; returns every guard's largest relative error, for the provenance.
 
     Raises:
-        ModelError: C411 and C412 where the adapter does not fit at all; C413 to C420, a guard fails.
+        ModelError: C411 and C412 where the adapter does not fit at all; C413 to C420 and C468, a guard fails.
     """
     draw = random.Random(0)
     vocabulary = model.module.get_input_embeddings().num_embeddings
@@ -166,6 +166,25 @@ def _positions(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
     return float((alone - alone[:, :1]).abs().max()), float(embedded.abs().max())
 
 
+def _neurons(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
+    """What the neurons of each MLP write, and its output projection's bias, sum to what the MLP writes."""
+    path = model.family.mlp_output
+    if path is None or not model.shape.mlps:
+        return 0.0, 1.0
+
+    def body() -> list[tuple[Tensor, Tensor]]:
+        return [(block.mlp_output.input.clone(), block.mlp.output.clone()) for block in model.blocks]
+
+    found, wanted = [], []
+    blocks = attrgetter(model.family.blocks)(model.module)
+    for layer, (activations, output) in enumerate(run(model.envoy, model.inputs(clean, 1), body)):
+        bias = getattr(attrgetter(path)(blocks[layer]), "bias", None)
+        neurons = activations @ model.neuron_weights(layer)
+        found.append(neurons if bias is None else neurons + bias)
+        wanted.append(output)
+    return _difference(torch.stack(found), torch.stack(wanted))
+
+
 def _attention_only(model: Model, clean: Tensor, _: Tensor) -> tuple[float, float]:
     """A model whose graph has no MLPs has MLPs that write nothing."""
     if model.shape.mlps:
@@ -185,5 +204,6 @@ GUARDS = (
     Guard("C416", "with no edge cut the model computes the clean run", _nothing_cut),
     Guard("C417", "with all edges cut the model computes the corrupted run", _everything_cut),
     Guard("C420", "what is added for a position is that of the family", _positions),
+    Guard("C468", "an MLP's neurons and its bias sum to what it writes", _neurons),
     Guard("C419", "single heads attend as the whole layer does", _single_heads),
 )

@@ -131,11 +131,17 @@ def in_traces(contrast: Contrast, batch: Batch, metric: Metric, rows: Sequence[T
 
 
 def check_whole(graph: Graph) -> None:
-    """Refuse a graph that is split by position: these interventions are on whole nodes.
+    """Refuse a graph that is split by position or neuron: these interventions are on whole nodes.
 
     Raises:
         MethodError: C594, it is.
     """
+    if graph.neurons:
+        raise MethodError(
+            "C594",
+            "the graph splits MLPs into neurons, and the intervention is on whole nodes",
+            hint="take the graph without neurons; activation_patching and attribution_patching know them",
+        )
     if graph.positions:
         raise MethodError(
             "C594",

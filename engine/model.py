@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
@@ -29,6 +29,7 @@ class Block:
     output: Any
     mlp_norm: Any
     mlp: Any
+    mlp_output: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +88,19 @@ class Model:
         )
 
     def graph(
-        self, *, attention: Attention = "heads", split_inputs: bool = True, pos_embed: bool = False
+        self,
+        *,
+        attention: Attention = "heads",
+        split_inputs: bool = True,
+        pos_embed: bool = False,
+        neurons: Iterable[int] = (),
     ) -> Graph:
-        """The computation graph of the model.
+        """The computation graph of the model; `neurons` are the layers whose MLPs are split into neurons.
 
         Raises:
-            ModelError: C431, positions as a sender, where none are added to the residual stream.
+            ModelError: C431, positions as a sender, where none are added to the residual stream; C469,
+                neurons of a model whose adapter does not say where they are.
+            GraphError: C467, neurons of a layer that the model does not have.
         """
         if pos_embed and self.family.pos_embed is None:
             raise ModelError(
@@ -101,7 +109,17 @@ class Model:
                 hint="leave pos_embed out of the graph's nodes",
                 about=self.name,
             )
-        return Graph(self.shape, attention, split_inputs, pos_embed)
+        return Graph(self.shape, attention, split_inputs, pos_embed, neurons=self.neurons(neurons))
+
+    def neurons(self, layers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+        """Layers, in order, each with the number of its MLP's neurons: as `Graph` takes them.
+
+        Raises:
+            ModelError: C469, as `neuron_weights` says.
+        """
+        # A layer that there is not is for the graph to refuse.
+        known = range(self.shape.n_layers if self.shape.mlps else 0)
+        return tuple((n, len(self.neuron_weights(n)) if n in known else 1) for n in sorted(layers))
 
     @property
     def causal(self) -> bool:
@@ -167,6 +185,7 @@ class Model:
             attrgetter(family.output)(block),
             attrgetter(family.mlp_norm)(block),
             attrgetter(family.mlp)(block),
+            None if family.mlp_output is None else attrgetter(family.mlp_output)(block),
         )
 
     @cached_property
@@ -224,6 +243,24 @@ class Model:
                 hint="the config does not describe these weights, or the family's adapter does not fit",
                 about=self.name,
             )
+
+    def neuron_weights(self, layer: int) -> Float[Tensor, "neuron d_model"]:
+        """What each neuron of a layer's MLP writes for an activation of 1.
+
+        Raises:
+            ModelError: C469, the family's adapter does not say where the neurons are.
+        """
+        family = self.family
+        if family.mlp_output is None:
+            raise ModelError(
+                "C469",
+                f"it is not known where {self.name} keeps the neurons of its MLPs",
+                hint="leave neurons out of the graph, or give the family's adapter its `mlp_output`",
+                about=self.name,
+            )
+        block = attrgetter(family.blocks)(self.module)[layer]
+        weight: Tensor = attrgetter(family.mlp_output)(block).weight
+        return weight.T if family.transposed else weight
 
     def unembed_columns(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d_model"] | None:
         """What the final norm's output is multiplied by to give the logits of some tokens.

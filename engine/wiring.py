@@ -39,7 +39,7 @@ class Wiring:
         units: for every attention receiver the projections it enters: (0 query | 1 key | 2 value, index).
         feeds: for every receiver the senders computed from it.
         head_sender: for every layer and head the sender it writes as.
-        mlp_sender: for every layer the index of its MLP among the senders.
+        mlp_sender: for every layer the index of its MLP among the senders, or that of its first neuron.
     """
 
     graph: Graph
@@ -65,6 +65,7 @@ class Wiring:
                 for unit, receiver in zip(names, unit_receivers(graph, stage.layer), strict=True):
                     units.setdefault(stage.receivers.start + receiver, []).append(unit)
         index = graph.sender_index
+        feeds = tuple(tuple(index[s] for s in graph.outputs[r]) for r in graph.receivers)
         layers, heads = range(graph.shape.n_layers), range(graph.shape.n_heads)
         whole = graph.attention == "layers"
         return cls(
@@ -72,7 +73,7 @@ class Wiring:
             where,
             tuple(stage_of),
             {receiver: tuple(found) for receiver, found in units.items()},
-            tuple(tuple(index[s] for s in graph.outputs[r]) for r in graph.receivers),
+            feeds,
             tuple(tuple(index[f"L{n}" if whole else f"L{n}H{h}"] for h in heads) for n in layers),
-            tuple(index[f"MLP{n}"] for n in layers) if graph.shape.mlps else (),
+            tuple(feeds[graph.receiver_index[f"MLP{n}"]][0] for n in layers) if graph.shape.mlps else (),
         )

@@ -139,6 +139,7 @@ def forward(
     embedded: Tensor | None = None,
     bump: Mapping[str, Tensor] | None = None,
     frozen: Collection[str] = (),
+    neurons: Collection[int] = (),
 ) -> Run:
     """One forward in which every receiver reads its own sum.
 
@@ -152,6 +153,7 @@ def forward(
         embedded: embeddings to use instead of those of the tokens.
         bump: added to the input of a receiver.
         frozen: senders through which no gradient passes.
+        neurons: layers in which every neuron of the MLP is a sender.
     """
     cut, substitute, bump = cut or {}, substitute or {}, bump or {}
     parts = parts_of(module)
@@ -198,11 +200,33 @@ def forward(
             written[sender] = written.get(sender, 0.0) + pattern @ value @ layer.out[head]
         outputs.update({s: value.detach() if s in frozen else value for s, value in written.items()})
         biases = biases + layer.out_bias
-        if parts.mlps:
+        if n in neurons:
+            apart, bias = by_neuron(layer.mlp, layer.mlp_norm(read(f"MLP{n}")))
+            outputs.update({f"MLP{n}N{i}": each for i, each in enumerate(apart)})
+            biases = biases + bias
+        elif parts.mlps:
             made = layer.mlp(layer.mlp_norm(read(f"MLP{n}")))
             outputs[f"MLP{n}"] = made.detach() if f"MLP{n}" in frozen else made
     run.logits = parts.unembed(parts.final_norm(read("logits")))
     return run
+
+
+def output_projection(mlp: Any) -> tuple[nn.Module, Tensor]:
+    """What turns neurons into what an MLP writes, and its weight with a row for each neuron."""
+    if hasattr(mlp, "c_proj"):
+        return mlp.c_proj, mlp.c_proj.weight
+    return mlp.down_proj, mlp.down_proj.weight.T
+
+
+def by_neuron(mlp: Any, x: Tensor) -> tuple[list[Tensor], Tensor | float]:
+    """What each neuron of an MLP writes, and the bias that is no neuron's."""
+    projection, weight = output_projection(mlp)
+    kept: list[Tensor] = []
+    with hooks([projection.register_forward_pre_hook(lambda _, a: kept.append(a[0]))]):
+        mlp(x)
+    bias: Any = projection.bias
+    each = [kept[0][..., i : i + 1] * row for i, row in enumerate(weight)]
+    return each, 0.0 if bias is None else bias
 
 
 def attend(query: Tensor, key: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ class Forecast:
             return None
         builder = self.builder
         graph = self._graph_of(declaration)
-        if graph is not None and graph.positions:
+        if graph is not None and (graph.positions or graph.neurons):
             return None
         if builder.store and declaration.kind != "curve" and builder.store.has(builder.key(declaration)):
             return STORED

@@ -1,0 +1,382 @@
+"""Graphs that split MLPs into neurons, against loops, plain hooks and the graph with whole MLPs."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.engine import oracle
+from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
+from torch import Tensor
+
+from nncirc.circuits.circuit import Circuit, prune
+from nncirc.circuits.collapse import join_neurons
+from nncirc.circuits.errors import GraphError, MethodError, ModelError
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.nodes import Edge
+from nncirc.engine import attribution, families
+from nncirc.engine.activation import activation_patching
+from nncirc.engine.attribution import attribution_patching, node_attribution
+from nncirc.engine.contrast import Contrast, Corruption, Gaussian, Mean, Zero
+from nncirc.engine.direct import logit_attribution
+from nncirc.engine.discovery import acdc
+from nncirc.engine.evaluate import circuit_metric, cut_metric
+from nncirc.engine.forward import Mask, masked_forward, neuron_outputs
+from nncirc.engine.loading import load_bundled
+from nncirc.engine.metrics import Metric
+from nncirc.engine.model import Model
+from nncirc.engine.paths import path_patching
+
+LOGIT_DIFF = Metric("logit_diff")
+WIDTH = 5
+SPLIT = st.sampled_from([(0,), (1,), (0, 1)])
+FAMILY = st.sampled_from(["gpt2", "llama"])
+CORRUPTIONS: dict[str, Corruption | None] = {
+    "resample": None,
+    "zero": Zero(),
+    "mean": Mean(),
+    "gaussian": Gaussian((("A", 1),), seed=3),
+}
+
+
+def tiny(family: str, seed: int = 0) -> Model:
+    """Two layers whose MLPs have five neurons, and biases behind them."""
+    if family == "gpt2":
+        return tiny_gpt2(n_inner=WIDTH, seed=seed)
+    return tiny_llama(heads=2, kv_heads=1, intermediate_size=WIDTH, mlp_bias=True, exact=True, seed=seed)
+
+
+def close(family: str) -> float:
+    """Llamas' scores are rounded to five decimals, and are compared in sums."""
+    return 5e-5 if family == "llama" else 1e-6
+
+
+def setting(family: str, split: tuple[int, ...], seed: int, corruption: str) -> tuple[Contrast, Graph]:
+    model = tiny(family, seed)
+    about = contrast(model, lengths=(5, 6), batch=2, seed=seed, corruption=CORRUPTIONS[corruption])
+    return about, model.graph(neurons=split)
+
+
+def some_edges(graph: Graph, seed: int) -> list[Edge]:
+    draw = random.Random(seed)
+    share = draw.random()
+    return [edge for edge in graph.edges() if draw.random() < share]
+
+
+def by_loops(about: Contrast, graph: Graph, cut: list[Edge], metric: Metric = LOGIT_DIFF) -> list[float]:
+    """The metric with edges cut, every receiver reading its own sum over neurons and all else."""
+    parts = []
+    for batch in about.batches:
+        other = dict(zip(graph.senders, about.substitute(batch, graph), strict=True))
+        run = oracle.forward(
+            about.model.module,
+            batch.clean,
+            cut=dict.fromkeys(cut, 1.0),
+            substitute=other,
+            neurons=graph.neuron_counts,
+        )
+        where = about.reading(batch, metric)
+        parts.append(where.values(metric, run.logits[None][:, :, where.kept], about.reference(batch, metric)))
+    return about.in_order(parts)[0].tolist()
+
+
+def activations(model: Model, tokens: Tensor) -> dict[int, Tensor]:
+    """The input of every MLP's output projection, by hooks."""
+    found: dict[int, Tensor] = {}
+    _, _, mlps = oracle.sites(model.module)
+    handles = [
+        oracle.output_projection(mlp)[0].register_forward_pre_hook(
+            lambda _, a, n=n: found.__setitem__(n, a[0].clone())
+        )
+        for n, mlp in enumerate(mlps)
+    ]
+    with oracle.hooks(handles), torch.no_grad():
+        model.module(input_ids=tokens, use_cache=False)
+    return found
+
+
+def with_neuron(model: Model, tokens: Tensor, layer: int, neuron: int, value: Tensor) -> Tensor:
+    """Logits of a run in which one neuron has another activation, by a hook."""
+
+    def put(_: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor]:
+        new = arguments[0].clone()
+        new[..., neuron] = value
+        return (new,)
+
+    projection, _ = oracle.output_projection(oracle.sites(model.module)[2][layer])
+    with oracle.hooks([projection.register_forward_pre_hook(put)]), torch.no_grad():
+        logits: Tensor = model.module(input_ids=tokens, use_cache=False).logits
+    return logits
+
+
+def patched_by_hooks(about: Contrast, layer: int, neuron: int, *, denoise: bool = False) -> float:
+    parts = []
+    for batch in about.batches:
+        assert batch.corrupt is not None
+        tokens, other = (batch.corrupt, batch.clean) if denoise else (batch.clean, batch.corrupt)
+        value = activations(about.model, other)[layer][..., neuron]
+        logits = with_neuron(about.model, tokens, layer, neuron, value)
+        where = about.reading(batch, LOGIT_DIFF)
+        parts.append(where.values(LOGIT_DIFF, logits[None][:, :, where.kept], None))
+    return float(about.in_order(parts).mean())
+
+
+# The graph ------------------------------------------------------------------------------------------------
+
+
+def test_the_graph_of_a_model_has_its_neurons() -> None:
+    graph = tiny("llama").graph(neurons=[1])
+    assert graph.neurons == ((1, WIDTH),)
+    assert len(graph.senders) == 1 + 2 + 1 + 2 + WIDTH
+    assert load_bundled("tracr-reverse").graph(neurons=[0]).neuron_counts[0] > 1
+
+
+@pytest.mark.parametrize("layers", [[2], [-1], [0, 0]])
+def test_layers_that_cannot_be_split(layers: list[int]) -> None:
+    with pytest.raises(GraphError) as caught:
+        tiny("gpt2").graph(neurons=layers)
+    assert caught.value.code == "C467"
+
+
+def test_without_mlps_nothing_is_split() -> None:
+    with pytest.raises(GraphError) as caught:
+        tiny_gpt2(attention_only=True).graph(neurons=[0])
+    assert caught.value.code == "C467"
+
+
+def test_a_family_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(families.families(), "gpt2", replace(families.GPT2, mlp_output=None))
+    with pytest.raises(ModelError) as caught:
+        tiny_gpt2().graph(neurons=[0])
+    assert caught.value.code == "C469"
+
+
+# The masked forward ---------------------------------------------------------------------------------------
+
+
+@settings(max_examples=12, deadline=None)
+@given(FAMILY, SPLIT, st.integers(0, 999), st.sampled_from(sorted(CORRUPTIONS)))
+def test_edges_of_neurons_are_cut(family: str, split: tuple[int, ...], seed: int, corruption: str) -> None:
+    about, graph = setting(family, split, seed, corruption)
+    cut = some_edges(graph, seed)
+    found = cut_metric(about, graph, LOGIT_DIFF, cut).tolist()
+    assert found == pytest.approx(by_loops(about, graph, cut), rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_all_edges_of_a_neuron_are_its_activation(family: str) -> None:
+    about, graph = setting(family, (0, 1), 7, "resample")
+    for layer, neuron in ((0, 3), (1, 0)):
+        cut = [edge for edge in graph.edges() if edge.sender == f"MLP{layer}N{neuron}"]
+        found = float(cut_metric(about, graph, LOGIT_DIFF, cut).mean())
+        assert found == pytest.approx(patched_by_hooks(about, layer, neuron), abs=1e-8)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_all_neurons_are_the_mlp(family: str) -> None:
+    about, graph = setting(family, (0,), 5, "resample")
+    whole = about.model.graph()
+    cut = set(some_edges(whole, 3))
+    kept = [edge for edge in graph.edges() if Edge(edge.sender.partition("N")[0], edge.receiver) not in cut]
+    fine = Circuit.of(graph, kept)
+    found = circuit_metric(about, fine, LOGIT_DIFF)
+    torch.testing.assert_close(found, circuit_metric(about, join_neurons(fine), LOGIT_DIFF))
+
+
+# Attribution ----------------------------------------------------------------------------------------------
+
+
+def by_mask(about: Contrast, graph: Graph) -> Tensor:
+    """Minus the gradient of the mean logit difference by the mask."""
+    total: Any = 0
+    for batch in about.batches:
+        mask = Mask.of(about.model, graph, [()]).cut.requires_grad_()
+        with torch.enable_grad():
+            where = about.reading(batch, LOGIT_DIFF)
+            logits = masked_forward(
+                about.model,
+                graph,
+                batch.clean,
+                Mask(mask),
+                about.substitute(batch, graph),
+                keep=where.kept,
+                grad=True,
+            )
+            (gradient,) = torch.autograd.grad(where.values(LOGIT_DIFF, logits, None).sum(), mask)
+        total = total - gradient[0] / (len(about.dataset.examples) * about.samples)
+    return total  # type: ignore[no-any-return]
+
+
+@settings(max_examples=8, deadline=None)
+@given(FAMILY, SPLIT, st.integers(0, 999), st.sampled_from(sorted(CORRUPTIONS)))
+def test_scores_are_minus_the_gradient_by_the_mask(
+    family: str, split: tuple[int, ...], seed: int, corruption: str
+) -> None:
+    about, graph = setting(family, split, seed, corruption)
+    wanted = by_mask(about, graph)
+    found = attribution_patching(about, graph, LOGIT_DIFF)
+    assert list(found.values) == list(graph.edges())
+    for edge, score in found.values.items():
+        assert score == pytest.approx(float(wanted[graph.order(edge)]), rel=1e-5, abs=close(family)), edge
+    nodes = node_attribution(about, graph, LOGIT_DIFF)
+    for node in graph.senders:
+        out = sum(score for edge, score in found.values.items() if edge.sender == node)
+        assert nodes[node][0] == pytest.approx(out, rel=1e-5, abs=close(family)), node
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_a_neuron_moved_a_little_moves_the_metric_by_its_score(family: str) -> None:
+    """The score of a neuron is the slope of the metric from its clean to its corrupted activation."""
+    about, graph = setting(family, (1,), 2, "resample")
+    nodes, step = node_attribution(about, graph, LOGIT_DIFF), 1e-5
+    for neuron in range(WIDTH):
+        values = []
+        for sign in (-1, 1):
+            parts = []
+            for batch in about.batches:
+                assert batch.corrupt is not None
+                clean, other = (
+                    activations(about.model, t)[1][..., neuron] for t in (batch.clean, batch.corrupt)
+                )
+                logits = with_neuron(
+                    about.model, batch.clean, 1, neuron, clean + sign * step * (other - clean)
+                )
+                where = about.reading(batch, LOGIT_DIFF)
+                parts.append(where.values(LOGIT_DIFF, logits[None][:, :, where.kept], None))
+            values.append(float(about.in_order(parts).mean()))
+        slope = (values[0] - values[1]) / (2 * step)
+        assert nodes[f"MLP1N{neuron}"][0] == pytest.approx(slope, rel=1e-5, abs=close(family))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"steps": 3}, {"steps": 2, "along": "activations"}, {"rule": "relp"}],
+    ids=lambda options: "-".join(map(str, options.values())) or "gradient",
+)
+def test_neurons_add_up_to_their_mlp(family: str, options: Any) -> None:
+    about, graph = setting(family, (0, 1), 11, "resample")
+    fine = attribution_patching(about, graph, LOGIT_DIFF, **options)
+    coarse = attribution_patching(about, about.model.graph(), LOGIT_DIFF, **options)
+    joined = join_neurons(Circuit(graph, fine.values))
+    for edge, score in coarse.values.items():
+        assert joined.scores[edge] == pytest.approx(score, rel=1e-5, abs=close(family)), edge
+    nodes = node_attribution(about, graph, LOGIT_DIFF, **options)
+    whole = node_attribution(about, about.model.graph(), LOGIT_DIFF, **options)
+    parts = sum(nodes[f"MLP0N{i}"][0] for i in range(WIDTH))
+    assert parts == pytest.approx(whole["MLP0"][0], rel=1e-5, abs=close(family))
+
+
+def test_neurons_are_unfolded_in_parts_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for two senders at once, the same scores come out, and never more than two are made."""
+    about, graph = setting("gpt2", (0, 1), 4, "resample")
+    wanted = attribution_patching(about, graph, LOGIT_DIFF)
+    corrected = attribution_patching(about, graph, LOGIT_DIFF, correct_qk=True)
+    made: list[int] = []
+
+    def counted(*args: Any) -> Tensor:
+        found = neuron_outputs(*args)
+        made.append(len(found))
+        return found
+
+    monkeypatch.setattr("nncirc.engine.written.neuron_outputs", counted)
+    unfolded = attribution._Unfolded
+    monkeypatch.setattr(attribution, "_Unfolded", lambda d, g, s, _: unfolded(d, g, s, 2 * d.embed.nbytes))
+    assert attribution_patching(about, graph, LOGIT_DIFF).values == pytest.approx(wanted.values, abs=1e-7)
+    assert made
+    assert max(made) == 2
+    again = attribution_patching(about, graph, LOGIT_DIFF, correct_qk=True)
+    assert again.values == pytest.approx(corrected.values, abs=1e-7)
+    made.clear()
+    node_attribution(about, graph, LOGIT_DIFF)
+    assert not made
+
+
+# Positions, patching, reading, discovery --------------------------------------------------------------------
+
+
+@settings(max_examples=6, deadline=None)
+@given(FAMILY, SPLIT, st.integers(0, 999))
+def test_neurons_at_positions(family: str, split: tuple[int, ...], seed: int) -> None:
+    about, base = setting(family, split, seed, "resample")
+    graph = replace(base, positions=("A.1", "end", "other"))
+    kept = set(some_edges(base, seed))
+
+    def whole(edge: Edge) -> Edge:
+        return Edge(edge.sender.partition("@")[0], edge.receiver.partition("@")[0])
+
+    fine = Circuit.of(graph, [edge for edge in graph.edges() if whole(edge) in kept])
+    found = circuit_metric(about, fine, LOGIT_DIFF)
+    torch.testing.assert_close(found, circuit_metric(about, Circuit.of(base, kept), LOGIT_DIFF))
+    scores = attribution_patching(about, graph, LOGIT_DIFF)
+    sums = dict.fromkeys(base.edges(), 0.0)
+    for edge, score in scores.values.items():
+        sums[whole(edge)] += score
+    for edge, score in attribution_patching(about, base, LOGIT_DIFF).values.items():
+        assert sums[edge] == pytest.approx(score, rel=1e-5, abs=close(family))
+    nodes = node_attribution(about, graph, LOGIT_DIFF)
+    together = node_attribution(about, base, LOGIT_DIFF)
+    for node in nodes.nodes:
+        assert sum(nodes[node]) == pytest.approx(together[node][0], rel=1e-5, abs=close(family))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("direction", ["noise", "denoise"])
+def test_patching_a_neuron_is_a_hook(family: str, direction: Any) -> None:
+    about, graph = setting(family, (0, 1), 9, "resample")
+    found = activation_patching(about, graph, LOGIT_DIFF, direction=direction)
+    for layer in (0, 1):
+        for neuron in range(WIDTH):
+            wanted = patched_by_hooks(about, layer, neuron, denoise=direction == "denoise")
+            assert found[f"MLP{layer}N{neuron}"][0] == pytest.approx(wanted, abs=close(family))
+
+
+def test_neurons_contribute_to_logits_what_their_mlp_does() -> None:
+    for family in ("gpt2", "llama"):
+        about, graph = setting(family, (1,), 8, "resample")
+        fine = logit_attribution(about.model, about.dataset, graph, of="logit_diff")
+        coarse = logit_attribution(about.model, about.dataset, about.model.graph(), of="logit_diff")
+        assert fine.made["total"] == pytest.approx(coarse.made["total"], abs=close(family))
+        assert fine["MLP0"] == pytest.approx(coarse["MLP0"], abs=close(family))
+        bias = sum(fine.made["bias"][name][0] - coarse.made["bias"][name][0] for name in fine.made["bias"])
+        parts = sum(fine[f"MLP1N{i}"][0] for i in range(WIDTH))
+        assert parts + bias == pytest.approx(coarse["MLP1"][0], abs=close(family))
+        assert abs(bias) > 1e-4
+
+
+@settings(max_examples=3, deadline=None)
+@given(FAMILY, st.integers(0, 99), st.sampled_from([0.02, 0.2]))
+def test_acdc_over_neurons_is_that_of_the_paper(family: str, seed: int, threshold: float) -> None:
+    model = (
+        tiny_gpt2(layers=1, heads=1, n_inner=3, seed=seed)
+        if family == "gpt2"
+        else tiny_llama(layers=1, heads=2, kv_heads=1, intermediate_size=3, exact=True, seed=seed)
+    )
+    about, graph = contrast(model, size=2, lengths=(5,), seed=seed), model.graph(neurons=[0])
+    cut: list[Edge] = []
+
+    def loss(edges: list[Edge]) -> float:
+        return -sum(by_loops(about, graph, edges)) / 2
+
+    current = loss(cut)
+    for receiver in reversed(graph.receivers):
+        for edge in reversed([edge for edge in graph.edges() if edge.receiver == receiver]):
+            new = loss([*cut, edge])
+            if new - current < threshold:
+                cut.append(edge)
+                current = new
+    wanted = prune(Circuit.of(graph, [edge for edge in graph.edges() if edge not in cut]))
+    assert acdc(about, graph, LOGIT_DIFF, threshold=threshold).edges == wanted.edges
+
+
+def test_what_is_on_whole_nodes_says_so() -> None:
+    about, graph = setting("gpt2", (0,), 0, "resample")
+    with pytest.raises(MethodError) as caught:
+        path_patching(about, graph, LOGIT_DIFF, to="logits")
+    assert caught.value.code == "C594"
+    assert "neurons" in caught.value.message
