@@ -23,7 +23,8 @@ def test_code_runs_only_where_it_is_allowed(nncirc: Command, tmp_path: Path) -> 
     text = SCRIPT.replace("METRIC", "my_metrics:measure").replace("CORRUPTION", "my_metrics:swapped")
     script.write_text(text + SCORES, encoding="utf-8")
     assert nncirc("check", script).status == 0
-    for command in (["run", script, "--out", tmp_path / "out"], ["plan", script]):
+    commands: list[list[str | Path]] = [["run", script, "--out", tmp_path / "out"], ["plan", script]]
+    for command in commands:
         done = nncirc(*command)
         assert done.status == 2
         assert "error[C584]" in done.err

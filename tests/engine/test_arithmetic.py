@@ -175,3 +175,24 @@ def test_a_divisor_that_is_zero_and_a_gradient_that_is_not_there() -> None:
         with pytest.raises(MethodError) as caught:
             attribution_patching(about, about.model.graph(), metric)
         assert caught.value.code == "C541"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([LD, LP, Metric("prob_diff")]),
+    st.floats(-3, 3).filter(lambda x: abs(x) > 0.1),
+    st.integers(0, 99),
+)
+def test_no_combination_moves_further_than_it_says(other: Metric, factor: float, seed: int) -> None:
+    """When every logit moves by at most a little; ACDC trusts it with what rounding can decide."""
+    data = random_prompts(size=3, seed=seed)
+    scaled = combined("/", other, factor)
+    for metric in (scaled, combined("*", factor, other), combined("-", combined("/", LD, 2.0), scaled)):
+        where = reading(metric, data, data.examples)
+        logits = random_logits(1, 3, 1, seed)
+        ups = torch.zeros_like(logits).requires_grad_()
+        (slope,) = torch.autograd.grad(where.values(metric, logits + ups).sum(), ups)
+        value = float(where.values(metric, logits)[0, 0])
+        assert float(slope.abs().sum((2, 3)).max()) <= metric.measure.sensitivity(value) * (1 + 1e-12)
+    wide = combined("-", LD, combined("*", -1.0, LD)).measure.sensitivity(0.0)
+    assert wide == pytest.approx(2 * LD.measure.sensitivity(0.0))

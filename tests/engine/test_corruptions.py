@@ -19,6 +19,7 @@ from nncirc.engine.contrast import Contrast, Gaussian, Mean, Resample
 from nncirc.engine.data import Dataset, Example, check_alignment, roles, shuffle
 from nncirc.engine.discovery import acdc
 from nncirc.engine.metrics import END, Metric
+from nncirc.engine.program.stored import identity
 
 SUBJECT = (("A", None), ("B", 1))
 LOGIT_DIFF = Metric("logit_diff")
@@ -119,6 +120,20 @@ def test_what_is_no_noise(options: Any, at: Any) -> None:
     with pytest.raises(MethodError) as caught:
         Gaussian(at, **options)
     assert caught.value.code == "C580"
+
+
+def test_the_store_tells_noise_apart() -> None:
+    one = Gaussian(SUBJECT)
+    others = [
+        Gaussian((("A", None),)),
+        Gaussian(SUBJECT, scale=2.0),
+        Gaussian(SUBJECT, samples=2),
+        Gaussian(SUBJECT, seed=1),
+        Mean(("prompts", "slots")),
+        Mean(("prompts",)),
+    ]
+    assert identity(one) == identity(Gaussian(SUBJECT))
+    assert len({identity(each) for each in (one, *others)}) == 7
 
 
 def test_noise_at_a_place_that_is_not_there() -> None:
