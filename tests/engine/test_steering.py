@@ -55,15 +55,15 @@ def mean_of(found: Contrast, run: Callable[[Example, Tensor, Tensor], Tensor], n
     return total / len(found.dataset.examples)
 
 
-@settings(max_examples=15, deadline=None)
+@pytest.mark.parametrize("kind", ["scale", "shift"])
+@pytest.mark.parametrize("place", [None, "A.2", "B"])
+@settings(max_examples=4, deadline=None)
 @given(
-    cases(layers=2, corruption="resample"),
-    st.data(),
-    st.sampled_from([None, "A.2", "B"]),
-    st.sampled_from(["clean", "corrupt"]),
-    st.sampled_from(["scale", "shift"]),
-    st.sampled_from(["logit_diff", "kl_divergence"]),
-    st.sampled_from([None, 1]),
+    case=cases(layers=2, corruption="resample"),
+    data=st.data(),
+    into=st.sampled_from(["clean", "corrupt"]),
+    name=st.sampled_from(["logit_diff", "kl_divergence"]),
+    batch=st.sampled_from([None, 1]),
 )
 def test_every_factor_is_a_run_of_its_own(
     case: Case, data: Any, place: str | None, into: Any, kind: str, name: str, batch: int | None
