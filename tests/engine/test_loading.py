@@ -66,7 +66,7 @@ def test_a_good_folder(folder: Path, dtype: Any) -> None:
     assert model.made["dtype"] == dtype
     assert model.made["device"] == "cpu"
     assert model.made["id"] == str(folder)
-    assert len(model.made["guards"]) == 8
+    assert len(model.made["guards"]) == 9
     assert len(model.made["weights_sha256"]) == 64
     json.dumps(model.made)
     if dtype == "float32":

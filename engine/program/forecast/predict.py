@@ -26,6 +26,7 @@ from nncirc.engine.program.forecast.methods import Prompts, prompts_of
 from nncirc.engine.program.forecast.rates import Rates
 from nncirc.engine.program.forecast.sweep import Played, Sweep, effects, reads_of
 from nncirc.engine.program.forecast.work import NOTHING, Sizes, Work
+from nncirc.engine.program.methods.evaluation import is_measured
 from nncirc.engine.program.methods.scores import patched_positions
 
 QUERY_KEY_FORWARDS = 12
@@ -89,7 +90,7 @@ class Forecast:
         graph = self._graph_of(declaration)
         if graph is not None and (graph.positions or graph.neurons):
             return None
-        if builder.store and declaration.kind != "curve" and builder.store.has(builder.key(declaration)):
+        if declaration.kind != "curve" and builder.is_stored(declaration):
             return STORED
         # What is wrong with it, the run will say.
         with suppress(NncircError):
@@ -226,6 +227,8 @@ class Forecast:
     def _faithfulness(self, declaration: Declaration) -> Prediction:
         values: Any = declaration.values
         corruption = self.builder.declaration(declaration, "corruption")
+        if self._is_stored(values["scores"].name, corruption, values["metric"].name):
+            return STORED
         contrast, metric, rates = self._setting(corruption, values["metric"].name)
         graph = self._graph(values["scores"].name)
         sizes = SHARES if values["edges"] == "mib" else values["edges"]
@@ -242,6 +245,11 @@ class Forecast:
 
     def _graph(self, name: str) -> Graph:
         """The graph that scores or a circuit are of."""
+        graph: Graph = self.builder.of(self._origin(name), "graph")
+        return graph
+
+    def _origin(self, name: str) -> Declaration:
+        """The method that scores or a circuit come from; of several circuits the first one's."""
         declaration = self.builder.program.declarations[name]
         while not isinstance(declaration.values.get("graph"), Ref):
             ref = declaration.values.get("scores")
@@ -249,21 +257,34 @@ class Forecast:
                 circuits: Any = declaration.values["circuits"]
                 ref = circuits[0]
             declaration = self.builder.program.declarations[ref.name]
-        graph: Graph = self.builder.of(declaration, "graph")
-        return graph
+        return declaration
+
+    def _is_stored(self, name: str, corruption: Declaration, metric: str) -> bool:
+        """Whether an earlier run has measured a circuit, or circuits of scores, as far as one can know.
+
+        A circuit is known by its edges, and those are known only when it has been found.
+        """
+        origin = self._origin(name)
+        is_found = origin.implementation == "reference" or self.builder.is_stored(origin)
+        return is_found and is_measured(self.builder, corruption, metric)
 
     def _claim(self, claim: Apply) -> Prediction:
         corruption, metric = claim.arguments.get("corruption"), claim.arguments.get("metric")
         if not isinstance(corruption, Ref) or not isinstance(metric, Ref):
             return NOTHING_RUNS
-        contrast, measured, rates = self._setting(
-            self.builder.program.declarations[corruption.name], metric.name
-        )
+        circuit: Any = claim.arguments.get("circuit")
+        about = self.builder.program.declarations[corruption.name]
+        if isinstance(circuit, Ref):
+            stored = self._is_stored(circuit.name, about, metric.name)
+        else:
+            stored = is_measured(self.builder, about, metric.name)
+        if stored:
+            return NOTHING_RUNS
+        contrast, measured, rates = self._setting(about, metric.name)
         prompts: Sequence[Prompts] = list(prompts_of(contrast, measured))
         if claim.function in ("clean", "corrupt"):
             work = sum((methods.measured(rates.sizes, p) for p in prompts), NOTHING)
             return self._prediction(work, contrast, rates)
-        circuit: Any = claim.arguments.get("circuit")
         times: Any = {"faithfulness": 1, "random_p": claim.arguments.get("draws")}.get(claim.function)
         if times is None or not isinstance(circuit, Ref):
             return NOTHING_RUNS

@@ -34,10 +34,9 @@ def resampling(values: Arguments) -> Resampling:
 def baseline(builder: Builder, corruption: Declaration, metric: str) -> Baseline:
     """A metric of every prompt on the clean and on the corrupted run."""
     contrast, measured = builder.contrast(corruption), builder.get(metric)
-    about = [builder.identity(corruption.name), builder.identity(metric)]
 
     def kept(run: str, make: Callable[[], Any]) -> tuple[float, ...]:
-        key = partial(stored.key_of, run, about=about)
+        key = partial(_plain_run, builder, run, corruption, metric)
         return builder.kept(key, stored.NUMBERS, lambda: tuple(make().tolist()))
 
     return Baseline(
@@ -45,6 +44,15 @@ def baseline(builder: Builder, corruption: Declaration, metric: str) -> Baseline
         kept("clean", lambda: contrast.clean_values(measured)),
         kept("corrupt", lambda: contrast.corrupt_values(measured)),
     )
+
+
+def is_measured(builder: Builder, corruption: Declaration, metric: str) -> bool:
+    """Whether an earlier run has stored the plain runs, between which every measurement lies."""
+    return builder.store is not None and builder.store.has(_plain_run(builder, "corrupt", corruption, metric))
+
+
+def _plain_run(builder: Builder, run: str, corruption: Declaration, metric: str) -> str:
+    return stored.key_of(run, about=[builder.identity(corruption.name), builder.identity(metric)])
 
 
 def circuit_values(
