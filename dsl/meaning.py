@@ -15,6 +15,7 @@ from nncirc.dsl.edges import check_reference
 from nncirc.dsl.evaluation import check_compare, check_curve, check_curves
 from nncirc.dsl.interventions import INTERVENTIONS, check_intervention
 from nncirc.dsl.metrics import check_expression, check_function, check_gradient, check_measured
+from nncirc.dsl.neurons import check_neurons
 from nncirc.dsl.positions import check_graph_positions, check_split
 from nncirc.dsl.program import Position, Ref, Where
 from nncirc.dsl.readings import READINGS, check_reading
@@ -144,6 +145,7 @@ class Meaning:
 
     def _graph(self, draft: Draft) -> None:
         check_split(self, draft)
+        check_neurons(self, draft)
         nodes, inputs = draft.values.get("nodes"), draft.values.get("inputs")
         if isinstance(nodes, tuple):
             span = draft.where("nodes")

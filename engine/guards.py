@@ -39,7 +39,7 @@ def check(model: Model) -> dict[str, float]:
     """Run all guards; returns every guard's largest relative error, for the provenance.
 
     Raises:
-        ModelError: C411 and C412 where the adapter does not fit at all; C413 to C420 and C468, a guard fails.
+        ModelError: C411 and C412 where the adapter does not fit at all; C413 to C420 and C425, a guard fails.
     """
     draw = random.Random(0)
     vocabulary = model.module.get_input_embeddings().num_embeddings
@@ -204,6 +204,6 @@ GUARDS = (
     Guard("C416", "with no edge cut the model computes the clean run", _nothing_cut),
     Guard("C417", "with all edges cut the model computes the corrupted run", _everything_cut),
     Guard("C420", "what is added for a position is that of the family", _positions),
-    Guard("C468", "an MLP's neurons and its bias sum to what it writes", _neurons),
+    Guard("C425", "an MLP's neurons and its bias sum to what it writes", _neurons),
     Guard("C419", "single heads attend as the whole layer does", _single_heads),
 )

@@ -98,7 +98,7 @@ class Model:
         """The computation graph of the model; `neurons` are the layers whose MLPs are split into neurons.
 
         Raises:
-            ModelError: C431, positions as a sender, where none are added to the residual stream; C469,
+            ModelError: C431, positions as a sender, where none are added to the residual stream; C435,
                 neurons of a model whose adapter does not say where they are.
             GraphError: C467, neurons of a layer that the model does not have.
         """
@@ -115,7 +115,7 @@ class Model:
         """Layers, in order, each with the number of its MLP's neurons: as `Graph` takes them.
 
         Raises:
-            ModelError: C469, as `neuron_weights` says.
+            ModelError: C435, as `neuron_weights` says.
         """
         # A layer that there is not is for the graph to refuse.
         known = range(self.shape.n_layers if self.shape.mlps else 0)
@@ -248,12 +248,12 @@ class Model:
         """What each neuron of a layer's MLP writes for an activation of 1.
 
         Raises:
-            ModelError: C469, the family's adapter does not say where the neurons are.
+            ModelError: C435, the family's adapter does not say where the neurons are.
         """
         family = self.family
         if family.mlp_output is None:
             raise ModelError(
-                "C469",
+                "C435",
                 f"it is not known where {self.name} keeps the neurons of its MLPs",
                 hint="leave neurons out of the graph, or give the family's adapter its `mlp_output`",
                 about=self.name,

@@ -316,6 +316,21 @@ MEANING: Mapping[str, Entry] = {
         "scores learning using in_context_learning {\n  data = ioi\n  early = 9\n  late = 4\n}",
         "scores learning using in_context_learning {\n  data = ioi\n  early = 4\n  late = 9\n}",
     ),
+    "C261": Entry(
+        "neurons of a layer that there is not",
+        "`neurons` lists layers, counted from 0, whose MLPs are split: every neuron is then a sender, as "
+        "`MLP3N17`. The model has no such layer, or no MLPs.",
+        "graph fine using residual {\n  model = gpt2\n  neurons = [12]\n}",
+        "graph fine using residual {\n  model = gpt2\n  neurons = [11]\n}",
+    ),
+    "C262": Entry(
+        "neurons of a model that is only a shape",
+        "How many neurons an MLP has is not part of a shape. Graphs of neurons are of models with weights.",
+        "model shaped using shape {\n  layers = 2\n  heads = 4\n}\n"
+        "graph fine using residual {\n  model = shaped\n  neurons = [1]\n}",
+        "model shaped using shape {\n  layers = 2\n  heads = 4\n}\n"
+        "graph fine using residual {\n  model = shaped\n}",
+    ),
     "C260": Entry(
         "a graph by tokens of no prompts",
         "`positions = all` makes a node of every node at every token, so it has to know how many tokens the "

@@ -258,15 +258,15 @@ GRAPHS: Mapping[str, Entry] = {
         "neurons as the model's MLP is wide. Every neuron is a node; choose the layers that matter, found "
         "with whole MLPs first.",
     ),
-    "C468": Entry(
+    "C425": Entry(
         "neurons that do not make the MLP",
         "When a model is loaded, what its MLPs' neurons write is summed up and compared with what the MLPs "
         "write. Here they differ, so that scores of neurons would be wrong: the family's `mlp_output` is not "
         "the module whose input are the activations, or something comes behind it.",
     ),
-    "C469": Entry(
+    "C435": Entry(
         "neurons nobody knows the place of",
-        "Splitting an MLP into neurons takes the module that turns their activations into what the MLP writes. "
+        "Splitting an MLP takes the module that turns its neurons' activations into what the MLP writes. "
         "The family's adapter does not name one as its `mlp_output`: such models have MLPs as whole nodes.",
     ),
     "C462": Entry(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nncirc.dsl.keytypes import Either, Many, PositionType, Word
+from nncirc.dsl.keytypes import Either, Many, Number, PositionType, Word
 from nncirc.dsl.schema.entries import Implementation, Key, one
 
 GRAPHS = {
@@ -24,6 +24,10 @@ GRAPHS = {
             "positions": Key(
                 Either(Many(PositionType()), ("all",)),
                 "split every node by position, the tokens not named being one; `all`: by token",
+            ),
+            "neurons": Key(
+                Many(Number(integer=True, low=0)),
+                "layers whose MLPs are split into neurons, each a sender of its own (`MLP3N17`)",
             ),
             "data": Key(one("dataset"), "the prompts whose tokens `positions = all` counts"),
         },

@@ -228,7 +228,9 @@ def _residual(builder: Builder, declaration: Declaration) -> Graph:
     attention: Any = "layers" if "attention" in nodes else "heads"
     split_inputs = bool(declaration.values["inputs"])
     graph = model.graph(attention=attention, split_inputs=split_inputs, pos_embed="pos_embed" in nodes)
-    return with_fields(graph, positions=_graph_positions(builder, declaration))
+    layers: Any = declaration.values["neurons"]
+    neurons = model.neurons(layers) if layers else ()
+    return with_fields(graph, positions=_graph_positions(builder, declaration), neurons=neurons)
 
 
 def _graph_positions(builder: Builder, declaration: Declaration) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def draw_scores(scores: EdgeScores | NodeScores, path: Path, *, title: str) -> N
     else:
         labels = scores.positions or ("all positions",)
         panels = [_heads(scores, column, label) for column, label in enumerate(labels)]
-        panels += _others(scores, labels)
+        panels += _others(scores, labels, options["neutral"])
         write_picture(path, heatmap, panels, x_label="head", **options)
 
 
@@ -124,7 +124,8 @@ def _neutral(made: Mapping[str, Any]) -> float:
         return float(made["unsteered"])
     if made.get("of") == "rank":
         return 1.0
-    patched = made.get("direction") == "noise"
+    # Attribution estimates by how much the metric falls, not where it comes to lie.
+    patched = made.get("direction") == "noise" and made.get("method") != "attribution_patching"
     return 1.0 if patched and made.get("normalized") else 0.0
 
 
@@ -158,12 +159,18 @@ def _heads(scores: NodeScores, column: int, title: str) -> Panel:
     return Panel(grid, list(map(str, _layers(scores))), heads, title)
 
 
-def _others(scores: NodeScores, labels: Sequence[str]) -> list[Panel]:
-    """Embedding and MLPs by position, if there are any."""
+def _others(scores: NodeScores, labels: Sequence[str], neutral: float) -> list[Panel]:
+    """Embedding, MLPs and neurons by position, if there are any: of many neurons those that do most."""
     rows = _rows(scores, ("embed", "pos_embed", "mlp"))
     names = [str(node) for node, _ in rows]
     panel = Panel([row for _, row in rows], names, list(labels), "embed, MLPs", x_label="position")
-    return [panel] if rows else []
+    panels = [panel] if rows else []
+    if neurons := _rows(scores, ("neuron",)):
+        most = sorted(neurons, key=lambda pair: -max(abs(value - neutral) for value in pair[1]))[:ROWS]
+        title = "neurons" if len(most) == len(neurons) else f"strongest {ROWS} of {len(neurons):,} neurons"
+        names = [str(node) for node, _ in most]
+        panels.append(Panel([row for _, row in most], names, list(labels), title, x_label="position"))
+    return panels
 
 
 def _by_position(scores: NodeScores, neutral: float) -> list[Panel]:
@@ -171,13 +178,16 @@ def _by_position(scores: NodeScores, neutral: float) -> list[Panel]:
     columns, heads = list(scores.positions), _rows(scores, ("head", "attention"))
     if len(heads) <= ROWS:
         panel = Panel([row for _, row in heads], [str(node) for node, _ in heads], columns, "heads")
-        return [panel, *_others(scores, columns)]
+        return [panel, *_others(scores, columns, neutral)]
     strongest = []
     for layer in _layers(scores):
         rows = [row for node, row in _rows(scores, ("head", "attention")) if node.layer == layer]
         strongest.append([max(column, key=lambda v: abs(v - neutral)) for column in zip(*rows, strict=True)])
     layers = list(map(str, _layers(scores)))
-    return [Panel(strongest, layers, columns, "strongest head of the layer"), *_others(scores, columns)]
+    return [
+        Panel(strongest, layers, columns, "strongest head of the layer"),
+        *_others(scores, columns, neutral),
+    ]
 
 
 def _by_layer(scores: EdgeScores) -> Panel:
@@ -192,4 +202,6 @@ def _by_layer(scores: EdgeScores) -> Panel:
 
 def _place(name: str) -> str:
     node = Node.parse(name)
+    if node.kind == "neuron":
+        return f"MLP{node.layer}"
     return f"L{node.layer}" if node.kind in ("head", "kv", "attention") else name

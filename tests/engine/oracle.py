@@ -211,7 +211,7 @@ def forward(
     return run
 
 
-def output_projection(mlp: Any) -> tuple[nn.Module, Tensor]:
+def output_projection(mlp: Any) -> tuple[Any, Tensor]:
     """What turns neurons into what an MLP writes, and its weight with a row for each neuron."""
     if hasattr(mlp, "c_proj"):
         return mlp.c_proj, mlp.c_proj.weight

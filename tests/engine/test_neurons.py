@@ -31,6 +31,8 @@ from nncirc.engine.loading import load_bundled
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
 from nncirc.engine.paths import path_patching
+from nncirc.engine.program import pictures
+from nncirc.engine.scores import NodeScores
 
 LOGIT_DIFF = Metric("logit_diff")
 WIDTH = 5
@@ -88,12 +90,13 @@ def by_loops(about: Contrast, graph: Graph, cut: list[Edge], metric: Metric = LO
 def activations(model: Model, tokens: Tensor) -> dict[int, Tensor]:
     """The input of every MLP's output projection, by hooks."""
     found: dict[int, Tensor] = {}
-    _, _, mlps = oracle.sites(model.module)
+
+    def keep(layer: int, activation: Tensor) -> None:
+        found[layer] = activation.clone()
+
     handles = [
-        oracle.output_projection(mlp)[0].register_forward_pre_hook(
-            lambda _, a, n=n: found.__setitem__(n, a[0].clone())
-        )
-        for n, mlp in enumerate(mlps)
+        oracle.output_projection(mlp)[0].register_forward_pre_hook(lambda _, a, n=n: keep(n, a[0]))
+        for n, mlp in enumerate(oracle.sites(model.module)[2])
     ]
     with oracle.hooks(handles), torch.no_grad():
         model.module(input_ids=tokens, use_cache=False)
@@ -153,7 +156,7 @@ def test_a_family_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(families.families(), "gpt2", replace(families.GPT2, mlp_output=None))
     with pytest.raises(ModelError) as caught:
         tiny_gpt2().graph(neurons=[0])
-    assert caught.value.code == "C469"
+    assert caught.value.code == "C435"
 
 
 # The masked forward ---------------------------------------------------------------------------------------
@@ -380,3 +383,15 @@ def test_what_is_on_whole_nodes_says_so() -> None:
         path_patching(about, graph, LOGIT_DIFF, to="logits")
     assert caught.value.code == "C594"
     assert "neurons" in caught.value.message
+
+
+def test_of_many_neurons_the_strongest_are_drawn() -> None:
+    names = ("embed", "L0H0", *(f"MLP0N{i}" for i in range(60)))
+    values = ((1.0,), (0.5,), *((0.01 * (-1) ** i * i,) for i in range(60)))
+    made = {"method": "attribution_patching", "direction": "noise", "normalized": True}
+    neutral = pictures._neutral(made)
+    assert neutral == 0  # an estimate of a fall, not the metric of a patched run
+    rest, neurons = pictures._others(NodeScores(names, (), values, made), ["all positions"], neutral)
+    assert list(rest.rows) == ["embed"]
+    assert list(neurons.rows) == [f"MLP0N{i}" for i in reversed(range(12, 60))]
+    assert neurons.title == "strongest 48 of 60 neurons"

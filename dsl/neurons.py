@@ -1,0 +1,47 @@
+"""Whether the layers whose MLPs a graph splits into neurons are layers of its model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nncirc.dsl.scope import Draft
+
+if TYPE_CHECKING:
+    from nncirc.dsl.meaning import Meaning
+
+__all__ = ["check_neurons"]
+
+
+def check_neurons(meaning: Meaning, graph: Draft) -> None:
+    """The layers exist and have MLPs, and the model has weights that say of how many neurons."""
+    layers, model = graph.values.get("neurons"), meaning.get(graph, "model")
+    if not isinstance(layers, tuple) or model is None:
+        return
+    where = graph.where("neurons")
+    if model.implementation == "shape":
+        meaning.scope.report(
+            "C262",
+            f"`{model.name}` is only the shape of a model, which does not say how many neurons its MLPs have",
+            where,
+            help="use a model with weights, or leave `neurons` out",
+        )
+        return
+    shape = meaning.shape(graph)
+    if shape is None:
+        return
+    if not shape.mlps:
+        meaning.scope.report(
+            "C261",
+            f"`{model.name}` has no MLPs to split into neurons",
+            where,
+            help="leave `neurons` out",
+        )
+        return
+    beyond = [layer for layer in layers if isinstance(layer, int) and layer >= shape.layers]
+    if beyond:
+        meaning.scope.report(
+            "C261",
+            f"`{model.name}` has no layer {beyond[0]} whose MLP could be split",
+            where,
+            help=f"its layers are 0 to {shape.layers - 1}",
+        )
