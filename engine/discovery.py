@@ -30,15 +30,14 @@ from typing import Protocol
 import torch
 
 from nncirc.circuits.circuit import Circuit, prune
-from nncirc.circuits.errors import MethodError, ResourceError
+from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
 from nncirc.engine.contrast import Contrast, Zero
 from nncirc.engine.evaluate import cut_metric
 from nncirc.engine.live import Change, Live, reads_change, with_modules
-from nncirc.engine.memory import free_memory
 from nncirc.engine.metrics import Metric
-from nncirc.engine.room import acdc_state
+from nncirc.engine.room import require_room
 from nncirc.engine.speculation import Fixed, Pace
 from nncirc.engine.wiring import Wiring
 
@@ -300,7 +299,7 @@ class _Sweep:
         progress: Callable[[int, int], None] | None = None,
     ) -> dict[Edge, float]:
         contrast, model = self.contrast, self.contrast.model
-        self.check_room()
+        require_room(contrast, self.graph.base)
         self.states = [
             Live(contrast, self.metric, batch, self.graph, self.wiring) for batch in contrast.batches
         ]
@@ -344,19 +343,6 @@ class _Sweep:
                     {self.graph.senders[s]: self.scores[self.edge(receiver, s)] for s in kept},
                 )
         return self.scores
-
-    def check_room(self) -> None:
-        """Refuse before the machine does: the state of all prompts is needed at once."""
-        needed, free = acdc_state(self.contrast, self.graph.base), self.contrast.memory
-        if self.contrast.most_memory is None:
-            free = free_memory(self.contrast.model.device)
-        if needed > free:
-            raise ResourceError(
-                "C701",
-                f"ACDC keeps the state of all {len(self.contrast.dataset.examples)} prompts, about"
-                f" {needed / 2**30:.2g} GiB, and has {free / 2**30:.2g} GiB",
-                hint="use fewer or shorter prompts, a smaller dtype, or attention layers for heads",
-            )
 
     def foreseen(self, receiver: int) -> list[_Tried]:
         """What sweeps that have decided like this one so far measured of a receiver.

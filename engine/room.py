@@ -11,9 +11,10 @@ import sys
 
 import psutil
 
+from nncirc.circuits.errors import ResourceError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Contrast
-from nncirc.engine.memory import pass_bytes
+from nncirc.engine.memory import free_memory, pass_bytes
 from nncirc.engine.metrics import Metric
 
 COUNTED = ("attribution_patching", "activation_patching", "acdc")
@@ -68,6 +69,24 @@ def acdc_state(contrast: Contrast, graph: Graph) -> int:
     units = 3 * len(graph.senders) + 6 * model.shape.n_layers + 1 + len(graph.receivers) // 2
     tokens = sum(batch.clean.numel() for batch in contrast.batches)
     return units * tokens * model.d_model * model.dtype.itemsize
+
+
+def require_room(contrast: Contrast, graph: Graph) -> None:
+    """Refuse ACDC before the machine does: the state of all prompts is needed at once.
+
+    Raises:
+        ResourceError: C701, there is less memory than that, or less is allowed.
+    """
+    needed, free = acdc_state(contrast, graph), contrast.most_memory
+    if free is None:
+        free = free_memory(contrast.model.device)
+    if needed > free:
+        raise ResourceError(
+            "C701",
+            f"ACDC keeps the state of all {len(contrast.dataset.examples)} prompts, about"
+            f" {needed / 2**30:.2g} GiB, and has {free / 2**30:.2g} GiB",
+            hint="use fewer or shorter prompts, a smaller dtype, or attention layers for heads",
+        )
 
 
 def resident() -> int:

@@ -7,7 +7,7 @@ import pytest
 
 import nncirc.dsl
 from nncirc.dsl import check_text, render_all
-from nncirc.dsl.catalogue import SCRIPT, entries, explain
+from nncirc.dsl.catalogue import RUN, SCRIPT, entries, explain
 
 PREAMBLE = """\
 model gpt2 using huggingface {
@@ -54,7 +54,8 @@ def test_every_reported_code_is_explained_and_every_explained_code_reported() ->
     for path in ROOM.glob("*.py"):
         if not path.name.startswith("catalogue"):
             reported |= set(re.findall(r'"(C\d{3})"', path.read_text(encoding="utf-8")))
-    assert reported == set(SCRIPT)
+    # Circuits that are read and written as scripts raise errors of files; a test of the house is about these.
+    assert reported - set(RUN) == set(SCRIPT)
 
 
 @pytest.mark.parametrize("code", [code for code, entry in SCRIPT.items() if entry.bad])
