@@ -234,7 +234,7 @@ def _why(graph: Graph, senders: Sequence[_Side], entered: Sequence[tuple[_Side, 
         return "logits sends nothing: it can only stand last"
     if sender not in graph.sender_index:
         if sender.startswith("MLP"):
-            return f"{sender} sends nothing itself: name its neurons, as {sender}N*"
+            return f"{sender} sends nothing itself: name its neurons, {sender}N*, or do not split it"
         return f"{sender} sends nothing itself: name the heads that share it"
     return f"{sender} is computed after {receiver} has been read; edges lead to later nodes"
 

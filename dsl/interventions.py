@@ -21,20 +21,27 @@ __all__ = ["INTERVENTIONS", "check_intervention"]
 
 _NODES = {"path_patching": ("to", "through"), "steering": ("nodes",), "function_vector": ("heads",)}
 
+# What a graph may be split by, and what to do instead.
+_SPLIT = (
+    ("positions", "position", "this block says itself where it intervenes"),
+    ("neurons", "neuron", "activation_patching and attribution_patching know single neurons"),
+)
+
 
 def check_intervention(meaning: Meaning, draft: Draft) -> None:
     """One of `INTERVENTIONS` by itself."""
     graph = meaning.get(draft, "graph")
     if graph is not None:
-        if graph.values.get("positions") is not None:
-            meaning.scope.report(
-                "C294",
-                f"`{graph.name}` is split by position, and `{draft.implementation}` is of whole nodes",
-                draft.where("graph"),
-                labels=(Label(graph.where("positions"), "split here"),),
-                help="use a graph without `positions`; this block says itself where it intervenes",
-            )
-            return
+        for key, by, advice in _SPLIT:
+            if graph.values.get(key) is not None:
+                meaning.scope.report(
+                    "C294",
+                    f"`{graph.name}` is split by {by}, and `{draft.implementation}` is of whole nodes",
+                    draft.where("graph"),
+                    labels=(Label(graph.where(key), "split here"),),
+                    help=f"use a graph without `{key}`; {advice}",
+                )
+                return
         for key in _NODES[draft.implementation]:
             for node, span in _nodes(draft, key):
                 check_node(meaning.scope, graph, meaning.shape(graph), node, span)

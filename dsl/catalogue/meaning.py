@@ -300,9 +300,9 @@ MEANING: Mapping[str, Entry] = {
         "  nodes = L9H9\n  scale = [0, 2]\n}",
     ),
     "C294": Entry(
-        "an intervention on a graph that is split by position",
+        "an intervention on a graph that is split by position or neuron",
         "Path patching and steering are of whole nodes, and say themselves at which positions they "
-        "intervene: `positions` and `at`. Take the graph without `positions`.",
+        "intervene: `positions` and `at`. Take the graph without `positions` and `neurons`.",
         "graph split using residual {\n  model = gpt2\n  positions = [IO, S, end, other]\n}\n"
         "scores other using steering {\n  graph = split\n  corruption = abc\n  metric = recovered\n"
         "  nodes = MLP3\n  scale = 0\n}",

@@ -296,5 +296,5 @@ def test_paths_over_neurons() -> None:
         edges(graph, "MLP1 -> logits")
     assert (caught.value.code, caught.value.hint) == (
         "C456",
-        "MLP1 sends nothing itself: name its neurons, as MLP1N*",
+        "MLP1 sends nothing itself: name its neurons, MLP1N*, or do not split it",
     )
