@@ -136,10 +136,13 @@ def contents(out: Path) -> dict[str, bytes]:
     return {**found, "run.json": json.dumps(_lasting(json.loads(found["run.json"]))).encode()}
 
 
+MOMENTARY = ("seconds", "began", "stored", "predicted", "forecast", "memory")
+
+
 def _lasting(run: Any) -> Any:
-    """All of `run.json` but how long things took, and which of them were there before."""
+    """All of `run.json` but what was predicted and what it took, and which results were there before."""
     if isinstance(run, dict):
-        return {k: _lasting(v) for k, v in run.items() if k not in ("seconds", "began", "stored")}
+        return {k: _lasting(v) for k, v in run.items() if k not in MOMENTARY}
     return [_lasting(each) for each in run] if isinstance(run, list) else run
 
 
