@@ -220,10 +220,10 @@ class Contrast:
         """
         if not graph.positions:
             return None
-        options = {"device": self.model.device, "dtype": self.model.dtype}
+        device, dtype = self.model.device, self.model.dtype
         return self._once(
             ("where", batch.number, graph.positions),
-            lambda: whereabouts(batch.examples, graph.positions, **options),
+            lambda: whereabouts(batch.examples, graph.positions, device=device, dtype=dtype),
         )
 
     def clean_written(self, batch: Batch, graph: Graph | None = None) -> Written:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from nncirc.circuits.intervals import USUAL, Estimate, Resampling, bootstrap
 from nncirc.circuits.chance import Null, random_circuits
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.intervals import USUAL, Estimate, Resampling, bootstrap
 from nncirc.circuits.nodes import Edge
 from nncirc.engine.contrast import Contrast, apart, between
 from nncirc.engine.forward import Mask

@@ -20,9 +20,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from nncirc.circuits.intervals import USUAL, Estimate, Resampling
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
+from nncirc.circuits.intervals import USUAL, Estimate, Resampling
 from nncirc.circuits.nodes import Edge
 from nncirc.engine.contrast import Contrast
 from nncirc.engine.evaluate import Baseline, cut_metric

@@ -266,8 +266,8 @@ MEANING: Mapping[str, Entry] = {
     ),
     "C290": Entry(
         "options of attribution patching that do not go together",
-        "Integrated gradients (`steps` above 1), `relp`, and AtP* (`correct_qk`, `grad_drop`) each repair the "
-        "gradient on the clean run in a way of their own.",
+        "Integrated gradients (`steps` above 1), `relp`, and AtP* (`correct_qk`, `grad_drop`) each repair "
+        "the gradient on the clean run in a way of their own.",
         "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
         "  metric = recovered\n  steps = 5\n  rule = relp\n}",
         "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"

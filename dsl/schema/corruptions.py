@@ -16,7 +16,11 @@ CORRUPTIONS = {
     ),
     "counterpart": Implementation(
         "The other column of a paired dataset.",
-        {"data": Key(one("dataset"), "a dataset with corrupted prompts (`prompts`, `file`, `task`)", required=True)},
+        {
+            "data": Key(
+                one("dataset"), "a dataset with corrupted prompts (`prompts`, `file`, `task`)", required=True
+            )
+        },
         run=True,
     ),
     "shuffle": Implementation(

@@ -177,7 +177,7 @@ for script in scripts:
 
 
 def test_files_are_the_same_to_the_byte(tmp_path: Path) -> None:
-    """Other hash seeds, threads, batches, limits of memory: circuits of both models, by ACDC and by threshold, and pictures."""
+    """Other hash seeds, threads, batches, memory: circuits by ACDC and by threshold, and pictures."""
     ioi = tmp_path / "ioi.circ"
     ioi.write_text(
         SCRIPT + 'render again {\n  circuit = quick\n  highlight = found\n  file = "quick.svg"\n}\n'
