@@ -190,7 +190,8 @@ def fitted(lines: Sequence[str], size: float, room: float = 0.1, least: float = 
 
     Graphviz measures the text as Helvetica; whoever opens the picture may have DejaVu Sans in its place.
     """
-    width = max(map(len, lines)) * size * 0.58 / 72 + room
+    # An at sign is as wide as two letters.
+    width = max(len(line) + line.count("@") for line in lines) * size * 0.58 / 72 + room
     return f'margin="0.02,0.02", width={max(width, least):.2f}'
 
 
