@@ -29,14 +29,17 @@ def has_column(data: Draft, column: str) -> bool | None:
         return column == "corrupt" and bool(data.values.get("counterparts"))
     if data.implementation == "task":
         task = task_of(data)
-        return None if task is None else column != "foil" or task.foils is not None
+        if task is None:
+            return None
+        present = {"answer": task.answers is not None or task.follows, "foil": task.foils is not None}
+        return present.get(column, True)
     return data.values.get(column) is not None
 
 
 def answers_follow(data: Draft) -> bool:
     """Whether the answer is, at every position, the token that follows."""
     task = task_of(data)
-    following = data.implementation == "tokens" or (task is not None and task.answers is None)
+    following = data.implementation == "tokens" or (task is not None and task.follows)
     return following or isinstance(data.values.get("answer"), NextToken)
 
 

@@ -94,7 +94,9 @@ def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> Non
             f"{name} needs an answer, and `{data.name}` has none",
             span,
             labels=(label,),
-            help="add `answer = …` to the dataset, or measure `kl_divergence`",
+            help="add `answer = …` to the dataset, or measure `kl_divergence`"
+            if data.implementation not in {"all_inputs", "task"}
+            else "measure `mse`: inputs of a program have no answers",
         )
     elif "foil" in needs and has_column(data, "foil") is False:
         meaning.scope.report(

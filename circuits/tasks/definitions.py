@@ -241,6 +241,40 @@ MULTIPLE_CHOICE = Task(
     differs="The foil is the letter that is right in the corrupted prompt, not every wrong one.",
 )
 
+
+# Compiled programs
+
+
+def _program(name: str, doc: str, symbols: Words) -> Task:
+    """A bundled program's inputs of the five symbols that are the most it reads."""
+    places = range(1, 6)
+    return Task(
+        name=name,
+        doc=doc,
+        source="Conmy et al. 2023; Lindner et al. 2023",
+        metric=f"mse(at = [{', '.join(f't{i}' for i in places)}])",
+        phrasings=(" ".join(f"{{t{i}}}" for i in places),),
+        slots={(f"t{i}", f"o{i}"): symbols for i in places},
+        corruptions={"another_input": {f"t{i}": f"o{i}" for i in places}},
+        answers=None,
+        foils=None,
+        differs="The corrupted input has another symbol at every place, not another input of the batch.",
+        symbols=symbols,
+    )
+
+
+TRACR_REVERSE = _program(
+    "tracr_reverse",
+    "Five symbols of three, which the bundled program `tracr-reverse` reverses.",
+    ("1", "2", "3"),
+)
+
+TRACR_XPROPORTION = _program(
+    "tracr_xproportion",
+    "Five symbols of four, of which the bundled program `tracr-xproportion` says which fraction so far is x.",
+    ("w", "x", "y", "z"),
+)
+
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
@@ -253,6 +287,8 @@ TASKS: Mapping[str, Task] = {
         SUBJECT_VERB_AGREEMENT,
         CAPITALS,
         MULTIPLE_CHOICE,
+        TRACR_REVERSE,
+        TRACR_XPROPORTION,
     )
 }
 """Every task by its name."""

@@ -29,14 +29,15 @@ This file is generated from `circuits/tasks/` by `python -m nncirc.circuits.task
     }
 
 A task's prompts have answers, foils (but for `induction`), and corrupted counterparts of equally many tokens.
+Inputs of compiled programs (`tracr_...`) have counterparts alone: outputs are values, not tokens.
 Draws depend on `seed` alone. The slots named below are positions (`at = YY`), and `replace` can fill them
 otherwise (`YY -> first`). In `corrupt` a dataset names one of the task's corruptions; without it
 `counterpart` is the first.
 
 **Tokenizers.** Each slot, answer and foil must be one token. Words that are not, in any place where clean or
 corrupted prompts have them, are left out, and the run says which; where too few are left it ends with C350.
-The words were chosen for GPT-2. Of the bundled models `ioi-4l` knows those of `ioi`, and every model can run
-`induction`.
+The words were chosen for GPT-2. Of the bundled models `ioi-4l` knows those of `ioi`, and every language model
+can run `induction`. A program's task is for models that read its symbols and no others; others end with C353.
 
 **Licence.** All sentences and word lists are our own and under the licence of this package (MIT).
 """

@@ -38,10 +38,13 @@ class Task:
         slots: by slots that are drawn together without replacement: words, or how many random tokens each is.
         corruptions: by name, slots and by which others they are filled (`S.2` is the second S). The
             first is the default.
-        answers: the texts of which each is right; None: at every position the token that follows.
+        answers: the texts of which each is right; None: at every position the token that follows, or
+            none at all if there are `symbols`.
         foils: the texts of which each is wrong; None where there are none.
         derived: slots for corruptions, answers and foils.
         differs: in what the prompts or the metric are not those of the papers.
+        symbols: what a compiled program reads, if the prompts are its inputs: its tokenizer must know these
+            and no others. Such prompts have no answers, for its outputs are values and no tokens.
     """
 
     name: str
@@ -55,8 +58,14 @@ class Task:
     foils: Answers | None
     derived: Mapping[str, Derived] = field(default_factory=dict[str, Derived])
     differs: str = ""
+    symbols: Words = ()
 
     @property
     def slot_names(self) -> tuple[str, ...]:
         """Every slot, drawn or derived."""
         return (*(name for names in self.slots for name in names), *self.derived)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the answer is, at every position, the token that follows."""
+        return self.answers is None and not self.symbols

@@ -246,4 +246,12 @@ DATA: Mapping[str, Entry] = {
         "A task comes with corruptions by name (`docs/tasks.md`). Others are made with `replace`, from the "
         "slots of the task.",
     ),
+    "C353": Entry(
+        "a program's inputs for another model",
+        "The tasks of compiled programs are inputs of the bundled models that they are named after. Another "
+        "model may have tokens for the same symbols, but does not compute what the program does. Take the "
+        "bundled model, or a compiled one that reads just these symbols.",
+        'dataset other using task {\n  task = "tracr_reverse"\n  model = tiny\n  size = 4\n}',
+        'dataset other using task {\n  task = "ioi"\n  model = tiny\n  size = 4\n}',
+    ),
 }

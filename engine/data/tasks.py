@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace as with_fields
 from itertools import pairwise, product
 
@@ -14,7 +15,7 @@ from nncirc.engine.data.render import nearest, occurrences, parse_template
 from nncirc.engine.data.sources import Group, Source, positive, random_tokens
 from nncirc.engine.data.targets import with_answers
 from nncirc.engine.data.template import Slots, template_dataset
-from nncirc.engine.data.tokens import quote, require_offsets
+from nncirc.engine.data.tokens import plain_token_ids, quote, require_offsets
 from nncirc.engine.data.types import NEXT, Dataset, Example, Field, Template, Tokenizer, Value
 from nncirc.engine.data.words import left_out_note, single_tokens
 
@@ -36,12 +37,14 @@ def task_dataset(
 
     Raises:
         DataError: C350, too few words are one token; C351, no task has that name; C352, it has no such
-            corruption; and what `template_dataset` and `with_answers` raise: C303, C306, C307, C309, C310.
+            corruption; C353, it is a program's, and the tokenizer is not; and what `template_dataset` and
+            `with_answers` raise: C303, C306, C307, C309, C310.
     """
     found = task_named(task) if isinstance(task, str) else task
     replacements = replacements_of(found, corrupt)
     positive("size", size)
     require_offsets(tokenizer)
+    _check_symbols(tokenizer, found)
     slots, left_out, notes = _fitting(tokenizer, found)
 
     drawn = template_dataset(
@@ -50,7 +53,7 @@ def task_dataset(
         slots=slots,
         size=size,
         seed=seed,
-        answer=NEXT if found.answers is None else None,
+        answer=NEXT if found.follows else None,
     )
     dataset = with_fields(
         drawn,
@@ -113,6 +116,28 @@ def _with_derived(task: Task, values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 # Which words a tokenizer has
+
+
+def _check_symbols(tokenizer: Tokenizer, task: Task) -> None:
+    """Refuse the inputs of a program to what is no such program: others may know its symbols as words."""
+    if not task.symbols:
+        return
+    known = set(tokenizer.convert_ids_to_tokens(list(plain_token_ids(tokenizer))))
+    if known != set(task.symbols):
+        raise DataError(
+            "C353",
+            f"the task {task.name} is for a compiled program that reads {', '.join(task.symbols)} and "
+            f"nothing else; this tokenizer {_unlike(known, task)}",
+            hint="take the program's own model: `tracr_...` are for the bundled models of these names",
+            about="task",
+        )
+
+
+def _unlike(known: AbstractSet[str], task: Task) -> str:
+    missing = [symbol for symbol in task.symbols if symbol not in known]
+    if missing:
+        return f"has no {quote(missing[0])}"
+    return f"has {len(known)} tokens, {quote(min(known - set(task.symbols)))} among them"
 
 
 def _fitting(tokenizer: Tokenizer, task: Task) -> tuple[Slots, dict[str, list[str]], list[str]]:

@@ -21,6 +21,7 @@ _KEYS = {
     "C317": ("clean", "corrupt", "path"),
     "C332": ("at",),
     "C334": ("positions",),
+    "C353": ("task",),
     "C402": ("id", "name"),
     "C403": ("id", "name"),
     "C404": ("id", "name"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -97,6 +98,34 @@ corruption other using counterpart {{
 assert clean({task.metric}, corruption = other) > 0
 """
     assert not check_text(script).diagnostics
+
+
+def test_inputs_of_programs_have_no_answers() -> None:
+    script = """
+model reverse using bundled {
+  name = "tracr-reverse"
+}
+dataset inputs using task {
+  model = reverse
+  task  = "tracr_reverse"
+  size  = 4
+}
+corruption other using counterpart {
+  data = inputs
+}
+assert clean(logit_diff(at = end), corruption = other) > 0
+"""
+    (found,) = check_text(script).diagnostics
+    assert (found.code, found.help) == ("C220", "measure `mse`: inputs of a program have no answers")
+
+
+@pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.symbols])
+def test_inputs_of_programs_are_as_long_as_the_bundled_model_takes_them(name: str) -> None:
+    text = (ROOT / "circuits/models" / name.replace("_", "-") / "config.json").read_text(encoding="utf-8")
+    config = json.loads(text)
+    assert len(fields(TASKS[name].phrasings[0])) == config["n_ctx"] - 1  # BOS
+    symbols = {str(symbol) for symbol, _ in config["input_encoder"]}
+    assert symbols - {config["bos_token"], config["pad_token"]} == set(TASKS[name].symbols)
 
 
 def test_an_unknown_task_is_refused() -> None:

@@ -12,6 +12,8 @@ from nncirc.circuits.models import COMPILED
 from nncirc.circuits.nodes import Edge
 from nncirc.circuits.roc import roc_of_circuits
 from nncirc.engine.attribution import attribution_patching
+from nncirc.engine.contrast import Contrast, Corruption, Resample, Zero
+from nncirc.engine.data import task_dataset
 from nncirc.engine.discovery import acdc
 from nncirc.engine.evaluate import cut_metric
 from nncirc.engine.loading import load_bundled
@@ -50,6 +52,20 @@ def test_acdc_finds_exactly_what_matters(name: str, length: int, kind: Kind) -> 
     known = _known(name, length, kind)
     for threshold in (1e-9, 1e-3, 3e-2):
         assert set(acdc(measured, graph, CHANGE, threshold=threshold).edges) == known
+
+
+@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("size", [16, 243])
+def test_inputs_of_the_task_show_the_same(name: str, size: int) -> None:
+    model = load_bundled(name)
+    dataset = task_dataset(model.tokenizer, name.replace("-", "_"), size=size)
+    change = Metric("mse", at=tuple((f"t{i}", None) for i in range(1, 6)))
+    against: dict[Kind, Corruption] = {"zero": Zero(), "resample": Resample(dataset.counterparts or ())}
+    for kind, corruption in against.items():
+        found = acdc(
+            Contrast(model, dataset, corruption), model.graph(pos_embed=True), change, threshold=1e-3
+        )
+        assert set(found.edges) == _known(name, 5, kind)
 
 
 @pytest.mark.parametrize("name", COMPILED)

@@ -10,9 +10,11 @@ from tests.house.tree import ROOT
 
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.tasks import TASKS, Derived, Task
+from nncirc.engine.compiled import read_config, symbol_tokenizer
 from nncirc.engine.data import (
     Dataset,
     Tokenizer,
+    all_inputs,
     check_alignment,
     load_tokenizer,
     replace,
@@ -21,7 +23,9 @@ from nncirc.engine.data import (
     tokens_of,
 )
 
-ALL = [(task.name, corrupt) for task in TASKS.values() for corrupt in task.corruptions]
+PROGRAMS = [name for name, task in TASKS.items() if task.symbols]
+WORDED = [name for name in TASKS if name not in PROGRAMS]
+ALL = [(name, corrupt) for name in WORDED for corrupt in TASKS[name].corruptions]
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +86,7 @@ def test_every_task_can_be_asked_of_gpt2(gpt2: Tokenizer, name: str, corrupt: st
         assert (other.answer, other.foil) == (clean.answer, clean.foil)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", WORDED)
 def test_what_is_right_in_the_corrupted_prompt_is_not_right_in_the_clean_one(
     gpt2: Tokenizer, name: str
 ) -> None:
@@ -147,7 +151,7 @@ def test_the_bundled_model_of_names_repeats_blocks(induction_2l: Tokenizer) -> N
         assert not set(other.tokens[:16]) & set(clean.tokens)
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS if name not in ("ioi", "induction")])
+@pytest.mark.parametrize("name", [name for name in WORDED if name not in ("ioi", "induction")])
 def test_others_are_refused_by_it(ioi_4l: Tokenizer, name: str) -> None:
     with pytest.raises(DataError) as error:
         task_dataset(ioi_4l, name, size=4)
@@ -190,3 +194,68 @@ def test_an_unknown_corruption_is_refused(ioi_4l: Tokenizer) -> None:
     with pytest.raises(DataError, match="it has abc, swapped") as error:
         task_dataset(ioi_4l, "ioi", size=4, corrupt="swap")
     assert (error.value.code, error.value.hint) == ("C352", "did you mean `swapped`?")
+
+
+# Compiled programs
+
+
+def program(name: str) -> Tokenizer:
+    """The tokenizer of the bundled model that a task is named after."""
+    return symbol_tokenizer(read_config(ROOT / "circuits/models" / name.replace("_", "-")))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_all_inputs_of_a_program_come_once_against_others_of_the_same_length(name: str) -> None:
+    tokenizer = program(name)
+    every = all_inputs(tokenizer, length=5).examples
+    dataset = task_dataset(tokenizer, name, size=len(every))
+    assert sorted(example.tokens for example in dataset.examples) == [example.tokens for example in every]
+    assert dataset.answers is None
+    assert dataset.counterparts is not None
+    inputs = {example.tokens for example in every}
+    for clean, other in zip(dataset.examples, dataset.counterparts, strict=True):
+        assert other.tokens in inputs
+        assert all(a != b for a, b in zip(clean.tokens[1:], other.tokens[1:], strict=True))
+        assert [resolve(clean, f"t{i}") for i in range(1, 6)] == [(i,) for i in range(1, 6)]  # behind BOS
+    # Every other symbol stands against each.
+    pairs = {
+        pair
+        for clean, other in zip(dataset.examples, dataset.counterparts, strict=True)
+        for pair in zip(clean.tokens[1:], other.tokens[1:], strict=True)
+    }
+    symbols = len(TASKS[name].symbols)
+    assert len(pairs) == symbols * (symbols - 1)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_more_inputs_than_there_are_are_refused(name: str) -> None:
+    every = len(TASKS[name].symbols) ** 5
+    with pytest.raises(DataError, match=f"there are only {every} different prompts") as error:
+        task_dataset(program(name), name, size=every + 1)
+    assert error.value.code == "C310"
+
+
+def test_inputs_of_a_program_depend_on_the_seed_alone() -> None:
+    tokenizer = program("tracr_reverse")
+    few, many = (task_dataset(tokenizer, "tracr_reverse", size=size, seed=1) for size in (3, 6))
+    assert (many.examples[:3], (many.counterparts or ())[:3]) == (few.examples, few.counterparts)
+    assert task_dataset(tokenizer, "tracr_reverse", size=3, seed=2).examples != few.examples
+
+
+def test_a_program_is_asked_no_other_task() -> None:
+    for name in ("ioi", "induction"):
+        with pytest.raises(DataError) as error:
+            task_dataset(program("tracr_reverse"), name, size=4)
+        assert error.value.code == {"ioi": "C350", "induction": "C309"}[name]
+
+
+def test_inputs_of_a_program_are_for_models_of_its_symbols_alone(gpt2: Tokenizer, ioi_4l: Tokenizer) -> None:
+    """GPT-2 has tokens for all of them, and would read them as words."""
+    for tokenizer, why in (
+        (gpt2, "has 50256 tokens, "),
+        (ioi_4l, 'has no "1"'),
+        (program("tracr_xproportion"), 'has no "1"'),
+    ):
+        with pytest.raises(DataError, match=f"reads 1, 2, 3 and nothing else; this tokenizer {why}") as error:
+            task_dataset(tokenizer, "tracr_reverse", size=4)
+        assert error.value.code == "C353"
