@@ -106,6 +106,8 @@ def reference_text(circuit: Circuit, *, name: str = "found") -> str:
         )
     if circuit.graph.neurons:
         raise _no_words("a script has no names for single neurons", "write it as JSON, or join_neurons first")
+    if circuit.graph.positions:
+        raise _no_words("its paths go over whole nodes", "write it as JSON, or join_positions first")
     for word in (name, *circuit.groups):
         if not _NAME.fullmatch(word) or word in _TAKEN:
             hint = "a name has letters, digits and _, and does not begin with a digit"

@@ -171,7 +171,7 @@ class Contrast:
                 "C704",
                 f"{self.model.name} takes about {2 * needed / 2**20:,.0f} MiB for one prompt of"
                 f" {length} tokens, and {self.memory / 2**20:,.0f} MiB are allowed",
-                hint="allow more memory, or use shorter prompts",
+                hint="allow more with --memory, or use shorter prompts",
             )
         return max(1, fitting if self.batch is None else min(self.batch, fitting))
 

@@ -111,5 +111,5 @@ CONNECTED = Key(
     default=True,
 )
 SEVERAL_CIRCUITS = Many(one("circuit"))
-SCORED = Key(one("scores"), "`activation_patching` or `attribution_patching`", required=True)
+SCORED = Key(one("scores"), "scores of edges: `attribution_patching`", required=True)
 IMAGES = (".svg", ".png", ".pdf")

@@ -49,7 +49,9 @@ RENDER = Implementation(
     "A picture of a circuit.",
     {
         "circuit": Key(one("circuit"), "what is drawn", required=True),
-        "highlight": Key(one("circuit"), "a circuit whose nodes and edges stand out"),
+        "highlight": Key(
+            one("circuit"), "a circuit that it is held against: what of that it lacks is drawn dashed"
+        ),
         "file": Key(
             OutputFile((*IMAGES, ".dot")), "where it is written, below the output folder", required=True
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nncirc.circuits.errors import NncircError
 from nncirc.dsl.diagnostics import Diagnostic
-from nncirc.dsl.program import Declaration
+from nncirc.dsl.program import Assertion, Declaration
 from nncirc.dsl.source import Span
 
 # The key of a block that an error is about, where the code tells; otherwise the block itself.
@@ -46,9 +46,9 @@ class ProgramError(NncircError):
 
 
 class placed:  # noqa: N801 - reads as a word of a with statement
-    """Errors inside get the place of a declaration, unless they have one."""
+    """Errors inside get the place of a declaration or a claim, unless they have one."""
 
-    def __init__(self, declaration: Declaration) -> None:
+    def __init__(self, declaration: Declaration | Assertion) -> None:
         self.declaration = declaration
 
     def __enter__(self) -> None:
@@ -60,8 +60,10 @@ class placed:  # noqa: N801 - reads as a word of a with statement
             raise ProgramError(Diagnostic(error.code, error.message, span, help=error.hint)) from error
 
 
-def span_of(declaration: Declaration, code: str) -> Span:
-    """Where an error of this code stands in a declaration."""
+def span_of(declaration: Declaration | Assertion, code: str) -> Span:
+    """Where an error of this code stands in a declaration or a claim."""
+    if isinstance(declaration, Assertion):
+        return declaration.span
     for key in _KEYS.get(code, ()):
         if key in declaration.spans:
             return declaration.spans[key]

@@ -113,7 +113,9 @@ def _add_exchange(command: Callable[[str, Callable[[Any], int], str], argparse.A
     diff.add_argument("--out", metavar="FILE", help="draw both as one picture: .svg, .png, .pdf or .dot")
     diff.add_argument("--fold", type=_positive, metavar="N", help="draw at most N edges, fold the rest")
     diff.add_argument(
-        "--collapse", action="store_true", help="join inputs or heads until both graphs are one"
+        "--collapse",
+        action="store_true",
+        help="join inputs, heads or positions until both graphs are one, adding scores",
     )
     diff.add_argument("--json", action="store_true", help="print JSON")
     bring = command("import", _import, "read a circuit of another program: EAP-IG, MIB, GraphML, CSV, .circ")

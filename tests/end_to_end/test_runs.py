@@ -108,6 +108,21 @@ def test_a_written_circuit_can_be_drawn(nncirc: Command, script: Path, tmp_path:
     assert picture.read_bytes().lstrip().startswith(begins)
 
 
+def test_a_claim_that_cannot_be_measured_leaves_the_others(
+    nncirc: Command, script: Path, tmp_path: Path
+) -> None:
+    script.write_text(
+        SCRIPT + "scores lens using logit_lens {\n  data = ioi\n}\n"
+        'assert score(lens, "L0H0") > 0\nassert quick.edges >= 0\n'
+    )
+    done = nncirc("run", script, "--out", tmp_path / "out", "--only", "found", "--only", "lens")
+    assert done.status == 0, "it is not asked for"
+    said = nncirc("run", script, "--out", tmp_path / "out").refused("C457")
+    assert 'assert score(lens, "L0H0") > 0' in said
+    claims = [each["claim"] for each in run_of(tmp_path / "out")["assertions"]]
+    assert claims[-1] == "quick.edges >= 0"
+
+
 # Options ------------------------------------------------------------------------------------------------
 
 
