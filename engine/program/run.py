@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import operator
 import os
 import platform
 import sys
@@ -19,28 +18,20 @@ from typing import Any
 import torch
 
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.errors import MethodError, NncircError, ResourceError, ScriptError
-from nncirc.circuits.intervals import Estimate
+from nncirc.circuits.errors import NncircError, ResourceError, ScriptError
 from nncirc.dsl.diagnostics import suggest
 from nncirc.dsl.program import (
-    OPERATORS,
-    Apply,
-    Assertion,
-    Calculation,
     Declaration,
-    Expression,
-    Number,
     Program,
-    Property,
     Ref,
 )
 from nncirc.engine.program import folder as files
 from nncirc.engine.program import pictures
 from nncirc.engine.program.build import Builder, Progress
+from nncirc.engine.program.claims import Claim, intervals_of, measure
 from nncirc.engine.program.forecast.predict import Predictions, forecast
-from nncirc.engine.program.methods.evaluation import bounded, evaluate
 from nncirc.engine.program.places import placed
-from nncirc.engine.program.results import Curve, Table, areas, finite, printed
+from nncirc.engine.program.results import Curve, Table, areas, printed
 from nncirc.engine.program.store import Store
 from nncirc.engine.room import COUNTED, peak, resident, room
 from nncirc.engine.scores import EdgeScores, NodeScores
@@ -48,15 +39,6 @@ from nncirc.engine.scores import EdgeScores, NodeScores
 RESULTS = ("scores", "circuit", "curve", "compare")
 DRAWN = ("plot", "render")
 PREPARED = ("model", "dataset", "corruption", "graph", "metric")
-
-_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<=": operator.le,
-    ">=": operator.ge,
-    "<": operator.lt,
-    ">": operator.gt,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +62,6 @@ class Result:
     summary: str
     seconds: float
     stored: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """An assertion with the values that were measured.
-
-    Attributes:
-        assertion: what was claimed.
-        left: the number on the left.
-        right: the number on the right.
-        holds: whether the comparison is true.
-        left_interval: where the left is about a mean over prompts, that mean with its interval.
-        right_interval: likewise on the right.
-    """
-
-    assertion: Assertion
-    left: float
-    right: float
-    holds: bool
-    left_interval: Estimate | None = None
-    right_interval: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,38 +335,6 @@ def summarize(result: Any) -> str:
     return ""
 
 
-def measure(builder: Builder, assertion: Assertion) -> Claim:
-    """Evaluate a claim.
-
-    Raises:
-        MethodError: C561, it is about an end of an interval that the prompts do not bound.
-    """
-    left, right = _value(builder, assertion.left), _value(builder, assertion.right)
-    numbers = bounded(left, assertion.left), bounded(right, assertion.right)
-    holds = _COMPARE[assertion.comparison](*numbers)
-    intervals = (each if isinstance(each, Estimate) else None for each in (left, right))
-    return Claim(assertion, *numbers, holds, *intervals)
-
-
-def _value(builder: Builder, expression: Expression) -> float | Estimate:
-    match expression:
-        case Number(value):
-            return value
-        case Property(circuit, name):
-            found: Circuit = builder.get(circuit.name)
-            return len(found.edges) if name == "edges" else len(found.nodes)
-        case Apply(function, arguments):
-            return evaluate(builder, function, arguments)
-        case Calculation(left, symbol, right):
-            sides = (bounded(_value(builder, side), side) for side in (left, right))
-            try:
-                return float(OPERATORS[symbol](*sides))
-            except ZeroDivisionError:
-                raise MethodError(
-                    "C583", "a claim divides by what turned out to be zero", hint="compare it by itself"
-                ) from None
-
-
 def most_room(builder: Builder, needed: Iterable[Declaration]) -> int:
     """Bytes of activations that the largest of the methods holds at once, as far as they are counted."""
     found = [0]
@@ -482,16 +411,11 @@ def provenance(
                 "left": claim.left,
                 "right": claim.right,
                 "holds": claim.holds,
-                **_intervals(claim),
+                **intervals_of(claim),
             }
             for claim in claims
         ],
     }
-
-
-def _intervals(claim: Claim) -> dict[str, list[float | None]]:
-    found = {"left_interval": claim.left_interval, "right_interval": claim.right_interval}
-    return {key: [finite(each.low), finite(each.high)] for key, each in found.items() if each is not None}
 
 
 def _built(builder: Builder, kind: str) -> Iterator[Declaration]:

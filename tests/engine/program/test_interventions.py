@@ -16,8 +16,8 @@ from nncirc.engine.metrics import Metric
 from nncirc.engine.paths import path_patching
 from nncirc.engine.program import inputs
 from nncirc.engine.program.build import Builder
+from nncirc.engine.program.claims import Claim, measure
 from nncirc.engine.program.pictures import draw_scores
-from nncirc.engine.program.run import Claim, measure
 from nncirc.engine.program.store import Store
 from nncirc.engine.restoration import causal_tracing
 from nncirc.engine.scores import NodeScores
