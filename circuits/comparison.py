@@ -95,11 +95,16 @@ def as_json(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
 
 
 def as_text(comparison: Comparison, names: Sequence[str]) -> str:
-    """The comparison as lines: sizes, then nodes and edges by side; a score for each circuit that has one."""
+    """The comparison as lines: sizes, then nodes and edges by side; a score for each circuit that has one.
+
+    What the scores of each circuit are stands beside its size: they need not be the same thing.
+    """
     heads = {"both": "both", "first": f"only {names[0]}", "second": f"only {names[1]}"}
     lines = []
     for name, circuit in zip(names, (comparison.first, comparison.second), strict=True):
         lines.append(f"{name}: {_counted(len(circuit.nodes), 'node')}, {_counted(len(circuit), 'edge')}")
+        if (meaning := _meaning(circuit.made)) is not None:
+            lines[-1] += f"; scores: {meaning}"
     lines.append("")
     width = max(map(len, heads.values()))
     for side in SIDES:
@@ -132,6 +137,18 @@ def _scores(comparison: Comparison, side: Side, edge: Edge) -> list[float | None
         "second": [comparison.second],
     }
     return [circuit.scores[edge] for circuit in held[side]]
+
+
+def _meaning(made: object) -> str | None:
+    """What the scores of a circuit are, as its provenance says; of what was made of others, of the first."""
+    while isinstance(made, Mapping):
+        if made.get("method") == "collapse":
+            inner = _meaning(made["of"][0])
+            return None if inner is None else f"{inner}; summed where edges became one"
+        if isinstance(made.get("score"), str):
+            return str(made["score"])
+        made = made.get("scores")
+    return None
 
 
 def _rows(names: Sequence[str]) -> Iterator[str]:

@@ -109,3 +109,20 @@ def test_circuits_of_two_models_have_no_common_graph() -> None:
     with pytest.raises(GraphError) as caught:
         collapsed(OURS, Circuit.full(Graph(Shape(2, 2, 2))))
     assert caught.value.code == "C459"
+
+
+def test_scores_say_what_they_are() -> None:
+    graph = Graph(Shape(1, 1, 1))
+    edge = Edge("embed", "logits")
+    found = Circuit(graph, {edge: 0.5}, made={"method": "acdc", "score": "rise of the loss"})
+    taken = Circuit(graph, {edge: 0.1}, made={"method": "top", "scores": {"score": "estimated fall"}})
+    text = as_text(compare(found, taken), ["a", "b"])
+    assert "a: 2 nodes, 1 edge; scores: rise of the loss" in text
+    assert "b: 2 nodes, 1 edge; scores: estimated fall" in text
+    split = Graph(graph.shape, positions=("end", "other"))
+    fine = Circuit(split, {Edge("embed@end", "logits@end"): 1.0}, made={"method": "acdc", "score": "rise"})
+    ours, _ = collapsed(fine, found)
+    assert "scores: rise; summed where edges became one" in as_text(compare(ours, found), ["a", "b"])
+    assert "; scores" not in as_text(
+        compare(Circuit.of(graph, [edge]), Circuit.of(graph, [edge])), ["a", "b"]
+    )
