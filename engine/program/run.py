@@ -295,10 +295,11 @@ def _result(builder: Builder, folder: Path, declaration: Declaration) -> Result:
         builder.seconds[name] = {"wall": round(time.perf_counter() - wall, 4)}
         return Result(name, declaration.kind, declaration.kind, file, "", builder.seconds[name]["wall"])
     made = builder.get(name)
-    with placed(declaration), files.disk():
-        written = files.write_result(folder, name, made)
     summary, seconds = summarize(made), builder.seconds[name]["wall"]
     using, restored = declaration.implementation, name in builder.restored
+    # Last: whoever interrupts between the file and its place in the provenance has to be quick.
+    with placed(declaration), files.disk():
+        written = files.write_result(folder, name, made)
     return Result(name, declaration.kind, using, written, summary, seconds, restored)
 
 

@@ -261,19 +261,19 @@ LONG = SCRIPT.replace("size   = 4", "size   = 200") + (
 )
 
 
-def interrupted(script: Path, out: Path, *, after: str) -> Outcome:
-    """The command in a process of its own, interrupted once a file is there."""
+def interrupted(script: Path, out: Path, cache: Path) -> Outcome:
+    """The command in a process of its own, interrupted once a method has written into its journal."""
     process = subprocess.Popen(
         [sys.executable, "-m", "nncirc", "run", str(script), "--out", str(out), "--batch", "1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        env=surroundings(),
+        env=surroundings({"NNCIRC_CACHE": str(cache)}),
     )
     try:
         until = time.monotonic() + 120
-        while not (out / after).exists() and process.poll() is None and time.monotonic() < until:
+        while not list(cache.glob("*/*.journal")) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         said, err = process.communicate(timeout=120)
@@ -285,7 +285,7 @@ def interrupted(script: Path, out: Path, *, after: str) -> Outcome:
 def test_interrupted_what_was_finished_stays(script: Path, tmp_path: Path) -> None:
     script.write_text(LONG)
     out = tmp_path / "out"
-    done = interrupted(script, out, after="eap.json")
+    done = interrupted(script, out, tmp_path / "cache")
     assert done.status == 1, done.err
     assert "[C702]" in done.err
     assert "Traceback" not in done.err
