@@ -116,7 +116,7 @@ def handbook() -> str:
         lines += [_row(each, key) for each, key in function.arguments.items()]
         lines += [""]
     lines += ["## Diagnostics", "", "`nncirc explain CODE` says more.", "", "| code | meaning |", "|---|---|"]
-    lines += [f"| {code} | {entry.title} |" for code, entry in SCRIPT.items()]
+    lines += [f"| {code} | {entry.title} |" for code, entry in sorted(SCRIPT.items())]
     return "\n".join(lines) + "\n"
 
 

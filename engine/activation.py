@@ -29,6 +29,7 @@ from nncirc.engine.contrast import Batch, Contrast, Run
 from nncirc.engine.data import Dataset, resolve
 from nncirc.engine.forward import source_outputs
 from nncirc.engine.live import attend, clean_state, with_modules
+from nncirc.engine.memory import TOKENS_IN_A_TRACE
 from nncirc.engine.metrics import Metric, Place, places
 from nncirc.engine.scores import NodeScores
 from nncirc.engine.wiring import stages
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 Direction: TypeAlias = Literal["denoise", "noise"]
 
-TOKENS_IN_A_TRACE = 1024
 BYTES_IN_A_TRACE = 2**29
 
 
@@ -91,11 +91,7 @@ def activation_patching(
             done += len(patches)
             if progress is not None:
                 progress(done, total)
-    normal = contrast.normalizer(metric)
-    table = [
-        [float(normal(contrast.in_order(found[s, c]).mean())) for c in range(len(columns))]
-        for s in range(len(graph.senders))
-    ]
+    table = contrast.table(metric, found, len(graph.senders), len(columns))
     made = {
         "method": "activation_patching",
         "direction": direction,

@@ -84,10 +84,9 @@ def attribution_patching(
                         product *= recomputed.linear[first : first + len(gradient), None]
                     into[position, first : first + len(gradient), senders] += product.double().cpu()
         if recomputed is not None:
-            for position, tokens in enumerate(places):
-                falls = recomputed.falls(point.batch, point.gradients, unfolded.up_to, tokens)
-                for receiver, senders, fall in falls:
-                    into[position, receiver, senders] += fall.double().cpu()
+            falls = recomputed.falls(point.batch, point.gradients, unfolded.up_to, places)
+            for position, receiver, senders, fall in falls:
+                into[position, receiver, senders] += fall.double().cpu()
     # A row for each receiver, node by node and at each node position by position.
     values = (weight * asked.combined(total)).transpose(0, 1).flatten(0, 1).tolist()
     return EdgeScores.of(graph, values, asked.made(contrast, metric), contrast.model.digits)
@@ -268,7 +267,7 @@ def _points(
                     contrast,
                     batch,
                     metric,
-                    keep_clean=True,
+                    keep_clean=not drop,  # every dropped layer has the same clean run
                     rule=asked.rule,
                     drop=drop,
                     by_z=asked.correct_qk,

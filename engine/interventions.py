@@ -16,7 +16,7 @@ from torch import Tensor
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Batch, Contrast
-from nncirc.engine.memory import pass_bytes
+from nncirc.engine.memory import TOKENS_IN_A_TRACE, pass_bytes
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
 from nncirc.engine.tracing import checked, run
@@ -28,8 +28,6 @@ Edit: TypeAlias = Callable[
     [Float[Tensor, "row batch pos width"]],
     Float[Tensor, "row batch pos width"],
 ]
-
-TOKENS_IN_A_TRACE = 1024
 
 
 class Site(NamedTuple):

@@ -14,6 +14,7 @@ import torch
 from nncirc.engine.model import Model
 
 SHARE = 0.5
+TOKENS_IN_A_TRACE = 1024  # enough for large products: more only take room
 _CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),

@@ -88,11 +88,7 @@ def path_patching(
             done += len(group)
             if progress is not None:
                 progress(done, total)
-    normal = contrast.normalizer(metric)
-    table = [
-        [float(normal(contrast.in_order(found[s, c]).mean())) for c in range(len(columns))]
-        for s in range(len(senders))
-    ]
+    table = contrast.table(metric, found, len(senders), len(columns))
     made = {
         "method": "path_patching",
         "direction": "noise",

@@ -42,15 +42,21 @@ class Recomputed:
                 self.linear[receiver] = 0
 
     def falls(
-        self, batch: Batch, gradients: Gradients, unfold: Unfold, tokens: Bool[Tensor, "batch pos"] | None
-    ) -> Iterator[tuple[int, slice, Float[Tensor, " sender"]]]:
+        self,
+        batch: Batch,
+        gradients: Gradients,
+        unfold: Unfold,
+        places: Sequence[Bool[Tensor, "batch pos"] | None],
+    ) -> Iterator[tuple[int, int, slice, Float[Tensor, " sender"]]]:
         """By how much cutting the edges from some senders into a receiver lowers the metric, to first order.
+
+        Each comes with the index of the place at which the edges are cut, the receiver and the senders.
 
         Args:
             batch: the prompts.
             gradients: on the clean run, by z too.
             unfold: gives clean − substitute of the first senders, so many of them.
-            tokens: those at which edges are cut; None for all.
+            places: tokens at which edges are cut, one place at a time; None for all tokens.
         """
         model, wiring = self.model, self.wiring
         rotary = model.rotary(batch.clean)
@@ -65,16 +71,18 @@ class Recomputed:
             before = layer.attention(range(model.shape.n_heads), clean)
             by_z = gradients.zs[stage.layer].unflatten(-1, (-1, model.d_head)).movedim(-2, 0)[:, None]
             for senders, outputs in unfold(wiring.graph.reach[stage.receivers.start]):
-                cut = outputs if tokens is None else outputs * tokens[..., None]
-                normed = norm(point - cut)
-                for receiver in stage.receivers:
-                    if self.linear[receiver]:
-                        continue
-                    fed = wiring.feeds[receiver]
-                    heads = [h for h, sender in enumerate(wiring.head_sender[stage.layer]) if sender in fed]
-                    changed = layer.projected(normed, wiring.units[receiver])
-                    after = layer.attention(heads, {**clean, **changed})
-                    yield receiver, senders, ((before[heads] - after) * by_z[heads]).sum((0, 2, 3, 4))
+                for place, tokens in enumerate(places):
+                    cut = outputs if tokens is None else outputs * tokens[..., None]
+                    normed = norm(point - cut)
+                    for receiver in stage.receivers:
+                        if self.linear[receiver]:
+                            continue
+                        fed = wiring.feeds[receiver]
+                        heads = [h for h, s in enumerate(wiring.head_sender[stage.layer]) if s in fed]
+                        changed = layer.projected(normed, wiring.units[receiver])
+                        after = layer.attention(heads, {**clean, **changed})
+                        fall = ((before[heads] - after) * by_z[heads]).sum((0, 2, 3, 4))
+                        yield place, receiver, senders, fall
 
 
 class _Layer:

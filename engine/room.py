@@ -14,11 +14,10 @@ import psutil
 from nncirc.circuits.errors import ResourceError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Contrast
-from nncirc.engine.memory import free_memory, pass_bytes
+from nncirc.engine.memory import TOKENS_IN_A_TRACE, free_memory, pass_bytes
 from nncirc.engine.metrics import Metric
 
 COUNTED = ("attribution_patching", "activation_patching", "acdc")
-TOKENS_IN_A_TRACE = 1024
 ROWS = 8  # of candidates: what speculation mostly comes to
 
 

@@ -295,17 +295,13 @@ def _scores(
             done += len(group)
             if progress is not None:
                 progress(done, total)
-    normal = contrast.normalizer(metric)
-    table = [
-        [float(normal(contrast.in_order(found[row, column]).mean())) for column in range(len(factors))]
-        for row in range(len(rows))
-    ]
+    table = contrast.table(metric, found, len(rows), len(factors))
     unsteered = contrast.clean(metric) if into == "clean" else contrast.corrupt(metric)
     facts = {
         "columns": "factor",
         "into": into,
         "steered": None if at is None else [name_of(place) for place in at],
-        "unsteered": round(float(normal(unsteered)), contrast.model.digits),
+        "unsteered": round(float(contrast.normalizer(metric)(unsteered)), contrast.model.digits),
     }
     names = [f"{factor:g}" for factor in factors]
     return NodeScores.of(

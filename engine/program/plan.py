@@ -34,8 +34,6 @@ from nncirc.engine.program.run import free_cores, needed_by, requested
 from nncirc.engine.program.store import Store
 from nncirc.engine.room import resident, room
 
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -215,7 +213,7 @@ class _Planner(Builder):
         if config is None:
             self.notes[f"{declaration.name}: its shape is not at hand, nor what needs it"] = None
             return None
-        size = _parameters(config) * BYTES[str(declaration.values["dtype"])]
+        size = _parameters(config) * getattr(torch, str(declaration.values["dtype"])).itemsize
         model = self.loaded(declaration, size) or self.unloaded(declaration, config, place)
         shape = model.shape
         return Step(declaration.name, f"{shape.n_layers} layers x {shape.n_heads} heads", None, size)

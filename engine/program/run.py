@@ -167,8 +167,9 @@ def run_program(
 
     try:
         prepare(builder, wanted)
-        predicted = forecast(builder, needed_by(program, wanted), asserted)
-        holding = resident() + most_room(builder, needed_by(program, wanted))
+        needed = needed_by(program, wanted)
+        predicted = forecast(builder, needed, asserted)
+        holding = resident() + most_room(builder, needed)
         # One by one: what was finished before an error is in the provenance.
         for declaration in wanted:
             results.append(_result(builder, folder, declaration))  # noqa: PERF401

@@ -181,15 +181,14 @@ def test_positions_add_up(case: Case, metric: Metric, options: Any) -> None:
 @settings(max_examples=8, deadline=None)
 @given(cases(layers=2))
 def test_a_query_at_one_position_is_computed_anew(case: Case) -> None:
-    """Cutting all positions of a query by themselves is not cutting it as a whole, but each is exact here:
-    with a single layer of attention and no MLP behind it only the last norm is not linear."""
+    """Queries of different tokens do not meet in a pattern, its rows being apart: what cutting a query at
+    each position by itself does to z sums to what cutting it everywhere does."""
     model = case.model()
     graph, about = replace(case.graph(model), positions=NAMED), case.contrast(model)
     fine = attribution_patching(about, graph, LOGIT_DIFF, correct_qk=True)
     coarse = attribution_patching(about, graph.base, LOGIT_DIFF, correct_qk=True)
     for name in graph.base.receivers:
         if name.endswith(".q"):
-            # Queries of different tokens do not meet in a pattern: rows of it are apart.
             for sender in graph.base.senders[: graph.base.reach[graph.base.receiver_index[name]]]:
                 parts = sum(fine[f"{sender}@{p}", f"{name}@{p}"] for p in NAMED)
                 assert parts == pytest.approx(coarse[sender, name], rel=1e-5, abs=5 * close(case))

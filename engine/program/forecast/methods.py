@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from nncirc.circuits.graph import Graph
-from nncirc.engine.activation import TOKENS_IN_A_TRACE
 from nncirc.engine.contrast import Batch, Contrast, Mean, Resample, Zero
+from nncirc.engine.memory import TOKENS_IN_A_TRACE
 from nncirc.engine.metrics import Metric
 from nncirc.engine.program.forecast.work import NOTHING, Sizes, Work
 from nncirc.engine.written import sender_stages
