@@ -54,15 +54,31 @@ class Estimate:
         value: from all prompts.
         low: the lower end; −∞ where the prompts do not bound it.
         high: the upper end; ∞ likewise.
+        prompts: how many prompts it is from; None where that is not known. One prompt bounds nothing.
     """
 
     value: float
     low: float
     high: float
+    prompts: int | None = None
 
     def rounded(self, digits: int) -> Estimate:
         """To so many decimals, without minus zeros."""
-        return Estimate(*(round(each, digits) + 0.0 for each in (self.value, self.low, self.high)))
+        value, low, high = (round(each, digits) + 0.0 for each in (self.value, self.low, self.high))
+        return Estimate(value, low, high, self.prompts)
+
+    def interval(self, digits: int) -> str:
+        """The interval in words, to so many significant digits: `[0.66, 0.75]`, `(one prompt)`.
+
+        Nothing of a number that is the same in every resample, or is no mean over prompts.
+        """
+        if self.low == self.high:
+            return ""
+        if self.prompts == 1:
+            return "(one prompt)"
+        if math.isinf(self.low) and math.isinf(self.high):
+            return "(not bounded by these prompts)"
+        return f"[{self.low:.{digits}g}, {self.high:.{digits}g}]"
 
 
 USUAL = Resampling()
@@ -98,20 +114,21 @@ def bootstrap(columns: Sequence[Sequence[float]], statistic: Statistic, how: Res
             hint="use other prompts, or a corruption that changes the metric",
         )
     if prompts == 1:
-        return Estimate(value, -math.inf, math.inf)
+        return Estimate(value, -math.inf, math.inf, prompts)
     found = [
         statistic(*(math.fsum([column[i] for i in drawn]) / prompts for column in columns))
-        for drawn in _draws(prompts, how.resamples, how.seed)
+        for drawn in draws(prompts, how.resamples, how.seed)
     ]
     tail = (1 - how.level) / 2
     low = sorted(-math.inf if each is None else each for each in found)
     high = sorted(math.inf if each is None else each for each in found)
-    return Estimate(value, _quantile(low, tail), _quantile(high, 1 - tail))
+    return Estimate(value, _quantile(low, tail), _quantile(high, 1 - tail), prompts)
 
 
 @lru_cache(maxsize=4)
-def _draws(prompts: int, resamples: int, seed: int) -> tuple[tuple[int, ...], ...]:
-    """`Random.random` is the one generator whose sequence Python promises to keep."""
+def draws(prompts: int, resamples: int, seed: int) -> tuple[tuple[int, ...], ...]:
+    """For every resample the indices of the prompts that it takes, as many as there are."""
+    # `Random.random` is the one generator whose sequence Python promises to keep.
     draw = random.Random(seed).random
     return tuple(tuple(int(draw() * prompts) for _ in range(prompts)) for _ in range(resamples))
 
@@ -120,6 +137,9 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
     place = share * (len(ordered) - 1)
     below = math.floor(place)
     above = min(below + 1, len(ordered) - 1)
-    if ordered[below] == ordered[above]:  # infinite ends too
+    if place == below or ordered[below] == ordered[above]:
         return ordered[below]
+    for end in (ordered[below], ordered[above]):
+        if math.isinf(end):
+            return end
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])

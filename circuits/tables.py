@@ -74,6 +74,8 @@ def write_nodes(scores: Value, path: str | os.PathLike[str]) -> None:
     """Write the scores of nodes that a run has written (`sweep.json`): a line for each node.
 
     The columns are `node` and the positions, or `node` and `score` if each node has one for all positions.
+    Where the file has intervals over prompts, their ends stand behind each: `S.2`, `S.2 low`, `S.2 high`. The
+    cell of an end that the prompts do not bound is empty.
 
     Args:
         scores: the JSON of the run's file.
@@ -83,14 +85,34 @@ def write_nodes(scores: Value, path: str | os.PathLike[str]) -> None:
         FileError: C603, the JSON is none of nodes' scores; C605, the table cannot be written.
     """
     members = scores.open_members(["positions", "scores"])
+    ends = ["low", "high"] if {"low", "high"} & members.keys() else []
+    scores.open_members(ends)
     positions = [each.text() for each in members["positions"].elements()] or ["score"]
-    rows = []
-    for row in members["scores"].elements():
-        node, *values = row.elements()
-        if len(values) != len(positions):
-            raise row.wrong(f"expected {len(positions)} scores, found {len(values)}")
-        rows.append([node.text(), *(repr(value.number()) for value in values)])
-    write_text(path, _csv([["node", *positions], *rows]))
+    columns = [name for each in positions for name in (each, *(f"{each} {end}" for end in ends))]
+    nodes, values = _numbers(members["scores"], len(positions))
+    tables = [values]
+    for end in ends:
+        names, values = _numbers(members[end], len(positions), unbounded=True)
+        if names != nodes:
+            raise members[end].wrong("expected the rows of the scores")
+        tables.append(values)
+    rows = [
+        [node, *(cell for column in zip(*row, strict=True) for cell in column)]
+        for node, *row in zip(nodes, *tables, strict=True)
+    ]
+    write_text(path, _csv([["node", *columns], *rows]))
+
+
+def _numbers(table: Value, count: int, *, unbounded: bool = False) -> tuple[list[str], list[list[str]]]:
+    """The nodes of a table and the numbers of each; nothing for null, where it is allowed."""
+    nodes, numbers = [], []
+    for row in table.elements():
+        node, *cells = row.elements()
+        if len(cells) != count:
+            raise row.wrong(f"expected {count} scores, found {len(cells)}")
+        nodes.append(node.text())
+        numbers.append(["" if unbounded and each.value is None else repr(each.number()) for each in cells])
+    return nodes, numbers
 
 
 def _csv(rows: object) -> str:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nncirc.circuits.errors import MethodError
-from nncirc.circuits.intervals import Estimate, Resampling, bootstrap
+from nncirc.circuits.intervals import Estimate, Resampling, _quantile, bootstrap
 
 numbers = st.floats(-100, 100)
 
@@ -59,7 +59,7 @@ def test_columns_are_resampled_together() -> None:
     """Twice the numbers is twice the mean in every resample, so the ratio has no interval."""
     one = [1.0, 2.0, 4.0, 8.0]
     found = bootstrap([[2 * each for each in one], one], lambda a, b: a / b)
-    assert found == Estimate(2.0, 2.0, 2.0)
+    assert found == Estimate(2.0, 2.0, 2.0, 4)
 
 
 @given(st.integers(0, 9))
@@ -71,7 +71,9 @@ def test_the_seed_decides(seed: int) -> None:
 
 
 def test_one_prompt_says_nothing_of_others() -> None:
-    assert bootstrap([[3.0]], same) == Estimate(3.0, -math.inf, math.inf)
+    found = bootstrap([[3.0]], same)
+    assert found == Estimate(3.0, -math.inf, math.inf, 1)
+    assert found.interval(3) == "(one prompt)"
 
 
 def test_resamples_without_a_value_widen_the_interval() -> None:
@@ -94,4 +96,25 @@ def test_what_is_no_interval(resamples: int, level: float) -> None:
 
 
 def test_rounding_keeps_infinite_ends() -> None:
-    assert Estimate(-0.0001, -math.inf, 1.00049).rounded(3) == Estimate(0.0, -math.inf, 1.0)
+    assert Estimate(-0.0001, -math.inf, 1.00049, 7).rounded(3) == Estimate(0.0, -math.inf, 1.0, 7)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.25, 0.3])
+def test_between_no_bound_and_a_number_there_is_no_bound(share: float) -> None:
+    """Of five numbers the quantile at 0.25 is the second; at 0.2 it lies between that and the first."""
+    low, high = [-math.inf, 1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 2.0, 3.0, math.inf]
+    expected = -math.inf if share < 0.25 else 1.0 + 4 * (share - 0.25)
+    assert _quantile(low, share) == pytest.approx(expected)
+    assert _quantile(high, 1 - share) == pytest.approx(4.0 - expected)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "words"),
+    [
+        (Estimate(0.7, 0.65432, 0.75, 8), "[0.654, 0.75]"),
+        (Estimate(0.7, -math.inf, math.inf, 8), "(not bounded by these prompts)"),
+        (Estimate(0.7, 0.7, 0.7), ""),
+    ],
+)
+def test_an_interval_in_words(estimate: Estimate, words: str) -> None:
+    assert estimate.interval(3) == words

@@ -82,9 +82,36 @@ def test_nodes(file: Path) -> None:
     assert file.read_text() == "node,score\nL0H0,1.0\n"
 
 
+LOW = {"low": [["L0H0", 0.25, None], ["MLP0", 0.0, 1.5]]}
+HIGH = {"high": [["L0H0", 0.75, None], ["MLP0", 0.0, 2.5]]}
+
+
+def test_nodes_with_intervals(file: Path) -> None:
+    write_nodes(nodes(**LOW, **HIGH), file)
+    assert file.read_text().splitlines() == [
+        "node,IO,IO low,IO high,end,end low,end high",
+        "L0H0,0.5,0.25,0.75,-1.0,,",
+        "MLP0,0.0,0.0,0.0,2.0,1.5,2.5",
+    ]
+    one = {"positions": [], "scores": [["L0H0", 1]], "low": [["L0H0", 0.5]], "high": [["L0H0", 1.5]]}
+    write_nodes(nodes(**one), file)
+    assert file.read_text() == "node,score,score low,score high\nL0H0,1.0,0.5,1.5\n"
+
+
 @pytest.mark.parametrize(
     "changed",
-    [{"positions": ["end"]}, {"scores": [["L0H0", "a", 1]]}, {"scores": [[1, 1, 1]]}, {"scores": {}}],
+    [
+        {"positions": ["end"]},
+        {"scores": [["L0H0", "a", 1]]},
+        {"scores": [["L0H0", None, 1], ["MLP0", 0.0, 2.0]]},
+        {"scores": [[1, 1, 1]]},
+        {"scores": {}},
+        LOW,
+        {**LOW, "high": HIGH["high"][:1]},
+        {**LOW, "high": HIGH["high"][::-1]},
+        {**LOW, "high": [["L0H0", 0.75], ["MLP0", 0.0]]},
+        {**LOW, "high": [["L0H0", "a", 1], ["MLP0", 0.0, 1]]},
+    ],
 )
 def test_no_scores_of_nodes(tmp_path: Path, changed: Any) -> None:
     with pytest.raises(FileError) as caught:
