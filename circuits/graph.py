@@ -22,6 +22,7 @@ Attention: TypeAlias = Literal["heads", "layers"]
 # Past any model, and little enough that a wrong number in a file cannot fill the memory.
 MOST_HEADS = 100_000
 MOST_NEURONS = 1_000_000
+MOST_NODES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,12 @@ class Graph:
                 senders += self._mlp_outputs(layer)
         receivers.append("logits")
         reach.append(len(senders))
+        if len(self.positions) * (len(senders) + len(receivers)) > MOST_NODES:
+            raise GraphError(
+                "C465",
+                f"split at {len(self.positions):,} positions the graph has more than {MOST_NODES:,} nodes",
+                hint="name the positions that matter: all others are one, other",
+            )
         object.__setattr__(self, "senders", self._at_positions(senders))
         object.__setattr__(self, "receivers", self._at_positions(receivers))
         object.__setattr__(self, "reach", tuple(reach))

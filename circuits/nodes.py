@@ -19,6 +19,9 @@ from nncirc.circuits.errors import GraphError
 Kind: TypeAlias = Literal["embed", "pos_embed", "head", "kv", "attention", "mlp", "neuron", "logits"]
 Input: TypeAlias = Literal["q", "k", "v"]
 
+OTHER = "other"
+"""The position of all tokens that none of a graph's other positions names."""
+
 # One spelling a node: no leading zeros, no digits of other scripts.
 _NUMBER = r"0|[1-9][0-9]{0,5}"
 _POSITION = rf"(?:[A-Za-z_][A-Za-z0-9_]*(?:\.[1-9][0-9]{{0,5}})?|{_NUMBER})"

@@ -43,7 +43,12 @@ class _Side:
     written_out: bool
 
 
-def from_paths(graph: Graph, groups: Mapping[str, Sequence[str]], paths: Sequence[Path]) -> Circuit:
+def from_paths(
+    graph: Graph,
+    groups: Mapping[str, Sequence[str]],
+    paths: Sequence[Path],
+    scores: Sequence[float | None] = (),
+) -> Circuit:
     """The circuit of all edges that the paths name.
 
     A path is a sequence of steps, a step a sequence of terms, a term a name and the input by which edges
@@ -52,36 +57,53 @@ def from_paths(graph: Graph, groups: Mapping[str, Sequence[str]], paths: Sequenc
     other order makes no edge. A head without an input is entered by its query, key and value; under
     grouped-query attention `("L3H5", "k")` is the key that `L3H5` shares, such as `L3KV2.k`.
 
+    In a graph of positions a name says where it is, `L2H1@end` or `mover@end`; without that it is at every
+    position, and each sends to what is at its own. `("L2H1@S.2", "k")` is the key of the head at S.2.
+
     Args:
         graph: the graph that the circuit belongs to.
-        groups: for every name its nodes, by name or as a pattern: `L9H6`, `L5H*`, `L*H*`, `MLP*`.
+        groups: for every name its nodes, by name or as a pattern: `L9H6`, `L5H*`, `L*H*`, `MLP*`, `MLP3N*`.
         paths: a term's name is that of a group or of a node, or a pattern.
+        scores: for every path None, or the score of the one edge that it is; () for no scores.
 
     Raises:
-        GraphError: C466, the graph is one of positions; C451, a name is neither a group's nor a node's, or a
-            group is called like a node; C456, a pair of steps makes no edge, or a node that is written out
-            takes part in none; C457, a node that the graph lacks, a pattern or group without a node, or an
-            input that a node does not have.
+        GraphError: C451, a name is neither a group's nor a node's, or a group is called like a node; C456, a
+            pair of steps makes no edge, or a node that is written out takes part in none; C457, a node that
+            the graph lacks, a pattern or group without a node, or an input that a node does not have; C458, a
+            score is not finite; C468, a path with a score is several edges, or its edge has another score.
     """
-    if graph.positions:
-        raise GraphError(
-            "C466",
-            "paths are written over whole nodes, and this graph splits them by position",
-            hint="write the circuit over the graph without positions, and collapse others to it",
-        )
     members = {group: _members(graph, group, names) for group, names in groups.items()}
-    edges: dict[Edge, None] = {}
-    for path in paths:
+    edges: dict[Edge, float | None] = {}
+    for path, score in zip(paths, scores or [None] * len(paths), strict=True):
         steps = [[_side(graph, members, term) for term in step] for step in path]
         if len(steps) < 2:
             raise GraphError("C456", "a path has at least two steps: a -> b", hint="say where it leads")
-        for senders, receivers in pairwise(steps):
-            edges.update(dict.fromkeys(_hop(graph, senders, receivers)))
-    return Circuit.of(graph, edges, groups=members, made={"method": "reference"})
+        found = dict.fromkeys(each for hop in pairwise(steps) for each in _hop(graph, *hop))
+        if score is None:
+            for edge in found:
+                edges.setdefault(edge)
+        else:
+            edges[_scored(found, edges)] = score
+    return Circuit(graph, edges, members, {"method": "reference"})
+
+
+def _scored(path: Mapping[Edge, None], edges: Mapping[Edge, float | None]) -> Edge:
+    first, *rest = path
+    if rest:
+        raise GraphError(
+            "C468",
+            f"a score is of one edge, and this path is {len(path)}, {first} and {rest[0]} among them",
+            hint="write a path for each edge: one sender, and one input of one receiver",
+        )
+    if edges.get(first) is not None:
+        raise GraphError("C468", f"the edge {first} has two scores", hint="leave one of them out")
+    return first
 
 
 def expand(graph: Graph, name: str) -> tuple[str, ...]:
     """The nodes of a name or of a pattern, in the order of the computation.
+
+    In a graph of positions a name without one is the node at every position.
 
     Raises:
         GraphError: C451, the name is not one of a node; C457, the graph has no such node.
@@ -98,7 +120,8 @@ def expand(graph: Graph, name: str) -> tuple[str, ...]:
             hint="in a path the input stands beside the name; a group holds whole nodes",
             about=name,
         )
-    pattern = re.compile(re.escape(name).replace(r"\*", "[0-9]+"))
+    at = "@.*" if graph.positions and node.position is None else ""
+    pattern = re.compile(re.escape(name).replace(r"\*", "[0-9]+") + at)
     found = tuple(node for node in graph.nodes if pattern.fullmatch(node))
     if not found:
         problem = f"{name} matches no node" if "*" in name else f"there is no node {name}"
@@ -117,9 +140,11 @@ def entered(graph: Graph, name: str) -> tuple[str, ...]:
     >>> entered(graph, "L1H*.q"), entered(graph, "logits")
     (('L1H0.q', 'L1H1.q'), ('logits',))
     """
-    node, _, which = name.partition(".")
+    whole, at, position = name.partition("@")
+    node, _, which = whole.partition(".")
     entry: Input | None = which or None  # type: ignore[assignment]
-    return _entered(graph, _Side(name, expand(graph, node), entry, written_out="*" not in name))
+    side = _Side(name, expand(graph, node + at + position), entry, written_out="*" not in name)
+    return _entered(graph, side)
 
 
 def _members(graph: Graph, group: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -140,9 +165,19 @@ def _members(graph: Graph, group: str, names: Sequence[str]) -> tuple[str, ...]:
 
 def _side(graph: Graph, groups: Mapping[str, tuple[str, ...]], term: Term) -> _Side:
     name, which = term
-    text = f"{name}.{which}" if which else name
-    if name in groups:
-        return _Side(text, groups[name], which, written_out=False)
+    whole, at, position = name.partition("@")
+    text = f"{whole}.{which}{at}{position}" if which else name
+    if whole in groups:
+        nodes = tuple(node for node in groups[whole] if node.endswith(at + position))
+        if not nodes:
+            known = ", ".join(graph.positions) or "none"
+            raise GraphError(
+                "C457",
+                f"no node of the group {whole} is at {position}",
+                hint=f"the graph has the positions {known}",
+                about=text,
+            )
+        return _Side(text, nodes, which, written_out=False)
     try:
         nodes = expand(graph, name)
     except GraphError as error:
@@ -152,7 +187,7 @@ def _side(graph: Graph, groups: Mapping[str, tuple[str, ...]], term: Term) -> _S
         raise GraphError(
             "C451",
             f"{name!r} is neither a group nor a node",
-            hint=f"groups: {known}; nodes are embed, pos_embed, L9H6, L5H*, MLP3, logits",
+            hint=f"groups: {known}; nodes are embed, pos_embed, L9H6, L5H*, MLP3, MLP3N17, logits",
             about=name,
         ) from error
     return _Side(text, nodes, which, written_out="*" not in name)
@@ -194,7 +229,8 @@ def _entered(graph: Graph, side: _Side) -> tuple[str, ...]:
     for name in side.nodes:
         inputs = _inputs(graph, name)
         if side.input is not None:
-            inputs = tuple(receiver for receiver in inputs if receiver.endswith(f".{side.input}"))
+            wanted = f".{side.input}"
+            inputs = tuple(each for each in inputs if each.partition("@")[0].endswith(wanted))
             if not inputs:
                 raise GraphError(
                     "C457",
@@ -207,11 +243,15 @@ def _entered(graph: Graph, side: _Side) -> tuple[str, ...]:
 
 
 def _inputs(graph: Graph, name: str) -> tuple[str, ...]:
-    if name in graph.inputs:
-        return graph.inputs[name]
-    if name in graph.receiver_index:  # logits, and an MLP whose neurons send in its place
-        return (name,)
-    return (f"{name}.k", f"{name}.v")  # a shared key and value
+    """The receivers of a node, at its own position."""
+    whole, at, position = name.partition("@")
+    if whole in graph.base.inputs:
+        found = graph.base.inputs[whole]
+    elif whole in graph.base.receiver_index:  # logits, and an MLP whose neurons send in its place
+        found = (whole,)
+    else:
+        found = (f"{whole}.k", f"{whole}.v")  # a shared key and value
+    return tuple(f"{each}{at}{position}" for each in found)
 
 
 def _why_no_input(graph: Graph, name: str) -> str:
@@ -234,8 +274,11 @@ def _why(graph: Graph, senders: Sequence[_Side], entered: Sequence[tuple[_Side, 
         return "logits sends nothing: it can only stand last"
     if sender not in graph.sender_index:
         if sender.startswith("MLP"):
-            return f"{sender} sends nothing itself: name its neurons, {sender}N*, or do not split it"
+            neurons = sender.replace("@", "N*@") if "@" in sender else f"{sender}N*"
+            return f"{sender} sends nothing itself: name its neurons, {neurons}, or do not split it"
         return f"{sender} sends nothing itself: name the heads that share it"
+    if sender.partition("@")[2] != receiver.partition("@")[2]:
+        return "an edge stays at its position: heads carry from one to another, from their keys and values"
     return f"{sender} is computed after {receiver} has been read; edges lead to later nodes"
 
 
@@ -245,7 +288,11 @@ def _what_there_is(graph: Graph) -> str:
     text = f"the graph has layers 0 to {shape.n_layers - 1} with {heads}"
     if graph.attention == "heads" and shape.n_kv_heads < shape.n_heads:
         text += f" that share keys and values 0 to {shape.n_kv_heads - 1}"
-    return text + (" and MLPs" if shape.mlps else ", and no MLPs")
+    text += " and MLPs" if shape.mlps else ", and no MLPs"
+    if graph.neurons:
+        counts = ", ".join(f"MLP{layer} into {count}" for layer, count in graph.neurons)
+        text += f", splits {counts} neurons"
+    return text + (f", and is split at {', '.join(graph.positions)}" if graph.positions else "")
 
 
 def _step(sides: Sequence[_Side]) -> str:

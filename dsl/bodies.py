@@ -33,7 +33,7 @@ __all__ = ["ENDS", "NODE", "node", "read_groups", "read_path", "read_replacement
 _NAMED = ("names", "places", "objects")
 ENDS = ("embed", "pos_embed", "logits")
 """The nodes that are written as plain words."""
-NODE = re.compile(r"(MLP|L)(\d+|\*)(?:(H|KV)(\d+|\*))?")
+NODE = re.compile(r"(?:L(\d+|\*)(?:(H|KV)(\d+|\*))?|MLP(\d+|\*)(?:(N)(\d+|\*))?)")
 
 
 def _attributes(scope: Scope, block: syntax.Block, example: str) -> Iterator[syntax.Attribute]:
@@ -192,19 +192,22 @@ def read_replacement(scope: Scope, path: syntax.Path) -> Replacement | None:
 
 def node(scope: Scope, value: syntax.Value) -> NodePattern | None:
     """`L9H9.q`, `MLP*`, `embed`; None where the value is something else. Reports a node that is malformed."""
+    if isinstance(value, syntax.Placed) and value.ref.text in ENDS:
+        return NodePattern(value.ref.text, position=position(scope, value.position))  # type: ignore[arg-type]
     if isinstance(value, syntax.Ref):
         return NodePattern(value.text) if value.text in ENDS else None  # type: ignore[arg-type]
     if not isinstance(value, syntax.Node):
         return None
     match = NODE.fullmatch(value.text)
     assert match is not None
+    layer, unit, index = match.group(1, 2, 3) if match[1] else match.group(4, 5, 6)
     numbers: list[int | None] = []
-    for text in (match[2], match[4]):
+    for text in (layer, index):
         number = None if text is None or text == "*" else small_int(text)
         if number is None and text not in {None, "*"}:
-            scope.report("C226", "no model has so many layers or heads", value.span)
+            scope.report("C226", "no model has so many layers, heads or neurons", value.span)
         numbers.append(number)
-    kind = "mlp" if match[1] == "MLP" else {"H": "head", "KV": "kv", None: "attention"}[match[3]]
+    kind = {"H": "head", "KV": "kv", "N": "neuron", None: "attention" if match[1] else "mlp"}[unit]
     at = None if value.position is None else position(scope, value.position)
     tail = list(value.tail)
     entry = tail[0].text if tail else None
@@ -344,13 +347,18 @@ def read_path(
         good = good and bool(items) and None not in terms
         steps.append(tuple(term for term in terms if term is not None))
         places.append(tuple(item.span for item in items))
-    return (EdgePath(tuple(steps), path.span), tuple(places)) if good else None
+    score = None if path.score is None else path.score.value
+    return (EdgePath(tuple(steps), path.span, score), tuple(places)) if good else None
 
 
 def _term(scope: Scope, value: syntax.Value, groups: dict[str, Span]) -> Term | None:
     found = node(scope, value)
     if found is not None:
         return found
+    at = None
+    if isinstance(value, syntax.Placed):
+        at = position(scope, value.position)
+        value = value.ref
     if not isinstance(value, syntax.Ref):
         scope.report("C201", f"a path joins nodes and groups, and this is {kind_of(value)}", value.span)
         return None
@@ -374,4 +382,4 @@ def _term(scope: Scope, value: syntax.Value, groups: dict[str, Span]) -> Term | 
         scope.report("C230", "a group is entered as `.q`, `.k` or `.v`", value.span)
         return None
     entry: Literal["q", "k", "v"] | None = rest[0].text if rest else None  # type: ignore[assignment]
-    return GroupRef(first.text, entry)
+    return GroupRef(first.text, entry, at)

@@ -178,6 +178,12 @@ def _statement(kind: str, text: str, span: Span) -> Diagnostic:
 
 def _value(context: Context, kind: str, text: str, span: Span) -> Diagnostic:
     before = context.statement[-1] if context.statement else None
+    if context.accepts == {"NUMBER"}:
+        found, advice = (
+            _found(kind, text),
+            "behind a path stands the score of its edge: `L0H1 -> L2H3.k = 0.25`",
+        )
+        return Diagnostic("C002", f"expected a number, but {found}", span, help=advice)
     if before is not None and before[0] == "EQUAL" and kind == "EQUAL":
         return Diagnostic(
             "C015",
@@ -352,11 +358,11 @@ def _rest(context: Context, where: str, kind: str, text: str, span: Span) -> Dia
     before = context.statement[-1] if context.statement else None
     if where == "name" and kind == "NODE":
         return node_name(text, span)
-    if where == "name" and before is not None:
+    if before is not None and (where == "name" or before[0] == "AT"):
         what = {
             "USING": "the name of an implementation behind `using`",
             "AS": "a name behind `as`",
-            "AT": "a position behind `@`, such as `end` or `S.2`",
+            "AT": "a position behind `@`, such as `end`, `S.2`, or a token's number",
         }.get(before[0], "a name behind the comma")
         return Diagnostic("C002", f"expected {what}, but {_found(kind, text)}", span)
     if where in {"file", "as"}:

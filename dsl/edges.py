@@ -6,15 +6,23 @@ import math
 from collections.abc import Mapping
 from itertools import pairwise
 
+from nncirc.circuits.nodes import OTHER
 from nncirc.dsl.diagnostics import Label, suggest
-from nncirc.dsl.program import Group, GroupRef, NodePattern, Term, Where
+from nncirc.dsl.program import EdgePath, Group, GroupRef, NodePattern, Position, Term, Where
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.shapes import ModelShape
 from nncirc.dsl.source import Span
 
 __all__ = ["check_node", "check_reference"]
 
-_PART = {"head": "heads", "kv": "heads", "attention": "attention", "mlp": "mlps", "pos_embed": "pos_embed"}
+_PART = {
+    "head": "heads",
+    "kv": "heads",
+    "attention": "attention",
+    "mlp": "mlps",
+    "neuron": "mlps",
+    "pos_embed": "pos_embed",
+}
 
 
 def check_reference(scope: Scope, draft: Draft, graph: Draft, shape: ModelShape | None) -> None:
@@ -28,6 +36,8 @@ def check_reference(scope: Scope, draft: Draft, graph: Draft, shape: ModelShape 
                 checker.part("heads", span)
     for path, places in zip(draft.paths, draft.path_spans, strict=True):
         checker.path(path.steps, places)
+        if path.score is not None:
+            checker.scored(path, places)
     used = {t.name for p in draft.paths for step in p.steps for t in step if isinstance(t, GroupRef)}
     complete = len(draft.paths) > 0
     for name, span in draft.group_spans.items():
@@ -60,6 +70,9 @@ class _Reference:
         nodes, inputs = graph.values.get("nodes"), graph.values.get("inputs")
         self.nodes = nodes if isinstance(nodes, tuple) else None
         self.joined = inputs == ()
+        self.at = graph.values.get("positions")
+        self.split = graph.values.get("neurons")
+        self.scores: dict[tuple[str, str], Span] = {}
 
     def report(self, code: str, message: str, span: Span, advice: str | None = None, key: str = "") -> None:
         labels = (Label(self.graph.where(key) if key else self.graph.place, "the graph"),)
@@ -81,13 +94,9 @@ class _Reference:
                 "write the node without `.q`, `.k` or `.v`",
                 "inputs",
             )
-        if node.position is not None:
-            self.report(
-                "C230",
-                "the nodes of this graph are not split by position",
-                span,
-                f"leave `@{node.position}` away",
-            )
+        self.position(node.position, span)
+        if node.kind == "neuron":
+            self.neuron(node, span)
         if self.shape is None:
             return
         if node.layer is not None and node.layer >= self.shape.layers:
@@ -100,13 +109,84 @@ class _Reference:
             return
         count = self.shape.kv_groups if node.kind == "kv" else self.shape.heads
         what = "key-value groups" if node.kind == "kv" else "heads"
-        if node.head is not None and node.head >= count:
+        if node.kind != "neuron" and node.head is not None and node.head >= count:
             self.report(
                 "C226",
                 f"`{node}` is beyond the model, which has {count} {what} a layer",
                 span,
                 f"they count from 0 to {count - 1}",
             )
+
+    def has(self, position: Position) -> bool:
+        """Whether the graph is split at a position; unknown counts as yes."""
+        name, length = str(position), self.graph.values.get("length")
+        if self.at == "all":
+            return name.isdigit() and not (isinstance(length, int) and int(name) >= length)
+        if isinstance(self.at, tuple):
+            return name in (*map(str, self.at), OTHER)
+        return "positions" in self.graph.spans
+
+    def position(self, position: Position | None, span: Span) -> None:
+        """The graph is split at this position."""
+        if position is None or self.has(position):
+            return
+        name = str(position)
+        if self.at is None:
+            advice = f"leave `@{name}` away, or split the graph: `positions = [{name}]`"
+            self.report("C230", "the nodes of this graph are not split by position", span, advice)
+        elif self.at == "all":
+            length = self.graph.values.get("length")
+            last = f" to {length - 1}" if isinstance(length, int) else ", 1, 2, …"
+            advice = f"its positions are the numbers of tokens, 0{last}"
+            self.report("C230", f"this graph has no position `{name}`", span, advice, "positions")
+        elif isinstance(self.at, tuple):
+            known = [*dict.fromkeys([*map(str, self.at), OTHER])]
+            near = suggest(name, known)
+            listed = ", ".join(f"`{each}`" for each in known)
+            advice = f"did you mean `@{near}`?" if near else f"it is split at {listed}"
+            self.report("C230", f"this graph has no position `{name}`", span, advice, "positions")
+
+    def neuron(self, node: NodePattern, span: Span) -> None:
+        """The MLP of its layer is split, into so many."""
+        layers = self.split if isinstance(self.split, tuple) else ()
+        if node.layer is None:
+            if self.split is None and "neurons" not in self.graph.spans:
+                self.report(
+                    "C230", "this graph splits no MLP into neurons", span, "add `neurons = [0]` to it"
+                )
+        elif node.layer not in layers and (layers or "neurons" not in self.graph.spans):
+            listed = ", ".join(map(str, sorted({*layers, node.layer})))
+            advice = f"write `MLP{node.layer}` for the whole of it, or `neurons = [{listed}]` in the graph"
+            self.report("C230", f"this graph does not split MLP{node.layer} into neurons", span, advice)
+        count = None if self.shape is None else self.shape.d_mlp
+        if node.head is not None and count is not None and node.head >= count:
+            self.report(
+                "C226",
+                f"`{node}` is beyond the model, whose MLPs have {count} neurons",
+                span,
+                f"they count from 0 to {count - 1}",
+            )
+
+    def scored(self, path: EdgePath, places: tuple[tuple[Span, ...], ...]) -> None:
+        """A path with a score is one edge, and no other gives that edge a score."""
+        terms = [term for step in path.steps for term in step]
+        problem = None
+        if len(path.steps) != 2 or len(terms) != 2:
+            problem = "a score is of one edge, and this path is several"
+        elif any(isinstance(term, GroupRef) or "*" in str(term) for term in terms):
+            problem = "a score is of one edge between two nodes, and this is a group or a pattern"
+        elif self.at is not None and any(getattr(term, "position", None) is None for term in terms):
+            problem = "a score is of one edge, and a node without a position is at every one"
+        elif getattr(terms[1], "kind", "") in ("head", "attention") and not (terms[1].input or self.joined):
+            problem = "a score is of one edge, and three lead into this head"
+        if problem is not None:
+            self.scope.report("C246", problem, path.span, help="such as `L0H1 -> L2H3.k = 0.25`, one a line")
+            return
+        key = (str(terms[0]), str(terms[1]))
+        if key in self.scores:
+            labels = (Label(self.scores[key], "first here"),)
+            self.scope.report("C246", "this edge has two scores", path.span, labels=labels, help="remove one")
+        self.scores.setdefault(key, places[0][0].to(places[-1][-1]))
 
     def path(self, steps: tuple[tuple[Term, ...], ...], places: tuple[tuple[Span, ...], ...]) -> None:
         last = len(steps) - 1
@@ -115,7 +195,15 @@ class _Reference:
                 self.term(term, span, first=index == 0, last=index == last)
         for (senders, receivers), spans in zip(pairwise(steps), places[1:], strict=True):
             for receiver, span in zip(receivers, spans, strict=True):
-                if not self.forward(senders, receiver):
+                if self.apart(senders, receiver):
+                    self.report(
+                        "C229",
+                        f"nothing before it sends to `{span.text}`: an edge stays at its position",
+                        span,
+                        "heads carry from one position to another: end the path at a key or value, and "
+                        "begin another where the head writes",
+                    )
+                elif not self.forward(senders, receiver):
                     self.report(
                         "C229", f"nothing before it sends to `{span.text}`: edges go to later nodes", span
                     )
@@ -124,16 +212,24 @@ class _Reference:
         kind = term.kind if isinstance(term, NodePattern) else "group"
         if isinstance(term, NodePattern):
             self.exists(term, span)
-        elif term.input is not None and self.joined:
-            self.report(
-                "C230", "the inputs of heads are joined in this graph", span, f"write `{term.name}`", "inputs"
-            )
+        else:
+            self.position(term.position, span)
+            if term.input is not None and self.joined:
+                advice = f"write `{term.name}`"
+                self.report("C230", "the inputs of heads are joined in this graph", span, advice, "inputs")
         if first and term.input is not None:
             self.report(
                 "C229",
                 f"an edge leaves by a node's output, not by `.{term.input}`",
                 span,
                 "write the node alone",
+            )
+        if term.input in ("k", "v") and term.position is not None and not (first or last):
+            self.report(
+                "C229",
+                f"a head whose key or value is at `{term.position}` writes at other positions too",
+                span,
+                "end the path here, and begin another where the head writes: `L2H1@end -> …`",
             )
         if kind == "logits" and not last:
             self.report("C229", "no edge leaves `logits`", span, "a path ends there")
@@ -159,6 +255,13 @@ class _Reference:
         latest = max((_rank(m, lowest=False) for m in self.members(receiver)), default=math.inf)
         return earliest < latest
 
+    def apart(self, senders: tuple[Term, ...], receiver: Term) -> bool:
+        """Whether all senders are at other positions than the receiver, of those that the graph has."""
+        named = [term.position for term in (*senders, receiver)]
+        if not all(at is not None and self.has(at) for at in named):
+            return False
+        return receiver.position not in named[:-1]
+
 
 def _rank(member: NodePattern | Where, *, lowest: bool) -> float:
     """The place of a node in the computation: two steps a layer, attention before the MLP."""
@@ -170,4 +273,4 @@ def _rank(member: NodePattern | Where, *, lowest: bool) -> float:
         return math.inf
     if member.layer is None:
         return 0 if lowest else 1e9
-    return 2 * member.layer + (member.kind == "mlp")
+    return 2 * member.layer + (member.kind in ("mlp", "neuron"))

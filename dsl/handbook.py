@@ -40,8 +40,10 @@ member by member; a list of circuits takes in all members; an output writes `nam
 claim must hold for every member. Two families cannot meet in one declaration.
 
 **Nodes** are written as in the literature: `embed`, `L9H6` (head), `L9H6.q` (its query input), `L3KV1.k`
-(key of a key-value group), `L5` (attention layer), `MLP3`, `logits`. `*` stands for all: `L5H*`, `L*H*`,
-`MLP*`. Where a graph's `nodes` have `pos_embed`, learned positions are that, and `embed` is the tokens alone.
+(key of a key-value group), `L5` (attention layer), `MLP3`, `MLP3N17` (a neuron), `logits`. `*` stands for
+all: `L5H*`, `L*H*`, `MLP*`. Where a graph's `nodes` have `pos_embed`, learned positions are that, and `embed`
+is the tokens alone. In a graph that is split by position a node is at one: `L9H6.q@end`, `MLP3@S.2`,
+`embed@other`, or of `positions = all` at a token, `L9H6@4`; without one it is at every position.
 
 **Positions** are `start`, `end`, or a slot: `IO`, `S.2` (the second S). Without a number every occurrence
 of the slot is meant. In `tokens` data the repeated block is `block`.
@@ -50,7 +52,9 @@ of the slot is meant. In `tokens` data the repeated block is `block`.
 a step sends to every later node of the next. `groups { early = [L0H1, L2H2] }` names nodes; a group may
 also be `where(patterns.copying, above = 0.5)`, the heads for which a block of `attention_statistics`,
 `weight_statistics`, `logit_attribution` (`direct.end`) or `composition` (`pairs.L0H2`) finds that. An input
-(`late.k`) says how the edge enters; without one it enters by every input.
+(`late.k`) says how the edge enters; without one it enters by every input. An edge stays at its position:
+`embed@S.2 -> L2H1.k@S.2` ends there, and another path begins where the head writes, `L2H1@end -> logits`;
+`early@end` is what a group has at `end`. A path that is one edge may have a score: `L0H1 -> L2H3.k = 0.25`.
 
 **Slots.** In a `template` dataset `slots { ... }` says what fills each `{slot}`: a list of strings, one of
 the lists `names`, `places`, `objects`, or `random_tokens(24)`. Slots of one line (`IO, S = names`) differ

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.scope import Draft
 
 if TYPE_CHECKING:
@@ -13,20 +14,21 @@ __all__ = ["check_neurons"]
 
 
 def check_neurons(meaning: Meaning, graph: Draft) -> None:
-    """The layers exist and have MLPs, and the model has weights that say of how many neurons."""
+    """The layers exist and have MLPs, and the model says of how many neurons."""
     layers, model = graph.values.get("neurons"), meaning.get(graph, "model")
     if not isinstance(layers, tuple) or model is None:
         return
     where = graph.where("neurons")
-    if model.implementation == "shape":
+    shape = meaning.shape(graph)
+    if model.implementation == "shape" and shape is not None and shape.mlps and shape.d_mlp is None:
         meaning.scope.report(
             "C262",
             f"`{model.name}` is only the shape of a model, which does not say how many neurons its MLPs have",
             where,
-            help="use a model with weights, or leave `neurons` out",
+            labels=(Label(model.place, "only a shape"),),
+            help="add `d_mlp = …` to it: 3072 for GPT-2 small",
         )
         return
-    shape = meaning.shape(graph)
     if shape is None:
         return
     if not shape.mlps:

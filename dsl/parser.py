@@ -254,10 +254,22 @@ class _Builder:
             return syntax.Use(path, self.name(parts[1]), span)
         if tree.data == "assertion":
             return syntax.Assertion(self.value(parts[0]), str(parts[1]), self.value(parts[2]), span)
+        if tree.data == "scored":
+            path, score = self.path(parts[0]), self.value(parts[1])
+            assert isinstance(score, syntax.Number)
+            return syntax.Path(path.terms, span, score)
         return self.path(tree)
 
     def path(self, tree: Tree[Any]) -> syntax.Path:
         return syntax.Path(tuple(self.value(t) for t in tree.children), self.span(tree))
+
+    def position(self, tree: Tree[Any]) -> syntax.Ref:
+        if isinstance(tree.children[0], Token):  # a token's number
+            names = tuple(self.name(each) for each in tree.children)
+            return syntax.Ref(names, names[0].span.to(names[-1].span))
+        found = self.value(tree.children[0])
+        assert isinstance(found, syntax.Ref)
+        return found
 
     def value(self, tree: Tree[Any]) -> syntax.Value:
         span = self.span(tree)
@@ -266,10 +278,12 @@ class _Builder:
             case "ref":
                 return syntax.Ref(tuple(self.name(t) for t in parts), span)
             case "node":
-                position = parts[-1].children[0] if parts[-1] is not None else None
-                at = None if position is None else self.value(position)
-                assert at is None or isinstance(at, syntax.Ref)
+                at = None if parts[-1] is None else self.position(parts[-1])
                 return syntax.Node(str(parts[0]), tuple(self.name(t) for t in parts[1:-1]), at, span)
+            case "placed":
+                ref = self.value(parts[0])
+                assert isinstance(ref, syntax.Ref)
+                return syntax.Placed(ref, self.position(parts[1]), span)
             case "call":
                 arguments = tuple(self.argument(t) for t in parts[1:] if isinstance(t, Tree))
                 return syntax.Call(self.name(parts[0]), arguments, span)

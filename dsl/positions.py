@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nncirc.circuits.nodes import OTHER
 from nncirc.dsl.datasets import check_positions
 from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.program import Position
@@ -17,20 +18,29 @@ __all__ = ["check_graph_positions", "check_split"]
 
 def check_split(meaning: Meaning, graph: Draft) -> None:
     """`all` counts the tokens of some prompts; what else is said of prompts is said for nothing."""
-    is_all, has_data = graph.values.get("positions") == "all", "data" in graph.spans
-    if is_all and not has_data:
+    is_all = graph.values.get("positions") == "all"
+    given = [key for key in ("data", "length") if key in graph.spans]
+    if is_all and not given:
         meaning.scope.report(
             "C260",
             "`positions = all` splits nodes by token, and nothing says how many tokens there are",
             graph.where("positions"),
-            help="add `data = ...`, a dataset whose prompts have one length",
+            help="add `data = …`, a dataset whose prompts have one length, or `length = …`",
         )
-    elif has_data and not is_all:
+    elif given and not is_all:
         meaning.scope.report(
             "C260",
-            "`data` is what `positions = all` counts the tokens of, and has no other use here",
-            graph.where("data"),
+            f"`{given[0]}` says how many tokens `positions = all` stands for, and has no other use here",
+            graph.where(given[0]),
             help="remove it, or write `positions = all`",
+        )
+    elif len(given) > 1:
+        meaning.scope.report(
+            "C260",
+            "`data` and `length` both say how many tokens there are",
+            graph.where("length"),
+            labels=(Label(graph.where("data"), "the other one"),),
+            help="remove one of them",
         )
 
 
@@ -41,6 +51,6 @@ def check_graph_positions(meaning: Meaning, draft: Draft) -> None:
         return
     positions = graph.values.get("positions")
     if isinstance(positions, tuple):
-        listed = tuple(each for each in positions if isinstance(each, Position) and each.name != "other")
+        listed = tuple(each for each in positions if isinstance(each, Position) and each.name != OTHER)
         label = Label(data.place, f"the prompts of `{draft.name}`")
         check_positions(meaning.scope, data, listed, graph, "positions", label)

@@ -58,7 +58,7 @@ __all__ = [
     "leaves",
 ]
 
-NodeKind: TypeAlias = Literal["embed", "pos_embed", "head", "kv", "attention", "mlp", "logits"]
+NodeKind: TypeAlias = Literal["embed", "pos_embed", "head", "kv", "attention", "mlp", "neuron", "logits"]
 Comparison: TypeAlias = Literal["==", "!=", "<=", ">=", "<", ">"]
 
 
@@ -71,7 +71,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a prompt: `start`, `end`, or a slot (`IO`, `S.2`).
+    """A place in a prompt: `start`, `end`, a slot (`IO`, `S.2`), or of a node also a token's number.
 
     `occurrence` counts from 1 within a prompt; None means every occurrence of the slot. A `tokens`
     dataset calls its repeated block `block`.
@@ -88,9 +88,9 @@ class Position:
 class NodePattern:
     """One node of a graph or, where `layer` or `head` is None, all of them.
 
-    `head` is the key-value group's number where `kind` is "kv". Embeddings and `logits` have neither
-    layer nor head: None does not mean "all" there. `input` is "q", "k", "v" for one input of a
-    head, None for the whole of it.
+    `head` is the key-value group's number where `kind` is "kv", the neuron's where it is "neuron".
+    Embeddings and `logits` have neither layer nor head: None does not mean "all" there. `input` is "q", "k",
+    "v" for one input of a head, None for the whole of it.
     """
 
     kind: NodeKind
@@ -109,6 +109,7 @@ class NodePattern:
             "kv": f"L{layer}KV{head}",
             "attention": f"L{layer}",
             "mlp": f"MLP{layer}",
+            "neuron": f"MLP{layer}N{head}",
             "logits": "logits",
         }
         text = names[self.kind]
@@ -135,10 +136,14 @@ Group: TypeAlias = tuple[NodePattern | Where, ...]
 
 @dataclass(frozen=True, slots=True)
 class GroupRef:
-    """A named group of a reference circuit, entered through `input` (None: through every input)."""
+    """A named group of a reference circuit, entered through `input` (None: through every input).
+
+    `position` leaves only those of its nodes that are there.
+    """
 
     name: str
     input: Literal["q", "k", "v"] | None = None
+    position: Position | None = None
 
 
 Term: TypeAlias = NodePattern | GroupRef
@@ -148,11 +153,13 @@ Term: TypeAlias = NodePattern | GroupRef
 class EdgePath:
     """`a -> [b, c.k] -> d`: every term of a step sends to every term of the next one.
 
-    A term's input (`.q`, `.k`, `.v`) says how the edge *enters* it; it leaves by the output.
+    A term's input (`.q`, `.k`, `.v`) says how the edge *enters* it; it leaves by the output. A path that is
+    one edge may have a score.
     """
 
     steps: tuple[tuple[Term, ...], ...]
     span: Span = field(compare=False, repr=False)
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

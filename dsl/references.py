@@ -1,7 +1,7 @@
 """Reference circuits as `.circ` files: read without loading a model, and written from any circuit.
 
 A file is read back before it is written, so that what is left on the disk is the same circuit: the same
-graph, edges and groups. Scores, and how the circuit was made, have no place in a script but its comments.
+graph, edges, scores and groups. How the circuit was made has no place in a script but its comments.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from nncirc.circuits.atomic import write_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import FileError, GraphError
-from nncirc.circuits.graph import Attention, Graph, Shape
+from nncirc.circuits.graph import Attention, Graph, Shape, owner
+from nncirc.circuits.nodes import OTHER
 from nncirc.circuits.pictures.text import one_line, provenance
 from nncirc.circuits.reference import Path, Term, from_paths
 from nncirc.dsl.checker import CheckResult, check_file, check_text
@@ -24,7 +26,7 @@ from nncirc.dsl.program import Declaration, NodePattern, Program, Ref
 from nncirc.dsl.program import Term as Written
 from nncirc.dsl.shapes import model_shape
 
-__all__ = ["circuit_of", "paths_of", "read_reference", "reference_text", "write_reference"]
+__all__ = ["built", "circuit_of", "read_reference", "reference_text", "write_reference"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WIDTH = 100
@@ -41,7 +43,7 @@ def read_reference(path: str | os.PathLike[str], name: str | None = None) -> Cir
     Raises:
         FileError: C601, the script cannot be read; C620, it has errors; C621, it has no such circuit, or
             several and none is named; C622, the circuit cannot be built without its model.
-        GraphError: C456, C457, C460: paths or nodes that do not fit the graph.
+        GraphError: C456, C457, C460, C467, C468: paths, nodes or scores that do not fit the graph.
     """
     file = os.fspath(path)
     return circuit_of(_checked(check_file(file), file), name)
@@ -52,7 +54,7 @@ def circuit_of(program: Program, name: str | None = None) -> Circuit:
 
     Raises:
         FileError: C621, C622.
-        GraphError: C456, C457, C460.
+        GraphError: C456, C457, C460, C467, C468.
     """
     file = program.source.name
     found = {each.name: each for each in program.of_kind("circuit") if each.implementation == "reference"}
@@ -69,15 +71,24 @@ def circuit_of(program: Program, name: str | None = None) -> Circuit:
             about=file,
         )
     declaration = found[name]
-    made = {"method": "reference", "cite": declaration.values["cite"], "name": name}
     groups = {group: list(_members(file, members)) for group, members in declaration.groups.items()}
-    circuit = from_paths(_graph(program, declaration), groups, paths_of(declaration))
-    return replace(circuit, made={**circuit.made, **made})
+    return built(_graph(program, declaration), groups, declaration, name)
 
 
-def paths_of(declaration: Declaration) -> list[Path]:
-    """The paths of a reference circuit, as `from_paths` takes them."""
-    return [[[_term(term) for term in step] for step in path.steps] for path in declaration.paths]
+def built(graph: Graph, groups: Mapping[str, Sequence[str]], declaration: Declaration, name: str) -> Circuit:
+    """The circuit of a declaration's paths.
+
+    Raises:
+        GraphError: as `from_paths`.
+    """
+    paths: list[Path] = [
+        [[_term(term) for term in step] for step in path.steps] for path in declaration.paths
+    ]
+    circuit = from_paths(graph, groups, paths, [path.score for path in declaration.paths])
+    made = {"method": "reference", "cite": declaration.values["cite"], "name": name}
+    if declaration.values["score"] is not None:
+        made["score"] = declaration.values["score"]
+    return replace(circuit, made=made)
 
 
 def write_reference(circuit: Circuit, path: str | os.PathLike[str], *, name: str = "found") -> None:
@@ -104,10 +115,6 @@ def reference_text(circuit: Circuit, *, name: str = "found") -> str:
         raise _no_words(
             "it has no edges, and a reference circuit has paths", "there is nothing to write down"
         )
-    if circuit.graph.neurons:
-        raise _no_words("a script has no names for single neurons", "write it as JSON, or join_neurons first")
-    if circuit.graph.positions:
-        raise _no_words("its paths go over whole nodes", "write it as JSON, or join_positions first")
     for word in (name, *circuit.groups):
         if not _NAME.fullmatch(word) or word in _TAKEN:
             hint = "a name has letters, digits and _, and does not begin with a digit"
@@ -124,7 +131,7 @@ def reference_text(circuit: Circuit, *, name: str = "found") -> str:
         first = next(each for each in found.diagnostics if each.severity == "error")
         raise _no_words(first.message, first.help)
     back = circuit_of(found.program, name)
-    if (back.graph, back.edges, back.groups) != (circuit.graph, circuit.edges, groups):
+    if (back.graph, back.scores, back.groups) != (circuit.graph, circuit.scores, groups):
         raise _no_words(f"a script cannot say {circuit.graph}", "write it as JSON")
     return text
 
@@ -178,23 +185,45 @@ def _graph(program: Program, circuit: Declaration) -> Graph:
             f"the MLPs of {model.name} write into the residual stream, and the graph leaves them out",
             hint="add mlps to nodes, or write mlps = false in a model that has none",
         )
-    if graph.values.get("positions") is not None:
-        raise FileError(
-            "C622",
-            f"the graph {graph.name} in {file!r} is split by position, and positions are the prompts'",
-            hint="run the script, and use the circuit's .json file from its output folder",
-            about=file,
-        )
-    if graph.values.get("neurons") is not None:
+    layers: Any = graph.values["neurons"] or ()
+    if layers and shape.d_mlp is None:
         raise FileError(
             "C622",
             f"the graph {graph.name} in {file!r} splits MLPs into neurons, and how many the weights say",
             hint="run the script, and use the circuit's .json file from its output folder",
             about=file,
         )
+    neurons = tuple((layer, shape.d_mlp or 0) for layer in sorted(layers))
     found = Shape(shape.layers, shape.heads, shape.kv_groups, shape.mlps, shape.parallel)
     attention: Attention = "layers" if "attention" in nodes else "heads"
-    return Graph(found, attention, bool(inputs), "pos_embed" in nodes)
+    return Graph(found, attention, bool(inputs), "pos_embed" in nodes, _positions(file, graph), neurons)
+
+
+def _positions(file: str, graph: Declaration) -> tuple[str, ...]:
+    length: Any = graph.values["length"]
+    if graph.values["positions"] == "all" and length is None:
+        raise FileError(
+            "C622",
+            f"the graph {graph.name} in {file!r} is split by token, and how many there are the prompts say",
+            hint="write `length = …` in place of `data`, or use the circuit's .json file of a run",
+            about=file,
+        )
+    return positions_of(graph, length)
+
+
+def positions_of(graph: Declaration, length: int | None) -> tuple[str, ...]:
+    """Names of the positions that a graph is split by; all that a list does not name is one more.
+
+    Args:
+        graph: the graph's declaration.
+        length: how many tokens `all` stands for.
+    """
+    positions: Any = graph.values["positions"]
+    if positions is None:
+        return ()
+    if positions == "all":
+        return tuple(map(str, range(length or 0)))
+    return (*(str(place) for place in positions if str(place) != OTHER), OTHER)
 
 
 def _name(declaration: Declaration, key: str) -> str:
@@ -206,7 +235,7 @@ def _name(declaration: Declaration, key: str) -> str:
 def _term(term: Written) -> Term:
     if isinstance(term, NodePattern):
         return str(replace(term, input=None)), term.input
-    return term.name, term.input
+    return term.name if term.position is None else f"{term.name}@{term.position}", term.input
 
 
 # Writing --------------------------------------------------------------------------------------------------
@@ -221,15 +250,20 @@ def _comment(circuit: Circuit) -> list[str]:
     said = [f"A circuit of {edges} and {len(circuit.nodes)} nodes."]
     if made := provenance(circuit.made):
         said.append(f"{made[0].upper()}{made[1:]}.")
-    if any(score is not None for score in circuit.scores.values()):
-        said.append("Its scores are not in this file.")
     return [f"# {line}" for line in textwrap.wrap(" ".join(said), _WIDTH)]
 
 
 def _inputs(graph: Graph) -> list[str]:
     shape = graph.shape
     attention = "heads" if graph.attention == "heads" else "attention"
-    sources, mlps = ", ".join(graph.sources), "mlps, " if shape.mlps else ""
+    sources, mlps = ", ".join(graph.base.sources), "mlps, " if shape.mlps else ""
+    by_token = graph.positions == tuple(map(str, range(len(graph.positions))))
+    split = []
+    if graph.positions:
+        split += [f"  positions = {'all' if by_token else _listed(graph.positions, always=True)}"]
+        split += [f"  length = {len(graph.positions)}"] if by_token else []
+    if graph.neurons:
+        split += [f"  neurons = {_listed([str(layer) for layer, _ in graph.neurons], always=True)}"]
     return [
         "model only_shape using shape {",
         f"  layers   = {shape.n_layers}",
@@ -237,12 +271,14 @@ def _inputs(graph: Graph) -> list[str]:
         f"  kv_heads = {shape.n_kv_heads}",
         f"  mlps     = {json.dumps(shape.mlps)}",
         f"  parallel = {json.dumps(shape.parallel)}",
+        *([f"  d_mlp    = {graph.neurons[0][1]}"] if graph.neurons else []),
         "}",
         "",
         "graph full using residual {",
         "  model  = only_shape",
         f"  nodes  = [{sources}, {attention}, {mlps}logits]",
         f"  inputs = {'[q, k, v]' if graph.split_inputs else '[]'}",
+        *split,
         "}",
     ]
 
@@ -253,6 +289,9 @@ def _block(circuit: Circuit, name: str, groups: Mapping[str, Sequence[str]]) -> 
     cite = circuit.made.get("cite")
     if isinstance(cite, str) and cite.strip():
         yield f"  cite  = {json.dumps(one_line(cite, 200), ensure_ascii=False)}"
+    score = circuit.made.get("score")
+    if isinstance(score, str) and score.strip():
+        yield f"  score = {json.dumps(one_line(score, 200), ensure_ascii=False)}"
     if groups:
         yield ""
         yield "  groups {"
@@ -260,6 +299,9 @@ def _block(circuit: Circuit, name: str, groups: Mapping[str, Sequence[str]]) -> 
             yield from _wrapped(f"{group} = {_listed(members, always=True)}", "    ")
         yield "  }"
     yield ""
+    for edge, score in circuit.scores.items():
+        if score is not None:
+            yield f"  {edge} = {score!r}"
     for senders, receivers in _hops(circuit):
         left, right = _named(senders, groups, ("",)), _named(receivers, groups, ("", ".q", ".k", ".v"))
         yield from _wrapped(f"{_listed(left)} -> {_listed(right)}", "  ")
@@ -267,10 +309,14 @@ def _block(circuit: Circuit, name: str, groups: Mapping[str, Sequence[str]]) -> 
 
 
 def _hops(circuit: Circuit) -> Iterator[tuple[Sequence[str], list[str]]]:
-    """Receivers with the same senders, and these: all pairs of a hop are edges of the circuit."""
+    """Receivers with the same senders, and these: all pairs of a hop are edges without a score.
+
+    In a graph of positions they are all at one, as an edge stays at its position.
+    """
     senders: dict[str, list[str]] = {}
-    for edge in circuit.edges:
-        senders.setdefault(edge.receiver, []).append(edge.sender)
+    for edge, score in circuit.scores.items():
+        if score is None:
+            senders.setdefault(edge.receiver, []).append(edge.sender)
     alike: dict[tuple[str, ...], dict[str, None]] = {}
     for receiver, names in senders.items():
         alike.setdefault(tuple(names), {})[receiver] = None
@@ -282,7 +328,9 @@ def _whole(graph: Graph, receivers: Mapping[str, None]) -> list[str]:
     """Heads that are entered by all their inputs are written without them."""
     found: dict[str, None] = {}
     covered: set[str] = set()
-    for node, inputs in graph.inputs.items():
+    for node, at in dict.fromkeys((owner(each), each.partition("@")[2]) for each in receivers):
+        whole = node.partition("@")[0]
+        inputs = [f"{each}@{at}" if at else each for each in graph.base.inputs.get(whole, ())]
         if len(inputs) > 1 and all(each in receivers for each in inputs):
             found[node] = None
             covered.update(inputs)
@@ -295,11 +343,18 @@ def _named(terms: Sequence[str], groups: Mapping[str, Sequence[str]], inputs: Se
     names = []
     for group, members in groups.items():
         for which in inputs:
-            if all(f"{member}{which}" in left for member in members):
+            entered = [_by(member, which) for member in members]
+            if all(each in left for each in entered):
                 names.append(f"{group}{which}")
-                for member in members:
-                    del left[f"{member}{which}"]
+                for each in entered:
+                    del left[each]
     return [*names, *left]
+
+
+def _by(node: str, which: str) -> str:
+    """One input of a node: `L2H1.k@S.2`."""
+    name, at, position = node.partition("@")
+    return f"{name}{which}{at}{position}"
 
 
 def _listed(terms: Sequence[str], *, always: bool = False) -> str:

@@ -25,19 +25,21 @@ class ModelShape:
     kv_groups: int
     mlps: bool = True
     parallel: bool = False
+    d_mlp: int | None = None  # neurons of each MLP, where that is known
 
 
 # implementation and values of a model's declaration -> its shape, or None where it is not at hand
 ShapeProvider: TypeAlias = Callable[[str, Mapping[str, Value]], ModelShape | None]
 
 _KNOWN = {
-    "gpt2": ModelShape(12, 12, 12),
-    "gpt2-medium": ModelShape(24, 16, 16),
-    "gpt2-large": ModelShape(36, 20, 20),
-    "gpt2-xl": ModelShape(48, 25, 25),
+    "gpt2": ModelShape(12, 12, 12, d_mlp=3072),
+    "gpt2-medium": ModelShape(24, 16, 16, d_mlp=4096),
+    "gpt2-large": ModelShape(36, 20, 20, d_mlp=5120),
+    "gpt2-xl": ModelShape(48, 25, 25, d_mlp=6400),
 }
 _LAYERS = ("n_layer", "num_hidden_layers", "n_layers", "num_layers")
 _HEADS = ("n_head", "num_attention_heads", "n_heads", "num_heads")
+_WIDTHS = ("intermediate_size", "n_inner", "mlp_hidden_size")
 _LARGEST = 1_000_000  # bytes of a config.json
 _MOST_HEADS = 100_000  # as for `nncirc.circuits.graph.Shape`
 
@@ -97,13 +99,14 @@ def _written(values: Mapping[str, Value]) -> ModelShape | None:
     layers, heads = values.get("layers"), values.get("heads")
     if not isinstance(layers, int) or not isinstance(heads, int):
         return None
-    groups = values.get("kv_heads")
+    groups, width = values.get("kv_heads"), values.get("d_mlp")
     return ModelShape(
         layers,
         heads,
         groups if isinstance(groups, int) else heads,
         mlps=values.get("mlps") is not False,
         parallel=values.get("parallel") is True,
+        d_mlp=width if isinstance(width, int) else None,
     )
 
 
@@ -114,7 +117,11 @@ def _read(text: str) -> ModelShape | None:
         return None
     groups = _first(config, ("num_key_value_heads", "n_key_value_heads", "n_kv_groups"))
     attention_only = isinstance(config, dict) and config.get("attention_only") is True
-    return ModelShape(layers, heads, heads if groups is None else groups, mlps=not attention_only)
+    width = _first(config, _WIDTHS)
+    if width is None and config.get("model_type") == "gpt2":
+        width = 4 * (_first(config, ("n_embd",)) or 0) or None
+    kv_groups = heads if groups is None else groups
+    return ModelShape(layers, heads, kv_groups, mlps=not attention_only, d_mlp=width)
 
 
 def _first(config: Any, keys: tuple[str, ...]) -> int | None:

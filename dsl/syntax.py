@@ -23,6 +23,7 @@ __all__ = [
     "Node",
     "Number",
     "Path",
+    "Placed",
     "Ref",
     "Script",
     "Statement",
@@ -55,11 +56,20 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`L9H9.q@S.2`: a node of the computation graph, or a pattern of nodes."""
+    """`L9H9.q@S.2`: a node of the computation graph, or a pattern of nodes; `@3` is a token."""
 
     text: str
     tail: tuple[Name, ...]
     position: Ref | None
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """`embed@end`, `movers.q@S.2`: what a name stands for, at one position."""
+
+    ref: Ref
+    position: Ref
     span: Span = field(compare=False, repr=False)
 
 
@@ -115,10 +125,11 @@ class Boolean:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """`a -> b -> c`."""
+    """`a -> b -> c`; as a statement also `a -> b.q = 0.5`, an edge with its score."""
 
     terms: tuple[Value, ...]
     span: Span = field(compare=False, repr=False)
+    score: Number | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +142,7 @@ class Arithmetic:
     span: Span = field(compare=False, repr=False)
 
 
-Value: TypeAlias = Ref | Node | Call | List | String | Number | Boolean | Path | Arithmetic
+Value: TypeAlias = Ref | Placed | Node | Call | List | String | Number | Boolean | Path | Arithmetic
 
 
 @dataclass(frozen=True, slots=True)

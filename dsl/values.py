@@ -64,7 +64,7 @@ def kind_of(value: syntax.Value) -> str:
     match value:
         case syntax.Ref():
             return f"the name `{value.text}`"
-        case syntax.Node():
+        case syntax.Node() | syntax.Placed():
             return f"the node `{value.span.text}`"
         case syntax.Call():
             return f"`{value.function.text}(…)`"
@@ -408,8 +408,24 @@ def small_int(text: str) -> int | None:
 
 
 def position(scope: Scope, value: syntax.Ref) -> Position | None:
-    """`end`, `S`, `S.2`; whether the prompts have it is seen when they are known."""
+    """`end`, `S`, `S.2`, a token's number; whether the prompts have it is seen when they are known."""
     first, *rest = value.parts
+    if rest and rest[-1].text in {"q", "k", "v"}:
+        scope.report(
+            "C218",
+            f"`{value.text}` is not a position",
+            value.span,
+            help=f"an input stands before the position: `.{rest[-1].text}@{value.text[:-2]}`",
+        )
+        return None
+    if first.text.isdigit() and (first.text != str(small_int(first.text)) or rest):
+        scope.report(
+            "C218",
+            f"`{value.text}` is not a position",
+            value.span,
+            help="a token is named by its number, counted from 0, without leading zeros",
+        )
+        return None
     if not rest:
         return Position(first.text)
     occurrence = small_int(rest[0].text) if rest[0].text.isdigit() else None

@@ -9,9 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.nodes import OTHER
 from nncirc.engine.data import Example, resolve
-
-OTHER = "other"
 
 
 def whereabouts(

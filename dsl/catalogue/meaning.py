@@ -324,17 +324,26 @@ MEANING: Mapping[str, Entry] = {
         "graph fine using residual {\n  model = gpt2\n  neurons = [11]\n}",
     ),
     "C262": Entry(
-        "neurons of a model that is only a shape",
-        "How many neurons an MLP has is not part of a shape. Graphs of neurons are of models with weights.",
+        "neurons of a shape that does not say how many",
+        "Weights say how wide a model's MLPs are. Of a model that is only a shape, `d_mlp` says it.",
         "model shaped using shape {\n  layers = 2\n  heads = 4\n}\n"
         "graph fine using residual {\n  model = shaped\n  neurons = [1]\n}",
-        "model shaped using shape {\n  layers = 2\n  heads = 4\n}\n"
-        "graph fine using residual {\n  model = shaped\n}",
+        "model shaped using shape {\n  layers = 2\n  heads = 4\n  d_mlp = 64\n}\n"
+        "graph fine using residual {\n  model = shaped\n  neurons = [1]\n}",
+    ),
+    "C246": Entry(
+        "a score of more than one edge",
+        "In a `reference` circuit `L0H1 -> L2H3.k = 0.25` is an edge with its score. An edge has one sender "
+        "and enters one input of one receiver, in a graph of positions at one position; groups and patterns "
+        "are several, and so is a head without `.q`, `.k` or `.v`. Every edge has one score at most.",
+        "circuit other using reference {\n  graph = full\n  embed -> L5H1 = 0.25\n  L5H1 -> logits\n}",
+        "circuit other using reference {\n  graph = full\n  embed -> L5H1.q = 0.25\n  L5H1 -> logits\n}",
     ),
     "C260": Entry(
         "a graph by tokens of no prompts",
         "`positions = all` makes a node of every node at every token, so it has to know how many tokens the "
-        "prompts have: `data` says whose. Other positions are found in whatever prompts a method runs on.",
+        "prompts have: `data` says whose, or `length` how many. Other positions are found in whatever prompts "
+        "a method runs on.",
         "graph tokens using residual {\n  model = gpt2\n  positions = all\n}",
         "graph tokens using residual {\n  model = gpt2\n  positions = all\n  data = ioi\n}",
     ),

@@ -247,10 +247,10 @@ GRAPHS: Mapping[str, Entry] = {
         "In a graph of positions every node is split into one at each: slots (`S.2`), `start`, `end`, token "
         "numbers. Each is named once; tokens that none of them names are `other`.",
     ),
-    "C466": Entry(
-        "a path over nodes that are split by position",
-        "Reference circuits say which nodes matter, not at which tokens. Write them over the graph without "
-        "`positions`; circuits of positions are compared with them after they are collapsed to it.",
+    "C468": Entry(
+        "a score of several edges, or several of one",
+        "A path may have a score if it is one edge: one sender, one input of one receiver, at one position. "
+        "Every edge has one score at most. Write a path for each edge.",
     ),
     "C467": Entry(
         "neurons that no graph has",

@@ -62,6 +62,7 @@ CIRCUITS = {
         {
             "graph": Key(one("graph"), "the graph that it is a part of", required=True),
             "cite": Key(Text(), "where it was published"),
+            "score": Key(Text(), "what the scores of its edges are, with their unit"),
         },
         extra="edges",
     ),

@@ -23,13 +23,18 @@ GRAPHS = {
             ),
             "positions": Key(
                 Either(Many(PositionType()), ("all",)),
-                "split every node by position, the tokens not named being one; `all`: by token",
+                "split every node by position, the tokens not named being one (`other`); `all`: by token",
             ),
             "neurons": Key(
                 Many(Number(integer=True, low=0)),
                 "layers whose MLPs are split into neurons, each a sender of its own (`MLP3N17`)",
             ),
             "data": Key(one("dataset"), "the prompts whose tokens `positions = all` counts"),
+            "length": Key(
+                Number(integer=True, low=1, high=10_000),
+                "how many tokens `positions = all` stands for, where no `data` says it",
+                unit="tokens",
+            ),
         },
         source="Elhage et al. 2021; Conmy et al. 2023",
     ),

@@ -55,6 +55,7 @@ MODELS = {
             "parallel": Key(
                 Boolean(), "whether attention and MLP of a block read the same residual", default=False
             ),
+            "d_mlp": Key(Number(integer=True, low=1), "neurons of each MLP, for graphs with `neurons`"),
         },
     ),
 }

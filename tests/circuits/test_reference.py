@@ -11,7 +11,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape, owner
 from nncirc.circuits.nodes import Edge, Input, Node
-from nncirc.circuits.reference import Path, expand, from_paths
+from nncirc.circuits.reference import Path, Term, expand, from_paths
 
 GPT2 = Graph(Shape(12, 12, 12))
 SMALL = Graph(Shape(3, 4, 4))
@@ -99,6 +99,12 @@ def test_patterns_skip_what_would_go_back_in_time() -> None:
 
 @st.composite
 def names(draw: st.DrawFn, graph: Graph) -> str:
+    at = draw(st.sampled_from(["", *(f"@{position}" for position in graph.positions)]))
+    return draw(whole_names(graph.base)) + at
+
+
+@st.composite
+def whole_names(draw: st.DrawFn, graph: Graph) -> str:
     name = draw(st.sampled_from(graph.nodes))
     node = Node.parse(name)
     if node.kind == "mlp":
@@ -112,20 +118,30 @@ def names(draw: st.DrawFn, graph: Graph) -> str:
 
 @given(st.data())
 def test_paths_by_brute_force(data: st.DataObject) -> None:
-    graph = data.draw(graphs(positions=False))
+    graph = data.draw(graphs())
     groups = data.draw(st.dictionaries(st.sampled_from("ab"), st.lists(names(graph), min_size=1), max_size=2))
-    term = names(graph) | st.sampled_from([*groups] or [graph.nodes[0]])
+    at = st.sampled_from(["", *(f"@{position}" for position in graph.positions)])
+    group = st.tuples(st.sampled_from([*groups] or ["embed"]), at).map("".join)
+    term = names(graph) | group
     inputs: st.SearchStrategy[Input | None] = st.sampled_from([None, None, "q", "k", "v"])
     step = st.lists(st.tuples(term, inputs), min_size=1, max_size=2)
     steps = data.draw(st.lists(step, min_size=2, max_size=3))
 
     def nodes(name: str) -> set[str]:
+        name, _, position = name.partition("@")
         if name in groups:
-            return {node for member in groups[name] for node in nodes(member)}
+            found = {node for member in groups[name] for node in nodes(member)}
+        elif graph.positions:
+            found = {f"{node}@{at}" for node in whole_nodes(name) for at in graph.positions}
+        else:
+            found = whole_nodes(name)
+        return {node for node in found if not position or node.partition("@")[2] == position}
+
+    def whole_nodes(name: str) -> set[str]:
         parts = name.split("*")
         return {
             node
-            for node in graph.nodes
+            for node in graph.base.nodes
             if node == name
             or (len(parts) == 2 and node.startswith(parts[0]) and node.endswith(parts[1]) and node != "L")
             or (name == "L*H*" and "H" in node)
@@ -138,7 +154,9 @@ def test_paths_by_brute_force(data: st.DataObject) -> None:
                 entered = {
                     r
                     for r in graph.receivers
-                    if (owner(r) == b or b in graph.outputs[r]) and (which is None or r.endswith(f".{which}"))
+                    if (owner(r) == b or b in graph.outputs[r])
+                    and r.partition("@")[2] == b.partition("@")[2]
+                    and (which is None or r.partition("@")[0].endswith(f".{which}"))
                 }
                 expected |= {Edge(a, r) for r in entered if Edge(a, r) in graph}
     try:
@@ -150,10 +168,84 @@ def test_paths_by_brute_force(data: st.DataObject) -> None:
         assert set(circuit.edges) == expected
 
 
-@given(graphs(positions=False, neurons=False))
+def scored(text: str, *scores: float | None) -> Circuit:
+    graph = Graph(Shape(2, 2, 2, mlps=False), positions=("S", "other"))
+    paths = [[[term(each)] for each in one.split(" -> ")] for one in text.split("; ")]
+    return from_paths(graph, {"early": ["L0H*@S"]}, paths, scores)
+
+
+def term(text: str) -> Term:
+    """`L0H1.k@S` as `from_paths` takes it."""
+    whole, at, position = text.partition("@")
+    name, _, which = whole.partition(".")
+    return name + at + position, which or None  # type: ignore[return-value]
+
+
+def test_scores_of_paths() -> None:
+    """A score stands whether the edge is named before or behind it by another path."""
+    circuit = scored(
+        "embed@S -> early; embed@S -> L0H1.k@S; L0H0@S -> logits@S; early -> logits", None, 2, -1, None
+    )
+    assert {str(edge): score for edge, score in circuit.scores.items() if score is not None} == {
+        "embed@S -> L0H1.k@S": 2,
+        "L0H0@S -> logits@S": -1,
+    }
+    assert len(circuit) == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "embed@S -> L0H1@S",
+            "a score is of one edge, and this path is 3, embed@S -> L0H1.q@S and embed@S -> ",
+        ),
+        (
+            "embed -> logits",
+            "a score is of one edge, and this path is 2, embed@S -> logits@S and embed@other -> ",
+        ),
+        ("embed@S -> logits@S; embed@S -> logits@S", "the edge embed@S -> logits@S has two scores"),
+    ],
+)
+def test_scores_of_several_edges(text: str, message: str) -> None:
+    with pytest.raises(GraphError) as caught:
+        scored(text, *[0.5] * (text.count(";") + 1))
+    assert caught.value.code == "C468"
+    assert message in caught.value.message
+
+
+def test_nodes_at_positions_are_entered_there() -> None:
+    circuit = scored("embed@S -> L1H0.k@S; embed -> early@S; early -> L1H1")
+    assert [str(edge) for edge in circuit.edges if edge.receiver.startswith("L1H")] == [
+        "L0H0@S -> L1H1.q@S",
+        "L0H1@S -> L1H1.q@S",
+        "embed@S -> L1H0.k@S",
+        "L0H0@S -> L1H1.k@S",
+        "L0H1@S -> L1H1.k@S",
+        "L0H0@S -> L1H1.v@S",
+        "L0H1@S -> L1H1.v@S",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "hint"),
+    [
+        ("embed@S -> logits@other", "C456", "an edge stays at its position: heads carry"),
+        ("embed@end -> logits", "C457", "and is split at S, other"),
+        ("embed -> early@other", "C457", "the graph has the positions S, other"),
+    ],
+)
+def test_wrong_positions(text: str, code: str, hint: str) -> None:
+    with pytest.raises(GraphError) as caught:
+        scored(text)
+    assert caught.value.code == code
+    assert hint in str(caught.value.hint)
+
+
+@given(graphs(neurons=False))
 def test_patterns_name_the_whole_graph(graph: Graph) -> None:
     heads = "L*" if graph.attention == "layers" else "L*H*"
-    senders = [*graph.sources, heads] + ["MLP*"] * graph.shape.mlps
+    senders = [*graph.base.sources, heads] + ["MLP*"] * graph.shape.mlps
     receivers = [heads] + ["MLP*"] * graph.shape.mlps + ["logits"]
     steps: Path = [[(name, None) for name in step] for step in (senders, receivers)]
     try:
@@ -172,7 +264,7 @@ def test_patterns_name_the_whole_graph(graph: Graph) -> None:
             "embed -> mover",
             "C451",
             "'mover' is neither a group nor a node",
-            "groups: early; nodes are embed, pos_embed, L9H6, L5H*, MLP3, logits",
+            "groups: early; nodes are embed, pos_embed, L9H6, L5H*, MLP3, MLP3N17, logits",
         ),
         (
             "embed -> L9H0",

@@ -125,13 +125,17 @@ def test_suggestions(word: str, near: str | None) -> None:
 
 
 def test_shapes(tmp_path: Path) -> None:
-    assert model_shape("huggingface", {"id": "gpt2"}) == ModelShape(12, 12, 12)
-    assert model_shape("huggingface", {"id": "openai-community/gpt2-xl"}) == ModelShape(48, 25, 25)
+    assert model_shape("huggingface", {"id": "gpt2"}) == ModelShape(12, 12, 12, d_mlp=3072)
+    assert model_shape("huggingface", {"id": "openai-community/gpt2-xl"}) == ModelShape(
+        48, 25, 25, d_mlp=6400
+    )
     assert model_shape("huggingface", {"id": "nobody/nothing"}) is None
     assert model_shape("bundled", {"name": "../dsl"}) is None
     config = {"num_hidden_layers": 2, "num_attention_heads": 8, "num_key_value_heads": 4}
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert model_shape("huggingface", {"id": str(tmp_path)}) == ModelShape(2, 8, 4)
+    (tmp_path / "config.json").write_text(json.dumps({**config, "intermediate_size": 40}))
+    assert model_shape("huggingface", {"id": str(tmp_path)}) == ModelShape(2, 8, 4, d_mlp=40)
     for text in ("{", "[]", '{"n_layer": "two"}', "\0"):
         (tmp_path / "config.json").write_text(text)
         assert model_shape("huggingface", {"id": str(tmp_path)}) is None

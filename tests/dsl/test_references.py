@@ -134,15 +134,16 @@ GROUPS = st.sampled_from(["mover", "early_heads", "a", "_1"])
 
 
 def said(graph: Graph) -> bool:
-    """Whether scripts have words for a graph: positions are those of prompts, neurons those of weights."""
-    return not graph.positions and not graph.neurons
+    """Whether scripts have words for a graph: in theirs all split MLPs have as many neurons."""
+    return len({count for _, count in graph.neurons}) < 2
 
 
 @settings(max_examples=60, deadline=None)
 @given(circuits(graphs()), st.data())
 def test_a_circuit_becomes_a_script_and_is_the_same(circuit: Circuit, data: st.DataObject) -> None:
     assume(circuit.edges and said(circuit.graph))
-    inner = [node for node in circuit.graph.nodes if node not in ("embed", "pos_embed", "logits")]
+    ends = {*circuit.graph.sources, *circuit.graph.sinks}
+    inner = [node for node in circuit.graph.nodes if node not in ends]
     members = st.lists(st.sampled_from(inner), min_size=1, max_size=3, unique=True)
     groups = data.draw(st.dictionaries(GROUPS, members.map(tuple), max_size=2))
     circuit = Circuit(circuit.graph, circuit.scores, groups, circuit.made)
@@ -150,11 +151,11 @@ def test_a_circuit_becomes_a_script_and_is_the_same(circuit: Circuit, data: st.D
     found = check_text(text)
     assert found.program is not None, render_all(found.diagnostics)
     back = circuit_of(found.program)
-    assert (back.graph, back.edges) == (circuit.graph, circuit.edges)
+    assert (back.graph, back.scores) == (circuit.graph, circuit.scores)
     assert {group: set(nodes) for group, nodes in back.groups.items()} == {
         group: set(nodes) for group, nodes in circuit.groups.items()
     }
-    assert reference_text(Circuit(back.graph, circuit.scores, back.groups, circuit.made)) == text
+    assert reference_text(Circuit(back.graph, back.scores, back.groups, circuit.made)) == text
 
 
 def circuits_of_papers() -> list[tuple[Path, str]]:
@@ -201,24 +202,106 @@ def test_what_a_script_cannot_say(tmp_path: Path, circuit: Circuit, problem: str
     assert list(tmp_path.iterdir()) == []
 
 
-def test_split_positions_are_not_written_and_not_read(tmp_path: Path) -> None:
-    split = Graph(Shape(1, 1, 1), positions=("end", "other"))
-    with pytest.raises(FileError) as caught:
-        write_reference(Circuit.full(split), tmp_path / "file.circ")
-    assert caught.value.code == "C623"
-    (tmp_path / "file.circ").write_text(
-        HEAD.replace("  model = m", "  model = m\n  positions = [end]") + CIRCUIT % "a"
+SPLIT = Graph(Shape(2, 2, 2), positions=("S.2", "end", "other"), neurons=((1, 3),))
+
+
+def test_positions_neurons_and_scores_as_they_are_written() -> None:
+    edges = {
+        Edge("embed@S.2", "L0H1.k@S.2"): 0.125,
+        Edge("L0H1@S.2", "L1H0.v@S.2"): -1e-05,
+        Edge("embed@end", "L1H0.q@end"): None,
+        Edge("embed@end", "L1H0.k@end"): None,
+        Edge("embed@end", "L1H0.v@end"): None,
+        Edge("L0H1@end", "L1H1.k@end"): None,
+        Edge("L1H0@end", "MLP1@end"): None,
+        Edge("MLP1N2@end", "logits@end"): None,
+    }
+    groups = {"early": ("L0H1@S.2", "L0H1@end"), "detector": ("MLP1N2@end",)}
+    made = {"method": "top", "score": "share of recovered"}
+    text = reference_text(Circuit(SPLIT, edges, groups, made))
+    _, _, body = text.partition("graph full")
+    assert (
+        body
+        == """ using residual {
+  model  = only_shape
+  nodes  = [embed, heads, mlps, logits]
+  inputs = [q, k, v]
+  positions = [S.2, end, other]
+  neurons = [1]
+}
+
+circuit found using reference {
+  graph = full
+  score = "share of recovered"
+
+  groups {
+    early = [L0H1@S.2, L0H1@end]
+    detector = [MLP1N2@end]
+  }
+
+  embed@S.2 -> L0H1.k@S.2 = 0.125
+  L0H1@S.2 -> L1H0.v@S.2 = -1e-05
+  embed@end -> L1H0@end
+  L0H1@end -> L1H1.k@end
+  L1H0@end -> MLP1@end
+  detector -> logits@end
+}
+"""
     )
+    program = check_text(text).program
+    assert program is not None
+    assert circuit_of(program).made["score"] == "share of recovered"
+
+
+def test_a_graph_by_token_says_how_many(tmp_path: Path) -> None:
+    graph = Graph(Shape(1, 1, 1), positions=("0", "1"))
+    edges = {Edge("embed@0", "L0H0.v@0"): None, Edge("L0H0@1", "logits@1"): None}
+    write_reference(Circuit(graph, edges), tmp_path / "file.circ")
+    assert "  positions = all\n  length = 2\n" in (tmp_path / "file.circ").read_text()
+    assert read_reference(tmp_path / "file.circ").graph == graph
+
+
+@pytest.mark.parametrize(
+    ("graph", "edge"),
+    [
+        (Graph(Shape(2, 1, 1), neurons=((0, 2), (1, 3))), Edge("MLP1N2", "logits")),
+        (Graph(Shape(1, 1, 1), positions=("S", "end")), Edge("embed@end", "logits@end")),
+        (Graph(Shape(1, 1, 1), positions=("other", "end")), Edge("embed@end", "logits@end")),
+        (Graph(Shape(1, 1, 1), positions=("1", "0")), Edge("embed@1", "logits@1")),
+    ],
+)
+def test_graphs_that_no_script_makes(tmp_path: Path, graph: Graph, edge: Edge) -> None:
+    """MLPs of different widths, and positions that scripts order and complete in another way."""
     with pytest.raises(FileError) as caught:
+        write_reference(Circuit.of(graph, [edge]), tmp_path / "file.circ")
+    assert caught.value.code == "C623"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "graph", "message"),
+    [
+        ('bundled {\n  name = "ioi-4l"', "positions = all\n  data = d", "how many there are the prompts say"),
+        ('huggingface {\n  id = "somebody/unknown"', "neurons = [1]", "the shape of the model m"),
+    ],
+)
+def test_graphs_that_only_a_run_knows(tmp_path: Path, shape: str, graph: str, message: str) -> None:
+    head = HEAD.replace("shape {\n  layers = 2\n  heads = 2", shape).replace(
+        "model = m", f"model = m\n  {graph}"
+    )
+    data = 'dataset d using prompts {\n  model = m\n  clean = ["a b"]\n}\n' if "data" in graph else ""
+    (tmp_path / "file.circ").write_text(head + data + CIRCUIT % "a")
+    with pytest.raises(FileError, match=message) as caught:
         read_reference(tmp_path / "file.circ")
     assert caught.value.code == "C622"
 
 
-def test_neurons_are_not_written(tmp_path: Path) -> None:
-    with pytest.raises(FileError) as caught:
-        write_reference(Circuit.full(Graph(Shape(1, 1, 1), neurons=((0, 2),))), tmp_path / "file.circ")
-    assert (caught.value.code, caught.value.hint) == ("C623", "write it as JSON, or join_neurons first")
-    assert list(tmp_path.iterdir()) == []
+def test_neurons_of_a_bundled_model_are_known_without_it(tmp_path: Path) -> None:
+    head = HEAD.replace("shape {\n  layers = 2\n  heads = 2", 'bundled {\n  name = "ioi-4l"')
+    split = head.replace("model = m", "model = m\n  neurons = [3, 1]")
+    (tmp_path / "file.circ").write_text(split + CIRCUIT % "a")
+    graph = read_reference(tmp_path / "file.circ").graph
+    assert graph.neurons == ((1, 384), (3, 384))
 
 
 def test_what_would_not_be_the_same_circuit_is_not_written(

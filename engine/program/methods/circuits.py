@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace as with_fields
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,8 @@ from nncirc.circuits.circuit import Circuit, difference, intersection, union
 from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Node
-from nncirc.circuits.reference import from_paths
 from nncirc.dsl.program import Declaration, NodePattern, Where
-from nncirc.dsl.references import paths_of
+from nncirc.dsl.references import built
 from nncirc.engine.discovery import acdc
 from nncirc.engine.program import stored
 from nncirc.engine.program.inputs import Build
@@ -59,9 +57,7 @@ def _reference(builder: Builder, declaration: Declaration) -> Circuit:
         name: [node for member in group for node in _members(builder, member)]
         for name, group in declaration.groups.items()
     }
-    circuit = from_paths(graph, groups, paths_of(declaration))
-    made = {"method": "reference", "cite": declaration.values["cite"], "name": declaration.name}
-    return with_fields(circuit, made={**circuit.made, **made})
+    return built(graph, groups, declaration, declaration.name)
 
 
 def _members(builder: Builder, member: NodePattern | Where) -> list[str]:
