@@ -8,6 +8,7 @@ from typing import Literal
 
 from nncirc.dsl import syntax
 from nncirc.dsl.diagnostics import Label, suggest
+from nncirc.dsl.places import position, small_int
 from nncirc.dsl.program import (
     Choices,
     EdgePath,
@@ -26,7 +27,7 @@ from nncirc.dsl.program import (
 from nncirc.dsl.readings import check_column
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.source import Span
-from nncirc.dsl.values import kind_of, position, small_int
+from nncirc.dsl.values import kind_of
 
 __all__ = ["ENDS", "NODE", "node", "read_groups", "read_path", "read_replacement", "read_slots"]
 

@@ -148,7 +148,8 @@ class _Reference:
 
     def neuron(self, node: NodePattern, span: Span) -> None:
         """The MLP of its layer is split, into so many."""
-        layers = self.split if isinstance(self.split, tuple) else ()
+        split = self.split if isinstance(self.split, tuple) else ()
+        layers = [layer for layer in split if isinstance(layer, int)]
         if node.layer is None:
             if self.split is None and "neurons" not in self.graph.spans:
                 self.report(
