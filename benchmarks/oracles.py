@@ -10,7 +10,7 @@ from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Batch, Contrast
 from nncirc.engine.discovery import acdc
 from nncirc.engine.forward import Mask, masked_forward
-from nncirc.engine.metrics import Reading
+from nncirc.engine.reading import Reading
 
 
 def mask_gradients(steps: int) -> Method:

@@ -25,13 +25,14 @@ from nncirc.engine.activation import activation_patching, columns_of, mask_of
 from nncirc.engine.attribution import attribution_patching
 from nncirc.engine.contrast import Contrast
 from nncirc.engine.discovery import Measured, acdc
-from nncirc.engine.metrics import Metric, reading
+from nncirc.engine.metrics import Metric
 from nncirc.engine.program.forecast import methods
 from nncirc.engine.program.forecast.methods import prompts_of
 from nncirc.engine.program.forecast.rates import Rates
 from nncirc.engine.program.forecast.sweep import Played, Sweep, effects, reads_of
 from nncirc.engine.program.forecast.work import Sizes, Work
 from nncirc.engine.program.run import Options, run_program
+from nncirc.engine.reading import reading
 
 EXAMPLES = ("ioi", "induction", "ablations", "algebra", "pairs", "table")
 THRESHOLDS = {"tiny": (0.2, (0.01, 0.001)), "small": (0.05, (0.0003, 0.0005)), "gpt2": (0.05, (0.005,))}

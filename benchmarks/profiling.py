@@ -27,7 +27,7 @@ from transformers.models.gpt2 import modeling_gpt2
 from nncirc.engine import activation, attribution, gradients, live, scores, written
 from nncirc.engine import contrast as contrasts
 from nncirc.engine.discovery import _Sweep
-from nncirc.engine.metrics import Reading
+from nncirc.engine.reading import Reading
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "MLP": [(modeling_gpt2.GPT2MLP, "forward")],

@@ -11,16 +11,20 @@ from nncirc.dsl.values import placeholder_span
 
 __all__ = [
     "answers_follow",
+    "check_forced",
     "check_positions",
     "check_prompts",
     "check_replace",
     "check_template",
     "has_column",
+    "teacher_forced",
 ]
 
 
 def has_column(data: Draft, column: str) -> bool | None:
     """Whether a dataset has answers, foils or counterparts; None where only its file can tell."""
+    if column == "foil" and teacher_forced(data) and "foil" not in data.spans:
+        return False
     if data.implementation == "file" or (column not in data.values and column in data.spans):
         return None
     if data.implementation == "tokens":
@@ -76,6 +80,38 @@ def check_template(scope: Scope, draft: Draft) -> None:
                         if near
                         else f"declare it: `slots {{ {slot} = names }}`",
                     )
+
+
+def teacher_forced(data: Draft) -> bool:
+    """Whether its answers may be several tokens, which the model gets."""
+    return data.values.get("teacher_forced") is True
+
+
+def check_forced(scope: Scope, draft: Draft) -> None:
+    """An answer that the model gets token by token is one text, and has no foil."""
+    if not teacher_forced(draft):
+        return
+    answer, problem, place = draft.values.get("answer"), None, "teacher_forced"
+    if isinstance(answer, NextToken):
+        problem, place = "the answer is the next token, which the prompt has", "answer"
+    elif answer is None and "answer" not in draft.spans:
+        problem = f"`{draft.name}` has no answer"
+    elif isinstance(answer, tuple) and (
+        draft.implementation == "template" or any(isinstance(each, tuple) for each in answer)
+    ):
+        problem, place = "the model can get one answer token by token, not each of a set", "answer"
+    elif "foil" in draft.spans:
+        problem, place = "behind the tokens of a right answer there is no wrong one", "foil"
+    if problem is not None:
+        scope.report(
+            "C245",
+            problem,
+            draft.where(place),
+            labels=(Label(draft.where("teacher_forced"), "the answer may be several tokens"),)
+            if place != "teacher_forced"
+            else (),
+            help="leave out `teacher_forced`, or write one answer, and no foil",
+        )
 
 
 def check_prompts(scope: Scope, draft: Draft) -> None:

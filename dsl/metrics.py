@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nncirc.dsl.datasets import answers_follow, check_positions, has_column
+from nncirc.dsl.datasets import answers_follow, check_positions, has_column, teacher_forced
 from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.program import Position
 from nncirc.dsl.schema.metrics import METRICS
@@ -104,14 +104,20 @@ def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> Non
             f"{name} needs a foil, and `{data.name}` has none",
             span,
             labels=(label,),
-            help="add `foil = …` to the dataset, or measure `logprob`"
-            if data.implementation not in {"tokens", "task"}
-            else "measure `logprob`: random tokens have no wrong answer",
+            help=_without_foil(data),
         )
     at = metric.values.get("at")
     if not isinstance(at, tuple):
         return
     positions = tuple(each for each in at if isinstance(each, Position))
+    if needs and teacher_forced(data) and {*positions} != {Position("end")}:
+        meaning.scope.report(
+            "C245",
+            f"{name} is of answers that may be several tokens, and these stand behind the end of the prompt",
+            metric.where("at") if "at" in metric.spans else span,
+            labels=(Label(data.where("teacher_forced"), "the answer may be several tokens"),),
+            help="measure at `end`",
+        )
     check_positions(meaning.scope, data, positions, metric, "at", Label(span, "measured here"))
     follows = answers_follow(data)
     if follows and Position("end") in positions and needs:
@@ -122,6 +128,14 @@ def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> Non
             labels=(label,),
             help="measure at a slot, such as `at = block.2`",
         )
+
+
+def _without_foil(data: Draft) -> str:
+    if teacher_forced(data):
+        return "measure `logprob`: behind the tokens of a right answer there is no wrong one"
+    if data.implementation in {"tokens", "task"}:
+        return "measure `logprob`: random tokens have no wrong answer"
+    return "add `foil = …` to the dataset, or measure `logprob`"
 
 
 def check_gradient(meaning: Meaning, draft: Draft) -> None:

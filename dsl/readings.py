@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nncirc.dsl.datasets import answers_follow, check_positions, has_column
+from nncirc.dsl.datasets import answers_follow, check_positions, has_column, teacher_forced
 from nncirc.dsl.diagnostics import Label, suggest
 from nncirc.dsl.program import Position
 from nncirc.dsl.schema.readings import READINGS
@@ -64,6 +64,15 @@ def _check_read(scope: Scope, draft: Draft, data: Draft, key: str) -> None:
                 help=f"add `{need} = …` to the dataset, or read something else",
             )
             return
+    if needs and teacher_forced(data):
+        scope.report(
+            "C245",
+            f"`{of}` is read at one position, and the answers of `{data.name}` may be several tokens",
+            draft.where("of" if "of" in draft.spans else key),
+            labels=(Label(data.where("teacher_forced"), "here"),),
+            help="read `kl_divergence`, or prompts with answers of one token",
+        )
+        return
     positions = draft.values.get("positions")
     listed = (
         tuple(each for each in positions if isinstance(each, Position))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
 from nncirc.dsl.program import OPERATORS
-from nncirc.engine.metrics import Function, Logits, Measure, Metric
+from nncirc.engine.metrics import Function, Joint, Logits, Measure, Metric
 
 Symbol: TypeAlias = Literal["+", "-", "*", "/"]
 
@@ -94,6 +94,7 @@ def combined(symbol: Symbol, left: Metric | float, right: Metric | float) -> Met
         of_outputs=all(part.of_outputs for part in parts),
         sensitivity=_Constant(_bound(symbol, left, right)),
         gradient=all(part.gradient for part in parts),
+        joint=_joint(symbol, left, right),
     )
     return Metric(name, metrics[0].at, own=measure)
 
@@ -155,6 +156,14 @@ def _sign(symbol: Symbol, left: Metric | float, right: Metric | float) -> Litera
         turned = symbol == "-" or (symbol in "*/" and (left < 0) != (symbol == "/"))
         sign = right.measure.sign
     return 1 if (sign == 1) != turned else -1
+
+
+def _joint(symbol: Symbol, left: Metric | float, right: Metric | float) -> Joint | None:
+    """What an answer of several tokens gets: added up token by token, only what is linear stays the same."""
+    joints = {part.measure.joint for part in (left, right) if isinstance(part, Metric)}
+    both = isinstance(left, Metric) and isinstance(right, Metric)
+    linear = symbol in "+-" if both else symbol == "*" or (symbol == "/" and isinstance(left, Metric))
+    return "sum" if linear and joints == {"sum"} else None
 
 
 def _bound(symbol: Symbol, left: Metric | float, right: Metric | float) -> float:

@@ -23,8 +23,9 @@ from nncirc.engine.corruptions import Corruption, Gaussian, Mean, Resample, Run,
 from nncirc.engine.data import Dataset, Example, buckets, check_alignment
 from nncirc.engine.forward import Mask, masked_forward
 from nncirc.engine.memory import default_memory, pass_bytes
-from nncirc.engine.metrics import Metric, Reading, check_metric, reading
+from nncirc.engine.metrics import Metric, check_metric
 from nncirc.engine.model import Model
+from nncirc.engine.reading import Reading, reading
 from nncirc.engine.tracing import run
 from nncirc.engine.where import whereabouts
 from nncirc.engine.written import Written, written

@@ -22,7 +22,7 @@ from torch import Tensor
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.data import Dataset
-from nncirc.engine.metrics import Place, Reading
+from nncirc.engine.metrics import Place
 from nncirc.engine.model import Model
 from nncirc.engine.norms import Norm, norm_parts
 from nncirc.engine.plain import (
@@ -35,6 +35,7 @@ from nncirc.engine.plain import (
     token_texts,
     where,
 )
+from nncirc.engine.reading import Reading
 from nncirc.engine.scores import NodeScores
 from nncirc.engine.written import Written, written
 

@@ -481,7 +481,8 @@ class _Sweep:
         """A bound on how rounding moves a loss: what logits so far off do to the metric at this value."""
         normal = self.contrast.normalizer(self.metric)
         value = normal.zero - normal.span * loss if self.metric.normalize else abs(loss)
-        moved = self.logit_error * self.metric.measure.sensitivity(value) + self.logit_error**2
+        terms = max(self.contrast.reading(batch, self.metric).terms for batch in self.contrast.batches)
+        moved = terms * (self.logit_error * self.metric.measure.sensitivity(value) + self.logit_error**2)
         return moved / abs(normal.span)
 
     def most_rows(self) -> int:

@@ -17,18 +17,9 @@ from nncirc.engine.activation import columns_of
 from nncirc.engine.contrast import check_fits
 from nncirc.engine.data import Dataset, Example, buckets
 from nncirc.engine.memory import default_memory, pass_bytes
-from nncirc.engine.metrics import (
-    Logits,
-    Measure,
-    Metric,
-    Place,
-    Reading,
-    check_metric,
-    measures,
-    places,
-    reading,
-)
+from nncirc.engine.metrics import Logits, Measure, Metric, Place, check_metric, measures, places
 from nncirc.engine.model import Model
+from nncirc.engine.reading import Reading, reading
 from nncirc.engine.tracing import run
 
 
@@ -182,11 +173,17 @@ def measure_of(name: str, dataset: Dataset) -> Measure:
 
     Raises:
         MethodError: C572, nothing has this name.
-        DataError: C331, it needs an answer or foil that the dataset lacks.
+        DataError: C331, it needs an answer or foil that the dataset lacks; C343, answers of several tokens.
     """
     if name not in READ:
         raise MethodError("C572", f"{name!r} cannot be read from logits", hint=f"there are {', '.join(READ)}")
     found = _RANK if name == "rank" else measures()[name]
+    if found.needs and dataset.answers == "forced":
+        raise DataError(
+            "C343",
+            f"{name} of the answer is read at one position, and the answers here may be several tokens",
+            hint="ask for kl_divergence, or give answers of one token each and leave `teacher_forced` out",
+        )
     for need in found.needs:
         if dataset.answers is None or (need == "foil" and any(e.foil is None for e in dataset.examples)):
             raise DataError(

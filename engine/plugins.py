@@ -23,6 +23,7 @@ from nncirc.circuits.errors import MethodError, NncircError
 from nncirc.engine.corruptions import Corruption, Resample
 from nncirc.engine.data import Dataset, Example
 from nncirc.engine.data.render import render
+from nncirc.engine.data.targets import asked_as
 from nncirc.engine.data.tokens import decode, frame_of
 from nncirc.engine.metrics import Logits, Measure
 
@@ -112,7 +113,7 @@ def _prompt(name: str, dataset: Dataset, clean: Example, given: object) -> Examp
     if isinstance(given, str):
         frame = frame_of(dataset.tokenizer)
         tokens = render(dataset.tokenizer, frame, (given,) if given else (), lambda _: "").tokens
-        return replace(clean, text=given, tokens=tokens)
+        return asked_as(replace(clean, text=given, tokens=tokens, forced=0), clean)
     if isinstance(given, Sequence) and given and all(type(token) is int and token >= 0 for token in given):
         return replace(clean, text=decode(dataset.tokenizer, given), tokens=tuple(given))
     raise MethodError(

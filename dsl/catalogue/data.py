@@ -43,7 +43,8 @@ DATA: Mapping[str, Entry] = {
         "an answer or foil that is not one known token",
         "Metrics read one row of logits: the probability of one token. Of a longer answer only the first "
         "token would be measured, which is another question. Mostly the space is missing: after `gave it to` "
-        'comes `" Mary"`, and the prompt itself does not end in a space.',
+        'comes `" Mary"`, and the prompt itself does not end in a space. Answers of several tokens are asked '
+        "for with `teacher_forced = true`.",
         f'dataset other using prompts {{\n  model = tiny\n  {_CLEAN}\n  answer = " Mary and"\n}}',
         f'dataset other using prompts {{\n  model = tiny\n  {_CLEAN}\n  answer = " Mary"\n}}',
     ),

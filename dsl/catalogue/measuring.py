@@ -47,6 +47,16 @@ MEASURING: Mapping[str, Entry] = {
         'metric rest using python {\n  function = "my metrics.share"\n}',
         'metric rest using python {\n  function = "mymetrics:share"\n}',
     ),
+    "C245": Entry(
+        "an answer of several tokens where it has no meaning",
+        "With `teacher_forced = true` the model gets the answer behind the prompt, token by token, and a "
+        "metric of the answer reads each token where it is predicted, from `end` on. Log-probabilities are "
+        "added, probabilities multiplied; for a difference from a foil, or a rank, there is no such rule.",
+        'dataset other using prompts {\n  model = gpt2\n  clean = ["Then Mary met John"]\n'
+        '  answer = " and Mary"\n  foil = " in"\n  teacher_forced = true\n}',
+        'dataset other using prompts {\n  model = gpt2\n  clean = ["Then Mary met John"]\n'
+        '  answer = " and Mary"\n  teacher_forced = true\n}',
+    ),
 }
 
 MEASURED: Mapping[str, Entry] = {
@@ -92,6 +102,12 @@ MEASURED: Mapping[str, Entry] = {
         'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met John", "Then John met '
         'Mary"]\n}\n'
         "corruption changed using shuffle {\n  data = other\n}",
+    ),
+    "C343": Entry(
+        "an answer of several tokens where it has no meaning",
+        "The model gets such an answer token by token (`teacher_forced`), in the clean and in the corrupted "
+        "run. It is one text, with no foil, and `logprob`, `cross_entropy`, `prob` and `accuracy` are of all "
+        "its tokens, read from `end` on.",
     ),
     "C580": Entry(
         "noise that is none",

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from nncirc.circuits.tasks import TASKS
-from nncirc.dsl.keytypes import Either, InputFile, Many, Number, Prompt, Text
+from nncirc.dsl.keytypes import Boolean, Either, InputFile, Many, Number, Prompt, Text
 from nncirc.dsl.schema.entries import MODEL, SEED, SIZE, Implementation, Key
+
+TEACHER_FORCED = Key(
+    Boolean(),
+    "the answer may be several tokens: the model gets them one after another behind the prompt, in the "
+    "corrupted run too, and `logprob`, `cross_entropy`, `prob` and `accuracy` are of all of them; no foil",
+    default=False,
+)
 
 DATASETS = {
     "template": Implementation(
@@ -22,6 +29,7 @@ DATASETS = {
                 "token that follows",
             ),
             "foil": Key(Prompt(several=True), "the wrong continuation that it is compared with, or several"),
+            "teacher_forced": TEACHER_FORCED,
         },
         extra="slots",
     ),
@@ -42,6 +50,7 @@ DATASETS = {
                 Many(Text(several=True), single=True, distinct=False),
                 "the wrong continuation, or a set of them, one for all or one for each",
             ),
+            "teacher_forced": TEACHER_FORCED,
         },
     ),
     "file": Implementation(
@@ -55,6 +64,7 @@ DATASETS = {
                 Text(), "column of the right continuations; a JSON list is a set", default="answer"
             ),
             "foil": Key(Text(), "column of the wrong continuations", default="foil"),
+            "teacher_forced": TEACHER_FORCED,
             "size": Key(
                 Number(integer=True, low=1), "use the first so many rows; absent: all", unit="prompts"
             ),

@@ -8,7 +8,7 @@ from dataclasses import replace as with_fields
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.render import Rendered, name_of, nearest, occurrences, render, unparse
-from nncirc.engine.data.targets import in_prompt
+from nncirc.engine.data.targets import asked_as, in_prompt
 from nncirc.engine.data.tokens import frame_of, quote, show_tokens, slot_at
 from nncirc.engine.data.types import Dataset, Example, Occurrence, Template, Tokens, Value
 
@@ -54,7 +54,8 @@ def replace(dataset: Dataset, replacements: Mapping[tuple[str, int | None], str]
             one = rendered(example, dataset.phrasings[example.phrasing])
         except DataError as error:
             raise in_prompt(error, i) from None
-        corrupt.append(with_fields(example, text=one.text, tokens=one.tokens, spans=one.spans))
+        other = with_fields(example, text=one.text, tokens=one.tokens, spans=one.spans, forced=0)
+        corrupt.append(asked_as(other, example))
     return tuple(corrupt)
 
 
@@ -111,7 +112,7 @@ def shuffle(dataset: Dataset, *, seed: int = 0) -> tuple[Example, ...]:
     rng = random.Random(seed)
     alike: dict[object, list[int]] = {}
     for i, example in enumerate(dataset.examples):
-        alike.setdefault((len(example.tokens), frozenset(example.spans.items())), []).append(i)
+        alike.setdefault((example.end, example.forced, frozenset(example.spans.items())), []).append(i)
     found = list(dataset.examples)
     for members in alike.values():
         rng.shuffle(members)
@@ -130,8 +131,7 @@ def shuffle(dataset: Dataset, *, seed: int = 0) -> tuple[Example, ...]:
                 hint="draw more prompts, or use phrasings and words of equal length",
             )
         for place, i in enumerate(order):
-            other, clean = dataset.examples[order[(place + step) % len(order)]], dataset.examples[i]
-            found[i] = with_fields(other, answer=clean.answer, foil=clean.foil)
+            found[i] = asked_as(dataset.examples[order[(place + step) % len(order)]], dataset.examples[i])
     return tuple(found)
 
 
@@ -169,7 +169,9 @@ def check_alignment(dataset: Dataset, corrupt: Sequence[Example]) -> None:
 
 
 def _aligned(clean: Example, corrupt: Example) -> bool:
-    return len(clean.tokens) == len(corrupt.tokens) and dict(clean.spans) == dict(corrupt.spans)
+    return (clean.end, clean.forced) == (corrupt.end, corrupt.forced) and dict(clean.spans) == dict(
+        corrupt.spans
+    )
 
 
 def _misaligned(dataset: Dataset, bad: Sequence[int], clean: Example, corrupt: Example) -> DataError:

@@ -34,8 +34,8 @@ def roles(example: Example) -> tuple[Role, ...]:
 def resolve(example: Example, name: str, occurrence: int | None = None) -> tuple[int, ...]:
     """The token positions that a name means in one example, ascending.
 
-    `end` is the last token and `start` the first (`<s>`, where the tokenizer adds one). A slot means every
-    token of its span; without an occurrence it means all its occurrences.
+    `end` is the last token of the prompt and `start` the first (`<s>`, where the tokenizer adds one). A slot
+    means every token of its span; without an occurrence it means all its occurrences.
 
     Args:
         example: a prompt.
@@ -50,7 +50,7 @@ def resolve(example: Example, name: str, occurrence: int | None = None) -> tuple
             raise DataError(
                 "C308", f"{name} is one position, so {name}.{occurrence} says nothing", about=name
             )
-        return (len(example.tokens) - 1,) if name == "end" else (0,)
+        return (example.end,) if name == "end" else (0,)
     slots = list(dict.fromkeys(slot for slot, _ in example.spans))
     if name not in slots:
         there = ", ".join([*slots, *RESERVED])

@@ -8,15 +8,26 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace as with_fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.render import nearest, render
 from nncirc.engine.data.sources import positive
-from nncirc.engine.data.targets import Texts, check_foil, target_notes, text_target, texts_of
+from nncirc.engine.data.targets import (
+    Texts,
+    asked_as,
+    check_foil,
+    check_forced,
+    forced,
+    one_text,
+    target_notes,
+    text_target,
+    texts_of,
+)
 from nncirc.engine.data.template import describe_tokenizer
-from nncirc.engine.data.tokens import Frame, check_open_end, frame_of, require_offsets
+from nncirc.engine.data.tokens import Frame, check_open_end, frame_of, require_offsets, tokens_after
 from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Tokenizer, Value
 
 Format: TypeAlias = Literal["csv", "jsonl"]
@@ -32,6 +43,7 @@ def prompt_dataset(
     corrupt: str | Sequence[str] | None = None,
     answer: str | Sequence[Texts] | Next | None = None,
     foil: str | Sequence[Texts] | None = None,
+    teacher_forced: bool = False,
 ) -> Dataset:
     """Prompts as they are written, alone or in pairs.
 
@@ -42,10 +54,13 @@ def prompt_dataset(
         answer: the answer to each, or one for all; exactly one token, with its leading space, or a list of
             such of which each is right: `[[" is", " was"]]` for all prompts. Or NEXT.
         foil: the wrong answer to each, or one for all.
+        teacher_forced: answers may be several tokens, as `template_dataset` says.
 
     Raises:
-        DataError: C303 to C306, C311, C313, C318, C319, C340.
+        DataError: C303 to C306, C311, C313, C318, C319, C340, C343.
     """
+    if teacher_forced:
+        check_forced(answer, foil)
     prompts = _texts("clean", clean)
     count = len(prompts)
     if not count:
@@ -72,9 +87,8 @@ def prompt_dataset(
             )
         columns[what] = texts
     made = {"using": "prompts", **columns, **({"answer": NEXT.value} if answer is NEXT else {})}
-    return _dataset(
-        tokenizer, columns, made, where=lambda i: f"prompt {i + 1}", answer_next=answer is NEXT, kept={}
-    )
+    answers = "forced" if teacher_forced else _kind(answer)
+    return _dataset(tokenizer, columns, made, answers, where=lambda i: f"prompt {i + 1}", kept={})
 
 
 def file_dataset(
@@ -89,6 +103,7 @@ def file_dataset(
     optional: Sequence[str] = (),
     size: int | None = None,
     format: Format | None = None,  # noqa: A002 - the word that users know
+    teacher_forced: bool = False,
 ) -> Dataset:
     """Prompts from a file with named columns.
 
@@ -105,11 +120,14 @@ def file_dataset(
         optional: which of "corrupt", "answer" and "foil" may be missing from the file.
         size: only so many rows, from the first.
         format: "csv" or "jsonl"; by default what the file's name ends with.
+        teacher_forced: answers may be several tokens, as `template_dataset` says.
 
     Raises:
-        DataError: C303 to C306, C311 to C313, C319, C340, each with its line; C315, the file cannot be read;
-            C316, a broken line; C317, a column is missing; C318, no rows.
+        DataError: C303 to C306, C311 to C313, C319, C340, C343, each with its line; C315, the file cannot be
+            read; C316, a broken line; C317, a column is missing; C318, no rows.
     """
+    if teacher_forced:
+        check_forced(answer, foil)
     if size is not None:
         positive("size", size)
     file = Path(path)
@@ -150,8 +168,8 @@ def file_dataset(
         tokenizer,
         columns,
         made,
+        "forced" if teacher_forced else "token" if "answer" in columns else _kind(answer),
         where=lambda i: f"{file.name}, line {rows[i][0]}",
-        answer_next=answer is NEXT,
         kept=kept,
     )
 
@@ -186,9 +204,9 @@ def _dataset(
     tokenizer: Tokenizer,
     columns: dict[str, list[Texts]],
     made: dict[str, Any],
+    answers: Literal["token", "next", "forced"] | None,
     *,
     where: Callable[[int], str],
-    answer_next: bool,
     kept: dict[str, list[str]],
 ) -> Dataset:
     require_offsets(tokenizer)
@@ -208,17 +226,18 @@ def _dataset(
         row = {what: texts[i] for what, texts in columns.items()}
         values: dict[str, Value] = {name: texts[i] for name, texts in kept.items()}
         try:
-            clean, corrupt = _pair(tokenizer, frame, row, values)
+            clean, corrupt = _pair(tokenizer, frame, row, values, teacher_forced=answers == "forced")
         except DataError as error:
             raise DataError(
                 error.code, f"{where(i)}: {error.message}", hint=error.hint, about=error.about
             ) from None
         examples.append(clean)
         counterparts += [corrupt] if corrupt else []
-    answers: Literal["token", "next"] | None = (
-        "next" if answer_next else "token" if "answer" in columns else None
-    )
-    made = {**made, "tokenizer": describe_tokenizer(tokenizer)}
+    made = {
+        **made,
+        **({"teacher_forced": True} if answers == "forced" else {}),
+        "tokenizer": describe_tokenizer(tokenizer),
+    }
     paired = tuple(counterparts) if "corrupt" in columns else None
     first: dict[str, Sequence[str]] = {
         what: texts_of(columns[what][0]) for what in ("answer", "foil") if what in columns
@@ -228,22 +247,34 @@ def _dataset(
 
 
 def _pair(
-    tokenizer: Tokenizer, frame: Frame, row: dict[str, Texts], values: dict[str, Value]
+    tokenizer: Tokenizer,
+    frame: Frame,
+    row: dict[str, Texts],
+    values: dict[str, Value],
+    *,
+    teacher_forced: bool,
 ) -> tuple[Example, Example | None]:
-    clean = str(row["clean"])
-    ids = {
-        what: text_target(tokenizer, clean, row[what], what=what)
-        for what in ("answer", "foil")
-        if what in row
-    }
-    answer, foil = ids.get("answer"), ids.get("foil")
-    check_foil(tokenizer, answer, foil)
-
     def example(text: str) -> Example:
         one = render(tokenizer, frame, (text,) if text else (), lambda _: "")
-        return Example(text, one.tokens, {}, answer, foil, values)
+        return Example(text, one.tokens, {}, None, None, values)
 
-    return example(clean), example(str(row["corrupt"])) if "corrupt" in row else None
+    text = str(row["clean"])
+    clean = example(text)
+    if teacher_forced:
+        clean = forced(clean, tokens_after(tokenizer, text, one_text(row["answer"]), what="answer"))
+    else:
+        ids = {
+            what: text_target(tokenizer, text, row[what], what=what)
+            for what in ("answer", "foil")
+            if what in row
+        }
+        check_foil(tokenizer, ids.get("answer"), ids.get("foil"))
+        clean = with_fields(clean, answer=ids.get("answer"), foil=ids.get("foil"))
+    return clean, asked_as(example(str(row["corrupt"])), clean) if "corrupt" in row else None
+
+
+def _kind(answer: object) -> Literal["token", "next"] | None:
+    return None if answer is None else "next" if answer is NEXT else "token"
 
 
 def _format(file: Path, given: str | None) -> Format:

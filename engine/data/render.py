@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from nncirc.circuits.errors import DataError
-from nncirc.engine.data.tokens import Frame, check_doubled, decode, encode, find_span, one_token, quote
+from nncirc.engine.data.tokens import (
+    Frame,
+    check_doubled,
+    decode,
+    encode,
+    find_span,
+    one_token,
+    quote,
+    tokens_after,
+)
 from nncirc.engine.data.types import Field, Occurrence, Span, Template, Tokenizer, Tokens, Value
 
 RESERVED = ("start", "end")
@@ -214,10 +223,7 @@ def answer_token(
     text = filled_text(template, values)
     if text is not None:
         return one_token(tokenizer, tail, text, what=what)
-    tokens: Sequence[int] = ()
-    if len(template) == 1 and isinstance(template[0], Field):
-        value = values[template[0].slot]
-        tokens = value if not isinstance(value, str) else ()
+    tokens = _block(template, values)
     if len(tokens) != 1:
         raise DataError(
             "C303",
@@ -225,3 +231,28 @@ def answer_token(
             hint="an answer made of random tokens is one slot of random_tokens(1), alone",
         )
     return tokens[0]
+
+
+def answer_tokens(tokenizer: Tokenizer, template: Template, values: Mapping[str, Value], tail: str) -> Tokens:
+    """All tokens that an answer's template stands for behind a prompt.
+
+    Raises:
+        DataError: C303, a word is unknown, or a block of random tokens does not stand alone.
+    """
+    text = filled_text(template, values)
+    if text is not None:
+        return tokens_after(tokenizer, tail, text, what="answer")
+    tokens = _block(template, values)
+    if not tokens:
+        raise DataError(
+            "C303",
+            f"the answer {quote(unparse(template))} joins a block of random tokens and text",
+            hint="an answer made of random tokens is one slot, alone",
+        )
+    return tokens
+
+
+def _block(template: Template, values: Mapping[str, Value]) -> Tokens:
+    """The tokens of a template that is one block of them; else none."""
+    value = values[template[0].slot] if len(template) == 1 and isinstance(template[0], Field) else ""
+    return () if isinstance(value, str) else value

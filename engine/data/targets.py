@@ -1,4 +1,4 @@
-"""Answers and foils: one token each, or a set of tokens of which each is as right, or as wrong."""
+"""Answers and foils: one token, a set of tokens of which each is as right or wrong, or one after another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.tokens import check_open_end, frame_of, joined_note, one_token, show_tokens
-from nncirc.engine.data.types import Dataset, Example, Target, Tokenizer, tokens_of
+from nncirc.engine.data.types import Dataset, Example, Next, Target, Tokenizer, Tokens, tokens_of
 
 Texts: TypeAlias = str | Sequence[str]
 """One text, or several that make up a set."""
@@ -49,6 +49,63 @@ def text_target(tokenizer: Tokenizer, prompt: str, target: Texts, *, what: str) 
     """
     return target_of(
         tokenizer, [one_token(tokenizer, prompt, text, what=what) for text in texts_of(target)], what=what
+    )
+
+
+def check_forced(answer: object, foil: object) -> None:
+    """Refuse what answers of several tokens, one after another, cannot be.
+
+    Raises:
+        DataError: C343, there is no answer, or it is a set or the next token; or there is a foil.
+    """
+    if answer is None or isinstance(answer, Next):
+        said = "there is none" if answer is None else "it is the next token, which the prompt has"
+        raise DataError(
+            "C343",
+            f"`teacher_forced` gives the model the answer token by token, and {said}",
+            hint="write the answer as text, or leave `teacher_forced` out",
+            about="answer",
+        )
+    if foil is not None:
+        raise DataError(
+            "C343",
+            "behind the tokens of a right answer there is no wrong one: `teacher_forced` takes no foil",
+            hint="leave the foil out; a difference needs answers and foils of one token each",
+            about="foil",
+        )
+
+
+def one_text(answer: Texts) -> str:
+    """The text of an answer that is not a set.
+
+    Raises:
+        DataError: C343.
+    """
+    texts = texts_of(answer)
+    if len(texts) != 1:
+        raise DataError(
+            "C343",
+            f"the model can get one answer token by token, and here are {len(texts)} of which each is right",
+            hint="write one, or leave `teacher_forced` out where each is one token",
+            about="answer",
+        )
+    return texts[0]
+
+
+def forced(example: Example, answer: Tokens) -> Example:
+    """The same prompt with an answer of several tokens: the model gets all but the last behind the prompt."""
+    prompt = example.tokens[: example.end + 1]
+    return with_fields(example, tokens=prompt + answer[:-1], answer=answer[-1], forced=len(answer) - 1)
+
+
+def asked_as(example: Example, clean: Example) -> Example:
+    """A corrupted prompt that is asked for the answer of the clean one, and gets the same tokens of it."""
+    return with_fields(
+        example,
+        tokens=example.tokens[: example.end + 1] + clean.continuation,
+        answer=clean.answer,
+        foil=clean.foil,
+        forced=clean.forced,
     )
 
 
@@ -116,7 +173,7 @@ def with_answers(dataset: Dataset, answers: Sequence[Texts], foils: Sequence[Tex
 
     def changed(examples: Sequence[Example]) -> tuple[Example, ...]:
         return tuple(
-            with_fields(example, answer=answer, foil=foil)
+            with_fields(example, tokens=example.tokens[: example.end + 1], answer=answer, foil=foil, forced=0)
             for example, (answer, foil) in zip(examples, targets, strict=True)
         )
 

@@ -7,7 +7,7 @@ import hashlib
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from nncirc.circuits.data import word_list
 from nncirc.circuits.errors import DataError
@@ -15,6 +15,7 @@ from nncirc.engine.data.render import (
     RESERVED,
     Rendered,
     answer_token,
+    answer_tokens,
     filled_text,
     nearest,
     occurrences,
@@ -33,7 +34,17 @@ from nncirc.engine.data.sources import (
     random_tokens,
     whole,
 )
-from nncirc.engine.data.targets import Texts, check_foil, in_prompt, target_notes, target_of, texts_of
+from nncirc.engine.data.targets import (
+    Texts,
+    check_foil,
+    check_forced,
+    forced,
+    in_prompt,
+    one_text,
+    target_notes,
+    target_of,
+    texts_of,
+)
 from nncirc.engine.data.tokens import (
     Frame,
     check_open_end,
@@ -58,6 +69,7 @@ def template_dataset(
     seed: int = 0,
     answer: Texts | Next | None = None,
     foil: Texts | None = None,
+    teacher_forced: bool = False,
 ) -> Dataset:
     """Prompts from one or more phrasings, with slots drawn at random.
 
@@ -76,10 +88,16 @@ def template_dataset(
         answer: a template that is one token after every prompt (" {IO}"), several of which each is right, or
             NEXT.
         foil: the same for the wrong answer.
+        teacher_forced: the answer may be several tokens, one after another. The model gets them behind the
+            prompt, all but the last, in the corrupted run as well, and a metric of the answer reads each
+            where it is predicted. One text, and no foil.
 
     Raises:
-        DataError: C303 to C313, C319 and C340; each says what it found and what to do.
+        DataError: C303 to C313, C319, C340 and C343; each says what it found and what to do.
     """
+    if teacher_forced:
+        check_forced(answer, foil)
+        one_text(cast("Texts", answer))
     positive("size", size)
     whole("seed", seed)
     require_offsets(tokenizer)
@@ -99,7 +117,7 @@ def template_dataset(
     left_out: dict[str, list[str]] = {}
     notes: list[str] = []
     for name in names:
-        asked = [template for templates in targets.values() for template in templates]
+        asked = [template for templates in targets.values() for template in templates if not teacher_forced]
         kept = single_tokens(tokenizer, phrasings, asked, groups, name)
         left_out[name] = [word for word in lists[name] if word not in kept]
         check_kept(tokenizer, name, groups, kept, left_out[name])
@@ -122,14 +140,23 @@ def template_dataset(
                 for what, templates in targets.items()
             }
             notes += target_notes(one.tail, texts)
-        examples.append(_example(tokenizer, one, phrasing, values, targets, len(examples)))
+        example = Example(one.text, one.tokens, one.spans, None, None, values, phrasing)
+        try:
+            if teacher_forced:
+                (template,) = targets["answer"]
+                example = forced(example, answer_tokens(tokenizer, template, values, one.tail))
+            else:
+                example = _answered(tokenizer, example, targets, one.tail)
+        except DataError as error:
+            raise in_prompt(error, len(examples)) from None
+        examples.append(example)
         if len(examples) == size:
             break
     if len(examples) < size:
         raise _exhausted(size, len(examples))
     return Dataset(
         tuple(examples),
-        "next" if answer is NEXT else "token" if answer is not None else None,
+        "forced" if teacher_forced else "next" if answer is NEXT else "token" if answer is not None else None,
         None,
         {
             "using": "template",
@@ -139,6 +166,7 @@ def template_dataset(
             "seed": seed,
             "answer": answer.value if isinstance(answer, Next) else _written(answer),
             "foil": _written(foil),
+            **({"teacher_forced": True} if teacher_forced else {}),
             "left_out": left_out,
             "tokenizer": describe_tokenizer(tokenizer),
         },
@@ -299,27 +327,19 @@ def _render(
         raise in_prompt(error, number) from None
 
 
-def _example(
-    tokenizer: Tokenizer,
-    one: Rendered,
-    phrasing: int,
-    values: Mapping[str, Value],
-    targets: Mapping[str, Sequence[Template]],
-    number: int,
+def _answered(
+    tokenizer: Tokenizer, example: Example, targets: Mapping[str, Sequence[Template]], tail: str
 ) -> Example:
-    try:
-        ids = {
-            what: target_of(
-                tokenizer,
-                [answer_token(tokenizer, template, values, one.tail, what=what) for template in templates],
-                what=what,
-            )
-            for what, templates in targets.items()
-        }
-        check_foil(tokenizer, ids.get("answer"), ids.get("foil"))
-    except DataError as error:
-        raise in_prompt(error, number) from None
-    return Example(one.text, one.tokens, one.spans, ids.get("answer"), ids.get("foil"), values, phrasing)
+    ids = {
+        what: target_of(
+            tokenizer,
+            [answer_token(tokenizer, template, example.values, tail, what=what) for template in templates],
+            what=what,
+        )
+        for what, templates in targets.items()
+    }
+    check_foil(tokenizer, ids.get("answer"), ids.get("foil"))
+    return dataclasses.replace(example, answer=ids.get("answer"), foil=ids.get("foil"))
 
 
 def _described(group: Group) -> Any:

@@ -220,7 +220,25 @@ def check_open_end(tokenizer: Tokenizer, frame: Frame) -> None:
 
 
 def one_token(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> int:
-    """The one token that `text` is after `prompt`.
+    """The one token that `text` is after `prompt`, as `tokens_after` finds it.
+
+    Raises:
+        DataError: C303, it is not exactly one token, or unknown; C306, the prompt holds an unknown word.
+    """
+    tokens = tokens_after(tokenizer, prompt, text, what=what)
+    if len(tokens) != 1:
+        pieces = ", ".join(show_tokens(tokenizer, tokens)) or "none"
+        raise DataError(
+            "C303",
+            f"the {what} {quote(text)} must be exactly one token after the prompt; "
+            f"it is {len(tokens)}: {pieces}",
+            hint=_space_hint(tokenizer, prompt, text, what),
+        )
+    return tokens[0]
+
+
+def tokens_after(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> Tokens:
+    """The tokens that `text` is after `prompt`.
 
     What counts is how the prompt goes on: the tokens of prompt + text behind those of the prompt.
     Where the two merge over the seam (" 17" + "32" is one token of GPT-2), text is encoded alone.
@@ -232,7 +250,7 @@ def one_token(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> int
         what: "answer" or "foil", for messages.
 
     Raises:
-        DataError: C303, it is not exactly one token, or unknown; C306, the prompt holds an unknown word.
+        DataError: C303, it is empty or unknown; C306, the prompt holds an unknown word.
     """
     if not text:
         raise DataError(
@@ -258,16 +276,7 @@ def one_token(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> int
             f"the {what} {quote(text)} is unknown to the tokenizer",
             hint=_space_hint(tokenizer, prompt, text, what, unknown=True),
         ) from None
-    tokens = whole.ids[n:] if follows else alone.ids
-    if len(tokens) != 1:
-        pieces = ", ".join(show_tokens(tokenizer, tokens)) or "none"
-        raise DataError(
-            "C303",
-            f"the {what} {quote(text)} must be exactly one token after the prompt; "
-            f"it is {len(tokens)}: {pieces}",
-            hint=_space_hint(tokenizer, prompt, text, what),
-        )
-    return tokens[0]
+    return tuple(whole.ids[n:] if follows else alone.ids)
 
 
 def joined_note(prompt: str, text: str, *, what: str) -> tuple[str, ...]:
@@ -298,8 +307,10 @@ def _space_hint(tokenizer: Tokenizer, prompt: str, text: str, what: str, *, unkn
             return f"{quote(other)} is one token; write {what} = {quote(other)} if that is meant"
     if unknown:
         return "the model cannot tell it from any other unknown word; use words of its vocabulary"
+    several = "" if what == "foil" else "; log-probabilities of all its tokens: `teacher_forced = true`"
     return (
-        f"choose words that are one token each, or measure the first token only and write that as the {what}"
+        "choose words that are one token each, or measure the first token only and write that as the "
+        f"{what}{several}"
     )
 
 

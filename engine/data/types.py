@@ -63,13 +63,16 @@ class Example:
     Attributes:
         text: what was tokenized, without the tokens that the tokenizer adds itself; for prompts with
             blocks of random tokens, those tokens decoded, for display only.
-        tokens: token ids as the model gets them, the added ones (`<s>`) among them.
+        tokens: token ids as the model gets them, the added ones (`<s>`) among them, and behind the prompt
+            those that are `forced`.
         spans: token range [start, stop) of every occurrence of every slot, in the order of the prompt.
-        answer: the token that should come after the prompt, or several, in ascending order, of which each
+        answer: the token that should come after `tokens`, or several, in ascending order, of which each
             is right; None if the dataset has none, or if its answers are the next tokens.
         foil: the token that should not, or several.
         values: what was drawn for each slot, also for those that only a corruption uses.
         phrasing: which of the dataset's phrasings this is, counted from 0.
+        forced: how many tokens of an answer of several the model gets behind the prompt (teacher forcing):
+            all but the last, which is `answer`.
     """
 
     text: str
@@ -79,6 +82,17 @@ class Example:
     foil: Target
     values: Mapping[str, Value]
     phrasing: int = 0
+    forced: int = 0
+
+    @property
+    def end(self) -> int:
+        """The position of the prompt's last token."""
+        return len(self.tokens) - self.forced - 1
+
+    @property
+    def continuation(self) -> Tokens:
+        """The tokens of the answer that the model gets."""
+        return self.tokens[self.end + 1 :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +113,8 @@ class Dataset:
     Attributes:
         examples: the clean prompts.
         answers: "token": every example has an `answer`; "next": the target at position p is
-            `tokens[p + 1]` of the clean example; None: no answers.
+            `tokens[p + 1]` of the clean example; "forced": an answer of any number of tokens, which the model
+            gets one after the other; None: no answers.
         counterparts: the corrupted column of a paired dataset, one for each example, carrying the
             answer and foil of the clean prompt: a metric asks both runs the same question.
         made: how the dataset came about, as JSON values.
@@ -109,7 +124,7 @@ class Dataset:
     """
 
     examples: tuple[Example, ...]
-    answers: Literal["token", "next"] | None
+    answers: Literal["token", "next", "forced"] | None
     counterparts: tuple[Example, ...] | None
     made: Mapping[str, Any]
     notes: tuple[str, ...] = ()

@@ -121,6 +121,7 @@ def _template(builder: Builder, declaration: Declaration) -> Dataset:
         seed=values["seed"],
         answer=_answer(values["answer"]),
         foil=_answer(values["foil"]),
+        teacher_forced=values["teacher_forced"],
     )
     return _fitting(builder, declaration, dataset)
 
@@ -145,6 +146,7 @@ def _prompts(builder: Builder, declaration: Declaration) -> Dataset:
         corrupt=_answer(values["corrupt"]),
         answer=_one_or_all(_answer(values["answer"])),
         foil=_one_or_all(_answer(values["foil"])),
+        teacher_forced=values["teacher_forced"],
     )
     return _fitting(builder, declaration, dataset)
 
@@ -159,11 +161,14 @@ def _file(builder: Builder, declaration: Declaration) -> Dataset:
     # A column that the script does not name is used if it is there.
     named = {key: values[key] for key in ("clean", "corrupt", "answer", "foil")}
     optional = [key for key in ("corrupt", "answer", "foil") if key not in declaration.spans]
+    if values["teacher_forced"] and "foil" in optional:
+        named["foil"] = None  # a column that the script does not ask for, and that has no use
     dataset = file_dataset(
         builder.model_of(declaration).tokenizer,
         values["path"],
         size=values["size"],
         optional=optional,
+        teacher_forced=values["teacher_forced"],
         **named,
     )
     return _fitting(builder, declaration, dataset)

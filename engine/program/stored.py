@@ -116,7 +116,7 @@ def _of_weights(model: Model) -> str:
 def _examples(examples: Iterable[Example]) -> list[Any]:
     """All that a model and a metric see of prompts; not their text, nor how they were drawn."""
     return [
-        [e.tokens, sorted([*place, *span] for place, span in e.spans.items()), e.answer, e.foil]
+        [e.tokens, sorted([*place, *span] for place, span in e.spans.items()), e.answer, e.foil, e.forced]
         for e in examples
     ]
 

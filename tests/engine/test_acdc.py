@@ -27,7 +27,8 @@ from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import resolve
 from nncirc.engine.discovery import _Sweep, acdc
 from nncirc.engine.live import Live, with_modules
-from nncirc.engine.metrics import END, Metric, Reading
+from nncirc.engine.metrics import END, Metric
+from nncirc.engine.reading import Reading
 from nncirc.engine.wiring import Wiring
 
 # The package offers a function of the same name.

@@ -18,8 +18,9 @@ from nncirc.engine.arithmetic import combined, directed
 from nncirc.engine.attribution import attribution_patching
 from nncirc.engine.data import Example
 from nncirc.engine.discovery import acdc
-from nncirc.engine.metrics import END, Metric, measures, reading
+from nncirc.engine.metrics import END, Metric, measures
 from nncirc.engine.program.stored import identity
+from nncirc.engine.reading import reading
 
 NAMES = [name for name in measures() if name != "mse"]
 OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}

@@ -19,7 +19,8 @@ from nncirc.dsl.schema.metrics import METRICS
 from nncirc.engine import metrics
 from nncirc.engine.contrast import Contrast, Mean, Normalizer, Resample, Zero
 from nncirc.engine.data import Dataset, Example, tokens_of
-from nncirc.engine.metrics import END, Metric, Place, measures, reading
+from nncirc.engine.metrics import END, Metric, Place, measures
+from nncirc.engine.reading import reading
 
 NAMES = (
     "logit_diff",

@@ -18,7 +18,7 @@ from nncirc.circuits.graph import Graph
 from nncirc.dsl.program import Apply, Assertion, Declaration, Ref, leaves
 from nncirc.engine.activation import columns_of, mask_of
 from nncirc.engine.contrast import Contrast, Zero
-from nncirc.engine.metrics import Metric, reading
+from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.forecast import methods
@@ -28,6 +28,7 @@ from nncirc.engine.program.forecast.sweep import Played, Sweep, effects, reads_o
 from nncirc.engine.program.forecast.work import NOTHING, Sizes, Work
 from nncirc.engine.program.methods.evaluation import is_measured
 from nncirc.engine.program.methods.scores import patched_positions
+from nncirc.engine.reading import reading
 
 QUERY_KEY_FORWARDS = 12
 

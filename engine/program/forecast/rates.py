@@ -20,9 +20,10 @@ from torch import Tensor
 from nncirc.engine.forward import Mask, unit_project
 from nncirc.engine.gradients import through_norm
 from nncirc.engine.live import attend, clean_state, with_modules
-from nncirc.engine.metrics import Metric, Reading
+from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
 from nncirc.engine.program.forecast.work import PARTS, Sizes, Work
+from nncirc.engine.reading import Reading
 
 MULTIPLICATIONS = 2**26
 """So many are enough to measure a large product: some milliseconds on one core."""

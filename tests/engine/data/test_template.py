@@ -418,7 +418,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         '[C303] prompt 1: the answer " Mary Mark" must be exactly one token after the prompt; '
         'it is 2: "Mary", "Mark"\n'
         "  help: choose words that are one token each, "
-        "or measure the first token only and write that as the answer",
+        "or measure the first token only and write that as the answer; log-probabilities of all its tokens: "
+        "`teacher_forced = true`",
     ),
     "a word nobody knows": (
         {"prompt": "{S} frobnicated {IO}"},
