@@ -16,8 +16,9 @@ Minimal: every part v matters. With K nothing, or the parts that could do v's wo
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal, TypeAlias
 
 from nncirc.circuits.circuit import Circuit
@@ -37,7 +38,7 @@ class Knockout:
     """What a circuit is without some of its parts.
 
     Attributes:
-        name: the parts: a node, an edge, a group, `nothing`, `random 0`.
+        name: the parts: a node, an edge, a group, `nothing`, `random 0`, `L2H1 + MLP3` of a search.
         circuit: F of the circuit without them.
         other: of completeness, F of the model without them; of minimality, F of the circuit without K only.
         difference: the absolute difference of the two, with its interval over prompts.
@@ -56,10 +57,11 @@ def completeness(
     *,
     by: Parts = "nodes",
     draws: int = 0,
+    greedy: int = 0,
     seed: int = 0,
     how: Resampling = USUAL,
 ) -> tuple[Knockout, ...]:
-    """The incompleteness of sets K: nothing, every part by itself, and random sets of parts.
+    """The incompleteness of sets K: nothing, every part by itself, random sets, and those of a search.
 
     A circuit's incompleteness is the largest of them (`incompleteness`). Without knockouts, K = nothing, it
     is |F(C) − 1|.
@@ -70,6 +72,8 @@ def completeness(
         metric: what is measured.
         by: what a part is.
         draws: how many random sets; each has every part with probability 1/2.
+        greedy: steps of a search for the worst set: each takes the part with which circuit and model then
+            differ most, of equals the first. Two runs a step for every part that is left.
         seed: of the draws.
         how: the intervals over prompts.
 
@@ -84,7 +88,22 @@ def completeness(
         taken = [edges for edges in parts.values() if draw.random() < 0.5]
         sets[f"random {number}"] = frozenset[Edge]().union(*taken)
     runs = _Runs(contrast, circuit, metric)
+    sets.update(_searched(runs, parts, greedy))
     return tuple(runs.compared(name, runs.outside | cut, cut, how) for name, cut in sets.items())
+
+
+def _searched(
+    runs: _Runs, parts: Mapping[str, frozenset[Edge]], steps: int
+) -> Iterator[tuple[str, frozenset[Edge]]]:
+    taken: list[str] = []
+    cut = frozenset[Edge]()
+    for _ in range(min(steps, len(parts))):
+        left = [name for name in parts if name not in taken]
+        # `max` takes the first of equals: rounded, so that no last bit decides between them.
+        taken.append(max(left, key=lambda name: runs.difference(cut | parts[name])))
+        cut |= parts[taken[-1]]
+        if len(taken) > 1:  # alone it is there already
+            yield " + ".join(taken), cut
 
 
 def minimality(
@@ -186,6 +205,12 @@ class _Runs:
         one = Resampling(resamples=1)
         circuit, other = (self.baseline.faithfulness(row, one).value for row in rows)
         return Knockout(name, circuit, other, difference)
+
+    def difference(self, cut: frozenset[Edge]) -> float:
+        """The incompleteness of what is cut, to stable digits, without an interval."""
+        ours, model = (fmean(self.values(each)) for each in (self.outside | cut, cut))
+        span = fmean(self.baseline.clean) - fmean(self.baseline.corrupt)
+        return round(abs((ours - model) / span), self.contrast.model.digits)
 
     def values(self, cut: frozenset[Edge]) -> list[float]:
         if cut not in self.known:

@@ -57,7 +57,7 @@ FUNCTIONS: Mapping[str, Function] = {
     ),
     "incompleteness": Function(
         "The largest |F(C - K) - F(M - K)|: F faithfulness, C the circuit, M the model, K nothing, every "
-        "part of the circuit, and random sets of parts (Wang et al. 2022).",
+        "part of the circuit, random sets of parts, and those of a greedy search (Wang et al. 2022).",
         {
             "circuit": _OF,
             "metric": METRIC,
@@ -68,6 +68,12 @@ FUNCTIONS: Mapping[str, Function] = {
                 "how many random sets; each has every part with probability 1/2",
                 default=0,
                 unit="sets",
+            ),
+            "greedy": Key(
+                Number(integer=True, low=0, high=1000),
+                "steps of a search for the worst set: each takes the part with which both then differ most",
+                default=0,
+                unit="steps",
             ),
             **_INTERVAL,
         },

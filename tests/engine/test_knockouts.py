@@ -162,6 +162,26 @@ def test_random_sets_are_of_the_seed_and_each_has_half_of_the_parts() -> None:
     assert first[-4].circuit == pytest.approx(faithfulness(about, kept, METRIC), abs=1e-9)
 
 
+def test_the_greedy_search_takes_the_worst_part_at_each_step() -> None:
+    about, circuit = tiny()
+    found = completeness(about, circuit, METRIC, greedy=3, how=FEW)
+    names = [each.name for each in found]
+    parts = [name for name in names[1:] if " + " not in name]
+
+    def differ(taken: list[str]) -> float:
+        cut = set().union(*(cut_by(circuit, "nodes", name) for name in taken))
+        ours = Circuit.of(circuit.graph, set(circuit.edges) - cut)
+        model = Circuit.of(circuit.graph, set(circuit.graph.edges()) - cut)
+        return abs(faithfulness(about, ours, METRIC) - faithfulness(about, model, METRIC))
+
+    taken: list[str] = []
+    for _ in range(3):
+        taken.append(max((name for name in parts if name not in taken), key=lambda n: differ([*taken, n])))
+    assert names[1 + len(parts) :] == [" + ".join(taken[:2]), " + ".join(taken)]
+    assert found[-1].difference.value == pytest.approx(differ(taken), abs=1e-9)
+    assert len(completeness(about, circuit, METRIC, greedy=99, how=FEW)) == 2 * len(parts)
+
+
 def test_intervals_are_of_differences() -> None:
     """Circuit and model are measured on the same prompts of a resample."""
     about, circuit = tiny()

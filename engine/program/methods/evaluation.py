@@ -139,7 +139,7 @@ def _knocked_out(
     function: str, builder: Builder, corruption: Declaration, metric: str, values: Arguments
 ) -> Estimate:
     contrast, measured, circuit = builder.contrast(corruption), builder.get(metric), values["circuit"]
-    asked = {key: values[key] for key in ("by", "draws", "seed", "resamples", "level") if key in values}
+    asked = {k: v for k, v in values.items() if k not in ("circuit", "metric", "corruption", "bound")}
 
     def key() -> str:
         about = [builder.identity(corruption.name), builder.identity(metric), stored.identity(circuit)]
@@ -150,10 +150,8 @@ def _knocked_out(
         if function == "minimality":
             found = least(minimality(contrast, circuit, measured, by=by, how=how))
         else:
-            draws, seed = values["draws"], values["seed"]
-            found = incompleteness(
-                completeness(contrast, circuit, measured, by=by, draws=draws, seed=seed, how=how)
-            )
+            sets = {key: values[key] for key in ("draws", "greedy", "seed")}
+            found = incompleteness(completeness(contrast, circuit, measured, by=by, how=how, **sets))
         return found.difference.rounded(contrast.model.digits)
 
     return builder.kept(key, stored.ESTIMATE, make)
