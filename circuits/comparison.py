@@ -103,7 +103,7 @@ def as_text(comparison: Comparison, names: Sequence[str]) -> str:
     lines = []
     for name, circuit in zip(names, (comparison.first, comparison.second), strict=True):
         lines.append(f"{name}: {_counted(len(circuit.nodes), 'node')}, {_counted(len(circuit), 'edge')}")
-        if (meaning := _meaning(circuit.made)) is not None:
+        if (meaning := meaning_of_scores(circuit.made)) is not None:
             lines[-1] += f"; scores: {meaning}"
     lines.append("")
     width = max(map(len, heads.values()))
@@ -139,11 +139,11 @@ def _scores(comparison: Comparison, side: Side, edge: Edge) -> list[float | None
     return [circuit.scores[edge] for circuit in held[side]]
 
 
-def _meaning(made: object) -> str | None:
+def meaning_of_scores(made: object) -> str | None:
     """What the scores of a circuit are, as its provenance says; of what was made of others, of the first."""
     while isinstance(made, Mapping):
         if made.get("method") == "collapse":
-            inner = _meaning(made["of"][0])
+            inner = meaning_of_scores(made["of"][0])
             return None if inner is None else f"{inner}; summed where edges became one"
         if isinstance(made.get("score"), str):
             return str(made["score"])

@@ -121,20 +121,20 @@ def read_eap_ig(
 
 def _of_json(file: Value, everything: bool) -> tuple[Circuit, Value]:
     members = file.open_members(["cfg", "nodes", "edges"])
-    graph = _graph(members["cfg"], dict(members["nodes"].items()))
+    graph, made = _graph(members["cfg"], dict(members["nodes"].items()))
     scores = {}
     for name, value in members["edges"].items():
         info = value.open_members(["score", "in_graph"])
         if info["in_graph"].boolean() or everything:
             scores[_edge(graph, name, value)] = info["score"].number()
-    return Circuit(graph, scores, made=_MADE), members["edges"]
+    return Circuit(graph, scores, made=made), members["edges"]
 
 
 def _of_tables(file: Value, everything: bool) -> tuple[Circuit, Value]:
     members = file.open_members(["cfg", "src_nodes", "dst_nodes", "edges_scores", "edges_in_graph"])
     named = {end: members[f"{end}_nodes"].elements() for end in ("src", "dst")}
     nodes = {name.text().partition("<")[0]: name for names in named.values() for name in names}
-    graph = _graph(members["cfg"], nodes)
+    graph, made = _graph(members["cfg"], nodes)
     senders, receivers = ([_to_ours(name.text()) or "" for name in names] for names in named.values())
     if sorted(senders) != sorted(graph.senders) or sorted(receivers) != sorted(graph.receivers):
         raise file.wrong("src_nodes and dst_nodes do not name every node of the model once")
@@ -146,7 +146,7 @@ def _of_tables(file: Value, everything: bool) -> tuple[Circuit, Value]:
         for edge, score, within in zip(starmap(Edge, product(senders, receivers)), *tables, strict=True)
         if (within or everything) and edge in graph
     }
-    return Circuit(graph, scores, made=_MADE), members["edges_scores"]
+    return Circuit(graph, scores, made=made), members["edges_scores"]
 
 
 def _table(value: Value, rows: int, columns: int) -> Iterable[float]:
@@ -157,8 +157,10 @@ def _table(value: Value, rows: int, columns: int) -> Iterable[float]:
     return tensor.numbers()
 
 
-def _graph(cfg: Value, nodes: Mapping[str, Value]) -> Graph:
+def _graph(cfg: Value, nodes: Mapping[str, Value]) -> tuple[Graph, dict[str, Any]]:
+    """The graph of a file, and what a circuit of it says of how it was made."""
     sizes = cfg.open_members(["n_layers", "n_heads", "parallel_attn_mlp"])
+    made = {**_MADE, **({"d_model": sizes["d_model"].integer()} if "d_model" in sizes else {})}
     n_heads = sizes["n_heads"].integer()
     mlps = any(_MLP.fullmatch(name) for name in nodes)
     try:
@@ -170,7 +172,7 @@ def _graph(cfg: Value, nodes: Mapping[str, Value]) -> Graph:
     for name, node in nodes.items():
         if (ours := _to_ours(name)) is None or ours not in graph.node_index:
             raise node.wrong("no node of the model has this name")
-    return graph
+    return graph, made
 
 
 def _regrouped(circuit: Circuit, edges: Value, n_kv_heads: int | None) -> Circuit:

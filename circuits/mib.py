@@ -26,7 +26,7 @@ def read_submission(folder: str | os.PathLike[str], *, n_kv_heads: int | None = 
     several circuits are named `ioi_gpt2.NAME`, and keep what is in them.
 
     Args:
-        folder: the submission.
+        folder: the submission, or one of its entries.
         n_kv_heads: as for `read_eap_ig`, for all entries.
 
     Raises:
@@ -37,7 +37,9 @@ def read_submission(folder: str | os.PathLike[str], *, n_kv_heads: int | None = 
     found: dict[str, Circuit] = {}
     try:
         entries = sorted(each for each in root.iterdir() if each.is_dir())
-        files = {entry: sorted(f for f in entry.iterdir() if f.suffix in _ENDINGS) for entry in entries}
+        files = {entry: _files(entry) for entry in entries}
+        if not any(files.values()):  # an entry by itself
+            files = {root.absolute(): _files(root)}
     except OSError as error:
         name = os.fspath(folder)
         raise FileError("C601", f"cannot read {name!r}: {error.strerror or error}", about=name) from error
@@ -51,8 +53,12 @@ def read_submission(folder: str | os.PathLike[str], *, n_kv_heads: int | None = 
     if not found:
         raise FileError(
             "C635",
-            f"{os.fspath(folder)!r} is no submission: no folder in it has a .json or .pt file",
+            f"{os.fspath(folder)!r} is no submission: neither it nor a folder in it has a .json or .pt file",
             hint="a submission has a folder for each task and model, as ioi_gpt2/importances.json",
             about=os.fspath(folder),
         )
     return found
+
+
+def _files(entry: Path) -> list[Path]:
+    return sorted(each for each in entry.iterdir() if each.suffix in _ENDINGS)

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.eap_ig import read_eap_ig, write_eap_ig
@@ -28,6 +30,7 @@ from nncirc.dsl.references import read_reference, write_reference
 __all__ = ["export_file", "import_file", "read_any"]
 
 _READ = (".json", ".circ", ".pt", ".graphml", ".csv")
+_WRITTEN = (".json", ".circ")
 _EXPORTED = (".circ", ".json", ".graphml", ".csv")
 
 
@@ -37,6 +40,7 @@ def read_any(
     like: Graph | None = None,
     n_kv_heads: int | None = None,
     everything: bool = False,
+    scores: bool = False,
 ) -> Circuit:
     """The circuit of a file of any format.
 
@@ -46,17 +50,23 @@ def read_any(
         n_kv_heads: of a file of the EAP-IG package: the model's key-value heads.
         everything: of a file of the EAP-IG package: all edges with their scores, not only the circuit's. So
             in any case of a file that is called `importances`, as in MIB's submissions.
+        scores: take the scores of all edges too, which a run or a submission has in place of a circuit; they
+            become a circuit of all edges.
 
     Raises:
         FileError: C601 to C604, C620 to C622, C630, C632, C633: the file is not what its ending says; C631,
-            its ending names no format; C634, a table is given without a graph.
+            its ending names no format; C634, a table is given without a graph; C637, the file has the scores
+            of all edges, and these are not asked for.
         GraphError: edges, nodes or scores that do not fit the graph.
     """
     script, _, name = path.partition(".circ:")
     if name:
         return read_reference(f"{script}.circ", name)
     ending = _ending(path, _READ)
-    everything = everything or Path(path).stem == IMPORTANCES
+    if Path(path).stem == IMPORTANCES:
+        if not scores:
+            raise _no_circuit(path)
+        everything = True
     if ending == ".circ":
         return read_reference(path)
     if ending == ".pt":
@@ -65,6 +75,7 @@ def read_any(
         return read_graphml(path, like)
     if ending == ".csv":
         if like is None:
+            _require(path)
             raise FileError(
                 "C634",
                 f"{path!r} is a table, which does not say of which model's graph it is",
@@ -75,6 +86,8 @@ def read_any(
     file = read_json(path, what="a circuit file")
     kind = file.value.get("format") if isinstance(file.value, dict) else None
     if kind == EDGE_SCORES:
+        if not scores:
+            raise _no_circuit(path)
         return scores_of(file)
     if kind == NODE_SCORES:
         raise file.wrong("it holds scores of nodes, and a circuit has edges", hint="export it as .csv")
@@ -93,6 +106,8 @@ def import_file(
 ) -> list[str]:
     """Bring another program's circuit here, as `.json` or `.circ`; of a submission to MIB, a file an entry.
 
+    A folder with a single entry, or an entry by itself, may become a file too.
+
     Args:
         source: the file, or the submission's folder.
         target: the file, or the folder for the circuits of a submission.
@@ -104,23 +119,41 @@ def import_file(
         The files that were written.
 
     Raises:
-        FileError: as `read_any`; C605, a file cannot be written; C635, the folder is no submission.
+        FileError: as `read_any`; C605, a file cannot be written; C635, the folder is no submission, or has
+            more than the one circuit that a file can hold; C636, `.pt` files are not written.
         GraphError: as `read_any`.
     """
     if Path(source).is_dir():
         circuits = read_submission(source, n_kv_heads=n_kv_heads)
+        if Path(target).suffix.lower() in _WRITTEN:
+            if len(circuits) > 1:
+                raise FileError(
+                    "C635",
+                    f"{source!r} has {len(circuits)} circuits, and {target!r} holds one",
+                    hint=f"give a folder for them, or one of the entries: {', '.join(sorted(circuits)[:5])}",
+                    about=source,
+                )
+            _write(next(iter(circuits.values())), target)
+            return [target]
         _make_folder(target)
         written = {os.path.join(target, f"{name}.json"): circuit for name, circuit in circuits.items()}  # noqa: PTH118
         for path, circuit in written.items():
             write_circuit(circuit, path)
         return [*written]
-    ending = _ending(target, (".json", ".circ"))
-    circuit = read_any(source, like=like, n_kv_heads=n_kv_heads, everything=everything)
-    if ending == ".circ":
+    _ending(target, _WRITTEN)
+    if not Path(source).suffix:
+        _require(source)  # a folder that is not there
+    scores = everything or Path(source).stem == IMPORTANCES
+    circuit = read_any(source, like=like, n_kv_heads=n_kv_heads, everything=everything, scores=scores)
+    _write(circuit, target)
+    return [target]
+
+
+def _write(circuit: Circuit, target: str) -> None:
+    if Path(target).suffix.lower() == ".circ":
         write_reference(circuit, target, name=_identifier(target))
     else:
         write_circuit(circuit, target)
-    return [target]
 
 
 def export_file(source: str, target: str, *, d_model: int | None = None) -> str:
@@ -132,14 +165,15 @@ def export_file(source: str, target: str, *, d_model: int | None = None) -> str:
     Args:
         source: a circuit, or the scores of edges; for a `.csv` also the scores of nodes.
         target: the file or folder.
-        d_model: width of the model's residual stream, which the EAP-IG package's format wants.
+        d_model: width of the model's residual stream, which the EAP-IG package's format wants; by default
+            what the circuit says of its model.
 
     Returns:
         The file that was written.
 
     Raises:
         FileError: as `read_any`; C605, the file cannot be written; C623, a script cannot say the circuit;
-            C634, the width is missing.
+            C634, the width is missing, or is not what the circuit says; C636, `.pt` files are not written.
         GraphError: C459, the format has no room for the circuit's graph.
     """
     folder = Path(target).is_dir() or target.endswith(("/", os.sep))
@@ -147,15 +181,10 @@ def export_file(source: str, target: str, *, d_model: int | None = None) -> str:
     if ending == ".csv" and (nodes := _scores_of_nodes(source)) is not None:
         write_nodes(nodes, target)
         return target
-    circuit = read_any(source)
+    # A script has circuits; the other formats have edges with their scores.
+    circuit = read_any(source, scores=ending != ".circ")
     if ending == ".json":
-        if d_model is None:
-            raise FileError(
-                "C634",
-                "the format of the EAP-IG package wants the width of the residual stream",
-                hint="give it with --d-model: 768 for GPT-2 small",
-                about=target,
-            )
+        d_model = _width(circuit.made, d_model, target)
         if folder:
             _make_folder(target)
             target = str(Path(target) / f"{IMPORTANCES}.json")
@@ -176,8 +205,63 @@ def _scores_of_nodes(path: str) -> Value | None:
     return file if isinstance(file.value, dict) and file.value.get("format") == NODE_SCORES else None
 
 
+def _width(made: Mapping[str, Any], given: int | None, target: str) -> int:
+    """Width of the residual stream: what is given, or what the circuit says of its model."""
+    said = set(_widths(made))
+    if given is None and len(said) != 1:
+        raise FileError(
+            "C634",
+            "the format of the EAP-IG package wants the width of the residual stream",
+            hint="give it with --d-model: 768 for GPT-2 small",
+            about=target,
+        )
+    if given is not None and len(said) == 1 and given not in said:
+        raise FileError(
+            "C634",
+            f"the circuit's model has a residual stream of width {next(iter(said))}, not {given}",
+            hint="leave --d-model out: the circuit says it",
+            about=target,
+        )
+    return given or next(iter(said))
+
+
+def _widths(made: Mapping[str, Any]) -> Iterator[int]:
+    """The widths that a circuit's provenance tells, its own and those of what it was made from."""
+    if isinstance(width := made.get("d_model"), int):
+        yield width
+    inner = made.get("of")
+    for each in (made.get("model_made"), made.get("scores"), *(inner if isinstance(inner, list) else ())):
+        if isinstance(each, Mapping):
+            yield from _widths(each)
+
+
+def _require(path: str) -> None:
+    try:
+        Path(path).stat()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise FileError("C601", f"cannot read {path!r}: {why}", about=path) from error
+
+
+def _no_circuit(path: str) -> FileError:
+    return FileError(
+        "C637",
+        f"{path!r} holds the scores of all edges, and no circuit",
+        hint="choose edges in the script, `circuit quick using top {` or `using threshold {`, and take the "
+        "file that a run then writes; a table of scores is written by `export --to scores.csv`",
+        about=path,
+    )
+
+
 def _ending(path: str, known: tuple[str, ...]) -> str:
     ending = Path(path).suffix.lower()
+    if ending == ".pt" and ending not in known:
+        raise FileError(
+            "C636",
+            f"{path!r} cannot be written: a .pt file is a pickle, which runs code when it is loaded",
+            hint="the EAP-IG package reads .json too (`Graph.from_json`): `export --to FILE.json`",
+            about=path,
+        )
     if ending not in known:
         what = f"ends in {ending}" if ending else "has no ending"
         raise FileError(

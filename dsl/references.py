@@ -16,6 +16,7 @@ from typing import Any
 
 from nncirc.circuits.atomic import write_text
 from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.comparison import meaning_of_scores
 from nncirc.circuits.errors import FileError, GraphError
 from nncirc.circuits.graph import Attention, Graph, Shape, owner
 from nncirc.circuits.nodes import OTHER
@@ -289,9 +290,9 @@ def _block(circuit: Circuit, name: str, groups: Mapping[str, Sequence[str]]) -> 
     cite = circuit.made.get("cite")
     if isinstance(cite, str) and cite.strip():
         yield f"  cite  = {json.dumps(one_line(cite, 200), ensure_ascii=False)}"
-    score = circuit.made.get("score")
-    if isinstance(score, str) and score.strip():
-        yield f"  score = {json.dumps(one_line(score, 200), ensure_ascii=False)}"
+    meaning = meaning_of_scores(circuit.made)
+    if meaning is not None and meaning.strip():
+        yield f"  score = {json.dumps(one_line(meaning, 200), ensure_ascii=False)}"
     if groups:
         yield ""
         yield "  groups {"

@@ -137,7 +137,8 @@ def _ready(module: Any, device: str, name: str) -> Any:
 def _guarded(model: Model) -> Model:
     """The model, if the guards let it pass."""
     passed = {holds: float(f"{error:.1e}") for holds, error in guards.check(model).items()}
-    return replace(model, made={**model.made, "type": model.family.model_type, "guards": passed})
+    facts = {"type": model.family.model_type, "d_model": model.d_model, "guards": passed}
+    return replace(model, made={**model.made, **facts})
 
 
 def _check_device(device: str) -> None:

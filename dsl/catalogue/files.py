@@ -91,13 +91,27 @@ FILES: Mapping[str, Entry] = {
     "C634": Entry(
         "a file that does not say all that is needed",
         "A table of edges does not say of which graph it is: `--like CIRCUIT` names another circuit of the "
-        "same graph. The EAP-IG package's format holds the width of the residual stream, which a circuit "
-        "does not: `--d-model 768`.",
+        "same graph. The EAP-IG package's format holds the width of the residual stream. A circuit that a "
+        "run has found says it of its model; for one that was written down, `--d-model 768` does.",
     ),
     "C635": Entry(
         "a folder that is no submission to MIB",
         "A submission has a folder for each task and model, such as `ioi_gpt2`, with `importances.json`, "
-        "`importances.pt`, or a file for each of several circuits.",
+        "`importances.pt`, or a file for each of several circuits. Such an entry is read by itself too. "
+        "What has several circuits is imported into a folder, not into one file.",
+    ),
+    "C636": Entry(
+        "a .pt file that would be written",
+        "Such a file is a pickle: whoever loads it runs what is in it. Those of the EAP-IG package are read "
+        "here, by a reader that runs nothing, and none are written. The package's JSON holds the same: "
+        "`nncirc export found.json --to theirs.json`.",
+    ),
+    "C637": Entry(
+        "scores of all edges where a circuit is wanted",
+        "A run writes the scores of all edges (`eap.json`), and circuits chosen by them. Taken for a "
+        "circuit, scores would be one that leaves nothing out. Choose edges in the script, `circuit quick "
+        "using top`, and take the circuit's file. `export` takes scores: `nncirc export eap.json --to eap.csv`, or "
+        "`--to ioi_gpt2/` for MIB.",
     ),
     "C610": Entry(
         "an unknown format of pictures",

@@ -342,8 +342,8 @@ MEANING: Mapping[str, Entry] = {
     "C260": Entry(
         "a graph by tokens of no prompts",
         "`positions = all` makes a node of every node at every token, so it has to know how many tokens the "
-        "prompts have: `data` says whose, or `length` how many. Other positions are found in whatever prompts "
-        "a method runs on.",
+        "prompts have: `data` says whose, or `length` how many. Other positions are found in whatever "
+        "prompts a method runs on.",
         "graph tokens using residual {\n  model = gpt2\n  positions = all\n}",
         "graph tokens using residual {\n  model = gpt2\n  positions = all\n  data = ioi\n}",
     ),

@@ -120,7 +120,9 @@ def _add_exchange(command: Callable[[str, Callable[[Any], int], str], argparse.A
     diff.add_argument("--json", action="store_true", help="print JSON")
     bring = command("import", _import, "read a circuit of another program: EAP-IG, MIB, GraphML, CSV, .circ")
     bring.add_argument("source", metavar="FILE", help=f"{formats}, or the folder of a submission to MIB")
-    bring.add_argument("--to", required=True, metavar="FILE", help=".json or .circ; of a submission a folder")
+    bring.add_argument(
+        "--to", required=True, metavar="FILE", help=".json or .circ; of several circuits a folder"
+    )
     bring.add_argument("--like", metavar="CIRCUIT", help="a circuit of the same graph, where FILE names none")
     bring.add_argument("--kv-heads", type=_positive, metavar="N", help="the model's key-value heads (EAP-IG)")
     bring.add_argument(
@@ -131,7 +133,12 @@ def _add_exchange(command: Callable[[str, Callable[[Any], int], str], argparse.A
     send.add_argument(
         "--to", required=True, metavar="FILE", help=".circ, .json (EAP-IG), .graphml, .csv, or a folder (MIB)"
     )
-    send.add_argument("--d-model", type=_positive, metavar="N", help="width of the residual stream (EAP-IG)")
+    send.add_argument(
+        "--d-model",
+        type=_positive,
+        metavar="N",
+        help="width of the residual stream (EAP-IG), if CIRCUIT does not say it",
+    )
 
 
 def _positive(text: str) -> int:
@@ -354,9 +361,7 @@ def _cell(cell: str | float | None) -> str:
 
 def _side(value: float, interval: Estimate | None) -> str:
     """A number of a claim, with its interval over prompts where there is one."""
-    if interval is None or interval.low == interval.high:
-        return f"{value:.6g}"
-    return f"{value:.6g} [{interval.low:.4g}, {interval.high:.4g}]"
+    return f"{value:.6g} {interval.interval(4) if interval else ''}".rstrip()
 
 
 def _plain(text: str) -> Any:
@@ -465,7 +470,7 @@ def _names(first: str, second: str) -> tuple[str, str]:
 def _import(options: Any) -> int:
     from nncirc.dsl.exchange import import_file, read_any
 
-    like = read_any(options.like).graph if options.like else None
+    like = read_any(options.like, scores=True).graph if options.like else None
     written = import_file(
         options.source, options.to, like=like, n_kv_heads=options.kv_heads, everything=options.all
     )

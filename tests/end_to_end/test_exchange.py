@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.end_to_end.command import EXAMPLES, Command, surroundings
+from tests.end_to_end.command import EXAMPLES, SCRIPT, Command, surroundings
 
 from nncirc.circuits import Circuit, Edge, Graph, Shape, read_circuit, write_circuit
 
@@ -75,7 +75,7 @@ def test_a_found_circuit_becomes_a_script_and_comes_back(
     assert (checked.status, checked.err) == (0, "")
     assert nncirc("import", script, "--to", tmp_path / "back.json").status == 0
     back = read_circuit(tmp_path / "back.json")
-    assert (back.graph, back.edges) == (FOUND.graph, FOUND.edges)
+    assert (back.graph, back.scores) == (FOUND.graph, FOUND.scores)
     user = tmp_path / "user.circ"
     user.write_text('use "found-2.circ" as old\nassert old.found_2.edges == 5\n')
     assert nncirc("run", user, "--out", tmp_path / "out").status == 0
@@ -109,6 +109,73 @@ def test_a_submission_to_mib(nncirc: Command, found: Path, tmp_path: Path) -> No
     assert read_circuit(tmp_path / "three.json") == back
 
 
+def test_an_entry_for_mib_comes_back_by_itself(nncirc: Command, found: Path, tmp_path: Path) -> None:
+    entry = tmp_path / "ioi_gpt2"
+    assert nncirc("export", found, "--to", f"{entry}/", "--d-model", "64").status == 0
+    assert nncirc("import", entry, "--to", tmp_path / "one.json").out == f"{tmp_path / 'one.json'}\n"
+    back = read_circuit(tmp_path / "one.json")
+    assert {edge: score for edge, score in back.scores.items() if score} == FOUND.scores
+    nncirc("import", entry, "--to", tmp_path / "folder")
+    assert read_circuit(tmp_path / "folder" / "ioi_gpt2.json") == back
+    (tmp_path / "two").mkdir()
+    for name in ("a", "b"):
+        nncirc("export", found, "--to", f"{tmp_path / 'two' / name}/", "--d-model", "64")
+    said = nncirc("import", tmp_path / "two", "--to", tmp_path / "x.json").refused("C635")
+    assert "has 2 circuits" in said
+    assert "the entries: a, b" in said
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_the_width_is_asked_for_only_where_the_circuit_does_not_say_it(
+    nncirc: Command, script: Path, tmp_path: Path
+) -> None:
+    nncirc("run", script, "--only", "quick", "--out", tmp_path)
+    theirs = tmp_path / "theirs.json"
+    assert nncirc("export", tmp_path / "quick.json", "--to", theirs).status == 0
+    assert json.loads(theirs.read_text())["cfg"]["d_model"] == 96
+    assert nncirc("import", theirs, "--to", tmp_path / "back.json").status == 0
+    assert nncirc("export", tmp_path / "back.json", "--to", tmp_path / "again.json").status == 0
+    assert (tmp_path / "again.json").read_bytes() == theirs.read_bytes()
+    wrong = nncirc("export", tmp_path / "quick.json", "--to", theirs, "--d-model", "64")
+    assert "of width 96, not 64" in wrong.refused("C634")
+
+
+def test_scores_are_not_taken_for_a_circuit(nncirc: Command, script: Path, tmp_path: Path) -> None:
+    nncirc("run", script, "--only", "quick", "--only", "eap", "--out", tmp_path)
+    eap, quick = tmp_path / "eap.json", tmp_path / "quick.json"
+    for arguments in (
+        ["render", eap],
+        ["render", quick, "--highlight", eap],
+        ["diff", quick, eap],
+        ["import", eap, "--to", tmp_path / "x.json"],
+        ["export", eap, "--to", tmp_path / "x.circ"],
+    ):
+        assert "using top" in nncirc(*arguments).refused("C637")
+    nncirc("export", quick, "--to", f"{tmp_path / 'entry'}/")
+    nncirc("render", tmp_path / "entry" / "importances.json").refused("C637")
+    assert not (tmp_path / "x.json").exists()
+    assert not (tmp_path / "eap.svg").exists()
+    assert nncirc("import", eap, "--to", tmp_path / "all.json", "--all").status == 0
+    rows = json.loads(eap.read_text())["scores"]
+    assert [[*edge, score] for edge, score in read_circuit(tmp_path / "all.json").scores.items()] == rows
+
+
+def test_a_circuit_of_positions_and_neurons_becomes_a_script(nncirc: Command, tmp_path: Path) -> None:
+    graph = Graph(Shape(2, 4, 4), positions=("S.2", "end", "other"), neurons=((1, 8),))
+    edges = {Edge("embed@S.2", "L0H1.k@S.2"): 0.5, Edge("MLP1N7@end", "logits@end"): None}
+    write_circuit(Circuit(graph, edges), tmp_path / "split.json")
+    assert nncirc("export", tmp_path / "split.json", "--to", tmp_path / "split.circ").status == 0
+    assert nncirc("check", tmp_path / "split.circ").err == ""
+    done = nncirc("diff", tmp_path / "split.json", tmp_path / "split.circ", "--json")
+    content = json.loads(done.out)["edges"]
+    assert content["both"] == [
+        ["embed@S.2", "L0H1.k@S.2", 0.5, 0.5],
+        ["MLP1N7@end", "logits@end", None, None],
+    ]
+    assert content["first"] == content["second"] == []
+    assert nncirc("render", tmp_path / "split.circ", "--out", tmp_path / "split.svg").status == 0
+
+
 def test_a_script_is_drawn(nncirc: Command, found: Path, tmp_path: Path) -> None:
     script, out = REFERENCE / "induction_2l.circ", tmp_path / "picture.svg"
     assert nncirc("render", found, "--highlight", script, "--out", out).status == 0
@@ -125,7 +192,24 @@ def test_scores_of_a_run(nncirc: Command, script: Path, tmp_path: Path) -> None:
     assert rows[1:] == [f"{sender},{receiver},{score!r}" for sender, receiver, score in scores]
 
 
+def test_scores_of_nodes_and_their_intervals(nncirc: Command, script: Path, tmp_path: Path) -> None:
+    lens = "scores lens using logit_lens {\n  data = ioi\n  positions = [S.2, end]\n}\n"
+    script.write_text(SCRIPT + lens)
+    nncirc("run", script, "--only", "lens", "--out", tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "lens.json").read_text())
+    assert nncirc("export", tmp_path / "out" / "lens.json", "--to", tmp_path / "lens.csv").status == 0
+    header, *rows = (line.split(",") for line in (tmp_path / "lens.csv").read_text().splitlines())
+    assert header == ["node", *(f"{place}{end}" for place in ("S.2", "end") for end in ("", " low", " high"))]
+    tables = [written[key] for key in ("scores", "low", "high")]
+    for row, *cells in zip(rows, *tables, strict=True):
+        assert {row[0]} == {name for name, *_ in cells}
+        assert list(map(float, row[1:])) == [cell[at] for at in (1, 2) for cell in cells]
+        assert all(float(row[at + 1]) <= float(row[at]) <= float(row[at + 2]) for at in (1, 4))
+    assert written["low"] != written["high"]
+
+
 def test_scores_of_nodes(nncirc: Command, tmp_path: Path) -> None:
+    """Of a file without intervals too."""
     scores = {"format": "nncirc node scores", "version": 1, "made": {}, "positions": ["end"]}
     (tmp_path / "sweep.json").write_text(json.dumps({**scores, "scores": [["MLP0", 0.5]]}))
     assert nncirc("export", tmp_path / "sweep.json", "--to", tmp_path / "sweep.csv").status == 0
@@ -149,6 +233,11 @@ def test_scores_of_nodes(nncirc: Command, tmp_path: Path) -> None:
         (["import", "bad.graphml", "--to", "x.json"], "C632"),
         (["import", "bad.circ", "--to", "x.json"], "C620"),
         (["import", "empty", "--to", "x"], "C635"),
+        (["import", "empty", "--to", "x.json"], "C635"),
+        (["import", "nothing.csv", "--to", "x.json"], "C601"),
+        (["import", "nothing", "--to", "x.json"], "C601"),
+        (["import", "found.json", "--to", "x.pt"], "C636"),
+        (["export", "found.json", "--to", "x.pt"], "C636"),
         (["import", "bad.json", "--to", "x.json"], "C602"),
         (["import", "list.json", "--to", "x.json"], "C603"),
         (["diff", "found.json", "bad.json"], "C602"),
