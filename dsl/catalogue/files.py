@@ -110,8 +110,8 @@ FILES: Mapping[str, Entry] = {
         "scores of all edges where a circuit is wanted",
         "A run writes the scores of all edges (`eap.json`), and circuits chosen by them. Taken for a "
         "circuit, scores would be one that leaves nothing out. Choose edges in the script, `circuit quick "
-        "using top`, and take the circuit's file. `export` takes scores: `nncirc export eap.json --to eap.csv`, or "
-        "`--to ioi_gpt2/` for MIB.",
+        "using top`, and take the circuit's file. `export` takes scores: `nncirc export eap.json --to "
+        "eap.csv`, or `--to ioi_gpt2/` for MIB.",
     ),
     "C610": Entry(
         "an unknown format of pictures",

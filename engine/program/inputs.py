@@ -20,6 +20,7 @@ from nncirc.dsl.program import (
     Ref,
     Template,
 )
+from nncirc.dsl.references import positions_of
 from nncirc.dsl.schema.metrics import METRICS
 from nncirc.dsl.shapes import model_shape
 from nncirc.engine.activation import columns_of
@@ -43,7 +44,6 @@ from nncirc.engine.loading import load_bundled, load_compiled, load_huggingface
 from nncirc.engine.metrics import Metric, Place
 from nncirc.engine.model import Model
 from nncirc.engine.plugins import own_corruption, own_measure
-from nncirc.engine.where import OTHER
 
 if TYPE_CHECKING:
     from nncirc.engine.program.build import Builder
@@ -72,6 +72,10 @@ class OnlyShape:
     name: str
     shape: Shape
     made: Mapping[str, Any]
+
+    def neurons(self, layers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+        """Some layers, each with as many neurons as its MLP was said to have."""
+        return tuple((layer, self.made["d_mlp"]) for layer in sorted(layers))
 
     def graph(
         self, *, attention: Attention = "heads", split_inputs: bool = True, pos_embed: bool = False
@@ -239,14 +243,9 @@ def _residual(builder: Builder, declaration: Declaration) -> Graph:
 
 
 def _graph_positions(builder: Builder, declaration: Declaration) -> tuple[str, ...]:
-    """Names of the positions that a graph is split by; all that a list does not name is one more."""
-    positions: Any = declaration.values["positions"]
-    if positions is None:
-        return ()
-    if positions != "all":
-        return (*(str(place) for place in positions if str(place) != OTHER), OTHER)
-    dataset: Dataset = builder.of(declaration, "data")
-    return columns_of(dataset, "all")[0]
+    dataset: Dataset | None = builder.of(declaration, "data")
+    length: Any = declaration.values["length"]
+    return positions_of(declaration, length if dataset is None else len(columns_of(dataset, "all")[0]))
 
 
 def _expression(builder: Builder, declaration: Declaration) -> Metric:
