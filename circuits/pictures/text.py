@@ -28,6 +28,16 @@ def one_line(text: str, longest: int) -> str:
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
+def token(text: str) -> str:
+    """A token as a label: line ends and tabs by their escapes, a token of spaces as so many open boxes.
+
+    >>> token("\\n"), token("  "), token(" Mary")
+    ('\\\\n', '\u2423\u2423', ' Mary')
+    """
+    shown = text.replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t")
+    return shown if shown.strip(" ") else shown.replace(" ", "\u2423")
+
+
 def quoted(*lines: str, end: str = r"\n") -> str:
     """The lines as one quoted DOT string in which no escape, no entity and no quote is left to be read.
 

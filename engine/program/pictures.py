@@ -1,24 +1,33 @@
-"""The pictures that a program asks for: circuits, heatmaps of scores, curves."""
+"""The pictures that a program asks for: circuits, heatmaps of scores and comparisons, curves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import nan
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.nodes import Node
-from nncirc.circuits.pictures.heatmap import Curve as Line
-from nncirc.circuits.pictures.heatmap import Panel, curves, head_grid, heatmap, write_picture
+from nncirc.circuits.pictures.colours import Diverging, Scale, Sequential
+from nncirc.circuits.pictures.curves import Curve as Line
+from nncirc.circuits.pictures.curves import curves
+from nncirc.circuits.pictures.figure import write_picture
+from nncirc.circuits.pictures.heatmap import Panel, head_grid, heatmap
 from nncirc.circuits.pictures.render import render
-from nncirc.engine.program.results import Cell, Curve, Table, areas, told
+from nncirc.circuits.pictures.text import token
+from nncirc.engine.program.captions import facts, together, told
+from nncirc.engine.program.results import Cell, Curve, Table, areas
 from nncirc.engine.scores import EdgeScores, NodeScores
 
 # Up to so many positions each gets a head grid of its own; beyond, a layer's heads are one row.
 GRIDS = 6
 # Up to so many heads each gets a row; beyond, a layer does.
 ROWS = 48
+# So many neurons stand one above the other; the next ones beside them.
+BLOCK = 16
+# A rank as large as this needs a logarithmic scale, or the good ones all look alike.
+_LOG = 30
 
 
 def draw_circuit(
@@ -30,24 +39,30 @@ def draw_circuit(
 
 
 def draw_scores(scores: EdgeScores | NodeScores, path: Path, *, title: str) -> None:
-    """Scores as heatmaps."""
-    options: dict[str, Any] = {"unit": _unit(scores.made), "title": title, "caption": told(scores.made)}
+    """Scores as heatmaps. No intervals are drawn, and so the caption says nothing of them."""
+    options: dict[str, Any] = {"unit": _unit(scores), "title": title, "caption": _caption(scores.made)}
     if isinstance(scores, EdgeScores):
+        options["scale"] = Sequential(low=0.0)
         write_picture(path, heatmap, _by_layer(scores), x_label="to", y_label="from", **options)
         return
-    options["neutral"] = _neutral(scores.made)
+    options["scale"] = _scale(scores)
     nodes = [Node.parse(name) for name in scores.nodes]
     is_grid = all(node.kind == "head" for node in nodes)
-    if "rows" in scores.made or not any(n.kind in ("head", "attention") for n in nodes):
-        write_picture(path, heatmap, _as_it_is(scores), y_label="", **options)
+    neutral = _neutral(scores.made) or 0.0
+    if scores.made.get("method") == "composition":
+        panel = Panel(scores.values, scores.nodes, scores.positions)
+        write_picture(path, heatmap, panel, x_label="head that writes", y_label="head that reads", **options)
+    elif "rows" in scores.made or not any(n.kind in ("head", "attention") for n in nodes):
+        rows = _ROWS.get(str(scores.made.get("rows")), "")
+        write_picture(path, heatmap, _as_it_is(scores), y_label=rows, **options)
     elif is_grid and len(scores.positions) <= 1:
         write_picture(path, head_grid, _grid(scores, 0), **options)
     elif len(scores.positions) > GRIDS:
-        write_picture(path, heatmap, _by_position(scores, options["neutral"]), y_label="", **options)
+        write_picture(path, heatmap, _by_position(scores, neutral), y_label="", **options)
     else:
         labels = scores.positions or ("all positions",)
         panels = [_heads(scores, column, label) for column, label in enumerate(labels)]
-        panels += _others(scores, labels, options["neutral"])
+        panels += _others(scores, labels, neutral)
         write_picture(path, heatmap, panels, x_label="head", **options)
 
 
@@ -56,15 +71,14 @@ def draw_curves(found: Mapping[str, Curve], path: Path, *, title: str) -> None:
     roc = all(curve.made["method"] == "roc" for curve in found.values())
     shares = not roc and all("% of edges" in curve.columns for curve in found.values())
     lines = [_line(name, curve, roc, shares) for name, curve in found.items()]
-    options: dict[str, Any] = {"title": title, "caption": "\n".join(_told(found))}
+    captions = {name: [*areas(curve), *facts(curve.made)] for name, curve in found.items()}
+    options: dict[str, Any] = {"title": title, "caption": together(captions)}
     if roc:
-        axes = {"x_label": "false positive rate", "y_label": "true positive rate", "diagonal": True}
-        write_picture(path, curves, lines, **axes, **options)
-    elif shares:
-        axes = {"x_label": "edges allowed (% of the graph's)", "log_x": True, "reference": 1.0}
+        axes = {"x_label": "false positive rate", "y_label": "true positive rate", "chance": True}
         write_picture(path, curves, lines, **axes, **options)
     else:
-        write_picture(path, curves, lines, reference=1.0, **options)
+        x_label = "edges allowed (% of the graph's)" if shares else "edges kept"
+        write_picture(path, curves, lines, x_label=x_label, levels={"whole model": 1.0}, **options)
 
 
 def _line(name: str, curve: Curve, roc: bool, shares: bool) -> Line:
@@ -77,35 +91,29 @@ def _line(name: str, curve: Curve, roc: bool, shares: bool) -> Line:
     return Line(x, curve.column("faithfulness"), label, low, high)
 
 
-def _told(found: Mapping[str, Curve]) -> list[str]:
-    """How curves were made: once if all were made alike."""
-    lines = {name: "; ".join([*areas(curve), told(curve.made)]) for name, curve in found.items()}
-    if len(set(lines.values())) == 1:
-        return [next(iter(lines.values()))]
-    return [f"{name}: {line}" for name, line in lines.items()]
-
-
 def draw_table(table: Table, path: Path, *, title: str) -> None:
     """A comparison: overlaps of each with each, or a row of shares for each circuit."""
     options: dict[str, Any] = {"title": title, "caption": told(table.made), "upward": False}
+    options |= {"x_label": "", "y_label": ""}
     if "with" in table.columns:
-        pairs = [c for c in table.columns if c.startswith("jaccard")]
-        panels = [_pairs(table, column) for column in pairs]
-        write_picture(path, heatmap, panels, unit="share, 0 to 1", x_label="", y_label="", **options)
+        panels = [_pairs(table, column) for column in table.columns if column.startswith("jaccard")]
+        unit, scale = "overlap (Jaccard), 0 to 1", Sequential(low=0.0, high=1.0)
+        write_picture(path, heatmap, panels, unit=unit, scale=scale, **options)
         return
-    shown = ("recall", "precision", "faithfulness", "low", "high", "random")
+    shown = ("recall", "precision", "faithfulness", "random")
     shares = [column for column in table.columns if column.startswith(shown)]
     rows = [[_cell(table, row, column) for column in shares] for row in table.rows]
-    names = [str(row[0]) for row in table.rows]
-    panel = Panel(rows, names, shares)
-    write_picture(path, heatmap, panel, unit="share, or faithfulness", x_label="", y_label="", **options)
+    texts = [[_in_words(table, row, column) for column in shares] for row in table.rows]
+    panel = Panel(rows, [str(row[0]) for row in table.rows], shares, texts=texts)
+    what = dict.fromkeys("faithfulness" if c.startswith(("f", "random")) else c.split()[0] for c in shares)
+    write_picture(path, heatmap, panel, unit=", ".join(what), scale=Sequential(low=0.0, high=1.0), **options)
 
 
 def _pairs(table: Table, column: str) -> Panel:
     names = list(dict.fromkeys(str(each) for row in table.rows for each in row[:2]))
     found = {(row[0], row[1]): _cell(table, row, column) for row in table.rows}
     rows = [[1.0 if a == b else found.get((a, b), found.get((b, a), nan)) for b in names] for a in names]
-    return Panel(rows, names, names, column)
+    return Panel(rows, names, names, column.removeprefix("jaccard "))
 
 
 def _cell(table: Table, row: Sequence[Cell], column: str) -> float:
@@ -113,20 +121,78 @@ def _cell(table: Table, row: Sequence[Cell], column: str) -> float:
     return float(cell) if isinstance(cell, int | float) else nan
 
 
-def _unit(made: Mapping[str, Any]) -> str:
-    unit = f"{made.get('metric', '')}" + (", 0 corrupt to 1 clean" if made.get("normalized") else "")
-    return unit if "metric" in made else str(made.get("score", ""))
+def _in_words(table: Table, row: Sequence[Cell], column: str) -> str:
+    """A number, with its interval if it has a finite one."""
+    value = f"{_cell(table, row, column) + 0.0:.2f}".replace("-0.00", "0.00")
+    if column == "faithfulness" and {"low", "high"} <= {*table.columns}:
+        low, high = (_cell(table, row, end) for end in ("low", "high"))
+        value += f" [{low:.2f}, {high:.2f}]" if isfinite(low) and isfinite(high) else ""
+    return value.replace("-", "\u2212")
 
 
-def _neutral(made: Mapping[str, Any]) -> float:
-    """The value of a patch without an effect, of the run that is steered, the best rank; 0 of all else."""
+# What rows of the layers' states are, by what the result says they are.
+_ROWS = {
+    "residual stream": "residual stream after",
+    "states": "state after",
+    "mlps": "MLPs around",
+    "attention": "attention around",
+    "nodes": "node",
+}
+_LENSES = ("logit_lens", "patchscopes")
+_STATISTICS = ("attention_statistics", "weight_statistics", "composition")
+_EFFECTS = ("attribution_patching", "causal_tracing")
+"""Methods whose scores are differences of the metric, not the metric of a run that was changed."""
+
+
+def _caption(made: Mapping[str, Any]) -> str:
+    read = "In the cells the likeliest token." if made.get("prompts") == 1 and made.get("top") else ""
+    return "\n".join(filter(None, (told(made, without=("level", "resamples")), read)))
+
+
+def _unit(scores: EdgeScores | NodeScores) -> str:
+    """What the numbers are, of which metric, and in which unit."""
+    made = scores.made
+    what = str(made.get("score", "")).replace("-1", "\u22121")
+    if made.get("method") in _LENSES and made.get("of") in ("rank", "prob", "logprob"):
+        what = what.replace(f"{made['of']},", f"{made['of']} of the answer,")
+    if "metric" in made:
+        what = what.replace("the metric", str(made["metric"])) or str(made["metric"])
+        if made.get("normalized"):
+            is_effect = made.get("method") in _EFFECTS
+            what += ", share of clean \u2212 corrupt" if is_effect else ", 0 corrupt to 1 clean"
+        elif made.get("unit"):
+            what += f", {made['unit']}"
+    return f"sum of |score|: {what}" if isinstance(scores, EdgeScores) else what
+
+
+def _scale(scores: NodeScores) -> Scale:
+    """Sequential where numbers have a best and a worst end, diverging where one of them says "no effect"."""
+    made, values = scores.made, [value for row in scores.values for value in row if isfinite(value)]
+    if made.get("method") in _LENSES:
+        match made.get("of"):
+            case "rank":
+                return Sequential(low=1.0, dark="low", log=max(values, default=1.0) >= _LOG)
+            case "prob" | "kl_divergence":
+                return Sequential(low=0.0)
+            case "logprob":
+                return Sequential(high=0.0)
+    if made.get("method") in _STATISTICS and min(values, default=0.0) >= 0:
+        return Sequential(low=0.0)
+    neutral = _neutral(made)
+    return Sequential() if neutral is None else Diverging(neutral)
+
+
+def _neutral(made: Mapping[str, Any]) -> float | None:
+    """The metric of the run before anything was changed, of effects 0; None where it is not known."""
     if "unsteered" in made:
         return float(made["unsteered"])
-    if made.get("of") == "rank":
-        return 1.0
-    # Attribution estimates by how much the metric falls, not where it comes to lie.
-    patched = made.get("direction") == "noise" and made.get("method") != "attribution_patching"
-    return 1.0 if patched and made.get("normalized") else 0.0
+    if "metric" not in made or made.get("method") in _EFFECTS:
+        return 0.0
+    if "unpatched" in made:
+        return float(made["unpatched"])
+    if not made.get("normalized"):
+        return None
+    return 1.0 if made.get("direction") == "noise" else 0.0
 
 
 def _layers(scores: NodeScores) -> list[int]:
@@ -147,8 +213,10 @@ def _rows(scores: NodeScores, kinds: Sequence[str]) -> list[tuple[Node, tuple[fl
 
 def _as_it_is(scores: NodeScores) -> Panel:
     """A row for each name; of a single prompt its tokens below, and the likeliest ones in the cells."""
-    columns: Sequence[str] = scores.made.get("tokens") or scores.positions or ("all positions",)
-    texts = scores.made.get("top") if scores.made.get("prompts") == 1 else None
+    columns = list(map(token, scores.made.get("tokens") or ())) or scores.positions or ("all positions",)
+    texts = None
+    if scores.made.get("prompts") == 1 and scores.made.get("top"):
+        texts = [list(map(token, row)) for row in scores.made["top"]]
     x_label = scores.made.get("columns", "position")
     return Panel(scores.values, scores.nodes, columns, texts=texts, x_label=x_label)
 
@@ -168,8 +236,11 @@ def _others(scores: NodeScores, labels: Sequence[str], neutral: float) -> list[P
     if neurons := _rows(scores, ("neuron",)):
         most = sorted(neurons, key=lambda pair: -max(abs(value - neutral) for value in pair[1]))[:ROWS]
         title = "neurons" if len(most) == len(neurons) else f"strongest {ROWS} of {len(neurons):,} neurons"
-        names = [str(node) for node, _ in most]
-        panels.append(Panel([row for _, row in most], names, list(labels), title, x_label="position"))
+        for start in range(0, len(most), BLOCK):
+            block = most[start : start + BLOCK][::-1]  # the strongest above
+            values, names = [row for _, row in block], [str(node) for node, _ in block]
+            panels.append(Panel(values, names, list(labels), title, x_label="position"))
+            title = "(continued)"
     return panels
 
 

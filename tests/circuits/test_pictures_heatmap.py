@@ -20,7 +20,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from nncirc.circuits.errors import FileError, MethodError, NncircError
-from nncirc.circuits.pictures.heatmap import Curve, Panel, curves, head_grid, heatmap, write_picture
+from nncirc.circuits.pictures.colours import Digits, Diverging, Sequential, power
+from nncirc.circuits.pictures.curves import Curve, curves
+from nncirc.circuits.pictures.figure import write_picture
+from nncirc.circuits.pictures.heatmap import Panel, head_grid, heatmap
 
 PANEL = Panel([[0.0, 0.5], [-0.25, math.nan], [12.5, -0.001]], ["0", "1", "2"], ["S.1", "end"], title="heads")
 
@@ -46,7 +49,13 @@ def cells(figure: Figure, panel: int = 0) -> dict[tuple[float, float], str]:
 def test_numbers_labels_and_unit(figures: list[Figure]) -> None:
     heatmap(PANEL, unit="logits", title="Above", caption="Below", x_label="place", y_label="block")
     (figure,) = figures
-    assert cells(figure) == {(0, 0): ".00", (1, 0): ".50", (0, 1): "\u2212.25", (0, 2): "12.5", (1, 2): ".00"}
+    assert cells(figure) == {
+        (0, 0): ".00",
+        (1, 0): ".50",
+        (0, 1): "\u2212.25",
+        (0, 2): "12.50",
+        (1, 2): ".00",
+    }
     axes, bar = figure.axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["S.1", "end"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1", "2"]
@@ -65,9 +74,9 @@ def test_cells_without_a_number_are_empty(figures: list[Figure]) -> None:
 
 
 def test_texts_stand_in_place_of_numbers(figures: list[Figure]) -> None:
-    texts = [[" Mary", "a very long token"], ["", "$x$"]]
+    texts = [[" Mary", "a very, very long token"], ["", "$x$"]]
     heatmap(Panel([[0.5, 1], [2, math.nan]], ["0", "1"], ["a", "b"], texts=texts), unit="nats")
-    assert cells(figures[0]) == {(0, 0): "Mary", (1, 0): "a very lo\u2026"}
+    assert cells(figures[0]) == {(0, 0): "Mary", (1, 0): "a very, very long\u2026"}
 
 
 def test_dollars_are_no_formula(figures: list[Figure]) -> None:
@@ -88,7 +97,7 @@ def test_first_layer_is_at_the_bottom(figures: list[Figure]) -> None:
 def test_the_neutral_value_is_in_the_middle(
     figures: list[Figure], neutral: float, limits: tuple[float, float]
 ) -> None:
-    head_grid([[0.9, -0.5 if neutral else 0.0]], unit="x", neutral=neutral)
+    head_grid([[0.9, -0.5 if neutral else 0.0]], unit="x", scale=Diverging(neutral))
     image: Any = figures[0].axes[0].images[0]
     assert image.get_clim() == pytest.approx(limits)
     red, green, blue, _ = image.cmap(image.norm(neutral))
@@ -102,7 +111,7 @@ def test_panels_share_one_scale(figures: list[Figure]) -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.0, math.nan])
 def test_all_cells_alike(value: float) -> None:
-    assert head_grid([[value, value]], unit="x", neutral=1.0).startswith(b"<?xml")
+    assert head_grid([[value, value]], unit="x", scale=Diverging(1.0)).startswith(b"<?xml")
 
 
 def test_grey_is_enough(figures: list[Figure]) -> None:
@@ -117,19 +126,177 @@ def test_grey_is_enough(figures: list[Figure]) -> None:
     assert set(marked) == {(c, r) for (r, c), value in np.ndenumerate(values) if value < -0.15}
 
 
-def test_many_labels_are_thinned(figures: list[Figure]) -> None:
-    heatmap(Panel(np.zeros((100, 200)), list(map(str, range(100))), list(map(str, range(200)))), unit="x")
+@pytest.mark.parametrize(("rows", "size"), [(48, 8), (90, 8), (100, 7), (120, 6), (145, 5)])
+def test_every_row_is_named(figures: list[Figure], rows: int, size: float) -> None:
+    """The figure grows, then letters shrink, and only then names are left out."""
+    names = [f"MLP0N{i}" for i in range(rows)]
+    heatmap(Panel(np.zeros((rows, 1)), names, ["end"]), unit="x")
+    labels = figures[0].axes[0].get_yticklabels()
+    assert [label.get_text() for label in labels] == names
+    assert {label.get_fontsize() for label in labels} == {size}
+    pitch = figures[0].axes[0].get_window_extent().height / rows
+    assert all(label.get_window_extent().height <= pitch + 1 for label in labels)
+
+
+def test_names_without_room_are_thinned(figures: list[Figure]) -> None:
+    names = list(map(str, range(400)))
+    heatmap(Panel(np.zeros((400, 400)), names, names), unit="x")
     axes = figures[0].axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()][:3] == ["0", "3", "6"]
-    assert [label.get_text() for label in axes.get_xticklabels()][:3] == ["0", "4", "8"]
+    assert [label.get_text() for label in axes.get_xticklabels()][:3] == ["0", "3", "6"]
+
+
+def test_columns_are_named_in_one_line_in_two_or_upright(figures: list[Figure]) -> None:
+    heatmap(Panel(np.zeros((1, 2)), ["a"], ["end", "random (median)"]), unit="x")
+    heatmap(Panel(np.zeros((1, 20)), ["a"], ["faithfulness"] * 20), unit="x")
+    folded, upright = (figure.axes[0].get_xticklabels() for figure in figures)
+    assert [label.get_text() for label in folded] == ["end", "random\n(median)"]
+    assert {label.get_rotation() for label in folded} == {0}
+    assert {label.get_rotation() for label in upright} == {90}
+
+
+def test_cells_of_all_panels_are_as_high(figures: list[Figure]) -> None:
+    panels = [Panel(np.zeros((n, 1)), list(map(str, range(n))), ["a"]) for n in (8, 16)]
+    heatmap(panels, unit="x")
+    low, high = (axes.get_window_extent() for axes in figures[0].axes[:2])
+    assert high.height / low.height == pytest.approx(2, rel=0.15)
+    assert low.y0 == pytest.approx(high.y0)
+    heatmap(panels, unit="x", upward=False)
+    low, high = (axes.get_window_extent() for axes in figures[1].axes[:2])
+    assert low.y1 == pytest.approx(high.y1)
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([0.0012, 0.0031], [".0012", ".0031"]),
+        ([0.012, -0.5], [".01", "\u2212.50"]),
+        ([0.0, -0.001, 3.0], [".00", ".00", "3.00"]),
+        ([12.345, 0.25], ["12.35", ".25"]),
+        ([345.67, 0.25], ["345.7", ".2"]),
+        ([54321.4, 1.0], ["54,321", "1"]),
+        ([0.0], [".00"]),
+    ],
+)
+def test_numbers_of_a_heatmap_are_written_alike(values: list[float], wanted: list[str]) -> None:
+    assert list(map(Digits.of(Diverging(), values), values)) == wanted
+
+
+def test_digits_tell_apart_what_lies_around_the_neutral_value() -> None:
+    values = [0.9953, 1.0001, 1.0]
+    assert list(map(Digits.of(Diverging(1.0), values), values)) == [".9953", "1.0001", "1.0000"]
+    assert list(map(Digits.of(Sequential(), values), values)) == [".9953", "1.0001", "1.0000"]
+
+
+def test_a_logarithmic_scale_has_three_digits() -> None:
+    values = [1.0, 2.408, 11.83, 101.4, 31999.6]
+    wanted = ["1.00", "2.41", "11.8", "101", "32,000"]
+    assert list(map(Digits.of(Sequential(log=True), values), values)) == wanted
+
+
+@given(st.lists(st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-9), min_size=2, max_size=9))
+def test_what_differs_in_colour_differs_in_print(values: list[float]) -> None:
+    """Two numbers that lie a twentieth of the scale apart are not written alike."""
+    scaled = [value / 10.0 ** power(values) for value in values]
+    digits = Digits.of(Sequential(), scaled)
+    span = max(scaled) - min(scaled)
+    for a in scaled:
+        for b in scaled:
+            far = abs(a - b) > span / 20 and span > 1e-6 * max(map(abs, scaled))
+            assert digits(a) != digits(b) or not far
+
+
+def test_panels_of_smaller_numbers_have_more_digits(figures: list[Figure]) -> None:
+    large = Panel([[0.99], [0.4]], ["a", "b"], ["x"])
+    small = [Panel([[value]], ["n"], ["x"]) for value in (0.035, 0.0078)]
+    heatmap([large, *small, Panel([[0.0]], ["z"], ["x"])], unit="x")
+    found = [list(cells(figures[0], i).values()) for i in range(4)]
+    assert found == [[".99", ".40"], [".035"], [".008"], [".00"]]
+
+
+def test_very_small_numbers_have_a_factor_beside_the_unit(figures: list[Figure]) -> None:
+    heatmap(Panel([[0.00012, -0.00031]], ["a"], ["x", "y"]), unit="nats")
+    assert cells(figures[0]) == {(0, 0): "1.20", (1, 0): "\u22123.10"}
+    axes, bar = figures[0].axes
+    assert bar.get_ylabel() == "nats \u00d7 10\u207b\u2074"
+    assert axes.images[0].get_clim() == pytest.approx((-3.1, 3.1))
+    assert bar.get_ylim() == pytest.approx((-3.1, 3.1))
+
+
+# Colours
+
+
+def contrast(first: Any, second: Any) -> float:
+    """WCAG 2.1, by matplotlib's numbers."""
+
+    def luminance(colour: Any) -> float:
+        rgb = np.asarray(mpl.colors.to_rgb(colour))
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scale", [Diverging(), Sequential(), Sequential(dark="low")])
+def test_numbers_are_read_on_every_colour(figures: list[Figure], scale: Any) -> None:
+    heatmap(
+        Panel(np.linspace(-1, 1, 60).reshape(6, 10), list("abcdef"), list("ABCDEFGHIJ")),
+        unit="x",
+        scale=scale,
+    )
+    image = figures[0].axes[0].images[0]
+    for text in figures[0].axes[0].texts:
+        column, row = map(int, text.get_position())
+        cell = image.cmap(image.norm(np.asarray(image.get_array())[row, column]))[:3]
+        assert contrast(cell, text.get_color()) > 4.5
+
+
+@pytest.mark.parametrize("dark", ["low", "high"])
+def test_a_sequential_scale_gets_darker_all_the_way(figures: list[Figure], dark: Any) -> None:
+    heatmap(Panel([[1.0, 99.0]], ["a"], ["x", "y"]), unit="rank", scale=Sequential(dark=dark))
+    image = figures[0].axes[0].images[0]
+    grey = image.cmap(np.linspace(0, 1, 255))[:, :3] @ [0.299, 0.587, 0.114]
+    assert np.all(np.diff(grey if dark == "low" else -grey) > 0)
+    ends = figures[0].axes[1].get_ylim()
+    assert ends == ((99, 1) if dark == "low" else (1, 99))  # the dark end is above
+
+
+def test_a_scale_has_its_ends_whatever_the_numbers(figures: list[Figure]) -> None:
+    heatmap(Panel([[0.5, 0.75]], ["a"], ["x", "y"]), unit="share", scale=Sequential(0.0, 1.0))
+    heatmap(Panel([[-0.5, 1.75]], ["a"], ["x", "y"]), unit="share", scale=Sequential(0.0, 1.0))
+    heatmap(Panel([[0.5]], ["a"], ["x"]), unit="share", scale=Sequential())
+    limits = [figure.axes[0].images[0].get_clim() for figure in figures]
+    assert limits == [(0, 1), (-0.5, 1.75), (0.5, 1)]
+
+
+def test_ranks_of_several_decades(figures: list[Figure]) -> None:
+    heatmap(
+        Panel([[1, 10, 100]], ["a"], ["x", "y", "z"]), unit="rank", scale=Sequential(1, dark="low", log=True)
+    )
+    image: Any = figures[0].axes[0].images[0]
+    assert image.norm([1, 10, 100]).tolist() == pytest.approx([0, 0.5, 1])
+    ticks = [label.get_text() for label in figures[0].axes[1].get_yticklabels() if label.get_text()]
+    assert {"1", "10", "100"} <= {*ticks}
+    with pytest.raises(MethodError) as caught:
+        heatmap(Panel([[0.0, 2.0]], ["a"], ["x", "y"]), unit="rank", scale=Sequential(log=True))
+    assert caught.value.code == "C590"
+
+
+# Curves
 
 
 def test_steps_and_the_diagonal_of_chance(figures: list[Figure]) -> None:
-    curves(Curve([0, 0.5, 1], [0, 0.8, 1], "a", steps=True), diagonal=True)
-    chance, line = figures[0].axes[0].lines
+    curves(Curve([0, 0.5, 1], [0, 0.8, 1], "a", steps=True), chance=True)
+    (axes,) = figures[0].axes
+    line, chance = axes.lines
     assert np.array_equal(np.asarray(chance.get_xydata()), [[0, 0], [1, 1]])
     assert line.get_drawstyle() == "steps-post"
     assert line.get_marker() == "o"
+    assert axes.get_aspect() == 1
     curves(Curve(list(range(500)), [0.5] * 500))
     assert figures[1].axes[0].lines[0].get_marker() in (None, "None")  # markers would hide the line
 
@@ -137,20 +304,55 @@ def test_steps_and_the_diagonal_of_chance(figures: list[Figure]) -> None:
 def test_curves_have_every_point(figures: list[Figure]) -> None:
     low, high = [0.0, 0.4], [0.2, 0.6]
     curves(
-        [Curve([50, 1000], [0.1, 0.5], "_a", low, high), Curve([50], [0.2], "b")], log_x=True, reference=1.0
+        [Curve([50, 1000], [0.1, 0.5], "_a", low, high), Curve([50], [0.2], "b")],
+        log_x=True,
+        levels={"whole model": 1.0},
     )
     (axes,) = figures[0].axes
     lines: Any = axes.lines
-    level, first, second = lines
+    first, second, level = lines
     assert level.get_ydata() == [1.0, 1.0]
     assert first.get_xydata().tolist() == [[50, 0.1], [1000, 0.5]]
     assert first.get_linestyle() != second.get_linestyle()
     assert first.get_marker() != second.get_marker()
     legend = axes.get_legend()
     assert legend is not None
-    assert [text.get_text().strip("\u200b") for text in legend.get_texts()] == ["_a", "b"]
+    assert [text.get_text().strip("\u200b") for text in legend.get_texts()] == ["_a", "b", "whole model"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["50", "1,000"]
-    assert len(axes.collections) == 1
+    assert len(axes.collections) == 2  # a band and its whiskers
+
+
+@pytest.mark.parametrize(
+    ("sizes", "scale"),
+    [([1, 100, 32000], "log"), ([0, 1, 32000], "symlog"), ([100, 4000], "linear"), ([0, 0], "linear")],
+)
+def test_a_wide_axis_is_logarithmic_and_says_so(figures: list[Figure], sizes: list[int], scale: str) -> None:
+    curves(Curve(sizes, [0.5] * len(sizes)))
+    (axes,) = figures[0].axes
+    assert axes.get_xscale() == scale
+    assert ("logarithmic" in axes.get_xlabel()) == (scale != "linear")
+    if scale != "linear":
+        places = axes.transData.transform([(x, 0.5) for x in sizes])[:, 0]
+        assert np.diff(places).min() > 20  # no two sizes fall into one place
+        assert [label.get_text() for label in axes.get_xticklabels()] == [f"{x:,}" for x in sizes]
+
+
+def test_ticks_too_near_are_left_out(figures: list[Figure]) -> None:
+    curves(Curve([10, 10000, 11000, 12000], [0.5] * 4))
+    (axes,) = figures[0].axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["10", "12,000"]
+
+
+def test_an_interval_without_bounds_is_not_drawn(figures: list[Figure]) -> None:
+    """Of one prompt: neither a whisker without end nor an axis that reaches for it."""
+    curves(Curve([1, 2], [0.5, 0.6], low=[-math.inf] * 2, high=[math.inf] * 2))
+    curves(Curve([1, 2], [0.5, 0.6], low=[math.nan, 0.5], high=[math.nan, 0.7]))
+    unbounded, half = (figure.axes[0] for figure in figures)
+    assert not unbounded.collections
+    assert unbounded.get_ylim()[1] < 1
+    whiskers: Any = half.collections[1]
+    drawn = [path.vertices.tolist() for path in whiskers.get_paths() if np.isfinite(path.vertices).all()]
+    assert drawn == [[[2, 0.5], [2, 0.7]]]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +371,7 @@ def test_curves_have_every_point(figures: list[Figure]) -> None:
         lambda: curves(Curve([1], [1, 2])),
         lambda: curves(Curve([1], [1], low=[0])),
         lambda: curves(Curve([0], [1]), log_x=True),
+        lambda: curves(Curve([-1, 5], [1, 1]), log_x=True),
         lambda: curves(Curve([1], [1]), format="gif"),  # type: ignore[arg-type]
     ],
 )
@@ -213,7 +416,8 @@ def test_no_text_is_markup(label: str, title: str, unit: str) -> None:
 
 CODE = """
 import hashlib, sys
-from nncirc.circuits.pictures.heatmap import Curve, Panel, curves, heatmap
+from nncirc.circuits.pictures.curves import Curve, curves
+from nncirc.circuits.pictures.heatmap import Panel, heatmap
 panel = Panel([[0.1, -0.2], [0.3, float("nan")]], ["0", "1"], ["a", "b"])
 line = Curve([1, 2], [0.1, 0.9], "a", [0, 0.8], [0.2, 1])
 for f in ("svg", "png", "pdf"):

@@ -391,7 +391,8 @@ def test_of_many_neurons_the_strongest_are_drawn() -> None:
     made = {"method": "attribution_patching", "direction": "noise", "normalized": True}
     neutral = pictures._neutral(made)
     assert neutral == 0  # an estimate of a fall, not the metric of a patched run
-    rest, neurons = pictures._others(NodeScores(names, (), values, made), ["all positions"], neutral)
+    rest, *neurons = pictures._others(NodeScores(names, (), values, made), ["all positions"], neutral)
     assert list(rest.rows) == ["embed"]
-    assert list(neurons.rows) == [f"MLP0N{i}" for i in reversed(range(12, 60))]
-    assert neurons.title == "strongest 48 of 60 neurons"
+    named = [name for panel in neurons for name in reversed(panel.rows)]
+    assert named == [f"MLP0N{i}" for i in reversed(range(12, 60))]
+    assert neurons[0].title == "strongest 48 of 60 neurons"

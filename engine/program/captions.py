@@ -1,0 +1,127 @@
+"""How results were made, in words: below their pictures and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+Made: TypeAlias = Mapping[str, Any]
+
+
+def told(made: Made, *, without: Iterable[str] = ()) -> str:
+    """How a result was made, in one line.
+
+    Args:
+        made: as the result has it.
+        without: keys that are left out, as intervals are where none is drawn.
+    """
+    return "; ".join(facts(made, without=without))
+
+
+def facts(made: Made, *, without: Iterable[str] = ()) -> list[str]:
+    """How a result was made, a phrase for each fact that is there."""
+    left = {*without, *(_BOUNDS if made.get("prompts") == 1 else ())}
+    said = [write(made) for key, write in _FACTS.items() if key not in left and made.get(key)]
+    return [phrase for phrase in said if phrase]
+
+
+def together(captions: Mapping[str, list[str]]) -> str:
+    """The phrases of several results: what sets each apart on a line of its own, what all share at the end.
+
+    >>> print(together({"a": ["CPR 1", "model m"], "b": ["CPR 2", "model m"]}))
+    a: CPR 1
+    b: CPR 2
+    model m
+    """
+    shared = [
+        each for each in next(iter(captions.values())) if all(each in said for said in captions.values())
+    ]
+    own = {name: [each for each in said if each not in shared] for name, said in captions.items()}
+    lines = [f"{name}: {'; '.join(said)}" for name, said in own.items() if said]
+    return "\n".join([*lines, "; ".join(shared)])
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _plainly(key: str, text: str = "{}") -> Callable[[Made], str]:
+    return lambda made: text.format(_listed(made[key]))
+
+
+def _of(made: Made) -> str:
+    """What was read, restored, or made a point of a curve."""
+    of = made["of"]
+    if isinstance(of, list | tuple) and any(isinstance(each, Mapping) for each in of):
+        methods = dict.fromkeys(str(each.get("method", "?")) for each in of if isinstance(each, Mapping))
+        return f"{len(of)} circuits by {', '.join(methods)}"
+    return f"{_listed(of)} restored" if made.get("method") == "causal_tracing" else f"of {_listed(of)}"
+
+
+def _window(made: Made) -> str:
+    """A restored state is one of one layer, always."""
+    layers = made["window"]
+    return "" if made.get("of") == "states" else f"windows of {layers} layer{'s' if layers != 1 else ''}"
+
+
+def _severed(made: Made) -> str:
+    return "" if made["sever"] == "none" else f"{made['sever']} severed"
+
+
+def _total(made: Made) -> str:
+    """The total effect of causal tracing, which its values are parts of."""
+    if made.get("method") != "causal_tracing":
+        return ""
+    value, low, high = made["total"]
+    ends = "" if low is None or high is None else f" [{low:.3g}, {high:.3g}]"
+    return f"total effect {value:.3g}{ends}".replace("-", "\u2212")
+
+
+def _corruption(made: Made) -> str:
+    noise = made.get("noise")
+    if not isinstance(noise, Mapping):
+        return f"corruption {made['corruption']}"
+    samples = noise.get("samples", 1)
+    several = f", {samples} samples a prompt" if samples != 1 else ""
+    return (
+        f"corruption {made['corruption']} (noise of {noise['scale']} standard deviations at "
+        f"{_listed(noise['at'])}{several})"
+    )
+
+
+def _prompts(made: Made) -> str:
+    prompts = made["prompts"]
+    if prompts != 1:
+        return f"{prompts:,} prompts"
+    return "one prompt, so no intervals" if made.keys() & {*_BOUNDS} else "one prompt"
+
+
+_BOUNDS = ("level", "resamples")
+_FACTS: Mapping[str, Callable[[Made], str]] = {
+    "method": _plainly("method"),
+    "by": _plainly("by", "by {}"),
+    "reference": _plainly("reference", "against {}"),
+    "rank": _plainly("rank", "ranked by {} score"),
+    "of": _of,
+    "window": _window,
+    "sever": _severed,
+    "total": _total,
+    "to": _plainly("to", "to {}"),
+    "through": _plainly("through", "through {}"),
+    "into": _plainly("into", "into {}"),
+    "direction": _plainly("direction", "direction {}"),
+    "corruption": _corruption,
+    "corruptions": _plainly("corruptions", "corruptions {}"),
+    "held_out": lambda _: "held out",
+    "metric": _plainly("metric", "metric {}"),
+    "at": _plainly("at", "at {}"),
+    "normalized": lambda _: "normalized",
+    "steps": _plainly("steps", "steps {}"),
+    "prompts": _prompts,
+    "level": lambda made: f"{made['level']:.0%} intervals".replace("%", " %"),
+    "resamples": lambda made: f"{made['resamples']:,} resamples",
+    "draws": lambda made: f"{made['draws']:,} random circuits",
+    "connected": lambda _: "connected",
+    "model": _plainly("model", "model {}"),
+    "dtype": _plainly("dtype"),
+}

@@ -1,0 +1,263 @@
+"""Pictures of results: what the colours mean, what the numbers are, how they were made."""
+
+from __future__ import annotations
+
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+
+from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.intervals import Estimate
+from nncirc.circuits.pictures.colours import Diverging, Sequential
+from nncirc.engine.program import pictures
+from nncirc.engine.program.captions import facts, together, told
+from nncirc.engine.program.pictures import draw_curves, draw_scores, draw_table
+from nncirc.engine.program.results import Curve, Table
+from nncirc.engine.scores import EdgeScores, NodeScores
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Every figure that is written, to look at what matplotlib was told."""
+    seen: list[Figure] = []
+    savefig = Figure.savefig
+
+    def note(figure: Figure, *arguments: Any, **options: Any) -> None:
+        seen.append(figure)
+        savefig(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", note)
+    return seen
+
+
+def scores(values: Any, **made: Any) -> NodeScores:
+    nodes = tuple(f"MLP{i}" for i in range(len(values)))
+    return NodeScores(nodes, tuple("abcdef"[: len(values[0])]), tuple(map(tuple, values)), made)
+
+
+def words(axes: Any) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+# What the colours mean
+
+
+@pytest.mark.parametrize(
+    ("made", "scale"),
+    [
+        ({"method": "logit_lens", "of": "rank"}, Sequential(low=1.0, dark="low", log=True)),
+        ({"method": "patchscopes", "of": "prob"}, Sequential(low=0.0)),
+        ({"method": "logit_lens", "of": "kl_divergence"}, Sequential(low=0.0)),
+        ({"method": "logit_lens", "of": "logprob"}, Sequential(high=0.0)),
+        ({"method": "logit_lens", "of": "logit_diff"}, Diverging()),
+        ({"method": "attention_statistics"}, Sequential(low=0.0)),
+        ({"method": "steering", "metric": "prob", "unsteered": 0.5}, Diverging(0.5)),
+        ({"method": "causal_tracing", "metric": "prob", "of": "states", "direction": "denoise"}, Diverging()),
+        ({"method": "attribution_patching", "metric": "prob", "direction": "noise"}, Diverging()),
+        ({"method": "activation_patching", "metric": "prob", "direction": "noise"}, Sequential()),
+        ({"method": "activation_patching", "metric": "prob", "unpatched": 0.9}, Diverging(0.9)),
+        (
+            {"method": "path_patching", "metric": "prob", "direction": "noise", "normalized": True},
+            Diverging(1.0),
+        ),
+        (
+            {"method": "activation_patching", "metric": "prob", "direction": "denoise", "normalized": True},
+            Diverging(),
+        ),
+    ],
+)
+def test_colours_follow_what_the_numbers_are(made: dict[str, Any], scale: Any) -> None:
+    assert pictures._scale(scores([[1.0, 125.0]], **made)) == scale
+
+
+def test_few_ranks_are_coloured_in_proportion() -> None:
+    assert pictures._scale(scores([[1.0, 3.0]], method="logit_lens", of="rank")) == Sequential(
+        1.0, dark="low"
+    )
+
+
+def test_statistics_below_zero_have_a_middle() -> None:
+    assert pictures._scale(scores([[-0.5, 1.0]], method="weight_statistics")) == Diverging()
+
+
+def test_sums_by_layer_start_at_zero(figures: list[Figure], tmp_path: Path) -> None:
+    graph = Graph(Shape(1, 2, 2))
+    made = {"method": "attribution_patching", "metric": "prob", "score": "estimated fall of the metric"}
+    draw_scores(EdgeScores(graph, dict.fromkeys(graph.edges(), 0.5), made), tmp_path / "a.svg", title="a")
+    cells, bar = figures[0].axes
+    low, high = cells.images[0].get_clim()
+    assert low == 0 < high
+    assert bar.get_ylabel().replace("\n", " ") == "sum of |score|: estimated fall of prob"
+
+
+# What the numbers are
+
+
+@pytest.mark.parametrize(
+    ("made", "unit"),
+    [
+        (
+            {"method": "causal_tracing", "metric": "prob", "unit": "probability",
+             "score": "indirect effect: the metric restored minus corrupted"},
+            "indirect effect: prob restored minus corrupted, probability",
+        ),
+        (
+            {"method": "causal_tracing", "metric": "prob", "normalized": True,
+             "score": "indirect effect: the metric restored minus corrupted"},
+            "indirect effect: prob restored minus corrupted, share of clean \u2212 corrupt",
+        ),
+        (
+            {"method": "activation_patching", "metric": "logit_diff", "normalized": True,
+             "score": "the metric with the node patched"},
+            "logit_diff with the node patched, 0 corrupt to 1 clean",
+        ),
+        (
+            {"method": "logit_lens", "of": "rank", "score": "rank, 1 is the best"},
+            "rank of the answer, 1 is the best",
+        ),
+        ({"method": "attention_statistics", "score": "copying -1 to 1"}, "copying \u22121 to 1"),
+    ],
+)  # fmt: skip
+def test_the_unit_says_what_is_drawn(made: dict[str, Any], unit: str) -> None:
+    assert pictures._unit(scores([[1.0]], **made)) == unit
+
+
+TRACED = {
+    "method": "causal_tracing", "of": "states", "window": 1, "sever": "none", "direction": "denoise",
+    "total": [0.935, 0.883, 0.973], "corruption": "gaussian", "metric": "prob", "at": ["end"],
+    "noise": {"at": ["IO"], "scale": 3, "samples": 2, "seed": 0}, "prompts": 8, "level": 0.95,
+    "resamples": 1000, "model": "small",
+}  # fmt: skip
+
+
+def test_a_trace_says_what_was_restored_and_corrupted() -> None:
+    assert told(TRACED) == (
+        "causal_tracing; states restored; total effect 0.935 [0.883, 0.973]; direction denoise; "
+        "corruption gaussian (noise of 3 standard deviations at IO, 2 samples a prompt); metric prob; "
+        "at end; 8 prompts; 95 % intervals; 1,000 resamples; model small"
+    )
+    windows = told({**TRACED, "of": "mlps", "window": 10, "total": [-0.5, None, None]})
+    assert "mlps restored; windows of 10 layers; total effect \u22120.5;" in windows
+    assert "attention severed" in told({**TRACED, "sever": "attention"})
+
+
+def test_intervals_are_not_told_where_none_is_drawn(figures: list[Figure], tmp_path: Path) -> None:
+    draw_scores(scores([[0.5]], rows="states", **TRACED), tmp_path / "a.svg", title="a")
+    caption = figures[0].get_supxlabel().replace("\n", " ")
+    assert "resamples" not in caption
+    assert "8 prompts; model small" in caption
+    assert figures[0].axes[0].get_ylabel() == "state after"
+
+
+def test_one_prompt_has_no_intervals() -> None:
+    assert "one prompt, so no intervals" in told({**TRACED, "prompts": 1})
+    assert "resamples" not in told({**TRACED, "prompts": 1})
+    assert told({"method": "logit_lens", "prompts": 1}) == "logit_lens; one prompt"
+
+
+def test_circuits_of_a_curve_are_counted_and_not_written_out() -> None:
+    of = [{"method": "acdc", "threshold": t, "dataset": {"name": "x"}} for t in (0.1, 0.2)]
+    assert facts({"method": "roc", "of": of}) == ["roc", "2 circuits by acdc"]
+
+
+def test_what_results_share_is_told_once() -> None:
+    assert together({"a": ["CPR 1", "m"], "b": ["CPR 2", "m"]}) == "a: CPR 1\nb: CPR 2\nm"
+    assert together({"a": ["CPR 1", "m"]}) == "CPR 1; m"
+
+
+# Cells
+
+
+def test_tokens_are_escaped(figures: list[Figure], tmp_path: Path) -> None:
+    tokens, top = ["\n", " ", "<b>"], [["\t", "$x$", "\u202e"]]
+    found = scores(
+        [[0.1, 0.2, 0.3]], method="logit_lens", rows="residual stream", prompts=1, tokens=tokens, top=top
+    )
+    draw_scores(found, tmp_path / "a.svg", title="a")
+    axes = figures[0].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["\\n", "\u2423", "<b>"]
+    assert words(axes) == ["\\t", "$x$", "\ufffd"]
+    assert "In the cells the likeliest token." in figures[0].get_supxlabel()
+
+
+def test_composition_is_a_matrix_of_readers_and_writers(figures: list[Figure], tmp_path: Path) -> None:
+    found = NodeScores(("L1H0", "L1H1"), ("L0H0",), ((0.2,), (0.4,)), {"method": "composition"})
+    draw_scores(found, tmp_path / "a.svg", title="a")
+    axes = figures[0].axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("head that writes", "head that reads")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["L1H0", "L1H1"]
+
+
+def test_neurons_stand_in_blocks_the_strongest_above() -> None:
+    nodes = tuple(f"MLP0N{i}" for i in range(40))
+    found = NodeScores(nodes, (), tuple((float(i),) for i in range(40)), {})
+    panels = pictures._others(found, ["all positions"], 0.0)
+    assert [list(panel.rows)[-1] for panel in panels] == ["MLP0N39", "MLP0N23", "MLP0N7"]
+    assert [len(panel.rows) for panel in panels] == [16, 16, 8]
+    assert [panel.title for panel in panels] == ["neurons", "(continued)", "(continued)"]
+
+
+# Tables and curves
+
+
+def test_overlaps_are_coloured_from_nothing_to_all(figures: list[Figure], tmp_path: Path) -> None:
+    table = Table(
+        ("circuit", "with", "jaccard by edges", "p by edges"), (("a", "b", 0.88, 0.1),), {"method": "x"}
+    )
+    draw_table(table, tmp_path / "a.svg", title="a")
+    cells, bar = figures[0].axes
+    assert cells.images[0].get_clim() == (0, 1)
+    assert words(cells) == ["1.00", ".88", ".88", "1.00"]
+    assert cells.get_title() == "by edges"
+    assert bar.get_ylabel() == "overlap (Jaccard), 0 to 1"
+
+
+def test_a_table_has_intervals_beside_their_numbers(figures: list[Figure], tmp_path: Path) -> None:
+    columns = ("circuit", "edges", "recall by edges", "faithfulness", "low", "high", "random (median)", "p")
+    rows = (("a", 5, 0.5, 1.01, 0.82, 1.27, -0.0001, 0.1), ("b", 5, 0.25, -0.5, None, None, 0.2, 0.1))
+    draw_table(Table(columns, rows, {"method": "compare"}), tmp_path / "a.svg", title="a")
+    cells, bar = figures[0].axes
+    assert [label.get_text() for label in cells.get_xticklabels()] == [
+        "recall by\nedges",
+        "faithfulness",
+        "random\n(median)",
+    ]
+    assert words(cells) == ["0.50", "1.01 [0.82, 1.27]", "0.00", "0.25", "\u22120.50", "0.20"]
+    assert cells.images[0].get_clim() == (-0.5, 1.01)
+    assert bar.get_ylabel() == "recall, faithfulness"
+
+
+def curve(xs: tuple[int, ...], low: Any = 0.1, **made: Any) -> Curve:
+    columns = ("edges asked for", "edges after pruning", "faithfulness", "low", "high")
+    high = None if low is None else 0.9
+    return Curve(columns, tuple((x, x, 0.5, low, high) for x in xs), {}, {"method": "faithfulness", **made})
+
+
+def test_a_curve_over_all_sizes_has_a_logarithmic_axis(figures: list[Figure], tmp_path: Path) -> None:
+    draw_curves({"a": curve((1, 100, 32000))}, tmp_path / "a.svg", title="a")
+    (axes,) = figures[0].axes
+    assert axes.get_xlabel() == "edges kept, logarithmic"
+    assert axes.get_xscale() == "log"
+    assert axes.collections
+
+
+def test_a_curve_of_one_prompt_has_no_whiskers(figures: list[Figure], tmp_path: Path) -> None:
+    draw_curves({"a": curve((1, 2), None, prompts=1, level=0.95)}, tmp_path / "a.svg", title="a")
+    (axes,) = figures[0].axes
+    assert not axes.collections
+    assert "one prompt, so no intervals" in figures[0].get_supxlabel()
+
+
+def test_rates_are_square_and_chance_is_named(figures: list[Figure], tmp_path: Path) -> None:
+    points = ((0.0, 0.0, nan), (0.0, 1.0, 0.5), (1.0, 1.0, 0.0))
+    columns = ("false positive rate", "true positive rate", "threshold")
+    found = Curve(columns, points, {"auc": Estimate(1.0, 1.0, 1.0)}, {"method": "roc", "by": "edges"})
+    draw_curves({"a": found}, tmp_path / "a.svg", title="a")
+    (axes,) = figures[0].axes
+    assert axes.get_aspect() == 1
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["a, AUC 1", "chance"]
