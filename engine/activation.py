@@ -25,9 +25,11 @@ from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.contrast import Batch, Contrast, Run
 from nncirc.engine.data import Dataset, resolve
 from nncirc.engine.forward import source_outputs
+from nncirc.engine.intervals import by_prompt, metric_estimates
 from nncirc.engine.live import attend, clean_state, with_modules
 from nncirc.engine.memory import TOKENS_IN_A_TRACE
 from nncirc.engine.metrics import Metric, Place, places
@@ -50,10 +52,11 @@ def activation_patching(
     *,
     direction: Direction = "denoise",
     positions: str | Sequence[str | Place] | None = None,
+    how: Resampling = USUAL,
     journal: Journal | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:
-    """The metric with each sender of the graph patched, at each position.
+    """The metric with each sender of the graph patched, at each position; with intervals over prompts.
 
     Args:
         contrast: model, prompts and corruption.
@@ -61,6 +64,7 @@ def activation_patching(
         metric: what is measured. Normalised, no effect is 1 in `noise` and 0 in `denoise`.
         direction: which run is patched into which.
         positions: the positions, one column each; "all" for every token; None for all tokens at once.
+        how: how the intervals over prompts are drawn.
         journal: keeps what every trace has measured, and gives back what an earlier run had measured in the
             same trace, which is not run again.
         progress: called with patches done and patches in all.
@@ -91,14 +95,14 @@ def activation_patching(
             done += len(patches)
             if progress is not None:
                 progress(done, total)
-    table = contrast.table(metric, found, len(graph.senders), len(columns))
+    scores = metric_estimates(contrast, metric, by_prompt(contrast, found), how)
     made = {
         "method": "activation_patching",
         "direction": direction,
         "score": "the metric with the node patched",
         **contrast.facts(metric),
     }
-    return NodeScores.of(graph.senders, names, table, made, contrast.model.digits)
+    return NodeScores.estimated(graph.senders, names, scores, made, contrast.model.digits)
 
 
 def columns_of(

@@ -9,7 +9,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
+from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.data import Dataset
+from nncirc.engine.intervals import estimates
 from nncirc.engine.live import clean_state
 from nncirc.engine.model import Model
 from nncirc.engine.plain import batches
@@ -82,9 +84,15 @@ STATISTICS = (*_TARGETS, "entropy", "copying")
 
 
 def attention_statistics(
-    model: Model, dataset: Dataset, of: Sequence[str], *, batch: int | None = None, memory: int | None = None
+    model: Model,
+    dataset: Dataset,
+    of: Sequence[str],
+    *,
+    how: Resampling = USUAL,
+    batch: int | None = None,
+    memory: int | None = None,
 ) -> NodeScores:
-    """Statistics of every head; each is a column of the result.
+    """Statistics of every head; each is a column of the result, with intervals over prompts.
 
     Attention is averaged over the positions that have something to attend to of the kind:
 
@@ -101,12 +109,16 @@ def attention_statistics(
 
     - `entropy`: of the attention from a position, in nats; the first is left out, where it is 0.
     - `copying`: Σ λ / Σ |λ| of the eigenvalues of the head's OV circuit from embedding to unembedding
-      (Elhage et al. 2021), norm weights folded in: 1 if attending to a token always raises its logit.
+      (Elhage et al. 2021), norm weights folded in: 1 if attending to a token always raises its logit. It is
+      the same whatever the prompts: both ends of its interval are the value.
+
+    A prompt has the weight of its positions, in a resample too.
 
     Args:
         model: the model.
         dataset: the prompts; clean runs only.
         of: which statistics.
+        how: how the intervals over prompts are drawn.
         batch: most prompts at once.
         memory: bytes of activations; None for half of what is free.
 
@@ -118,27 +130,30 @@ def attention_statistics(
         if name not in STATISTICS:
             known = ", ".join(STATISTICS)
             raise MethodError("C551", f"no attention statistic is called {name!r}", hint=f"there are {known}")
-    means = _means(model, dataset, [name for name in of if name != "copying"], batch, memory)
-    columns = [copying_scores(model) if name == "copying" else means[name] for name in of]
-    table = torch.stack(columns, dim=-1).flatten(0, 1).tolist()
+    sums = _sums(model, dataset, [name for name in of if name != "copying"], batch, memory)
+    if "copying" in of:
+        scores = copying_scores(model).double().flatten()[:, None].expand(-1, len(dataset.examples))
+        sums["copying"] = scores, torch.ones(len(dataset.examples), dtype=torch.float64)
+    totals, counts = (torch.stack([sums[name][i] for name in of], dim=-2) for i in (0, 1))
     heads = [f"L{n}H{h}" for n in range(model.shape.n_layers) for h in range(model.shape.n_heads)]
     made = {
         "method": "attention_statistics",
         "prompts": len(dataset.examples),
         "score": "0 to 1; copying -1 to 1" + ("; entropy in nats" if "entropy" in of else ""),
     }
-    return NodeScores.of(heads, of, table, made, model.digits)
+    found = estimates([totals, counts.expand_as(totals)], torch.divide, how)
+    return NodeScores.estimated(heads, of, found, made, model.digits)
 
 
-def _means(
+def _sums(
     model: Model, dataset: Dataset, of: Sequence[str], batch: int | None, memory: int | None
-) -> dict[str, Float[Tensor, "layer head"]]:
-    """What is measured on prompts, all in one pass over them."""
+) -> dict[str, tuple[Float[Tensor, "head prompt"], Float[Tensor, " prompt"]]]:
+    """What is measured on prompts, all in one pass: sums over a prompt's positions, and their number."""
     if not of:
         return {}
-    shape = model.shape
-    total = {name: torch.zeros(shape.n_layers, shape.n_heads, dtype=torch.float64) for name in of}
-    count = dict.fromkeys(of, 0)
+    shape, count = model.shape, len(dataset.examples)
+    total = {name: torch.zeros(shape.n_layers * shape.n_heads, count, dtype=torch.float64) for name in of}
+    positions = {name: torch.zeros(count, dtype=torch.float64) for name in of}
     longest = max(len(example.tokens) for example in dataset.examples)
     pairs = 4 * shape.n_layers * shape.n_heads * longest**2 * model.dtype.itemsize
     for prompts in batches(model, dataset, batch=batch, memory=memory, more=pairs):
@@ -146,14 +161,15 @@ def _means(
         for name in of:
             if name == "entropy":
                 by_position = torch.special.entr(pattern[..., 1:, :]).sum(-1)
-                total[name] += by_position.double().sum((2, 3)).cpu()
-                count[name] += by_position[0, 0].numel()
+                total[name][:, prompts.indices] = by_position.double().sum(3).flatten(0, 1).cpu()
+                positions[name][list(prompts.indices)] = by_position.shape[3]
             else:
                 target = _TARGETS[name](prompts.tokens).to(model.device)
-                total[name] += (pattern * target).double().sum((2, 3, 4)).cpu()
-                count[name] += int(target.any(2).sum())
+                attended = (pattern * target).double().sum((3, 4)).flatten(0, 1)
+                total[name][:, prompts.indices] = attended.cpu()
+                positions[name][list(prompts.indices)] = target.any(2).sum(1).double().cpu()
     for name in of:
-        if not count[name]:
+        if not positions[name].any():
             raise DataError(
                 "C335",
                 f"{name} is about tokens that come after others, and no prompt has any"
@@ -161,4 +177,4 @@ def _means(
                 else f"{name} is about tokens that occurred before, and no prompt has any",
                 hint="use longer prompts, or prompts with repeated tokens",
             )
-    return {name: total[name] / count[name] for name in of}
+    return {name: (total[name], positions[name]) for name in of}

@@ -283,23 +283,6 @@ class Contrast:
         values = torch.cat(list(parts), dim=1)[:, self._order]
         return values if self.samples == 1 else values.unflatten(1, (-1, self.samples)).mean(2)
 
-    def table(
-        self, metric: Metric, cells: Mapping[tuple[int, int], Sequence[Tensor]], rows: int, columns: int
-    ) -> list[list[float]]:
-        """Means over prompts, normalised if the metric is, of cells by row and column.
-
-        Args:
-            metric: what was measured.
-            cells: each the values of every batch's prompts, as `in_order` takes them.
-            rows: how many there are.
-            columns: how many there are.
-        """
-        normal = self.normalizer(metric)
-        return [
-            [float(normal(self.in_order(cells[row, column]).mean())) for column in range(columns)]
-            for row in range(rows)
-        ]
-
     @cached_property
     def _order(self) -> Int[Tensor, " prompt"]:
         indices = [i for batch in self.batches for i in batch.indices]

@@ -21,7 +21,9 @@ from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.data import Dataset
+from nncirc.engine.intervals import estimates
 from nncirc.engine.metrics import Place
 from nncirc.engine.model import Model
 from nncirc.engine.norms import Norm, norm_parts
@@ -52,15 +54,18 @@ def logit_attribution(
     *,
     of: str = "logit_diff",
     positions: str | Sequence[str | Place] = "end",
+    how: Resampling = USUAL,
     batch: int | None = None,
     memory: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:
     """Every sender's direct contribution to a logit or a difference of two, in logits.
 
-    Values are means over prompts. `made["bias"]` has for every position what the biases contribute:
-    those of the attention's output projections (they belong to no head), the final norm's, the unembedding's.
-    Contributions and biases sum to `made["total"]`, which is the model's own logit (difference), by position.
+    Values are means over prompts, with intervals. `made["bias"]` has for every position what the biases
+    contribute: those of the attention's output projections (they belong to no head), the final norm's, the
+    unembedding's. Contributions and biases sum to `made["total"]`, which is the model's own logit
+    (difference), by position; `made["bias interval"]` and `made["total interval"]` have the ends of their
+    intervals.
 
     Args:
         model: the model.
@@ -69,6 +74,7 @@ def logit_attribution(
         of: `logit_diff`, answer minus foil, or `answer_logit`.
         positions: where the logits are read, one column each: a sender's contribution there is of what it
             writes there. "all" for every token.
+        how: how the intervals over prompts are drawn.
         batch: most prompts at once.
         memory: bytes of activations; None for half of what is free.
         progress: called with prompts done and prompts in all.
@@ -85,8 +91,9 @@ def logit_attribution(
     measure_of(READ[of], dataset)
     graph = graph.base  # what is read at a position was written there
     named, columns = by_position(dataset, positions)
-    senders = torch.zeros(len(graph.senders), len(columns), dtype=torch.float64)
-    biases = torch.zeros(len(BIASES), len(columns), dtype=torch.float64)
+    count = len(dataset.examples)
+    senders = torch.zeros(len(graph.senders), len(columns), count, dtype=torch.float64)
+    biases = torch.zeros(len(BIASES), len(columns), count, dtype=torch.float64)
     weight = attrgetter(model.family.unembed)(model.module).weight.detach()
     norm = norm_parts(attrgetter(model.family.final_norm)(model.module), weight)
     done = 0
@@ -95,31 +102,28 @@ def logit_attribution(
         for column, place in enumerate(columns):
             read = where(READ[of], named, prompts, place, model)
             found, constant = _contributions(model, graph, run, read, norm, foil=of == "logit_diff")
-            senders[:, column] += found.sum(1).cpu()
-            biases[:, column] += constant.sum(1).cpu()
+            senders[:, column, prompts.indices] = found.cpu()
+            biases[:, column, prompts.indices] = constant.cpu()
         done += len(prompts.examples)
         if progress is not None:
             progress(done, len(named.examples))
-    count = len(dataset.examples)
-    rounded = (biases / count).tolist()
+    whole = estimates([senders.sum(0) + biases.sum(0)], how=how)
+    constants = {name: estimates([each], how=how) for name, each in zip(BIASES, biases, strict=True)}
     made = {
         "method": "logit_attribution",
         "score": f"contribution to the {of}, logits",
         "of": of,
         "scale of the final norm": "frozen at the run's",
         "prompts": count,
-        "bias": {
-            name: [round(value, model.digits) + 0.0 for value in row]
-            for name, row in zip(BIASES, rounded, strict=True)
-        },
-        "total": [
-            round(value, model.digits) + 0.0 for value in ((senders.sum(0) + biases.sum(0)) / count).tolist()
-        ],
+        "bias": {name: each.rounded(model.digits) for name, each in constants.items()},
+        "bias interval": {name: each.ends(model.digits) for name, each in constants.items()},
+        "total": whole.rounded(model.digits),
+        "total interval": whole.ends(model.digits),
         **token_texts(named, columns),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
     names = [name_of(place) for place in columns]
-    return NodeScores.of(graph.senders, names, (senders / count).tolist(), made, model.digits)
+    return NodeScores.estimated(graph.senders, names, estimates([senders], how=how), made, model.digits)
 
 
 def _contributions(

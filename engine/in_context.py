@@ -7,7 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
+from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.data import Dataset
+from nncirc.engine.intervals import estimates
 from nncirc.engine.metrics import Metric, check_metric
 from nncirc.engine.model import Model
 from nncirc.engine.plain import batches, logits_bytes
@@ -21,19 +23,21 @@ def in_context_learning(
     *,
     early: int = 50,
     late: int = 500,
+    how: Resampling = USUAL,
     batch: int | None = None,
     memory: int | None = None,
 ) -> NodeScores:
     """The loss at a late token minus the loss at an early one: below 0 if the context helps.
 
     One row, `logits`, with the columns `early`, `late` and `score`: mean losses over prompts and their
-    difference, in nats.
+    difference, in nats, with intervals.
 
     Args:
         model: the model.
         dataset: the prompts; answers are not needed.
         early: the token whose prediction counts as early, counted from 1; the first has no prediction.
         late: likewise as late.
+        how: how the intervals over prompts are drawn.
         batch: most prompts at once.
         memory: bytes of activations; None for half of what is free.
 
@@ -51,10 +55,10 @@ def in_context_learning(
             f"losses at the tokens {early} and {late} of prompts that have {shortest} or more",
             hint="2 <= early < late <= the number of tokens of the shortest prompt",
         )
-    total = torch.zeros(2, dtype=torch.float64)
+    losses = torch.zeros(2, len(dataset.examples), dtype=torch.float64)
     for prompts in batches(model, dataset, batch=batch, memory=memory, more=logits_bytes(model, 2)):
-        total += _losses(model, prompts.tokens, [early, late]).sum(0).cpu()
-    first, second = (total / len(dataset.examples)).tolist()
+        losses[:, prompts.indices] = _losses(model, prompts.tokens, [early, late]).T.cpu()
+    found = torch.stack([*losses, losses[1] - losses[0]])[None]
     made = {
         "method": "in_context_learning",
         "score": "loss, nats",
@@ -63,8 +67,8 @@ def in_context_learning(
         "prompts": len(dataset.examples),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
-    row = [first, second, second - first]
-    return NodeScores.of(["logits"], ["early", "late", "score"], [row], made, model.digits)
+    names = ["early", "late", "score"]
+    return NodeScores.estimated(["logits"], names, estimates([found], how=how), made, model.digits)
 
 
 def _losses(model: Model, tokens: Tensor, numbers: list[int]) -> Float[Tensor, "batch number"]:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.data import Dataset
+from nncirc.engine.intervals import estimates
 from nncirc.engine.metrics import Place
 from nncirc.engine.model import Model
 from nncirc.engine.plain import (
@@ -34,6 +36,7 @@ def logit_lens(
     *,
     of: str = "prob",
     positions: str | Sequence[str | Place] = "end",
+    how: Resampling = USUAL,
     batch: int | None = None,
     memory: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -41,8 +44,8 @@ def logit_lens(
     """The residual stream after every attention and MLP, through the final norm and the unembedding.
 
     A row is named by the node that has written last: `embed`, `L0` (after layer 0's attention), `MLP0`, ...;
-    the last row is the model's own prediction. Values are means over prompts. `made["top"]` has for every row
-    and position the token that is the likeliest in most prompts.
+    the last row is the model's own prediction. Values are means over prompts, with intervals. `made["top"]`
+    has for every row and position the token that is the likeliest in most prompts.
 
     Args:
         model: the model.
@@ -50,6 +53,7 @@ def logit_lens(
         of: `prob`, `logprob`, `logit_diff` or `rank` of the answer (1 is the best), or `kl_divergence`: of
             the model's own prediction at that position from the row's.
         positions: where the stream is read, one column each; "all" for every token.
+        how: how the intervals over prompts are drawn.
         batch: most prompts at once.
         memory: bytes of activations; None for half of what is free.
         progress: called with prompts done and prompts in all.
@@ -64,7 +68,7 @@ def logit_lens(
     measure = measure_of(of, dataset)
     named, columns = by_position(dataset, positions)
     rows = stages(model.shape)
-    total = torch.zeros(len(rows), len(columns), dtype=torch.float64)
+    found = torch.zeros(len(rows), len(columns), len(dataset.examples), dtype=torch.float64)
     tops = [[Counter[int]() for _ in columns] for _ in rows]
     done = 0
     for prompts in batches(model, named, batch=batch, memory=memory, more=logits_bytes(model, len(columns))):
@@ -80,7 +84,7 @@ def logit_lens(
             logits = unembed(model, residual).split(widths, dim=1)
             for column, each in enumerate(wheres):
                 values, likely = read(measure, each, logits[column], final[column])
-                total[row, column] += values.sum().cpu()
+                found[row, column, prompts.indices] = values.cpu()
                 tops[row][column] += likely
         done += len(prompts.examples)
         if progress is not None:
@@ -95,5 +99,5 @@ def logit_lens(
         **token_texts(named, columns),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
-    table = (total / len(dataset.examples)).tolist()
-    return NodeScores.of(rows, [name_of(place) for place in columns], table, made, model.digits)
+    names = [name_of(place) for place in columns]
+    return NodeScores.estimated(rows, names, estimates([found], how=how), made, model.digits)

@@ -11,8 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
+from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.contrast import check_fits
 from nncirc.engine.data import Dataset, Example, buckets, resolve
+from nncirc.engine.intervals import estimates
 from nncirc.engine.memory import pass_bytes
 from nncirc.engine.metrics import END, Place, places
 from nncirc.engine.model import Model
@@ -47,6 +49,7 @@ def patchscopes(
     into: str | Place = END,
     layer: int | None = None,
     mapping: Mapping | None = None,
+    how: Resampling = USUAL,
     batch: int | None = None,
     memory: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -56,7 +59,8 @@ def patchscopes(
     The residual stream of a source prompt before a layer, at a position, takes the place of the target
     prompt's before a layer, at a position; then the next-token distribution at the target's end is read. Rows
     are the source's layers, named by the node that wrote last (`embed`, `MLP0`, ...; without MLPs `L0`, ...).
-    Values are means over prompts. `made["top"]` has the token that is the likeliest in most of them.
+    Values are means over the source prompts, with intervals. `made["top"]` has the token that is the
+    likeliest in most of them.
 
     With `layer` the number of layers, where the final norm reads, and `into` the end, this is the logit lens.
 
@@ -70,6 +74,7 @@ def patchscopes(
         into: the position of the target that takes the state; of a slot's tokens, the last.
         layer: the target's layer that reads the state, counted from 0; None for the source's own.
         mapping: what is done to states on their way; None for nothing.
+        how: how the intervals over prompts are drawn.
         batch: most source prompts at once.
         memory: bytes of activations; None for half of what is free.
         progress: called with prompts done and prompts in all.
@@ -100,7 +105,7 @@ def patchscopes(
     (place,) = places([into])
     named, columns = by_position(source, positions)
     rows = stages(model.shape, halves=False)
-    total = torch.zeros(len(rows), len(columns), dtype=torch.float64)
+    found = torch.zeros(len(rows), len(columns), len(source.examples), dtype=torch.float64)
     tops = [[Counter[int]() for _ in columns] for _ in rows]
     done = 0
     length = max(len(example.tokens) for example in target.examples)
@@ -117,7 +122,7 @@ def patchscopes(
                     states = mapping(states.flatten(0, 1)).view_as(states)
                 logits = _answers(model, ours, place, row if layer is None else layer, states)
                 values, likely = read(measure, reading, logits, final)
-                total[row, column] += values.sum().cpu()
+                found[row, column, prompts.indices] = values.cpu()
                 tops[row][column] += likely
         done += len(prompts.examples)
         if progress is not None:
@@ -136,8 +141,8 @@ def patchscopes(
         **token_texts(named, columns),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
-    table = (total / len(source.examples)).tolist()
-    return NodeScores.of(rows, [name_of(each) for each in columns], table, made, model.digits)
+    names = [name_of(each) for each in columns]
+    return NodeScores.estimated(rows, names, estimates([found], how=how), made, model.digits)
 
 
 def _answers(

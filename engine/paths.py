@@ -21,9 +21,11 @@ from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.reference import entered, expand
 from nncirc.engine.activation import columns_of, mask_of
 from nncirc.engine.contrast import Batch, Contrast
+from nncirc.engine.intervals import by_prompt, metric_estimates
 from nncirc.engine.interventions import check_whole, in_traces
 from nncirc.engine.live import attend, clean_state, with_modules
 from nncirc.engine.metrics import Metric, Place
@@ -43,11 +45,13 @@ def path_patching(
     to: str | Sequence[str],
     through: str | Sequence[str] = "MLP*",
     positions: str | Sequence[str | Place] | None = None,
+    how: Resampling = USUAL,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:
     """The metric with each sender's paths to some receivers patched, for every sender before them.
 
-    A receiver reads what the paths bring it whatever receivers before it change.
+    A receiver reads what the paths bring it whatever receivers before it change. Values are means over
+    prompts, with intervals.
 
     Args:
         contrast: model, prompts and corruption.
@@ -60,6 +64,7 @@ def path_patching(
             heads do not, as in Wang et al.
         positions: where the sender's output is the corrupted one, one column each; "all" for every token;
             None for all tokens at once.
+        how: how the intervals over prompts are drawn.
         progress: called with paths done and paths in all.
 
     Raises:
@@ -88,7 +93,7 @@ def path_patching(
             done += len(group)
             if progress is not None:
                 progress(done, total)
-    table = contrast.table(metric, found, len(senders), len(columns))
+    scores = metric_estimates(contrast, metric, by_prompt(contrast, found), how)
     made = {
         "method": "path_patching",
         "direction": "noise",
@@ -97,7 +102,7 @@ def path_patching(
         "through": [through] if isinstance(through, str) else list(through),
         **contrast.facts(metric),
     }
-    return NodeScores.of(senders, names, table, made, contrast.model.digits)
+    return NodeScores.estimated(senders, names, scores, made, contrast.model.digits)
 
 
 def _receivers(graph: Graph, to: str | Sequence[str]) -> list[int]:

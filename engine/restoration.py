@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +13,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
-from nncirc.circuits.intervals import USUAL, Estimate, Resampling, bootstrap
+from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.activation import columns_of, mask_of
-from nncirc.engine.contrast import Batch, Contrast, Run, apart
+from nncirc.engine.contrast import Batch, Contrast, Run
 from nncirc.engine.data import Dataset
 from nncirc.engine.data.render import name_of
 from nncirc.engine.data.tokens import slot_at
+from nncirc.engine.intervals import by_prompt, end, estimates, metric_estimates
 from nncirc.engine.interventions import Part, Site, edited_run, in_traces, residual_stream
 from nncirc.engine.metrics import Metric, Place
 from nncirc.engine.model import Model
@@ -58,8 +58,8 @@ def causal_tracing(
 
     Values are means over prompts, of several samples of noise over these first. With a normalised metric they
     are shares of the total effect. `made["total"]` is the total effect, clean minus corrupted, always in the
-    metric's own unit; `made["low"]` and `made["high"]` are the ends of the values' intervals (None where one
-    prompt bounds nothing), `made["tokens"]` names the positions by their tokens.
+    metric's own unit, with the ends of its interval (None where one prompt bounds nothing); `made["tokens"]`
+    names the positions by their tokens.
 
     With `sever` a restored state cannot act through the MLPs (the attention) of the layers behind it at the
     restored position: there these keep what they write in the corrupted run. Elsewhere they are computed.
@@ -102,17 +102,13 @@ def causal_tracing(
             done += len(group)
             if progress is not None:
                 progress(done, total)
-    clean, corrupt = contrast.clean_values(metric).tolist(), contrast.corrupt_values(metric).tolist()
-    contrast.normalizer(metric)
-
-    def effect(cell: tuple[int, int]) -> Estimate:
-        restored = contrast.in_order(found[cell])[0].tolist()
-        if metric.normalize:
-            return bootstrap([restored, clean, corrupt], _share, how).rounded(model.digits)
-        return bootstrap([restored, corrupt], sub, how).rounded(model.digits)
-
-    effects = [[effect((layer, c)) for c in range(len(columns))] for layer in range(depth)]
-    whole = bootstrap([clean, corrupt], sub, how).rounded(model.digits)
+    clean, corrupt = contrast.clean_values(metric), contrast.corrupt_values(metric)
+    restored = by_prompt(contrast, found)
+    if metric.normalize:
+        effects = metric_estimates(contrast, metric, restored, how)
+    else:
+        effects = estimates([restored, corrupt], sub, how)
+    whole = estimates([clean, corrupt], sub, how)
     made = {
         "method": "causal_tracing",
         "direction": "denoise",
@@ -121,16 +117,11 @@ def causal_tracing(
         "rows": of,
         "window": width,
         "sever": sever,
-        "total": [whole.value, _end(whole.low), _end(whole.high)],
-        "low": [[_end(each.low) for each in row] for row in effects],
-        "high": [[_end(each.high) for each in row] for row in effects],
-        "level": how.level,
-        "resamples": how.resamples,
+        "total": [end(float(each), model.digits) for each in (whole.value, whole.low, whole.high)],
         **({"tokens": column_names(contrast.dataset, columns)} if positions == "all" else {}),
         **contrast.facts(metric),
     }
-    table = [[each.value for each in row] for row in effects]
-    return NodeScores.of(_rows(model, of), names, table, made, model.digits)
+    return NodeScores.estimated(_rows(model, of), names, effects, made, model.digits)
 
 
 def _check(contrast: Contrast, of: str, window: int | None, sever: str) -> int:
@@ -178,16 +169,6 @@ def _rows(model: Model, of: Restored) -> list[str]:
             return [f"MLP{layer}" for layer in layers]
         case "attention":
             return [f"L{layer}" for layer in layers]
-
-
-def _share(restored: float, clean: float, corrupt: float) -> float | None:
-    """The share of the total effect; None if there is none."""
-    return (restored - corrupt) / (clean - corrupt) if apart(clean, corrupt) else None
-
-
-def _end(value: float) -> float | None:
-    """An end of an interval as JSON has it: None if there is no bound."""
-    return value if math.isfinite(value) else None
 
 
 def column_names(dataset: Dataset, columns: Sequence[Place | int | None]) -> list[str]:

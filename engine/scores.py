@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
@@ -9,7 +10,9 @@ from typing import Any, Literal, Self, TypeAlias
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.intervals import Estimate
 from nncirc.circuits.nodes import Edge
+from nncirc.engine.intervals import Estimates
 
 Rank: TypeAlias = Literal["absolute", "signed"]
 
@@ -88,13 +91,19 @@ class NodeScores:
         nodes: the nodes, in the order of the computation.
         positions: names of the positions; () if each node has one score for all.
         values: a row for each node, in it a value for each position (or one).
-        made: how they were made; JSON values only.
+        made: how they were made; JSON values only. Of means over prompts `made["intervals"]` says how their
+            intervals were drawn, or why there are none.
+        low: the lower ends of the values' intervals over prompts, −∞ where the prompts do not bound it; None
+            where there are no intervals: of one prompt, and of what is no mean over prompts.
+        high: the upper ends, ∞ likewise.
     """
 
     nodes: tuple[str, ...]
     positions: tuple[str, ...]
     values: tuple[tuple[float, ...], ...]
     made: Mapping[str, Any]
+    low: tuple[tuple[float, ...], ...] | None = None
+    high: tuple[tuple[float, ...], ...] | None = None
 
     @classmethod
     def of(
@@ -106,8 +115,24 @@ class NodeScores:
         digits: int,
     ) -> Self:
         """From a table by node and position."""
-        values = tuple(tuple(round(score, digits) + 0.0 for score in row) for row in table)
-        return cls(tuple(nodes), tuple(positions), values, made)
+        return cls(tuple(nodes), tuple(positions), _rounded(table, digits), made)
+
+    @classmethod
+    def estimated(
+        cls,
+        nodes: Sequence[str],
+        positions: Sequence[str],
+        found: Estimates,
+        made: Mapping[str, Any],
+        digits: int,
+    ) -> Self:
+        """From means over prompts by node and position, with their intervals."""
+        facts = found.facts
+        if found.prompts > 1 and made.get("normalized"):
+            facts = {**facts, "normalization": "resampled with the values"}
+        value, low, high = (_rounded(each.tolist(), digits) for each in (found.value, found.low, found.high))
+        ends = (low, high) if found.prompts > 1 else ()
+        return cls(tuple(nodes), tuple(positions), value, {**made, "intervals": facts}, *ends)
 
     def __getitem__(self, node: str) -> tuple[float, ...]:
         if node not in self.nodes:
@@ -121,10 +146,32 @@ class NodeScores:
             GraphError: C457, there is no such node.
             MethodError: C579, there is no such column, or there are several.
         """
-        row, names = self[node], self.positions or ("all positions",)
-        if column is None and len(row) == 1:
-            return row[0]
+        return self[node][self._column(node, column)]
+
+    def estimate(self, node: str, column: str | None = None) -> Estimate | None:
+        """The score of a node in a column with its interval over prompts; None if it has none.
+
+        One prompt bounds nothing: then both ends are infinite. Errors as of `value`.
+        """
+        value = self.value(node, column)
+        if ends := self.ends():
+            row, at = self.nodes.index(node), self._column(node, column)
+            return Estimate(value, ends["low"][row][at], ends["high"][row][at], self.made.get("prompts"))
+        return Estimate(value, -math.inf, math.inf, 1) if "intervals" in self.made else None
+
+    def ends(self) -> dict[str, tuple[tuple[float, ...], ...]]:
+        """The tables of `low` and `high`; empty where there are no intervals."""
+        return {} if self.low is None or self.high is None else {"low": self.low, "high": self.high}
+
+    def _column(self, node: str, column: str | None) -> int:
+        names = self.positions or ("all positions",)
+        if column is None and len(names) == 1:
+            return 0
         if column not in names:
             asked = "they have several columns" if column is None else f"they have no column {column}"
             raise MethodError("C579", f"scores of {node}: {asked}", hint=f"there are {some(names)}")
-        return row[names.index(column)]
+        return names.index(column)
+
+
+def _rounded(table: Sequence[Sequence[float]], digits: int) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(round(score, digits) + 0.0 for score in row) for row in table)  # no minus zero

@@ -14,12 +14,14 @@ from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.nodes import Node
 from nncirc.circuits.reference import expand
 from nncirc.engine.activation import mask_of
 from nncirc.engine.contrast import Batch, Contrast, Run
 from nncirc.engine.data import Dataset
 from nncirc.engine.forward import source_outputs
+from nncirc.engine.intervals import by_prompt, end, metric_estimates
 from nncirc.engine.interventions import Site, check_whole, edited_run, in_traces, residual_stream
 from nncirc.engine.metrics import Metric, Place, places
 from nncirc.engine.model import Model
@@ -40,6 +42,7 @@ def steering(
     shift: Sequence[float] | None = None,
     into: Into = "clean",
     at: str | Sequence[str | Place] | None = None,
+    how: Resampling = USUAL,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:
     """The metric with what a node writes scaled or shifted, one node and one factor at a time.
@@ -47,6 +50,9 @@ def steering(
     A row for each node, a column for each factor. Scaled by 1 or shifted by 0 the run is as it was; scaled by
     0 the node is zero-ablated. A node is shifted by the factor times the mean difference of what it writes,
     clean minus corrupted, over all prompts and all tokens that are steered.
+
+    Values are means over prompts, with intervals; a resample keeps the mean difference of all prompts.
+    `made["unsteered"]` is the metric of the run as it was, `made["unsteered interval"]` its interval.
 
     Args:
         contrast: model, prompts and corruption.
@@ -57,6 +63,7 @@ def steering(
         shift: the factors of the mean difference.
         into: the run that is steered.
         at: the positions at which it is steered; None for all tokens.
+        how: how the intervals over prompts are drawn.
         progress: called with runs done and runs in all.
 
     Raises:
@@ -87,7 +94,7 @@ def steering(
         "by": kind,
     }
     names = [target.node for target in targets]
-    return _scores(contrast, metric, names, factors, change, into, where, made, progress)
+    return _scores(contrast, metric, names, factors, change, into, where, made, how, progress)
 
 
 def function_vector(
@@ -100,13 +107,15 @@ def function_vector(
     source: Dataset | None = None,
     into: Into = "corrupt",
     at: str | Sequence[str | Place] | None = "end",
+    how: Resampling = USUAL,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:
     """The metric with the function vector of some heads added to the residual stream, layer by layer.
 
     The vector is the sum over heads of the mean of what each writes at the last token of the source prompts.
     A row for each layer behind which it is added, named by the node that wrote last (`MLP3`; without MLPs
-    `L3`); a column for each factor.
+    `L3`); a column for each factor. Values are means over prompts, with intervals; a resample keeps the
+    vector. `made` has the metric of the run as it was, as for `steering`.
 
     Args:
         contrast: model, prompts and corruption. In the paper, prompts with examples of a task, corrupted by
@@ -118,6 +127,7 @@ def function_vector(
         source: the prompts over which means are taken; None for the clean prompts.
         into: the run to which it is added.
         at: the positions at which it is added; None for all tokens.
+        how: how the intervals over prompts are drawn.
         progress: called with runs done and runs in all.
 
     Raises:
@@ -147,7 +157,7 @@ def function_vector(
         "heads": [target.node for target in targets],
     }
     names = stages(model.shape, halves=False)[1:]
-    return _scores(contrast, metric, names, factors, change, into, where, made, progress)
+    return _scores(contrast, metric, names, factors, change, into, where, made, how, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +263,7 @@ def _scores(
     into: Into,
     at: tuple[Place, ...] | None,
     made: Mapping[str, Any],
+    how: Resampling,
     progress: Callable[[int, int], None] | None,
 ) -> NodeScores:
     """The metric with every row's change, at every factor.
@@ -266,6 +277,7 @@ def _scores(
         into: the run to which it is added.
         at: where; for provenance.
         made: how the scores were made.
+        how: how the intervals over prompts are drawn.
         progress: called with runs done and runs in all.
     """
     if into not in get_args(Into):
@@ -295,18 +307,18 @@ def _scores(
             done += len(group)
             if progress is not None:
                 progress(done, total)
-    table = contrast.table(metric, found, len(rows), len(factors))
-    unsteered = contrast.clean(metric) if into == "clean" else contrast.corrupt(metric)
+    scores = metric_estimates(contrast, metric, by_prompt(contrast, found), how)
+    as_it_was = contrast.clean_values(metric) if into == "clean" else contrast.corrupt_values(metric)
+    unsteered, digits = metric_estimates(contrast, metric, as_it_was, how), contrast.model.digits
     facts = {
         "columns": "factor",
         "into": into,
         "steered": None if at is None else [name_of(place) for place in at],
-        "unsteered": round(float(contrast.normalizer(metric)(unsteered)), contrast.model.digits),
+        "unsteered": round(float(unsteered.value), digits) + 0.0,
+        "unsteered interval": [end(float(each), digits) for each in (unsteered.low, unsteered.high)],
     }
     names = [f"{factor:g}" for factor in factors]
-    return NodeScores.of(
-        rows, names, table, {**made, **facts, **contrast.facts(metric)}, contrast.model.digits
-    )
+    return NodeScores.estimated(rows, names, scores, {**made, **facts, **contrast.facts(metric)}, digits)
 
 
 def _with(changes: Sequence[tuple[int, _Addition]], value: Tensor) -> Tensor:

@@ -113,9 +113,13 @@ def _content(result: EdgeScores | NodeScores | Curve | Table) -> Mapping[str, An
         scores = [[*edge, score] for edge, score in result.values.items()]
         return {**head, "graph": graph, "made": dict(result.made), "scores": scores}
     if isinstance(result, NodeScores):
-        rows = [[node, *row] for node, row in zip(result.nodes, result.values, strict=True)]
         made = {"made": dict(result.made), "positions": list(result.positions)}
-        return {**head, **made, "scores": rows}
+        ends = {key: [list(map(finite, row)) for row in table] for key, table in result.ends().items()}
+        tables = {
+            key: [[node, *row] for node, row in zip(result.nodes, table, strict=True)]
+            for key, table in {"scores": result.values, **ends}.items()
+        }
+        return {**head, **made, **tables}
     if isinstance(result, Curve):
         points = [list(point) for point in result.points]
         about = {"made": dict(result.made), "areas": _areas(result), "columns": list(result.columns)}

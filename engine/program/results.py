@@ -74,9 +74,7 @@ def areas(curve: Curve, *, ends: bool = True) -> list[str]:
 
 
 def _shown(estimate: Estimate) -> str:
-    if estimate.low == estimate.high:
-        return f"{estimate.value:.3g}"
-    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+    return f"{estimate.value:.3g} {estimate.interval(3)}".rstrip()
 
 
 _AREAS = {"cpr": "CPR", "cmd": "CMD", "auc": "AUC", "auc by lines": "AUC by lines"}
@@ -107,11 +105,13 @@ _TOLD = {
     "model": "model {}",
     "dtype": "{}",
 }
+_OF_ONE_PROMPT = {"prompts": "one prompt", "level": "so no intervals", "resamples": ""}
 
 
 def told(made: Mapping[str, Any]) -> str:
     """How a result was made, in a line below its table or picture."""
-    return ", ".join(text.format(_text(made[key])) for key, text in _TOLD.items() if made.get(key))
+    texts = {**_TOLD, **_OF_ONE_PROMPT} if made.get("prompts") == 1 else _TOLD
+    return ", ".join(text.format(_text(made[key])) for key, text in texts.items() if text and made.get(key))
 
 
 def _text(value: Any) -> str:

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -30,6 +30,7 @@ from nncirc.engine.data import Dataset, Example
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
 from nncirc.engine.plugins import Checked
+from nncirc.engine.program.results import finite
 from nncirc.engine.program.store import VERSION
 from nncirc.engine.scores import EdgeScores, NodeScores
 
@@ -165,20 +166,20 @@ def _numbers(value: Value) -> tuple[float, ...]:
 
 def _written_estimate(found: Estimate) -> list[float | None]:
     """JSON has no infinite numbers: an end that is not bounded is null."""
-    ends = (found.low, found.high)
-    return [found.value, *(each if math.isfinite(each) else None for each in ends)]
+    return [found.value, finite(found.low), finite(found.high), found.prompts]
 
 
 def _read_estimate(value: Value) -> Estimate:
     elements = value.elements()
-    if len(elements) != 3:
-        raise value.wrong("expected a value and the two ends of its interval")
-    number, low, high = elements
-    return Estimate(
-        number.number(),
-        -math.inf if low.value is None else low.number(),
-        math.inf if high.value is None else high.number(),
-    )
+    if len(elements) != 4:
+        raise value.wrong("expected a value, the two ends of its interval, and a number of prompts")
+    number, low, high, prompts = elements
+    ends = _end(low, -math.inf), _end(high, math.inf)
+    return Estimate(number.number(), *ends, None if prompts.value is None else prompts.integer())
+
+
+def _end(value: Value, limit: float) -> float:
+    return limit if value.value is None else value.number()
 
 
 NUMBERS: Form[tuple[float, ...]] = Form(list, _numbers)
@@ -196,16 +197,28 @@ def _write_nodes(scores: NodeScores) -> Any:
         "nodes": list(scores.nodes),
         "positions": list(scores.positions),
         "scores": rows,
+        **{key: [list(map(finite, row)) for row in ends] for key, ends in scores.ends().items()},
     }
 
 
 def _read_nodes(value: Value) -> NodeScores:
-    members = value.members(["made", "nodes", "positions", "scores"])
+    members = value.members(["made", "nodes", "positions", "scores"], ["low", "high"])
     nodes, positions = (tuple(e.text() for e in members[key].elements()) for key in ("nodes", "positions"))
-    rows = tuple(tuple(cell.number() for cell in row.elements()) for row in members["scores"].elements())
-    if len(rows) != len(nodes) or {len(row) for row in rows} - {len(positions) or 1}:
-        raise members["scores"].wrong("expected a row for each node and in it a score for each position")
-    return NodeScores(nodes, positions, rows, _made(members["made"]))
+
+    def table(key: str, cell: Callable[[Value], float]) -> tuple[tuple[float, ...], ...]:
+        rows = tuple(tuple(map(cell, row.elements())) for row in members[key].elements())
+        if len(rows) != len(nodes) or {len(row) for row in rows} - {len(positions) or 1}:
+            raise members[key].wrong("expected a row for each node and in it a number for each position")
+        return rows
+
+    scores, made = table("scores", Value.number), _made(members["made"])
+    if "low" not in members:
+        return NodeScores(nodes, positions, scores, made)
+    value.open_members(["high"])
+    low, high = (
+        table(key, partial(_end, limit=limit)) for key, limit in (("low", -math.inf), ("high", math.inf))
+    )
+    return NodeScores(nodes, positions, scores, made, low, high)
 
 
 NODES: Form[NodeScores] = Form(_write_nodes, _read_nodes)

@@ -51,6 +51,29 @@ def test_a_false_claim_is_said_with_what_was_measured_and_all_is_written(
     assert claim == {"claim": "found.edges <= 2", "about": None, "left": edges, "right": 2, "holds": False}
 
 
+def test_one_prompt_is_said_to_be_one(nncirc: Command, script: Path, tmp_path: Path) -> None:
+    curve = (
+        "curve one using faithfulness {\n  scores = eap\n  metric = recovered\n  edges = mib\n}\n"
+        'plot {\n  curve = one\n  file = "one.svg"\n}\n'
+        "scores lens using logit_lens {\n  data = ioi\n}\n"
+        'assert score(lens, "L0") < 1\n'
+    )
+    script.write_text(SCRIPT.replace("size   = 4", "size   = 1") + curve)
+    for _ in ("measured", "stored"):
+        done = nncirc("run", script, "--out", tmp_path / "out")
+        assert done.status == 0
+        claims = [line for line in done.out.splitlines() if line.startswith("holds") and "prompt" in line]
+        assert len(claims) == 2
+        assert all(line.split(": ")[-1].count("(one prompt) ") == 1 for line in claims)
+        (summary,) = (line for line in done.out.splitlines() if line.startswith("one "))
+        assert summary.count("(one prompt)") == 2
+        assert "one prompt, so no intervals" in done.out
+        assert "inf" not in done.out
+    lens = json.loads((tmp_path / "out" / "lens.json").read_text())
+    assert lens["made"]["intervals"] == "none: one prompt"
+    assert not {"low", "high"} & set(lens)
+
+
 # Provenance ---------------------------------------------------------------------------------------------
 
 

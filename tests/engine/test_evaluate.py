@@ -122,7 +122,7 @@ def test_intervals_of_the_two_runs(normalize: bool) -> None:
     baseline = Baseline.of(about, metric)
     clean, corrupt = (baseline.mean(values) for values in (baseline.clean, baseline.corrupt))
     if normalize:
-        assert (clean, corrupt) == (Estimate(1, 1, 1), Estimate(0, 0, 0))
+        assert (clean, corrupt) == (Estimate(1, 1, 1, 4), Estimate(0, 0, 0, 4))
     else:
         assert clean.value == pytest.approx(about.clean(metric), abs=1e-12)
         assert corrupt.value == pytest.approx(about.corrupt(metric), abs=1e-12)

@@ -83,7 +83,7 @@ def _roc(builder: Builder, declaration: Declaration) -> Curve:
         made |= {**alike, "circuits": names, "of": of}
     else:
         roc = _of_scores(scores, reference, by, values["rank"])
-        told = {key: value for key, value in scores.made.items() if key != "method"}
+        told = {key: value for key, value in scores.made.items() if key not in ("method", "intervals")}
         made |= {"rank": values["rank"], "scores": dict(scores.made), **told}
     points = tuple(
         (round(p.false_positive_rate, DIGITS), round(p.true_positive_rate, DIGITS), p.threshold)

@@ -183,19 +183,11 @@ def _score(values: Arguments) -> Value:
         hint = "scores of nodes have a number for each: by = nodes"
         raise MethodError("C579", "these scores are of edges, and have no rows", hint=hint)
     node, column = values["node"], values["column"]
-    found = scores.value(node, column)
-    if values["bound"] is None:
-        return found
-    if "low" not in scores.made:
-        hint = "leave bound out; causal_tracing has intervals"
+    found = scores.estimate(node, column)
+    if found is None and values["bound"] is not None:
+        hint = "leave bound out; attribution's scores have none, nor have those of weights"
         raise MethodError("C561", f"the scores of {node} have no intervals", hint=hint)
-    low, high = (NodeScores(scores.nodes, scores.positions, scores.made[end], {}) for end in ("low", "high"))
-    ends = low.value(node, column), high.value(node, column)
-    # An end that the prompts do not bound is null in JSON.
-    lowest, highest = (
-        limit if end is None else end for end, limit in zip(ends, (-math.inf, math.inf), strict=True)
-    )
-    return Estimate(found, lowest, highest)
+    return scores.value(node, column) if found is None else found
 
 
 _AREAS = {"steps": "auc", "lines": "auc by lines"}

@@ -114,6 +114,12 @@ scores moved using steering {
   shift = 1
   into = corrupt
 }
+scores attributed using attribution_patching {
+  graph = full
+  corruption = abc
+  metric = ld
+  by = nodes
+}
 scores added using function_vector {
   graph = full
   corruption = abc
@@ -164,8 +170,11 @@ def test_scripts_give_what_the_functions_give(batch: int | None) -> None:
     for name, wanted in directly(Builder(program())).items():
         found = builder.get(name)
         assert (found.nodes, found.positions) == (wanted.nodes, wanted.positions), name
-        for row, expected in zip(found.values, wanted.values, strict=True):
-            assert row == pytest.approx(expected, abs=1e-7), name
+        for key, table in {"values": wanted.values, **wanted.ends()}.items():
+            for row, expected in zip(getattr(found, key), table, strict=True):
+                assert row == pytest.approx(expected, abs=1e-7), (name, key)
+        assert set(wanted.ends()) == {"low", "high"}
+        assert found.made["intervals"] == wanted.made["intervals"]
         assert found.made["model"] == model().name
     assert builder.get("states").made["tokens"][:4] == ["When", "IO", " and", "S.1"]
     assert builder.get("states").made["tokens"][7] == "place"
@@ -182,14 +191,18 @@ def claim(text: str) -> Claim:
 
 def test_claims_are_about_effects_and_the_ends_of_their_intervals() -> None:
     found = Builder(program()).get("window")
-    low, high = (found.made[end][2][1] for end in ("low", "high"))
+    low, high = (found.ends()[end][2][1] for end in ("low", "high"))
     effect = 'score(window, "MLP2", "end"'
     assert claim(f"{effect}, bound = low) >= 0").left == low
     assert claim(f"{effect}, bound = high) >= 0").left == high
     assert low < found["MLP2"][1] < high
-    assert claim(f"{effect}) >= 0").left == found["MLP2"][1]
+    whole = claim(f"{effect}) >= 0")
+    assert (whole.left, whole.left_interval) == (found["MLP2"][1], found.estimate("MLP2", "end"))
+    assert claim('score(alone, "L0H0") >= -9').left_interval == Builder(program()).get("alone").estimate(
+        "L0H0"
+    )
     with pytest.raises(NncircError) as error:
-        claim('score(alone, "L0H0", bound = low) >= 0')
+        claim('score(attributed, "L0H0", bound = low) >= 0')
     assert error.value.code == "C561"
 
 

@@ -133,6 +133,8 @@ def test_scripts_give_what_the_functions_give(batch: int | None) -> None:
             wanted.positions,
             wanted.values,
         ), name
+        assert found.ends() == wanted.ends(), name
+        assert bool(wanted.ends()) == (name not in ("read", "weighed", "pairs")), name
         assert {key: found.made[key] for key in wanted.made} == wanted.made, name
         assert found.made["model"] == model().name
 
