@@ -22,7 +22,7 @@ from nncirc.dsl.readings import READINGS, check_reading
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.shapes import ModelShape, ShapeProvider, check_runs, check_shape
 from nncirc.dsl.source import Span
-from nncirc.dsl.tasks import check_task
+from nncirc.dsl.tasks import check_task, measure_as
 
 __all__ = ["Meaning", "check_slots_used", "ordered", "reads"]
 
@@ -141,6 +141,8 @@ class Meaning:
         check_corruption(self, draft)
 
     def _metric(self, draft: Draft) -> None:
+        if draft.implementation == "task":
+            measure_as(self.scope, draft, self.get(draft, "data"))
         check_expression(self, draft)
         check_function(self.scope, draft)
 

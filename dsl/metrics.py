@@ -133,8 +133,10 @@ def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> Non
 def _without_foil(data: Draft) -> str:
     if teacher_forced(data):
         return "measure `logprob`: behind the tokens of a right answer there is no wrong one"
-    if data.implementation in {"tokens", "task"}:
+    if data.implementation == "tokens":
         return "measure `logprob`: random tokens have no wrong answer"
+    if data.implementation == "task":
+        return "measure `logprob`"
     return "add `foil = …` to the dataset, or measure `logprob`"
 
 

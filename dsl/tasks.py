@@ -1,15 +1,15 @@
-"""Known tasks as scripts see them: their slots, their prompts, their corruptions."""
+"""Known tasks as scripts see them: their slots, their prompts, their corruptions, their metrics."""
 
 from __future__ import annotations
 
 import re
 
 from nncirc.circuits.tasks import TASKS, Task
-from nncirc.dsl.diagnostics import suggest
-from nncirc.dsl.program import Placeholder, Template
+from nncirc.dsl.diagnostics import Label, suggest
+from nncirc.dsl.program import Placeholder, Position, Template, Value
 from nncirc.dsl.scope import Draft, Scope
 
-__all__ = ["check_task", "task_of", "task_templates"]
+__all__ = ["check_task", "measure_as", "task_of", "task_templates"]
 
 
 def task_of(data: Draft) -> Task | None:
@@ -33,6 +33,29 @@ def _template(text: str) -> Template:
         elif part:
             parts.append(part)
     return Template(text, tuple(parts))
+
+
+def measure_as(scope: Scope, metric: Draft, data: Draft | None) -> None:
+    """Make a metric `using task` the one that it stands for; report where prompts are of no known task."""
+    task = None if data is None else task_of(data)
+    if task is not None:
+        name, places = re.fullmatch(r"(\w+)\(at = \[?([\w., ]+)\]?\)", task.metric).groups()  # type: ignore[union-attr]
+        at: Value = tuple(_position(place) for place in places.split(", "))
+        metric.implementation = name
+        metric.values = {"at": at, "normalize": metric.values.get("normalize", False)}
+    elif data is not None and data.implementation != "task":
+        scope.report(
+            "C266",
+            f"`{data.name}` is no known task, so no paper says what is measured on it",
+            metric.where("data"),
+            labels=(Label(data.place, f"uses {data.implementation}"),),
+            help="name a metric, such as `using logit_diff`",
+        )
+
+
+def _position(text: str) -> Position:
+    name, _, number = text.partition(".")
+    return Position(name, int(number) if number else None)
 
 
 def check_task(scope: Scope, draft: Draft) -> None:

@@ -28,11 +28,15 @@ This file is generated from `circuits/tasks/` by `python -m nncirc.circuits.task
       data = years
     }
 
+    metric paper using task {
+      data = years
+    }
+
 A task's prompts have answers, foils (but for `induction`), and corrupted counterparts of equally many tokens.
 Inputs of compiled programs (`tracr_...`) have counterparts alone: outputs are values, not tokens.
 Draws depend on `seed` alone. The slots named below are positions (`at = YY`), and `replace` can fill them
 otherwise (`YY -> first`). In `corrupt` a dataset names one of the task's corruptions; without it
-`counterpart` is the first.
+`counterpart` is the first. A metric `using task` is the task's own, named below.
 
 **Tokenizers.** Each slot, answer and foil must be one token. Words that are not, in any place where clean or
 corrupted prompts have them, are left out, and the run says which; where too few are left it ends with C350.

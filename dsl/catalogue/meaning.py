@@ -354,4 +354,12 @@ MEANING: Mapping[str, Entry] = {
         'dataset other using task {\n  task = "ioi"\n  model = gpt2\n  size = 4\n  corrupt = "cba"\n}',
         'dataset other using task {\n  task = "ioi"\n  model = gpt2\n  size = 4\n  corrupt = "abc"\n}',
     ),
+    "C266": Entry(
+        "the metric of prompts that are of no known task",
+        "`metric paper using task { data = years }` is what the papers measure on a task by that name "
+        "(`docs/tasks.md`). Prompts from a template or a file are of none: say what is measured.",
+        "metric paper using task {\n  data = ioi\n}",
+        'dataset other using task {\n  task = "ioi"\n  model = gpt2\n  size = 4\n}\n'
+        "metric paper using task {\n  data = other\n}",
+    ),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nncirc.dsl.keytypes import Boolean, Sum, Word
-from nncirc.dsl.schema.entries import AT, FUNCTION, NORMALIZE, Implementation, Key
+from nncirc.dsl.schema.entries import AT, FUNCTION, NORMALIZE, Implementation, Key, one
 
 _KEYS = {"at": AT, "normalize": NORMALIZE}
 
@@ -38,6 +38,13 @@ METRICS = {
         _KEYS,
         needs=("answer", "foil"),
         gradient="nowhere",
+    ),
+    "task": Implementation(
+        "What the papers measure on a known task (`docs/tasks.md`), where they measure it.",
+        {
+            "data": Key(one("dataset"), "the prompts, `using task`", required=True),
+            "normalize": NORMALIZE,
+        },
     ),
     "expression": Implementation(
         "Other metrics added, subtracted, multiplied and divided, by each other and by numbers, prompt by "

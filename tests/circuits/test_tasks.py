@@ -100,6 +100,33 @@ assert clean({task.metric}, corruption = other) > 0
     assert not check_text(script).diagnostics
 
 
+def test_the_metric_of_a_task_is_the_one_that_is_named(task: Task) -> None:
+    script = f"""
+model gpt2 using huggingface {{
+  id = "openai-community/gpt2"
+}}
+dataset asked using task {{
+  model = gpt2
+  task  = "{task.name}"
+  size  = 4
+}}
+corruption other using counterpart {{
+  data = asked
+}}
+metric paper using task {{
+  data = asked
+}}
+assert clean({task.metric}, corruption = other) > 0
+assert clean(task(data = asked, normalize = true), corruption = other) > 0
+"""
+    program = check_text(script).program
+    assert program is not None
+    named, *inline = [each for each in program.declarations.values() if each.kind == "metric"]
+    written, normalized = sorted(inline, key=lambda each: bool(each.values["normalize"]))
+    assert (named.implementation, named.values) == (written.implementation, written.values)
+    assert dict(normalized.values) == {**written.values, "normalize": True}
+
+
 def test_inputs_of_programs_have_no_answers() -> None:
     script = """
 model reverse using bundled {

@@ -174,7 +174,7 @@ def test_sums_of_log_probabilities_can_be_scaled_and_added_and_nothing_else() ->
 
 
 @pytest.mark.parametrize(
-    "metric", [Metric("logit_diff"), Metric("logprob", at=("A",)), Metric("paired_accuracy")]
+    "metric", [Metric("logit_diff"), Metric("logprob", at=(("A", None),)), Metric("paired_accuracy")]
 )
 def test_metrics_without_a_meaning_are_refused(metric: Metric) -> None:
     with pytest.raises(DataError) as caught:
