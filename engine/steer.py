@@ -40,6 +40,7 @@ def steering(
     nodes: str | Sequence[str],
     scale: Sequence[float] | None = None,
     shift: Sequence[float] | None = None,
+    together: bool = False,
     into: Into = "clean",
     at: str | Sequence[str | Place] | None = None,
     how: Resampling = USUAL,
@@ -47,9 +48,10 @@ def steering(
 ) -> NodeScores:
     """The metric with what a node writes scaled or shifted, one node and one factor at a time.
 
-    A row for each node, a column for each factor. Scaled by 1 or shifted by 0 the run is as it was; scaled by
-    0 the node is zero-ablated. A node is shifted by the factor times the mean difference of what it writes,
-    clean minus corrupted, over all prompts and all tokens that are steered.
+    A row for each node, or one for all together; a column for each factor. What is scaled is what the node
+    writes in the run that is steered, behind nodes that are steered as well. Scaled by 1 or shifted by 0 the
+    run is as it was; scaled by 0 the node is zero-ablated. A node is shifted by the factor times the mean
+    difference of what it writes, clean minus corrupted, over all prompts and all tokens that are steered.
 
     Values are means over prompts, with intervals; a resample keeps the mean difference of all prompts.
     `made["unsteered"]` is the metric of the run as it was, `made["unsteered interval"]` its interval.
@@ -61,6 +63,7 @@ def steering(
         nodes: senders by name or pattern: `L9H9`, `L5H*`, `MLP3`, `embed`.
         scale: the factors of what is written; give these or those of `shift`.
         shift: the factors of the mean difference.
+        together: steer all nodes at once; the row is named by what `nodes` says.
         into: the run that is steered.
         at: the positions at which it is steered; None for all tokens.
         how: how the intervals over prompts are drawn.
@@ -81,19 +84,30 @@ def steering(
     targets, where = _targets(model, graph, nodes), None if at is None else places(at)
     means = None if shift is None else _mean_changes(contrast, targets, where)
 
-    def change(batch: Batch, base: Written, row: int, factor: float) -> _Addition:
-        target = targets[row]
-        by = (factor - 1) * target.output(base) if means is None else factor * means[row].to(model.dtype)
-        return _Addition(target.site, target.width, by * _mask(batch, where, model))
+    def edit(batch: Batch, base: Written, number: int, factor: float) -> _Change:
+        target, mask = targets[number], _mask(batch, where, model)
+        if means is not None:
+            return _added(target.site, target.width, factor * means[number].to(model.dtype) * mask)
+        if target.site.part == "residual":  # tokens and positions stand there as one sum
+            return _added(target.site, target.width, (factor - 1) * target.output(base) * mask)
+        return _Change(target.site, target.width, lambda value: value * (1 + (factor - 1) * mask))
+
+    names = [target.node for target in targets]
+    rows = [[number] for number in range(len(targets))]
+    if together:
+        names, rows = [" + ".join([nodes] if isinstance(nodes, str) else nodes)], [list(range(len(targets)))]
+
+    def change(batch: Batch, base: Written, row: int, factor: float) -> list[_Change]:
+        return [edit(batch, base, number, factor) for number in rows[row]]
 
     kind = "scale" if shift is None else "shift"
     made = {
         "method": "steering",
         "score": f"the metric with what the node writes steered by {kind}",
         "rows": "nodes",
+        **({"together": [target.node for target in targets]} if together else {}),
         "by": kind,
     }
-    names = [target.node for target in targets]
     return _scores(contrast, metric, names, factors, change, into, where, made, how, progress)
 
 
@@ -147,8 +161,9 @@ def function_vector(
         )
     vector = _function_vector(contrast, targets, source or contrast.dataset).to(model.dtype)
 
-    def change(batch: Batch, _: Written, row: int, factor: float) -> _Addition:
-        return _Addition(Site(row + 1, "residual"), slice(None), factor * vector * _mask(batch, where, model))
+    def change(batch: Batch, _: Written, row: int, factor: float) -> list[_Change]:
+        by = factor * vector * _mask(batch, where, model)
+        return [_added(Site(row + 1, "residual"), slice(None), by)]
 
     made = {
         "method": "function_vector",
@@ -179,12 +194,16 @@ class _Target:
 
 
 @dataclass(frozen=True, slots=True)
-class _Addition:
-    """What is added at a site, to a part of its width."""
+class _Change:
+    """What becomes of a part of the width of what stands at a site."""
 
     site: Site
     width: slice
-    by: Float[Tensor, "batch pos width"]
+    edit: Callable[[Float[Tensor, "batch pos width"]], Float[Tensor, "batch pos width"]]
+
+
+def _added(site: Site, width: slice, by: Float[Tensor, "batch pos width"]) -> _Change:
+    return _Change(site, width, lambda value: value + by)
 
 
 def _factors(given: Sequence[float] | None) -> tuple[float, ...]:
@@ -243,14 +262,15 @@ def _mean_changes(
 def _function_vector(
     contrast: Contrast, heads: Sequence[_Target], source: Dataset
 ) -> Float[Tensor, " d_model"]:
-    """The sum over heads of the mean of what each writes at the last token, in float64."""
+    """The sum over heads of the mean of what each writes at the prompts' last token, in float64."""
     model = contrast.model
     total = torch.zeros(model.d_model, dtype=torch.float64, device=model.device)
     for prompts in batches(model, source, batch=contrast.batch, memory=contrast.memory):
         run = written(model, prompts.tokens)
+        prompt, end_of = range(len(prompts.examples)), [example.end for example in prompts.examples]
         for head in heads:
             out = model.weights[head.site.layer].out.flatten(0, 1)[head.width]
-            total += (head.output(run)[:, -1].double() @ out.double()).sum(0)
+            total += (head.output(run)[prompt, end_of].double() @ out.double()).sum(0)
     return total / len(source.examples)
 
 
@@ -259,7 +279,7 @@ def _scores(
     metric: Metric,
     rows: Sequence[str],
     factors: Sequence[float],
-    change: Callable[[Batch, Written, int, float], _Addition],
+    change: Callable[[Batch, Written, int, float], Sequence[_Change]],
     into: Into,
     at: tuple[Place, ...] | None,
     made: Mapping[str, Any],
@@ -273,8 +293,8 @@ def _scores(
         metric: what is measured.
         rows: names of the rows.
         factors: one column each.
-        change: what is added in a batch, whose run without it has written this, in a row, with a factor.
-        into: the run to which it is added.
+        change: what is changed in a batch, whose run without it has written this, in a row, with a factor.
+        into: the run that is changed.
         at: where; for provenance.
         made: how the scores were made.
         how: how the intervals over prompts are drawn.
@@ -296,11 +316,11 @@ def _scores(
         stream = residual_stream(contrast.model, base.embed)
         where, reference = contrast.reading(batch, metric), contrast.reference(batch, metric)
         for group in in_traces(contrast, batch, metric, cells):
-            added: dict[Site, list[tuple[int, _Addition]]] = {}
+            changes: dict[Site, list[tuple[int, _Change]]] = {}
             for number, (row, column) in enumerate(group):
-                each = change(batch, base, row, factors[column])
-                added.setdefault(each.site, []).append((number, each))
-            edits = {site: partial(_with, changes) for site, changes in added.items()}
+                for each in change(batch, base, row, factors[column]):
+                    changes.setdefault(each.site, []).append((number, each))
+            edits = {site: partial(_with, here) for site, here in changes.items()}
             logits = edited_run(contrast.model, stream, len(group), edits, where.kept)
             for cell, values in zip(group, where.values(metric, logits, reference), strict=True):
                 found[cell].append(values[None])
@@ -321,9 +341,9 @@ def _scores(
     return NodeScores.estimated(rows, names, scores, {**made, **facts, **contrast.facts(metric)}, digits)
 
 
-def _with(changes: Sequence[tuple[int, _Addition]], value: Tensor) -> Tensor:
-    """The values at a site with what is added to some rows."""
+def _with(changes: Sequence[tuple[int, _Change]], value: Tensor) -> Tensor:
+    """The values at a site with what becomes of some rows."""
     new = value.clone()
     for row, each in changes:
-        new[row, :, :, each.width] += each.by
+        new[row, :, :, each.width] = each.edit(new[row, :, :, each.width])
     return new

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nncirc.dsl.keytypes import Either, Many, NodeType, Number, PositionType, Word
+from nncirc.dsl.keytypes import Boolean, Either, Many, NodeType, Number, PositionType, Word
 from nncirc.dsl.program import NodePattern, Position
 from nncirc.dsl.schema.entries import CORRUPTION, GRAPH, INTERVAL, METRIC, Implementation, Key, one
 
@@ -76,6 +76,7 @@ INTERVENTIONS = {
             "corruption": CORRUPTION,
             "metric": METRIC,
             "nodes": Key(Many(NodeType(), single=True), "the nodes, each by itself", required=True),
+            "together": Key(Boolean(), "steer all nodes at once: one row", default=False),
             "scale": Key(_FACTORS, "factors of what is written; 0 takes it away, 1 leaves it as it is"),
             "shift": Key(
                 _FACTORS,

@@ -99,6 +99,49 @@ def test_every_factor_is_a_run_of_its_own(
 
 
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
+@pytest.mark.parametrize("place", [None, "A.2"])
+def test_nodes_together_are_scaled_as_they_are_computed(make: Any, place: str | None) -> None:
+    """A node behind another is scaled as it is there, not as it was in the run without."""
+    model = make(layers=2, seed=4)
+    module, found = model.module, contrast(model, size=2, lengths=(6, 7))
+    scores = steering(
+        found,
+        model.graph(),
+        Metric("logprob"),
+        nodes=["MLP1", "L0H1", "L1H0"],
+        scale=[2, 0],
+        together=True,
+        at=place,
+    )
+    assert scores.nodes == ("MLP1 + L0H1 + L1H0",)
+    assert scores.made["together"] == ["L0H1", "L1H0", "MLP1"]
+    _, outs, mlps = oracle.sites(module)
+    width = oracle.d_head_of(module)
+
+    for column, factor in enumerate((2.0, 0.0)):
+
+        def steered(example: Example, clean: Tensor, _: Tensor, factor: float = factor) -> Tensor:
+            at = place_in(example, place)
+
+            def scaled(value: Tensor, head: int | None) -> Tensor:
+                new = value.clone()
+                part = slice(None) if head is None else slice(head * width, (head + 1) * width)
+                new[:, at, part] *= factor
+                return new
+
+            handles = [
+                outs[0].register_forward_pre_hook(lambda _, a: (scaled(a[0], 1), *a[1:])),
+                outs[1].register_forward_pre_hook(lambda _, a: (scaled(a[0], 0), *a[1:])),
+                mlps[1].register_forward_hook(lambda _, a, made: scaled(made, None)),
+            ]
+            with oracle.hooks(handles), torch.no_grad():
+                logits: Tensor = module(input_ids=clean).logits
+            return logits
+
+        assert scores.values[0][column] == pytest.approx(mean_of(found, steered, "logprob"), abs=2e-5)
+
+
+@pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
 @pytest.mark.parametrize("into", ["clean", "corrupt"])
 def test_a_function_vector_is_added_behind_every_layer(make: Any, into: Any) -> None:
     model = make(layers=3, seed=8)

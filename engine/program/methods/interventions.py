@@ -50,6 +50,7 @@ def _steering(builder: Builder, declaration: Declaration) -> NodeScores:
         nodes=_nodes(values["nodes"]),
         scale=values["scale"],
         shift=values["shift"],
+        together=values["together"],
         into=values["into"],
         at=_places(values["at"]),
     )
