@@ -316,7 +316,7 @@ def _print_report(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from nncirc.engine.program.results import told
+    from nncirc.engine.program.captions import told
 
     # Into a file or a pipe, rows are not folded to the width of a terminal.
     width = None if sys.stdout.isatty() else 160

@@ -23,7 +23,7 @@ from nncirc.engine.evaluate import faithfulness, faithfulness_interval, random_f
 from nncirc.engine.knockouts import completeness, incompleteness, least, minimality
 from nncirc.engine.program import inputs
 from nncirc.engine.program.build import Builder
-from nncirc.engine.program.results import told
+from nncirc.engine.program.captions import told
 from nncirc.engine.program.run import Report, run_program
 from nncirc.engine.program.store import Store
 
@@ -266,7 +266,7 @@ def test_one_prompt_bounds_nothing(tmp_path: Path) -> None:
     run(tmp_path / "curve", text + 'plot {\n  curve = one\n  file = "a.svg"\n}\n', size=1)
     assert json.loads((tmp_path / "curve/one.json").read_text())["points"][0][3:] == [None, None]
     said = told(json.loads((tmp_path / "curve/one.json").read_text())["made"])
-    assert "one prompt, so no intervals, model" in said
+    assert "one prompt, so no intervals; model" in said
     with pytest.raises(NncircError) as caught:
         claimed(tmp_path, "faithfulness(quick, metric = recovered, bound = low)", size=1)
     assert caught.value.code == "C561"
