@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.nodes import Node
@@ -58,9 +59,10 @@ def written(drawing: Drawing, *, title: str | None, caption: str | None) -> str:
         f'  node [fontname="{FONT}", fontsize=9, fontcolor="{style.INK}", color="{style.INK}",',
         f'    penwidth=0.7, margin="0.06,0.03", width=0.3, height=0.22, fillcolor="{style.PAPER}"]',
         "  edge [arrowsize=0.5]",
+        *_column(drawing, len(rows)),
         *legend_dot(rows),
         *_nodes(drawing),
-        *_ranks(drawing, len(rows)),
+        *_ranks(drawing),
         *_lines(drawing),
     ]
     if title is not None and title.strip():
@@ -91,19 +93,44 @@ def _width(drawing: Drawing) -> int:
 
 
 def _nodes(drawing: Drawing) -> Iterator[str]:
+    """The nodes; those of each position in a lane of their own, the lanes in the order of the positions."""
     entered: dict[str, set[str]] = {}
     for line in (*drawing.lines, *drawing.missing):
         if _port(drawing, line):
             entered.setdefault(line.head, set()).update(line.inputs)
-    for name in drawing.nodes:
-        yield f"  {quoted(name)} [{_node(drawing, name, entered.get(name, set()))}]"
+    written = {
+        name: f"  {quoted(name)} [{_node(drawing, name, entered.get(name, set()))}]" for name in drawing.nodes
+    }
+    if not drawing.lanes:
+        yield from written.values()
+        return
+    for i, (position, names) in enumerate(drawing.lanes.items()):
+        yield f"  subgraph {quoted(f'cluster lane {i}')} {{"
+        yield f'    graph [peripheries=0, style=filled, fillcolor="{style.LANE}", label="", tooltip=" "]'
+        yield f'    {_foot(i)} [shape=plaintext, label={quoted(one_line(position, 24))}, tooltip=" "]'
+        yield f"    {_top(i)} [shape=point, style=invis, width=0.01, height=0.01]"
+        yield from (f"  {written[name]}" for name in names)
+        yield "  }"
+
+
+def _foot(lane: int) -> str:
+    """The node that names a lane, below all others."""
+    return quoted(f"lane {lane}")
+
+
+def _top(lane: int) -> str:
+    """A node that is not seen: lanes end beside the highest node of all."""
+    return quoted(f"lane {lane} top")
 
 
 def _node(drawing: Drawing, name: str, entered: set[str]) -> str:
     node = Node.parse(name)
     group = drawing.group_of.get(name)
     members = drawing.folding.members.get(name, (name,))
-    lines = [_named(node, members)] + ([] if group is None else wrapped(style.group_name(group), 12)[:2])
+    node = replace(node, position=None) if drawing.lanes else node
+    # Whose a node is, its frame says; a group's name stands on it.
+    named = "" if group is None or drawing.pair is not None else style.group_name(group)
+    lines = [_named(node, members), *wrapped(named, 12)[:2]]
     hover = ", ".join(members[:12]) + (", …" if len(members) > 12 else "")
     hover = hover if group is None else f"{hover}: {one_line(group, 80)}"
     shape, corners, fill = "box", "", style.PAPER if group is None else drawing.fills[group]
@@ -114,10 +141,13 @@ def _node(drawing: Drawing, name: str, entered: set[str]) -> str:
     elif entered:
         shape = "record"
     absent = drawing.only_in_reference(name)
+    frame = "dashed" if absent else ""
+    if drawing.pair is not None and group is not None:
+        frame = drawing.pair.border(group)
     label = record(lines, "".join(sorted(entered, key="qkv".index))) if shape == "record" else quoted(*lines)
     rest = attributes(
         shape=shape,
-        style=f"{corners}filled" + (",dashed" if absent else ""),
+        style=f"{corners}filled" + (f",{frame}" if frame else ""),
         fillcolor=fill,
         color=style.FAINT if absent else style.INK,
         tooltip=hover,
@@ -129,26 +159,44 @@ def _node(drawing: Drawing, name: str, entered: set[str]) -> str:
 def _named(node: Node, members: Sequence[str]) -> str:
     if len(members) == 1:
         return str(node)
-    many = {"head": "heads", "neuron": "neurons"}.get(node.kind, "key-value groups")
+    if node.kind == "neuron":
+        return f"MLP{node.layer}: {len(members)} neurons"
+    many = "heads" if node.kind == "head" else "key-value groups"
     return f"L{node.layer}: {len(members)} {many}"
 
 
-def _ranks(drawing: Drawing, legend_rows: int) -> Iterator[str]:
-    """One rank for each kind of node of each layer, held by a column of layer names on the left."""
-    column = [quoted(f"legend {i}") for i in reversed(range(legend_rows))]
+def _column(drawing: Drawing, legend_rows: int) -> Iterator[str]:
+    """What holds the ranks in their order, on the left: the legend's rows, then a name for each layer.
+
+    It is written before all else, as a lane if there are lanes: else Graphviz would put these to its left.
+    """
+    column = [f"legend {i}" for i in reversed(range(legend_rows))] + ["rank lanes"] * bool(drawing.lanes)
+    column += [f"rank {place}" for place in range(len(drawing.stages))]
+    chain = f"{' -> '.join(map(quoted, column))} [style=invis, weight=1000]"
+    if drawing.lanes:
+        yield '  "rank lanes" [shape=point, style=invis, width=0.01, height=0.01]'
+        yield f'  subgraph "cluster column" {{ graph [peripheries=0, label=""]; {chain} }}'
+    else:
+        yield f"  {chain}"
+
+
+def _ranks(drawing: Drawing) -> Iterator[str]:
+    """One rank for each kind of node of each layer."""
     labelled: set[int | None] = {None}
+    lanes = range(len(drawing.lanes))
+    if lanes:
+        feet = " -> ".join(['"rank lanes"', *map(_foot, lanes)])
+        yield f"  {{ rank=same; {feet} [style=invis, weight=100] }}"
     for place, (stage, names) in enumerate(drawing.stages.items()):
-        anchor = quoted(f"rank {place}")
-        column.append(anchor)
         text = [""]
         if stage.layer not in labelled:
             labelled.add(stage.layer)
             text = [f"layer {stage.layer}", *drawing.unseen_at(stage.layer)]
+        beside = [*map(quoted, names), *(map(_top, lanes) if place == len(drawing.stages) - 1 else ())]
         yield (
-            f'  {{ rank=same; {anchor} [shape=plaintext, fontsize=8, fontcolor="#6E6E6E", '
-            f'label={quoted(*text)}, tooltip=" "]; {"; ".join(map(quoted, names))} }}'
+            f'  {{ rank=same; "rank {place}" [shape=plaintext, fontsize=8, fontcolor="#6E6E6E", '
+            f'label={quoted(*text)}, tooltip=" "]; {"; ".join(beside)} }}'
         )
-    yield f"  {' -> '.join(column)} [style=invis, weight=1000]"
 
 
 def _lines(drawing: Drawing) -> Iterator[str]:
@@ -196,7 +244,7 @@ def _hover(line: Line) -> str:
 
 def _port(drawing: Drawing, line: Line) -> str:
     """Where a line enters its head: at one input, or nowhere in particular if lines stand for several."""
-    return "" if drawing.folding.merged or len(line.edges) > 1 else line.inputs
+    return "" if drawing.folding.merged or len(line.inputs) > 1 else line.inputs
 
 
 def _line(line: Line, port: str, **values: str | float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -11,9 +12,12 @@ from nncirc.circuits.comparison import Side
 from nncirc.circuits.graph import owner
 from nncirc.circuits.nodes import Edge, Kind, Node
 from nncirc.circuits.pictures import style
-from nncirc.circuits.pictures.fold import Folding, Line, fold, merge
+from nncirc.circuits.pictures.fold import MOST_NEURONS, Folding, Line, fold, is_neuron, merge
 
 MAX_EDGES = 120
+MOST_IN_A_ROW = 16
+"""Nodes side by side; of lanes together, but for a few in each."""
+_FEW = 4
 _COUNTED: tuple[tuple[Kind, str, str], ...] = (
     ("head", "head", "heads"),
     ("kv", "key-value group", "key-value groups"),
@@ -22,10 +26,14 @@ _COUNTED: tuple[tuple[Kind, str, str], ...] = (
 
 
 class Stage(NamedTuple):
-    """A rank of the picture. `layer` is None for embeddings and `logits`."""
+    """A rank of the picture: of one layer, and in it of heads, of the MLP, or of neurons, a row of these.
+
+    `layer` is None for embeddings and `logits`.
+    """
 
     order: tuple[int, int]
     layer: int | None
+    row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,15 @@ class Pair:
 
     names: tuple[str, str]
     sides: Mapping[Edge, Side]
+
+    def border(self, group: str) -> str:
+        """How nodes of one circuit only are framed: as this circuit's edges are drawn."""
+        first = group == self.only(0)
+        return str(style.side_line("first" if first else "second")["style"])
+
+    def only(self, which: Literal[0, 1]) -> str:
+        """What the nodes of one circuit only are called."""
+        return f"only {self.names[which]}"
 
     def side(self, line: Line) -> Side | Literal["mixed"]:
         """Whose edges a line stands for; `mixed` where they are of several sides."""
@@ -61,7 +78,8 @@ class Drawing:
         group_of: the group that colours a node.
         inputs: for every node that edges enter by query, key or value, which of them it has.
         stages: the ranks from the bottom to the top, and their nodes.
-        shared: key-value group and head, for every drawn head that reads a drawn group.
+        lanes: in a graph of positions the drawn nodes at each, in the order of the positions.
+        shared: what is read by one drawn node and used by another, and that other; see `_shared`.
         scale: widths.
         counted: whether widths show how many edges a line stands for, as scores are lacking.
         pair: where two circuits are drawn as one, whose edges are whose.
@@ -78,6 +96,7 @@ class Drawing:
     group_of: Mapping[str, str]
     inputs: Mapping[str, str]
     stages: Mapping[Stage, tuple[str, ...]]
+    lanes: Mapping[str, tuple[str, ...]]
     shared: tuple[tuple[str, str], ...]
     scale: style.Scale
     counted: bool
@@ -136,12 +155,14 @@ def arrange(circuit: Circuit, highlight: Circuit | None, max_edges: int) -> Draw
         which = Node.parse(receiver).input
         if which is not None:
             inputs[owner(receiver)] = inputs.get(owner(receiver), "") + which
-    counted = any(len(members) > 1 for members in folding.members.values())
+    unscored = all(line.score is None for line in folding.lines)
+    counted = unscored and any(len(members) > 1 for members in folding.members.values())
     scale = style.Scale.of(len(line.edges) if counted else line.score for line in folding.lines)
     ranks = sorted({_stage(node) for node in (*nodes, *folding.unseen)})
     stages: dict[Stage, tuple[str, ...]] = dict.fromkeys(ranks, ())
     for node in nodes:
         stages[_stage(node)] += (node,)
+    lanes = _lanes(circuit.graph.positions, nodes)
     return Drawing(
         circuit=circuit,
         highlight=highlight,
@@ -153,7 +174,8 @@ def arrange(circuit: Circuit, highlight: Circuit | None, max_edges: int) -> Draw
         fills=fills,
         group_of=group_of,
         inputs=inputs,
-        stages=_without_empty(stages),
+        stages=_rows(_without_empty(stages), lanes),
+        lanes=lanes,
         shared=_shared(circuit, folding, touched),
         scale=scale,
         counted=counted,
@@ -163,7 +185,7 @@ def arrange(circuit: Circuit, highlight: Circuit | None, max_edges: int) -> Draw
 def _missing(absent: Circuit, folding: Folding, most: int) -> tuple[Line, ...]:
     """The reference's edges that the circuit lacks, as at most `most` lines, between drawn nodes first."""
     drawn_as = {node: name for name, nodes in folding.members.items() for node in nodes}
-    if folding.merged or len(absent) > most:
+    if folding.merged or len(drawn_as) > len(folding.members) or len(absent) > most:
         lines = merge(absent.scores, {node: drawn_as.get(node, node) for node in absent.graph.nodes})
     else:
         lines = [Line(edge.sender, owner(edge.receiver), (edge,), None) for edge in absent.edges]
@@ -180,6 +202,31 @@ def _stage(name: str) -> Stage:
     return Stage((node.layer, {"kv": 0, "mlp": 2, "neuron": 3}.get(node.kind, 1)), node.layer)
 
 
+def _lanes(positions: tuple[str, ...], nodes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    lanes: dict[str, tuple[str, ...]] = dict.fromkeys(positions, ())
+    for node in nodes:
+        position = Node.parse(node).position
+        if position is not None:
+            lanes[position] += (node,)
+    return {position: names for position, names in lanes.items() if names}
+
+
+def _rows(
+    stages: Mapping[Stage, tuple[str, ...]], lanes: Mapping[str, tuple[str, ...]]
+) -> dict[Stage, tuple[str, ...]]:
+    """Long ranks as several rows, all lanes' alike."""
+    widest = max(MOST_IN_A_ROW // max(len(lanes), 1), _FEW)
+    folded: dict[Stage, tuple[str, ...]] = {}
+    for stage, names in stages.items():
+        apart = [[name for name in names if name in lane] for lane in lanes.values()] or [list(names)]
+        rows = max(-(-len(lane) // widest) for lane in apart) or 1
+        for row in range(rows):
+            # As many in each row as in the others, or one less.
+            pieces = [lane[len(lane) * row // rows : len(lane) * (row + 1) // rows] for lane in apart]
+            folded[stage._replace(row=row)] = tuple(name for piece in pieces for name in piece)
+    return folded
+
+
 def _without_empty(stages: Mapping[Stage, tuple[str, ...]]) -> dict[Stage, tuple[str, ...]]:
     """Every rank with nodes, and one rank for every layer without any, to say what is not drawn there."""
     drawn = {stage.layer for stage, nodes in stages.items() if nodes}
@@ -192,7 +239,11 @@ def _without_empty(stages: Mapping[Stage, tuple[str, ...]]) -> dict[Stage, tuple
 
 
 def _shared(circuit: Circuit, folding: Folding, drawn: set[str]) -> tuple[tuple[str, str], ...]:
-    """Key-value groups and the heads that read them, as far as both are drawn."""
+    """What is read by one node and used by another, as far as both are drawn.
+
+    These are key-value groups and their heads, a head's keys and values and the head at another position, an
+    MLP and its neurons. Of many neurons lines would only say again what their names say.
+    """
     drawn_as = {node: name for name, nodes in folding.members.items() for node in nodes}
     pairs: dict[tuple[str, str], None] = {}
     for sender, receivers in circuit.graph.inputs.items():
@@ -200,4 +251,5 @@ def _shared(circuit: Circuit, folding: Folding, drawn: set[str]) -> tuple[tuple[
             pair = drawn_as.get(owner(receiver), owner(receiver)), drawn_as.get(sender, sender)
             if pair[0] != pair[1] and drawn.issuperset(pair):
                 pairs[pair] = None
-    return tuple(pairs)
+    neurons = Counter(of for of, user in pairs if is_neuron(user))
+    return tuple(pair for pair in pairs if not is_neuron(pair[1]) or neurons[pair[0]] <= MOST_NEURONS)

@@ -6,19 +6,24 @@ As little is folded as will do, in this order:
 2. the query, key and value edges between two nodes become one line;
 3. without any scores: heads of one layer (and group) become one node, and lines count their edges;
 4. the strongest lines are drawn, each with the strongest path that joins it to `embed` and `logits`;
-   the other edges are counted.
+   the other edges are counted;
+5. of many neurons of one MLP those whose lines enter the same nodes become one node.
 
 No edge is lost: `drawn` + `left_out` is the circuit's number of edges, always.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph, owner
 from nncirc.circuits.nodes import Edge, Node
+
+MOST_NEURONS = 12
+"""Drawn neurons of one MLP that each remain a node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ def fold(circuit: Circuit, max_edges: int, groups: Mapping[str, str]) -> Folding
         if not unscored:
             lines, merged = single, False
         lines, least = _strongest(circuit.graph, lines, max_edges)
+    lines, alone = _neurons_together(lines, alone, groups)
     seen = {line.tail for line in lines} | {line.head for line in lines}
     members: dict[str, tuple[str, ...]] = {}
     for node, drawn_as in alone.items():
@@ -132,6 +138,43 @@ def _by_layer(nodes: Iterable[str], groups: Mapping[str, str]) -> dict[str, str]
         node = Node.parse(name)
         drawn_as[name] = first.setdefault((node.kind, node.layer, groups.get(name)), name)
     return drawn_as
+
+
+def _neurons_together(
+    lines: Sequence[Line], drawn_as: Mapping[str, str], groups: Mapping[str, str]
+) -> tuple[list[Line], dict[str, str]]:
+    """Neurons of one MLP under the name of the first whose lines enter the same inputs by the same signs."""
+    entered: dict[str, set[tuple[str, str, bool]]] = {}
+    for line in lines:
+        if is_neuron(line.tail):
+            is_negative = line.score is not None and line.score < 0
+            entered.setdefault(line.tail, set()).add((line.head, line.inputs, is_negative))
+    parents = {name: replace(Node.parse(name), kind="mlp", index=None) for name in entered}
+    many = {mlp for mlp, count in Counter(parents.values()).items() if count > MOST_NEURONS}
+    first: dict[tuple[Node, str | None, frozenset[tuple[str, str, bool]]], str] = {}
+    alike = {
+        name: first.setdefault((parents[name], groups.get(name), frozenset(entered[name])), name)
+        for name in drawn_as
+        if name in entered and parents[name] in many
+    }
+    joined: dict[tuple[str, str, str], list[Line]] = {}
+    for line in lines:
+        joined.setdefault((alike.get(line.tail, line.tail), line.head, line.inputs), []).append(line)
+    together = [
+        Line(
+            tail,
+            head,
+            tuple(edge for line in each for edge in line.edges),
+            _strongest_score(line.score for line in each),
+        )
+        for (tail, head, _), each in joined.items()
+    ]
+    return together, {node: alike.get(name, name) for node, name in drawn_as.items()}
+
+
+def is_neuron(name: str) -> bool:
+    """Whether a node is a neuron."""
+    return Node.parse(name).kind == "neuron"
 
 
 def _strongest(graph: Graph, lines: Sequence[Line], most: int) -> tuple[list[Line], float]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from nncirc.circuits.pictures import style
 from nncirc.circuits.pictures.drawing import Drawing, Pair
+from nncirc.circuits.pictures.fold import is_neuron
 from nncirc.circuits.pictures.text import hover, number, one_line, provenance, quoted, wrapped
 
 _LONGEST = 2000
@@ -17,17 +18,23 @@ _LONGEST = 2000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry: a name, and either how its line is drawn or the colour of its box."""
+    """One entry: a name, and either how its line is drawn or the colour and the frame of its box."""
 
     name: str
     line: Mapping[str, str | float] = field(default_factory=dict)
     fill: str = ""
+    frame: str = "solid"
 
 
 def legend(drawing: Drawing, width: int) -> list[list[Entry]]:
     """The rows of the legend, about `width` characters long: what there is to be told apart, no more."""
-    groups = [Entry(style.group_name(group, 40), fill=fill) for group, fill in drawing.fills.items()]
-    lines = [*(_inputs(drawing) if drawing.pair is None else _sides(drawing, drawing.pair)), *_lines(drawing)]
+    pair = drawing.pair
+    frame = {} if pair is None else {group: pair.border(group) for group in drawing.fills}
+    groups = [
+        Entry(style.group_name(group, 40), fill=fill, frame=frame.get(group, "solid"))
+        for group, fill in drawing.fills.items()
+    ]
+    lines = [*(_inputs(drawing) if pair is None else _sides(drawing, pair)), *_lines(drawing)]
     return [row for entries in (lines, groups) for row in _rows(entries, width)]
 
 
@@ -97,8 +104,12 @@ def _lines(drawing: Drawing) -> list[Entry]:
         )
     if drawing.missing:
         entries.append(Entry("only in the reference", style.missing_line()))
-    if drawing.shared:
-        entries.append(Entry("keys and values of a head", style.shared_line()))
+    of_neurons = {is_neuron(user) for _, user in drawing.shared}
+    if False in of_neurons:
+        where = " at another position" if drawing.lanes else ""
+        entries.append(Entry(f"keys and values of a head{where}", style.shared_line()))
+    if True in of_neurons:
+        entries.append(Entry("neuron of an MLP", style.shared_line()))
     return entries
 
 
@@ -120,6 +131,13 @@ def _sentences(drawing: Drawing) -> list[str]:
     elif folding.merged:
         said.append(
             "Folded: query, key and value edges between two nodes are one line, as wide as the strongest."
+        )
+    if any(map(is_neuron, drawing.nodes)):
+        said.append("A neuron reads what its MLP reads.")
+    if any(len(members) > 1 and is_neuron(name) for name, members in folding.members.items()):
+        said.append(
+            "Neurons with edges to the same nodes, of the same sign, are one node; "
+            "a line is as wide as the strongest edge."
         )
     if folding.left_out:
         down = f", down to |score| {number(folding.least)}" if drawing.any_scored else ""
@@ -171,7 +189,8 @@ def legend_dot(rows: Sequence[Sequence[Entry]]) -> Iterator[str]:
             width = fitted([entry.name], 8, room)
             text = f'fontsize=8, height=0.18, {width}, label={quoted(entry.name)}, tooltip=" "'
             if entry.fill:
-                yield f"  {name} [shape=box, style=filled, fillcolor={quoted(entry.fill)}, {text}]"
+                look = attributes(style=f"filled,{entry.frame}", fillcolor=entry.fill)
+                yield f"  {name} [shape=box, {look}, {text}]"
                 chain.append(name)
                 continue
             start, stop = quoted(f"legend {i} {j} from"), quoted(f"legend {i} {j} to")

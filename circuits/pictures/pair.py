@@ -1,7 +1,7 @@
 """Two circuits as one picture: what both have, and what only one of them has.
 
 Edges are told apart by their dashes as well as by their colour: solid and black in both circuits, dashed and
-blue in the first only, dotted and orange in the second only. Nodes that only one has carry its name.
+blue in the first only, dotted and orange in the second only; and so are the frames of nodes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from nncirc.circuits.pictures import style
 from nncirc.circuits.pictures.dot import written
 from nncirc.circuits.pictures.drawing import MAX_EDGES, Pair, arrange
 from nncirc.circuits.pictures.render import FORMATS, picture_format
+from nncirc.circuits.pictures.text import one_line, provenance
 
 
 def pair_to_dot(
@@ -32,19 +33,21 @@ def pair_to_dot(
         comparison: the circuits, side by side.
         names: what the picture calls them.
         title: a line above the picture.
-        caption: a line or more below it; how many edges are whose follows it in any case.
+        caption: a line or more below it; how each was made, and how many edges are whose, follow in any case.
         max_edges: how many lines to draw at most. More edges are folded as those of one circuit are, nodes of
             different sides never into one; scores are not looked at, as two circuits' may have two units.
     """
-    sides = {edge: side for side in SIDES for edge in comparison.edges[side]}
-    only = {names[0]: comparison.nodes["first"], names[1]: comparison.nodes["second"]}
-    groups = {f"only {name}": nodes for name, nodes in only.items() if nodes}
-    either = Circuit.of(comparison.first.graph, sides, groups=groups)
-    drawing = arrange(either, None, max_edges)
+    pair = Pair(names, {edge: side for side in SIDES for edge in comparison.edges[side]})
+    only = {pair.only(0): comparison.nodes["first"], pair.only(1): comparison.nodes["second"]}
+    groups = {name: nodes for name, nodes in only.items() if nodes}
+    drawing = arrange(Circuit.of(comparison.first.graph, pair.sides, groups=groups), None, max_edges)
     # A node of one circuit has the hue of that circuit's edges.
-    tints = dict(zip((f"only {name}" for name in names), (style.FIRST_FILL, style.SECOND_FILL), strict=True))
+    tints = dict(zip(only, (style.FIRST_FILL, style.SECOND_FILL), strict=True))
     fills = {group: tints[group] for group in drawing.fills}
-    return written(replace(drawing, pair=Pair(names, sides), fills=fills), title=title, caption=caption)
+    made = [provenance(circuit.made) for circuit in (comparison.first, comparison.second)]
+    told = [f"{one_line(name, 60)}: {how}." for name, how in zip(names, made, strict=True) if how]
+    below = "\n".join([*([caption] if caption else []), *told])
+    return written(replace(drawing, pair=pair, fills=fills), title=title, caption=below)
 
 
 def render_pair(

@@ -22,6 +22,7 @@ FIRST_FILL, SECOND_FILL = "#BFDDF2", "#F6C9A0"
 INK = "#1A1A1A"
 FAINT = "#8C8C8C"
 PAPER = "#FFFFFF"
+LANE = "#F4F4F4"  # behind the nodes of one position
 
 # Tints of the same hues, light enough for black text; neighbours differ in luminance as well.
 GROUP_FILL = (

@@ -105,19 +105,53 @@ def number(value: float) -> str:
     return f"{value:.3g}".replace("-", "\u2212")
 
 
-_TOLD = ("model", "method", "direction", "corruption", "metric", "normalize", "positions", "threshold")
+_TOLD = {
+    "model": "model {}",
+    "method": "method {}",
+    "scores": "scores {}",
+    "rank": "ranked by {} score",
+    "direction": "direction {}",
+    "corruption": "corruption {}",
+    "metric": "metric {}",
+    "normalized": "normalized",
+    "prompts": "{} prompts",
+    "threshold": "threshold {}",
+    "edges": "edges asked for {}",
+    "cite": "{}",
+    "of": "of {}",
+}
 
 
 def provenance(made: Mapping[str, Any]) -> str:
-    """What a circuit's `made` says, as a phrase of its caption: method, corruption, metric, threshold.
+    """What a circuit's `made` says, as a phrase of its caption: model, method, corruption, metric, threshold.
+
+    Of a circuit that was selected by scores, or put together from circuits, also what is so of all of these.
 
     >>> provenance({"method": "acdc", "metric": "kl_divergence", "threshold": 0.0575, "seed": 0})
     'method acdc; metric kl_divergence; threshold 0.0575'
+    >>> scores = {"method": "attribution_patching", "metric": "logit_diff", "model": "small"}
+    >>> provenance({"method": "top", "edges": 60, "scores": scores})
+    'model small; method top; scores attribution_patching; metric logit_diff; edges asked for 60'
     """
-    told = [(key, _short(made[key])) for key in _TOLD if key in made]
-    if isinstance(made.get("of"), Sequence):
-        told.append(("of", _short(made["of"])))
-    return "; ".join(f"{key} {value}" for key, value in told if value)
+    facts = _with_inherited(made)
+    told = {key: _short(facts[key]) for key in _TOLD if facts.get(key) not in (None, False)}
+    return "; ".join(_TOLD[key].format(text) for key, text in told.items() if text)
+
+
+def _with_inherited(made: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a circuit, and what its scores or all of its circuits have in common."""
+    scores, of = made.get("scores"), made.get("of")
+    if isinstance(scores, Mapping):
+        return {**_with_inherited(scores), **made}
+    if (
+        not isinstance(of, Sequence)
+        or isinstance(of, str)
+        or not all(isinstance(each, Mapping) for each in of)
+    ):
+        return dict(made)
+    facts = [_with_inherited(each) for each in of]
+    alike = {key: facts[0][key] for key in facts[0] if all(each.get(key) == facts[0][key] for each in facts)}
+    return {**alike, **made}
 
 
 def _short(value: Any) -> str:

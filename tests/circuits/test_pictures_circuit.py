@@ -145,6 +145,130 @@ def test_neurons_are_drawn_above_their_mlp_as_it_is() -> None:
     assert "MLP0 -> MLP0N2 [color" in dot.replace('"', "")
 
 
+def many_neurons(count: int, targets: list[str], score: float = 0.5) -> Circuit:
+    """Neurons of one MLP, each with an edge to one of the targets in turn."""
+    graph = Graph(Shape(2, 4, 4), neurons=((0, 100),))
+    edges = {Edge(f"MLP0N{i}", targets[i % len(targets)]): score + i / 1000 for i in range(count)}
+    heads = {Edge(target.split(".")[0], "logits"): 1.0 for target in targets if target != "logits"}
+    return Circuit(graph, {Edge("embed", "MLP0"): 1.0} | edges | heads)
+
+
+def test_many_neurons_that_do_alike_are_one_node() -> None:
+    circuit = many_neurons(40, ["L1H0.v", "L1H1.k", "logits"])
+    dot = to_dot(circuit)
+    said = words(to_svg(dot))
+    assert {"MLP0: 14 neurons", "MLP0: 13 neurons"} <= set(said)
+    # A line of several edges still enters where these do, as wide as the strongest of them.
+    line = drawn_edges(dot)["MLP0N0:n -> L1H0:v:s"]
+    assert line["tooltip"] == "MLP0N0 -> L1H0 (v), 14 edges: score 0.539"
+    drawing = arrange(circuit, None, 120)
+    assert sum(len(line.edges) for line in drawing.lines) == len(circuit)
+    assert not drawing.counted
+    assert "are one node" in " ".join(said)
+
+
+def test_neurons_of_other_signs_are_not_one_node() -> None:
+    for_, against = many_neurons(20, ["logits"]), many_neurons(40, ["logits"], score=-0.5)
+    late = {edge: score for edge, score in against.scores.items() if edge not in for_.scores}
+    said = words(to_svg(to_dot(Circuit(for_.graph, {**for_.scores, **late}))))
+    assert said.count("MLP0: 20 neurons") == 2
+
+
+def test_few_neurons_are_single_and_joined_to_their_mlp() -> None:
+    said = " ".join(words(to_svg(to_dot(many_neurons(12, ["logits"])))))
+    assert "MLP0N11" in said
+    assert "neuron of an MLP" in said
+    assert "A neuron reads what its MLP reads." in said
+    assert "keys and values" not in said
+
+
+def test_neurons_only_in_the_reference_are_drawn_with_their_group() -> None:
+    circuit = many_neurons(40, ["logits"])
+    reference = many_neurons(40, ["L1H0.v"])
+    drawing = arrange(circuit, reference, 120)
+    assert {(line.tail, line.head, len(line.edges)) for line in drawing.missing} == {
+        ("MLP0N0", "L1H0", 40),
+        ("L1H0", "logits", 1),
+    }
+
+
+def test_long_ranks_are_folded_into_rows() -> None:
+    graph = Graph(Shape(2, 40, 40))
+    edges = [(Edge("embed", f"L0H{i}.v"), Edge(f"L0H{i}", "logits")) for i in range(40)]
+    drawing = arrange(Circuit.of(graph, [edge for pair in edges for edge in pair]), None, 120)
+    rows = [names for stage, names in drawing.stages.items() if stage.layer == 0]
+    assert [len(names) for names in rows] == [13, 13, 14]
+    assert [name for names in rows for name in names] == [f"L0H{i}" for i in range(40)]
+    svg = to_svg(to_dot(drawing.circuit))
+    width = float(ET.fromstring(svg).attrib["viewBox"].split()[2])
+    assert width < 1400  # 40 in a row take 2,300
+    assert words(svg).count("layer 0") == 1
+
+
+# Positions
+
+LANES = Graph(Shape(2, 2, 2), positions=("S.1", "S.2", "end"))
+MOVED = {
+    Edge("embed@S.2", "L1H0.v@S.2"): 0.5,
+    Edge("L1H0@end", "logits@end"): 0.5,
+    Edge("embed@S.1", "MLP0@S.1"): 0.5,
+    Edge("MLP0@S.1", "L1H1.k@S.1"): 0.25,
+    Edge("L1H1@end", "logits@end"): 0.25,
+}
+
+
+def at(svg: str) -> dict[str, tuple[float, float]]:
+    """Where the text of each node is."""
+    found = {}
+    for group in ET.fromstring(svg).iter(f"{SVG}g"):
+        title, text = group.find(f"{SVG}title"), group.find(f".//{SVG}text")
+        if group.attrib.get("class") == "node" and title is not None and title.text and text is not None:
+            found[title.text] = float(text.attrib["x"]), -float(text.attrib["y"])
+    return found
+
+
+def test_each_position_has_a_lane_in_its_order() -> None:
+    svg = to_svg(to_dot(Circuit(LANES, MOVED)))
+    places = at(svg)
+    spans = []
+    for position in LANES.positions:
+        xs = [x for name, (x, _) in places.items() if name.endswith(f"@{position}")]
+        spans += [min(xs), max(xs)]
+    assert spans == sorted(spans)
+    assert max(x for name, (x, _) in places.items() if name.startswith("rank")) < spans[0]
+    # Layers go up all the same, side by side in all lanes.
+    assert places["embed@S.1"][1] == places["embed@S.2"][1] < places["MLP0@S.1"][1] < places["L1H1@S.1"][1]
+    feet = [places[f"lane {i}"] for i in range(3)]
+    assert len({y for _, y in feet}) == 1
+    assert feet[0][1] < places["embed@S.1"][1]
+
+
+def test_names_in_lanes_are_short_and_lanes_are_named() -> None:
+    dot = to_dot(Circuit(LANES, MOVED))
+    said = words(to_svg(dot))
+    assert {"S.1", "S.2", "end", "L1H0", "MLP0", "embed", "logits"} <= set(said)
+    assert not any("@" in word for word in said)
+    assert statements(dot)['"L1H0@end"']["tooltip"] == "L1H0@end"
+    assert "keys and values of a head at another position" in said
+
+
+def test_positions_without_nodes_have_no_lane() -> None:
+    edges = [Edge("embed@end", "MLP0@end"), Edge("MLP0@end", "logits@end")]
+    drawing = arrange(Circuit.of(LANES, edges), None, 120)
+    assert list(drawing.lanes) == ["end"]
+    assert not arrange(found(), None, 120).lanes
+
+
+def test_lanes_are_folded_alike() -> None:
+    graph = Graph(Shape(1, 12, 12), positions=("S.1", "end"))
+    edges = [Edge("embed@S.1", f"L0H{i}.v@S.1") for i in range(12)]
+    edges += [Edge(f"L0H{i}@end", "logits@end") for i in range(12)]
+    drawing = arrange(Circuit.of(graph, edges), None, 120)
+    rows = [names for stage, names in drawing.stages.items() if stage.layer == 0]
+    assert [len(names) for names in rows] == [12, 12]
+    assert rows[0] == tuple(f"L0H{i}@{p}" for p in ("S.1", "end") for i in range(6))
+
+
 def test_the_sign_is_seen() -> None:
     edges = drawn_edges(to_dot(found()))
     assert edges["L0H1:n -> L1H0:k:s"]["arrowhead"] == "tee"
@@ -435,12 +559,38 @@ def test_provenance_of_nested_values() -> None:
     made = {
         "method": "union",
         "of": [{"method": "acdc"}, {"method": "top"}],
-        "normalize": True,
+        "normalized": True,
         "metric": None,
     }
-    assert provenance(made) == "method union; normalize yes; of acdc, top"
+    assert provenance(made) == "method union; normalized; of acdc, top"
     assert provenance({"metric": {"name": "kl", "at": "end"}, "threshold": -0.5, "model": {}}) == (
         "metric kl; threshold \u22120.5"
+    )
+
+
+SCORED = {
+    "method": "attribution_patching", "direction": "noise", "corruption": "abc", "metric": "logit_diff",
+    "normalized": True, "prompts": 16, "model": "small",
+}  # fmt: skip
+
+
+def test_a_circuit_says_what_its_scores_say() -> None:
+    """Selected by scores, and put together from circuits: what all have in common, and no more."""
+    top = {"method": "top", "edges": 60, "rank": "absolute", "scores": SCORED}
+    told = "direction noise; corruption abc; metric logit_diff; normalized; 16 prompts"
+    assert provenance(top) == (
+        "model small; method top; scores attribution_patching; ranked by absolute score; "
+        f"{told}; edges asked for 60"
+    )
+    acdc = {**SCORED, "method": "acdc", "threshold": 0.05}
+    assert (
+        provenance({"method": "union", "of": [top, acdc]})
+        == f"model small; method union; {told}; of top, acdc"
+    )
+    other = {**acdc, "metric": "prob"}
+    assert "metric" not in provenance({"method": "union", "of": [top, other]})
+    assert provenance({"method": "reference", "cite": "A 2021", "model": "small", "name": "x"}) == (
+        "model small; method reference; A 2021"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.nodes import Edge
 from nncirc.circuits.pictures.pair import pair_to_dot, render_pair
 from nncirc.circuits.pictures.render import to_svg
-from nncirc.circuits.pictures.style import FIRST_FILL, side_line
+from nncirc.circuits.pictures.style import FIRST_FILL, SECOND_FILL, side_line
 
 GRAPH = Graph(Shape(2, 2, 2))
 OURS = Circuit.of(GRAPH, [Edge("embed", "L0H0.q"), Edge("L0H0", "MLP1"), Edge("MLP1", "logits")])
@@ -40,11 +40,25 @@ def test_dashes_say_whose_an_edge_is() -> None:
     assert 'style="dotted"' in theirs and ': theirs"' in theirs
 
 
-def test_nodes_of_one_circuit_carry_its_name() -> None:
+def test_nodes_of_one_circuit_are_framed_as_its_edges_are_drawn() -> None:
     dot = pair_to_dot(PAIR, NAMES)
-    assert re.search(rf'"MLP1" \[label="MLP1\\nonly ours".*fillcolor="{FIRST_FILL}"', dot)
-    assert re.search(r'"L1H1" \[label="\{L1H1\\nonly theirs\|', dot)
-    assert re.search(r'"L0H0" \[label="\{L0H0\|', dot)
+    for name, frame, fill in (
+        ('"MLP1" [label="MLP1"', "filled,dashed", FIRST_FILL),
+        ('"L1H1" [label="{L1H1|', "filled,dotted", SECOND_FILL),
+        ('"L0H0" [label="{L0H0|', "filled", "#FFFFFF"),
+        ('label="only ours"', "filled,dashed", FIRST_FILL),
+        ('label="only theirs"', "filled,dotted", SECOND_FILL),
+    ):
+        (found,) = [each for each in dot.splitlines() if name in each and "fillcolor" in each]
+        assert f'style="{frame}"' in found
+        assert f'fillcolor="{fill}"' in found
+
+
+def test_each_circuit_says_how_it_was_made() -> None:
+    ours = replace(OURS, made={"method": "acdc", "metric": "prob"})
+    said = pair_to_dot(compare(ours, THEIRS), NAMES, caption="Seen.").replace("\\l", " ")
+    assert "Seen. ours: method acdc; metric prob. Edges in both: 1" in said
+    assert "theirs: method" not in said
 
 
 def luminance(colour: str) -> float:
@@ -68,6 +82,16 @@ def test_the_legend_and_the_caption_say_what_there_is() -> None:
     alone = pair_to_dot(compare(OURS, OURS), NAMES)
     assert "only ours" not in alone
     assert "some of each" not in alone
+
+
+def test_pairs_of_graphs_of_positions_have_lanes() -> None:
+    graph = Graph(Shape(1, 1, 1), positions=("S.2", "end"))
+    both = [Edge("embed@S.2", "L0H0.v@S.2"), Edge("L0H0@end", "logits@end")]
+    ours = Circuit.of(graph, [*both, Edge("embed@end", "MLP0@end"), Edge("MLP0@end", "logits@end")])
+    dot = pair_to_dot(compare(ours, Circuit.of(graph, both)), NAMES)
+    assert 'label="MLP0"' in dot
+    assert 'label="S.2"' in dot
+    assert to_svg(dot).startswith("<?xml")
 
 
 @settings(max_examples=25, deadline=None)

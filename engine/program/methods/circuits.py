@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace as with_fields
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,9 @@ def _reference(builder: Builder, declaration: Declaration) -> Circuit:
         name: [node for member in group for node in _members(builder, member)]
         for name, group in declaration.groups.items()
     }
-    return built(graph, groups, declaration, declaration.name)
+    circuit = built(graph, groups, declaration, declaration.name)
+    model = builder.of(builder.declaration(declaration, "graph"), "model")
+    return with_fields(circuit, made={**circuit.made, "model": model.name})
 
 
 def _members(builder: Builder, member: NodePattern | Where) -> list[str]:
