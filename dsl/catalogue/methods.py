@@ -128,7 +128,8 @@ METHODS: Mapping[str, Entry] = {
     "C561": Entry(
         "an interval without an end",
         "A single prompt says nothing of others, and where some resamples have no effect to divide by, "
-        "faithfulness has no bound. Claim the value itself, or use more prompts.",
+        "a normalised mean has no bound. Scores of attribution and of weights have no intervals. Claim the "
+        "value itself, or use more prompts.",
     ),
     "C571": Entry(
         "a norm that cannot be taken apart",

@@ -108,7 +108,7 @@ FUNCTIONS: Mapping[str, Function] = {
             "scores": Key(one("scores"), "the scores that the claim is about", required=True),
             "node": Key(Text(), 'the row, such as `"L1H0"`', required=True),
             "column": Key(Text(), 'the column, such as `"end"` or `"copying"`; absent: the only one'),
-            "bound": Key(_BOUND.type, f"{_BOUND.doc}; `causal_tracing` has intervals"),
+            "bound": Key(_BOUND.type, f"{_BOUND.doc}; scores of attribution and of weights have none"),
         },
     ),
     "clean": Function(
