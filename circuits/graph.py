@@ -332,6 +332,19 @@ class Graph:
         return {name: i for i, name in enumerate(self.nodes)}
 
 
+def stages(shape: Shape, *, halves: bool = True) -> list[str]:
+    """Names of the residual stream's stages: each by the node that wrote last.
+
+    `embed`, then after every layer's attention `L0`, after its MLP `MLP0`; without `halves` only after whole
+    layers. The last is what the final norm reads.
+    """
+    found = ["embed"]
+    for layer in range(shape.n_layers):
+        found += [f"L{layer}"] if halves or not shape.mlps else []
+        found += [f"MLP{layer}"] if shape.mlps else []
+    return found
+
+
 def owner(receiver: str) -> str:
     """The node that a receiver belongs to: `L1H0` for `L1H0.q`, the node itself for `MLP3`."""
     name, at, position = receiver.partition("@")

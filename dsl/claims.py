@@ -9,7 +9,7 @@ from nncirc.dsl import syntax
 from nncirc.dsl.arithmetic import divides_by_zero
 from nncirc.dsl.blocks import declare_inline
 from nncirc.dsl.diagnostics import Label, suggest
-from nncirc.dsl.evaluation import check_function
+from nncirc.dsl.evaluation import check_function, check_score
 from nncirc.dsl.program import (
     OPERATORS,
     Apply,
@@ -248,6 +248,8 @@ class _Reader:
         if not isinstance(expression, Apply):
             return
         check_function(self.meaning, expression, value.span)
+        if expression.function == "score" and isinstance(value, syntax.Call):
+            check_score(self.meaning, expression, value)
         found = {
             name: self.scope.drafts[argument.name]
             for name, argument in expression.arguments.items()

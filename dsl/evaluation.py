@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nncirc.circuits.errors import GraphError
+from nncirc.circuits.graph import Graph, Shape
+from nncirc.dsl import syntax
 from nncirc.dsl.diagnostics import Label
+from nncirc.dsl.graphs import full_shape, graph_of
 from nncirc.dsl.program import Apply, Ref
 from nncirc.dsl.scope import Draft
 from nncirc.dsl.source import Span
+from nncirc.dsl.tables import table_of
 
 if TYPE_CHECKING:
     from nncirc.dsl.meaning import Meaning
 
-__all__ = ["check_compare", "check_curve", "check_curves", "check_function"]
+__all__ = ["check_compare", "check_curve", "check_curves", "check_function", "check_score"]
 
 
 def check_curve(meaning: Meaning, draft: Draft) -> None:
@@ -176,6 +181,47 @@ def check_function(meaning: Meaning, applied: Apply, span: Span) -> None:
             labels=(Label(circuit.place, f"uses {circuit.implementation}"),),
             help="groups are those of a `reference` circuit; write `by = nodes` or `by = edges`",
         )
+
+
+def check_score(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
+    """The row and the column that `score(...)` reads are some of the table's, where that is known."""
+    scores, node, column = (applied.arguments.get(key) for key in ("scores", "node", "column"))
+    draft = meaning.drafts.get(scores.name) if isinstance(scores, Ref) else None
+    if draft is None or not isinstance(node, str) or not (column is None or isinstance(column, str)):
+        return
+    label = (Label(draft.place, f"uses {draft.implementation}"),)
+    table = table_of(draft.name, draft.implementation, draft.values, *_shape_of(meaning, draft))
+    if table is None:
+        meaning.scope.report(
+            "C247",
+            f"`{draft.name}` are scores of edges, and `score` reads those of nodes",
+            call.span,
+            labels=label,
+            help=f"write `by = nodes` in `{draft.name}`",
+        )
+        return
+    wrong, at = table.wrong_row(node), node
+    if wrong is None:
+        wrong, at = table.wrong_column(node, column), column or ""
+    if wrong is not None:
+        strings = (each.value for each in call.arguments if isinstance(each.value, syntax.String))
+        span = next((each.span for each in strings if each.value == at), call.span)
+        meaning.scope.report("C247", wrong[0], span, labels=label, help=wrong[1])
+
+
+def _shape_of(meaning: Meaning, scores: Draft) -> tuple[Graph | None, Shape | None]:
+    """The graph and the model's shape of a block of scores, where they are known."""
+    graph = meaning.get(scores, "graph")
+    data = next((each for key in ("data", "source") if (each := meaning.get(scores, key))), None)
+    prompts = meaning.data_of(scores) or data
+    model = meaning.get(graph or prompts or scores, "model")
+    shape = None if model is None else meaning.shapes(model.implementation, model.values)
+    if shape is None:
+        return None, None
+    try:
+        return (None if graph is None else graph_of(shape, graph.values)), full_shape(shape)
+    except (GraphError, KeyError):  # said where the graph is declared
+        return None, None
 
 
 def _found(circuit: Draft) -> bool:

@@ -17,31 +17,21 @@ from nncirc.dsl.source import Span
 if TYPE_CHECKING:
     from nncirc.dsl.meaning import Meaning
 
-__all__ = ["INTERVENTIONS", "check_intervention"]
+__all__ = ["INTERVENTIONS", "check_intervention", "check_whole"]
 
 _NODES = {"path_patching": ("to", "through"), "steering": ("nodes",), "function_vector": ("heads",)}
 
 # What a graph may be split by, and what to do instead.
-_SPLIT = (
-    ("positions", "position", "this block says itself where it intervenes"),
-    ("neurons", "neuron", "activation_patching and attribution_patching know single neurons"),
-)
+_BY_POSITION = ("positions", "position", "this block says itself where it intervenes")
+_BY_NEURON = ("neurons", "neuron", "activation_patching and attribution_patching know single neurons")
 
 
 def check_intervention(meaning: Meaning, draft: Draft) -> None:
     """One of `INTERVENTIONS` by itself."""
     graph = meaning.get(draft, "graph")
     if graph is not None:
-        for key, by, advice in _SPLIT:
-            if graph.values.get(key) is not None:
-                meaning.scope.report(
-                    "C294",
-                    f"`{graph.name}` is split by {by}, and `{draft.implementation}` is of whole nodes",
-                    draft.where("graph"),
-                    labels=(Label(graph.where(key), "split here"),),
-                    help=f"use a graph without `{key}`; {advice}",
-                )
-                return
+        if not check_whole(meaning, draft):
+            return
         for key in _NODES[draft.implementation]:
             for node, span in _nodes(draft, key):
                 check_node(meaning.scope, graph, meaning.shape(graph), node, span)
@@ -58,6 +48,23 @@ def check_intervention(meaning: Meaning, draft: Draft) -> None:
             _check_paths(meaning, draft)
         case _:
             _check_steered(meaning, draft)
+
+
+def check_whole(meaning: Meaning, draft: Draft) -> bool:
+    """The graph's nodes are whole, where a method is of whole nodes; reports if not."""
+    graph = meaning.get(draft, "graph")
+    neurons = draft.implementation == "activation_patching"
+    for key, by, advice in (_BY_POSITION,) if neurons else (_BY_POSITION, _BY_NEURON):
+        if graph is not None and graph.values.get(key) is not None:
+            meaning.scope.report(
+                "C294",
+                f"`{graph.name}` is split by {by}, and `{draft.implementation}` is of whole nodes",
+                draft.where("graph"),
+                labels=(Label(graph.where(key), "split here"),),
+                help=f"use a graph without `{key}`; {advice}",
+            )
+            return False
+    return True
 
 
 def _nodes(draft: Draft, key: str) -> list[tuple[NodePattern, Span]]:

@@ -13,7 +13,7 @@ from nncirc.dsl.datasets import check_forced, check_positions, check_prompts, ch
 from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.edges import check_reference
 from nncirc.dsl.evaluation import check_compare, check_curve, check_curves
-from nncirc.dsl.interventions import INTERVENTIONS, check_intervention
+from nncirc.dsl.interventions import INTERVENTIONS, check_intervention, check_whole
 from nncirc.dsl.metrics import check_expression, check_function, check_gradient, check_measured
 from nncirc.dsl.neurons import check_neurons
 from nncirc.dsl.positions import check_graph_positions, check_split
@@ -197,6 +197,8 @@ class Meaning:
             check_positions(self.scope, data, listed, draft, "positions", Label(data.place, "these prompts"))
         if draft.implementation in INTERVENTIONS:
             check_intervention(self, draft)
+        elif draft.implementation == "activation_patching":
+            check_whole(self, draft)
         check_denoised(self, draft)
         check_attribution(self.scope, draft)
         check_gradient(self, draft)

@@ -12,17 +12,16 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from nncirc.circuits.atomic import write_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.comparison import meaning_of_scores
 from nncirc.circuits.errors import FileError, GraphError
-from nncirc.circuits.graph import Attention, Graph, Shape, owner
-from nncirc.circuits.nodes import OTHER
+from nncirc.circuits.graph import Graph, owner
 from nncirc.circuits.pictures.text import one_line, provenance
 from nncirc.circuits.reference import Path, Term, from_paths
 from nncirc.dsl.checker import CheckResult, check_file, check_text
+from nncirc.dsl.graphs import graph_of
 from nncirc.dsl.program import Declaration, NodePattern, Program, Ref
 from nncirc.dsl.program import Term as Written
 from nncirc.dsl.shapes import model_shape
@@ -178,7 +177,7 @@ def _graph(program: Program, circuit: Declaration) -> Graph:
             hint=f"write `model {model.name} using shape {{`, with its layers and heads",
             about=file,
         )
-    nodes, inputs = graph.values["nodes"], graph.values["inputs"]
+    nodes = graph.values["nodes"]
     assert isinstance(nodes, tuple)
     if shape.mlps and "mlps" not in nodes:
         raise GraphError(
@@ -186,45 +185,22 @@ def _graph(program: Program, circuit: Declaration) -> Graph:
             f"the MLPs of {model.name} write into the residual stream, and the graph leaves them out",
             hint="add mlps to nodes, or write mlps = false in a model that has none",
         )
-    layers: Any = graph.values["neurons"] or ()
-    if layers and shape.d_mlp is None:
+    if graph.values["neurons"] and shape.d_mlp is None:
         raise FileError(
             "C622",
             f"the graph {graph.name} in {file!r} splits MLPs into neurons, and how many the weights say",
             hint="run the script, and use the circuit's .json file from its output folder",
             about=file,
         )
-    neurons = tuple((layer, shape.d_mlp or 0) for layer in sorted(layers))
-    found = Shape(shape.layers, shape.heads, shape.kv_groups, shape.mlps, shape.parallel)
-    attention: Attention = "layers" if "attention" in nodes else "heads"
-    return Graph(found, attention, bool(inputs), "pos_embed" in nodes, _positions(file, graph), neurons)
-
-
-def _positions(file: str, graph: Declaration) -> tuple[str, ...]:
-    length: Any = graph.values["length"]
-    if graph.values["positions"] == "all" and length is None:
+    found = graph_of(shape, graph.values)
+    if found is None:
         raise FileError(
             "C622",
             f"the graph {graph.name} in {file!r} is split by token, and how many there are the prompts say",
             hint="write `length = …` in place of `data`, or use the circuit's .json file of a run",
             about=file,
         )
-    return positions_of(graph, length)
-
-
-def positions_of(graph: Declaration, length: int | None) -> tuple[str, ...]:
-    """Names of the positions that a graph is split by; all that a list does not name is one more.
-
-    Args:
-        graph: the graph's declaration.
-        length: how many tokens `all` stands for.
-    """
-    positions: Any = graph.values["positions"]
-    if positions is None:
-        return ()
-    if positions == "all":
-        return tuple(map(str, range(length or 0)))
-    return (*(str(place) for place in positions if str(place) != OTHER), OTHER)
+    return found
 
 
 def _name(declaration: Declaration, key: str) -> str:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
-from nncirc.circuits.graph import Shape
+from nncirc.circuits.graph import stages as stages
 from nncirc.engine.activation import columns_of
 from nncirc.engine.contrast import check_fits
 from nncirc.engine.data import Dataset, Example, buckets
@@ -108,19 +108,6 @@ def token_texts(dataset: Dataset, columns: Sequence[Place]) -> dict[str, list[st
 
 
 # Stages ----------------------------------------------------------------------------------------------------
-
-
-def stages(shape: Shape, *, halves: bool = True) -> list[str]:
-    """Names of the residual stream's stages: each by the node that wrote last.
-
-    `embed`, then after every layer's attention `L0`, after its MLP `MLP0`; without `halves` only after whole
-    layers. The last is what the final norm reads.
-    """
-    found = ["embed"]
-    for layer in range(shape.n_layers):
-        found += [f"L{layer}"] if halves or not shape.mlps else []
-        found += [f"MLP{layer}"] if shape.mlps else []
-    return found
 
 
 def residual_stream(

@@ -301,8 +301,9 @@ MEANING: Mapping[str, Entry] = {
     ),
     "C294": Entry(
         "an intervention on a graph that is split by position or neuron",
-        "Path patching and steering are of whole nodes, and say themselves at which positions they "
-        "intervene: `positions` and `at`. Take the graph without `positions` and `neurons`.",
+        "Activation patching, path patching and steering are of whole nodes, and say themselves at which "
+        "positions they intervene: `positions` and `at`. Take the graph without `positions`, and, but for "
+        "activation patching, without `neurons`.",
         "graph split using residual {\n  model = gpt2\n  positions = [IO, S, end, other]\n}\n"
         "scores other using steering {\n  graph = split\n  corruption = abc\n  metric = recovered\n"
         "  nodes = MLP3\n  scale = 0\n}",
@@ -338,6 +339,19 @@ MEANING: Mapping[str, Entry] = {
         "are several, and so is a head without `.q`, `.k` or `.v`. Every edge has one score at most.",
         "circuit other using reference {\n  graph = full\n  embed -> L5H1 = 0.25\n  L5H1 -> logits\n}",
         "circuit other using reference {\n  graph = full\n  embed -> L5H1.q = 0.25\n  L5H1 -> logits\n}",
+    ),
+    "C247": Entry(
+        "a row or a column that scores do not have",
+        "`score(scores, row, column)` reads one number of a table. Rows are nodes of the graph, or layers of "
+        "the residual stream; columns are positions, statistics or factors. In a graph of positions a "
+        "row is a node and a column a position. Attribution patching scores edges unless it says "
+        "`by = nodes`.",
+        "scores sweep using activation_patching {\n  graph = full\n  corruption = abc\n"
+        "  metric = recovered\n  positions = [S.2, end]\n}\n"
+        'assert score(sweep, "L9H9", "S.3") >= 0.5',
+        "scores sweep using activation_patching {\n  graph = full\n  corruption = abc\n"
+        "  metric = recovered\n  positions = [S.2, end]\n}\n"
+        'assert score(sweep, "L9H9", "S.2") >= 0.5',
     ),
     "C260": Entry(
         "a graph by tokens of no prompts",

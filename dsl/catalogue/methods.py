@@ -253,8 +253,8 @@ METHODS: Mapping[str, Entry] = {
         "paths that cannot be patched",
         "Paths lead to nodes that read: inputs of heads, MLPs, `logits`. The logits are the end of every "
         "path: among other receivers they would read what the direct paths bring, and nothing of the "
-        "others. A graph that is split by position has no whole nodes; path patching and steering say "
-        "themselves where they intervene.",
+        "others. A graph that is split by position has no whole nodes; activation patching, path patching "
+        "and steering say themselves where they intervene.",
     ),
     "C595": Entry(
         "steering without factors",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from nncirc.dsl.program import Declaration, Program, Ref
+from nncirc.engine.activation import columns_of
 from nncirc.engine.contrast import Contrast
 from nncirc.engine.discovery import Measured
 from nncirc.engine.model import Model
@@ -110,6 +111,7 @@ class Builder:
 
     def check(self, declaration: Declaration) -> None:
         """Find what is wrong with a method's prompts, positions and answers before long work starts."""
+        self.check_lengths(declaration)
         if isinstance(declaration.values.get("corruption"), Ref):
             contrast = self.contrast_of(declaration)
             metric = self.of(declaration, "metric")
@@ -119,6 +121,21 @@ class Builder:
                 # That runs the model; a result that is there has passed it.
                 if not self.is_stored(declaration):
                     contrast.normalizer(metric)
+
+    def check_lengths(self, declaration: Declaration) -> None:
+        """`positions = all` is of prompts of one length.
+
+        Raises:
+            ProgramError: C334, they have several.
+        """
+        values = declaration.values
+        if declaration.kind != "scores" or values.get("positions") != "all":
+            return
+        corrupted = isinstance(values.get("corruption"), Ref)
+        holder = self.declaration(declaration, "corruption") if corrupted else declaration
+        dataset = self.of(holder, "source" if "source" in values and not corrupted else "data")
+        with placed(declaration):
+            columns_of(dataset, "all")
 
     def is_stored(self, declaration: Declaration) -> bool:
         """Whether a method's result is in the store."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
+from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import Estimate
 from nncirc.dsl.program import (
     OPERATORS,
@@ -17,9 +19,14 @@ from nncirc.dsl.program import (
     Expression,
     Number,
     Property,
+    leaves,
 )
+from nncirc.dsl.tables import table_of
+from nncirc.engine.model import Model
 from nncirc.engine.program.build import Builder
+from nncirc.engine.program.inputs import OnlyShape
 from nncirc.engine.program.methods.evaluation import bounded, evaluate
+from nncirc.engine.program.places import placed
 from nncirc.engine.program.results import finite
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -83,6 +90,44 @@ def _value(builder: Builder, expression: Expression) -> float | Estimate:
                 raise MethodError(
                     "C583", "a claim divides by what turned out to be zero", hint="compare it by itself"
                 ) from None
+
+
+def check_rows(builder: Builder, assertions: Iterable[Assertion]) -> None:
+    """Find rows and columns that scores will not have, before anything is computed; what models say is used.
+
+    Raises:
+        ProgramError: C579, scores will have no such row or column.
+    """
+    for assertion in assertions:
+        for leaf in (*leaves(assertion.left), *leaves(assertion.right)):
+            if isinstance(leaf, Apply) and leaf.function == "score":
+                with placed(assertion):
+                    _check_row(builder, leaf.arguments)
+
+
+def _check_row(builder: Builder, arguments: Mapping[str, Any]) -> None:
+    declaration = builder.program.declarations[arguments["scores"].name]
+    values, node, column = declaration.values, arguments["node"], arguments["column"]
+    graph: Graph | None = builder.of(declaration, "graph") if "graph" in values else None
+    model: Model | OnlyShape | None = None
+    length: int | None = None
+    if "model" in values:
+        model = builder.of(declaration, "model")
+    elif "corruption" in values:
+        contrast = builder.contrast_of(declaration)
+        model = contrast.model
+        lengths = {len(example.tokens) for example in contrast.dataset.examples}
+        length = lengths.pop() if len(lengths) == 1 else None
+    else:
+        dataset = builder.declaration(declaration, "source" if "source" in values else "data")
+        model = builder.model_of(dataset)
+    shape = None if model is None else model.shape
+    table = table_of(declaration.name, declaration.implementation, values, graph, shape, length)
+    if table is None:
+        return  # the checker has said it
+    wrong = table.wrong_row(node) or table.wrong_column(node, column)
+    if wrong is not None:
+        raise MethodError("C579", wrong[0], hint=wrong[1])
 
 
 def intervals_of(claim: Claim) -> dict[str, list[float | None]]:

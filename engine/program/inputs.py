@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Attention, Graph, Shape
+from nncirc.dsl.graphs import full_shape, positions_of
 from nncirc.dsl.program import (
     Choices,
     Declaration,
@@ -20,7 +21,6 @@ from nncirc.dsl.program import (
     Ref,
     Template,
 )
-from nncirc.dsl.references import positions_of
 from nncirc.dsl.schema.metrics import METRICS
 from nncirc.dsl.shapes import model_shape
 from nncirc.engine.activation import columns_of
@@ -87,8 +87,7 @@ class OnlyShape:
 def _shape(_: Builder, declaration: Declaration) -> OnlyShape:
     given = model_shape("shape", declaration.values)
     assert given is not None
-    shape = Shape(given.layers, given.heads, given.kv_groups, given.mlps, given.parallel)
-    return OnlyShape(declaration.name, shape, dict(declaration.values))
+    return OnlyShape(declaration.name, full_shape(given), dict(declaration.values))
 
 
 def _compiled(builder: Builder, declaration: Declaration) -> Model:
@@ -245,7 +244,7 @@ def _residual(builder: Builder, declaration: Declaration) -> Graph:
 def _graph_positions(builder: Builder, declaration: Declaration) -> tuple[str, ...]:
     dataset: Dataset | None = builder.of(declaration, "data")
     length: Any = declaration.values["length"]
-    return positions_of(declaration, length if dataset is None else len(columns_of(dataset, "all")[0]))
+    return positions_of(declaration.values, length if dataset is None else len(columns_of(dataset, "all")[0]))
 
 
 def _expression(builder: Builder, declaration: Declaration) -> Metric:

@@ -27,6 +27,7 @@ from nncirc.engine.data import Dataset, load_tokenizer
 from nncirc.engine.data.load import is_folder
 from nncirc.engine.model import Model
 from nncirc.engine.program.build import Builder
+from nncirc.engine.program.claims import check_rows
 from nncirc.engine.program.forecast.at_hand import is_at_hand, stand_in
 from nncirc.engine.program.forecast.predict import Forecast
 from nncirc.engine.program.places import placed
@@ -155,12 +156,15 @@ class _Planner(Builder):
 
     def plan(self, wanted: Iterable[Declaration], claims: Sequence[Assertion]) -> Plan:
         steps, before = [], resident()
-        for declaration in needed_by(self.program, wanted):
+        needed = needed_by(self.program, wanted)
+        for declaration in needed:
             step = self.step(declaration)
             if step is None or any(name in self.unknown for name in declaration.references()):
                 self.unknown.add(declaration.name)
             if step is not None:
                 steps.append(step)
+        known = {declaration.name for declaration in needed} - self.unknown
+        check_rows(self, [claim for claim in claims if set(claim.references()) <= known])
         if claims and not self.unknown:
             found = self.forecast.of_claims(claims)
             steps.append(Step("claims", f"{len(claims)}", found.forwards, None, found.seconds))
@@ -273,6 +277,8 @@ class _Planner(Builder):
     def method_step(self, declaration: Declaration) -> Step | None:
         if declaration.implementation == "reference":
             return self.reference_step(declaration)
+        if self.is_known(declaration):
+            self.check_lengths(declaration)
         corruption = declaration.values.get("corruption")
         graph = self.built.get(_name(declaration.values.get("graph")))
         contrast: Contrast | None = None

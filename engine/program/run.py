@@ -25,10 +25,11 @@ from nncirc.dsl.program import (
     Program,
     Ref,
 )
+from nncirc.dsl.scope import kinds_in_words
 from nncirc.engine.program import folder as files
 from nncirc.engine.program import pictures
 from nncirc.engine.program.build import Builder, Progress
-from nncirc.engine.program.claims import Claim, intervals_of, measure
+from nncirc.engine.program.claims import Claim, check_rows, intervals_of, measure
 from nncirc.engine.program.forecast.predict import Predictions, forecast
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.results import Curve, Table, areas, printed
@@ -167,6 +168,7 @@ def run_program(
 
     try:
         prepare(builder, wanted)
+        check_rows(builder, asserted)
         needed = needed_by(program, wanted)
         predicted = forecast(builder, needed, asserted)
         holding = resident() + most_room(builder, needed)
@@ -239,14 +241,17 @@ def requested(program: Program, only: Iterable[str]) -> tuple[Declaration, ...]:
         if "." not in declaration.name or declaration.name.split(".")[0] in DRAWN
     )
     names = tuple(only)
-    known = {each.name for each in everything} | {each.family for each in everything if each.family}
+    known = [*dict.fromkeys(name for each in everything for name in (each.family, each.name) if name)]
     for name in names:
         if name not in known:
-            near = suggest(name, known)
+            declared = program.declarations.get(name)
+            near = None if declared is not None else suggest(name, known)
+            listed = f"results are {', '.join(known)}" if known else "it has no results"
             raise ScriptError(
                 "C119",
-                f"the script has no result called {name!r}",
-                hint=f"did you mean {near!r}?" if near else f"there are {', '.join(sorted(known))}",
+                f"the script has no result called {name!r}"
+                + ("" if declared is None else f": that is {kinds_in_words([declared.kind])}"),
+                hint=f"did you mean {near!r}?" if near else listed,
             )
     return tuple(each for each in everything if not names or each.name in names or each.family in names)
 

@@ -143,13 +143,14 @@ def test_the_width_is_asked_for_only_where_the_circuit_does_not_say_it(
 def test_scores_are_not_taken_for_a_circuit(nncirc: Command, script: Path, tmp_path: Path) -> None:
     nncirc("run", script, "--only", "quick", "--only", "eap", "--out", tmp_path)
     eap, quick = tmp_path / "eap.json", tmp_path / "quick.json"
-    for arguments in (
+    commands: list[list[str | Path]] = [
         ["render", eap],
         ["render", quick, "--highlight", eap],
         ["diff", quick, eap],
         ["import", eap, "--to", tmp_path / "x.json"],
         ["export", eap, "--to", tmp_path / "x.circ"],
-    ):
+    ]
+    for arguments in commands:
         assert "using top" in nncirc(*arguments).refused("C637")
     nncirc("export", quick, "--to", f"{tmp_path / 'entry'}/")
     nncirc("render", tmp_path / "entry" / "importances.json").refused("C637")
