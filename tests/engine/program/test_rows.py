@@ -1,0 +1,223 @@
+"""The rows and columns that scores are said to have before they are computed are those that they get."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engine.program.scripts import model
+
+from nncirc.circuits.errors import NncircError
+from nncirc.circuits.graph import Graph
+from nncirc.dsl import check_text, render_all
+from nncirc.dsl.graphs import full_shape, graph_of
+from nncirc.dsl.shapes import model_shape
+from nncirc.dsl.tables import ONLY, table_of
+from nncirc.engine.program import inputs
+from nncirc.engine.program.build import Builder
+from nncirc.engine.program.plan import plan_program
+from nncirc.engine.program.run import Options, run_program
+from nncirc.engine.scores import NodeScores
+
+HEAD = """\
+model small using bundled {
+  name = "ioi-4l"
+}
+dataset ioi using template {
+  model  = small
+  size   = 2
+  prompt = ["When {IO} and {S} went to the {place}, {S} gave a drink to"]
+  answer = " {IO}"
+  foil   = " {S}"
+  slots {
+    IO, S, A = names
+    place = places
+  }
+}
+corruption abc using replace {
+  data = ioi
+  S.2 -> A
+}
+graph full using residual {
+  model = small
+}
+graph layers using residual {
+  model = small
+  nodes = [embed, pos_embed, attention, mlps, logits]
+}
+graph split using residual {
+  model     = small
+  positions = [S.2, end]
+}
+metric ld using logit_diff {
+}
+"""
+METHOD = "  corruption = abc\n  metric = ld\n"
+SCORES = [
+    "activation_patching {\n  graph = full\n" + METHOD,
+    "activation_patching {\n  graph = layers\n  positions = [S.2, end]\n" + METHOD,
+    "activation_patching {\n  graph = layers\n  positions = all\n" + METHOD,
+    "attribution_patching {\n  graph = full\n  by = nodes\n" + METHOD,
+    "attribution_patching {\n  graph = split\n  by = nodes\n" + METHOD,
+    "causal_tracing {\n  positions = [S.2]\n  resamples = 2\n" + METHOD,
+    "causal_tracing {\n  of = mlps\n  positions = [S.2]\n  resamples = 2\n" + METHOD,
+    "causal_tracing {\n  of = attention\n  positions = [S.2]\n  resamples = 2\n" + METHOD,
+    "path_patching {\n  graph = full\n  to = [L1H1.q, L1H*.v]\n" + METHOD,
+    "path_patching {\n  graph = layers\n  to = logits\n  positions = [S]\n" + METHOD,
+    "steering {\n  graph = full\n  nodes = [L3H1, L1H*, MLP2]\n  scale = [0, 1.5]\n" + METHOD,
+    "steering {\n  graph = full\n  nodes = embed\n  shift = -1\n" + METHOD,
+    "function_vector {\n  graph = full\n  heads = L1H*\n" + METHOD,
+    "attention_statistics {\n  graph = full\n  data = ioi\n  of = [copying, previous_token]\n",
+    "logit_attribution {\n  graph = full\n  data = ioi\n  positions = [S.2, end]\n",
+    "logit_attribution {\n  graph = split\n  data = ioi\n",
+    "logit_attribution {\n  graph = layers\n  data = ioi\n  positions = all\n",
+    "logit_lens {\n  data = ioi\n",
+    "patchscopes {\n  source = ioi\n  target = ioi\n  positions = end\n",
+    "weight_statistics {\n  model = small\n  of = [matching, copying]\n",
+    "composition {\n  model = small\n  of = q_composition\n",
+    "in_context_learning {\n  data = ioi\n  early = 3\n  late = 7\n",
+]
+
+
+@pytest.fixture(autouse=True)
+def one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "load_bundled", lambda **_: model())
+
+
+@pytest.mark.parametrize("scores", SCORES, ids=lambda text: text.partition(" ")[0])
+def test_tables_are_as_they_were_said_to_be(scores: str) -> None:
+    result = check_text(f"{HEAD}scores s using {scores}}}\n")
+    assert result.program is not None, render_all(result.diagnostics)
+    builder = Builder(result.program)
+    found: NodeScores = builder.get("s")
+    declared = result.program.declarations["s"]
+    shape = model_shape("bundled", {"name": "ioi-4l"})
+    assert shape is not None
+    graph: Graph | None = None
+    if "graph" in declared.values:
+        graph = graph_of(shape, builder.declaration(declared, "graph").values)
+    table = table_of("s", declared.implementation, declared.values, graph, full_shape(shape))
+    assert table is not None
+    assert table.rows is not None
+    assert tuple(table.rows) == found.nodes
+    names = found.positions or (ONLY,)
+    if table.by_token:
+        assert table.columns is None
+        assert names == tuple(map(str, range(len(names))))
+    else:
+        assert table.columns is not None
+        assert tuple(table.columns) == names
+
+
+FILE = """\
+model small using compiled {
+  path = "MODEL"
+}
+dataset every using all_inputs {
+  model  = small
+  length = 4
+  counterparts = 1
+}
+corruption other using counterpart {
+  data = every
+}
+graph full using residual {
+  model = small
+}
+metric off using mse {
+}
+scores sweep using activation_patching {
+  graph = full
+  corruption = other
+  metric = off
+  positions = all
+}
+assert score(sweep, "ROW", "COLUMN") >= 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "message"),
+    [
+        ("L9H1", "0", "has no row `L9H1`"),
+        ("L1H0", "5", "has no column `5`"),
+    ],
+)
+def test_what_the_checker_cannot_know_is_found_before_anything_is_computed(
+    row: str, column: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many tokens prompts have is seen when they are there."""
+    from nncirc.circuits.models import model_folder
+
+    folder = str(model_folder("tracr-xproportion"))
+    text = FILE.replace("MODEL", folder).replace("ROW", row).replace("COLUMN", column)
+    result = check_text(text, shapes=lambda *_: None)
+    program = result.program
+    assert program is not None, render_all(result.diagnostics)
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("something was computed")
+
+    monkeypatch.setattr("nncirc.engine.program.methods.scores.activation_patching", never)
+    for attempt in (
+        lambda: plan_program(program),
+        lambda: run_program(program, tmp_path / "out", Options()),
+    ):
+        with pytest.raises(NncircError, match=message.replace("`", ".")) as caught:
+            attempt()
+        assert caught.value.code == "C579"
+
+
+LENGTHS = """\
+model small using bundled {
+  name = "ioi-4l"
+}
+dataset two using prompts {
+  model   = small
+  clean   = [
+    "When Mary and John went to the store, John gave a drink to",
+    "When Mary and John met, John gave a drink to",
+  ]
+  corrupt = [
+    "When Mary and James went to the store, James gave a drink to",
+    "When Mary and James met, James gave a drink to",
+  ]
+  answer  = " Mary"
+  foil    = " John"
+}
+corruption other using counterpart {
+  data = two
+}
+graph full using residual {
+  model = small
+}
+metric ld using logit_diff {
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        "causal_tracing {\n  corruption = other\n  metric = ld\n",
+        "activation_patching {\n  graph = full\n  corruption = other\n  metric = ld\n  positions = all\n",
+        "logit_lens {\n  data = two\n  positions = all\n",
+        "patchscopes {\n  source = two\n  target = two\n  positions = all\n",
+    ],
+    ids=lambda text: text.partition(" ")[0],
+)
+def test_all_tokens_of_prompts_of_two_lengths(scores: str, tmp_path: Path) -> None:
+    """What a run refuses a plan refuses, and at the place of the scores."""
+    result = check_text(f"{LENGTHS}scores s using {scores}}}\n")
+    program = result.program
+    assert program is not None, render_all(result.diagnostics)
+    for attempt in (
+        lambda: plan_program(program),
+        lambda: run_program(program, tmp_path / "out", Options()),
+    ):
+        with pytest.raises(NncircError) as caught:
+            attempt()
+        assert caught.value.code == "C334"
+        place = caught.value.diagnostic.span.text  # type: ignore[attr-defined]
+        assert place in ("all", "scores s using causal_tracing")
