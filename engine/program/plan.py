@@ -267,7 +267,9 @@ class _Planner(Builder):
         lengths = sorted({len(example.tokens) for example in dataset.examples})
         tokens = f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
         self.notes.update(dict.fromkeys(dataset.notes))
-        return Step(declaration.name, f"{len(dataset.examples)} prompts of {tokens} tokens")
+        most = 1 + max(example.forced for example in dataset.examples)
+        forced = f", answers of up to {most} tokens" if dataset.answers == "forced" else ""
+        return Step(declaration.name, f"{len(dataset.examples)} prompts of {tokens} tokens{forced}")
 
     def graph_step(self, declaration: Declaration) -> Step:
         graph: Graph = self.get(declaration.name)
