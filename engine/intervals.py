@@ -80,7 +80,7 @@ def estimates(
             none, which counts as `bootstrap` says.
         how: number of resamples, level, seed.
     """
-    columns = [each.double().cpu() for each in columns]
+    columns = [each.cpu().double() for each in columns]
     prompts = columns[0].shape[-1]
     value = statistic(*(each.mean(-1) for each in columns))
     if prompts == 1:

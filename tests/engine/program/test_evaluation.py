@@ -213,6 +213,9 @@ def test_a_roc_curve_of_circuits_and_one_of_patched_nodes() -> None:
     patched = builder.get("patched")
     best = max(patched.nodes, key=lambda node: abs(1 - patched[node][0]))
     assert nodes.points[1][2] == pytest.approx(abs(1 - patched[best][0]))
+    # The scores have intervals, and the curve has none.
+    assert "intervals" in nodes.made["scores"]
+    assert "intervals" not in nodes.made
 
 
 def test_a_comparison_with_a_metric(tmp_path: Path) -> None:
@@ -272,13 +275,14 @@ def test_one_prompt_bounds_nothing(tmp_path: Path) -> None:
     assert caught.value.code == "C561"
 
 
-def test_a_second_run_finds_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [5, 1])
+def test_a_second_run_finds_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     text = (
         "compare report {\n  circuits = [quick, right]\n  metric = recovered\n  draws = 2\n}\n"
         "assert minimality(quick, metric = recovered, resamples = 10) >= 0\n"
         "assert clean(recovered, corruption = abc) == 1\n"
     )
-    first = run(tmp_path / "first", text, store=Store(tmp_path / "store"))
+    first = run(tmp_path / "first", text, size, store=Store(tmp_path / "store"))
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("the model runs")
@@ -286,6 +290,6 @@ def test_a_second_run_finds_all_of_it(tmp_path: Path, monkeypatch: pytest.Monkey
     for name in ("evaluate", "knockouts"):
         module = __import__(f"nncirc.engine.{name}", fromlist=["cut_metric"])
         monkeypatch.setattr(module, "cut_metric", refuse)
-    second = run(tmp_path / "second", text, store=Store(tmp_path / "store"))
+    second = run(tmp_path / "second", text, size, store=Store(tmp_path / "store"))
     assert first.claims == second.claims
     assert first.tables == second.tables
