@@ -57,14 +57,17 @@ FILES: Mapping[str, Entry] = {
     "C622": Entry(
         "a reference circuit that needs its model",
         "Circuits are read from scripts without loading a model. Groups by `where(...)` need a run, and so "
-        "do graphs split by position. A graph needs the number of layers and heads, which are known of "
-        "bundled models, of local folders and of GPT-2. Others are written as `model ... using shape`.",
+        "do graphs that are split by the tokens of some prompts, unless `length` says how many. A graph "
+        "needs the number of layers and heads, and for single neurons the width of its MLPs: they are known "
+        "of bundled models, of local folders and of GPT-2. Others are written as `model ... using shape`.",
     ),
     "C623": Entry(
         "a circuit that a script cannot say",
         "A script has paths, so the circuit has edges; names of groups are identifiers, and groups hold "
-        "heads or MLPs and are not empty. What was written is read back before it is saved, and is not saved "
-        "unless it is the same circuit. JSON (`.json`) holds every circuit.",
+        "heads, MLPs or neurons and are not empty. A graph of positions has all tokens at one of them, so "
+        "its last position is `other`, and split MLPs have as many neurons each. What was written is read "
+        "back before it is saved, and is not saved unless it is the same circuit. JSON (`.json`) holds "
+        "every circuit.",
     ),
     "C630": Entry(
         "a .pt file that is not read",

@@ -102,7 +102,8 @@ FORM: Mapping[str, Entry] = {
     ),
     "C101": Entry(
         "an unknown kind of block",
-        "The kinds are fixed; docs/language.md lists them.",
+        "A block is a `model`, `dataset`, `corruption`, `graph`, `metric`, `scores`, `circuit`, `curve`, "
+        "`compare`, `plot` or `render`. There are no others; docs/language.md has a section for each.",
         "modle other using huggingface {\n}",
     ),
     "C102": Entry(
@@ -154,7 +155,8 @@ FORM: Mapping[str, Entry] = {
     ),
     "C110": Entry(
         "an unknown function",
-        "Claims, slots and groups have a few functions of their own.",
+        "Claims have functions such as `faithfulness` and `recall`, slots have `random_tokens(24)`, groups "
+        "have `where(…)`. docs/language.md lists them with their arguments.",
         "assert recal(found, small) >= 0.5",
         "assert recall(found, small) >= 0.5",
     ),
@@ -173,7 +175,8 @@ FORM: Mapping[str, Entry] = {
     ),
     "C115": Entry(
         "`--set` for a constant that does not exist",
-        "Only top-level constants can be set from outside; a key can be made to depend on one.",
+        "Only top-level constants can be set from outside. To change a key by `--set`, write a constant "
+        "above the blocks, `tau = 0.05`, and let the key take it, `threshold = tau`.",
     ),
     "C116": Entry(
         "a reserved name",

@@ -17,7 +17,8 @@ MEANING: Mapping[str, Entry] = {
     ),
     "C202": Entry(
         "a number out of its range",
-        "The key, or the quantity in the claim, cannot have this value.",
+        "The message says what the key takes. A share, in a claim too, lies between 0 and 1: 90% is written "
+        "0.9.",
         "assert recall(found, small) >= 90",
         "assert recall(found, small) >= 0.9",
     ),
@@ -108,7 +109,9 @@ MEANING: Mapping[str, Entry] = {
     ),
     "C218": Entry(
         "a position that the prompts do not have",
-        "Positions are `start`, `end`, and slots with the number of their occurrence: `S.2`.",
+        "Positions are `start`, `end`, and slots with the number of their occurrence: `S.2`. Prompts from "
+        "lists and files have no slots; repeated tokens are `block.1`, `block.2`. A node stands at a "
+        "position of its graph: `L9H6@S.2`, or at a token where the graph is split by `all`: `L9H6@4`.",
         "metric loss using logit_diff {\n  at = T\n}\n"
         "circuit other using acdc {\n  graph = full\n  corruption = abc\n  metric = loss\n"
         "  threshold = 0.1\n}",
@@ -165,8 +168,8 @@ MEANING: Mapping[str, Entry] = {
     ),
     "C226": Entry(
         "a node beyond the model",
-        "Layers and heads count from 0. The sizes of a model are known without loading it if it is bundled, "
-        "a local folder, or one of the GPT-2 models.",
+        "Layers, heads and neurons count from 0. The sizes of a model are known without loading it if it is "
+        "bundled, a local folder, or one of the GPT-2 models.",
         "circuit other using reference {\n  graph = full\n  embed -> L12H0 -> logits\n}",
         "circuit other using reference {\n  graph = full\n  embed -> L11H0 -> logits\n}",
     ),
@@ -185,13 +188,16 @@ MEANING: Mapping[str, Entry] = {
     ),
     "C229": Entry(
         "a path that no information can take",
-        "Edges go from an output to the input of a later node, from `embed` to `logits`.",
+        "Edges go from an output to the input of a later node, from `embed` to `logits`. In a graph of "
+        "positions an edge stays at its position: what a head carries from one position to another enters "
+        "it at its key or value, where the path ends, and another path begins where the head writes.",
         "circuit other using reference {\n  graph = full\n  embed -> L5H1 -> L3H1 -> logits\n}",
         "circuit other using reference {\n  graph = full\n  embed -> L3H1 -> L5H1 -> logits\n}",
     ),
     "C230": Entry(
         "a node or an input that the graph does not have",
-        "The graph's `nodes` and `inputs` say what can be named in it.",
+        "The graph's `nodes` and `inputs` say what can be named in it, its `positions` where "
+        "(`L9H6.k@S.2`), and its `neurons` which MLPs are split (`MLP3N17`).",
         "circuit other using reference {\n  graph = full\n  embed -> MLP1.q -> logits\n}",
         "circuit other using reference {\n  graph = full\n  embed -> MLP1 -> logits\n}",
     ),

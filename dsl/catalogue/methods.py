@@ -29,7 +29,8 @@ METHODS: Mapping[str, Entry] = {
     ),
     "C511": Entry(
         "an unknown metric",
-        "The metrics are `logit_diff`, `logprob`, `prob` and `kl_divergence`, and those that packages add.",
+        'From Python a metric is named as in a script, `Metric("logit_diff")`; docs/language.md lists them '
+        "under `metric`. The message has all that there are, those of installed packages too.",
     ),
     "C512": Entry(
         "no position",
@@ -222,7 +223,7 @@ METHODS: Mapping[str, Entry] = {
         "Parts of a circuit are knocked out by `nodes`, by `edges` or by `groups`.",
     ),
     "C579": Entry(
-        "a column that scores do not have",
+        "a row or a column that scores do not have",
         "`where(…)` names heads by a column of scores, and `score(…)` reads one number of them. The scores "
         "have no such column, or no heads: the earlier head may be none of the model's, the graph may have "
         "whole attention layers.",

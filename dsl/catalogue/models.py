@@ -174,8 +174,9 @@ MODELS: Mapping[str, Entry] = {
 GRAPHS: Mapping[str, Entry] = {
     "C451": Entry(
         "a name that is no node",
-        "Nodes are `embed`, `L9H6`, `L9H6.q`, `L9KV2.k`, `L9`, `MLP3`, `logits`; a group has another name "
-        "than a node.",
+        "Nodes are `embed`, `pos_embed`, `L9H6`, `L9H6.q`, `L9KV2.k`, `L9`, `MLP3`, `MLP3N17` and `logits`, "
+        "in a graph of positions with their position, `L9H6.q@end`. `*` stands for all numbers. A group has "
+        "another name than a node.",
     ),
     "C452": Entry(
         "a shape that no model has",
@@ -208,9 +209,12 @@ GRAPHS: Mapping[str, Entry] = {
         "would be too high.",
     ),
     "C457": Entry(
-        "a pattern, group or input that matches nothing",
-        "The graph has no such node, the node has no such input, or a group is empty. Layers and heads count "
-        "from 0. A group holds whole nodes; the input stands behind the group's name in the path.",
+        "a node, group or input that the graph does not have",
+        "Layers, heads and neurons count from 0. A graph has the nodes that its block lists in `nodes`, at "
+        "its `positions` where it has some (`L9H6@end`), and single neurons in the layers of `neurons`. "
+        "Heads are entered as `.q`, `.k` and `.v` unless `inputs = []` joins them. A group holds whole "
+        "nodes, at least one; the input stands behind the group's name in the path: `embed -> early.q`. The "
+        "message says what the graph has.",
     ),
     "C458": Entry(
         "a score that is not finite",
@@ -245,7 +249,9 @@ GRAPHS: Mapping[str, Entry] = {
     "C465": Entry(
         "positions that nodes cannot be at",
         "In a graph of positions every node is split into one at each: slots (`S.2`), `start`, `end`, token "
-        "numbers. Each is named once; tokens that none of them names are `other`.",
+        "numbers. Each is named once; tokens that none of them names are `other`. Every node at every "
+        "position is a node of the graph, of which there is a largest number: name the positions that "
+        "matter.",
     ),
     "C468": Entry(
         "a score of several edges, or several of one",
