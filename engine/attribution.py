@@ -89,7 +89,7 @@ def attribution_patching(
                 into[position, receiver, senders] += fall.double().cpu()
     # A row for each receiver, node by node and at each node position by position.
     values = (weight * asked.combined(total)).transpose(0, 1).flatten(0, 1).tolist()
-    return EdgeScores.of(graph, values, asked.made(contrast, metric), contrast.model.digits)
+    return EdgeScores.of(graph, values, asked.made(contrast, metric, "edge is cut"), contrast.model.digits)
 
 
 def node_attribution(
@@ -118,7 +118,7 @@ def node_attribution(
                 for position, tokens in enumerate(_places(contrast, point.batch, graph)):
                     total[point.drop or 0, position, senders] += _at(product, tokens).sum(1)
     scores = (weight * asked.combined(total)).T.tolist()
-    made = asked.made(contrast, metric)
+    made = asked.made(contrast, metric, "node is patched")
     return NodeScores.of(base.senders, graph.positions, scores, made, contrast.model.digits)
 
 
@@ -209,8 +209,8 @@ class _Asked:
         """One score of the scores with each layer dropped; a node is dead in the run that drops its own."""
         return total.abs().sum(0) / (len(total) - 1) if self.grad_drop else total[0]
 
-    def made(self, contrast: Contrast, metric: Metric) -> dict[str, Any]:
-        """What the result says of itself."""
+    def made(self, contrast: Contrast, metric: Metric, what: str) -> dict[str, Any]:
+        """What the result says of itself; `what` is done to an edge or a node."""
         along = f"{self.along} at k/{self.steps} from corrupted to clean, k = 0..{self.steps - 1}"
         return {
             "method": "attribution_patching",
@@ -220,7 +220,7 @@ class _Asked:
             "correct_qk": self.correct_qk,
             "grad_drop": self.grad_drop,
             "direction": "noise",
-            "score": "estimated fall of the metric when the edge is cut"
+            "score": f"estimated fall of the metric when the {what}"
             + (", magnitude" if self.grad_drop else ""),
             **contrast.facts(metric),
         }

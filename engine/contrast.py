@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -326,6 +326,11 @@ class Contrast:
         substitute, at = self.substitute(batch, graph), self.where(batch, graph)
         return masked_forward(self.model, graph, batch.clean, mask, substitute, where=at, keep=where.kept)
 
+    def unpatched(self, metric: Metric, direction: Literal["denoise", "noise"]) -> float:
+        """The metric of the run that a patch changes, normalised if it is: what one without effect has."""
+        value = self.clean(metric) if direction == "noise" else self.corrupt(metric)
+        return round(float(self.normalizer(metric)(value)), self.model.digits) + 0.0
+
     def normalizer(self, metric: Metric) -> Normalizer:
         """What puts the corrupted run at 0 and the clean run at 1; the identity if not asked for.
 
@@ -356,6 +361,7 @@ class Contrast:
             **({"corruption_sha256": source} if (source := getattr(self.corruption, "source", "")) else {}),
             **({"metric_sha256": source} if (source := metric.source) else {}),
             "metric": metric.name,
+            "unit": metric.unit,
             "at": [name if n is None else f"{name}.{n}" for name, n in metric.at],
             "normalized": metric.normalize,
             "prompts": len(self.dataset.examples),

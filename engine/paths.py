@@ -75,8 +75,8 @@ def path_patching(
 
     Source: Wang et al. 2022, section 3.1 and appendix B; Goldowsky-Dill et al. 2023.
     """
-    receivers = _receivers(graph, to)
-    carriers = _carriers(graph, through)
+    receivers = receivers_of(graph, to)
+    carriers = carriers_of(graph, through)
     names, columns = columns_of(contrast.dataset, positions)
     senders = graph.senders[: graph.reach[max(receivers)]]
     cells = [(sender, column) for sender in range(len(senders)) for column in range(len(columns))]
@@ -98,6 +98,7 @@ def path_patching(
         "method": "path_patching",
         "direction": "noise",
         "score": "the metric with the sender's paths patched",
+        "unpatched": contrast.unpatched(metric, "noise"),
         "to": [to] if isinstance(to, str) else list(to),
         "through": [through] if isinstance(through, str) else list(through),
         **contrast.facts(metric),
@@ -105,7 +106,7 @@ def path_patching(
     return NodeScores.estimated(senders, names, scores, made, contrast.model.digits)
 
 
-def _receivers(graph: Graph, to: str | Sequence[str]) -> list[int]:
+def receivers_of(graph: Graph, to: str | Sequence[str]) -> list[int]:
     """The receivers that are meant, as indices."""
     check_whole(graph)
     terms = [to] if isinstance(to, str) else to
@@ -123,7 +124,7 @@ def _receivers(graph: Graph, to: str | Sequence[str]) -> list[int]:
     return found
 
 
-def _carriers(graph: Graph, through: str | Sequence[str]) -> frozenset[int]:
+def carriers_of(graph: Graph, through: str | Sequence[str]) -> frozenset[int]:
     """The senders that carry, as indices."""
     if through == "none":
         return frozenset()

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nncirc.circuits.made import inherited
+
 # What XML 1.0 allows; the rest (NUL, lone surrogates, U+FFFE) would make the SVG unreadable.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Override the direction of what follows: a name could reorder the caption that it stands in.
@@ -133,25 +135,9 @@ def provenance(made: Mapping[str, Any]) -> str:
     >>> provenance({"method": "top", "edges": 60, "scores": scores})
     'model small; method top; scores attribution_patching; metric logit_diff; edges asked for 60'
     """
-    facts = _with_inherited(made)
+    facts = inherited(made)
     told = {key: _short(facts[key]) for key in _TOLD if facts.get(key) not in (None, False)}
     return "; ".join(_TOLD[key].format(text) for key, text in told.items() if text)
-
-
-def _with_inherited(made: Mapping[str, Any]) -> dict[str, Any]:
-    """What is said of a circuit, and what its scores or all of its circuits have in common."""
-    scores, of = made.get("scores"), made.get("of")
-    if isinstance(scores, Mapping):
-        return {**_with_inherited(scores), **made}
-    if (
-        not isinstance(of, Sequence)
-        or isinstance(of, str)
-        or not all(isinstance(each, Mapping) for each in of)
-    ):
-        return dict(made)
-    facts = [_with_inherited(each) for each in of]
-    alike = {key: facts[0][key] for key in facts[0] if all(each.get(key) == facts[0][key] for each in facts)}
-    return {**alike, **made}
 
 
 def _short(value: Any) -> str:

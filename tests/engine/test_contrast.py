@@ -15,6 +15,7 @@ from nncirc.circuits.errors import DataError, MethodError
 from nncirc.engine.contrast import Contrast, Mean, Resample, Zero
 from nncirc.engine.data import Dataset
 from nncirc.engine.metrics import END, Metric
+from nncirc.engine.paths import path_patching
 
 
 def outputs(case: Case, module: Any, tokens: tuple[int, ...]) -> dict[str, torch.Tensor]:
@@ -152,3 +153,17 @@ def test_what_was_computed_is_kept_apart() -> None:
         assert len(about.substitute(batch, heads)) == 7
         assert len(about.substitute(batch, layers)) == 5
         assert about.reading(batch, Metric("prob", at=(END,))).kept.tolist() == [batch.clean.shape[1] - 1]
+
+
+def test_a_patch_without_effect_has_the_metric_of_the_run_it_changes() -> None:
+    about = contrast(tiny_gpt2(), size=3)
+    plain, normalized = Metric("logit_diff"), Metric("logit_diff", normalize=True)
+    assert about.unpatched(plain, "noise") == pytest.approx(about.clean(plain), abs=1e-7)
+    assert about.unpatched(plain, "denoise") == pytest.approx(about.corrupt(plain), abs=1e-7)
+    assert about.unpatched(plain, "noise") != about.unpatched(plain, "denoise")
+    assert (about.unpatched(normalized, "noise"), about.unpatched(normalized, "denoise")) == (1, 0)
+    # Directly to the logits, which are read at the end, an earlier token moves nothing.
+    found = path_patching(about, about.model.graph(), plain, to="logits", through="none", positions=["A.1"])
+    assert found.made["unpatched"] == about.unpatched(plain, "noise")
+    assert found["embed"][0] == pytest.approx(found.made["unpatched"], abs=1e-6)
+    assert found.made["unit"] == "logits"

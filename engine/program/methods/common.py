@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING, Any
 
+from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
+from nncirc.circuits.made import alike
 from nncirc.dsl.program import Declaration
 from nncirc.engine.program import stored
 from nncirc.engine.scores import EdgeScores
+
+_SHARED = ("rank", "direction", "corruption", "metric", "at", "normalized", "prompts", "model", "dtype")
 
 if TYPE_CHECKING:
     from nncirc.engine.program.build import Builder
@@ -28,6 +32,12 @@ def scored(
 def journal(builder: Builder, declaration: Declaration) -> StoredJournal | None:
     """What an interrupted run has left of a method; to be asked for when the method runs, not before."""
     return builder.store.journal(builder.key(declaration)) if builder.store else None
+
+
+def shared_facts(circuits: Iterable[Circuit]) -> dict[str, Any]:
+    """What circuits have in common in how they were made, which a curve or a table of them says once."""
+    found = alike(circuit.made for circuit in circuits)
+    return {key: found[key] for key in _SHARED if key in found}
 
 
 def edge_scores(builder: Builder, declaration: Declaration) -> EdgeScores:

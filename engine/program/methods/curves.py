@@ -14,15 +14,12 @@ from nncirc.circuits.roc import Roc, node_scores, roc_of_circuits, roc_of_scores
 from nncirc.dsl.program import Declaration
 from nncirc.engine.program.inputs import Build
 from nncirc.engine.program.methods import evaluation
-from nncirc.engine.program.methods.common import edge_scores
+from nncirc.engine.program.methods.common import edge_scores, shared_facts
 from nncirc.engine.program.results import Cell, Curve, finite
 from nncirc.engine.scores import EdgeScores, NodeScores
 
 if TYPE_CHECKING:
     from nncirc.engine.program.build import Builder
-
-_ALIKE = ("rank", "direction", "corruption", "metric", "at", "normalized", "prompts", "model", "dtype")
-"""What circuits of one curve usually have in common, and the curve then says once."""
 
 DIGITS = 6
 """Decimals of a rate."""
@@ -77,10 +74,7 @@ def _roc(builder: Builder, declaration: Declaration) -> Curve:
         circuits = [builder.get(name) for name in names]
         roc = roc_of_circuits(circuits, reference, by=by, thresholds=list(map(_threshold, circuits)))
         of = [dict(circuit.made) for circuit in circuits]
-        # A circuit that was selected by scores says how these were made.
-        facts = [{**dict(each.get("scores") or {}), **each} for each in of]
-        alike = {key: facts[0].get(key) for key in _ALIKE if len({str(each.get(key)) for each in facts}) == 1}
-        made |= {**alike, "circuits": names, "of": of}
+        made |= {**shared_facts(circuits), "circuits": names, "of": of}
     else:
         roc = _of_scores(scores, reference, by, values["rank"])
         told = {key: value for key, value in scores.made.items() if key not in ("method", "intervals")}

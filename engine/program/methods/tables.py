@@ -12,6 +12,7 @@ from nncirc.circuits.measures import agreement
 from nncirc.dsl.program import Declaration
 from nncirc.engine.program.inputs import Build
 from nncirc.engine.program.methods import evaluation
+from nncirc.engine.program.methods.common import shared_facts
 from nncirc.engine.program.results import Cell, Table, finite
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def _compare(builder: Builder, declaration: Declaration) -> Table:
     named = [(ref.name, builder.get(ref.name)) for ref in values["circuits"]]
     reference, metric = builder.of(declaration, "reference"), builder.of(declaration, "metric")
     made: dict[str, Any] = {"method": "compare"}
+    if metric is None:
+        made |= shared_facts(circuit for _, circuit in named)
     if reference is None and metric is None:
         return _each_with_each(named, values["by"], {**made, "by": list(values["by"])})
     rows: list[dict[str, Cell]] = []

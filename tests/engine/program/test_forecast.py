@@ -74,6 +74,7 @@ class Setting:
             self.contrast.substitute(batch, self.graph)
             self.contrast.reference(batch, metric)
         self.contrast.clean(metric)
+        self.contrast.corrupt(metric)
 
     def expect(self, work: Work, run: Callable[[], Any]) -> None:
         assert work.multiplications(self.sizes) == pytest.approx(metered(run)[0], rel=0.15)

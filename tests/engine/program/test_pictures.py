@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.intervals import Estimate
 from nncirc.circuits.pictures.colours import Diverging, Sequential
 from nncirc.engine.program import pictures
 from nncirc.engine.program.captions import facts, together, told
+from nncirc.engine.program.methods.common import shared_facts
 from nncirc.engine.program.pictures import draw_curves, draw_scores, draw_table
 from nncirc.engine.program.results import Curve, Table
 from nncirc.engine.scores import EdgeScores, NodeScores
@@ -166,6 +168,13 @@ def test_circuits_of_a_curve_are_counted_and_not_written_out() -> None:
 def test_what_results_share_is_told_once() -> None:
     assert together({"a": ["CPR 1", "m"], "b": ["CPR 2", "m"]}) == "a: CPR 1\nb: CPR 2\nm"
     assert together({"a": ["CPR 1", "m"]}) == "CPR 1; m"
+
+
+def test_a_table_of_circuits_has_what_they_share() -> None:
+    graph = Graph(Shape(1, 1, 1))
+    scores = {"method": "attribution_patching", "metric": "prob", "model": "m", "prompts": 4, "seed": 0}
+    made = [{"method": "top", "scores": scores}, {**scores, "method": "acdc", "prompts": 5}]
+    assert shared_facts(Circuit(graph, {}, made=each) for each in made) == {"metric": "prob", "model": "m"}
 
 
 # Cells
