@@ -173,7 +173,10 @@ def test_what_results_share_is_told_once() -> None:
 def test_a_table_of_circuits_has_what_they_share() -> None:
     graph = Graph(Shape(1, 1, 1))
     scores = {"method": "attribution_patching", "metric": "prob", "model": "m", "prompts": 4, "seed": 0}
-    made = [{"method": "top", "scores": scores}, {**scores, "method": "acdc", "prompts": 5}]
+    made: list[dict[str, Any]] = [
+        {"method": "top", "scores": scores},
+        {**scores, "method": "acdc", "prompts": 5},
+    ]
     assert shared_facts(Circuit(graph, {}, made=each) for each in made) == {"metric": "prob", "model": "m"}
 
 
