@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from nncirc.dsl import syntax
@@ -216,9 +216,21 @@ def node(scope: Scope, value: syntax.Value) -> NodePattern | None:
     if len(tail) > 1 or (entry is not None and entry not in allowed):
         odd = tail[-1]
         inputs = f"its inputs are {', '.join(f'`.{a}`' for a in allowed)}" if allowed else "it has one input"
+        behind = tail[1:] if tail[0].text in allowed else tail
+        inputs += _at(f"{value.text}{'.' + tail[0].text if behind != tail else ''}", behind)
+        if kind == "mlp" and re.fullmatch(r"[nN]\d+", odd.text):
+            inputs = f"a neuron is written `{value.text}{odd.text.upper()}`"
         scope.report("C230", f"`{value.text}` has no input `.{odd.text}`", odd.span, help=inputs)
         entry = None
     return NodePattern(kind, numbers[0], numbers[1], entry, at)  # type: ignore[arg-type]
+
+
+def _at(node: str, tail: Sequence[syntax.Name]) -> str:
+    """What to say of `embed.S.2`, whose tail may be meant for a position."""
+    first = tail[0].text
+    likely = first in {"start", "end", "other"} or first.isdigit() or re.match(r"[A-Z](?!\d)", first)
+    meant = f"{node}@{'.'.join(part.text for part in tail)}"
+    return f"; a position stands behind `@`: `{meant}`" if likely else ""
 
 
 def read_groups(scope: Scope, block: syntax.Block, draft: Draft, spans: dict[str, Span]) -> None:
@@ -361,18 +373,29 @@ def _term(scope: Scope, value: syntax.Value, groups: dict[str, Span]) -> Term | 
         at = position(scope, value.position)
         value = value.ref
     if not isinstance(value, syntax.Ref):
-        scope.report("C201", f"a path joins nodes and groups, and this is {kind_of(value)}", value.span)
+        head = re.fullmatch(r"(\d+)\.(\d+)", value.span.text)
+        advice = f"a head is written `L{head[1]}H{head[2]}`" if head else None
+        scope.report(
+            "C201", f"a path joins nodes and groups, and this is {kind_of(value)}", value.span, help=advice
+        )
         return None
     first, *rest = value.parts
     if first.text in ENDS:
         scope.report(
-            "C230", f"`{first.text}` has no inputs of its own", value.span, help=f"write `{first.text}`"
+            "C230",
+            f"`{first.text}` has no inputs of its own",
+            value.span,
+            help=f"write `{first.text}`{_at(first.text, rest)}",
         )
         return None
     if first.text not in groups:
-        lower = re.fullmatch(r"[la](\d+)\.?h(\d+)|(?:mlp|m)\.?(\d+)", value.text.lower())
+        lower = re.fullmatch(
+            r"[la](\d+)(?:\.|\.?h)(\d+)|(?:mlp|m)\.?(\d+)|(?:mlp|m|l)\.?(\d+)\.?n(\d+)", value.text.lower()
+        )
         if lower is not None:
             node_text = f"MLP{lower[3]}" if lower[3] else f"L{lower[1]}H{lower[2]}"
+            if lower[5]:
+                node_text = f"MLP{lower[4]}N{lower[5]}"
             scope.report("C104", f"`{value.text}` is no node", value.span, help=f"write `{node_text}`")
             return None
         near = suggest(first.text, [*groups, *ENDS])

@@ -147,6 +147,16 @@ class _Reader:
                 )
             return None
         head = syntax.Ref(tuple(parts), parts[0].span.to(parts[-1].span))
+        scores = self.scope.find(parts)
+        if isinstance(scores, Draft) and scores.kind == "scores":
+            self.scope.report(
+                "C117",
+                f"`{head.text}` are scores, and have no `.{last.text}`",
+                last.span,
+                labels=(Label(scores.place, "declared here"),),
+                help=f'write `score({head.text}, "{last.text}")`: the row, and behind it the column',
+            )
+            return None
         circuit = self.scope.declaration(head, ("circuit",))
         if circuit is None:
             return None

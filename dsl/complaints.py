@@ -227,6 +227,11 @@ def _after(context: Context, types: list[str], kind: str, text: str, span: Span)
         both = "" if text == "or" else ": write two"
         what = "chains of comparisons are not read" if kind == "COMPARISON" else f"claims have no `{text}`"
         return Diagnostic("C017", what, span, help=f"one `assert` claims one comparison{both}")
+    path = "_ARROW" in types and "EQUAL" not in types
+    if path and (text == "==" or kind == "NUMBER"):
+        problem = "one `=` gives an edge its score" if text == "==" else "`=` is missing before this number"
+        help_text = "the score of an edge stands behind its path: `L0H1 -> L2H3.k = 0.25`"
+        return Diagnostic("C015", problem, span, help=help_text)
     if kind == "COMPARISON":
         return Diagnostic(
             "C017",
@@ -307,12 +312,12 @@ def _header(context: Context, where: str, types: list[str], kind: str, text: str
     if kind == "NODE":
         return node_name(text, span)
     if where == "first" and kind in {"NUMBER", "STRING", "BOOLEAN", "LSQB"} and before is not None:
-        return Diagnostic(
-            "C003",
-            f"`=` is missing behind `{_short(before[1])}`",
-            before[2],
-            help=f"write `{before[1]} = {_short(text)}`",
-        )
+        help_text = f"write `{before[1]} = {_short(text)}`"
+        if before[1] in {"import", "include", "load"} and kind == "STRING":
+            help_text = f"another script is used by `use {_short(text)} as name`"
+        if before[1] in {"embed", "pos_embed", "logits"} and kind == "LSQB":
+            help_text = f"a node's position stands behind `@`: `{before[1]}@end -> …`"
+        return Diagnostic("C003", f"`=` is missing behind `{_short(before[1])}`", before[2], help=help_text)
     if kind == "_NL" and where in {"first", "targets"} and first is not None:
         return Diagnostic(
             "C003",
@@ -440,6 +445,7 @@ _LOOKALIKES = {
         "an arrow is `->`; a text with a hyphen stands in quotes",
     ),
     ".": ("a dot stands between names or digits", "write `0.5`, not `.5`"),
+    "%": ("numbers have no `%`", "write a share: 0.9 for 90%"),
     "$": ("there are no variables with `$`", "a constant is used by its name"),
     "\r": ("this is a carriage return without a line feed", "save the file with ordinary line ends"),
 }

@@ -35,10 +35,14 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string that is not empty; with `choices`, one of these; with `several`, also a list of strings."""
+    """A string that is not empty; with `choices`, one of these; with `several`, also a list of strings.
+
+    `otherwise` is what messages advise where a string is none of the choices.
+    """
 
     choices: tuple[str, ...] = ()
     several: bool = False
+    otherwise: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

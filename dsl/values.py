@@ -145,7 +145,7 @@ class Converter:
         help_text = None
         if isinstance(actual, syntax.List):
             help_text = "only keys such as `threshold` make a family of a list"
-        elif isinstance(actual, syntax.Number) and isinstance(wanted, Text | Prompt):
+        elif isinstance(actual, syntax.Number | syntax.Node) and isinstance(wanted, Text | Prompt):
             help_text = f'write it in quotes: "{actual.span.text}"'
         return self.wrong(actual, wanted, help_text, via)
 
@@ -216,7 +216,7 @@ class Converter:
                 "C203",
                 f"`{self.key}` takes {describe(wanted)}",
                 span,
-                help=f'did you mean "{near}"?' if near else None,
+                help=f'did you mean "{near}"?' if near else wanted.otherwise,
             )
             return WRONG
         if isinstance(wanted, OutputFile):

@@ -24,7 +24,10 @@ MODELS = {
         "A small model that comes with nncirc and needs no network: trained, or compiled from a program.",
         {
             "name": Key(
-                Text(("induction-2l", "ioi-4l", "tracr-reverse", "tracr-xproportion")),
+                Text(
+                    ("induction-2l", "ioi-4l", "tracr-reverse", "tracr-xproportion"),
+                    otherwise="others are loaded by `using huggingface`, with their `id`",
+                ),
                 "`induction-2l` (two attention layers), `ioi-4l` (four layers), or a program: "
                 "`tracr-reverse`, `tracr-xproportion`",
                 required=True,
