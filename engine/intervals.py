@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nncirc.circuits.intervals import USUAL, Resampling, draws
+from nncirc.circuits.intervals import USUAL, Resampling, draws, place_of_end
 from nncirc.engine.contrast import Contrast
 from nncirc.engine.metrics import Metric
 
@@ -93,7 +93,7 @@ def estimates(
     for start in range(0, value.numel(), at_once):
         rows = slice(start, start + at_once)
         means = ((each if each.ndim == 1 else each[rows]) @ weights for each in flat)
-        found.append(_ends(torch.atleast_2d(statistic(*means)), how.level))
+        found.append(_ends(torch.atleast_2d(statistic(*means)), how))
     low, high = (torch.cat(each).view_as(value) for each in zip(*found, strict=True))
     return Estimates(value, low, high, prompts, how)
 
@@ -147,18 +147,16 @@ def _weights(prompts: int, resamples: int, seed: int) -> Float[Tensor, "prompt r
 
 
 def _ends(
-    found: Float[Tensor, "cell resample"], level: float
+    found: Float[Tensor, "cell resample"], how: Resampling
 ) -> tuple[Float[Tensor, " cell"], Float[Tensor, " cell"]]:
     """The quantiles that a level leaves outside, interpolated linearly between order statistics."""
-    place = (1 - level) / 2 * (found.shape[1] - 1)
-    below = math.floor(place)
-    above = min(below + 1, found.shape[1] - 1)
+    behind, by = place_of_end(how)
     missing = found.isnan()
 
     def quantile(limit: float) -> Tensor:
         numbers = torch.where(missing, limit, found) if missing.any() else found
-        outer = numbers.topk(above + 1, largest=limit > 0).values
-        first, second = outer[:, below], outer[:, above]
-        return torch.where(first.isinf(), first, first + (place - below) * (second - first))
+        ordered = numbers.topk(behind + 1 + (by > 0), largest=limit > 0).values
+        outer = ordered[:, behind]
+        return torch.where(outer.isinf(), outer, outer + by * (ordered[:, -1] - outer))
 
     return quantile(-math.inf), quantile(math.inf)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nncirc.circuits.errors import MethodError
-from nncirc.circuits.intervals import Estimate, Resampling, _quantile, bootstrap
+from nncirc.circuits.intervals import Estimate, Resampling, _end, bootstrap, place_of_end
 
 numbers = st.floats(-100, 100)
 
@@ -99,13 +99,21 @@ def test_rounding_keeps_infinite_ends() -> None:
     assert Estimate(-0.0001, -math.inf, 1.00049, 7).rounded(3) == Estimate(0.0, -math.inf, 1.0, 7)
 
 
-@pytest.mark.parametrize("share", [0.2, 0.25, 0.3])
-def test_between_no_bound_and_a_number_there_is_no_bound(share: float) -> None:
-    """Of five numbers the quantile at 0.25 is the second; at 0.2 it lies between that and the first."""
-    low, high = [-math.inf, 1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 2.0, 3.0, math.inf]
-    expected = -math.inf if share < 0.25 else 1.0 + 4 * (share - 0.25)
-    assert _quantile(low, share) == pytest.approx(expected)
-    assert _quantile(high, 1 - share) == pytest.approx(4.0 - expected)
+@pytest.mark.parametrize(
+    ("level", "low"), [(0.6, -math.inf), (0.5, 1.0), (0.4, 1.2), (0.9999, -math.inf), (0.01, 1.98)]
+)
+def test_between_no_bound_and_a_number_there_is_no_bound(level: float, low: float) -> None:
+    """At the level 0.5 the ends are the second of five numbers, at 0.6 between that and the outermost."""
+    how, rest = Resampling(5, level), [1.0, 2.0, 3.0, 4.0]
+    assert _end([-math.inf, *rest], how) == pytest.approx(low)
+    assert _end([math.inf, *rest[::-1]], how) == pytest.approx(5 - low)
+
+
+@pytest.mark.parametrize(("resamples", "level"), [(21, 0.9), (41, 0.95), (1001, 0.9), (201, 0.95)])
+def test_ends_that_are_one_of_the_numbers_are_not_between_two(resamples: int, level: float) -> None:
+    """In floating point (1 - 0.9) / 2 * 20 is less than 1."""
+    behind, by = place_of_end(Resampling(resamples, level))
+    assert (behind, by) == (round((1 - level) / 2 * (resamples - 1)), 0)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.engine.test_attention import dataset
 from tests.engine.tiny import contrast, random_prompts, tiny_gpt2
@@ -45,6 +45,7 @@ def slow_share(value: float, clean: float, corrupt: float) -> float | None:
 
 
 @settings(max_examples=60, deadline=None)
+@example(prompts=3, cells=(1, 1), resamples=21, level=0.9, seed=1, normalize=True)
 @given(
     prompts=st.integers(1, 6),
     cells=st.tuples(st.integers(1, 3), st.integers(1, 2)),
@@ -165,7 +166,7 @@ READ: dict[str, Callable[[Any, Dataset], NodeScores]] = {
 def test_intervals_of_readings(name: str) -> None:
     model, data = tiny_gpt2(seed=5), random_prompts(size=5, lengths=(6, 8), seed=2)
     scores = READ[name](model, data)
-    each = [READ[name](model, replace(data, examples=(example,))) for example in data.examples]
+    each = [READ[name](model, replace(data, examples=(prompt,))) for prompt in data.examples]
     for row, node in enumerate(scores.nodes):
         for column, place in enumerate(scores.positions):
             values = [one.values[row][column] for one in each]
@@ -197,8 +198,8 @@ def test_intervals_of_attention_weigh_prompts_by_their_positions() -> None:
     }
     for name in names:
         columns: list[list[float]] = [[] for _ in scores.nodes]
-        for example, count in zip(PROMPTS.examples, counts[name], strict=True):
-            one = count and attention_statistics(model, replace(PROMPTS, examples=(example,)), [name])
+        for prompt, count in zip(PROMPTS.examples, counts[name], strict=True):
+            one = count and attention_statistics(model, replace(PROMPTS, examples=(prompt,)), [name])
             for row, node in enumerate(scores.nodes):
                 columns[row].append(count * one.value(node) if one else 0.0)
         for node, column in zip(scores.nodes, columns, strict=True):
