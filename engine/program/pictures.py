@@ -176,7 +176,8 @@ def _scale(scores: NodeScores) -> Scale:
                 return Sequential(low=0.0)
             case "logprob":
                 return Sequential(high=0.0)
-    if made.get("method") in _STATISTICS and min(values, default=0.0) >= 0:
+    unsigned = made.get("method") in _STATISTICS or made.get("grad_drop")
+    if unsigned and min(values, default=0.0) >= 0:
         return Sequential(low=0.0)
     neutral = _neutral(made)
     return Sequential() if neutral is None else Diverging(neutral)
@@ -214,6 +215,8 @@ def _rows(scores: NodeScores, kinds: Sequence[str]) -> list[tuple[Node, tuple[fl
 def _as_it_is(scores: NodeScores) -> Panel:
     """A row for each name; of a single prompt its tokens below, and the likeliest ones in the cells."""
     columns = list(map(token, scores.made.get("tokens") or ())) or scores.positions or ("all positions",)
+    if scores.made.get("columns") == "factor":
+        columns = [factor.replace("-", "\u2212") for factor in columns]
     texts = None
     if scores.made.get("prompts") == 1 and scores.made.get("top"):
         texts = [list(map(token, row)) for row in scores.made["top"]]

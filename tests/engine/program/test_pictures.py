@@ -59,6 +59,7 @@ def words(axes: Any) -> list[str]:
         ({"method": "steering", "metric": "prob", "unsteered": 0.5}, Diverging(0.5)),
         ({"method": "causal_tracing", "metric": "prob", "of": "states", "direction": "denoise"}, Diverging()),
         ({"method": "attribution_patching", "metric": "prob", "direction": "noise"}, Diverging()),
+        ({"method": "attribution_patching", "metric": "prob", "grad_drop": True}, Sequential(low=0.0)),
         ({"method": "activation_patching", "metric": "prob", "direction": "noise"}, Sequential()),
         ({"method": "activation_patching", "metric": "prob", "unpatched": 0.9}, Diverging(0.9)),
         (
@@ -158,6 +159,20 @@ def test_one_prompt_has_no_intervals() -> None:
     assert "one prompt, so no intervals" in told({**TRACED, "prompts": 1})
     assert "resamples" not in told({**TRACED, "prompts": 1})
     assert told({"method": "logit_lens", "prompts": 1}) == "logit_lens; one prompt"
+
+
+def test_what_repairs_attribution_is_told() -> None:
+    made = {"method": "attribution_patching", "rule": "relp", "correct_qk": True, "grad_drop": True}
+    assert told(made) == "attribution_patching; rule relp; queries and keys corrected; GradDrop"
+    assert told({"method": "attribution_patching", "rule": "gradient"}) == "attribution_patching"
+
+
+def test_factors_below_zero_have_a_minus_sign(figures: list[Figure], tmp_path: Path) -> None:
+    found = NodeScores(("L0H0",), ("-1", "2"), ((0.1, 0.2),), {"rows": "nodes", "columns": "factor"})
+    draw_scores(found, tmp_path / "a.svg", title="a")
+    axes = figures[0].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["\u22121", "2"]
+    assert axes.get_xlabel() == "factor"
 
 
 def test_circuits_of_a_curve_are_counted_and_not_written_out() -> None:
