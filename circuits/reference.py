@@ -277,8 +277,15 @@ def _why(graph: Graph, senders: Sequence[_Side], entered: Sequence[tuple[_Side, 
             neurons = sender.replace("@", "N*@") if "@" in sender else f"{sender}N*"
             return f"{sender} sends nothing itself: name its neurons, {neurons}, or do not split it"
         return f"{sender} sends nothing itself: name the heads that share it"
-    if sender.partition("@")[2] != receiver.partition("@")[2]:
-        return "an edge stays at its position: heads carry from one to another, from their keys and values"
+    if graph.positions:
+        at = {node.partition("@")[2]: node for side in senders for node in side.nodes}
+        receivers = [each for _, inputs in entered for each in inputs if each.partition("@")[2] in at]
+        if not receivers:
+            return (
+                "an edge stays at its position: heads carry from one to another, from their keys and values"
+            )
+        receiver = receivers[0]
+        sender = at[receiver.partition("@")[2]]
     return f"{sender} is computed after {receiver} has been read; edges lead to later nodes"
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
-from nncirc.circuits.nodes import OTHER
+from nncirc.circuits.errors import GraphError
+from nncirc.circuits.nodes import OTHER, Input
+from nncirc.circuits.reference import Path, from_paths
 from nncirc.dsl.diagnostics import Label, suggest
+from nncirc.dsl.graphs import graph_of
 from nncirc.dsl.program import EdgePath, Group, GroupRef, NodePattern, Position, Term, Where
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.shapes import ModelShape
 from nncirc.dsl.source import Span
 
-__all__ = ["check_node", "check_reference"]
+__all__ = ["check_node", "check_reference", "path_of"]
 
 _PART = {
     "head": "heads",
@@ -27,6 +31,7 @@ _PART = {
 
 def check_reference(scope: Scope, draft: Draft, graph: Draft, shape: ModelShape | None) -> None:
     """Nodes exist in the graph, edges go forward, groups are used."""
+    before = len(scope.diagnostics)
     checker = _Reference(scope, graph, shape, draft.groups)
     for name, group in draft.groups.items():
         for member, span in zip(group, draft.member_spans[name], strict=True):
@@ -50,6 +55,55 @@ def check_reference(scope: Scope, draft: Draft, graph: Draft, shape: ModelShape 
                 severity="warning",
                 help=f"did you mean `{near}`?" if near else "its nodes are not part of the circuit",
             )
+    if shape is not None and not any(each.severity == "error" for each in scope.diagnostics[before:]):
+        _check_edges(scope, draft, graph, shape)
+
+
+def path_of(path: EdgePath) -> Path:
+    """A path as `from_paths` takes it."""
+    return [[_written(term) for term in step] for step in path.steps]
+
+
+def _written(term: Term) -> tuple[str, Input | None]:
+    if isinstance(term, NodePattern):
+        return str(replace(term, input=None)), term.input
+    return term.name if term.position is None else f"{term.name}@{term.position}", term.input
+
+
+def _check_edges(scope: Scope, draft: Draft, graph: Draft, shape: ModelShape) -> None:
+    """Every path makes edges, where the graph and the groups are known without a run."""
+    known = {
+        name: [str(member) for member in group]
+        for name, group in draft.groups.items()
+        if group and not any(isinstance(member, Where) for member in group)
+    }
+    paths = [
+        path
+        for path in draft.paths
+        if all(t.name in known for step in path.steps for t in step if isinstance(t, GroupRef))
+    ]
+    try:
+        found = graph_of(shape, graph.values)
+    except (GraphError, KeyError):
+        return  # said where the graph is declared
+    nodes = graph.values["nodes"]
+    if found is None or (shape.mlps and isinstance(nodes, tuple) and "mlps" not in nodes):
+        return
+
+    def wrong(some: Sequence[EdgePath]) -> GraphError | None:
+        try:
+            from_paths(found, known, [path_of(path) for path in some], [path.score for path in some])
+        except GraphError as error:
+            return error
+        return None
+
+    whole = wrong(paths)
+    if whole is None:
+        return
+    found_wrong = [(path.span, error) for path in paths if (error := wrong([path])) is not None]
+    for span, error in found_wrong or [(draft.span, whole)]:
+        labels = (Label(graph.place, "the graph"),)
+        scope.report("C229", error.message, span, labels=labels, help=error.hint)
 
 
 def check_node(scope: Scope, graph: Draft, shape: ModelShape | None, node: NodePattern, span: Span) -> None:

@@ -19,11 +19,11 @@ from nncirc.circuits.comparison import meaning_of_scores
 from nncirc.circuits.errors import FileError, GraphError
 from nncirc.circuits.graph import Graph, owner
 from nncirc.circuits.pictures.text import one_line, provenance
-from nncirc.circuits.reference import Path, Term, from_paths
+from nncirc.circuits.reference import from_paths
 from nncirc.dsl.checker import CheckResult, check_file, check_text
+from nncirc.dsl.edges import path_of
 from nncirc.dsl.graphs import graph_of
 from nncirc.dsl.program import Declaration, NodePattern, Program, Ref
-from nncirc.dsl.program import Term as Written
 from nncirc.dsl.shapes import model_shape
 
 __all__ = ["built", "circuit_of", "read_reference", "reference_text", "write_reference"]
@@ -81,9 +81,7 @@ def built(graph: Graph, groups: Mapping[str, Sequence[str]], declaration: Declar
     Raises:
         GraphError: as `from_paths`.
     """
-    paths: list[Path] = [
-        [[_term(term) for term in step] for step in path.steps] for path in declaration.paths
-    ]
+    paths = [path_of(path) for path in declaration.paths]
     circuit = from_paths(graph, groups, paths, [path.score for path in declaration.paths])
     made = {"method": "reference", "cite": declaration.values["cite"], "name": name}
     if declaration.values["score"] is not None:
@@ -207,12 +205,6 @@ def _name(declaration: Declaration, key: str) -> str:
     value = declaration.values[key]
     assert isinstance(value, Ref)
     return value.name
-
-
-def _term(term: Written) -> Term:
-    if isinstance(term, NodePattern):
-        return str(replace(term, input=None)), term.input
-    return term.name if term.position is None else f"{term.name}@{term.position}", term.input
 
 
 # Writing --------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from itertools import pairwise, product
 
 import pytest
@@ -138,13 +139,14 @@ def test_paths_by_brute_force(data: st.DataObject) -> None:
         return {node for node in found if not position or node.partition("@")[2] == position}
 
     def whole_nodes(name: str) -> set[str]:
-        parts = name.split("*")
+        wanted = re.findall(r"\*|\d+|[^\d*]+", name)
         return {
             node
             for node in graph.base.nodes
-            if node == name
-            or (len(parts) == 2 and node.startswith(parts[0]) and node.endswith(parts[1]) and node != "L")
-            or (name == "L*H*" and "H" in node)
+            if len(parts := re.findall(r"\d+|\D+", node)) == len(wanted)
+            and all(
+                w in (part, "*" if part.isdigit() else None) for w, part in zip(wanted, parts, strict=True)
+            )
         }
 
     expected: set[Edge] = set()
