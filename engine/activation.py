@@ -71,7 +71,7 @@ def activation_patching(
 
     Raises:
         MethodError: C524, no such direction; C512, no such position; C523, `denoise` under a corruption
-            that is not another run.
+            that is not another run; C594, the graph is split by position.
         DataError: C334, "all" positions of prompts that have several lengths.
     """
     if direction not in ("denoise", "noise"):
@@ -81,6 +81,12 @@ def activation_patching(
             "C523",
             f"denoise restores clean activations in a corrupted run, and {contrast.corruption.name} is none",
             hint="use direction = noise, or a corruption that is a run of the model: replace, gaussian",
+        )
+    if graph.positions:
+        raise MethodError(
+            "C594",
+            "the graph is split by position, and activation patching is of whole nodes at its own positions",
+            hint="take the graph without positions, and say where to patch: positions = [S.2, end]",
         )
     names, columns = columns_of(contrast.dataset, positions)
     found: dict[tuple[int, int], list[Tensor]] = {}
@@ -100,6 +106,7 @@ def activation_patching(
         "method": "activation_patching",
         "direction": direction,
         "score": "the metric with the node patched",
+        "unpatched": contrast.unpatched(metric, direction),
         **contrast.facts(metric),
     }
     return NodeScores.estimated(graph.senders, names, scores, made, contrast.model.digits)

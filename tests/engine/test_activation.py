@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -209,6 +210,10 @@ def test_what_cannot_be_patched() -> None:
     with pytest.raises(MethodError) as refused:
         activation_patching(contrast(model, corruption=Zero()), model.graph(), Metric("logit_diff"))
     assert refused.value.code == "C523"
+    split = replace(model.graph(), positions=("end", "other"))
+    with pytest.raises(MethodError, match="split by position") as wrong_graph:
+        activation_patching(contrast(model), split, Metric("logit_diff"))
+    assert wrong_graph.value.code == "C594"
     about = contrast(model, lengths=(5, 6))
     with pytest.raises(DataError) as uneven:
         activation_patching(about, model.graph(), Metric("logit_diff"), positions="all")
