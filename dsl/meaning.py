@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from nncirc.circuits.nodes import OTHER
 from nncirc.dsl.attribution import check_attribution
 from nncirc.dsl.corruptions import check_corruption, check_denoised
 from nncirc.dsl.datasets import check_forced, check_positions, check_prompts, check_template
@@ -349,6 +350,9 @@ class Meaning:
             one, other = first.values.get(key), second.values.get(key)
             if isinstance(one, tuple) and isinstance(other, tuple) and {*one} != {*other}:
                 why = f"their `{key}` differ"
+        for key in ("positions", "neurons"):
+            if key in first.values and key in second.values and _split(first, key) != _split(second, key):
+                why = f"their `{key}` differ"
         own_model, other_model = self.get(first, "model"), self.get(second, "model")
         # Another file's model may be the same one under another id; the engine compares the shapes.
         if first.span.source is second.span.source and not self.same_model(own_model, other_model):
@@ -383,6 +387,12 @@ class Meaning:
         """The shape of a graph's model, where it is at hand."""
         model = self.get(graph, "model")
         return None if model is None else self.shapes(model.implementation, model.values)
+
+
+def _split(graph: Draft, key: str) -> object:
+    """What a graph is split by; the tokens that are not named are a position in any case."""
+    value = graph.values[key]
+    return {*map(str, value)} - {OTHER} if isinstance(value, tuple) else value
 
 
 def check_slots_used(scope: Scope, drafts: Mapping[str, Draft]) -> None:
