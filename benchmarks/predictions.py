@@ -20,23 +20,45 @@ from typing import Any
 from benchmarks.clock import Conditions, timed
 from benchmarks.setups import ROOT, contrast_for, fresh
 
+from nncirc.circuits.graph import Graph
 from nncirc.dsl.checker import check_file
 from nncirc.engine.activation import activation_patching, columns_of, mask_of
 from nncirc.engine.attribution import attribution_patching
 from nncirc.engine.contrast import Contrast
+from nncirc.engine.direct import logit_attribution
 from nncirc.engine.discovery import Measured, acdc
+from nncirc.engine.lens import logit_lens
 from nncirc.engine.metrics import Metric
-from nncirc.engine.program.forecast import methods
+from nncirc.engine.patchscope import patchscopes
+from nncirc.engine.paths import carriers_of, path_patching, receivers_of
+from nncirc.engine.program.forecast import interventions, methods, readings
 from nncirc.engine.program.forecast.methods import prompts_of
 from nncirc.engine.program.forecast.rates import Rates
 from nncirc.engine.program.forecast.sweep import Played, Sweep, effects, reads_of
-from nncirc.engine.program.forecast.work import Sizes, Work
+from nncirc.engine.program.forecast.work import NOTHING, Sizes, Work
 from nncirc.engine.program.run import Options, run_program
 from nncirc.engine.reading import reading
+from nncirc.engine.restoration import causal_tracing
+from nncirc.engine.steer import steering
 
-EXAMPLES = ("ioi", "induction", "ablations", "algebra", "pairs", "table")
+EXAMPLES = (
+    "ioi",
+    "induction",
+    "ablations",
+    "algebra",
+    "pairs",
+    "table",
+    "interventions",
+    "lens",
+    "positions",
+    "neurons",
+    "evaluation",
+    "atp_star",
+)
 THRESHOLDS = {"tiny": (0.2, (0.01, 0.001)), "small": (0.05, (0.0003, 0.0005)), "gpt2": (0.05, (0.005,))}
 """Spread of the weights, and thresholds of ACDC, a family."""
+PLACES = [("changed3", None), ("changed7", None), ("changed10", None)]
+"""Where states are restored."""
 LONG = 0.3
 """Seconds from which a prediction is held to a factor of two."""
 
@@ -144,6 +166,8 @@ def of_size(size: str, conditions: Conditions) -> Iterator[Row]:
         lambda new: activation_patching(new, graph, metric, direction="noise", positions=positions),
         lambda _: "",
     )
+    for name, work, run in others(contrast, sizes, graph, metric):
+        yield row(name, work, run, lambda _: "")
     estimates = effects(contrast, graph, metric)
     sweep = Sweep(sizes, graph, prompts, reads_of(contrast, metric), estimates, rates.seconds)
     played, measured = list[Played](), Measured()
@@ -155,6 +179,60 @@ def of_size(size: str, conditions: Conditions) -> Iterator[Row]:
             lambda new, t=threshold: acdc(new, graph, metric, threshold=t, measured=measured),  # type: ignore[misc]
             lambda found: f"{played[-1].tested} edges; tested were {found.made['tested']}",
         )
+
+
+def others(
+    contrast: Contrast, sizes: Sizes, graph: Graph, metric: Metric
+) -> Iterator[tuple[str, Work, Callable[[Contrast], Any]]]:
+    """Interventions and readings: their names, what is counted, and what runs them."""
+    model, prompts, data = contrast.model, list(prompts_of(contrast, metric)), contrast.dataset
+    plain = sum((methods.forward(sizes, p) for p in prompts), NOTHING)
+    clean = sum((methods.measured(sizes, p) for p in prompts), NOTHING)
+    both = plain + methods.substitution(sizes, contrast)
+    rows = [each for each in interventions.restored(sizes.layers, "states", None, "none") for _ in range(3)]
+    yield (
+        f"causal tracing, {len(rows)} states",
+        both + plain + clean * 2 + interventions.edited(sizes, contrast, metric, rows),
+        lambda new: causal_tracing(new, metric, positions=PLACES),
+    )
+    rows = [each for each in interventions.restored(sizes.layers, "mlps", None, "none") for _ in range(3)]
+    yield (
+        f"causal tracing, {len(rows)} windows of MLPs",
+        both + clean * 2 + interventions.edited(sizes, contrast, metric, rows),
+        lambda new: causal_tracing(new, metric, of="mlps", positions=PLACES),
+    )
+    heads = interventions.steered(graph, ["L*H*"], together=False)
+    yield (
+        f"steering, {len(heads)} heads",
+        plain + clean + interventions.edited(sizes, contrast, metric, heads),
+        lambda new: steering(new, graph, metric, nodes=["L*H*"], scale=[0.0]),
+    )
+    last = receivers_of(graph, f"L{sizes.layers - 1}H*.q")
+    for name, through in (("direct", "none"), ("through MLPs", "MLP*")):
+        paths = interventions.paths(sizes, contrast, graph, metric, last, carriers_of(graph, through), 1)
+        yield (
+            f"path patching, {graph.reach[last[-1]]} senders, {name}",
+            both + clean + paths,
+            lambda new, through=through: path_patching(
+                new, graph, metric, to=f"L{sizes.layers - 1}H*.q", through=through
+            ),
+        )
+    stages = 2 * sizes.layers + 1
+    yield (
+        "logit lens",
+        sum((readings.lens(sizes, p, metric, stages, 1) for p in prompts), NOTHING),
+        lambda _: logit_lens(model, data, of=metric.name),
+    )
+    yield (
+        "patchscopes",
+        sum((readings.patchscopes(sizes, p, [p], metric, sizes.layers + 1, 1) for p in prompts), NOTHING),
+        lambda _: patchscopes(model, data, data, of=metric.name),
+    )
+    yield (
+        "direct logit attribution",
+        sum((readings.direct(sizes, graph, p, 1) for p in prompts), NOTHING),
+        lambda _: logit_attribution(model, data, graph),
+    )
 
 
 if __name__ == "__main__":

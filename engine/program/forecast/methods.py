@@ -1,4 +1,4 @@
-"""The work of every method but ACDC, from its arguments, the graph, the prompts and the metric.
+"""The work of patching, attribution and masked runs, from arguments, graph, prompts and metric.
 
 Nothing is run here, and weights are not looked at: only sizes, tokens and positions.
 """
@@ -16,7 +16,8 @@ from nncirc.engine.contrast import Batch, Contrast, Mean, Resample, Zero
 from nncirc.engine.memory import TOKENS_IN_A_TRACE
 from nncirc.engine.metrics import Metric
 from nncirc.engine.program.forecast.work import NOTHING, Sizes, Work
-from nncirc.engine.written import sender_stages
+from nncirc.engine.wiring import Wiring
+from nncirc.engine.written import sender_stages, split_layer
 
 # Of one product forward, the backward pass makes as many for the input; weights have no gradient. Attention
 # makes scores again, and gradients by query, key, value and scores, of which two are two products.
@@ -72,22 +73,39 @@ def measured(sizes: Sizes, prompts: Prompts) -> Work:
     return forward(sizes, prompts) + Work.of(1, unembed=prompts.positions, metric=prompts.positions)
 
 
-def outputs(sizes: Sizes, prompts: Prompts) -> Work:
-    """What every head writes, from its z."""
+def outputs(sizes: Sizes, graph: Graph, prompts: Prompts) -> Work:
+    """What every head writes, from its z, and every neuron that is a sender, from its activation."""
+    return _heads(sizes, prompts) + _neurons(graph, prompts)
+
+
+def _heads(sizes: Sizes, prompts: Prompts) -> Work:
     return Work.of(sizes.layers, out=sizes.layers * sizes.heads * prompts.tokens)
 
 
-def masked(sizes: Sizes, graph: Graph, prompts: Prompts, cut: int) -> Work:
-    """A masked forward that touches every receiver, and the metric of it."""
-    units, stages = sizes.layers * sizes.units, 2 * sizes.layers + 1
+def _neurons(graph: Graph, prompts: Prompts) -> Work:
+    """A vector of the stream for every neuron that is a sender; of a product with its weights as much."""
+    rows = sum(graph.neuron_counts.values()) * prompts.tokens
+    # In fresh memory, and once more side by side with what others write.
+    return Work.of(len(graph.neuron_counts), sum=rows, add=12 * rows) if rows else NOTHING
+
+
+def masked(sizes: Sizes, graph: Graph, prompts: Prompts, cut: int, *, touched: float = 1.0) -> Work:
+    """A masked forward in which edges into some share of the receivers are cut, and the metric of it."""
+    graph, places = graph.base, len(graph.positions) or 1
+    units, stages, tokens = sizes.layers * sizes.units, 2 * sizes.layers + 1, prompts.tokens
     senders = len(graph.senders)
     own = (
-        Work.of(sizes.layers, unit=units * prompts.tokens)
-        + Work.of(stages, sum=graph.n_edges * prompts.tokens)
+        Work.of(sizes.layers, unit=touched * units * tokens)
+        + Work.of(stages, sum=touched * graph.n_edges * tokens)
         # Differences of senders; of every unit's input the sum, copies into place, a look for infinities.
-        + Work.of(20 * stages, add=(3 * senders + 6 * units) * prompts.tokens)
+        + Work.of(20 * stages, add=(3 * senders + touched * 6 * units) * tokens)
     )
-    return measured(sizes, prompts) + outputs(sizes, prompts) + own + Work.of(1, edge=cut)
+    if places > 1:
+        # Token by token: which edges are cut there, and the senders once more for every stage.
+        own += Work.of(
+            0, sum=places * graph.n_edges * tokens / sizes.d_model, add=stages * senders * tokens / 2
+        )
+    return measured(sizes, prompts) + outputs(sizes, graph, prompts) + own + Work.of(1, edge=cut)
 
 
 def gradient(sizes: Sizes, prompts: Prompts) -> Work:
@@ -118,29 +136,52 @@ def substitution(sizes: Sizes, contrast: Contrast) -> Work:
 
 def attribution(sizes: Sizes, graph: Graph, prompts: Prompts, *, steps: int, along: str, edges: bool) -> Work:
     """Attribution scores of one batch, when what both runs write is known, or is the run itself."""
+    graph, places, edge = graph.base, len(graph.positions) or 1, graph.n_edges
     stages = len(sender_stages(graph)) if along == "activations" and steps > 1 else 1
-    runs = steps * stages
+    runs, tokens, senders = steps * stages, prompts.tokens, len(graph.senders)
     found = gradient(sizes, prompts) * runs
     if not edges:
-        return found + (outputs(sizes, prompts) + Work.of(1, add=len(graph.senders))) * runs
-    units = sizes.layers * sizes.units * prompts.tokens
+        whole = senders - sum(graph.neuron_counts.values())
+        products = Work.of(len(sender_stages(graph)), add=2 * whole * tokens)
+        return found + (outputs(sizes, graph, prompts) + products) * runs
+    units = sizes.layers * sizes.units * tokens
     found += Work.of(runs * sizes.layers, unit_gradient=runs * units)
     # Of every step and stage only the stage's own senders are multiplied, so that stages share one product.
-    each = outputs(sizes, prompts) + Work.of(2 * sizes.layers + 1, sum=graph.n_edges * prompts.tokens)
-    return found + each * steps + Work.of(1, edge=graph.n_edges)
+    receivers = 2 * sizes.layers + 1  # in so many groups
+    each = outputs(sizes, graph, prompts) + Work.of(receivers * places, sum=graph.n_edges * tokens)
+    # Receivers by themselves read as much as products with many.
+    each += Work.of(0, add=2 * receivers * sum(graph.neuron_counts.values()) * tokens)
+    if places > 1:
+        each += Work.of(receivers * places, add=(receivers * senders / 2 + len(graph.receivers)) * tokens)
+    return found + each * steps + Work.of(1, edge=edge)
 
 
-def statistics(sizes: Sizes, prompts: Prompts) -> Work:
-    """The attention pattern of every head on some prompts."""
+def query_key(sizes: Sizes, graph: Graph, prompts: Prompts) -> Work:
+    """The attention that every edge into a query or key gives, computed anew, at every place by itself."""
+    places, wiring = len(graph.positions) or 1, Wiring.of(graph.base)
+    found = NOTHING
+    for stage in wiring.stages:
+        if stage.kind != "attention":
+            continue
+        rows = places * wiring.graph.reach[stage.receivers.start] * prompts.tokens
+        for receiver in stage.receivers:
+            units, fed = wiring.units[receiver], set(wiring.feeds[receiver])
+            if any(kind < 2 for kind, _ in units):
+                heads = sum(sender in fed for sender in wiring.head_sender[stage.layer])
+                found += Work.of(places, unit=len(units) * rows, attend=heads * rows * prompts.length)
     pairs = sizes.layers * sizes.heads * prompts.tokens * prompts.length
-    return forward(sizes, prompts) + Work.of(2 * sizes.layers, attend=0.5 * pairs)
+    return found + Work.of(sizes.layers, unit=sizes.layers * sizes.units * prompts.tokens, attend=pairs)
 
 
-def copying(sizes: Sizes) -> Work:
-    """The eigenvalues of every head's OV circuit."""
-    d, h = sizes.d_model, sizes.d_head
-    each = d * d * h + d * h * h + 25 * h**3  # eigenvalues: about 25 n³ (Golub & Van Loan 2013, 7.5.6)
-    return Work.of(1, float64=sizes.vocabulary * d * d + sizes.layers * sizes.heads * each)
+def intervals(contrast: Contrast, cells: float) -> Work:
+    """The intervals of so many means over prompts, of the usual resamples; of one prompt there are none."""
+    return Work.of(1, interval=cells) if len(contrast.dataset.examples) > 1 else NOTHING
+
+
+def resampled(contrast: Contrast, resamples: int, columns: int) -> Work:
+    """One interval of a function of so many means over prompts."""
+    prompts = len(contrast.dataset.examples)
+    return Work.of(1, resample=resamples * columns * prompts) if prompts > 1 else NOTHING
 
 
 # Activation patching --------------------------------------------------------------------------------------
@@ -171,6 +212,7 @@ def patching(
         changed = _changed(contrast, batch, embedding=number == 0)
         attentions, mlps = _behind(sizes, number)
         patches = stage.stop - stage.start
+        written = "out" if split_layer(graph, number) is None else "sum"
         for mask in masks:
             seen = (changed & mask).any(0)[:length]
             first = int(seen.int().argmax()) if bool(seen.any()) else length
@@ -182,7 +224,7 @@ def patching(
                 joined = (4 * attentions * length + (4 * attentions + 3 * mlps + 6) * at) * count
                 found += Work.of(0, add=joined * patches)
                 if patches > 1:
-                    found += Work.of(patches, out=patches * count * at)
+                    found += Work.of(patches, **{written: patches * count * at})
     moving = sum(patches for first, patches in groups.items() if first < length)
     traces = 1 + sum(
         -(-patches * count * (length - first) // TOKENS_IN_A_TRACE) for first, patches in groups.items()

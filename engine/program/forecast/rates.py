@@ -17,8 +17,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from nncirc.circuits.intervals import Resampling, bootstrap
 from nncirc.engine.forward import Mask, unit_project
 from nncirc.engine.gradients import through_norm
+from nncirc.engine.intervals import estimates
 from nncirc.engine.live import attend, clean_state, with_modules
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
@@ -288,6 +290,18 @@ def _edge(rates: Rates, rows: int) -> tuple[int, Run]:
     return len(edges), lambda: Mask.of(rates.model, graph, [edges])
 
 
+def _interval(rates: Rates, rows: int) -> tuple[int, Run]:
+    values = torch.linspace(0, 1, max(2, rates.tokens // rates.length), dtype=torch.float64).repeat(rows, 1)
+    return rows, lambda: estimates([values])
+
+
+def _resample(rates: Rates, rows: int) -> tuple[int, Run]:
+    column = [i / 7 for i in range(max(2, rates.tokens // rates.length))]
+    resamples = -(-rows // len(column))
+    how = Resampling(resamples=resamples)
+    return resamples * len(column), lambda: bootstrap([column], lambda mean: mean, how)
+
+
 def _float64(rates: Rates, rows: int) -> tuple[int, Run]:
     side = max(1, round(rows ** (1 / 3)))
     matrix = torch.eye(side, dtype=torch.float64, device=rates.model.device)
@@ -316,8 +330,10 @@ _PARTS: Mapping[str, Callable[[Rates, int], tuple[int, Run]]] = {
     "sum": _sum,
     "add": _add,
     "edge": _edge,
+    "interval": _interval,
+    "resample": _resample,
     "float64": _float64,
 }
-_OTHER_ROWS = {"edge": 256, "float64": 2**24}
+_OTHER_ROWS = {"edge": 256, "interval": 256, "resample": 4096, "float64": 2**24}
 _INSIDE_A_TRACE = {"project", "mlp", "unembed", "columns", "unit"}
 _WITHOUT_ROWS: Mapping[str, Callable[[Model], Any]] = {"forward": _forward, "trace": _trace}

@@ -38,17 +38,23 @@ SMALL_OPERATIONS = 400
 
 def effects(contrast: Contrast, graph: Graph, metric: Metric) -> Float[Tensor, "receiver sender"]:
     """By how much the loss should rise when each edge is cut, from a few of the prompts."""
-    few = pilot(contrast)
+    few, n = pilot(contrast), len(graph.positions) or 1
     total = torch.zeros(len(graph.receivers), len(graph.senders), dtype=torch.float64)
-    embed = sender_stages(graph)[0]
+    embed = sender_stages(graph.base)[0]
     for batch in few.batches:
-        difference = (few.clean_written(batch) - few.substitute_written(batch)).outputs(graph)
+        difference = (few.clean_written(batch) - few.substitute_written(batch)).outputs(graph.base)
         shift = (0, -HALFWAY * difference[embed].sum(0))
         gradients = metric_gradients(few, batch, metric, shift)
-        for first, gradient in gradients.by_receiver(graph, few.memory // 8):
+        where = few.where(batch, graph)
+        for first, gradient in gradients.by_receiver(graph.base, few.memory // 8):
             reach = graph.reach[first]
-            product = gradient.flatten(1) @ difference[:reach].flatten(1).T
-            total[first : first + len(gradient), :reach] += product.double().cpu()
+            receivers = range(first * n, (first + len(gradient)) * n)
+            for place in range(n):
+                there = gradient if where is None else gradient * where[place, ..., None]
+                product = there.flatten(1) @ difference[:reach].flatten(1).T
+                total[receivers.start + place : receivers.stop : n, place : reach * n : n] += (
+                    product.double().cpu()
+                )
     sign = 1 if metric.normalize else metric.measure.sign
     return sign / few.normalizer(metric).span / len(few.dataset.examples) * total
 
@@ -108,8 +114,8 @@ class Sweep:
         """The state of the clean run, beside what is written in it and in the corrupted run."""
         found = NOTHING
         for prompts in self.batches:
-            senders = len(self.graph.senders) * prompts.tokens
-            found += forward(self.sizes, prompts) + outputs(self.sizes, prompts) * 2
+            senders = len(self.graph.base.senders) * prompts.tokens
+            found += forward(self.sizes, prompts) + outputs(self.sizes, self.graph, prompts) * 2
             found += measured(self.sizes, prompts) + Work.of(4, add=3 * senders)
         return found
 
@@ -127,14 +133,14 @@ class Sweep:
     def play(self, threshold: float, others: Sequence[Played] = (), *, depth: int | None = None) -> Played:
         """The fast way, after runs with other thresholds, which are known; `depth` as in `acdc`."""
         played = Played(threshold)
-        wires = _Wires(self)
+        wires, places = _Wires(self), len(self.graph.positions) or 1
         pace = Pace(MOST_ROWS) if depth is None else Fixed(depth)
         followed = list(others)
         nearest = sorted(others, key=lambda other: abs(_log(other.threshold) - _log(threshold)))
         work, cuts = self.setup(), 0
         for receiver, keeps in self._receivers(played):
-            wires.open(receiver)
-            cost = wires.test(receiver)
+            wires.open(receiver // places)
+            cost = wires.test(receiver // places)
             foreseen, followed = _foreseen(receiver, keeps, followed)
             guess = next((other.keeps[receiver] for other in nearest if receiver in other.keeps), None)
             expected = (False,) * len(keeps) if guess is None else guess
@@ -154,7 +160,7 @@ class Sweep:
             cuts += keeps.count(False)
             if cuts > REBUILD_AFTER:
                 work, cuts = work + wires.rebuild(), 0
-            work += wires.close(receiver, keeps)
+            work += wires.close(receiver // places, keeps)
         played.work = work
         return played
 
@@ -163,13 +169,13 @@ class Sweep:
         graph, heard = self.graph, set[str]()
         stays = (self.estimates >= played.threshold).tolist()
         for receiver in reversed(range(len(graph.receivers))):
-            name, reach = graph.receivers[receiver], graph.reach[receiver]
-            if name == "logits" or heard.intersection(graph.outputs[name]):
-                keeps = tuple(stays[receiver][:reach])
+            name, candidates = graph.receivers[receiver], graph.heard(receiver)
+            if name in graph.sinks or heard.intersection(graph.outputs[name]):
+                keeps = tuple(stays[receiver][sender] for sender in candidates)
                 played.keeps[receiver] = keeps
-                played.tested += reach
+                played.tested += len(keeps)
                 yield receiver, keeps
-                heard.update(s for s, stay in zip(graph.senders, keeps, strict=False) if stay)
+                heard.update(graph.senders[s] for s, stay in zip(candidates, keeps, strict=True) if stay)
 
 
 def reads_of(contrast: Contrast, metric: Metric) -> tuple[str, ...]:
@@ -211,17 +217,24 @@ class _Cost:
 
 
 class _Wires:
-    """Which nodes are alive, and where they are computed, while receivers are tested."""
+    """Which nodes are alive, and where they are computed, while receivers are tested.
+
+    Nodes are those of the graph without positions: as in `nncirc.engine.live` they are computed at all
+    tokens, and what changes only where the metric reads is computed there only.
+    """
 
     def __init__(self, sweep: Sweep) -> None:
-        self.sweep, self.wiring = sweep, Wiring.of(sweep.graph)
-        self.listeners: list[list[int]] = [[] for _ in sweep.graph.senders]
-        # As in `nncirc.engine.live`: what changes only where the metric reads is computed there only.
-        self.narrow_receiver = {len(sweep.graph.receivers) - 1}
+        self.sweep, self.wiring = sweep, Wiring.of(sweep.graph.base)
+        self.listeners: list[dict[int, None]] = [{} for _ in sweep.graph.base.senders]
+        self.opened: set[int] = set()
+        self.narrow_receiver = {len(sweep.graph.base.receivers) - 1}
         self.narrow_sender: set[int] = set()
 
     def open(self, receiver: int) -> None:
-        """Begin to test a receiver."""
+        """Begin to test a receiver, at one of its positions."""
+        if receiver in self.opened:
+            return
+        self.opened.add(receiver)
         feeds = self.wiring.feeds[receiver]
         for sender in feeds:
             if self.listeners[sender] and all(r in self.narrow_receiver for r in self.listeners[sender]):
@@ -234,7 +247,7 @@ class _Wires:
         """A receiver has been tested: its input is summed afresh."""
         for sender, stays in enumerate(keeps):
             if stays:
-                self.listeners[sender].append(receiver)
+                self.listeners[sender][receiver] = None
         tokens = sum(p.tokens for p in self.sweep.batches)
         return Work.of(len(self.sweep.batches), sum=len(keeps) * tokens, add=3 * tokens)
 
@@ -291,7 +304,7 @@ class _Wires:
         self, layer: int, inputs: Sequence[int], parts: Counter[str], calls: Counter[str]
     ) -> list[int]:
         """New projections of these receivers, and of the heads that they enter z and what they write."""
-        shape = self.sweep.graph.shape
+        shape = self.wiring.graph.shape
         group = shape.n_heads // shape.n_kv_heads
         fresh = set[tuple[int, int]]()
         for receiver in inputs:

@@ -96,6 +96,10 @@ PARTS: Mapping[str, Callable[[Sizes], int]] = {
     "add": lambda _: 0,
     # A row is an edge, looked up by its names.
     "edge": lambda _: 0,
+    # A row is a mean over prompts: its interval, of the usual number of resamples.
+    "interval": lambda _: 0,
+    # A row is a prompt's value, drawn in a resample of a claim, one at a time.
+    "resample": lambda _: 0,
     # A row is a multiplication of large matrices in float64.
     "float64": lambda _: 1,
 }

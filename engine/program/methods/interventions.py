@@ -35,8 +35,8 @@ def _paths(builder: Builder, declaration: Declaration) -> NodeScores:
         builder,
         declaration,
         partial(path_patching, graph=builder.of(declaration, "graph")),
-        to=_nodes(declaration.values["to"]),
-        through=_nodes(declaration.values["through"]),
+        to=nodes_of(declaration.values["to"]),
+        through=nodes_of(declaration.values["through"]),
         positions=patched_positions(declaration),
     )
 
@@ -47,7 +47,7 @@ def _steering(builder: Builder, declaration: Declaration) -> NodeScores:
         builder,
         declaration,
         partial(steering, graph=builder.of(declaration, "graph")),
-        nodes=_nodes(values["nodes"]),
+        nodes=nodes_of(values["nodes"]),
         scale=values["scale"],
         shift=values["shift"],
         together=values["together"],
@@ -62,7 +62,7 @@ def _function_vector(builder: Builder, declaration: Declaration) -> NodeScores:
         builder,
         declaration,
         partial(function_vector, graph=builder.of(declaration, "graph")),
-        heads=_nodes(values["heads"]),
+        heads=nodes_of(values["heads"]),
         scale=values["scale"],
         source=builder.of(declaration, "source"),
         into=values["into"],
@@ -87,7 +87,7 @@ def _made(
     return found
 
 
-def _nodes(value: Any) -> Any:
+def nodes_of(value: Any) -> Any:
     """Nodes by name; a word such as `all` stays as it is."""
     return (
         [str(each) for each in value if isinstance(each, NodePattern)] if isinstance(value, tuple) else value

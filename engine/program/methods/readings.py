@@ -34,10 +34,11 @@ def _read(
     return with_fields(found, made={**found.made, "model": model.name, "dataset": dict(dataset.made)})
 
 
-def _positions(value: Any) -> Any:
+def read_positions(value: Any) -> Any:
+    """The positions of a block that reads the model, as the method takes them."""
     if isinstance(value, Position):
         return value.name, value.occurrence
-    return [_positions(each) for each in value] if isinstance(value, tuple) else value
+    return [read_positions(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _statistics(builder: Builder, declaration: Declaration) -> NodeScores:
@@ -53,7 +54,7 @@ def _attribution(builder: Builder, declaration: Declaration) -> NodeScores:
         logit_attribution,
         graph=builder.of(declaration, "graph"),
         of=values["of"],
-        positions=_positions(values["positions"]),
+        positions=read_positions(values["positions"]),
         progress=builder.progress(declaration.name),
     )
 
@@ -66,7 +67,7 @@ def _lens(builder: Builder, declaration: Declaration) -> NodeScores:
         "data",
         logit_lens,
         of=values["of"],
-        positions=_positions(values["positions"]),
+        positions=read_positions(values["positions"]),
         progress=builder.progress(declaration.name),
     )
 
@@ -80,8 +81,8 @@ def _patchscopes(builder: Builder, declaration: Declaration) -> NodeScores:
         patchscopes,
         target=builder.of(declaration, "target"),
         of=values["of"],
-        positions=_positions(values["positions"]),
-        into=_positions(values["into"]),
+        positions=read_positions(values["positions"]),
+        into=read_positions(values["into"]),
         layer=values["layer"],
         progress=builder.progress(declaration.name),
     )

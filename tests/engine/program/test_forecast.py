@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,31 +16,44 @@ import torch
 from tests.end_to_end.command import ROOT
 from tests.engine.program.scripts import program
 from tests.engine.tiny import contrast as tiny_contrast
-from tests.engine.tiny import tiny_gpt2, tiny_llama
+from tests.engine.tiny import random_prompts, tiny_gpt2, tiny_llama
 from torch import Tensor
 
-from nncirc.circuits.graph import Graph
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.graph import Graph, stages
+from nncirc.circuits.intervals import Resampling
 from nncirc.engine.activation import activation_patching, columns_of, mask_of
 from nncirc.engine.attribution import attribution_patching, node_attribution
 from nncirc.engine.contrast import Contrast
+from nncirc.engine.direct import logit_attribution
 from nncirc.engine.discovery import acdc
 from nncirc.engine.evaluate import circuit_metric
+from nncirc.engine.in_context import in_context_learning
+from nncirc.engine.knockouts import completeness, minimality
+from nncirc.engine.lens import logit_lens
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
+from nncirc.engine.patchscope import patchscopes
+from nncirc.engine.paths import carriers_of, path_patching, receivers_of
 from nncirc.engine.program import plan
-from nncirc.engine.program.forecast import methods
-from nncirc.engine.program.forecast.methods import prompts_of
+from nncirc.engine.program.forecast import interventions, methods, readings
+from nncirc.engine.program.forecast.claims import Size
+from nncirc.engine.program.forecast.methods import Prompts, prompts_of
 from nncirc.engine.program.forecast.sweep import Sweep, effects, pilot, reads_of
 from nncirc.engine.program.forecast.work import Sizes, Work
 from nncirc.engine.program.plan import plan_program
 from nncirc.engine.program.run import run_program
 from nncirc.engine.program.store import Store
+from nncirc.engine.restoration import causal_tracing
+from nncirc.engine.steer import function_vector, steering
 
 MODELS = {
     "gpt2": lambda: tiny_gpt2(layers=3, heads=4, d_head=8),
     "attention_only": lambda: tiny_gpt2(layers=3, heads=4, d_head=8, attention_only=True),
     "llama": lambda: tiny_llama(layers=3, heads=4, kv_heads=2),
 }
+FEW = Resampling(resamples=10)
+"""Intervals are no work of the model's."""
 METRICS = [Metric("logit_diff"), Metric("kl_divergence")]
 
 
@@ -76,8 +91,8 @@ class Setting:
         self.contrast.clean(metric)
         self.contrast.corrupt(metric)
 
-    def expect(self, work: Work, run: Callable[[], Any]) -> None:
-        assert work.multiplications(self.sizes) == pytest.approx(metered(run)[0], rel=0.15)
+    def expect(self, work: Work, run: Callable[[], Any], rel: float = 0.1) -> None:
+        assert work.multiplications(self.sizes) == pytest.approx(metered(run)[0], rel=rel)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
@@ -113,7 +128,211 @@ def test_activation_patching_is_counted(model: Model, metric: Metric, positions:
     masks = [mask_of(batch, column, torch.device("cpu")) for column in columns]
     work = methods.forward(at.sizes, at.prompts)
     work += methods.patching(at.sizes, at.contrast, at.graph, metric, batch, masks)
-    at.expect(work, lambda: activation_patching(at.contrast, at.graph, metric, positions=positions))
+    run = partial(activation_patching, at.contrast, at.graph, metric, positions=positions)
+    at.expect(work, run, rel=0.15)
+
+
+@pytest.mark.parametrize("edges", [True, False])
+def test_attribution_of_positions_is_counted(model: Model, edges: bool) -> None:
+    at = Setting(model, Metric("logit_diff"))
+    graph = replace(at.graph, positions=("A.1", "B", "other"))
+    work = methods.attribution(at.sizes, graph, at.prompts, steps=3, along="inputs", edges=edges)
+    run = attribution_patching if edges else node_attribution
+    at.expect(work, lambda: run(at.contrast, graph, at.metric, steps=3))
+
+
+@pytest.mark.parametrize("edges", [True, False])
+def test_attribution_of_neurons_is_counted(edges: bool) -> None:
+    at = Setting(tiny_gpt2(layers=3, heads=4, d_head=8), Metric("logit_diff"))
+    graph = at.contrast.model.graph(neurons=(1,))
+    for batch in at.contrast.batches:
+        at.contrast.clean_written(batch, graph)
+        at.contrast.substitute_written(batch, graph)
+    work = methods.attribution(at.sizes, graph, at.prompts, steps=3, along="inputs", edges=edges)
+    run = attribution_patching if edges else node_attribution
+    at.expect(work, lambda: run(at.contrast, graph, at.metric, steps=3))
+
+
+@pytest.mark.parametrize("positions", [(), ("A.1", "other")])
+@pytest.mark.parametrize("layers", ["heads", "layers"])
+def test_attention_computed_anew_is_counted(model: Model, layers: Any, positions: tuple[str, ...]) -> None:
+    at = Setting(model, Metric("logit_diff"))
+    graph = replace(model.graph(attention=layers), positions=positions)
+    work = methods.attribution(at.sizes, graph, at.prompts, steps=1, along="inputs", edges=True)
+    work += methods.query_key(at.sizes, graph, at.prompts)
+    at.expect(work, lambda: attribution_patching(at.contrast, graph, at.metric, correct_qk=True))
+
+
+@pytest.mark.parametrize("split", [{"positions": ("A.1", "B", "other")}, {"neurons": ((1, 128),)}])
+def test_a_masked_forward_of_a_split_graph_is_counted(split: Any) -> None:
+    at = Setting(tiny_gpt2(layers=3, heads=4, d_head=8), Metric("logit_diff"))
+    graph = replace(at.graph, **split)
+    for batch in at.contrast.batches:
+        at.contrast.substitute(batch, graph)
+    some = list(graph.edges())[::40]
+    work = methods.masked(at.sizes, graph, at.prompts, graph.n_edges)
+    at.expect(work, lambda: circuit_metric(at.contrast, Circuit.of(graph, some), at.metric))
+
+
+# Interventions ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize(
+    ("of", "window", "sever"),
+    [("states", None, "none"), ("states", None, "attention"), ("attention", 2, "none"), ("mlps", 1, "none")],
+)
+def test_causal_tracing_is_counted(model: Model, metric: Metric, of: Any, window: Any, sever: Any) -> None:
+    at = Setting(model, metric)
+    if of == "mlps" and not model.shape.mlps:
+        return
+    rows = [each for each in interventions.restored(3, of, window, sever) for _ in range(2)]
+    work = interventions.edited(at.sizes, at.contrast, metric, rows)
+    if of == "states":
+        work += methods.forward(at.sizes, at.prompts)
+    places = ["A.1", "B"]
+    at.expect(
+        work,
+        lambda: causal_tracing(
+            at.contrast, metric, of=of, window=window, sever=sever, positions=places, how=FEW
+        ),
+    )
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_steering_is_counted(model: Model, together: bool) -> None:
+    at = Setting(model, Metric("logit_diff"))
+    nodes = ["L1H*", "L2H0"]
+    rows = [r for r in interventions.steered(at.graph, nodes, together=together) for _ in range(2)]
+    assert rows[0] == (range(1, 3) if together else range(1, 2))
+    work = interventions.edited(at.sizes, at.contrast, at.metric, rows)
+    run = partial(steering, at.contrast, at.graph, at.metric, nodes=nodes, scale=[0.0, 2.0], how=FEW)
+    at.expect(work, partial(run, together=together))
+
+
+def test_function_vectors_are_counted(model: Model) -> None:
+    at = Setting(model, Metric("logit_diff"))
+    work = interventions.mean_outputs(at.sizes, [at.prompts], 4)
+    work += interventions.edited(
+        at.sizes, at.contrast, at.metric, interventions.restored(3, "states", None, "none")
+    )
+    at.expect(
+        work, lambda: function_vector(at.contrast, at.graph, at.metric, heads="L1H*", into="clean", how=FEW)
+    )
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("through", ["none", "MLP*", "all", "L1H*"])
+@pytest.mark.parametrize("to", ["logits", "L2H*.q", "L1H2"])
+def test_path_patching_is_counted(model: Model, metric: Metric, through: str, to: str) -> None:
+    at = Setting(model, metric)
+    if to == "L1H2" and model.shape.n_kv_heads < model.shape.n_heads:
+        to = "L1H2.q"
+    receivers, carriers = receivers_of(at.graph, to), carriers_of(at.graph, through)
+    work = interventions.paths(at.sizes, at.contrast, at.graph, metric, receivers, carriers, 2)
+    at.expect(
+        work,
+        lambda: path_patching(
+            at.contrast, at.graph, metric, to=to, through=through, positions=["A.1", "B"], how=FEW
+        ),
+    )
+
+
+# Readings --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of", ["prob", "kl_divergence", "rank"])
+def test_the_logit_lens_is_counted(model: Model, of: str) -> None:
+    at = Setting(model, Metric("prob" if of == "rank" else of))
+    (prompts,) = prompts_of(at.contrast, replace(at.metric, at=(("A", None), ("end", None))))
+    read = replace(prompts, read=3)  # A stands twice
+    rows = len(stages(model.shape))
+    work = readings.lens(at.sizes, read, at.metric, rows, 2)
+    at.expect(work, lambda: logit_lens(model, at.contrast.dataset, of=of, positions=["A", "end"], how=FEW))
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_patchscopes_are_counted(model: Model, many: bool) -> None:
+    at = Setting(model, Metric("prob"))
+    target = random_prompts(size=8 if many else 1, lengths=(5, 7) if many else (7,), seed=9)
+    lengths = Counter(len(target.examples[i if many else 0].tokens) for i in range(8))
+    into = [Prompts(count, length) for length, count in lengths.items()]
+    work = readings.patchscopes(at.sizes, replace(at.prompts, read=2), into, at.metric, 4, 2)
+    at.expect(
+        work, lambda: patchscopes(model, at.contrast.dataset, target, positions=["A.1", "end"], how=FEW)
+    )
+
+
+def test_direct_attribution_is_counted(model: Model) -> None:
+    at = Setting(model, Metric("logit_diff"))
+    work = readings.direct(at.sizes, at.graph, replace(at.prompts, read=2), 2)
+    at.expect(
+        work,
+        lambda: logit_attribution(model, at.contrast.dataset, at.graph, positions=["A.1", "end"], how=FEW),
+    )
+
+
+def test_in_context_learning_is_counted(model: Model) -> None:
+    at = Setting(model, Metric("cross_entropy"))
+    work = readings.in_context(at.sizes, at.prompts)
+    at.expect(work, lambda: in_context_learning(model, at.contrast.dataset, early=2, late=8, how=FEW))
+
+
+# Knockouts -------------------------------------------------------------------------------------------------
+
+
+class Counted(Contrast):
+    """How many masked forwards were asked for."""
+
+    passes = 0
+
+    def masked(self, *args: Any) -> Tensor:
+        """One more."""
+        Counted.passes += 1
+        return super().masked(*args)
+
+
+def counted(model: Model, run: Callable[[Contrast], Any]) -> int:
+    about = tiny_contrast(model, size=3)
+    Counted.passes = 0
+    run(Counted(model, about.dataset, about.corruption))
+    return Counted.passes
+
+
+def some_circuit(model: Model) -> Circuit:
+    graph = model.graph()
+    groups = {"first": ("L0H0", "L0H1"), "second": ("L1H0", "MLP1"), "silent": ("L1H1",)}
+    names = ["embed", "L0H0", "L0H1", "L1H0", "MLP1"]
+    edges = [edge for edge in graph.edges() if edge.sender in names]
+    return Circuit.of(graph, edges, groups=groups)
+
+
+@pytest.mark.parametrize("by", ["nodes", "edges", "groups"])
+@pytest.mark.parametrize(("drawn", "greedy"), [(0, 0), (3, 0), (0, 3), (1, 99)])
+def test_runs_of_completeness_are_counted(by: Any, drawn: int, greedy: int) -> None:
+    model = tiny_gpt2()
+    circuit, metric = some_circuit(model), Metric("logit_diff")
+    if by == "edges":
+        circuit, greedy = Circuit.of(circuit.graph, circuit.edges[:6]), min(greedy, 3)
+    runs = Size.of(circuit.graph, circuit.edges, circuit).completeness(by, drawn, greedy)
+    found: list[Any] = []
+
+    def run(contrast: Contrast) -> None:
+        found.extend(completeness(contrast, circuit, metric, by=by, draws=drawn, greedy=greedy))
+
+    # Sets that are the same are measured once: what is drawn may be, and the last steps of the search.
+    assert runs.circuit == runs.model
+    assert 0.6 <= counted(model, run) / (runs.circuit + runs.model) <= 1
+    assert len(found) == runs.intervals
+
+
+@pytest.mark.parametrize("by", ["nodes", "edges", "groups"])
+def test_runs_of_minimality_are_counted(by: Any) -> None:
+    model = tiny_gpt2()
+    circuit, metric = some_circuit(model), Metric("logit_diff")
+    runs = Size.of(circuit.graph, circuit.edges, circuit).minimality(by)
+    passes = counted(model, lambda contrast: minimality(contrast, circuit, metric, by=by))
+    assert 0.75 <= passes / (runs.circuit + runs.model) <= 1
 
 
 # ACDC ------------------------------------------------------------------------------------------------------

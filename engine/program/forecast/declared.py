@@ -1,0 +1,327 @@
+"""From declarations to work: what is counted of each method, from the keys of its block."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+
+from nncirc.circuits.areas import SHARES
+from nncirc.circuits.graph import Graph, stages
+from nncirc.dsl.program import Declaration
+from nncirc.engine.activation import columns_of, mask_of
+from nncirc.engine.contrast import Zero
+from nncirc.engine.data import Dataset
+from nncirc.engine.direct import READ
+from nncirc.engine.metrics import Metric
+from nncirc.engine.model import Model
+from nncirc.engine.paths import carriers_of, receivers_of
+from nncirc.engine.plain import Prompts as Plain
+from nncirc.engine.plain import batches, by_position, where
+from nncirc.engine.program.forecast import interventions, methods, readings
+from nncirc.engine.program.forecast.methods import Prompts, prompts_of
+from nncirc.engine.program.forecast.prediction import STORED, Prediction, predicted
+from nncirc.engine.program.forecast.rates import Rates
+from nncirc.engine.program.forecast.sweep import Sweep, effects, reads_of
+from nncirc.engine.program.forecast.work import NOTHING, Work
+from nncirc.engine.program.methods.interventions import nodes_of
+from nncirc.engine.program.methods.readings import read_positions
+from nncirc.engine.program.methods.scores import patched_positions
+
+if TYPE_CHECKING:
+    from nncirc.engine.program.forecast.predict import Forecast
+
+BOTH = ("clean", "corrupt")
+
+Find: TypeAlias = Callable[["Forecast", Declaration], Prediction | None]
+
+# Patching and attribution ----------------------------------------------------------------------------------
+
+
+def _activation(forecast: Forecast, declaration: Declaration) -> Prediction:
+    contrast, metric, rates = forecast.of_method(declaration)
+    graph: Graph = forecast.builder.of(declaration, "graph")
+    work = forecast.runs(_corruption(forecast, declaration), contrast, rates, *BOTH)
+    columns = columns_of(contrast.dataset, patched_positions(declaration))[1]
+    for batch, prompts in zip(contrast.batches, prompts_of(contrast, metric), strict=True):
+        masks = [mask_of(batch, column, torch.device("cpu")) for column in columns]
+        work += methods.forward(rates.sizes, prompts)
+        work += methods.patching(rates.sizes, contrast, graph, metric, batch, masks)
+    work += methods.intervals(contrast, len(graph.senders) * len(columns))
+    unpatched = "clean" if declaration.values["direction"] == "noise" else "corrupt"
+    work += forecast.values(_corruption(forecast, declaration), contrast, metric, rates, unpatched)
+    return forecast.prediction(work, contrast, rates)
+
+
+def _attribution(forecast: Forecast, declaration: Declaration) -> Prediction:
+    values: Any = declaration.values
+    contrast, metric, rates = forecast.of_method(declaration)
+    graph: Graph = forecast.builder.of(declaration, "graph")
+    runs = BOTH if values["steps"] > 1 else ("corrupt",)
+    work = forecast.runs(values["corruption"].name, contrast, rates, *runs)
+    for prompts in prompts_of(contrast, metric):
+        if metric.measure.against_clean:
+            work += methods.measured(rates.sizes, prompts)
+        each = methods.attribution(
+            rates.sizes,
+            graph,
+            prompts,
+            steps=values["steps"],
+            along=values["along"],
+            edges=values["by"] == "edges",
+        )
+        if values["correct_qk"]:
+            each += methods.query_key(rates.sizes, graph, prompts)
+        work += each * (rates.sizes.layers if values["grad_drop"] else 1)
+    return forecast.prediction(work, contrast, rates)
+
+
+def _corruption(forecast: Forecast, declaration: Declaration) -> str:
+    return forecast.builder.declaration(declaration, "corruption").name
+
+
+# Circuits --------------------------------------------------------------------------------------------------
+
+
+def _acdc(forecast: Forecast, declaration: Declaration) -> Prediction:
+    threshold: Any = declaration.values["threshold"]
+    contrast, metric, rates = forecast.of_method(declaration)
+    graph: Graph = forecast.builder.of(declaration, "graph")
+    about = tuple(
+        forecast.builder.declaration(declaration, k).name for k in ("graph", "corruption", "metric")
+    )
+    prompts = list(prompts_of(contrast, metric))
+    if graph.neuron_counts:
+        # The definition, whose estimates would take as many vectors as there are neurons.
+        most = forecast.masked(contrast, metric, rates, graph) * (2 + graph.n_edges)
+        return forecast.prediction(most, contrast, rates, tested=graph.n_edges, at_most=True)
+    if forecast.stand_in(contrast.model.name) is not None:
+        most = sum((methods.measured(rates.sizes, p) for p in prompts), NOTHING) * (2 + graph.n_edges)
+        return forecast.prediction(most, contrast, rates, tested=graph.n_edges, at_most=True)
+    if about not in forecast.sweeps:
+        reads, estimates = reads_of(contrast, metric), effects(contrast, graph, metric)
+        forecast.sweeps[about] = Sweep(rates.sizes, graph, prompts, reads, estimates, rates.seconds)
+    sweep, others = forecast.sweeps[about], forecast.played.setdefault(about, [])
+    if isinstance(contrast.corruption, Zero) and contrast.model.dtype != torch.float64:
+        played = sweep.sequential(threshold)
+    else:
+        played = sweep.play(threshold, others)
+        others.append(played)
+    forecast.found[declaration.name] = played
+    work = forecast.runs(about[1], contrast, rates, *BOTH) + played.work
+    return forecast.prediction(work, contrast, rates, tested=played.tested)
+
+
+# Interventions ---------------------------------------------------------------------------------------------
+
+
+def _tracing(forecast: Forecast, declaration: Declaration) -> Prediction:
+    values: Any = declaration.values
+    contrast, metric, rates = forecast.of_method(declaration)
+    columns = columns_of(contrast.dataset, patched_positions(declaration))[1]
+    layers = interventions.restored(rates.sizes.layers, values["of"], values["window"], values["sever"])
+    rows = [each for each in layers for _ in columns]
+    work = interventions.edited(rates.sizes, contrast, metric, rows)
+    if values["of"] == "states":
+        # The residual stream that is restored, beside the one that is edited.
+        work += sum((methods.forward(rates.sizes, p) for p in prompts_of(contrast, None)), NOTHING)
+    return _intervened(forecast, declaration, work, BOTH, BOTH)
+
+
+def _steering(forecast: Forecast, declaration: Declaration) -> Prediction:
+    values: Any = declaration.values
+    contrast, metric, rates = forecast.of_method(declaration)
+    graph: Graph = forecast.builder.of(declaration, "graph")
+    layers = interventions.steered(graph, nodes_of(values["nodes"]), together=values["together"])
+    factors = values["scale"] if values["shift"] is None else values["shift"]
+    rows = [each for each in layers for _ in factors]
+    work = interventions.edited(rates.sizes, contrast, metric, rows)
+    written = (values["into"],) if values["shift"] is None else BOTH
+    return _intervened(forecast, declaration, work, written, (values["into"],))
+
+
+def _function_vector(forecast: Forecast, declaration: Declaration) -> Prediction:
+    values: Any = declaration.values
+    contrast, metric, rates = forecast.of_method(declaration)
+    graph: Graph = forecast.builder.of(declaration, "graph")
+    source: Dataset = forecast.builder.of(declaration, "source") or contrast.dataset
+    heads = len(interventions.steered(graph, nodes_of(values["heads"]), together=False))
+    plain = batches(contrast.model, source, batch=contrast.batch, memory=contrast.memory)
+    work = interventions.mean_outputs(rates.sizes, [_of(each) for each in plain], heads)
+    layers = interventions.restored(rates.sizes.layers, "states", None, "none")
+    rows = [each for each in layers for _ in values["scale"]]
+    work += interventions.edited(rates.sizes, contrast, metric, rows)
+    return _intervened(forecast, declaration, work, (values["into"],), (values["into"],))
+
+
+def _paths(forecast: Forecast, declaration: Declaration) -> Prediction:
+    values: Any = declaration.values
+    contrast, metric, rates = forecast.of_method(declaration)
+    graph: Graph = forecast.builder.of(declaration, "graph")
+    receivers = receivers_of(graph, nodes_of(values["to"]))
+    carriers = carriers_of(graph, nodes_of(values["through"]))
+    columns = columns_of(contrast.dataset, patched_positions(declaration))[1]
+    work = interventions.paths(rates.sizes, contrast, graph, metric, receivers, carriers, len(columns))
+    return _intervened(forecast, declaration, work, BOTH, ("clean",))
+
+
+def _intervened(
+    forecast: Forecast, declaration: Declaration, work: Work, written: Sequence[str], measured: Sequence[str]
+) -> Prediction:
+    """An intervention, with the runs that it starts from and those of which the metric is measured."""
+    corruption = _corruption(forecast, declaration)
+    contrast, metric, rates = forecast.of_method(declaration)
+    work += forecast.runs(corruption, contrast, rates, *written)
+    if metric.measure.against_clean:
+        measured = ("clean", *measured)
+    work += forecast.values(corruption, contrast, metric, rates, *measured)
+    return forecast.prediction(work, contrast, rates)
+
+
+# Readings --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a reading starts from: the model, the prompts that run together, where each column is read."""
+
+    model: Model
+    plain: Sequence[Plain]
+    prompts: Sequence[Prompts]
+    columns: int
+    metric: Metric
+    rates: Rates
+
+    def prediction(self, work: Work) -> Prediction:
+        """Of work on these prompts."""
+        return predicted(work, self.rates, self.prompts)
+
+
+def _of(prompts: Plain, read: int = 1) -> Prompts:
+    count, length = prompts.tokens.shape
+    return Prompts(count, length, read)
+
+
+def _read(forecast: Forecast, declaration: Declaration, key: str, of: str | None) -> _Read:
+    """A reading of the prompts under a key, and what it reads from logits; None for nothing."""
+    builder, data = forecast.builder, forecast.builder.declaration(declaration, key)
+    model, dataset = builder.model_of(data), builder.get(data.name)
+    if of is None:
+        plain = list(batches(model, dataset, batch=builder.batch, memory=builder.memory))
+        prompts, metric = [_of(each) for each in plain], Metric("logprob")
+        return _Read(
+            model, plain, prompts, 0, metric, forecast.rates((data.name,), model, metric, None, prompts)
+        )
+    named, columns = by_position(dataset, read_positions(declaration.values["positions"]))
+    plain = list(batches(model, named, batch=builder.batch, memory=builder.memory))
+    widths = [sum(where(of, named, each, c, model).index.shape[1] for c in columns) for each in plain]
+    prompts = [_of(each, width) for each, width in zip(plain, widths, strict=True)]
+    one = replace(plain[0], examples=plain[0].examples[:1])
+    metric, spots = Metric("prob" if of == "rank" else of), where(of, named, one, columns[0], model)
+    rates = forecast.rates((data.name,), model, metric, spots, prompts)
+    return _Read(model, plain, prompts, len(columns), metric, rates)
+
+
+def _statistics(forecast: Forecast, declaration: Declaration) -> Prediction:
+    values: Any = declaration.values
+    read = _read(forecast, declaration, "data", None)
+    sizes = read.rates.sizes
+    patterns = sum((readings.statistics(sizes, each) for each in read.prompts), NOTHING)
+    each = (readings.copying(sizes) if of == "copying" else patterns for of in values["of"])
+    return read.prediction(sum(each, NOTHING))
+
+
+def _lens(forecast: Forecast, declaration: Declaration) -> Prediction:
+    read = _read(forecast, declaration, "data", str(declaration.values["of"]))
+    rows, sizes = len(stages(read.model.shape)), read.rates.sizes
+    each = (readings.lens(sizes, prompts, read.metric, rows, read.columns) for prompts in read.prompts)
+    return read.prediction(sum(each, _intervals(read, rows * read.columns)))
+
+
+def _patchscopes(forecast: Forecast, declaration: Declaration) -> Prediction:
+    read = _read(forecast, declaration, "source", str(declaration.values["of"]))
+    targets: Dataset = forecast.builder.of(declaration, "target")
+    rows, sizes = len(stages(read.model.shape, halves=False)), read.rates.sizes
+    work = _intervals(read, rows * read.columns)
+    for plain, prompts in zip(read.plain, read.prompts, strict=True):
+        ours = Counter(
+            len(targets.examples[i if len(targets.examples) > 1 else 0].tokens) for i in plain.indices
+        )
+        into = [Prompts(count, length) for length, count in ours.items()]
+        work += readings.patchscopes(sizes, prompts, into, read.metric, rows, read.columns)
+    return read.prediction(work)
+
+
+def _direct(forecast: Forecast, declaration: Declaration) -> Prediction:
+    graph: Graph = forecast.builder.of(declaration, "graph").base
+    read = _read(forecast, declaration, "data", READ[str(declaration.values["of"])])
+    each = (readings.direct(read.rates.sizes, graph, p, read.columns) for p in read.prompts)
+    return read.prediction(sum(each, _intervals(read, len(graph.senders) * read.columns)))
+
+
+def _in_context(forecast: Forecast, declaration: Declaration) -> Prediction:
+    read = _read(forecast, declaration, "data", None)
+    each = (readings.in_context(read.rates.sizes, prompts) for prompts in read.prompts)
+    return read.prediction(sum(each, _intervals(read, 3)))
+
+
+def _intervals(read: _Read, cells: int) -> Work:
+    return Work.of(1, interval=cells) if sum(prompts.count for prompts in read.prompts) > 1 else NOTHING
+
+
+# Curves and comparisons ------------------------------------------------------------------------------------
+
+
+def _faithfulness(forecast: Forecast, declaration: Declaration) -> Prediction:
+    values: Any = declaration.values
+    scores = values["scores"].name
+    sizes = SHARES if values["edges"] == "mib" else values["edges"]
+    return _circuits(forecast, declaration, [scores] * len(sizes))
+
+
+def _compare(forecast: Forecast, declaration: Declaration) -> Prediction | None:
+    values: Any = declaration.values
+    if values["metric"] is None:
+        return None
+    names = [ref.name for ref in values["circuits"]]
+    return _circuits(forecast, declaration, names, values["draws"] or 0)
+
+
+def _circuits(
+    forecast: Forecast, declaration: Declaration, names: Sequence[str], draws: int = 0
+) -> Prediction:
+    """The faithfulness of some circuits, each of the graph of a circuit or of scores, and of random ones."""
+    metric = forecast.builder.declaration(declaration, "metric").name
+    corruption = forecast.builder.declaration(declaration, "corruption")
+    new = [name for name in names if not forecast.is_stored(name, corruption, metric)]
+    if not new:
+        return STORED
+    contrast, measured, rates = forecast.setting(corruption, metric)
+    work = forecast.runs(corruption.name, contrast, rates, "corrupt")
+    work += forecast.values(corruption.name, contrast, measured, rates, *BOTH)
+    for name, times in Counter(new).items():
+        work += forecast.masked(contrast, measured, rates, forecast.graph_of(name)) * times * (1 + draws)
+    resamples: Any = declaration.values["resamples"]
+    work += methods.resampled(contrast, resamples, 3) * len(new)
+    return forecast.prediction(work, contrast, rates)
+
+
+WORK: Mapping[tuple[str, str], Find] = {
+    ("scores", "activation_patching"): _activation,
+    ("scores", "attribution_patching"): _attribution,
+    ("scores", "causal_tracing"): _tracing,
+    ("scores", "steering"): _steering,
+    ("scores", "function_vector"): _function_vector,
+    ("scores", "path_patching"): _paths,
+    ("scores", "attention_statistics"): _statistics,
+    ("scores", "logit_lens"): _lens,
+    ("scores", "logit_attribution"): _direct,
+    ("scores", "patchscopes"): _patchscopes,
+    ("scores", "in_context_learning"): _in_context,
+    ("circuit", "acdc"): _acdc,
+    ("curve", "faithfulness"): _faithfulness,
+    ("compare", "compare"): _compare,
+}
