@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.nodes import Node
@@ -16,6 +17,9 @@ from nncirc.circuits.pictures.text import number, one_line, quoted, record, wrap
 
 FONT = "Helvetica,Arial,sans-serif"
 LEFT = r"\l"
+_POINT = "shape=point, style=invis, width=0.01, height=0.01"
+_RUNGS = 6
+"""Hidden edges for each pair of neighbours: more than the lines that would rather cross them."""
 
 
 def to_dot(
@@ -63,6 +67,7 @@ def written(drawing: Drawing, *, title: str | None, caption: str | None) -> str:
         *legend_dot(rows),
         *_nodes(drawing),
         *_ranks(drawing),
+        *_ladder(drawing),
         *_lines(drawing),
     ]
     if title is not None and title.strip():
@@ -108,7 +113,7 @@ def _nodes(drawing: Drawing) -> Iterator[str]:
         yield f"  subgraph {quoted(f'cluster lane {i}')} {{"
         yield f'    graph [peripheries=0, style=filled, fillcolor="{style.LANE}", label="", tooltip=" "]'
         yield f'    {_foot(i)} [shape=plaintext, label={quoted(one_line(position, 24))}, tooltip=" "]'
-        yield f"    {_top(i)} [shape=point, style=invis, width=0.01, height=0.01]"
+        yield f"    {_top(i)} [{_POINT}]"
         yield from (f"  {written[name]}" for name in names)
         yield "  }"
 
@@ -174,7 +179,7 @@ def _column(drawing: Drawing, legend_rows: int) -> Iterator[str]:
     column += [f"rank {place}" for place in range(len(drawing.stages))]
     chain = f"{' -> '.join(map(quoted, column))} [style=invis, weight=1000]"
     if drawing.lanes:
-        yield '  "rank lanes" [shape=point, style=invis, width=0.01, height=0.01]'
+        yield f'  "rank lanes" [{_POINT}]'
         yield f'  subgraph "cluster column" {{ graph [peripheries=0, label=""]; {chain} }}'
     else:
         yield f"  {chain}"
@@ -197,6 +202,29 @@ def _ranks(drawing: Drawing) -> Iterator[str]:
             f'  {{ rank=same; "rank {place}" [shape=plaintext, fontsize=8, fontcolor="#6E6E6E", '
             f'label={quoted(*text)}, tooltip=" "]; {"; ".join(beside)} }}'
         )
+
+
+def _ladder(drawing: Drawing) -> Iterator[str]:
+    """What keeps lanes in their order: hidden edges between neighbours, which would cross in any other.
+
+    Graphviz orders clusters by crossings alone; edges within a rank do not bind them. A mirror image crosses
+    as little, and is seen now and then: lanes are named, whatever their order.
+    """
+    lanes, ranks = range(len(drawing.lanes)), range(len(drawing.stages))
+    for lane in lanes:
+        rungs = "; ".join(_rung(lane, rank) for rank in ranks)
+        yield f"  subgraph {quoted(f'cluster lane {lane}')} {{ node [{_POINT}]; {rungs} }}"
+    for rank in ranks if lanes else ():
+        yield f'  {{ rank=same; "rank {rank}"; {"; ".join(_rung(lane, rank) for lane in lanes)} }}'
+    beside = [[_foot(lane) for lane in lanes], *([_rung(lane, rank) for lane in lanes] for rank in ranks)]
+    for low, high in pairwise(beside if lanes else ()):
+        for i, rung in enumerate(low):
+            ends = "; ".join(high[max(i - 1, 0) : i + 2])
+            yield from [f"  {rung} -> {{ {ends} }} [style=invis, weight=0]"] * _RUNGS
+
+
+def _rung(lane: int, rank: int) -> str:
+    return quoted(f"rung {lane} {rank}")
 
 
 def _lines(drawing: Drawing) -> Iterator[str]:

@@ -243,6 +243,34 @@ def test_each_position_has_a_lane_in_its_order() -> None:
     assert feet[0][1] < places["embed@S.1"][1]
 
 
+@pytest.mark.parametrize("title", ["t", None])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("shape", "size"), [(Shape(12, 12, 12), 3000), (Shape(4, 8, 2), 700)])
+def test_lanes_are_apart_and_no_two_neighbours_are_parted(
+    shape: Shape, size: int, seed: int, title: str | None
+) -> None:
+    """In the order of the positions, or now and then in its mirror image; without the ladder in any."""
+    graph = Graph(shape, positions=("S", "end", "other"))
+    drawing = arrange(scored(graph, size, seed), None, 120)
+    places = at(to_svg(to_dot(drawing.circuit, title=title)))
+    spans = [[places[name][0] for name in names] for names in drawing.lanes.values()]
+    feet = [places[f"lane {i}"][0] for i in range(len(spans))]
+    assert sorted(feet) in (feet, feet[::-1])
+    ordered = sorted(spans)
+    assert all(max(left) < min(right) for left, right in pairwise(ordered))
+
+
+def test_positions_are_not_folded_into_one() -> None:
+    edges = [
+        Edge(f"embed@{p}", f"L0H{i}.{which}@{p}") for p in ("S.1", "end") for i in (0, 1) for which in "qkv"
+    ]
+    edges += [Edge(f"L0H{i}@{p}", f"logits@{p}") for p in ("S.1", "end") for i in (0, 1)]
+    folding = fold(Circuit.of(LANES, edges), 4, {})
+    assert len(folding.lines) == 4
+    assert folding.members["embed@S.1"] == ("embed@S.1",)
+    assert folding.members["L0H0@end"] == ("L0H0@end", "L0H1@end")
+
+
 def test_names_in_lanes_are_short_and_lanes_are_named() -> None:
     dot = to_dot(Circuit(LANES, MOVED))
     said = words(to_svg(dot))
