@@ -135,13 +135,13 @@ def test_a_claim_that_cannot_be_measured_leaves_the_others(
     nncirc: Command, script: Path, tmp_path: Path
 ) -> None:
     script.write_text(
-        SCRIPT + "scores lens using logit_lens {\n  data = ioi\n}\n"
-        'assert score(lens, "L0H0") > 0\nassert quick.edges >= 0\n'
+        SCRIPT + "circuit none using threshold {\n  scores = eap\n  threshold = 1000\n}\n"
+        "assert quick.edges / none.edges > 0\nassert quick.edges >= 0\n"
     )
-    done = nncirc("run", script, "--out", tmp_path / "out", "--only", "found", "--only", "lens")
+    done = nncirc("run", script, "--out", tmp_path / "out", "--only", "found", "--only", "none")
     assert done.status == 0, "it is not asked for"
-    said = nncirc("run", script, "--out", tmp_path / "out").refused("C457")
-    assert 'assert score(lens, "L0H0") > 0' in said
+    said = nncirc("run", script, "--out", tmp_path / "out").refused("C583")
+    assert "assert quick.edges / none.edges > 0" in said
     claims = [each["claim"] for each in run_of(tmp_path / "out")["assertions"]]
     assert claims[-1] == "quick.edges >= 0"
 
