@@ -47,7 +47,9 @@ def whereabouts(
             raise DataError(
                 "C346",
                 f"token {rest[0]} of {example.text!r} is at none of {', '.join(positions)}",
-                hint="add other: all tokens that are not named",
+                hint=f"the graph has {len(positions)} tokens, and the prompt {len(example.tokens)}"
+                if all(name.isdecimal() for name in positions)
+                else "add other: all tokens that are not named",
             )
         for token, index in taken.items():
             at[index, row, token] = 1
@@ -62,7 +64,7 @@ def _tokens(example: Example, name: str) -> tuple[int, ...]:
             raise DataError(
                 "C308",
                 f"there is no token {name} in {example.text!r}, which has {len(example.tokens)} tokens",
-                hint="tokens are counted from 0",
+                hint="tokens are counted from 0; a graph by tokens fits prompts of its own length",
             )
         return (int(name),)
     slot, _, occurrence = name.partition(".")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
+from nncirc.circuits.graph import Graph
 from nncirc.dsl.program import Declaration, Program, Ref
 from nncirc.engine.activation import columns_of
 from nncirc.engine.contrast import Contrast
@@ -123,12 +124,18 @@ class Builder:
                     contrast.normalizer(metric)
 
     def check_lengths(self, declaration: Declaration) -> None:
-        """`positions = all` is of prompts of one length.
+        """Prompts have the tokens by which a graph is split, and for `positions = all` one length.
 
         Raises:
-            ProgramError: C334, they have several.
+            ProgramError: C308, C346, tokens do not fit the graph's positions; C334, the lengths are several.
         """
         values = declaration.values
+        graph: Any = self.of(declaration, "graph") if "graph" in values else None
+        if isinstance(graph, Graph) and isinstance(values.get("corruption"), Ref):
+            contrast = self.contrast_of(declaration)
+            with placed(declaration):
+                for batch in contrast.batches:
+                    contrast.where(batch, graph)
         if declaration.kind != "scores" or values.get("positions") != "all":
             return
         corrupted = isinstance(values.get("corruption"), Ref)

@@ -221,3 +221,20 @@ def test_all_tokens_of_prompts_of_two_lengths(scores: str, tmp_path: Path) -> No
         assert caught.value.code == "C334"
         place = caught.value.diagnostic.span.text  # type: ignore[attr-defined]
         assert place in ("all", "scores s using causal_tracing")
+
+
+@pytest.mark.parametrize(("length", "code"), [(13, "C346"), (15, "C308")])
+def test_a_graph_by_tokens_of_another_length(length: int, code: str, tmp_path: Path) -> None:
+    text = HEAD.replace("positions = [S.2, end]", f"positions = all\n  length = {length}")
+    scores = "attribution_patching {\n  graph = split\n" + METHOD
+    result = check_text(f"{text}scores s using {scores}}}\n")
+    program = result.program
+    assert program is not None, render_all(result.diagnostics)
+    for attempt in (
+        lambda: plan_program(program),
+        lambda: run_program(program, tmp_path / "out", Options()),
+    ):
+        with pytest.raises(NncircError) as caught:
+            attempt()
+        assert caught.value.code == code
+        assert caught.value.diagnostic.span.text.startswith("scores s")  # type: ignore[attr-defined]
