@@ -56,11 +56,11 @@ also be `where(patterns.copying, above = 0.5)`, the heads for which a block of `
 `embed@S.2 -> L2H1.k@S.2` ends there, and another path begins where the head writes, `L2H1@end -> logits`;
 `early@end` is what a group has at `end`. A path that is one edge may have a score: `L0H1 -> L2H3.k = 0.25`.
 
-**Intervals.** A mean over prompts comes with an interval: prompts are drawn anew, as many as there are, and the
-mean is computed of them together with what normalises it (percentile bootstrap). Where a block has no keys
-`resamples`, `level` and `seed`, it is of 1000 resamples at 0.95, seed 0. A mean ablation, or a direction of
-steering, is not made anew. A single prompt has no interval. Nor have `attribution_patching` and numbers of
-weights: an interval would not say how far an estimate to first order is off.
+**Intervals.** A mean over prompts comes with an interval: prompts are drawn anew, as many as there are, and
+the mean is computed of them together with what normalises it (percentile bootstrap). Where a block has no
+keys `resamples`, `level` and `seed`, it is of 1000 resamples at 0.95, seed 0. A mean ablation, or a
+direction of steering, is not made anew. A single prompt has no interval. Nor have `attribution_patching` and
+numbers of weights: an interval would not say how far an estimate to first order is off.
 
 **Slots.** In a `template` dataset `slots { ... }` says what fills each `{slot}`: a list of strings, one of
 the lists `names`, `places`, `objects`, or `random_tokens(24)`. Slots of one line (`IO, S = names`) differ
