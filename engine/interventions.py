@@ -117,15 +117,20 @@ def _tokens(embed: Tensor) -> Tensor:
 
 def in_traces(contrast: Contrast, batch: Batch, metric: Metric, rows: Sequence[T]) -> Iterator[Sequence[T]]:
     """Rows in the groups that run together: as many as make large products, if there is memory."""
+    at_once = rows_in_a_trace(contrast, batch, metric)
+    for start in range(0, len(rows), at_once):
+        yield rows[start : start + at_once]
+
+
+def rows_in_a_trace(contrast: Contrast, batch: Batch, metric: Metric) -> int:
+    """How many versions of a batch's runs run together."""
     model = contrast.model
     prompts, length = batch.clean.shape
     vocabulary = model.module.get_input_embeddings().num_embeddings
     kept = len(contrast.reading(batch, metric).kept)
     # Logits are made float64, and a metric makes as much of them again twice.
     size = prompts * (pass_bytes(model, length) + kept * vocabulary * (model.dtype.itemsize + 24))
-    at_once = max(1, min(TOKENS_IN_A_TRACE // (prompts * length), contrast.memory // 4 // size))
-    for start in range(0, len(rows), at_once):
-        yield rows[start : start + at_once]
+    return max(1, min(TOKENS_IN_A_TRACE // (prompts * length), contrast.memory // 4 // size))
 
 
 def check_whole(graph: Graph) -> None:

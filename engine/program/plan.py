@@ -22,7 +22,6 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.dsl.program import Assertion, Declaration, Program, Ref
 from nncirc.dsl.shapes import model_shape
-from nncirc.engine.contrast import Contrast
 from nncirc.engine.data import Dataset, load_tokenizer
 from nncirc.engine.data.load import is_folder
 from nncirc.engine.model import Model
@@ -33,7 +32,7 @@ from nncirc.engine.program.forecast.predict import Forecast
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.run import free_cores, needed_by, requested
 from nncirc.engine.program.store import Store
-from nncirc.engine.room import resident, room
+from nncirc.engine.room import resident
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,8 @@ class _Planner(Builder):
         check_rows(self, [claim for claim in claims if set(claim.references()) <= known])
         if claims and not self.unknown:
             found = self.forecast.of_claims(claims)
-            steps.append(Step("claims", f"{len(claims)}", found.forwards, None, found.seconds))
+            most = found.at_most
+            steps.append(Step("claims", f"{len(claims)}", found.forwards, None, found.seconds, at_most=most))
         kinds = {name: declaration.kind for name, declaration in self.program.declarations.items()}
         weights = sum(step.memory or 0 for step in steps if kinds.get(step.name) == "model")
         held = [step.memory or 0 for step in steps if kinds.get(step.name) != "model" and not step.stored]
@@ -177,7 +177,7 @@ class _Planner(Builder):
         """The step of a declaration, or None where too little is known."""
         if declaration.kind == "model":
             return self.model_step(declaration)
-        if declaration.kind in ("scores", "circuit", "curve"):
+        if declaration.kind in ("scores", "circuit", "curve", "compare"):
             return self.method_step(declaration)
         if not self.is_known(declaration):
             return None
@@ -249,7 +249,7 @@ class _Planner(Builder):
             if error.code not in ("C423", "C424"):
                 raise
             self.notes[f"{declaration.name}: {error.message}; its prompts were not tokenized"] = None
-        model = Model(module, tokenizer, {}, declaration.name)
+        model = _Unloaded(module, tokenizer, {}, declaration.name)
         self.built[declaration.name] = model
         self.notes[
             f"{declaration.name}: its weights are not at hand; what ACDC takes is the most possible"
@@ -283,28 +283,25 @@ class _Planner(Builder):
             self.check_lengths(declaration)
         corruption = declaration.values.get("corruption")
         graph = self.built.get(_name(declaration.values.get("graph")))
-        contrast: Contrast | None = None
-        if isinstance(corruption, Ref) and corruption.name not in self.unknown:
+        is_measured = isinstance(declaration.values.get("metric"), Ref)
+        if is_measured and isinstance(corruption, Ref) and corruption.name not in self.unknown:
             contrast = self.contrast_of(declaration)
             metric = self.of(declaration, "metric")
             with placed(self.declaration(declaration, "metric")):
                 for each in contrast.batches:
                     contrast.reading(each, metric)
-        memory = None
-        if isinstance(graph, Graph) and contrast is not None:
-            memory = room(declaration.implementation, contrast, graph, metric)
         what = f"{declaration.implementation}" + _family(declaration)
         found = self.forecast.of(declaration) if self.is_known(declaration) else None
         if found is None:
             passes = _forwards(declaration, graph) if isinstance(graph, Graph) else None
-            return Step(declaration.name, what, passes, memory, at_most=passes is not None)
+            return Step(declaration.name, what, passes, at_most=passes is not None)
         if found.tested is not None:
             what += f"; {'at most' if found.at_most else 'about'} {found.tested:,} edges tested"
         return Step(
             declaration.name,
             what,
             found.forwards,
-            memory,
+            found.memory,
             found.seconds,
             found.tested,
             found.at_most,
@@ -377,11 +374,28 @@ def _config(declaration: Declaration) -> tuple[Any, str | Path]:
         ) from None
 
 
+class _Unloaded(Model):
+    """What is known of a model without its weights."""
+
+    def neurons(self, layers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+        """As of a model; how many there are the config says.
+
+        Raises:
+            ModelError: C435, the family's adapter does not say where they are.
+        """
+        if self.family.mlp_output is None:
+            return super().neurons(layers)
+        known, inner = range(self.shape.n_layers), _inner(self.module.config)
+        return tuple((layer, inner if layer in known else 1) for layer in sorted(layers))
+
+
+def _inner(config: Any) -> int:
+    """How many neurons an MLP has."""
+    said = (getattr(config, key, None) for key in ("intermediate_size", "n_inner"))
+    return next((int(size) for size in said if size), 4 * int(config.hidden_size))
+
+
 def _parameters(config: Any) -> int:
     """About as many parameters as such a config makes."""
-    inner = next(
-        (n for key in ("intermediate_size", "n_inner") if (n := getattr(config, key, None))),
-        4 * config.hidden_size,
-    )
-    block = 4 * config.hidden_size**2 + 2 * config.hidden_size * inner
+    block = 4 * config.hidden_size**2 + 2 * config.hidden_size * _inner(config)
     return int(config.num_hidden_layers * block + config.vocab_size * config.hidden_size)

@@ -34,7 +34,7 @@ from nncirc.engine.program.forecast.predict import Predictions, forecast
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.results import Curve, Table, areas, printed
 from nncirc.engine.program.store import Store
-from nncirc.engine.room import COUNTED, peak, resident, room
+from nncirc.engine.room import peak, resident
 from nncirc.engine.scores import EdgeScores, NodeScores
 
 RESULTS = ("scores", "circuit", "curve", "compare")
@@ -171,7 +171,7 @@ def run_program(
         check_rows(builder, asserted)
         needed = needed_by(program, wanted)
         predicted = forecast(builder, needed, asserted)
-        holding = resident() + most_room(builder, needed)
+        holding = resident() + predicted.memory
         # One by one: what was finished before an error is in the provenance.
         for declaration in wanted:
             results.append(_result(builder, folder, declaration))  # noqa: PERF401
@@ -340,17 +340,6 @@ def summarize(result: Any) -> str:
     if isinstance(result, Table):
         return f"{len(result.rows)} rows"
     return ""
-
-
-def most_room(builder: Builder, needed: Iterable[Declaration]) -> int:
-    """Bytes of activations that the largest of the methods holds at once, as far as they are counted."""
-    found = [0]
-    for declaration in needed:
-        if declaration.implementation in COUNTED and not builder.is_stored(declaration):
-            graph, metric = builder.of(declaration, "graph"), builder.of(declaration, "metric")
-            size = room(declaration.implementation, builder.contrast_of(declaration), graph, metric)
-            found.append(size or 0)
-    return max(found)
 
 
 def compared(

@@ -6,16 +6,31 @@ from typing import Any
 
 import pytest
 from tests.engine.peak import peak_bytes
-from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
+from tests.engine.tiny import contrast, random_prompts, tiny_gpt2, tiny_llama
 
 from nncirc.circuits.errors import ResourceError
 from nncirc.engine.activation import activation_patching
 from nncirc.engine.attribution import attribution_patching
 from nncirc.engine.contrast import Contrast
+from nncirc.engine.direct import logit_attribution
 from nncirc.engine.discovery import acdc
+from nncirc.engine.in_context import in_context_learning
+from nncirc.engine.lens import logit_lens
 from nncirc.engine.memory import pass_bytes
 from nncirc.engine.metrics import Metric
-from nncirc.engine.room import peak, room
+from nncirc.engine.patchscope import patchscopes
+from nncirc.engine.paths import path_patching
+from nncirc.engine.restoration import causal_tracing
+from nncirc.engine.room import (
+    acdc_room,
+    attribution_room,
+    edited_room,
+    patching_room,
+    paths_room,
+    peak,
+    reading_room,
+)
+from nncirc.engine.steer import steering
 
 LOGIT_DIFF, KL = Metric("logit_diff"), Metric("kl_divergence")
 
@@ -28,19 +43,93 @@ LOGIT_DIFF, KL = Metric("logit_diff"), Metric("kl_divergence")
         ("activation_patching", LOGIT_DIFF),
         ("acdc", LOGIT_DIFF),
         ("acdc", KL),
+        ("causal_tracing", LOGIT_DIFF),
+        ("causal_tracing", KL),
+        ("windows", LOGIT_DIFF),
+        ("steering", LOGIT_DIFF),
+        ("one", LOGIT_DIFF),
+        ("path_patching", LOGIT_DIFF),
     ],
 )
 def test_room_is_what_the_allocator_gives(make: Any, method: str, metric: Metric) -> None:
     model = make(layers=4, heads=8, d_head=16)
     about, graph = contrast(model, size=16, lengths=(14,)), model.graph()
-    run: dict[str, Any] = {
-        "attribution_patching": lambda: attribution_patching(about, graph, metric),
-        "activation_patching": lambda: activation_patching(about, graph, metric, positions="all"),
-        "acdc": lambda: acdc(about, graph, metric, threshold=0.05, depth=8),
+    places, layers = ["A.1", "A.2", "B"], len(model.blocks)
+    cases: dict[str, tuple[int, Any]] = {
+        "attribution_patching": (
+            attribution_room(about),
+            lambda: attribution_patching(about, graph, metric),
+        ),
+        "activation_patching": (
+            patching_room(about),
+            lambda: activation_patching(about, graph, metric, positions="all"),
+        ),
+        "acdc": (
+            acdc_room(about, graph, metric),
+            lambda: acdc(about, graph, metric, threshold=0.05, depth=8),
+        ),
+        "causal_tracing": (
+            edited_room(about, metric, 3 * layers, 2),
+            lambda: causal_tracing(about, metric, positions=places),
+        ),
+        "windows": (
+            edited_room(about, metric, 3 * layers),
+            lambda: causal_tracing(about, metric, of="mlps", positions=places),
+        ),
+        "steering": (
+            edited_room(about, metric, 8 * layers),
+            lambda: steering(about, graph, metric, nodes="L*H*", scale=[0.0], into="corrupt"),
+        ),
+        "one": (
+            edited_room(about, metric, 1),
+            lambda: steering(about, graph, metric, nodes="L1H2", shift=[1.0]),
+        ),
+        "path_patching": (
+            paths_room(about, graph, metric, 3 * len(graph.senders)),
+            lambda: path_patching(about, graph, metric, to="logits", through="all", positions=places),
+        ),
     }
-    said = room(method, about, graph, metric)
-    assert said is not None
-    assert 0.5 < said / peak_bytes(run[method]) < 2
+    said, run = cases[method]
+    assert 0.5 < said / peak_bytes(run) < 2
+
+
+@pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
+@pytest.mark.parametrize("vocabulary", [50, 5000])
+def test_the_room_of_readings_is_what_the_allocator_gives(make: Any, vocabulary: int) -> None:
+    model = make(layers=4, heads=8, d_head=16, vocab_size=vocabulary)
+    data, graph = random_prompts(size=16, lengths=(14,)), model.graph()
+    tokens, stages, senders = 16 * 14, 2 * 4 + 1, len(graph.senders)
+    places = ["A.1", "end"]
+    cases = [
+        (
+            reading_room(model, tokens, kept=stages, positions=2 * 16, read=16),
+            lambda: logit_lens(model, data, positions=places),
+        ),
+        (
+            reading_room(model, tokens, kept=stages // 2 + 1, positions=16, inside=tokens),
+            lambda: patchscopes(model, data, data, positions=places),
+        ),
+        (
+            reading_room(model, tokens, kept=stages, doubles=2 * senders * 16),
+            lambda: logit_attribution(model, data, graph, positions=places),
+        ),
+        (
+            reading_room(model, tokens, positions=2 * 16),
+            lambda: in_context_learning(model, data, early=2, late=9),
+        ),
+    ]
+    for said, run in cases:
+        assert 0.5 < said / peak_bytes(run) < 2
+
+
+@pytest.mark.parametrize("most_memory", [None, 2**24])
+def test_the_room_of_neurons_is_what_the_allocator_gives(most_memory: int | None) -> None:
+    model = tiny_gpt2(layers=4, heads=8, d_head=16)
+    about, graph = contrast(model, size=4, lengths=(14,)), model.graph(neurons=(0,))
+    about = Contrast(model, about.dataset, about.corruption, most_memory=most_memory)
+    said = attribution_room(about, 512)
+    assert said > 1.2 * attribution_room(about)
+    assert 0.5 < said / peak_bytes(lambda: attribution_patching(about, graph, LOGIT_DIFF)) < 2
 
 
 def test_acdc_does_not_begin_what_it_has_no_room_for() -> None:

@@ -30,6 +30,14 @@ from nncirc.engine.program.forecast.work import NOTHING, Work
 from nncirc.engine.program.methods.interventions import nodes_of
 from nncirc.engine.program.methods.readings import read_positions
 from nncirc.engine.program.methods.scores import patched_positions
+from nncirc.engine.room import (
+    acdc_room,
+    attribution_room,
+    edited_room,
+    patching_room,
+    paths_room,
+    reading_room,
+)
 
 if TYPE_CHECKING:
     from nncirc.engine.program.forecast.predict import Forecast
@@ -53,7 +61,7 @@ def _activation(forecast: Forecast, declaration: Declaration) -> Prediction:
     work += methods.intervals(contrast, len(graph.senders) * len(columns))
     unpatched = "clean" if declaration.values["direction"] == "noise" else "corrupt"
     work += forecast.values(_corruption(forecast, declaration), contrast, metric, rates, unpatched)
-    return forecast.prediction(work, contrast, rates)
+    return forecast.prediction(work, contrast, rates, memory=patching_room(contrast))
 
 
 def _attribution(forecast: Forecast, declaration: Declaration) -> Prediction:
@@ -76,7 +84,8 @@ def _attribution(forecast: Forecast, declaration: Declaration) -> Prediction:
         if values["correct_qk"]:
             each += methods.query_key(rates.sizes, graph, prompts)
         work += each * (rates.sizes.layers if values["grad_drop"] else 1)
-    return forecast.prediction(work, contrast, rates)
+    neurons = sum(graph.neuron_counts.values()) if values["by"] == "edges" else 0
+    return forecast.prediction(work, contrast, rates, memory=attribution_room(contrast, neurons))
 
 
 def _corruption(forecast: Forecast, declaration: Declaration) -> str:
@@ -93,14 +102,14 @@ def _acdc(forecast: Forecast, declaration: Declaration) -> Prediction:
     about = tuple(
         forecast.builder.declaration(declaration, k).name for k in ("graph", "corruption", "metric")
     )
-    prompts = list(prompts_of(contrast, metric))
+    prompts, memory = list(prompts_of(contrast, metric)), acdc_room(contrast, graph, metric)
     if graph.neuron_counts:
         # The definition, whose estimates would take as many vectors as there are neurons.
         most = forecast.masked(contrast, metric, rates, graph) * (2 + graph.n_edges)
-        return forecast.prediction(most, contrast, rates, tested=graph.n_edges, at_most=True)
+        return forecast.prediction(most, contrast, rates, tested=graph.n_edges, at_most=True, memory=memory)
     if forecast.stand_in(contrast.model.name) is not None:
         most = sum((methods.measured(rates.sizes, p) for p in prompts), NOTHING) * (2 + graph.n_edges)
-        return forecast.prediction(most, contrast, rates, tested=graph.n_edges, at_most=True)
+        return forecast.prediction(most, contrast, rates, tested=graph.n_edges, at_most=True, memory=memory)
     if about not in forecast.sweeps:
         reads, estimates = reads_of(contrast, metric), effects(contrast, graph, metric)
         forecast.sweeps[about] = Sweep(rates.sizes, graph, prompts, reads, estimates, rates.seconds)
@@ -112,7 +121,7 @@ def _acdc(forecast: Forecast, declaration: Declaration) -> Prediction:
         others.append(played)
     forecast.found[declaration.name] = played
     work = forecast.runs(about[1], contrast, rates, *BOTH) + played.work
-    return forecast.prediction(work, contrast, rates, tested=played.tested)
+    return forecast.prediction(work, contrast, rates, tested=played.tested, memory=memory)
 
 
 # Interventions ---------------------------------------------------------------------------------------------
@@ -128,7 +137,8 @@ def _tracing(forecast: Forecast, declaration: Declaration) -> Prediction:
     if values["of"] == "states":
         # The residual stream that is restored, beside the one that is edited.
         work += sum((methods.forward(rates.sizes, p) for p in prompts_of(contrast, None)), NOTHING)
-    return _intervened(forecast, declaration, work, BOTH, BOTH)
+    memory = edited_room(contrast, metric, len(rows), 2 if values["of"] == "states" else 1)
+    return _intervened(forecast, declaration, work, BOTH, BOTH, memory)
 
 
 def _steering(forecast: Forecast, declaration: Declaration) -> Prediction:
@@ -140,7 +150,8 @@ def _steering(forecast: Forecast, declaration: Declaration) -> Prediction:
     rows = [each for each in layers for _ in factors]
     work = interventions.edited(rates.sizes, contrast, metric, rows)
     written = (values["into"],) if values["shift"] is None else BOTH
-    return _intervened(forecast, declaration, work, written, (values["into"],))
+    memory = edited_room(contrast, metric, len(rows))
+    return _intervened(forecast, declaration, work, written, (values["into"],), memory)
 
 
 def _function_vector(forecast: Forecast, declaration: Declaration) -> Prediction:
@@ -154,7 +165,8 @@ def _function_vector(forecast: Forecast, declaration: Declaration) -> Prediction
     layers = interventions.restored(rates.sizes.layers, "states", None, "none")
     rows = [each for each in layers for _ in values["scale"]]
     work += interventions.edited(rates.sizes, contrast, metric, rows)
-    return _intervened(forecast, declaration, work, (values["into"],), (values["into"],))
+    memory = edited_room(contrast, metric, len(rows))
+    return _intervened(forecast, declaration, work, (values["into"],), (values["into"],), memory)
 
 
 def _paths(forecast: Forecast, declaration: Declaration) -> Prediction:
@@ -165,11 +177,17 @@ def _paths(forecast: Forecast, declaration: Declaration) -> Prediction:
     carriers = carriers_of(graph, nodes_of(values["through"]))
     columns = columns_of(contrast.dataset, patched_positions(declaration))[1]
     work = interventions.paths(rates.sizes, contrast, graph, metric, receivers, carriers, len(columns))
-    return _intervened(forecast, declaration, work, BOTH, ("clean",))
+    memory = paths_room(contrast, graph, metric, graph.reach[max(receivers)] * len(columns))
+    return _intervened(forecast, declaration, work, BOTH, ("clean",), memory)
 
 
 def _intervened(
-    forecast: Forecast, declaration: Declaration, work: Work, written: Sequence[str], measured: Sequence[str]
+    forecast: Forecast,
+    declaration: Declaration,
+    work: Work,
+    written: Sequence[str],
+    measured: Sequence[str],
+    memory: int,
 ) -> Prediction:
     """An intervention, with the runs that it starts from and those of which the metric is measured."""
     corruption = _corruption(forecast, declaration)
@@ -178,7 +196,7 @@ def _intervened(
     if metric.measure.against_clean:
         measured = ("clean", *measured)
     work += forecast.values(corruption, contrast, metric, rates, *measured)
-    return forecast.prediction(work, contrast, rates)
+    return forecast.prediction(work, contrast, rates, memory=memory)
 
 
 # Readings --------------------------------------------------------------------------------------------------
@@ -195,9 +213,10 @@ class _Read:
     metric: Metric
     rates: Rates
 
-    def prediction(self, work: Work) -> Prediction:
-        """Of work on these prompts."""
-        return predicted(work, self.rates, self.prompts)
+    def prediction(self, work: Work, room: Callable[[Prompts], int]) -> Prediction:
+        """Of work on these prompts, of which each batch takes some room."""
+        memory = max(room(prompts) for prompts in self.prompts)
+        return predicted(work, self.rates, self.prompts, memory=memory)
 
 
 def _of(prompts: Plain, read: int = 1) -> Prompts:
@@ -228,17 +247,30 @@ def _read(forecast: Forecast, declaration: Declaration, key: str, of: str | None
 def _statistics(forecast: Forecast, declaration: Declaration) -> Prediction:
     values: Any = declaration.values
     read = _read(forecast, declaration, "data", None)
-    sizes = read.rates.sizes
-    patterns = sum((readings.statistics(sizes, each) for each in read.prompts), NOTHING)
-    each = (readings.copying(sizes) if of == "copying" else patterns for of in values["of"])
-    return read.prediction(sum(each, NOTHING))
+    sizes, shape, kinds = read.rates.sizes, read.model.shape, len(set(values["of"]) - {"copying"})
+    work = sum((readings.statistics(sizes, p, kinds) for p in read.prompts), NOTHING) if kinds else NOTHING
+    if "copying" in values["of"]:
+        work += readings.copying(sizes)
+    work += _intervals(read, shape.n_layers * shape.n_heads * len(values["of"]))
+
+    def room(prompts: Prompts) -> int:
+        # Queries and keys; of every pair of tokens and head its pattern, a product and that in float64.
+        pairs = 4 * shape.n_layers * shape.n_heads * prompts.length / sizes.d_model
+        return reading_room(read.model, prompts.tokens, kept=3 * shape.n_layers + pairs)
+
+    return read.prediction(work, room)
 
 
 def _lens(forecast: Forecast, declaration: Declaration) -> Prediction:
     read = _read(forecast, declaration, "data", str(declaration.values["of"]))
     rows, sizes = len(stages(read.model.shape)), read.rates.sizes
     each = (readings.lens(sizes, prompts, read.metric, rows, read.columns) for prompts in read.prompts)
-    return read.prediction(sum(each, _intervals(read, rows * read.columns)))
+    return read.prediction(
+        sum(each, _intervals(read, rows * read.columns)),
+        lambda p: reading_room(
+            read.model, p.tokens, kept=rows, positions=p.positions, read=p.positions // read.columns
+        ),
+    )
 
 
 def _patchscopes(forecast: Forecast, declaration: Declaration) -> Prediction:
@@ -246,26 +278,43 @@ def _patchscopes(forecast: Forecast, declaration: Declaration) -> Prediction:
     targets: Dataset = forecast.builder.of(declaration, "target")
     rows, sizes = len(stages(read.model.shape, halves=False)), read.rates.sizes
     work = _intervals(read, rows * read.columns)
+    longest = max(len(example.tokens) for example in targets.examples)
     for plain, prompts in zip(read.plain, read.prompts, strict=True):
         ours = Counter(
             len(targets.examples[i if len(targets.examples) > 1 else 0].tokens) for i in plain.indices
         )
         into = [Prompts(count, length) for length, count in ours.items()]
         work += readings.patchscopes(sizes, prompts, into, read.metric, rows, read.columns)
-    return read.prediction(work)
+
+    def room(prompts: Prompts) -> int:
+        at_a_time = prompts.positions // read.columns
+        return reading_room(
+            read.model, prompts.tokens, kept=rows, positions=at_a_time, inside=at_a_time * longest
+        )
+
+    return read.prediction(work, room)
 
 
 def _direct(forecast: Forecast, declaration: Declaration) -> Prediction:
     graph: Graph = forecast.builder.of(declaration, "graph").base
     read = _read(forecast, declaration, "data", READ[str(declaration.values["of"])])
     each = (readings.direct(read.rates.sizes, graph, p, read.columns) for p in read.prompts)
-    return read.prediction(sum(each, _intervals(read, len(graph.senders) * read.columns)))
+    kept = 2 * read.model.shape.n_layers + 1
+    return read.prediction(
+        sum(each, _intervals(read, len(graph.senders) * read.columns)),
+        lambda p: reading_room(
+            read.model, p.tokens, kept=kept, doubles=2 * len(graph.senders) * p.positions // read.columns
+        ),
+    )
 
 
 def _in_context(forecast: Forecast, declaration: Declaration) -> Prediction:
     read = _read(forecast, declaration, "data", None)
     each = (readings.in_context(read.rates.sizes, prompts) for prompts in read.prompts)
-    return read.prediction(sum(each, _intervals(read, 3)))
+    return read.prediction(
+        sum(each, _intervals(read, 3)),
+        lambda p: reading_room(read.model, p.tokens, positions=2 * p.count),
+    )
 
 
 def _intervals(read: _Read, cells: int) -> Work:

@@ -204,6 +204,11 @@ class Predictions:
         """Of everything together."""
         return sum(self.results.values(), self.claims)
 
+    @property
+    def memory(self) -> int:
+        """Bytes of activations that the largest of them holds at once, as far as they are counted."""
+        return max((each.memory or 0 for each in self.results.values()), default=0)
+
 
 def forecast(
     builder: Builder,

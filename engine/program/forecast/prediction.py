@@ -21,6 +21,7 @@ class Prediction:
         tested: of ACDC, how many edges will be tested.
         at_most: whether these are upper bounds: of the weights, or of a circuit, nothing is known.
         stored: whether the result is in the store.
+        memory: bytes of activations held at once; None where they are not counted.
     """
 
     seconds: float
@@ -28,6 +29,7 @@ class Prediction:
     tested: int | None = None
     at_most: bool = False
     stored: bool = False
+    memory: int | None = None
 
     def __add__(self, other: Prediction) -> Prediction:
         """Both, one after the other."""

@@ -13,10 +13,11 @@ from nncirc.engine.program.forecast.work import NOTHING, Sizes, Work
 LATE_ADDITIONS, OPERATIONS_OF_A_COLUMN = 8, 400
 
 
-def statistics(sizes: Sizes, prompts: Prompts) -> Work:
-    """The attention pattern of every head on some prompts."""
+def statistics(sizes: Sizes, prompts: Prompts, kinds: int) -> Work:
+    """The attention pattern of every head on some prompts, and its means over pairs of so many kinds."""
     pairs = sizes.layers * sizes.heads * prompts.tokens * prompts.length
-    return forward(sizes, prompts) + Work.of(2 * sizes.layers, attend=0.5 * pairs)
+    means = Work.of(10 * kinds, add=4 * kinds * pairs / sizes.d_model)
+    return forward(sizes, prompts) + Work.of(2 * sizes.layers, attend=0.5 * pairs) + means
 
 
 def copying(sizes: Sizes) -> Work:

@@ -360,8 +360,12 @@ def sweep_of(contrast: Contrast, graph: Graph, metric: Metric, estimates: Tensor
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 @pytest.mark.parametrize("share", [0.05, 0.5])
-def test_acdc_is_counted_when_its_decisions_are_known(model: Model, metric: Metric, share: float) -> None:
+@pytest.mark.parametrize("positions", [(), ("A.1", "other")])
+def test_acdc_is_counted_when_its_decisions_are_known(
+    model: Model, metric: Metric, share: float, positions: tuple[str, ...]
+) -> None:
     at, heard = Setting(model, metric), Kept()
+    at.graph = replace(at.graph, positions=positions)
     estimates = effects(at.contrast, at.graph, metric)
     threshold = float(estimates.clamp(min=0).max()) * share
 
@@ -378,7 +382,14 @@ def test_acdc_is_counted_when_its_decisions_are_known(model: Model, metric: Metr
     assert work.multiplications(at.sizes) == pytest.approx(total, rel=0.25)
 
 
-EXAMPLES = [("ioi", 0.02), ("ioi", 0.1), ("induction", 0.01), ("pairs", 0.05), ("table", 0.02)]
+EXAMPLES = [
+    ("ioi", 0.02),
+    ("ioi", 0.1),
+    ("induction", 0.01),
+    ("pairs", 0.05),
+    ("table", 0.02),
+    ("positions", 0.02),
+]
 
 
 @pytest.mark.parametrize(("name", "threshold"), EXAMPLES)
