@@ -30,6 +30,7 @@ from nncirc.engine.program.forecast.work import NOTHING, Work
 from nncirc.engine.program.methods.interventions import nodes_of
 from nncirc.engine.program.methods.readings import read_positions
 from nncirc.engine.program.methods.scores import patched_positions
+from nncirc.engine.reading import Reading
 from nncirc.engine.room import (
     acdc_room,
     attribution_room,
@@ -225,15 +226,14 @@ def _of(prompts: Plain, read: int = 1) -> Prompts:
 
 
 def _read(forecast: Forecast, declaration: Declaration, key: str, of: str | None) -> _Read:
-    """A reading of the prompts under a key, and what it reads from logits; None for nothing."""
+    """A reading of the prompts under a key, and what it reads of answers; None for nothing."""
     builder, data = forecast.builder, forecast.builder.declaration(declaration, key)
     model, dataset = builder.model_of(data), builder.get(data.name)
     if of is None:
         plain = list(batches(model, dataset, batch=builder.batch, memory=builder.memory))
-        prompts, metric = [_of(each) for each in plain], Metric("logprob")
-        return _Read(
-            model, plain, prompts, 0, metric, forecast.rates((data.name,), model, metric, None, prompts)
-        )
+        prompts, metric = [_of(each) for each in plain], Metric("cross_entropy")
+        rates = forecast.rates((data.name,), model, metric, _anywhere(model), prompts)
+        return _Read(model, plain, prompts, 0, metric, rates)
     named, columns = by_position(dataset, read_positions(declaration.values["positions"]))
     plain = list(batches(model, named, batch=builder.batch, memory=builder.memory))
     widths = [sum(where(of, named, each, c, model).index.shape[1] for c in columns) for each in plain]
@@ -242,6 +242,12 @@ def _read(forecast: Forecast, declaration: Declaration, key: str, of: str | None
     metric, spots = Metric("prob" if of == "rank" else of), where(of, named, one, columns[0], model)
     rates = forecast.rates((data.name,), model, metric, spots, prompts)
     return _Read(model, plain, prompts, len(columns), metric, rates)
+
+
+def _anywhere(model: Model) -> Reading:
+    """Any token, read at the first position: of prompts without answers."""
+    zero = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+    return Reading(zero[0], zero, torch.ones_like(zero).double(), zero[..., None], zero[..., None])
 
 
 def _statistics(forecast: Forecast, declaration: Declaration) -> Prediction:

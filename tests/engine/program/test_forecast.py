@@ -23,6 +23,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph, stages
 from nncirc.circuits.intervals import Resampling
 from nncirc.engine.activation import activation_patching, columns_of, mask_of
+from nncirc.engine.attention import attention_statistics
 from nncirc.engine.attribution import attribution_patching, node_attribution
 from nncirc.engine.contrast import Contrast
 from nncirc.engine.direct import logit_attribution
@@ -261,6 +262,13 @@ def test_patchscopes_are_counted(model: Model, many: bool) -> None:
     at.expect(
         work, lambda: patchscopes(model, at.contrast.dataset, target, positions=["A.1", "end"], how=FEW)
     )
+
+
+@pytest.mark.parametrize("of", [["previous_token"], ["previous_token", "induction", "entropy"]])
+def test_attention_statistics_are_counted(model: Model, of: list[str]) -> None:
+    at = Setting(model, Metric("logit_diff"))
+    work = readings.statistics(at.sizes, at.prompts, len(of))
+    at.expect(work, lambda: attention_statistics(model, at.contrast.dataset, of, how=FEW))
 
 
 def test_direct_attribution_is_counted(model: Model) -> None:

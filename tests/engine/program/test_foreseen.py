@@ -21,6 +21,8 @@ from nncirc.engine.program.run import run_program
 MEASURED = ("scores", "circuit", "curve", "compare")
 AT_ONCE = {"top", "threshold", "reference", "union", "intersection", "difference", "roc"}
 """What is made of results that are there."""
+OF_WEIGHTS = {"weight_statistics", "composition"}
+"""What no prompt runs for: nothing is foreseen of them."""
 
 
 def example(name: str) -> Program:
@@ -36,13 +38,13 @@ def timed(program: Program) -> set[str]:
         declaration.name
         for declaration in program.declarations.values()
         if declaration.kind in MEASURED
-        and declaration.implementation not in AT_ONCE
+        and declaration.implementation not in AT_ONCE | OF_WEIGHTS
         # A comparison that measures nothing.
         and declaration.values.get("metric", True) is not None
     }
 
 
-@pytest.mark.parametrize("name", ["interventions", "lens", "positions", "neurons", "evaluation"])
+@pytest.mark.parametrize("name", ["interventions", "lens", "weights", "positions", "neurons", "evaluation"])
 def test_the_plan_knows_of_everything_that_runs(name: str) -> None:
     found = plan_program(example(name))
     steps = {step.name: step for step in found.steps}
@@ -68,7 +70,7 @@ def test_without_weights_the_plan_knows_as_much(name: str, monkeypatch: pytest.M
             assert steps[each].seconds
 
 
-@pytest.mark.parametrize("name", ["interventions", "lens"])
+@pytest.mark.parametrize("name", ["interventions", "lens", "weights"])
 def test_a_run_writes_what_was_predicted_of_everything(name: str, tmp_path: Path) -> None:
     program = example(name)
     run_program(program, tmp_path)
