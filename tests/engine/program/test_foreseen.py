@@ -84,6 +84,18 @@ def test_a_run_writes_what_was_predicted_of_everything(name: str, tmp_path: Path
     assert written["memory"]["predicted"] > max(step.memory or 0 for step in steps.values())
 
 
+def test_plain_runs_are_counted_once_and_never_of_what_normalises() -> None:
+    how = Forecast(Builder(example("interventions")))
+    corruption = how.builder.program.declarations["abc"]
+    for metric, counted in (("preferred", True), ("recovered", False)):
+        about = how.setting(corruption, metric)
+        twice = [bool(how.values("abc", *about, "clean", "corrupt").amounts) for _ in range(2)]
+        assert twice == [counted, False]
+    # What parts write, whatever is measured of it.
+    contrast, _, rates = how.setting(corruption, "recovered")
+    assert [bool(how.runs("abc", contrast, rates, "clean").amounts) for _ in range(2)] == [True, False]
+
+
 # Claims ----------------------------------------------------------------------------------------------------
 
 
