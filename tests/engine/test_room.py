@@ -10,6 +10,7 @@ from tests.engine.tiny import contrast, random_prompts, tiny_gpt2, tiny_llama
 
 from nncirc.circuits.errors import ResourceError
 from nncirc.engine.activation import activation_patching
+from nncirc.engine.attention import attention_statistics
 from nncirc.engine.attribution import attribution_patching
 from nncirc.engine.contrast import Contrast
 from nncirc.engine.direct import logit_attribution
@@ -116,6 +117,10 @@ def test_the_room_of_readings_is_what_the_allocator_gives(make: Any, vocabulary:
         (
             reading_room(model, tokens, positions=2 * 16),
             lambda: in_context_learning(model, data, early=2, late=9),
+        ),
+        (
+            reading_room(model, tokens, kept=3 * 4 + 4 * 4 * 8 * 14 / model.d_model),
+            lambda: attention_statistics(model, data, ["previous_token", "entropy"]),
         ),
     ]
     for said, run in cases:
