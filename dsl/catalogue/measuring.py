@@ -21,8 +21,7 @@ MEASURING: Mapping[str, Entry] = {
     "C241": Entry(
         "a mean over positions and slots",
         "Over all positions there is one mean, and over slots one for each occurrence of a slot and each "
-        "token "
-        "of the text between: a mean is one or the other.",
+        "token of the text between: a mean is one or the other.",
         "corruption other using mean {\n  data = ioi\n  over = [prompts, positions, slots]\n}",
         "corruption other using mean {\n  data = ioi\n  over = [prompts, slots]\n}",
     ),
@@ -35,8 +34,7 @@ MEASURING: Mapping[str, Entry] = {
     "C243": Entry(
         "an expression of metrics that do not go together",
         "An expression is computed prompt by prompt, at one place. So all its metrics have the same `at`, "
-        "none is "
-        "normalised over prompts (the expression itself can be), and there is at least one.",
+        "none is normalised over prompts (the expression itself can be), and there is at least one.",
         "metric rest using expression {\n  of = recovered + logprob(at = IO)\n}",
         "metric rest using expression {\n  of = recovered + logprob(at = end)\n}",
     ),
@@ -94,8 +92,7 @@ MEASURED: Mapping[str, Entry] = {
     "C342": Entry(
         "a prompt that has nobody to change with",
         "`shuffle` gives every prompt the activations of another one of as many tokens, with its slots at "
-        "the "
-        "same positions. This prompt has none, or all others are equal to it.",
+        "the same positions. This prompt has none, or all others are equal to it.",
         'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met John", "Then Mary '
         'met"]\n}\n'
         "corruption changed using shuffle {\n  data = other\n}",
@@ -111,23 +108,19 @@ MEASURED: Mapping[str, Entry] = {
     ),
     "C580": Entry(
         "noise that is none",
-        "From Python, `Gaussian` was given no position, a scale of 0, or no samples: the corrupted run "
-        "would be "
-        "the clean one.",
+        "From Python, `Gaussian` was given no position, a scale of 0, or no samples: the corrupted run would "
+        "be the clean one.",
     ),
     "C581": Entry(
         "metrics that do not go together",
-        "The parts of an expression are read at the same positions and computed prompt by prompt, so none "
-        "of them "
-        "is normalised: normalise the whole. What is added has one unit: logits and nats are alike, and so "
-        "are "
-        "probabilities, shares and ratios. A metric divided by a number is a ratio.",
+        "The parts of an expression are read at the same positions and computed prompt by prompt, so none of "
+        "them is normalised: normalise the whole. What is added has one unit: logits and nats are alike, and "
+        "so are probabilities, shares and ratios. A metric divided by a number is a ratio.",
     ),
     "C582": Entry(
         "a metric that is divided by zero",
-        "A ratio is taken prompt by prompt, and for one of them the divisor is zero. A divergence is zero "
-        "on the "
-        "clean run of every prompt. Divide by a number, such as the mean that was measured before.",
+        "A ratio is taken prompt by prompt, and for one of them the divisor is zero. A divergence is zero on "
+        "the clean run of every prompt. Divide by a number, such as the mean that was measured before.",
     ),
     "C583": Entry(
         "a claim that divides by what is zero",
@@ -137,8 +130,7 @@ MEASURED: Mapping[str, Entry] = {
     "C584": Entry(
         "code that was not allowed",
         "A metric or corruption `using python` runs code that the script brings along, and code can do "
-        "anything "
-        "that you can. If you have read it, or trust whoever wrote it: `nncirc run --allow-code`.",
+        "anything that you can. If you have read it, or trust whoever wrote it: `nncirc run --allow-code`.",
     ),
     "C585": Entry(
         "a function that cannot be loaded",
@@ -148,14 +140,12 @@ MEASURED: Mapping[str, Entry] = {
     "C586": Entry(
         "a function that gives something else",
         "A metric is a function of `nncirc.engine.metrics.Logits` and gives a float for every row, prompt "
-        "and "
-        "position. A corruption is a function of the `Dataset` and gives a text, or token numbers, for every "
-        "prompt, or a corruption such as `Zero()`.",
+        "and position. A corruption is a function of the `Dataset` and gives a text, or token numbers, for "
+        "every prompt, or a corruption such as `Zero()`.",
     ),
     "C587": Entry(
         "a function of your own that raised an error",
         "The fault is in the function that is named, at the line that is named. To see all of it, call it "
-        "from "
-        "Python.",
+        "from Python.",
     ),
 }
