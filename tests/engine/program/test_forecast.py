@@ -294,10 +294,10 @@ class Counted(Contrast):
 
     passes = 0
 
-    def masked(self, *args: Any) -> Tensor:
+    def masked(self, *args: Any, **rest: Any) -> Tensor:
         """One more."""
         Counted.passes += 1
-        return super().masked(*args)
+        return super().masked(*args, **rest)
 
 
 def counted(model: Model, run: Callable[[Contrast], Any]) -> int:
