@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -233,7 +234,7 @@ def contrast(first: Any, second: Any) -> float:
     """WCAG 2.1, by matplotlib's numbers."""
 
     def luminance(colour: Any) -> float:
-        rgb = np.asarray(mpl.colors.to_rgb(colour))
+        rgb = np.asarray(to_rgb(colour))
         linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         return float(linear @ [0.2126, 0.7152, 0.0722])
 

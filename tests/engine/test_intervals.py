@@ -236,6 +236,7 @@ def test_one_prompt_has_no_interval() -> None:
     assert scores.made["intervals"] == "none: one prompt"
     assert scores.made["total"][1:] == [None, None]
     one = scores.estimate("MLP1")
+    assert one is not None
     assert one == Estimate(scores.value("MLP1"), -math.inf, math.inf, 1)
     assert one.interval(3) == "(one prompt)"
 
