@@ -307,7 +307,9 @@ def _header(context: Context, where: str, types: list[str], kind: str, text: str
                 "C016",
                 f"`{first[1]} {before[1]}` cannot be given a value",
                 first[2].to(before[2]),
-                help=f"a key is one word (`{first[1]}_{before[1]}`?); a block has no `=`",
+                help=f"write `metric {before[1]} using expression {{`, and in it `of = …`"
+                if first[1] == "metric"
+                else f"a key is one word (`{first[1]}_{before[1]}`?); a block has no `=`",
             )
     if kind == "NODE":
         return node_name(text, span)

@@ -27,7 +27,7 @@ them must not form a circle. A newline ends a statement, `#` begins a comment.
 |---|---|
 | `tau = 0.05` | a constant: a number, string, boolean, or a list of them; `--set tau=0.1` overrides it |
 | `kind name using implementation { ... }` | a block: declares `name`, with a `key = value` on each line |
-| `plot name { ... }` | an output; its name may be left away |
+| `plot name { ... }` | an output; its name, which no other block has, may be left away |
 | `use "file.circ" as name` | another script's blocks, as `name.block`; its outputs and claims are not run |
 | `assert found.edges <= 100` | a claim; a false one makes the run fail |
 
@@ -65,6 +65,13 @@ numbers of weights: an interval would not say how far an estimate to first order
 **Slots.** In a `template` dataset `slots { ... }` says what fills each `{slot}`: a list of strings, one of
 the lists `names`, `places`, `objects`, or `random_tokens(24)`. Slots of one line (`IO, S = names`) differ
 within a prompt.
+
+**Answers of several tokens.** With `teacher_forced = true` an answer may be any text. The model gets its
+tokens behind the prompt, all but the last, in the corrupted run as well; a metric of the answer reads each
+where it is predicted, and its value is that of the whole answer: the sum of the log-probabilities (`logprob`,
+`cross_entropy`), their product (`prob`), or whether each is the likeliest (`accuracy`: what greedy decoding
+would say). `end` stays the end of the prompt; in a graph of positions the tokens behind it are `other`. A
+metric without an answer (`kl_divergence`) reads at its `at` alone.
 
 **Replacements.** In a `replace` corruption `S.2 -> C` puts slot C where the second S stood.
 """

@@ -70,7 +70,8 @@ def _check_read(scope: Scope, draft: Draft, data: Draft, key: str) -> None:
             f"`{of}` is read at one position, and the answers of `{data.name}` may be several tokens",
             draft.where("of" if "of" in draft.spans else key),
             labels=(Label(data.where("teacher_forced"), "here"),),
-            help="read `kl_divergence`, or prompts with answers of one token",
+            help="read prompts with answers of one token"
+            + (", or `kl_divergence`" if draft.implementation in ("logit_lens", "patchscopes") else ""),
         )
         return
     positions = draft.values.get("positions")

@@ -119,13 +119,15 @@ def columns_of(
     if positions is None:
         return (), [None]
     if positions != "all":
-        found = places(positions)
-        return tuple(name if n is None else f"{name}.{n}" for name, n in found), list(found)
+        named = places(positions)
+        return tuple(name if n is None else f"{name}.{n}" for name, n in named), list(named)
     lengths = sorted({len(example.tokens) for example in dataset.examples})
     if len(lengths) > 1:
+        answers = " with their answers" if dataset.answers == "forced" else ""
+        found = f"these have{answers} {', '.join(map(str, lengths))} tokens"
         raise DataError(
             "C334",
-            f"positions = all needs prompts of one length; these have {', '.join(map(str, lengths))} tokens",
+            f"positions = all needs prompts of one length; {found}",
             hint="name the positions: positions = [IO, S.2, end]",
         )
     return tuple(map(str, range(lengths[0]))), list(range(lengths[0]))
