@@ -48,7 +48,7 @@ METRICS = {
     ),
     "expression": Implementation(
         "Other metrics added, subtracted, multiplied and divided, by each other and by numbers, prompt by "
-        "prompt: the mean of a ratio. Where a method asks for one it may stand there: `metric = ld - 0.5 * lp`.",
+        "prompt: the mean of a ratio. In a method it may stand as it is: `metric = ld - 0.5 * lp`.",
         {
             "of": Key(
                 Sum("metric"), "what is computed, of metrics that read at the same positions", required=True
