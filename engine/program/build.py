@@ -27,6 +27,10 @@ Progress: TypeAlias = Callable[[int, int], None]
 BUILDERS = {**INPUTS, **METHODS}
 
 
+class _NotStoredError(Exception):
+    """What is only recalled is not in the store."""
+
+
 @dataclass
 class Builder:
     """Builds what declarations stand for.
@@ -53,6 +57,7 @@ class Builder:
     _identities: dict[str, Any] = field(default_factory=dict)
     _contrasts: dict[str, Contrast] = field(default_factory=dict)
     _measured: dict[tuple[str, ...], Measured] = field(default_factory=dict)
+    _recalls: bool = False
 
     def get(self, name: str) -> Any:
         """What a declaration stands for.
@@ -76,6 +81,16 @@ class Builder:
                 "cpu": round(time.process_time() - cpu, 4),
             }
         return self.built[name]
+
+    def recalled(self, name: str) -> Any:
+        """What a declaration stands for, if all that takes time is in the store; None otherwise."""
+        self._recalls = True
+        try:
+            return self.get(name)
+        except _NotStoredError:
+            return None
+        finally:
+            self._recalls = False
 
     def of(self, declaration: Declaration, key: str) -> Any:
         """What the declaration under a key stands for; None if there is none."""
@@ -151,13 +166,18 @@ class Builder:
     def kept(self, key: Callable[[], str], form: stored.Form[T], make: Callable[[], T]) -> T:
         """A result from the store, or else made and stored."""
         if self.store is None:
-            return make()
+            return self._made(make)
         under = key()
         found = self.store.load(under, form.read)
         if found is None:
-            found = make()
+            found = self._made(make)
             self.store.save(under, form.write(found))
         return found
+
+    def _made(self, make: Callable[[], T]) -> T:
+        if self._recalls:
+            raise _NotStoredError
+        return make()
 
     def key(self, declaration: Declaration) -> str:
         """The store's key of what a method gives: references stand for the content of what they name."""

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
-from nncirc.dsl.program import Apply, Ref
+from nncirc.dsl.program import Apply, Declaration, Ref
 from nncirc.engine.program.forecast.methods import resampled
 from nncirc.engine.program.forecast.prediction import NOTHING_RUNS, Prediction
-from nncirc.engine.program.methods.evaluation import is_measured
+from nncirc.engine.program.methods.evaluation import is_measured, knockouts_key
 
 if TYPE_CHECKING:
     from nncirc.engine.program.forecast.predict import Forecast
@@ -91,11 +92,8 @@ class Size:
 
 def size_of(forecast: Forecast, name: str, graph: Graph) -> Size:
     """The size of a circuit, as far as it is known before it is found."""
-    program = forecast.builder.program
-    declaration = program.declarations[name]
-    scored = any(program.declarations[each].kind == "scores" for each in declaration.references())
-    if declaration.implementation == "reference" and not scored:
-        circuit: Circuit = forecast.builder.get(name)
+    circuit: Circuit | None = forecast.builder.recalled(name)
+    if circuit is not None:
         return Size.of(graph, circuit.edges, circuit)
     if name in forecast.found:
         keeps = forecast.found[name].keeps.items()
@@ -108,7 +106,7 @@ def size_of(forecast: Forecast, name: str, graph: Graph) -> Size:
                 if stay
             ),
         )
-    asked: Any = declaration.values.get("edges", graph.n_edges)
+    asked: Any = forecast.builder.program.declarations[name].values.get("edges", graph.n_edges)
     edges, nodes = min(asked, graph.n_edges), len(graph.senders) - len(graph.sources)
     return Size(edges, min(edges, nodes), (edges,), at_most=True)
 
@@ -120,31 +118,43 @@ def of_claim(forecast: Forecast, claim: Apply) -> Prediction:
     if not isinstance(corruption, Ref) or not isinstance(metric, Ref):
         return NOTHING_RUNS
     about = forecast.builder.program.declarations[corruption.name]
-    if isinstance(circuit, Ref):
-        stored = forecast.is_stored(circuit.name, about, metric.name)
+    at_most, columns, knocked_out = False, 3, claim.function in ("incompleteness", "minimality")
+    plain = not is_measured(forecast.builder, about, metric.name)
+    if not isinstance(circuit, Ref):
+        runs = Runs(0, 0, int(plain))
+    elif not knocked_out:
+        draws = values["draws"] if claim.function == "random_p" else 0
+        new = forecast.measurements(about, metric.name, circuit.name, values, draws=draws)
+        runs = Runs(new, 0, int(bool(new) and not draws))
+    elif _is_known(forecast, claim, about, metric.name, circuit.name):
+        return NOTHING_RUNS
     else:
-        stored = is_measured(forecast.builder, about, metric.name)
-    if stored:
+        size = size_of(forecast, circuit.name, forecast.graph_of(circuit.name))
+        by, at_most, columns = values["by"], size.at_most, 4
+        if claim.function == "minimality":
+            runs = size.minimality(by)
+        else:
+            runs = size.completeness(by, values["draws"], values["greedy"])
+    if not any(runs) and not plain:
         return NOTHING_RUNS
     contrast, measured, rates = forecast.setting(about, metric.name)
-    work = forecast.values(about.name, contrast, measured, rates, "clean", "corrupt")
-    at_most, intervals, columns = False, 1, 3
-    if isinstance(circuit, Ref):
+    # What is knocked out is measured by itself, and looks up no plain run.
+    which = ("clean", "corrupt") if plain or knocked_out else ()
+    work = forecast.values(about.name, contrast, measured, rates, *which)
+    if isinstance(circuit, Ref) and any(runs):
         graph = forecast.graph_of(circuit.name)
-        runs = Runs(1, 0, 1)
-        if claim.function == "random_p":
-            runs = Runs(1 + values["draws"], 0, 0)
-        elif claim.function in ("incompleteness", "minimality"):
-            size = size_of(forecast, circuit.name, graph)
-            by, at_most, columns = values["by"], size.at_most, 4
-            if claim.function == "minimality":
-                runs = size.minimality(by)
-            else:
-                runs = size.completeness(by, values["draws"], values["greedy"])
         work += forecast.masked(contrast, measured, rates, graph) * runs.circuit
         work += forecast.masked(contrast, measured, rates, graph, touched=LEAST_TOUCHED) * runs.model
         work += forecast.runs(about.name, contrast, rates, "corrupt")
-        intervals = runs.intervals
-    if intervals:
-        work += resampled(contrast, values["resamples"], columns) * intervals
+    if runs.intervals:
+        work += resampled(contrast, values["resamples"], columns) * runs.intervals
     return forecast.prediction(work, contrast, rates, at_most=at_most)
+
+
+def _is_known(forecast: Forecast, claim: Apply, corruption: Declaration, metric: str, name: str) -> bool:
+    """Whether knocking out parts of a circuit is in the store, as far as one can know."""
+    circuit: Circuit | None = forecast.builder.recalled(name)
+    if circuit is None:
+        return False
+    about = forecast.builder, corruption, metric, circuit, claim.arguments
+    return not forecast.is_new(partial(knockouts_key, claim.function, *about))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
-from nncirc.circuits.areas import SHARES
+from nncirc.circuits.areas import SHARES, mib_sizes
 from nncirc.circuits.graph import Graph, stages
 from nncirc.dsl.program import Declaration
 from nncirc.engine.activation import columns_of, mask_of
@@ -27,6 +27,7 @@ from nncirc.engine.program.forecast.prediction import STORED, Prediction, predic
 from nncirc.engine.program.forecast.rates import Rates
 from nncirc.engine.program.forecast.sweep import Sweep, effects, reads_of
 from nncirc.engine.program.forecast.work import NOTHING, Work
+from nncirc.engine.program.methods.evaluation import is_measured
 from nncirc.engine.program.methods.interventions import nodes_of
 from nncirc.engine.program.methods.readings import read_positions
 from nncirc.engine.program.methods.scores import patched_positions
@@ -39,6 +40,7 @@ from nncirc.engine.room import (
     paths_room,
     reading_room,
 )
+from nncirc.engine.scores import EdgeScores
 
 if TYPE_CHECKING:
     from nncirc.engine.program.forecast.predict import Forecast
@@ -332,35 +334,57 @@ def _intervals(read: _Read, cells: int) -> Work:
 
 def _faithfulness(forecast: Forecast, declaration: Declaration) -> Prediction:
     values: Any = declaration.values
-    scores = values["scores"].name
-    sizes = SHARES if values["edges"] == "mib" else values["edges"]
-    return _circuits(forecast, declaration, [scores] * len(sizes))
+    name = values["scores"].name
+    scores: EdgeScores | None = forecast.builder.recalled(name)
+    if scores is None:
+        sizes: Any = SHARES if values["edges"] == "mib" else values["edges"]
+        return _circuits(forecast, declaration, {name: len(sizes)}, len(sizes))
+    sizes = mib_sizes(scores.graph) if values["edges"] == "mib" else values["edges"]
+    circuits = [scores.top(size, rank=values["rank"]) for size in sizes]
+    new = forecast.unmeasured(*_about(forecast, declaration), circuits)
+    return _circuits(forecast, declaration, {name: new}, len(sizes))
 
 
 def _compare(forecast: Forecast, declaration: Declaration) -> Prediction | None:
     values: Any = declaration.values
     if values["metric"] is None:
         return None
+    about, draws = _about(forecast, declaration), values["draws"] or 0
     names = [ref.name for ref in values["circuits"]]
-    return _circuits(forecast, declaration, names, values["draws"] or 0)
+    new = {name: forecast.measurements(*about, name, values, draws=draws) for name in names}
+    return _circuits(forecast, declaration, new, len(names))
+
+
+def _about(forecast: Forecast, declaration: Declaration) -> tuple[Declaration, str]:
+    """The corruption and the metric of a curve or a comparison."""
+    corruption, metric = (forecast.builder.declaration(declaration, k) for k in ("corruption", "metric"))
+    return corruption, metric.name
 
 
 def _circuits(
-    forecast: Forecast, declaration: Declaration, names: Sequence[str], draws: int = 0
+    forecast: Forecast, declaration: Declaration, new: Mapping[str, int], intervals: int
 ) -> Prediction:
-    """The faithfulness of some circuits, each of the graph of a circuit or of scores, and of random ones."""
-    metric = forecast.builder.declaration(declaration, "metric").name
-    corruption = forecast.builder.declaration(declaration, "corruption")
-    new = [name for name in names if not forecast.is_stored(name, corruption, metric)]
-    if not new:
+    """The faithfulness of some circuits.
+
+    Args:
+        forecast: what predicts.
+        declaration: of a curve or a comparison.
+        new: how many have to be measured, by the name of the circuit or the scores whose graph they are of.
+        intervals: how many of all have an interval.
+    """
+    corruption, metric = _about(forecast, declaration)
+    plain = not is_measured(forecast.builder, corruption, metric)
+    if not any(new.values()) and not plain:
         return STORED
     contrast, measured, rates = forecast.setting(corruption, metric)
-    work = forecast.runs(corruption.name, contrast, rates, "corrupt")
-    work += forecast.values(corruption.name, contrast, measured, rates, *BOTH)
-    for name, times in Counter(new).items():
-        work += forecast.masked(contrast, measured, rates, forecast.graph_of(name)) * times * (1 + draws)
+    work = forecast.values(corruption.name, contrast, measured, rates, *(BOTH if plain else ()))
+    if any(new.values()):
+        work += forecast.runs(corruption.name, contrast, rates, "corrupt")
+    for name, count in new.items():
+        if count:
+            work += forecast.masked(contrast, measured, rates, forecast.graph_of(name)) * count
     resamples: Any = declaration.values["resamples"]
-    work += methods.resampled(contrast, resamples, 3) * len(new)
+    work += methods.resampled(contrast, resamples, 3) * intervals
     return forecast.prediction(work, contrast, rates)
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.graph import Graph
 from nncirc.dsl.program import Apply, Assertion, Declaration, Ref, leaves
@@ -25,7 +27,7 @@ from nncirc.engine.program.forecast.prediction import NOTHING_RUNS, STORED, Pred
 from nncirc.engine.program.forecast.rates import Rates
 from nncirc.engine.program.forecast.sweep import Played, Sweep
 from nncirc.engine.program.forecast.work import NOTHING, Sizes, Work
-from nncirc.engine.program.methods.evaluation import is_measured
+from nncirc.engine.program.methods.evaluation import circuit_key, drawn
 from nncirc.engine.reading import Reading, reading
 
 
@@ -177,14 +179,40 @@ class Forecast:
             declaration = self.builder.program.declarations[ref.name]
         return declaration
 
-    def is_stored(self, name: str, corruption: Declaration, metric: str) -> bool:
-        """Whether an earlier run has measured a circuit, or circuits of scores, as far as one can know.
+    # What is in the store --------------------------------------------------------------------------------
 
-        A circuit is known by its edges, and those are known only when it has been found.
+    def is_new(self, key: Callable[[], str]) -> bool:
+        """Whether nothing is stored under a key, by an earlier run or by what is predicted before this."""
+        store = self.builder.store
+        if store is None:
+            return True
+        under = key()
+        return self._first("stored", under) and not store.has(under)
+
+    def unmeasured(self, corruption: Declaration, metric: str, circuits: Iterable[Circuit]) -> int:
+        """Of how many circuits the metric has to be measured."""
+        about = self.builder, corruption, metric
+        return sum(self.is_new(partial(circuit_key, *about, circuit)) for circuit in circuits)
+
+    def measurements(
+        self, corruption: Declaration, metric: str, name: str, values: Mapping[str, Any], *, draws: int = 0
+    ) -> int:
+        """How many circuits are measured: one, and so many random ones beside it.
+
+        What the store has of them is known by their edges, and so only when the circuit has been found.
+
+        Args:
+            corruption: of what is outside a circuit.
+            metric: its name.
+            name: of the circuit.
+            values: of the block or function, which say how random circuits are drawn.
+            draws: how many are.
         """
-        origin = self._origin(name)
-        is_found = origin.implementation == "reference" or self.builder.is_stored(origin)
-        return is_found and is_measured(self.builder, corruption, metric)
+        circuit = self.builder.recalled(name)
+        if circuit is None:
+            return 1 + draws
+        beside = drawn(circuit, values) if draws else ()
+        return self.unmeasured(corruption, metric, (circuit, *beside))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -60,15 +60,17 @@ def circuit_values(
 ) -> tuple[float, ...]:
     """A metric of every prompt with everything outside a circuit corrupted, not normalised."""
 
-    def key() -> str:
-        about = [builder.identity(corruption.name), builder.identity(metric)]
-        return stored.key_of("circuit", about=about, circuit=stored.identity(circuit))
-
     def make() -> tuple[float, ...]:
         values = circuit_metric(builder.contrast(corruption), circuit, builder.get(metric))
         return tuple(values.tolist())
 
-    return builder.kept(key, stored.NUMBERS, make)
+    return builder.kept(partial(circuit_key, builder, corruption, metric, circuit), stored.NUMBERS, make)
+
+
+def circuit_key(builder: Builder, corruption: Declaration, metric: str, circuit: Circuit) -> str:
+    """The store's key of `circuit_values`."""
+    about = [builder.identity(corruption.name), builder.identity(metric)]
+    return stored.key_of("circuit", about=about, circuit=stored.identity(circuit))
 
 
 def faithfulness(
@@ -90,17 +92,20 @@ def null(
 ) -> Null:
     """A circuit's faithfulness beside that of random circuits, to stable digits."""
     once = Resampling(resamples=1)
-    drawn = random_circuits(
-        circuit.graph, len(circuit), values["draws"], seed=values["seed"], connected=values["connected"]
-    )
     report, found = builder.progress(f"{metric} of random circuits"), []
-    for done, each in enumerate(drawn, 1):
+    for done, each in enumerate(drawn(circuit, values), 1):
         found.append(faithfulness(builder, corruption, metric, each, once).value)
         if report is not None:
             report(done, values["draws"])
     if observed is None:
         observed = faithfulness(builder, corruption, metric, circuit, once).value
     return Null(observed, tuple(found))
+
+
+def drawn(circuit: Circuit, values: Arguments) -> Iterator[Circuit]:
+    """The random circuits beside a circuit that a block or a function asks for."""
+    how = {key: values[key] for key in ("seed", "connected")}
+    return random_circuits(circuit.graph, len(circuit), values["draws"], **how)
 
 
 # Functions of claims --------------------------------------------------------------------------------------
@@ -139,11 +144,6 @@ def _knocked_out(
     function: str, builder: Builder, corruption: Declaration, metric: str, values: Arguments
 ) -> Estimate:
     contrast, measured, circuit = builder.contrast(corruption), builder.get(metric), values["circuit"]
-    asked = {k: v for k, v in values.items() if k not in ("circuit", "metric", "corruption", "bound")}
-
-    def key() -> str:
-        about = [builder.identity(corruption.name), builder.identity(metric), stored.identity(circuit)]
-        return stored.key_of(function, about=about, groups=dict(circuit.groups), asked=asked)
 
     def make() -> Estimate:
         by, how = values["by"], resampling(values)
@@ -154,7 +154,22 @@ def _knocked_out(
             found = incompleteness(completeness(contrast, circuit, measured, by=by, how=how, **sets))
         return found.difference.rounded(contrast.model.digits)
 
+    key = partial(knockouts_key, function, builder, corruption, metric, circuit, values)
     return builder.kept(key, stored.ESTIMATE, make)
+
+
+def knockouts_key(
+    function: str,
+    builder: Builder,
+    corruption: Declaration,
+    metric: str,
+    circuit: Circuit,
+    values: Arguments,
+) -> str:
+    """The store's key of `incompleteness` or `minimality`."""
+    asked = {k: v for k, v in values.items() if k not in ("circuit", "metric", "corruption", "bound")}
+    about = [builder.identity(corruption.name), builder.identity(metric), stored.identity(circuit)]
+    return stored.key_of(function, about=about, groups=dict(circuit.groups), asked=asked)
 
 
 _OF_PROMPTS: Mapping[str, Callable[[Builder, Declaration, str, Arguments], Value]] = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from tests.end_to_end.command import ROOT
+from tests.engine.program.scripts import NAMES, SCRIPT, USUAL
 
 from nncirc.dsl import Program, check_text
 from nncirc.dsl.checker import check_file
@@ -14,9 +16,11 @@ from nncirc.engine.knockouts import completeness
 from nncirc.engine.program import plan
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.forecast.claims import size_of
-from nncirc.engine.program.forecast.predict import Forecast, forecast
+from nncirc.engine.program.forecast.predict import Forecast, Predictions, forecast
+from nncirc.engine.program.methods import evaluation
 from nncirc.engine.program.plan import plan_program
 from nncirc.engine.program.run import run_program
+from nncirc.engine.program.store import Store
 
 MEASURED = ("scores", "circuit", "curve", "compare")
 AT_ONCE = {"top", "threshold", "reference", "union", "intersection", "difference", "roc"}
@@ -126,3 +130,95 @@ def test_of_a_circuit_that_is_not_known_the_most_is_said(circuit: str) -> None:
     assert found.claims.at_most == (circuit == "quick")
     assert found.total.at_most == (circuit == "quick")
     assert found.claims.forwards > 20
+
+
+# The store ------------------------------------------------------------------------------------------------
+
+
+def with_more(more: str) -> Program:
+    """The small experiment, and what is asked beside it."""
+    text = SCRIPT.format(**{name: name for name in NAMES}, **USUAL) + more
+    program = check_text(text).program
+    assert program is not None
+    return program
+
+
+def foreseen(program: Program, store: Store) -> Predictions:
+    return forecast(Builder(program, store=store), program.declarations.values(), program.assertions)
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a run of the small experiment by itself."""
+    folder = tmp_path_factory.mktemp("earlier")
+    run_program(with_more(""), folder / "out", store=Store(folder / "store"))
+    return folder / "store"
+
+
+COMPARED = "compare both {{\n  circuits = [{}]\n  metric = score\n  corruption = abc\n  draws = {}\n}}\n"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "assert incompleteness(found, metric = score, by = edges, greedy = 2) <= 9\n",
+        "assert minimality(found, metric = score) <= 9\n",
+        "assert random_p(found, metric = score, draws = 4) <= 1\n",
+        "assert faithfulness(quick, metric = score) >= -9\n",
+        "assert faithfulness(top(scores = eap, edges = 30), metric = score) >= -9\n",
+        COMPARED.format("found, quick", 2),
+    ],
+)
+def test_what_no_run_has_stored_is_foreseen_though_the_plain_runs_are(
+    more: str, earlier: Path, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    shutil.copytree(earlier, store.folder)
+    before = foreseen(with_more(""), store)
+    assert before.total.forwards == 0
+    assert before.claims.seconds == 0
+    found = foreseen(with_more(more), store)
+    assert found.total.forwards > 0.5
+    assert found.total.seconds > 0
+    # Every part of a known circuit is known too: nothing is a bound.
+    assert not found.total.at_most
+    run_program(with_more(more), tmp_path / "out", store=store)
+    assert foreseen(with_more(more), store).total.forwards == 0
+    assert foreseen(with_more(more), store).claims.seconds == 0
+
+
+def test_the_circuits_that_a_comparison_measures_are_foreseen_one_by_one(
+    earlier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, runs, told = Store(tmp_path / "store"), list[int](), list[int]()
+    shutil.copytree(earlier, store.folder)
+    measure = evaluation.circuit_metric
+    monkeypatch.setattr(evaluation, "circuit_metric", lambda *args: runs.append(1) or measure(*args))
+    for circuits, draws in (("found", 2), ("found", 5), ("found, quick", 5), ("found, quick", 5)):
+        program = with_more(COMPARED.format(circuits, draws))
+        how, values = Forecast(Builder(program, store=store)), program.declarations["both"].values
+        names, about = circuits.split(", "), (program.declarations["abc"], "score")
+        told.append(sum(how.measurements(*about, name, values, draws=draws) for name in names))
+        before = len(runs)
+        run_program(program, tmp_path / "out", store=store)
+        assert len(runs) - before == told[-1]
+    # The circuit itself was claimed before; a longer list of draws begins with the shorter one.
+    assert told == [2, 3, 6, 0]
+
+
+def test_what_is_damaged_in_the_store_is_not_computed_to_foresee(earlier: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    shutil.copytree(earlier, store.folder)
+    builder = Builder(with_more(""), store=store)
+    key = builder.key(builder.program.declarations["found"])
+    (store.folder / key[:2] / f"{key}.json").write_text("{}")
+    assert builder.recalled("found") is None
+    assert "found" not in builder.built
+    assert builder.recalled("quick") is not None
+    assert builder.get("found") is not None
+
+
+def test_without_a_store_nothing_that_takes_time_is_recalled() -> None:
+    builder = Builder(with_more(""))
+    assert [builder.recalled(name) for name in ("eap", "quick", "found")] == [None, None, None]
+    assert builder.recalled("full") is not None
