@@ -13,7 +13,7 @@ from nncirc.dsl.graphs import full_shape, graph_of
 from nncirc.dsl.program import Apply, Ref
 from nncirc.dsl.scope import Draft
 from nncirc.dsl.source import Span
-from nncirc.dsl.tables import table_of
+from nncirc.dsl.tables import has_intervals, table_of
 
 if TYPE_CHECKING:
     from nncirc.dsl.meaning import Meaning
@@ -207,6 +207,16 @@ def check_score(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
         strings = (each.value for each in call.arguments if isinstance(each.value, syntax.String))
         span = next((each.span for each in strings if each.value == at), call.span)
         meaning.scope.report("C247", wrong[0], span, labels=label, help=wrong[1])
+    elif applied.arguments.get("bound") and not has_intervals(draft.implementation, draft.values, column):
+        given = (each for each in call.arguments if each.key is not None and each.key.text == "bound")
+        what = f"column `{column}` of `{draft.name}`" if column else f"`{draft.name}`"
+        meaning.scope.report(
+            "C561",
+            f"{what} has no intervals",
+            next((each.span for each in given), call.span),
+            labels=label,
+            help="leave `bound` out; estimates of attribution have none, nor have numbers of weights",
+        )
 
 
 def _shape_of(meaning: Meaning, scores: Draft) -> tuple[Graph | None, Shape | None]:

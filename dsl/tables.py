@@ -13,7 +13,7 @@ from nncirc.circuits.reference import entered, expand
 from nncirc.dsl.diagnostics import suggest
 from nncirc.dsl.program import Value
 
-__all__ = ["ONLY", "Table", "table_of"]
+__all__ = ["ONLY", "Table", "has_intervals", "table_of"]
 
 ONLY = "all positions"
 """The column of scores that have one number for each node."""
@@ -152,6 +152,20 @@ def table_of(
         of_graph = of_graph.base
     by_token = key == "positions" and values.get("positions") == "all"
     return Table(name, rows, columns, of_graph, key, by_token)
+
+
+def has_intervals(implementation: str, values: Mapping[str, Value], column: str | None) -> bool:
+    """Whether a column of scores of nodes has intervals over prompts; numbers of weights have none.
+
+    Args:
+        implementation: of the block.
+        values: of the block.
+        column: which; None for the only one.
+    """
+    if implementation == "attention_statistics":
+        only = (_names(values.get("of")) or ("",))[0]
+        return (column or only) != "copying"
+    return implementation not in ("attribution_patching", "weight_statistics", "composition")
 
 
 def _rows(

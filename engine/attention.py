@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -92,7 +94,7 @@ def attention_statistics(
     batch: int | None = None,
     memory: int | None = None,
 ) -> NodeScores:
-    """Statistics of every head; each is a column of the result, with intervals over prompts.
+    """Statistics of every head; each is a column of the result, with intervals over prompts but `copying`.
 
     Attention is averaged over the positions that have something to attend to of the kind:
 
@@ -110,7 +112,7 @@ def attention_statistics(
     - `entropy`: of the attention from a position, in nats; the first is left out, where it is 0.
     - `copying`: Σ λ / Σ |λ| of the eigenvalues of the head's OV circuit from embedding to unembedding
       (Elhage et al. 2021), norm weights folded in: 1 if attending to a token always raises its logit. It is
-      the same whatever the prompts: both ends of its interval are the value.
+      a number of the weights, the same whatever the prompts, and has no interval.
 
     A prompt has the weight of its positions, in a resample too.
 
@@ -136,12 +138,22 @@ def attention_statistics(
         sums["copying"] = scores, torch.ones(len(dataset.examples), dtype=torch.float64)
     totals, counts = (torch.stack([sums[name][i] for name in of], dim=-2) for i in (0, 1))
     heads = [f"L{n}H{h}" for n in range(model.shape.n_layers) for h in range(model.shape.n_heads)]
-    made = {
+    made: dict[str, Any] = {
         "method": "attention_statistics",
         "prompts": len(dataset.examples),
         "score": "0 to 1; copying -1 to 1" + ("; entropy in nats" if "entropy" in of else ""),
     }
     found = estimates([totals, counts.expand_as(totals)], torch.divide, how)
+    if "copying" in of:
+        if not sums.keys() - {"copying"}:
+            return NodeScores.of(heads, of, found.value.tolist(), made, model.digits)
+        made["no intervals"] = ["copying"]
+        of_weights = torch.tensor([name == "copying" for name in of])
+        low, high = (
+            found.low.masked_fill(of_weights, -torch.inf),
+            found.high.masked_fill(of_weights, torch.inf),
+        )
+        found = replace(found, low=low, high=high)
     return NodeScores.estimated(heads, of, found, made, model.digits)
 
 

@@ -92,9 +92,10 @@ class NodeScores:
         positions: names of the positions; () if each node has one score for all.
         values: a row for each node, in it a value for each position (or one).
         made: how they were made; JSON values only. Of means over prompts `made["intervals"]` says how their
-            intervals were drawn, or why there are none.
-        low: the lower ends of the values' intervals over prompts, −∞ where the prompts do not bound it; None
-            where there are no intervals: of one prompt, and of what is no mean over prompts.
+            intervals were drawn, or why there are none; `made["no intervals"]`, which columns have none.
+        low: the lower ends of the values' intervals over prompts, −∞ where the prompts do not bound it and in
+            columns without intervals; None where there are none at all: of one prompt, and of what is no
+            mean over prompts.
         high: the upper ends, ∞ likewise.
     """
 
@@ -153,9 +154,11 @@ class NodeScores:
 
         One prompt bounds nothing: then both ends are infinite. Errors as of `value`.
         """
-        value = self.value(node, column)
+        value, at = self.value(node, column), self._column(node, column)
+        if self.positions and self.positions[at] in self.made.get("no intervals", ()):
+            return None
         if ends := self.ends():
-            row, at = self.nodes.index(node), self._column(node, column)
+            row = self.nodes.index(node)
             return Estimate(value, ends["low"][row][at], ends["high"][row][at], self.made.get("prompts"))
         return Estimate(value, -math.inf, math.inf, 1) if "intervals" in self.made else None
 

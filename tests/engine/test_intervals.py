@@ -188,13 +188,12 @@ def table(scores: NodeScores, what: str, bias: str | None) -> Any:
 
 
 def test_intervals_of_attention_weigh_prompts_by_their_positions() -> None:
-    model, names = tiny_gpt2(seed=5), ["previous_token", "duplicate_token", "entropy", "copying"]
-    scores = attention_statistics(model, PROMPTS, names, how=HOW)
+    model, names = tiny_gpt2(seed=5), ["previous_token", "duplicate_token", "entropy"]
+    scores = attention_statistics(model, PROMPTS, ["copying", *names], how=HOW)
     counts = {
         "previous_token": [4, 3, 5, 2, 3],
         "duplicate_token": [2, 0, 4, 1, 1],
         "entropy": [4, 3, 5, 2, 3],
-        "copying": [1, 1, 1, 1, 1],
     }
     for name in names:
         columns: list[list[float]] = [[] for _ in scores.nodes]
@@ -205,7 +204,6 @@ def test_intervals_of_attention_weigh_prompts_by_their_positions() -> None:
         for node, column in zip(scores.nodes, columns, strict=True):
             expected = bootstrap([column, counts[name]], lambda a, b: a / b if b else None, HOW)
             check(scores.estimate(node, name), expected)
-    assert scores.ends()["low"][0][3] == scores.values[0][3] == scores.ends()["high"][0][3]
 
 
 def check(found: Estimate | None, expected: Estimate) -> None:
@@ -247,6 +245,23 @@ def test_scores_that_are_no_means_of_measurements_have_none() -> None:
     assert attributed.estimate("MLP0") is None
     assert "intervals" not in attributed.made
     assert weight_statistics(found.model, ["copying"]).estimate("L0H0") is None
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_what_weights_say_has_no_interval_beside_what_prompts_say(size: int) -> None:
+    model, prompts = tiny_gpt2(), replace(PROMPTS, examples=PROMPTS.examples[:size])
+    both = attention_statistics(model, prompts, ["entropy", "copying"])
+    assert both.estimate("L0H1", "copying") is None
+    assert both.estimate("L0H1", "entropy") is not None
+    assert both.made["no intervals"] == ["copying"]
+    for row in range(len(both.nodes) if size > 1 else 0):
+        assert [both.ends()[end][row][1] for end in ("low", "high")] == [-math.inf, math.inf]
+        assert math.isfinite(both.ends()["low"][row][0])
+    alone = attention_statistics(model, prompts, ["copying"])
+    assert alone.estimate("L0H1") is None
+    assert alone.ends() == {}
+    assert "intervals" not in alone.made
+    assert [row[1] for row in both.values] == [row[0] for row in alone.values]
 
 
 def test_two_runs_that_do_not_differ_are_refused() -> None:

@@ -12,11 +12,13 @@ from tests.engine.program.scripts import model
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.intervals import Resampling
 from nncirc.dsl import Program, check_text, render_all
+from nncirc.dsl.program import Ref
 from nncirc.engine.metrics import Metric
 from nncirc.engine.paths import path_patching
 from nncirc.engine.program import inputs
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.claims import Claim, measure
+from nncirc.engine.program.methods.evaluation import evaluate
 from nncirc.engine.program.pictures import draw_scores
 from nncirc.engine.program.store import Store
 from nncirc.engine.restoration import causal_tracing
@@ -176,8 +178,8 @@ def test_scripts_give_what_the_functions_give(batch: int | None) -> None:
         assert set(wanted.ends()) == {"low", "high"}
         assert found.made["intervals"] == wanted.made["intervals"]
         assert found.made["model"] == model().name
-    assert builder.get("states").made["tokens"][:4] == ["When", "IO", " and", "S.1"]
-    assert builder.get("states").made["tokens"][7] == "place"
+    assert builder.get("states").made["tokens"][:4] == ["When", "{IO}", " and", "{S.1}"]
+    assert builder.get("states").made["tokens"][7] == "{place}"
     abc = builder.contrast(program().declarations["abc"])
     assert builder.get("louder").made["unsteered"] == pytest.approx(abc.clean(Metric("logit_diff")), abs=1e-7)
     assert builder.get("moved").made["unsteered"] == 0
@@ -201,8 +203,11 @@ def test_claims_are_about_effects_and_the_ends_of_their_intervals() -> None:
     assert claim('score(alone, "L0H0") >= -9').left_interval == Builder(program()).get("alone").estimate(
         "L0H0"
     )
+    result = check_text(SCRIPT + 'assert score(attributed, "L0H0", bound = low) >= 0\n')
+    assert [each.code for each in result.diagnostics] == ["C561"]
+    asked = {"scores": Ref("attributed"), "node": "L0H0", "column": None, "bound": "low"}
     with pytest.raises(NncircError) as error:
-        claim('score(attributed, "L0H0", bound = low) >= 0')
+        evaluate(Builder(program()), "score", asked)
     assert error.value.code == "C561"
 
 
