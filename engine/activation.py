@@ -15,7 +15,7 @@ Patches are rows of one trace, and each of them begins at its node:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -27,7 +27,9 @@ from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.contrast import Batch, Contrast, Run
-from nncirc.engine.data import Dataset, resolve
+from nncirc.engine.data import Dataset, Example, resolve
+from nncirc.engine.data.render import name_of
+from nncirc.engine.data.tokens import slot_at
 from nncirc.engine.forward import source_outputs
 from nncirc.engine.intervals import by_prompt, metric_estimates
 from nncirc.engine.live import attend, clean_state, with_modules
@@ -107,6 +109,7 @@ def activation_patching(
         "direction": direction,
         "score": "the metric with the node patched",
         "unpatched": contrast.unpatched(metric, direction),
+        **labelled(contrast.dataset, columns),
         **contrast.facts(metric),
     }
     return NodeScores.estimated(graph.senders, names, scores, made, contrast.model.digits)
@@ -131,6 +134,41 @@ def columns_of(
             hint="name the positions: positions = [IO, S.2, end]",
         )
     return tuple(map(str, range(lengths[0]))), list(range(lengths[0]))
+
+
+def token_labels(dataset: Dataset, positions: Sequence[int]) -> list[str]:
+    """What stands at each of some positions of prompts of one length, for people to read.
+
+    A token that all prompts share is its text, else a slot `{S.2}`, else the index `#3`: neither of them can
+    be taken for a token. Where answers are forced, the first position behind the prompt has `answer: ` before
+    it, if it is the same in all prompts.
+    """
+    ends = {example.end for example in dataset.examples}
+    first = ends.pop() + 1 if dataset.answers == "forced" and len(ends) == 1 else None
+    found = []
+    for position in positions:
+        tokens = {example.tokens[position] for example in dataset.examples}
+        slots = {_slot(example, position) for example in dataset.examples}
+        slot = slots.pop() if len(slots) == 1 else None
+        if len(tokens) == 1 and dataset.tokenizer is not None:
+            text = str(dataset.tokenizer.decode([*tokens]))
+        else:
+            text = f"#{position}" if slot is None else f"{{{slot}}}"
+        found.append(f"answer: {text}" if position == first else text)
+    return found
+
+
+def labelled(dataset: Dataset, columns: Sequence[Place | int | None]) -> dict[str, list[str]]:
+    """`tokens` of a result whose columns are all tokens, for its `made`: their labels. Otherwise nothing."""
+    positions = [column for column in columns if isinstance(column, int)]
+    return {"tokens": token_labels(dataset, positions)} if positions else {}
+
+
+def _slot(example: Example, position: int) -> str | None:
+    """`S.2`, a slot that the prompt has; no name that `plain.by_position` gives a single token."""
+    spans = {place: span for place, span in example.spans.items() if not place[0].isdecimal()}
+    occurrence = slot_at(replace(example, spans=spans), position)
+    return None if occurrence is None else name_of(occurrence, spans)
 
 
 def mask_of(batch: Batch, place: Place | int | None, device: torch.device) -> Bool[Tensor, "batch pos"]:

@@ -364,6 +364,7 @@ class Contrast:
             "unit": metric.unit,
             "at": [name if n is None else f"{name}.{n}" for name, n in metric.at],
             "normalized": metric.normalize,
+            **({"teacher_forced": True} if self.dataset.answers == "forced" else {}),
             "prompts": len(self.dataset.examples),
             "dtype": str(self.model.dtype).removeprefix("torch."),
         }

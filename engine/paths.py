@@ -23,7 +23,7 @@ from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.reference import entered, expand
-from nncirc.engine.activation import columns_of, mask_of
+from nncirc.engine.activation import columns_of, labelled, mask_of
 from nncirc.engine.contrast import Batch, Contrast
 from nncirc.engine.intervals import by_prompt, metric_estimates
 from nncirc.engine.interventions import check_whole, in_traces
@@ -101,6 +101,7 @@ def path_patching(
         "unpatched": contrast.unpatched(metric, "noise"),
         "to": [to] if isinstance(to, str) else list(to),
         "through": [through] if isinstance(through, str) else list(through),
+        **labelled(contrast.dataset, columns),
         **contrast.facts(metric),
     }
     return NodeScores.estimated(senders, names, scores, made, contrast.model.digits)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import stages as stages
-from nncirc.engine.activation import columns_of
+from nncirc.engine.activation import columns_of, token_labels
 from nncirc.engine.contrast import check_fits
 from nncirc.engine.data import Dataset, Example, buckets
 from nncirc.engine.memory import default_memory, pass_bytes
@@ -100,11 +100,10 @@ def by_position(
 
 
 def token_texts(dataset: Dataset, columns: Sequence[Place]) -> dict[str, list[str]]:
-    """For pictures: the tokens of a single prompt that is read at all of them, as text; otherwise nothing."""
-    if dataset.tokenizer is None or len(dataset.examples) != 1 or not all(n.isdecimal() for n, _ in columns):
+    """For pictures: labels of the tokens that are read, if a result is of all of them; otherwise nothing."""
+    if dataset.tokenizer is None or not all(name.isdecimal() for name, _ in columns):
         return {}
-    tokens = dataset.examples[0].tokens
-    return {"tokens": [str(dataset.tokenizer.decode([tokens[int(name)]])) for name, _ in columns]}
+    return {"tokens": token_labels(dataset, [int(name) for name, _ in columns])}
 
 
 # Stages ----------------------------------------------------------------------------------------------------

@@ -14,11 +14,8 @@ from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import USUAL, Resampling
-from nncirc.engine.activation import columns_of, mask_of
+from nncirc.engine.activation import columns_of, labelled, mask_of
 from nncirc.engine.contrast import Batch, Contrast, Run
-from nncirc.engine.data import Dataset
-from nncirc.engine.data.render import name_of
-from nncirc.engine.data.tokens import slot_at
 from nncirc.engine.intervals import by_prompt, end, estimates, metric_estimates
 from nncirc.engine.interventions import Part, Site, edited_run, in_traces, residual_stream
 from nncirc.engine.metrics import Metric, Place
@@ -59,7 +56,7 @@ def causal_tracing(
     Values are means over prompts, of several samples of noise over these first. With a normalised metric they
     are shares of the total effect. `made["total"]` is the total effect, clean minus corrupted, always in the
     metric's own unit, with the ends of its interval (None where one prompt bounds nothing); `made["tokens"]`
-    names the positions by their tokens.
+    names the positions of "all" by their tokens.
 
     With `sever` a restored state cannot act through the MLPs (the attention) of the layers behind it at the
     restored position: there these keep what they write in the corrupted run. Elsewhere they are computed.
@@ -118,7 +115,7 @@ def causal_tracing(
         "window": width,
         "sever": sever,
         "total": [end(float(each), model.digits) for each in (whole.value, whole.low, whole.high)],
-        **({"tokens": column_names(contrast.dataset, columns)} if positions == "all" else {}),
+        **labelled(contrast.dataset, columns),
         **contrast.facts(metric),
     }
     return NodeScores.estimated(_rows(model, of), names, effects, made, model.digits)
@@ -169,21 +166,6 @@ def _rows(model: Model, of: Restored) -> list[str]:
             return [f"MLP{layer}" for layer in layers]
         case "attention":
             return [f"L{layer}" for layer in layers]
-
-
-def column_names(dataset: Dataset, columns: Sequence[Place | int | None]) -> list[str]:
-    """What stands at each token of prompts of one length: the token all share, or its slot, or its number."""
-    found = []
-    for column in columns:
-        assert isinstance(column, int)
-        tokens = {example.tokens[column] for example in dataset.examples}
-        slots = {slot_at(example, column) for example in dataset.examples}
-        slot = slots.pop() if len(slots) == 1 else None
-        if len(tokens) == 1 and dataset.tokenizer is not None:
-            found.append(str(dataset.tokenizer.decode([*tokens])))
-        else:
-            found.append(str(column) if slot is None else name_of(slot, dataset.examples[0].spans))
-    return found
 
 
 @dataclass(frozen=True, slots=True)

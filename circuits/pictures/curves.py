@@ -24,6 +24,8 @@ _LEVEL = "#8C8C8C"
 _MOST_MARKED = 48
 _ROOM = 0.12
 """The share of an axis that the label of a tick takes."""
+_PAD = 0.1
+"""Inches around the axes, so that they do not end where the image does."""
 _WIDE = 50
 """From so many times the least x on, an axis is logarithmic: small sizes would fall into one place."""
 
@@ -93,6 +95,7 @@ def curves(
         raise nothing(f"a logarithmic axis has no place for {places[0]}")
     with settings():
         figure = framed(3.4 if chance else 4.2, 3.4 if chance else 2.7, title, caption)
+        figure.set_layout_engine("constrained", h_pad=_PAD, w_pad=_PAD)
         ax = figure.subplots()
         handles = []
         for i, line in enumerate(drawn):

@@ -44,9 +44,9 @@ _SETTINGS = {
 
 
 def write_picture(path: str | os.PathLike[str], draw: Any, *arguments: Any, **options: Any) -> None:
-    """Draw with `heatmap`, `head_grid` or `curves` into a file that ends in `.svg`, `.png` or `.pdf`.
+    """Draw with `heatmap` or `curves` into a file that ends in `.svg`, `.png` or `.pdf`.
 
-    >>> write_picture("/dev/null.svg", head_grid, [[0.5]], unit="score")  # doctest: +SKIP
+    >>> write_picture("/dev/null.svg", heatmap, Panel([[0.5]], ["0"], ["a"]), unit="score")  # doctest: +SKIP
 
     Raises:
         FileError: C605, the file cannot be written; C610, its ending names no format.

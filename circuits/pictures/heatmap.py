@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -57,6 +58,8 @@ class Panel:
         title: a line above the panel.
         x_label: what the columns are, where they are not what those of the other panels are.
         texts: what stands in the cells in place of the numbers, such as the likeliest tokens.
+        unit: what the numbers are, where they are not what those of the other panels are.
+        scale: its colours, likewise. Panels beside each other with one unit and scale share a colour bar.
     """
 
     values: Numbers
@@ -65,6 +68,8 @@ class Panel:
     title: str = ""
     x_label: str | None = None
     texts: Sequence[Sequence[str]] | None = None
+    unit: str | None = None
+    scale: Scale | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,56 @@ class _Sheet:
         return len(self.panel.rows), len(self.panel.columns)
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Panels that share their colours, and the bar that explains them.
+
+    Attributes:
+        sheets: the panels.
+        scale: the colours of the numbers as they are drawn, divided by a power of ten.
+        finite: these numbers, but for NaN.
+        unit: what stands at the bar.
+    """
+
+    sheets: list[_Sheet]
+    scale: Scale
+    finite: list[float]
+    unit: str
+
+    @classmethod
+    def of(cls, panels: Sequence[Panel], unit: str, scale: Scale, numbered: bool) -> _Group:
+        """Of panels with one unit and scale."""
+        arrays = [_array(panel) for panel in panels]
+        exponent = power(_finite(*arrays))
+        arrays = [values / 10.0**exponent for values in arrays]
+        scale = _divided(scale, 10.0**exponent)
+        finite = _finite(*arrays)
+        if is_log(scale) and min(scale.limits(finite)) <= 0:
+            raise nothing("a logarithmic scale has no colour for what is not above 0")
+        digits = digits_of([_finite(values) for values in arrays], scale)
+        sheets = [
+            _sheet(panel, values, each if numbered else None)
+            for panel, values, each in zip(panels, arrays, digits, strict=True)
+        ]
+        return cls(sheets, scale, finite, f"{unit} {times(exponent)}")
+
+    def draw(self, figure: Figure, axes: Sequence[Axes], upward: bool) -> None:
+        """The cells, and a colour bar beside them."""
+        mapping, norm = mapped(self.scale), normed(self.scale, self.finite)
+        low, marked = self.scale.limits(self.finite)[0], -inf
+        if isinstance(self.scale, Diverging):
+            marked = 0.85 * self.scale.neutral + 0.15 * low
+        for ax, sheet in zip(axes, self.sheets, strict=True):
+            image = _draw(ax, sheet, mapping, norm, marked, upward)
+        width = sum(sheet.width for sheet in self.sheets)
+        height = max(sheet.height for sheet in self.sheets)
+        bar = figure.colorbar(
+            image, ax=axes, fraction=min(2 * _BAR / width, 0.3), pad=0.02, shrink=0.95, aspect=height / _BAR
+        )
+        bar.set_label(label(self.unit))
+        _ticks(bar, self.scale, self.finite)
+
+
 def heatmap(
     panels: Panel | Sequence[Panel],
     *,
@@ -95,7 +150,9 @@ def heatmap(
     upward: bool = True,
     format: Format = "svg",  # noqa: A002 (the name that matplotlib and graphviz use)
 ) -> bytes:
-    """Heatmaps side by side with one colour scale: scores of residual, heads and MLPs by layer and position.
+    """Heatmaps side by side: scores of residual, heads and MLPs by layer and position.
+
+    They have one colour scale, but for panels with a unit and a scale of their own.
 
     Numbers in the cells have as many digits as they need to be told apart; see `digits_of`. Very small and
     very large ones are divided by a power of ten, which then stands beside the unit.
@@ -118,64 +175,19 @@ def heatmap(
     drawn = [panels] if isinstance(panels, Panel) else list(panels)
     if not drawn:
         raise nothing("there is no panel")
-    arrays = [_array(panel) for panel in drawn]
-    exponent = power(_finite(*arrays))
-    arrays = [values / 10.0**exponent for values in arrays]
-    scale = _divided(scale, 10.0**exponent)
-    finite = _finite(*arrays)
-    if is_log(scale) and min(scale.limits(finite)) <= 0:
-        raise nothing("a logarithmic scale has no colour for what is not above 0")
-    numbered = sum(int(values.size) for values in arrays) <= _MOST_ANNOTATED
-    digits = digits_of([_finite(values) for values in arrays], scale)
-    sheets = [
-        _sheet(panel, values, each if numbered else None)
-        for panel, values, each in zip(drawn, arrays, digits, strict=True)
-    ]
+    numbered = sum(int(_array(panel).size) for panel in drawn) <= _MOST_ANNOTATED
+    alike = groupby(drawn, lambda panel: (panel.unit or unit, panel.scale or scale))
+    groups = [_Group.of(list(members), *shared, numbered) for shared, members in alike]
+    sheets = [sheet for group in groups for sheet in group.sheets]
     with settings():
-        figure, axes = _axes_for(sheets, title, caption, upward)
-        mapping, norm, low = mapped(scale), normed(scale, finite), scale.limits(finite)[0]
-        marked = 0.85 * scale.neutral + 0.15 * low if isinstance(scale, Diverging) else -inf
-        for i, (ax, sheet) in enumerate(zip(axes, sheets, strict=True)):
-            image = _draw(ax, sheet, mapping, norm, marked, upward)
+        figure, axes = _axes_for(sheets, title, caption, upward, len(groups))
+        axes[0].set_ylabel(label(y_label))
+        for ax, sheet in zip(axes, sheets, strict=True):
             ax.set_xlabel(label(x_label if sheet.panel.x_label is None else sheet.panel.x_label))
-            if i == 0:
-                ax.set_ylabel(label(y_label))
-        width, height = sum(sheet.width for sheet in sheets), max(sheet.height for sheet in sheets)
-        bar = figure.colorbar(
-            image, ax=axes, fraction=min(2 * _BAR / width, 0.3), pad=0.02, shrink=0.95, aspect=height / _BAR
-        )
-        bar.set_label(label(f"{unit} {times(exponent)}"))
-        _ticks(bar, scale, finite)
+        left = iter(axes)
+        for group in groups:
+            group.draw(figure, list(islice(left, len(group.sheets))), upward)
         return as_bytes(figure, format)
-
-
-def head_grid(
-    values: Numbers,
-    *,
-    unit: str,
-    scale: Scale = Diverging(),  # noqa: B008 (frozen)
-    title: str = "",
-    caption: str = "",
-    format: Format = "svg",  # noqa: A002
-) -> bytes:
-    """Scores or attention statistics of heads, layers from the bottom to the top.
-
-    Args:
-        values: layers x heads.
-        unit: what the numbers are, at the colour bar.
-        scale: the colours.
-        title: a line above.
-        caption: lines below.
-        format: `svg`, `png` or `pdf`.
-
-    Raises:
-        MethodError: C590, there is nothing to draw.
-    """
-    shape = _numbers(values).shape
-    if len(shape) != 2:
-        raise nothing(f"a head grid has layers and heads, and these numbers have the shape {shape}")
-    panel = Panel(values, [str(i) for i in range(shape[0])], [str(i) for i in range(shape[1])])
-    return heatmap(panel, unit=unit, scale=scale, title=title, caption=caption, x_label="head", format=format)
 
 
 def _array(panel: Panel) -> Any:
@@ -226,13 +238,16 @@ def _sheet(panel: Panel, values: Any, digits: Digits | None) -> _Sheet:
     )
 
 
-def _axes_for(sheets: Sequence[_Sheet], title: str, caption: str, upward: bool) -> tuple[Figure, list[Axes]]:
+def _axes_for(
+    sheets: Sequence[_Sheet], title: str, caption: str, upward: bool, bars: int
+) -> tuple[Figure, list[Axes]]:
     """A figure with room for the panels, their rows and columns named, cells of all panels about as high."""
     beside = [max(map(len, _short(sheet.panel.rows))) for sheet in sheets]
     widths = [sheet.width + 0.3 + 0.07 * letters for sheet, letters in zip(sheets, beside, strict=True)]
     heights = [sheet.height for sheet in sheets]
-    width, high = min(sum(widths) + 1.2, _MOST), max(heights)
-    across = width / (sum(widths) + 1.2)
+    wanted = sum(widths) + 1.2 * bars
+    width, high = min(wanted, _MOST), max(heights)
+    across = width / wanted
     below = [_columns(sheet, across) for sheet in sheets]
     letters = max((max(map(len, names)) for names, is_upright in below if not is_upright), default=2)
     height = min(high + 0.9 + 0.05 * letters, _MOST)

@@ -115,6 +115,7 @@ _TOLD = {
     "direction": "direction {}",
     "corruption": "corruption {}",
     "metric": "metric {}",
+    "teacher_forced": "teacher forced",
     "normalized": "normalized",
     "prompts": "{} prompts",
     "threshold": "threshold {}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
+from nncirc.engine.metrics import measures
+
 Made: TypeAlias = Mapping[str, Any]
 
 
@@ -23,6 +25,13 @@ def facts(made: Made, *, without: Iterable[str] = ()) -> list[str]:
     left = {*without, *(_BOUNDS if made.get("prompts") == 1 else ())}
     said = [write(made) for key, write in _FACTS.items() if key not in left and made.get(key)]
     return [phrase for phrase in said if phrase]
+
+
+def metric_in_words(made: Made) -> str:
+    """The metric of a result, and of answers of several tokens that it is of all of them."""
+    measure = measures().get(made["metric"])
+    is_joint = made.get("teacher_forced") and measure is not None and measure.joint is not None
+    return f"{made['metric']} of the whole answer" if is_joint else str(made["metric"])
 
 
 def together(captions: Mapping[str, list[str]]) -> str:
@@ -113,7 +122,8 @@ _FACTS: Mapping[str, Callable[[Made], str]] = {
     "corruption": _corruption,
     "corruptions": _plainly("corruptions", "corruptions {}"),
     "held_out": lambda _: "held out",
-    "metric": _plainly("metric", "metric {}"),
+    "metric": lambda made: f"metric {metric_in_words(made)}",
+    "teacher_forced": lambda _: "teacher forced",
     "at": _plainly("at", "at {}"),
     "normalized": lambda _: "normalized",
     "steps": _plainly("steps", "steps {}"),

@@ -125,7 +125,10 @@ def _content(result: EdgeScores | NodeScores | Curve | Table) -> Mapping[str, An
         about = {"made": dict(result.made), "areas": _areas(result), "columns": list(result.columns)}
         return {**head, **about, "points": points}
     rows = [list(row) for row in result.rows]
-    return {**head, "made": dict(result.made), "columns": list(result.columns), "rows": rows}
+    found = {**head, "made": dict(result.made), "columns": list(result.columns), "rows": rows}
+    if result.pairs is not None:
+        found["pairs"] = {key: _content(result.pairs)[key] for key in ("made", "columns", "rows")}
+    return found
 
 
 def _areas(curve: Curve) -> dict[str, dict[str, float | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isfinite, nan
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from nncirc.circuits.pictures.colours import Diverging, Scale, Sequential
 from nncirc.circuits.pictures.curves import Curve as Line
 from nncirc.circuits.pictures.curves import curves
 from nncirc.circuits.pictures.figure import write_picture
-from nncirc.circuits.pictures.heatmap import Panel, head_grid, heatmap
+from nncirc.circuits.pictures.heatmap import Panel, heatmap
 from nncirc.circuits.pictures.render import render
 from nncirc.circuits.pictures.text import token
-from nncirc.engine.program.captions import facts, together, told
+from nncirc.engine.program.captions import facts, metric_in_words, together, told
 from nncirc.engine.program.results import Cell, Curve, Table, areas
 from nncirc.engine.scores import EdgeScores, NodeScores
 
@@ -46,24 +47,20 @@ def draw_scores(scores: EdgeScores | NodeScores, path: Path, *, title: str) -> N
         write_picture(path, heatmap, _by_layer(scores), x_label="to", y_label="from", **options)
         return
     options["scale"] = _scale(scores)
-    nodes = [Node.parse(name) for name in scores.nodes]
-    is_grid = all(node.kind == "head" for node in nodes)
-    neutral = _neutral(scores.made) or 0.0
+    if "rows" in scores.made:  # names of layers or of nodes together, which need be no nodes
+        rows = _ROWS.get(str(scores.made["rows"]), "")
+        write_picture(path, heatmap, _as_it_is(scores), y_label=rows, **options)
+        return
     if scores.made.get("method") == "composition":
         panel = Panel(scores.values, scores.nodes, scores.positions)
         write_picture(path, heatmap, panel, x_label="head that writes", y_label="head that reads", **options)
-    elif "rows" in scores.made or not any(n.kind in ("head", "attention") for n in nodes):
-        rows = _ROWS.get(str(scores.made.get("rows")), "")
-        write_picture(path, heatmap, _as_it_is(scores), y_label=rows, **options)
-    elif is_grid and len(scores.positions) <= 1:
-        write_picture(path, head_grid, _grid(scores, 0), **options)
-    elif len(scores.positions) > GRIDS:
-        write_picture(path, heatmap, _by_position(scores, neutral), y_label="", **options)
-    else:
-        labels = scores.positions or ("all positions",)
-        panels = [_heads(scores, column, label) for column, label in enumerate(labels)]
-        panels += _others(scores, labels, neutral)
-        write_picture(path, heatmap, panels, x_label="head", **options)
+        return
+    if not _rows(scores, ("head", "attention")):
+        write_picture(path, heatmap, _as_it_is(scores), **options)
+        return
+    panels = _panels(scores)
+    y_label = "layer" if panels[0].x_label == "head" else ""
+    write_picture(path, heatmap, panels, y_label=y_label, **options)
 
 
 def draw_curves(found: Mapping[str, Curve], path: Path, *, title: str) -> None:
@@ -94,19 +91,26 @@ def _line(name: str, curve: Curve, roc: bool, shares: bool) -> Line:
 def draw_table(table: Table, path: Path, *, title: str) -> None:
     """A comparison: overlaps of each with each, or a row of shares for each circuit."""
     options: dict[str, Any] = {"title": title, "caption": told(table.made), "upward": False}
-    options |= {"x_label": "", "y_label": ""}
+    options |= {"x_label": "", "y_label": "", "scale": Sequential(low=0.0, high=1.0)}
     if "with" in table.columns:
-        panels = [_pairs(table, column) for column in table.columns if column.startswith("jaccard")]
-        unit, scale = "overlap (Jaccard), 0 to 1", Sequential(low=0.0, high=1.0)
-        write_picture(path, heatmap, panels, unit=unit, scale=scale, **options)
+        write_picture(path, heatmap, _overlaps(table), unit=_OVERLAP, **options)
         return
     shown = ("recall", "precision", "faithfulness", "random")
     shares = [column for column in table.columns if column.startswith(shown)]
     rows = [[_cell(table, row, column) for column in shares] for row in table.rows]
     texts = [[_in_words(table, row, column) for column in shares] for row in table.rows]
-    panel = Panel(rows, [str(row[0]) for row in table.rows], shares, texts=texts)
+    panels = [Panel(rows, [str(row[0]) for row in table.rows], shares, texts=texts)]
+    if table.pairs is not None:
+        panels += [replace(panel, unit=_OVERLAP) for panel in _overlaps(table.pairs)]
     what = dict.fromkeys("faithfulness" if c.startswith(("f", "random")) else c.split()[0] for c in shares)
-    write_picture(path, heatmap, panel, unit=", ".join(what), scale=Sequential(low=0.0, high=1.0), **options)
+    write_picture(path, heatmap, panels, unit=", ".join(what), **options)
+
+
+_OVERLAP = "overlap (Jaccard), 0 to 1"
+
+
+def _overlaps(table: Table) -> list[Panel]:
+    return [_pairs(table, column) for column in table.columns if column.startswith("jaccard")]
 
 
 def _pairs(table: Table, column: str) -> Panel:
@@ -139,7 +143,16 @@ _ROWS = {
     "nodes": "node",
 }
 _LENSES = ("logit_lens", "patchscopes")
-_STATISTICS = ("attention_statistics", "weight_statistics", "composition")
+_OF_HEADS = ("attention_statistics", "weight_statistics")
+_STATISTICS = (*_OF_HEADS, "composition")
+# The unit and the colours of statistics: shares of the attention, or compositions, but for these.
+_SHARE: tuple[str, Scale] = ("share of attention, 0 to 1", Sequential(low=0.0, high=1.0))
+_COMPOSITION: tuple[str, Scale] = ("composition, 0 to 1", Sequential(low=0.0))
+_STATISTIC: Mapping[str, tuple[str, Scale]] = {
+    "entropy": ("entropy, nats", Sequential(low=0.0)),
+    "copying": ("copying, \u22121 to 1", Diverging()),
+    "matching": ("matching, \u22121 to 1", Diverging()),
+}
 _EFFECTS = ("attribution_patching", "causal_tracing")
 """Methods whose scores are differences of the metric, not the metric of a run that was changed."""
 
@@ -153,10 +166,13 @@ def _unit(scores: EdgeScores | NodeScores) -> str:
     """What the numbers are, of which metric, and in which unit."""
     made = scores.made
     what = str(made.get("score", "")).replace("-1", "\u22121")
+    if made.get("method") == "composition":
+        return _STATISTIC["copying"][0] if made.get("of") == "virtual_copying" else _COMPOSITION[0]
     if made.get("method") in _LENSES and made.get("of") in ("rank", "prob", "logprob"):
         what = what.replace(f"{made['of']},", f"{made['of']} of the answer,")
     if "metric" in made:
-        what = what.replace("the metric", str(made["metric"])) or str(made["metric"])
+        metric = metric_in_words(made)
+        what = what.replace("the metric", metric) or metric
         if made.get("normalized"):
             is_effect = made.get("method") in _EFFECTS
             what += ", share of clean \u2212 corrupt" if is_effect else ", 0 corrupt to 1 clean"
@@ -212,22 +228,64 @@ def _rows(scores: NodeScores, kinds: Sequence[str]) -> list[tuple[Node, tuple[fl
     return [(node, row) for node, row in pairs if node.kind in kinds]
 
 
+def _columns(scores: NodeScores) -> list[str]:
+    """What is written at the columns: tokens where there are any, else names of positions, factors."""
+    if tokens := scores.made.get("tokens"):
+        return list(map(token, tokens))
+    names = list(scores.positions) or ["all positions"]
+    return (
+        [name.replace("-", "\u2212") for name in names] if scores.made.get("columns") == "factor" else names
+    )
+
+
 def _as_it_is(scores: NodeScores) -> Panel:
     """A row for each name; of a single prompt its tokens below, and the likeliest ones in the cells."""
-    columns = list(map(token, scores.made.get("tokens") or ())) or scores.positions or ("all positions",)
-    if scores.made.get("columns") == "factor":
-        columns = [factor.replace("-", "\u2212") for factor in columns]
     texts = None
     if scores.made.get("prompts") == 1 and scores.made.get("top"):
         texts = [list(map(token, row)) for row in scores.made["top"]]
     x_label = scores.made.get("columns", "position")
-    return Panel(scores.values, scores.nodes, columns, texts=texts, x_label=x_label)
+    return Panel(scores.values, scores.nodes, _columns(scores), texts=texts, x_label=x_label)
+
+
+def _panels(scores: NodeScores) -> list[Panel]:
+    """Heads by layer or by position, and what is no head beside them; of statistics a scale for each unit."""
+    if scores.made.get("method") not in _OF_HEADS:
+        return _of_one_unit(scores, _neutral(scores.made) or 0.0)
+    columns: dict[tuple[str, Scale], list[int]] = {}
+    for column, name in enumerate(scores.positions):
+        columns.setdefault(
+            _STATISTIC.get(name, _COMPOSITION if "composition" in name else _SHARE), []
+        ).append(column)
+    many = len(scores.positions) > GRIDS
+    panels = []
+    for (unit, scale), group in columns.items():
+        part = replace(
+            scores,
+            positions=tuple(scores.positions[column] for column in group),
+            values=tuple(tuple(row[column] for column in group) for row in scores.values),
+        )
+        found = (
+            _by_position(part, 0.0)
+            if many
+            else [_heads(part, i, name) for i, name in enumerate(part.positions)]
+        )
+        panels += [replace(panel, unit=unit, scale=scale) for panel in found]
+    return [replace(panel, x_label="statistic") for panel in panels] if many else panels
+
+
+def _of_one_unit(scores: NodeScores, neutral: float) -> list[Panel]:
+    labels = _columns(scores)
+    if len(labels) > GRIDS:
+        return _by_position(scores, neutral)
+    others = _others(scores, labels, neutral)
+    names = [f"heads at {label}" for label in labels] if scores.positions else ["heads" if others else ""]
+    return [*(_heads(scores, column, name) for column, name in enumerate(names)), *others]
 
 
 def _heads(scores: NodeScores, column: int, title: str) -> Panel:
     grid = _grid(scores, column)
     heads = [str(head) for head in range(len(grid[0]))]
-    return Panel(grid, list(map(str, _layers(scores))), heads, title)
+    return Panel(grid, list(map(str, _layers(scores))), heads, title, x_label="head")
 
 
 def _others(scores: NodeScores, labels: Sequence[str], neutral: float) -> list[Panel]:
@@ -249,7 +307,7 @@ def _others(scores: NodeScores, labels: Sequence[str], neutral: float) -> list[P
 
 def _by_position(scores: NodeScores, neutral: float) -> list[Panel]:
     """Heads by position, or of each layer the one with the largest effect; embedding and MLPs beside it."""
-    columns, heads = list(scores.positions), _rows(scores, ("head", "attention"))
+    columns, heads = _columns(scores), _rows(scores, ("head", "attention"))
     if len(heads) <= ROWS:
         panel = Panel([row for _, row in heads], [str(node) for node, _ in heads], columns, "heads")
         return [panel, *_others(scores, columns, neutral)]

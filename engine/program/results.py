@@ -43,18 +43,29 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under a header, and how they were made; JSON values only."""
+    """Rows under a header, and how they were made; JSON values only.
+
+    Attributes:
+        columns: the header.
+        rows: of a comparison a row for each circuit, or for each pair of circuits.
+        made: how they were made.
+        pairs: where the rows are of single circuits, what each has in common with each; None if that was not
+            asked for.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     made: Mapping[str, Any]
+    pairs: Table | None = None
 
 
-def printed(result: Any) -> Table | None:
-    """What is printed of a result as a table; None if nothing is."""
+def printed(name: str, result: Any) -> dict[str, Table]:
+    """What is printed of a result: tables by what stands above them, or none."""
     if isinstance(result, Curve) and len(result.points) <= MOST_PRINTED:
-        return Table(result.columns, result.points, result.made)
-    return result if isinstance(result, Table) else None
+        return {name: Table(result.columns, result.points, result.made)}
+    if not isinstance(result, Table):
+        return {}
+    return {name: result} | ({f"{name}, each with each": result.pairs} if result.pairs else {})
 
 
 def finite(value: float) -> float | None:

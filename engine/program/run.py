@@ -117,11 +117,14 @@ def run_program(
     *,
     progress: Callable[[str], Progress | None] = lambda _: None,
     store: Store | None = None,
+    finished: Callable[[Report], None] = lambda _: None,
 ) -> Report:
     """Build what a program asks for and write it into a folder.
 
     Everything that can be checked without long work is checked first: models, prompts, alignment, answers,
-    positions, reference circuits. Results are written one by one as they are finished.
+    positions, reference circuits. Results are written one by one as they are finished. A picture that cannot
+    be drawn and a claim that cannot be measured do not take the others with them: the first such error is
+    raised at the end.
 
     Args:
         program: a checked program.
@@ -129,6 +132,8 @@ def run_program(
         options: what to build, and how.
         progress: gives each declaration's name a callback for work done and work in all.
         store: results of earlier runs, which are not computed again; None to compute everything.
+        finished: called with the report of all that was made, before an error of a picture or a claim is
+            raised.
 
     Raises:
         ProgramError: whatever went wrong, with its place in the script.
@@ -172,11 +177,17 @@ def run_program(
         needed = needed_by(program, wanted)
         predicted = forecast(builder, needed, asserted)
         holding = resident() + predicted.memory
-        # One by one: what was finished before an error is in the provenance.
+        broken: Exception | None = None
         for declaration in wanted:
-            results.append(_result(builder, folder, declaration))  # noqa: PERF401
+            # One by one: what was finished before an error is in the provenance.
+            try:
+                results.append(_result(builder, folder, declaration))
+            except Exception as error:
+                if declaration.kind not in DRAWN:
+                    raise
+                # A picture that cannot be drawn takes neither results nor claims with it.
+                broken = broken or error
         claims_wall, claims_cpu = time.perf_counter(), time.process_time()
-        broken: NncircError | None = None
         for assertion in asserted:
             # One that cannot be measured does not take the others with it.
             try:
@@ -189,6 +200,7 @@ def run_program(
             "cpu": round(time.process_time() - claims_cpu, 4),
         }
         if broken is not None:
+            finished(_report(builder, folder, results, claims))
             raise broken
     except BaseException as error:
         with suppress(NncircError):  # what went wrong first is what the user has to hear of
@@ -202,12 +214,21 @@ def run_program(
         write_provenance()
     finally:
         torch.set_num_threads(before)
-    datasets = [builder.built[d.name] for d in program.of_kind("dataset") if d.name in builder.built]
+    report = _report(builder, folder, results, claims)
+    finished(report)
+    return report
+
+
+def _report(builder: Builder, folder: Path, results: Iterable[Result], claims: Iterable[Claim]) -> Report:
+    """What was made, its tables, and what there is to say of the data and the store."""
+    results = tuple(results)
+    datasets = [builder.built[d.name] for d in builder.program.of_kind("dataset") if d.name in builder.built]
     notes = tuple(dict.fromkeys(note for dataset in datasets for note in dataset.notes))
-    notes += store.notes if store else ()
-    made = {result.name: printed(builder.built.get(result.name)) for result in results}
-    tables = {name: table for name, table in made.items() if table is not None}
-    return Report(folder, tuple(results), tuple(claims), tables, notes)
+    notes += builder.store.notes if builder.store else ()
+    tables: dict[str, Table] = {}
+    for result in results:
+        tables |= printed(result.name, builder.built.get(result.name))
+    return Report(folder, results, tuple(claims), tables, notes)
 
 
 def _no_memory(error: BaseException) -> ResourceError:
@@ -323,7 +344,9 @@ def _draw(builder: Builder, declaration: Declaration, path: Path) -> None:
         pictures.draw_table(builder.of(declaration, "compare"), path, title=name)
     else:
         refs: Any = declaration.values["curve"]
-        pictures.draw_curves({ref.name: builder.get(ref.name) for ref in refs}, path, title=declaration.name)
+        found = {ref.name: builder.get(ref.name) for ref in refs}
+        named = not declaration.name.startswith("plot.")
+        pictures.draw_curves(found, path, title=declaration.name if named else ", ".join(found))
 
 
 def summarize(result: Any) -> str:

@@ -291,24 +291,28 @@ def _run(options: Any) -> int:
         hint = "add a block of `scores` or a `circuit`; docs/language.md begins with a whole script"
         raise ScriptError("C123", f"{options.script} has nothing to run", hint=hint)
     out = Path(options.out) if options.out else Path("out") / Path(options.script).stem
-    with _progress() as progress:
-        from nncirc.engine.program.run import Options, run_program
-        from nncirc.engine.program.store import Store, default_folder
+    from nncirc.engine.program.run import Options, run_program
+    from nncirc.engine.program.store import Store, default_folder
 
-        how = Options(
-            tuple(options.only),
-            options.batch,
-            options.memory,
-            options.threads,
-            _settings(options.set),
-            options.allow_code,
-        )
-        store = Store(default_folder(), fresh=options.fresh)
-        report = run_program(program, out, how, progress=progress, store=store)
+    how = Options(
+        tuple(options.only),
+        options.batch,
+        options.memory,
+        options.threads,
+        _settings(options.set),
+        options.allow_code,
+    )
+    reports: list[Report] = []
+    try:
+        with _progress() as progress:
+            store = Store(default_folder(), fresh=options.fresh)
+            report = run_program(program, out, how, progress=progress, store=store, finished=reports.append)
+    finally:
+        # Also what was made before a picture could not be drawn, or a claim not be measured.
+        for made in reports if not options.json else ():
+            _print_report(made)
     if options.json:
         print((report.folder / "run.json").read_text(encoding="utf-8"), end="")
-    else:
-        _print_report(report)
     return FINE if report.holds else FALSE
 
 

@@ -24,7 +24,7 @@ from nncirc.circuits.errors import FileError, MethodError, NncircError
 from nncirc.circuits.pictures.colours import Digits, Diverging, Sequential, power
 from nncirc.circuits.pictures.curves import Curve, curves
 from nncirc.circuits.pictures.figure import write_picture
-from nncirc.circuits.pictures.heatmap import Panel, head_grid, heatmap
+from nncirc.circuits.pictures.heatmap import Panel, heatmap
 
 PANEL = Panel([[0.0, 0.5], [-0.25, math.nan], [12.5, -0.001]], ["0", "1", "2"], ["S.1", "end"], title="heads")
 
@@ -45,6 +45,12 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 def cells(figure: Figure, panel: int = 0) -> dict[tuple[float, float], str]:
     return {text.get_position(): text.get_text() for text in figure.axes[panel].texts}
+
+
+def unnamed(values: Any) -> Panel:
+    """Numbers in rows and columns that have no names of their own."""
+    rows, columns = np.shape(values)
+    return Panel(values, [str(i) for i in range(rows)], [str(i) for i in range(columns)])
 
 
 def test_numbers_labels_and_unit(figures: list[Figure]) -> None:
@@ -98,7 +104,7 @@ def test_first_layer_is_at_the_bottom(figures: list[Figure]) -> None:
 def test_the_neutral_value_is_in_the_middle(
     figures: list[Figure], neutral: float, limits: tuple[float, float]
 ) -> None:
-    head_grid([[0.9, -0.5 if neutral else 0.0]], unit="x", scale=Diverging(neutral))
+    heatmap(unnamed([[0.9, -0.5 if neutral else 0.0]]), unit="x", scale=Diverging(neutral))
     image: Any = figures[0].axes[0].images[0]
     assert image.get_clim() == pytest.approx(limits)
     red, green, blue, _ = image.cmap(image.norm(neutral))
@@ -110,15 +116,38 @@ def test_panels_share_one_scale(figures: list[Figure]) -> None:
     assert [axes.images[0].get_clim() for axes in figures[0].axes[:2]] == [(-12.5, 12.5)] * 2
 
 
+def test_panels_of_another_unit_have_their_own_scale(figures: list[Figure]) -> None:
+    def panel(value: float, unit: str | None, scale: Any = None) -> Panel:
+        return Panel([[value]], ["0"], ["a"], unit=unit, scale=scale)
+
+    panels = [
+        panel(3.0, None),
+        panel(2.0, None),
+        panel(0.00002, "nats", Sequential(low=0.0)),
+        panel(-5.0, None),
+    ]
+    heatmap(panels, unit="x")
+    axes = [axes for axes in figures[0].axes if axes.images]
+    bars = [axes for axes in figures[0].axes if not axes.images]
+    assert [axes.images[0].get_clim() for axes in axes] == [(-3, 3), (-3, 3), (0, 2), (-5, 5)]
+    assert [bar.get_ylabel() for bar in bars] == ["x", "nats \u00d7 10\u207b\u2075", "x"]
+    assert [cells(figures[0], figures[0].axes.index(each)) for each in axes] == [
+        {(0, 0): "3.00"},
+        {(0, 0): "2.00"},
+        {(0, 0): "2.00"},
+        {(0, 0): "\u22125.00"},
+    ]
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0, math.nan])
 def test_all_cells_alike(value: float) -> None:
-    assert head_grid([[value, value]], unit="x", scale=Diverging(1.0)).startswith(b"<?xml")
+    assert heatmap(unnamed([[value, value]]), unit="x", scale=Diverging(1.0)).startswith(b"<?xml")
 
 
 def test_grey_is_enough(figures: list[Figure]) -> None:
     """Luminance falls on both sides of the neutral value, and below it a stroke marks clear effects."""
     values = np.linspace(-1, 1, 400).reshape(20, 20)
-    head_grid(values, unit="x")
+    heatmap(unnamed(values), unit="x")
     image = figures[0].axes[0].images[0]
     grey = (image.cmap(np.linspace(0, 1, 255))[:, :3] @ [0.299, 0.587, 0.114])[:128]
     assert np.all(np.diff(grey) > 0)
@@ -365,8 +394,7 @@ def test_an_interval_without_bounds_is_not_drawn(figures: list[Figure]) -> None:
         lambda: heatmap(Panel([["x"]], ["a"], ["c"]), unit="x"),
         lambda: heatmap(Panel(np.zeros((0, 3)), [], ["a", "b", "c"]), unit="x"),
         lambda: heatmap([], unit="x"),
-        lambda: head_grid([1.0, 2.0], unit="x"),
-        lambda: head_grid([[1.0], [1.0, 2.0]], unit="x"),
+        lambda: heatmap(Panel([1.0, 2.0], ["a"], ["c"]), unit="x"),
         lambda: curves([]),
         lambda: curves(Curve([], [])),
         lambda: curves(Curve([1], [1, 2])),
@@ -384,15 +412,15 @@ def test_what_cannot_be_drawn(draw: Any) -> None:
 
 def test_nothing_global_changes() -> None:
     before = dict(mpl.rcParams)
-    head_grid([[1.0]], unit="x")
+    heatmap(PANEL, unit="x")
     assert dict(mpl.rcParams) == before
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
 
 
 def test_a_user_style_changes_nothing() -> None:
-    plain = head_grid([[1.0]], unit="x")
+    plain = heatmap(PANEL, unit="x")
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "none"}):
-        assert head_grid([[1.0]], unit="x") == plain
+        assert heatmap(PANEL, unit="x") == plain
 
 
 texts = st.text(max_size=20) | st.sampled_from(
@@ -452,7 +480,7 @@ def test_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "code"), [("a.dot", "C610"), ("no/a.svg", "C605")])
 def test_files_that_cannot_be(tmp_path: Path, name: str, code: str) -> None:
     with pytest.raises(NncircError) as caught:
-        write_picture(tmp_path / name, head_grid, [[1.0]], unit="x")
+        write_picture(tmp_path / name, heatmap, PANEL, unit="x")
     assert isinstance(caught.value, FileError)
     assert caught.value.code == code
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.end_to_end.command import SCRIPT, Command
 
+from nncirc.circuits.errors import MethodError
 from nncirc.circuits.models import model_folder
 
 PAIRS = """\
@@ -323,3 +324,22 @@ def test_a_full_disk(
         json.loads(path.read_text())
     order = ["eap.json", "quick.json", "found.json", "found.dot", "run.json"]
     assert {path.name for path in out.iterdir()} == set(order[: order.index(full_from)])
+
+
+def test_what_was_made_is_printed_though_a_picture_fails(
+    nncirc: Command, script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MethodError("C590", "cannot draw this")
+
+    monkeypatch.setattr("nncirc.engine.program.pictures.draw_circuit", fail)
+    render = 'render {\n  circuit = found\n  file = "a.svg"\n}\n'
+    script.write_text(SCRIPT + render + "assert found.edges >= 1\n")
+    done = nncirc("run", script)
+    assert done.status == 2
+    assert "error[C590]: cannot draw this" in done.err
+    assert f"{script}:" in done.err
+    assert "holds  found.edges >= 1" in done.out
+    assert "found.json" in done.out
+    assert "a.svg" not in done.out
+    assert not nncirc("run", script, "--json").out.startswith("result")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 import torch
@@ -22,13 +22,16 @@ from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
 from nncirc.engine import activation
-from nncirc.engine.activation import Direction, activation_patching
+from nncirc.engine.activation import Direction, activation_patching, token_labels
 from nncirc.engine.contrast import Contrast, Gaussian, Resample, Zero
-from nncirc.engine.data import Example, resolve
+from nncirc.engine.data import Dataset, Example, resolve
 from nncirc.engine.evaluate import cut_metric
 from nncirc.engine.memory import pass_bytes
 from nncirc.engine.metrics import END, Metric, Place
 from nncirc.engine.model import Model
+from nncirc.engine.paths import path_patching
+from nncirc.engine.plain import by_position, token_texts
+from nncirc.engine.restoration import causal_tracing
 from nncirc.engine.scores import NodeScores
 
 METRICS = st.sampled_from(
@@ -411,3 +414,63 @@ def test_only_whole_traces_of_the_same_batches_are_taken_over(ran: list[int]) ->
     assert sweep(damaged) == found
     assert (len(ran), damaged.new) == (1, 1)
     assert label in damaged.entries[name]
+
+
+class Letters:
+    """A tokenizer whose token 0 is a, 1 is b, ..."""
+
+    def decode(self, tokens: list[int]) -> str:
+        return "".join(chr(97 + token) for token in tokens)
+
+
+def labelled_example(*tokens: int, forced: int = 0, **slots: int) -> Example:
+    spans = {(name.rstrip("_"), 1 + name.count("_")): (at, at + 1) for name, at in slots.items()}
+    return Example("", tokens, spans, None, None, {}, forced=forced)
+
+
+def labels(*examples: Example, answers: Any = None) -> list[str]:
+    data = Dataset(examples, answers, None, {}, tokenizer=cast("Any", Letters()))
+    return token_labels(data, range(len(examples[0].tokens)))
+
+
+def test_tokens_slots_and_indices_are_told_apart() -> None:
+    first = labelled_example(0, 1, 2, 3, 4, S=1, S_=2, IO=3)
+    assert labels(first) == ["a", "b", "c", "d", "e"]
+    second = labelled_example(0, 5, 6, 7, 4, S=1, S_=2, IO=3)
+    assert labels(first, second) == ["a", "{S.1}", "{S.2}", "{IO}", "e"]
+    swapped = labelled_example(0, 5, 6, 7, 8, IO=1, S=2, S_=3)
+    assert labels(first, swapped) == ["a", "#1", "#2", "#3", "#4"]
+
+
+def test_names_that_single_tokens_are_given_are_no_slots() -> None:
+    data = Dataset(
+        (labelled_example(0, 1, S=1), labelled_example(2, 3, S=1)),
+        None, None, {}, tokenizer=cast("Any", Letters()),
+    )  # fmt: skip
+    named, columns = by_position(data, "all")
+    assert token_texts(named, columns) == {"tokens": ["#0", "{S}"]}
+    assert token_texts(named, [("S", None)]) == {}
+
+
+def test_the_answer_that_is_forced_is_marked() -> None:
+    first, second = labelled_example(0, 1, 2, 3, forced=2), labelled_example(0, 1, 4, 3, forced=2)
+    assert labels(first, second, answers="forced") == ["a", "b", "answer: #2", "d"]
+    assert labels(first, replace(second, forced=1), answers="forced") == ["a", "b", "#2", "d"]
+    assert labels(replace(first, forced=0), answers="forced") == ["a", "b", "c", "d"]
+
+
+def test_all_tokens_have_labels_beside_their_numbers() -> None:
+    model = tiny_gpt2()
+    about = contrast(model, size=2, lengths=(5,))
+    about = replace(about, dataset=replace(about.dataset, tokenizer=cast("Any", Letters())))
+    metric, graph = Metric("logit_diff"), model.graph()
+    wanted = token_labels(about.dataset, range(5))
+    for found in (
+        activation_patching(about, graph, metric, positions="all"),
+        path_patching(about, graph, metric, to="logits", positions="all"),
+        causal_tracing(about, metric),
+    ):
+        assert found.positions == ("0", "1", "2", "3", "4")
+        assert found.made["tokens"] == wanted
+    assert "tokens" not in activation_patching(about, graph, metric, positions=["A"]).made
+    assert "tokens" not in activation_patching(about, graph, metric).made

@@ -18,7 +18,7 @@ from nncirc.circuits.errors import DataError
 from nncirc.engine.activation import activation_patching
 from nncirc.engine.arithmetic import combined
 from nncirc.engine.attribution import attribution_patching
-from nncirc.engine.contrast import Contrast, Resample
+from nncirc.engine.contrast import Contrast, Resample, Zero
 from nncirc.engine.data import (
     NEXT,
     Dataset,
@@ -94,6 +94,13 @@ def test_a_metric_is_that_of_the_whole_answer(name: str) -> None:
     assert about.corrupt_values(Metric(name)).tolist() == pytest.approx(
         [by_hand(model, *parts(e, other), name) for e, other in corrupted], abs=1e-9
     )
+
+
+def test_results_say_that_the_answer_was_forced() -> None:
+    about = contrast(tiny_gpt2())
+    assert about.facts(Metric("logprob"))["teacher_forced"] is True
+    plain = replace(about, dataset=random_prompts(size=4, lengths=(6, 7), seed=0), corruption=Zero())
+    assert "teacher_forced" not in plain.facts(Metric("logprob"))
 
 
 def test_accuracy_is_that_of_greedy_decoding() -> None:

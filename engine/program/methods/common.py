@@ -13,7 +13,10 @@ from nncirc.dsl.program import Declaration
 from nncirc.engine.program import stored
 from nncirc.engine.scores import EdgeScores
 
-_SHARED = ("rank", "direction", "corruption", "metric", "at", "normalized", "prompts", "model", "dtype")
+_SHARED = (
+    *("rank", "direction", "corruption", "metric", "teacher_forced", "at", "normalized", "prompts"),
+    *("model", "dtype"),
+)
 
 if TYPE_CHECKING:
     from nncirc.engine.program.build import Builder

@@ -26,11 +26,12 @@ def _compare(builder: Builder, declaration: Declaration) -> Table:
     values: Any = declaration.values
     named = [(ref.name, builder.get(ref.name)) for ref in values["circuits"]]
     reference, metric = builder.of(declaration, "reference"), builder.of(declaration, "metric")
-    made: dict[str, Any] = {"method": "compare"}
-    if metric is None:
-        made |= shared_facts(circuit for _, circuit in named)
-    if reference is None and metric is None:
-        return _each_with_each(named, values["by"], {**made, "by": list(values["by"])})
+    made: dict[str, Any] = {"method": "compare", **shared_facts(circuit for _, circuit in named)}
+    pairs = None
+    if reference is None and (metric is None or len(named) > 1):
+        pairs = _each_with_each(named, values["by"], {**made, "by": list(values["by"])})
+        if metric is None:
+            return pairs
     rows: list[dict[str, Cell]] = []
     report = builder.progress(declaration.name)
     for done, (name, circuit) in enumerate(named, 1):
@@ -42,12 +43,15 @@ def _compare(builder: Builder, declaration: Declaration) -> Table:
         rows.append(row)
         if report is not None:
             report(done, len(named))
-    if reference is not None:
-        made |= {"by": list(values["by"]), "reference": values["reference"].name}
-    if metric is not None:
-        made |= _made(builder, declaration)
+    against = {} if reference is None else {"by": list(values["by"]), "reference": values["reference"].name}
+    made = (
+        {**made, **against}
+        if metric is None
+        else {"method": "compare", **against, **_made(builder, declaration)}
+    )
     columns = tuple(rows[0])
-    return Table(columns, tuple(tuple(row[column] for column in columns) for row in rows), made)
+    cells = tuple(tuple(row[column] for column in columns) for row in rows)
+    return Table(columns, cells, made, pairs)
 
 
 def _each_with_each(named: list[tuple[str, Circuit]], by: tuple[Any, ...], made: Mapping[str, Any]) -> Table:

@@ -14,14 +14,14 @@ from tests.engine.program.scripts import model
 from nncirc.circuits.areas import cmd, cpr, mib_sizes
 from nncirc.circuits.chance import overlap_p, random_circuits
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.errors import NncircError
+from nncirc.circuits.errors import MethodError, NncircError
 from nncirc.circuits.intervals import Resampling
 from nncirc.circuits.measures import agreement
 from nncirc.circuits.roc import roc_of_circuits
 from nncirc.dsl import check_text, render_all
 from nncirc.engine.evaluate import faithfulness, faithfulness_interval, random_faithfulness
 from nncirc.engine.knockouts import completeness, incompleteness, least, minimality
-from nncirc.engine.program import inputs
+from nncirc.engine.program import inputs, pictures
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.captions import told
 from nncirc.engine.program.run import Report, run_program
@@ -259,6 +259,57 @@ def test_each_with_each(tmp_path: Path) -> None:
         *("jaccard by edges", "p by edges"),
     )
     assert table.rows[0][4:] == (round(agreement(quick, right).jaccard, 4), overlap_p(quick, right))
+
+
+def test_each_with_each_and_a_metric(tmp_path: Path) -> None:
+    text = "compare %s {\n  circuits = [quick, right]\n  by = [heads, q]\n%s}\n"
+    text = (
+        text % ("alone", "")
+        + text % ("both", "  metric = recovered\n")
+        + (
+            "compare one {\n  circuits = [quick]\n  metric = recovered\n}\n"
+            'plot {\n  compare = both\n  file = "a.svg"\n}\n'
+        )
+    )
+    tables = run(tmp_path, text).tables
+    assert list(tables) == ["alone", "both", "both, each with each", "one"]
+    assert tables["both"].columns == ("circuit", "edges", "nodes", "faithfulness", "low", "high")
+    found, wanted = tables["both, each with each"], tables["alone"]
+    assert (found.columns, found.rows, found.made) == (wanted.columns, wanted.rows, wanted.made)
+    written = json.loads((tmp_path / "both.json").read_text())
+    assert written["pairs"]["columns"] == list(wanted.columns)
+    assert written["pairs"]["rows"] == [list(row) for row in wanted.rows]
+    assert "pairs" not in json.loads((tmp_path / "one.json").read_text())
+
+
+def test_a_curve_is_titled_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(pictures, "draw_curves", lambda *_, title: titles.append(title))
+    curve = "curve %s using faithfulness {\n  scores = eap\n  metric = recovered\n  edges = [30]\n}\n"
+    plot = 'plot %s{\n  curve = [c, d]\n  file = "%s.svg"\n}\n'
+    run(tmp_path, curve % "c" + curve % "d" + plot % ("", "a") + plot % ("named ", "b"))
+    assert titles == ["c, d", "named"]
+
+
+@pytest.mark.parametrize("error", [MethodError("C590", "cannot draw this"), ValueError("of matplotlib")])
+def test_a_picture_that_fails_takes_nothing_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(pictures, "draw_scores", fail)
+    text = 'plot {\n  scores = eap\n  file = "a.svg"\n}\nrender {\n  circuit = quick\n  file = "b.dot"\n}\n'
+    reports: list[Report] = []
+    with pytest.raises((NncircError, ValueError), match=r"cannot draw this|of matplotlib"):
+        run_program(built(text + "assert quick.edges <= 30\n").program, tmp_path, finished=reports.append)
+    (report,) = reports
+    assert [result.name for result in report.results][-2:] == ["family[2]", "render.1"]
+    assert (tmp_path / "b.dot").exists()
+    assert report.holds
+    assert len(report.claims) == 1
+    written = json.loads((tmp_path / "run.json").read_text())
+    assert [each["holds"] for each in written["assertions"]] == [True]
 
 
 def test_one_prompt_bounds_nothing(tmp_path: Path) -> None:

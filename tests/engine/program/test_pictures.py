@@ -13,6 +13,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.intervals import Estimate
 from nncirc.circuits.pictures.colours import Diverging, Sequential
+from nncirc.circuits.pictures.text import provenance
 from nncirc.engine.program import pictures
 from nncirc.engine.program.captions import facts, together, told
 from nncirc.engine.program.methods.common import shared_facts
@@ -175,6 +176,17 @@ def test_factors_below_zero_have_a_minus_sign(figures: list[Figure], tmp_path: P
     assert axes.get_xlabel() == "factor"
 
 
+def test_a_whole_answer_is_told() -> None:
+    made = {"method": "acdc", "metric": "logprob", "teacher_forced": True, "at": ["end"]}
+    assert told(made) == "acdc; metric logprob of the whole answer; teacher forced; at end"
+    assert told({**made, "metric": "kl_divergence"}) == "acdc; metric kl_divergence; teacher forced; at end"
+    assert told({"method": "acdc", "metric": "logprob"}) == "acdc; metric logprob"
+    assert pictures._unit(scores([[1.0]], **made, score="the metric patched", unit="nats")) == (
+        "logprob of the whole answer patched, nats"
+    )
+    assert provenance(made) == "method acdc; metric logprob; teacher forced"
+
+
 def test_circuits_of_a_curve_are_counted_and_not_written_out() -> None:
     of = [{"method": "acdc", "threshold": t, "dataset": {"name": "x"}} for t in (0.1, 0.2)]
     assert facts({"method": "roc", "of": of}) == ["roc", "2 circuits by acdc"]
@@ -218,6 +230,76 @@ def test_composition_is_a_matrix_of_readers_and_writers(figures: list[Figure], t
     assert [label.get_text() for label in axes.get_yticklabels()] == ["L1H0", "L1H1"]
 
 
+def test_nodes_that_are_steered_together_are_one_row(figures: list[Figure], tmp_path: Path) -> None:
+    found = NodeScores(("L2H1 + L3H*",), ("0", "1"), ((0.1, 0.2),), {"rows": "nodes", "columns": "factor"})
+    draw_scores(found, tmp_path / "a.svg", title="a")
+    assert [label.get_text() for label in figures[0].axes[0].get_yticklabels()] == ["L2H1 + L3H*"]
+
+
+def drawn_statistics(
+    figures: list[Figure], path: Path, *names: str, method: str = "attention_statistics"
+) -> Any:
+    """The panels and the colour bars of statistics of two heads."""
+    rows = tuple(tuple(sign * (i + 1) / 4 for i in range(len(names))) for sign in (1, -1))
+    made = {"method": method, "score": "0 to 1; copying -1 to 1"}
+    draw_scores(NodeScores(("L0H0", "L0H1"), names, rows, made), path / "a.svg", title="a")
+    panels = [axes for axes in figures[0].axes if axes.images]
+    return panels, [axes for axes in figures[0].axes if not axes.images]
+
+
+def test_statistics_have_a_scale_for_each_unit(figures: list[Figure], tmp_path: Path) -> None:
+    names = ("previous_token", "entropy", "first_token", "copying")
+    panels, bars = drawn_statistics(figures, tmp_path, *names)
+    assert [axes.get_title() for axes in panels] == ["previous_token", "first_token", "entropy", "copying"]
+    assert [axes.get_xlabel() for axes in panels] == ["head"] * 4
+    assert [axes.images[0].get_array().tolist() for axes in panels] == [
+        [[0.25, -0.25]],
+        [[0.75, -0.75]],
+        [[0.5, -0.5]],
+        [[1, -1]],
+    ]
+    assert [axes.get_ylabel() for axes in bars] == [
+        "share of attention, 0 to 1",
+        "entropy, nats",
+        "copying, \u22121 to 1",
+    ]
+    assert panels[0].images[0].get_clim() == panels[1].images[0].get_clim() == (-0.75, 1)
+    assert panels[3].images[0].get_clim() == (-1, 1)
+
+
+def test_many_statistics_are_columns_and_no_positions(figures: list[Figure], tmp_path: Path) -> None:
+    names = ("current_token", "entropy", "a", "b", "c", "d", "copying")
+    panels, bars = drawn_statistics(figures, tmp_path, *names)
+    assert [[label.get_text() for label in axes.get_xticklabels()] for axes in panels] == [
+        ["current_token", "a", "b", "c", "d"],
+        ["entropy"],
+        ["copying"],
+    ]
+    assert {axes.get_xlabel() for axes in panels} == {"statistic"}
+    assert len(bars) == 3
+
+
+def test_a_unit_that_is_not_there_is_not_named(figures: list[Figure], tmp_path: Path) -> None:
+    names = ("q_composition", "matching")
+    _, bars = drawn_statistics(figures, tmp_path, *names, method="weight_statistics")
+    assert [axes.get_ylabel() for axes in bars] == ["composition, 0 to 1", "matching, \u22121 to 1"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_heads_beside_other_nodes_are_called_heads(figures: list[Figure], tmp_path: Path, count: int) -> None:
+    positions, values = tuple(map(str, range(count))), (0.5,) * max(count, 1)
+    tokens = ["{S}", "#1", *"abcde"][:count]
+    found = NodeScores(("L0H0", "MLP0"), positions, (values, values), {"tokens": tokens})
+    draw_scores(found, tmp_path / "a.svg", title="a")
+    heads, others, _ = figures[0].axes
+    assert heads.get_title() == ("heads at {S}" if count == 1 else "heads")
+    assert others.get_title() == "embed, MLPs"
+    labels = [label.get_text() for label in others.get_xticklabels()]
+    assert labels == (tokens or ["all positions"])
+    if count == 7:
+        assert [label.get_text() for label in heads.get_xticklabels()] == tokens
+
+
 def test_neurons_stand_in_blocks_the_strongest_above() -> None:
     nodes = tuple(f"MLP0N{i}" for i in range(40))
     found = NodeScores(nodes, (), tuple((float(i),) for i in range(40)), {})
@@ -257,6 +339,18 @@ def test_a_table_has_intervals_beside_their_numbers(figures: list[Figure], tmp_p
     assert bar.get_ylabel() == "recall, faithfulness"
 
 
+def test_overlaps_stand_beside_faithfulness(figures: list[Figure], tmp_path: Path) -> None:
+    pairs = Table(("circuit", "with", "jaccard by q", "p by q"), (("a", "b", 0.88, 0.1),), {})
+    rows = (("a", 5, 0.75), ("b", 5, 0.25))
+    table = Table(("circuit", "edges", "faithfulness"), rows, {"method": "compare"}, pairs)
+    draw_table(table, tmp_path / "a.svg", title="a")
+    faithful, overlap, *bars = figures[0].axes
+    assert words(faithful) == ["0.75", "0.25"]
+    assert words(overlap) == ["1.00", ".88", ".88", "1.00"]
+    assert overlap.get_title() == "by q"
+    assert [bar.get_ylabel() for bar in bars] == ["faithfulness", "overlap (Jaccard), 0 to 1"]
+
+
 def curve(xs: tuple[int, ...], low: Any = 0.1, **made: Any) -> Curve:
     columns = ("edges asked for", "edges after pruning", "faithfulness", "low", "high")
     high = None if low is None else 0.9
@@ -269,6 +363,9 @@ def test_a_curve_over_all_sizes_has_a_logarithmic_axis(figures: list[Figure], tm
     assert axes.get_xlabel() == "edges kept, logarithmic"
     assert axes.get_xscale() == "log"
     assert axes.collections
+    figures[0].draw_without_rendering()
+    right = figures[0].bbox.width - axes.get_window_extent().x1
+    assert right >= 0.09 * figures[0].dpi  # the axes do not touch the edge
 
 
 def test_a_curve_of_one_prompt_has_no_whiskers(figures: list[Figure], tmp_path: Path) -> None:
