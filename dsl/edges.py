@@ -244,12 +244,17 @@ class _Reference:
         self.scores.setdefault(key, places[0][0].to(places[-1][-1]))
 
     def path(self, steps: tuple[tuple[Term, ...], ...], places: tuple[tuple[Span, ...], ...]) -> None:
-        last = len(steps) - 1
+        last, absent = len(steps) - 1, set[Term]()
         for index, (step, spans) in enumerate(zip(steps, places, strict=True)):
             for term, span in zip(step, spans, strict=True):
+                before = len(self.scope.diagnostics)
                 self.term(term, span, first=index == 0, last=index == last)
+                if any(each.code in ("C226", "C230") for each in self.scope.diagnostics[before:]):
+                    absent.add(term)
         for (senders, receivers), spans in zip(pairwise(steps), places[1:], strict=True):
             for receiver, span in zip(receivers, spans, strict=True):
+                if absent.intersection((*senders, receiver)):
+                    continue
                 if self.apart(senders, receiver):
                     self.report(
                         "C229",

@@ -83,8 +83,9 @@ class Meaning:
         self.files: dict[str, Span] = {}
 
     def add(self, draft: Draft) -> None:
-        """A declaration that was read."""
-        self.mine[draft.name] = draft
+        """A declaration that was read; one whose name another has is nothing that others refer to."""
+        known = self.drafts.get(draft.name) is draft
+        self.mine[draft.name if known else f"{draft.name} at {draft.place.start}"] = draft
 
     def check(self) -> None:
         """All checks, on everything added."""
