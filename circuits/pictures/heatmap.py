@@ -127,12 +127,19 @@ class _Group:
         low, marked = self.scale.limits(self.finite)[0], -inf
         if isinstance(self.scale, Diverging):
             marked = 0.85 * self.scale.neutral + 0.15 * low
-        for ax, sheet in zip(axes, self.sheets, strict=True):
-            image = _draw(ax, sheet, mapping, norm, marked, upward)
+        drawn = [
+            _draw(ax, sheet, mapping, norm, marked, upward)
+            for ax, sheet in zip(axes, self.sheets, strict=True)
+        ]
         width = sum(sheet.width for sheet in self.sheets)
         height = max(sheet.height for sheet in self.sheets)
         bar = figure.colorbar(
-            image, ax=axes, fraction=min(2 * _BAR / width, 0.3), pad=0.02, shrink=0.95, aspect=height / _BAR
+            drawn[0],
+            ax=axes,
+            fraction=min(2 * _BAR / width, 0.3),
+            pad=0.02,
+            shrink=0.95,
+            aspect=height / _BAR,
         )
         bar.set_label(label(self.unit))
         _ticks(bar, self.scale, self.finite)

@@ -148,10 +148,11 @@ _STATISTICS = (*_OF_HEADS, "composition")
 # The unit and the colours of statistics: shares of the attention, or compositions, but for these.
 _SHARE: tuple[str, Scale] = ("share of attention, 0 to 1", Sequential(low=0.0, high=1.0))
 _COMPOSITION: tuple[str, Scale] = ("composition, 0 to 1", Sequential(low=0.0))
+_EIGENVALUES: tuple[str, Scale] = ("\u03a3 \u03bb / \u03a3 |\u03bb|, \u22121 to 1", Diverging())
 _STATISTIC: Mapping[str, tuple[str, Scale]] = {
     "entropy": ("entropy, nats", Sequential(low=0.0)),
-    "copying": ("copying, \u22121 to 1", Diverging()),
-    "matching": ("matching, \u22121 to 1", Diverging()),
+    "copying": _EIGENVALUES,
+    "matching": _EIGENVALUES,
 }
 _EFFECTS = ("attribution_patching", "causal_tracing")
 """Methods whose scores are differences of the metric, not the metric of a run that was changed."""
@@ -167,7 +168,7 @@ def _unit(scores: EdgeScores | NodeScores) -> str:
     made = scores.made
     what = str(made.get("score", "")).replace("-1", "\u22121")
     if made.get("method") == "composition":
-        return _STATISTIC["copying"][0] if made.get("of") == "virtual_copying" else _COMPOSITION[0]
+        return _EIGENVALUES[0] if made.get("of") == "virtual_copying" else _COMPOSITION[0]
     if made.get("method") in _LENSES and made.get("of") in ("rank", "prob", "logprob"):
         what = what.replace(f"{made['of']},", f"{made['of']} of the answer,")
     if "metric" in made:

@@ -236,6 +236,9 @@ def test_nodes_that_are_steered_together_are_one_row(figures: list[Figure], tmp_
     assert [label.get_text() for label in figures[0].axes[0].get_yticklabels()] == ["L2H1 + L3H*"]
 
 
+EIGENVALUES = "\u03a3 \u03bb / \u03a3 |\u03bb|, \u22121 to 1"
+
+
 def drawn_statistics(
     figures: list[Figure], path: Path, *names: str, method: str = "attention_statistics"
 ) -> Any:
@@ -261,7 +264,7 @@ def test_statistics_have_a_scale_for_each_unit(figures: list[Figure], tmp_path: 
     assert [axes.get_ylabel() for axes in bars] == [
         "share of attention, 0 to 1",
         "entropy, nats",
-        "copying, \u22121 to 1",
+        EIGENVALUES,
     ]
     assert panels[0].images[0].get_clim() == panels[1].images[0].get_clim() == (-0.75, 1)
     assert panels[3].images[0].get_clim() == (-1, 1)
@@ -280,9 +283,9 @@ def test_many_statistics_are_columns_and_no_positions(figures: list[Figure], tmp
 
 
 def test_a_unit_that_is_not_there_is_not_named(figures: list[Figure], tmp_path: Path) -> None:
-    names = ("q_composition", "matching")
+    names = ("q_composition", "matching", "copying")
     _, bars = drawn_statistics(figures, tmp_path, *names, method="weight_statistics")
-    assert [axes.get_ylabel() for axes in bars] == ["composition, 0 to 1", "matching, \u22121 to 1"]
+    assert [axes.get_ylabel() for axes in bars] == ["composition, 0 to 1", EIGENVALUES]
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
