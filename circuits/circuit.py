@@ -178,5 +178,6 @@ def require_same_graph(first: Circuit, second: Circuit) -> None:
         raise GraphError(
             "C455",
             f"the circuits are of different graphs: {first.graph}; and {second.graph}",
-            hint="collapse both to the coarser graph, or find both on one graph",
+            hint="find both on one graph, or collapse both to the coarser one; circuits of two models have no"
+            " edges in common",
         )

@@ -11,6 +11,7 @@ from nncirc.circuits.collapse import collapse_to
 from nncirc.circuits.measures import jaccard
 from nncirc.circuits.nodes import Edge
 from nncirc.circuits.pictures.text import number
+from nncirc.circuits.words import counted
 
 Side: TypeAlias = Literal["both", "first", "second"]
 SIDES: tuple[Side, ...] = ("both", "first", "second")
@@ -102,7 +103,7 @@ def as_text(comparison: Comparison, names: Sequence[str]) -> str:
     heads = {"both": "both", "first": f"only {names[0]}", "second": f"only {names[1]}"}
     lines = []
     for name, circuit in zip(names, (comparison.first, comparison.second), strict=True):
-        lines.append(f"{name}: {_counted(len(circuit.nodes), 'node')}, {_counted(len(circuit), 'edge')}")
+        lines.append(f"{name}: {counted(len(circuit.nodes), 'node')}, {counted(len(circuit), 'edge')}")
         if (meaning := meaning_of_scores(circuit.made)) is not None:
             lines[-1] += f"; scores: {meaning}"
     lines.append("")
@@ -163,7 +164,3 @@ def _edge_lines(comparison: Comparison, side: Side) -> Iterator[str]:
         scores = ["-" if score is None else number(score) for score in _scores(comparison, side, edge)]
         shown = "" if set(scores) == {"-"} else "".join(f"  {score:>10}" for score in scores)
         yield f"  {edge!s:<{width}}{shown}".rstrip()
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"

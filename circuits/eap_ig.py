@@ -64,13 +64,15 @@ def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: int
         raise GraphError(
             "C459",
             "the EAP-IG format has one embedding, and this circuit tells tokens and positions apart",
-            hint="collapse the circuit to the graph without pos_embed",
+            hint="find the circuit on a graph without pos_embed, or collapse it in Python with "
+            "`nncirc.circuits.collapse_to`",
         )
     if circuit.graph.positions or circuit.graph.neurons:
         raise GraphError(
             "C459",
             f"the EAP-IG format has whole heads and MLPs at all positions, not {circuit.graph}",
-            hint="collapse the circuit first: join_positions, join_neurons",
+            hint="find the circuit on a graph without positions and neurons, or join them in Python with "
+            "`nncirc.circuits.join_positions` and `join_neurons`",
         )
     circuit = ungroup(circuit)
     shape, touched = circuit.graph.shape, set(circuit.nodes)

@@ -32,6 +32,7 @@ __all__ = ["export_file", "import_file", "read_any"]
 _READ = (".json", ".circ", ".pt", ".graphml", ".csv")
 _WRITTEN = (".json", ".circ")
 _EXPORTED = (".circ", ".json", ".graphml", ".csv")
+_RESULTS = {"nncirc curve": "a curve", "nncirc table": "a comparison", "nncirc run": "the record of a run"}
 
 
 def read_any(
@@ -91,6 +92,8 @@ def read_any(
         return scores_of(file)
     if kind == NODE_SCORES:
         raise file.wrong("it holds scores of nodes, and a circuit has edges", hint="export it as .csv")
+    if isinstance(kind, str) and kind in _RESULTS:
+        raise file.wrong(f"it holds {_RESULTS[kind]}, and no circuit", hint="name the file of a `circuit`")
     if kind is None and isinstance(file.value, dict) and "cfg" in file.value:
         return read_eap_ig(path, n_kv_heads=n_kv_heads, everything=everything)
     return circuit_in(file)

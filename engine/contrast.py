@@ -18,6 +18,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError, ModelError, ResourceError
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.words import counted, memory_in_words
 from nncirc.engine.ablations import Ablation
 from nncirc.engine.corruptions import Corruption, Gaussian, Mean, Resample, Run, Zero
 from nncirc.engine.data import Dataset, Example, buckets, check_alignment
@@ -170,8 +171,8 @@ class Contrast:
         if not fitting and self.most_memory is not None:
             raise ResourceError(
                 "C704",
-                f"{self.model.name} takes about {2 * needed / 2**20:,.0f} MiB for one prompt of"
-                f" {length} tokens, and {self.memory / 2**20:,.0f} MiB are allowed",
+                f"{self.model.name} takes about {memory_in_words(2 * needed)} for one prompt of"
+                f" {counted(length, 'token')}, and {memory_in_words(self.memory)} may be taken",
                 hint="allow more with --memory, or use shorter prompts",
             )
         return max(1, fitting if self.batch is None else min(self.batch, fitting))

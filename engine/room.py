@@ -14,6 +14,7 @@ import torch
 
 from nncirc.circuits.errors import ResourceError
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.words import counted, memory_in_words
 from nncirc.engine.contrast import Batch, Contrast
 from nncirc.engine.interventions import rows_in_a_trace
 from nncirc.engine.memory import TOKENS_IN_A_TRACE, free_memory, pass_bytes
@@ -176,8 +177,8 @@ def require_room(contrast: Contrast, graph: Graph) -> None:
     if needed > free:
         raise ResourceError(
             "C701",
-            f"ACDC keeps the state of all {len(contrast.dataset.examples)} prompts, about"
-            f" {needed / 2**30:.2g} GiB, and has {free / 2**30:.2g} GiB",
+            f"ACDC keeps the state of {counted(len(contrast.dataset.examples), 'prompt')} at once, about"
+            f" {memory_in_words(needed)}, and has {memory_in_words(free)}",
             hint="use fewer or shorter prompts, a smaller dtype, or attention layers for heads",
         )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.words import counted
 from nncirc.engine.data.render import nearest, render
 from nncirc.engine.data.sources import positive
 from nncirc.engine.data.targets import (
@@ -79,7 +80,7 @@ def prompt_dataset(
         if len(texts) != count:
             raise DataError(
                 "C318",
-                f"there are {count} clean prompts and {_counted(len(texts), 'text')} for {what}",
+                f"there are {count} clean prompts and {counted(len(texts), 'text')} for {what}",
                 hint="give every prompt its corrupted version"
                 if what == "corrupt"
                 else f"give every prompt its {what}, or one text for all",
@@ -342,7 +343,7 @@ def _csv_rows(file: Path, text: str) -> list[_Row]:
                     raise _broken(
                         file,
                         line,
-                        f"{_counted(len(cells), 'field')}, "
+                        f"{counted(len(cells), 'field')}, "
                         f"and the header has {len(header)}: {', '.join(header)}",
                         "leave no field out"
                         if len(cells) < len(header)
@@ -401,10 +402,6 @@ def _json_rows(file: Path, text: str) -> list[_Row]:
 
 def _broken(file: Path, line: int, what: str, hint: str) -> DataError:
     return DataError("C316", f"{file.name}, line {line}: {what}", hint=hint, about=str(file))
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _check_column(file: Path, line: int, row: dict[str, Any], column: str, what: str) -> None:

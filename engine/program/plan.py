@@ -20,6 +20,7 @@ import torch
 from nncirc.circuits.errors import ModelError, NncircError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.models import COMPILED, model_folder
+from nncirc.circuits.words import counted
 from nncirc.dsl.program import Assertion, Declaration, Program, Ref
 from nncirc.dsl.shapes import model_shape
 from nncirc.engine.data import Dataset, load_tokenizer
@@ -196,7 +197,7 @@ class _Planner(Builder):
         """How many prompts fit into one pass."""
         contrast = self.contrast(corruption)
         length = max(batch.clean.shape[1] for batch in contrast.batches)
-        return f"; {contrast.fitting(length):,} prompts fit into a pass"
+        return f"; up to {counted(contrast.fitting(length), 'prompt')} in a pass"
 
     def is_known(self, declaration: Declaration) -> bool:
         return not any(name in self.unknown for name in declaration.references())
@@ -269,7 +270,9 @@ class _Planner(Builder):
         self.notes.update(dict.fromkeys(dataset.notes))
         most = 1 + max(example.forced for example in dataset.examples)
         forced = f", answers of up to {most} tokens" if dataset.answers == "forced" else ""
-        return Step(declaration.name, f"{len(dataset.examples)} prompts of {tokens} tokens{forced}")
+        return Step(
+            declaration.name, f"{counted(len(dataset.examples), 'prompt')} of {tokens} tokens{forced}"
+        )
 
     def graph_step(self, declaration: Declaration) -> Step:
         graph: Graph = self.get(declaration.name)
@@ -314,7 +317,10 @@ class _Planner(Builder):
         ):
             return Step(declaration.name, "reference")
         circuit = self.get(declaration.name)
-        return Step(declaration.name, f"reference, {len(circuit):,} edges, {len(circuit.nodes)} nodes")
+        return Step(
+            declaration.name,
+            f"reference, {counted(len(circuit), 'edge')}, {counted(len(circuit.nodes), 'node')}",
+        )
 
 
 def _name(value: Any) -> str:

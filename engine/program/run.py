@@ -19,6 +19,7 @@ import torch
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import NncircError, ResourceError, ScriptError
+from nncirc.circuits.words import counted
 from nncirc.dsl.diagnostics import suggest
 from nncirc.dsl.program import (
     Declaration,
@@ -352,16 +353,18 @@ def _draw(builder: Builder, declaration: Declaration, path: Path) -> None:
 def summarize(result: Any) -> str:
     """A few words on a result."""
     if isinstance(result, Circuit):
-        return f"{len(result):,} of {result.graph.n_edges:,} edges, {len(result.nodes)} nodes"
+        return f"{len(result):,} of {result.graph.n_edges:,} edges, {counted(len(result.nodes), 'node')}"
     if isinstance(result, EdgeScores):
         best = result.ranked()[0]
         return f"{len(result.values):,} edges; strongest {best} ({result.values[best]:+.3g})"
     if isinstance(result, NodeScores):
-        return f"{len(result.nodes)} nodes" + (f" x {len(result.positions)}" if result.positions else "")
+        return counted(len(result.nodes), "node") + (
+            f" x {len(result.positions)}" if result.positions else ""
+        )
     if isinstance(result, Curve):
-        return ", ".join(areas(result)) or f"{len(result.points)} points"
+        return ", ".join(areas(result)) or counted(len(result.points), "point")
     if isinstance(result, Table):
-        return f"{len(result.rows)} rows"
+        return counted(len(result.rows), "row")
     return ""
 
 

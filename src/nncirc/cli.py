@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from nncirc import __version__
 from nncirc.circuits.errors import GraphError, NncircError, ResourceError, ScriptError
+from nncirc.circuits.words import counted
 
 if TYPE_CHECKING:
+    from nncirc.circuits.circuit import Circuit
     from nncirc.circuits.intervals import Estimate
     from nncirc.dsl import Diagnostic, Program
     from nncirc.engine.program.run import Report
@@ -222,12 +224,8 @@ def _check(options: Any) -> int:
     else:
         own = sum("." not in name for name in program.declarations)
         claims = len(program.assertions)
-        print(f"{options.script}: {_counted(own, 'declaration')}, {_counted(claims, 'claim')}, no errors")
+        print(f"{options.script}: {counted(own, 'declaration')}, {counted(claims, 'claim')}, no errors")
     return FINE
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _explain(options: Any) -> int:
@@ -252,7 +250,7 @@ def _models(options: Any) -> int:
         return FINE
     for info in infos:
         kind = ", attention only" if info.attention_only else ", compiled" if info.compiled else ""
-        heads = _counted(info.heads, "head")
+        heads = counted(info.heads, "head")
         print(f"{info.name}: {info.layers} layers x {heads}, width {info.width}{kind}")
         print(f"  vocabulary of {info.vocabulary} tokens, at most {info.positions} positions")
         for name, value in info.scores.items():
@@ -260,7 +258,7 @@ def _models(options: Any) -> int:
                 print(f"  {name.replace('_', ' ')}: {value}")
             elif all(isinstance(each, Mapping) and "accuracy" in each for each in value.values()):
                 least = min(each["accuracy"] for each in value.values())
-                print(f"  accuracy: at least {least} on each of {_counted(len(value), name.rstrip('s'))}")
+                print(f"  accuracy: at least {least} on each of {counted(len(value), name.rstrip('s'))}")
     return FINE
 
 
@@ -444,8 +442,7 @@ def _diff(options: Any) -> int:
         raise GraphError(
             "C455",
             f"the circuits are of different graphs: {first.graph}; and {second.graph}",
-            hint="--collapse joins what only one of them tells apart; circuits of two models have no edges "
-            "in common",
+            hint=_advice(first, second),
         )
     found = compare(first, second)
     names = _names(options.first, options.second)
@@ -461,6 +458,17 @@ def _diff(options: Any) -> int:
         if options.out:
             print(f"\ndrawn in {options.out}")
     return FINE
+
+
+def _advice(first: Circuit, second: Circuit) -> str:
+    """What to do about circuits of two graphs: those of one model can be collapsed."""
+    from nncirc.circuits.comparison import collapsed
+
+    try:
+        collapsed(first, second)
+    except GraphError:
+        return "they are of two models, and have no edges in common"
+    return "--collapse joins what only one of them tells apart"
 
 
 def _names(first: str, second: str) -> tuple[str, str]:

@@ -62,8 +62,25 @@ def test_diff_of_different_graphs(nncirc: Command, found: Path, tmp_path: Path) 
     done = nncirc("diff", found, tmp_path / "joined.json", "--collapse")
     assert (done.status, done.err) == (0, "")
     assert "only found.json 0 nodes 0 edges" in " ".join(done.out.split())
-    nncirc("diff", found, REFERENCE / "ioi_wang2022.circ").refused("C455")
+    said = nncirc("diff", found, REFERENCE / "ioi_wang2022.circ").refused("C455")
+    assert "two models" in said
+    assert "--collapse" not in said
     nncirc("diff", found, REFERENCE / "ioi_wang2022.circ", "--collapse").refused("C459")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("curve", "a curve"), ("table", "a comparison"), ("run", "a run")]
+)
+@pytest.mark.parametrize("target", ["out.csv", "out.circ", "out.json"])
+def test_what_is_no_circuit_is_called_what_it_is(
+    nncirc: Command, tmp_path: Path, kind: str, said: str, target: str
+) -> None:
+    (tmp_path / "kept.json").write_text(f'{{"format": "nncirc {kind}", "version": 1}}\n')
+    refused = nncirc("export", tmp_path / "kept.json", "--to", tmp_path / target).refused("C603")
+    assert said in refused
+    assert "expected" not in refused
+    (tmp_path / "kept.json").write_text('{"format": ["nncirc curve"], "version": 1}\n')
+    nncirc("export", tmp_path / "kept.json", "--to", tmp_path / target).refused("C603")
 
 
 def test_a_found_circuit_becomes_a_script_and_comes_back(

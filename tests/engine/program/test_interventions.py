@@ -20,6 +20,8 @@ from nncirc.engine.program.build import Builder
 from nncirc.engine.program.claims import Claim, measure
 from nncirc.engine.program.methods.evaluation import evaluate
 from nncirc.engine.program.pictures import draw_scores
+from nncirc.engine.program.results import Table
+from nncirc.engine.program.run import summarize
 from nncirc.engine.program.store import Store
 from nncirc.engine.restoration import causal_tracing
 from nncirc.engine.scores import NodeScores
@@ -221,3 +223,9 @@ def test_what_is_stored_is_read_and_drawn(tmp_path: Path) -> None:
         assert name in again.restored
         draw_scores(made[name], tmp_path / f"{name}.svg", title=name)
     assert "S.1" in (tmp_path / "states.svg").read_text()
+
+
+def test_of_one_row_the_summary_is_singular() -> None:
+    assert summarize(NodeScores(("MLP0",), ("0", "1"), ((1.0, 2.0),), {})) == "1 node x 2"
+    assert summarize(NodeScores(("MLP0", "MLP1"), (), ((1.0,), (2.0,)), {})) == "2 nodes"
+    assert summarize(Table(("circuit",), (("a",),), {})) == "1 row"
