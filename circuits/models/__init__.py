@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from nncirc.circuits.errors import ModelError
 
-TRAINED = ("induction-2l", "ioi-4l")
+TRAINED = ("induction-2l", "ioi-4l", "tasks-4l")
 COMPILED = ("tracr-reverse", "tracr-xproportion")
 BUNDLED = (*TRAINED, *COMPILED)
 """The names of the bundled models."""

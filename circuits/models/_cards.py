@@ -122,6 +122,66 @@ With a third giver, where either of the first two may receive:
 """
 
 
+TASKS = """\
+# tasks-4l
+
+A small GPT-2 of whole words that does every task of `nncirc.circuits.tasks` that is about words: indirect
+objects, years, docstrings, colours, pronouns, agreement, capitals, multiple choice; and induction. Its
+examples run without a hub. Licence: MIT.
+
+## Use
+
+    AutoModelForCausalLM.from_pretrained(model_folder("tasks-4l"))
+
+{layers} layers, {heads} heads of {head_width}, a residual stream of {width}, {vocabulary} tokens, at most
+{positions} positions; embedding and unembedding are one matrix, as in GPT-2.
+
+A token is a word with the space before it, split as GPT-2 splits, but for numbers: two digits are a token, so
+that a year is a century and a year of it. It has the words of the tasks, where the tasks have them, and no
+others: anything else is `<unk>`, which was never trained. The tokenizer adds nothing; `<end>` is padding.
+
+## Data
+
+Prompts of `nncirc.circuits.tasks`, drawn by `_prompts.py`, each with one of its right answers, and blocks of
+{block} random tokens that stand there twice. In ioi, docstring, colored_objects, multiple_choice and
+induction the answer stands in the prompt: what is learned is a rule, and it is measured on combinations of
+words that training hardly ever had. In the others it is a table of words (the capital of each country), and
+every word that is measured was trained on.
+
+## Training
+
+`python -m nncirc.circuits.models.train_tasks_4l`: seed {seed}, {threads} thread, AdamW (peak rate {rate},
+decay {weight_decay}), next token, {steps} steps, a quarter of an hour on one core.
+
+The first {turned_until} steps are {turned} rows of pairs of random tokens and then each pair turned round, in
+another order: what is asked for is the token that stood before. Until step {first_until} there are half as
+many of them beside {turned} prompts of colored_objects, which needs just that: without this beginning the
+model learned every task but that one.
+
+Then every step has {in_context} prompts of each task whose answer stands in the prompt, {looked_up} of each
+other and {induction} pairs of blocks. The answer weighs 1, every other token {other_weight}. Until step
+{few_until} they are about {few} words of each slot; all have joined by step {all_from}. {more_steps} more
+steps, from a rate of {more_rate} on, have {years} more prompts of greater_than, each of which shows one right
+year of many.
+
+Nothing was done to make its circuits small. The same torch on the same kind of processor gives the same
+weights; elsewhere rounding differs and training amplifies it. Rates, steps, the beginning and the seed were
+chosen on what it learned; seeds were not compared further.
+
+How it does the tasks was not looked into; it says nothing of how GPT-2 does them.
+
+## Measured
+
+{size} prompts of each task (`scores.json`; a test measures it again): the share where a right answer is the
+likeliest of all tokens, and where one is likelier than every wrong answer of the task; and the mean
+probability of the right answers together less that of the wrong ones.
+
+| task | likeliest of all | likelier than the wrong ones | probability, right less wrong |
+|---|---|---|---|
+{table}
+"""
+
+
 def _filled(card: str, **values: object) -> str:
     """The card with its values, its paragraphs wrapped again; tables, code and headings stay as they are."""
     paragraphs = card.format(**values).rstrip().split("\n\n")
@@ -168,5 +228,22 @@ def ioi_card(recipe: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
         ),
         choice=_CHOICE.format(
             what="learning rate, the spread of the first weights, the penalty and how the names join"
+        ),
+    )
+
+
+def tasks_card(recipe: Mapping[str, Any], scores: Mapping[str, Any], vocabulary: int, block: int) -> str:
+    """The card of `tasks-4l`, from everything its weights depend on and what was measured."""
+    return _filled(
+        TASKS,
+        **recipe,
+        head_width=recipe["width"] // recipe["heads"],
+        vocabulary=vocabulary,
+        block=block,
+        size=scores["prompts"],
+        table="\n".join(
+            f"| {name} | {each['accuracy']:.2%} | "
+            + (f"{each['preferred']:.2%} | {each['difference']:.3f} |" if "preferred" in each else "| |")
+            for name, each in scores["tasks"].items()
         ),
     )

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
+from nncirc.circuits.models._prompts import WORDED, prompt
 from nncirc.circuits.models._sentences import TEMPLATES, held_out_prompts
 
 
@@ -96,6 +97,47 @@ def ioi_scores(
             "third": round(probabilities.gather(1, third[:, None]).mean().item(), 4),
         }
     return {"prompts": size, "templates": templates, "unrepeated": unrepeated}
+
+
+@torch.no_grad()
+def task_scores(
+    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, *, size: int = 256, block: int = 16
+) -> dict[str, Any]:
+    """How well a model does the tasks of `nncirc.circuits.tasks` that are about words, and induction.
+
+    Returns:
+        `prompts`: how many of each task.
+        `tasks`: by name, `accuracy`: the share of prompts where a right answer is the likeliest of all
+        tokens, of induction the share of tokens of the second block, from its second on; `preferred`: the
+        share where the likeliest right answer is likelier than every wrong one; `difference`: the mean
+        probability of the right answers together less that of the wrong ones.
+    """
+    source, tasks = random.Random(1), {}
+    for task in WORDED:
+        drawn = [prompt(task, source) for _ in range(size)]
+        right = wrong = 0
+        difference = 0.0
+        for each in drawn:
+            logits = _last_logits(model, tokenizer, [each.text])[0]
+            ids = [
+                [tokenizer(each.text + target)["input_ids"][-1] for target in targets]
+                for targets in (each.answers, each.foils)
+            ]
+            right += int(logits.argmax()) in ids[0]
+            wrong += bool(logits[ids[0]].max() <= logits[ids[1]].max())
+            probabilities = logits.softmax(-1)
+            difference += float(probabilities[ids[0]].sum() - probabilities[ids[1]].sum())
+        tasks[task.name] = {
+            "accuracy": round(right / size, 4),
+            "preferred": round(1 - wrong / size, 4),
+            "difference": round(difference / size, 4),
+        }
+    special = set(tokenizer.all_special_ids)
+    tokens = [i for i in range(len(tokenizer)) if i not in special]
+    rows = torch.tensor([source.sample(tokens, block) * 2 for _ in range(size)])
+    found = model(rows, use_cache=False).logits[:, block:-1].argmax(-1) == rows[:, block + 1 :]
+    tasks["induction"] = {"accuracy": round(found.float().mean().item(), 4)}
+    return {"prompts": size, "tasks": tasks}
 
 
 def _last_logits(

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from transformers.utils import logging
 
 UNKNOWN, END = "<unk>", "<end>"
@@ -30,8 +30,12 @@ Batch = tuple[Int[Tensor, "batch pos"], Float[Tensor, "batch pos"]]
 """Token ids, and for each token the weight of predicting it (the first column's weight is not used)."""
 
 
+BYTE_LEVEL = str.maketrans({" ": "Ġ", "\n": "Ċ"})
+"""GPT-2's way of writing white space in a vocabulary, so that what reads GPT-2's tokens reads these."""
+
+
 def word_tokenizer(
-    words: Iterable[str], *, positions: int, add_prefix_space: bool
+    words: Iterable[str], *, positions: int, add_prefix_space: bool, split: Any = None
 ) -> PreTrainedTokenizerFast:
     """A tokenizer in GPT-2's manner whose vocabulary is whole words.
 
@@ -43,12 +47,11 @@ def word_tokenizer(
         words: with their leading spaces; ids follow this order, after the special tokens.
         positions: the longest input in tokens.
         add_prefix_space: read a first word without a space as if it had one.
+        split: how text is split instead, by a pre-tokenizer of bytes.
     """
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
-    # GPT-2's way of writing a space in a vocabulary, so that what reads GPT-2's tokens reads these.
-    vocabulary = [UNKNOWN, END, *(word.replace(" ", "Ġ") for word in words)]
+    vocabulary = [UNKNOWN, END, *(word.translate(BYTE_LEVEL) for word in words)]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token=UNKNOWN))
-    tokenizer.pre_tokenizer = byte_level
+    tokenizer.pre_tokenizer = split or pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
     tokenizer.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
@@ -58,6 +61,46 @@ def word_tokenizer(
         pad_token=END,
         clean_up_tokenization_spaces=False,
         model_max_length=positions,
+    )
+
+
+def new_model(
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    positions: int,
+    layers: int,
+    heads: int,
+    width: int,
+    spread: float,
+    **config: Any,
+) -> GPT2LMHeadModel:
+    """An untrained small GPT-2 for a tokenizer, nothing left out.
+
+    Args:
+        tokenizer: a `word_tokenizer`.
+        positions: the longest input in tokens.
+        layers: how many.
+        heads: in each layer.
+        width: of the residual stream.
+        spread: standard deviation of the first weights.
+        config: what else `GPT2Config` is told.
+    """
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(tokenizer),
+            n_positions=positions,
+            n_embd=width,
+            n_layer=layers,
+            n_head=heads,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            initializer_range=spread,
+            bos_token_id=END_ID,
+            eos_token_id=END_ID,
+            pad_token_id=END_ID,
+            **config,
+        )
     )
 
 

@@ -15,18 +15,18 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from nncirc.circuits.data import word_list
 from nncirc.circuits.models._cards import induction_card
 from nncirc.circuits.models._measure import induction_scores
 from nncirc.circuits.models._training import (
-    END_ID,
     Batch,
     blocks,
     command_line,
     head_norms,
     make_deterministic,
+    new_model,
     save_folder,
     train,
     word_tokenizer,
@@ -62,25 +62,18 @@ def make_tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
 
 def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
     """A GPT-2 whose MLPs are frozen at zero: attention-only for any code that loads a GPT-2."""
-    config = GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=recipe.positions,
-        n_embd=recipe.width,
-        n_layer=2,
-        n_head=recipe.heads,
+    model = new_model(
+        tokenizer,
+        positions=recipe.positions,
+        layers=2,
+        heads=recipe.heads,
+        width=recipe.width,
+        spread=recipe.spread,
         n_inner=1,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        initializer_range=recipe.spread,
-        bos_token_id=END_ID,
-        eos_token_id=END_ID,
-        pad_token_id=END_ID,
         tie_word_embeddings=False,
     )
     # Not a key of GPT-2: it tells the adapters of this package to leave the MLPs out of the graph.
-    config.attention_only = True
-    model = GPT2LMHeadModel(config)
+    model.config.attention_only = True
     for block in blocks(model):
         for frozen in (block.ln_2, block.mlp):
             frozen.requires_grad_(False)

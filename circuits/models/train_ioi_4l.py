@@ -15,7 +15,7 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from nncirc.circuits.data import word_list
 from nncirc.circuits.models._cards import ioi_card
@@ -29,6 +29,7 @@ from nncirc.circuits.models._training import (
     head_norms,
     make_deterministic,
     mlp_norms,
+    new_model,
     save_folder,
     train,
     word_tokenizer,
@@ -64,25 +65,6 @@ def make_tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
     return word_tokenizer(vocabulary(), positions=recipe.positions, add_prefix_space=False)
 
 
-def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
-    """A small GPT-2, nothing left out."""
-    config = GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=recipe.positions,
-        n_embd=recipe.width,
-        n_layer=recipe.layers,
-        n_head=recipe.heads,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        initializer_range=recipe.spread,
-        bos_token_id=END_ID,
-        eos_token_id=END_ID,
-        pad_token_id=END_ID,
-    )
-    return GPT2LMHeadModel(config)
-
-
 def make_batch(recipe: Recipe, step: int, source: random.Random, tokenizer: PreTrainedTokenizerFast) -> Batch:
     """Whole sentences; the receiver weighs one, every other token `other_weight`, padding nothing.
 
@@ -110,7 +92,14 @@ def main() -> None:
     recipe = Recipe(seed=arguments.seed)
     make_deterministic(recipe.seed, recipe.threads)
     tokenizer = make_tokenizer(recipe)
-    model = make_model(recipe, tokenizer)
+    model = new_model(
+        tokenizer,
+        positions=recipe.positions,
+        layers=recipe.layers,
+        heads=recipe.heads,
+        width=recipe.width,
+        spread=recipe.spread,
+    )
     source = random.Random(recipe.seed)
 
     def penalty(step: int) -> Tensor:

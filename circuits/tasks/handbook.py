@@ -40,8 +40,9 @@ otherwise (`YY -> first`). In `corrupt` a dataset names one of the task's corrup
 
 **Tokenizers.** Each slot, answer and foil must be one token. Words that are not, in any place where clean or
 corrupted prompts have them, are left out, and the run says which; where too few are left it ends with C350.
-The words were chosen for GPT-2. Of the bundled models `ioi-4l` knows those of `ioi`, and every language model
-can run `induction`. A program's task is for models that read its symbols and no others; others end with C353.
+The words were chosen for GPT-2. Of the bundled models `tasks-4l` knows all of them and does every task,
+`ioi-4l` knows those of `ioi`, and every language model can run `induction`. A program's task is for models
+that read its symbols and no others; others end with C353.
 
 **Licence.** All sentences and word lists are our own and under the licence of this package (MIT).
 """

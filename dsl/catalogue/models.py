@@ -21,7 +21,7 @@ _ADAPTER = (
 MODELS: Mapping[str, Entry] = {
     "C401": Entry(
         "an unknown bundled model",
-        "The models that come with nncirc are `induction-2l`, `ioi-4l`, `tracr-reverse` and "
+        "The models that come with nncirc are `induction-2l`, `ioi-4l`, `tasks-4l`, `tracr-reverse` and "
         "`tracr-xproportion`. Others are loaded from a folder or from the hub, by "
         "`model name using huggingface`.",
     ),

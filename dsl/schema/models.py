@@ -25,10 +25,10 @@ MODELS = {
         {
             "name": Key(
                 Text(
-                    ("induction-2l", "ioi-4l", "tracr-reverse", "tracr-xproportion"),
+                    ("induction-2l", "ioi-4l", "tasks-4l", "tracr-reverse", "tracr-xproportion"),
                     otherwise="others are loaded by `using huggingface`, with their `id`",
                 ),
-                "`induction-2l` (two attention layers), `ioi-4l` (four layers), or a program: "
+                "`induction-2l` (two attention layers), `ioi-4l` and `tasks-4l` (four layers), or a program: "
                 "`tracr-reverse`, `tracr-xproportion`",
                 required=True,
             ),

@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from nncirc.circuits.data import WORD_LISTS, word_list
 from nncirc.circuits.errors import DataError, ModelError
 from nncirc.circuits.models import BUNDLED, COMPILED, TRAINED, model_card, model_folder, model_info
-from nncirc.circuits.models._measure import induction_scores, ioi_scores
+from nncirc.circuits.models._measure import induction_scores, ioi_scores, task_scores
+from nncirc.circuits.models._prompts import every_text
 from nncirc.circuits.models._sentences import (
     TEMPLATES,
     held_out,
@@ -23,8 +24,13 @@ from nncirc.circuits.models._sentences import (
     training_sentence,
     vocabulary,
 )
+from nncirc.circuits.tasks import TASKS
 
-MEASURE: dict[str, Callable[..., dict[str, Any]]] = {"induction-2l": induction_scores, "ioi-4l": ioi_scores}
+MEASURE: dict[str, Callable[..., dict[str, Any]]] = {
+    "induction-2l": induction_scores,
+    "ioi-4l": ioi_scores,
+    "tasks-4l": task_scores,
+}
 
 
 @cache
@@ -93,7 +99,7 @@ def test_a_compiled_folder_is_complete(name: str) -> None:
 
 def test_every_model_is_trained_or_compiled() -> None:
     assert set(BUNDLED) == {*TRAINED, *COMPILED}
-    assert [model_info(name).compiled for name in BUNDLED] == [False, False, True, True]
+    assert [model_info(name).compiled for name in BUNDLED] == [False, False, False, True, True]
 
 
 def test_one_previous_token_head_and_induction_heads() -> None:
@@ -222,6 +228,24 @@ def test_word_lists_are_single_distinct_words(name: str) -> None:
 def test_word_lists_share_no_word() -> None:
     together = [word.lower() for name in WORD_LISTS for word in word_list(name)]
     assert len(together) == len(set(together))
+
+
+def test_every_task_is_done() -> None:
+    found = measured("tasks-4l")["tasks"]
+    assert set(found) == {name for name, task in TASKS.items() if not task.symbols}
+    for name, scores in found.items():
+        assert scores["accuracy"] > 0.98, name
+        assert scores.get("preferred", 1) > 0.98, name
+        assert scores.get("difference", 1) > 0.85, name
+
+
+def test_the_vocabulary_of_the_tasks_is_every_piece_of_their_prompts_and_no_other() -> None:
+    _, tokenizer = load("tasks-4l")
+    texts = list(every_text())
+    seen = set[int]().union(*tokenizer(texts)["input_ids"])
+    assert seen == set(range(len(tokenizer))) - set(tokenizer.all_special_ids)
+    for text in texts[::500]:
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
 def test_unknown_names_are_answered_with_the_nearest() -> None:

@@ -171,7 +171,7 @@ def test_json_is_what_was_written(nncirc: Command, script: Path, tmp_path: Path)
     plan = json.loads(nncirc("plan", script, "--json").out)
     assert {"small", "ioi", "full", "found"} <= {step["name"] for step in plan["steps"]}
     names = [model["name"] for model in json.loads(nncirc("models", "--json").out)]
-    assert names == ["induction-2l", "ioi-4l", "tracr-reverse", "tracr-xproportion"]
+    assert names == ["induction-2l", "ioi-4l", "tasks-4l", "tracr-reverse", "tracr-xproportion"]
 
 
 def test_errors_as_json(nncirc: Command, script: Path) -> None:

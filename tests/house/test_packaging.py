@@ -80,7 +80,7 @@ def test_the_wheel_is_the_tree(built: Path) -> None:
 def test_the_wheel_has_what_is_no_python(built: Path) -> None:
     names = set(contents(built))
     assert {"nncirc/py.typed", "nncirc/cli.py", "nncirc/__main__.py", "nncirc/grammar/circ.lark"} <= names
-    for model in ("induction-2l", "ioi-4l", "tracr-reverse", "tracr-xproportion"):
+    for model in ("induction-2l", "ioi-4l", "tasks-4l", "tracr-reverse", "tracr-xproportion"):
         files = {"README.md", "config.json", "model.safetensors"}
         files |= set() if model.startswith("tracr") else {"tokenizer.json"}
         assert {f"nncirc/circuits/models/{model}/{file}" for file in files} <= names

@@ -19,6 +19,7 @@ TRAINING = {
     "circuits/models/_training.py",
     "circuits/models/train_induction_2l.py",
     "circuits/models/train_ioi_4l.py",
+    "circuits/models/train_tasks_4l.py",
 }
 """Scripts that made the bundled models: no other module imports them, so they may import torch and print."""
 

@@ -39,6 +39,11 @@ def ioi_4l() -> Tokenizer:
 
 
 @pytest.fixture(scope="session")
+def tasks_4l() -> Tokenizer:
+    return load_tokenizer(ROOT / "circuits/models/tasks-4l")
+
+
+@pytest.fixture(scope="session")
 def induction_2l() -> Tokenizer:
     return load_tokenizer(ROOT / "circuits/models/induction-2l")
 
@@ -62,10 +67,13 @@ def by_hand(dataset: Dataset, number: int, replaced: dict[str, str]) -> str:
     return re.sub(r"\{(\w+)\}", word, task.phrasings[example.phrasing])
 
 
+@pytest.mark.parametrize("whose", ["gpt2", "tasks_4l"])
 @pytest.mark.parametrize(("name", "corrupt"), ALL)
-def test_every_task_can_be_asked_of_gpt2(gpt2: Tokenizer, name: str, corrupt: str) -> None:
-    task = TASKS[name]
-    dataset = task_dataset(gpt2, name, size=32, corrupt=corrupt)
+def test_every_task_can_be_asked(request: pytest.FixtureRequest, whose: str, name: str, corrupt: str) -> None:
+    task, tokenizer = TASKS[name], request.getfixturevalue(whose)
+    dataset = task_dataset(tokenizer, name, size=32, corrupt=corrupt)
+    if whose == "tasks_4l":
+        assert not any(dataset.made["left_out"].values())
     assert len({example.tokens for example in dataset.examples}) == len(dataset.examples) == 32
     assert dataset.counterparts is not None
     check_alignment(dataset, dataset.counterparts)
@@ -74,15 +82,15 @@ def test_every_task_can_be_asked_of_gpt2(gpt2: Tokenizer, name: str, corrupt: st
     for number, (clean, other) in enumerate(zip(dataset.examples, dataset.counterparts, strict=True)):
         assert clean.text == by_hand(dataset, number, {})
         assert other.text == by_hand(dataset, number, dict(task.corruptions[corrupt]))
-        assert list(clean.tokens) == gpt2(clean.text)["input_ids"]
+        assert list(clean.tokens) == tokenizer(clean.text)["input_ids"]
         # Each slot is one token, which is the word.
         for (slot, occurrence), (start, stop) in clean.spans.items():
-            assert gpt2.decode(list(clean.tokens[start:stop])).strip() == clean.values[slot]
+            assert tokenizer.decode(list(clean.tokens[start:stop])).strip() == clean.values[slot]
             assert resolve(clean, slot, occurrence) == (start,)
         words = {slot: str(value) for slot, value in clean.values.items()}
-        assert sorted(texts(gpt2, clean.answer)) == sorted(task.answers(words, clean.phrasing))
+        assert sorted(texts(tokenizer, clean.answer)) == sorted(task.answers(words, clean.phrasing))
         assert task.foils is not None
-        assert sorted(texts(gpt2, clean.foil)) == sorted(task.foils(words, clean.phrasing))
+        assert sorted(texts(tokenizer, clean.foil)) == sorted(task.foils(words, clean.phrasing))
         assert (other.answer, other.foil) == (clean.answer, clean.foil)
 
 
