@@ -156,7 +156,10 @@ class _Planner(Builder):
 
     def plan(self, wanted: Iterable[Declaration], claims: Sequence[Assertion]) -> Plan:
         steps, before = [], resident()
-        needed = needed_by(self.program, wanted)
+        # What only claims ask for: circuits of other scripts, or written in a claim.
+        asked = (self.program.declarations[name] for claim in claims for name in claim.references())
+        measured = (each for each in asked if each.kind in ("scores", "circuit", "curve"))
+        needed = needed_by(self.program, [*wanted, *measured])
         for declaration in needed:
             step = self.step(declaration)
             if step is None or any(name in self.unknown for name in declaration.references()):

@@ -49,6 +49,17 @@ def timed(program: Program) -> set[str]:
     }
 
 
+def test_a_plan_knows_what_only_claims_ask_for(tmp_path: Path) -> None:
+    """The circuit of another script has to be found before it can be measured."""
+    shutil.copy(ROOT / "examples/tasks/docstring.circ", tmp_path / "task.circ")
+    script = tmp_path / "claim.circ"
+    script.write_text('use "task.circ" as task\n\nassert task.found.edges <= 160\n')
+    program = check_file(script).program
+    assert program is not None
+    (found,) = (step for step in plan_program(program).steps if step.name == "task.found")
+    assert found.seconds and found.tested
+
+
 @pytest.mark.parametrize("name", ["interventions", "lens", "weights", "positions", "neurons", "evaluation"])
 def test_the_plan_knows_of_everything_that_runs(name: str) -> None:
     found = plan_program(example(name))
