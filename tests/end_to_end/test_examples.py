@@ -68,7 +68,8 @@ def test_tasks_run_on_gpt2(nncirc: Command, path: Path, random_gpt2: Path, tmp_p
     """As the comment in each says; claims about a model of random weights need not hold."""
     script = tmp_path / path.name
     text = path.read_text().replace(BUNDLED, f'using huggingface {{\n  id = "{random_gpt2}"')
-    script.write_text(text.replace("size  = 32", "size  = 3"))
+    # Random weights hardly tell a corrupted prompt: nothing is left to normalise by.
+    script.write_text(text.replace("size  = 32", "size  = 3").replace("normalize = true", ""))
     done = nncirc("run", script, "--out", tmp_path / "out", "--only", "found")
     assert (done.status, done.err) == (0, "")
     found = read_circuit(tmp_path / "out/found.json")

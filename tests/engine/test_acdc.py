@@ -22,7 +22,7 @@ from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
-from nncirc.engine import metrics
+from nncirc.engine import reading
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import resolve
 from nncirc.engine.discovery import _Sweep, acdc
@@ -101,7 +101,7 @@ def test_float32_reads_divergences_from_changes_of_logits(monkeypatch: pytest.Mo
     found = acdc(about, graph, metric, threshold=0.05)
     assert read
     assert all(one is not None for one in read)
-    monkeypatch.setattr(metrics, "LARGEST_CHANGE", 0.0)
+    monkeypatch.setattr(reading, "LARGEST_CHANGE", 0.0)
     read.clear()
     assert acdc(about, graph, metric, threshold=0.05).edges == found.edges
     assert read

@@ -343,6 +343,7 @@ def test_facts() -> None:
         "metric": "logprob",
         "at": ["A.2", "end"],
         "normalized": True,
+        "unit": "normalized",
         "prompts": 3,
         "dtype": "float64",
     }
