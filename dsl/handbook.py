@@ -71,7 +71,8 @@ tokens behind the prompt, all but the last, in the corrupted run as well; a metr
 where it is predicted, and its value is that of the whole answer: the sum of the log-probabilities (`logprob`,
 `cross_entropy`), their product (`prob`), or whether each is the likeliest (`accuracy`: what greedy decoding
 would say). `end` stays the end of the prompt; in a graph of positions the tokens behind it are `other`. A
-metric without an answer (`kl_divergence`) reads at its `at` alone.
+metric without an answer (`kl_divergence`), or a function of your own, reads at its `at` alone, where the
+answer is the token that follows.
 
 **Replacements.** In a `replace` corruption `S.2 -> C` puts slot C where the second S stood.
 """
