@@ -18,7 +18,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Literal, TypeAlias
 
 from nncirc.circuits.circuit import Circuit
@@ -31,6 +30,9 @@ from nncirc.engine.metrics import Metric
 
 Parts: TypeAlias = Literal["nodes", "edges", "groups"]
 """What is knocked out at once: the edges out of a head or an MLP, one edge, the nodes of a named group."""
+
+_ONCE = Resampling(resamples=1)
+"""For the number itself, of which no interval is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def _searched(
     for _ in range(min(steps, len(parts))):
         left = [name for name in parts if name not in taken]
         # `max` takes the first of equals: rounded, so that no last bit decides between them.
-        taken.append(max(left, key=lambda name: runs.difference(cut | parts[name])))
+        taken.append(max(left, key=lambda name: runs.incompleteness(cut | parts[name])))
         cut |= parts[taken[-1]]
         if len(taken) > 1:  # alone it is there already
             yield " + ".join(taken), cut
@@ -200,17 +202,17 @@ class _Runs:
         self, name: str, ours: frozenset[Edge], theirs: frozenset[Edge], how: Resampling
     ) -> Knockout:
         """Two sets of cut edges."""
-        rows = [self.values(ours), self.values(theirs)]
-        difference = self.baseline.statistic(rows, lambda a, b: abs(a - b), how)
-        one = Resampling(resamples=1)
-        circuit, other = (self.baseline.faithfulness(row, one).value for row in rows)
-        return Knockout(name, circuit, other, difference)
+        circuit, other = (self.baseline.faithfulness(self.values(cut), _ONCE).value for cut in (ours, theirs))
+        return Knockout(name, circuit, other, self.difference(ours, theirs, how))
 
-    def difference(self, cut: frozenset[Edge]) -> float:
-        """The incompleteness of what is cut, to stable digits, without an interval."""
-        ours, model = (fmean(self.values(each)) for each in (self.outside | cut, cut))
-        span = fmean(self.baseline.clean) - fmean(self.baseline.corrupt)
-        return round(abs((ours - model) / span), self.contrast.model.digits)
+    def incompleteness(self, cut: frozenset[Edge]) -> float:
+        """That of what is cut, to stable digits, without an interval."""
+        return self.difference(self.outside | cut, cut, _ONCE).rounded(self.contrast.model.digits).value
+
+    def difference(self, ours: frozenset[Edge], theirs: frozenset[Edge], how: Resampling) -> Estimate:
+        """The absolute difference of F without some edges and F without others."""
+        rows = [self.values(ours), self.values(theirs)]
+        return self.baseline.statistic(rows, lambda a, b: abs(a - b), how)
 
     def values(self, cut: frozenset[Edge]) -> list[float]:
         if cut not in self.known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace as with_fields
 from typing import Any
 
 import pytest
@@ -11,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.circuits.strategies import edge_sets
 from tests.engine.test_evaluate import by_loops
-from tests.engine.tiny import Case, cases, contrast, tiny_gpt2
+from tests.engine.tiny import VOCABULARY, Case, cases, contrast, tiny_gpt2
 
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Resampling
 from nncirc.circuits.nodes import Edge
-from nncirc.engine.contrast import Contrast
+from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.evaluate import faithfulness
 from nncirc.engine.knockouts import Parts, completeness, incompleteness, least, minimality
 from nncirc.engine.metrics import Metric
@@ -180,6 +181,18 @@ def test_the_greedy_search_takes_the_worst_part_at_each_step() -> None:
     assert names[1 + len(parts) :] == [" + ".join(taken[:2]), " + ".join(taken)]
     assert found[-1].difference.value == pytest.approx(differ(taken), abs=1e-9)
     assert len(completeness(about, circuit, METRIC, greedy=99, how=FEW)) == 2 * len(parts)
+
+
+@pytest.mark.parametrize("greedy", [0, 2])
+def test_runs_that_do_not_differ_are_no_scale_for_a_search_either(greedy: int) -> None:
+    """Corrupted prompts that differ only behind the position read."""
+    about, circuit = tiny()
+    clean = about.dataset.examples
+    other = tuple(with_fields(e, tokens=(*e.tokens[:-1], (e.tokens[-1] + 1) % VOCABULARY)) for e in clean)
+    same = Contrast(about.model, about.dataset, Resample(other))
+    with pytest.raises(MethodError) as caught:
+        completeness(same, circuit, Metric("logit_diff", at=(("start", None),)), greedy=greedy)
+    assert caught.value.code == "C522"
 
 
 def test_intervals_are_of_differences() -> None:
