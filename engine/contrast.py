@@ -467,6 +467,10 @@ def between(metric: Metric, clean: float, corrupt: float) -> Normalizer:
     return Normalizer(corrupt, clean - corrupt)
 
 
+APART = 1e-6
+"""By how much of the larger of 1 and the clean run's value two runs differ at least, to be a scale."""
+
+
 def apart(clean: float, corrupt: float) -> bool:
     """Whether two runs differ by more than rounding, so that what lies between them is a scale."""
-    return abs(clean - corrupt) >= 1e-6 * max(1.0, abs(clean))
+    return abs(clean - corrupt) >= APART * max(1.0, abs(clean))

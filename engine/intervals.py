@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nncirc.circuits.intervals import USUAL, Resampling, draws, place_of_end
-from nncirc.engine.contrast import Contrast
+from nncirc.engine.contrast import APART, Contrast
 from nncirc.engine.metrics import Metric
 
 NUMBERS_AT_ONCE = 2**16
@@ -133,8 +133,7 @@ def by_prompt(
 
 def share(value: Tensor, clean: Tensor, corrupt: Tensor) -> Tensor:
     """Where values lie between the corrupted run, 0, and the clean run, 1; NaN if the two are not apart."""
-    # As `apart` has it.
-    is_apart = (clean - corrupt).abs() >= 1e-6 * clean.abs().clamp(min=1.0)
+    is_apart = (clean - corrupt).abs() >= APART * clean.abs().clamp(min=1.0)  # as `apart` has it
     return torch.where(is_apart, (value - corrupt) / (clean - corrupt), torch.nan)
 
 
