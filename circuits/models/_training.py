@@ -64,38 +64,48 @@ def word_tokenizer(
     )
 
 
-def new_model(
-    tokenizer: PreTrainedTokenizerFast,
-    *,
-    positions: int,
-    layers: int,
-    heads: int,
-    width: int,
-    spread: float,
-    **config: Any,
-) -> GPT2LMHeadModel:
-    """An untrained small GPT-2 for a tokenizer, nothing left out.
+@dataclass(frozen=True, slots=True)
+class BaseRecipe:
+    """What every model's weights depend on.
 
-    Args:
-        tokenizer: a `word_tokenizer`.
+    Attributes:
+        seed: of the first weights and of the data.
+        threads: sums are split by thread.
         positions: the longest input in tokens.
         layers: how many.
         heads: in each layer.
         width: of the residual stream.
         spread: standard deviation of the first weights.
-        config: what else `GPT2Config` is told.
+        steps: batches.
+        rate: peak learning rate.
+        weight_decay: of matrices.
     """
+
+    seed: int
+    threads: int
+    positions: int
+    layers: int
+    heads: int
+    width: int
+    spread: float
+    steps: int
+    rate: float
+    weight_decay: float
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, recipe: BaseRecipe, **config: Any) -> GPT2LMHeadModel:
+    """An untrained small GPT-2 for a `word_tokenizer`; `config` is what else `GPT2Config` is told."""
     return GPT2LMHeadModel(
         GPT2Config(
             vocab_size=len(tokenizer),
-            n_positions=positions,
-            n_embd=width,
-            n_layer=layers,
-            n_head=heads,
+            n_positions=recipe.positions,
+            n_embd=recipe.width,
+            n_layer=recipe.layers,
+            n_head=recipe.heads,
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
-            initializer_range=spread,
+            initializer_range=recipe.spread,
             bos_token_id=END_ID,
             eos_token_id=END_ID,
             pad_token_id=END_ID,

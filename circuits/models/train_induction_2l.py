@@ -21,6 +21,7 @@ from nncirc.circuits.data import word_list
 from nncirc.circuits.models._cards import induction_card
 from nncirc.circuits.models._measure import induction_scores
 from nncirc.circuits.models._training import (
+    BaseRecipe,
     Batch,
     blocks,
     command_line,
@@ -34,12 +35,13 @@ from nncirc.circuits.models._training import (
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(BaseRecipe):
     """Everything that the weights depend on."""
 
     seed: int = 0
     threads: int = 1
     positions: int = 64
+    layers: int = 2
     heads: int = 4
     width: int = 128
     spread: float = 0.02
@@ -62,16 +64,7 @@ def make_tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
 
 def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
     """A GPT-2 whose MLPs are frozen at zero: attention-only for any code that loads a GPT-2."""
-    model = new_model(
-        tokenizer,
-        positions=recipe.positions,
-        layers=2,
-        heads=recipe.heads,
-        width=recipe.width,
-        spread=recipe.spread,
-        n_inner=1,
-        tie_word_embeddings=False,
-    )
+    model = new_model(tokenizer, recipe, n_inner=1, tie_word_embeddings=False)
     # Not a key of GPT-2: it tells the adapters of this package to leave the MLPs out of the graph.
     model.config.attention_only = True
     for block in blocks(model):

@@ -24,6 +24,7 @@ from nncirc.circuits.models._sentences import training_sentence, vocabulary
 from nncirc.circuits.models._training import (
     END,
     END_ID,
+    BaseRecipe,
     Batch,
     command_line,
     head_norms,
@@ -37,7 +38,7 @@ from nncirc.circuits.models._training import (
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(BaseRecipe):
     """Everything that the weights depend on."""
 
     seed: int = 0
@@ -92,14 +93,7 @@ def main() -> None:
     recipe = Recipe(seed=arguments.seed)
     make_deterministic(recipe.seed, recipe.threads)
     tokenizer = make_tokenizer(recipe)
-    model = new_model(
-        tokenizer,
-        positions=recipe.positions,
-        layers=recipe.layers,
-        heads=recipe.heads,
-        width=recipe.width,
-        spread=recipe.spread,
-    )
+    model = new_model(tokenizer, recipe)
     source = random.Random(recipe.seed)
 
     def penalty(step: int) -> Tensor:

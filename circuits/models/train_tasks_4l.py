@@ -22,6 +22,7 @@ from nncirc.circuits.models._measure import task_scores
 from nncirc.circuits.models._prompts import IN_CONTEXT, WORDED, every_text, prompt
 from nncirc.circuits.models._training import (
     END_ID,
+    BaseRecipe,
     Batch,
     command_line,
     make_deterministic,
@@ -43,7 +44,7 @@ Row: TypeAlias = tuple[list[int], list[float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(BaseRecipe):
     """Everything that the weights depend on."""
 
     seed: int = 1
@@ -155,14 +156,7 @@ def main() -> None:
     recipe = Recipe(seed=arguments.seed)
     make_deterministic(recipe.seed, recipe.threads)
     tokenizer = make_tokenizer(recipe)
-    model = new_model(
-        tokenizer,
-        positions=recipe.positions,
-        layers=recipe.layers,
-        heads=recipe.heads,
-        width=recipe.width,
-        spread=recipe.spread,
-    )
+    model = new_model(tokenizer, recipe)
     source = random.Random(recipe.seed)
     train(
         model,
