@@ -1,11 +1,15 @@
-"""No test reads or writes the store of who runs it."""
+"""No test reads or writes the store of who runs it; and what several tests look at."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,3 +26,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     folder = tmp_path_factory.mktemp("store")
     monkeypatch.setenv("NNCIRC_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Every figure that is written, to look at what matplotlib was told."""
+    from matplotlib.figure import Figure
+
+    seen: list[Figure] = []
+    savefig = Figure.savefig
+
+    def note(figure: Figure, *arguments: Any, **options: Any) -> None:
+        seen.append(figure)
+        savefig(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", note)
+    return seen

@@ -29,20 +29,6 @@ from nncirc.circuits.pictures.heatmap import Panel, heatmap
 PANEL = Panel([[0.0, 0.5], [-0.25, math.nan], [12.5, -0.001]], ["0", "1", "2"], ["S.1", "end"], title="heads")
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that is written, to look at what matplotlib was told."""
-    seen: list[Figure] = []
-    savefig = Figure.savefig
-
-    def note(figure: Figure, *arguments: Any, **options: Any) -> None:
-        seen.append(figure)
-        savefig(figure, *arguments, **options)
-
-    monkeypatch.setattr(Figure, "savefig", note)
-    return seen
-
-
 def cells(figure: Figure, panel: int = 0) -> dict[tuple[float, float], str]:
     return {text.get_position(): text.get_text() for text in figure.axes[panel].texts}
 

@@ -82,8 +82,9 @@ def test_the_letter_is_that_of_the_option() -> None:
         assert [f" {letter}" for letter in lines if lines[letter] == "{W1}"] == list(task.foils({}, number))
 
 
-def test_scripts_can_measure_the_metric_of_each_task(task: Task) -> None:
-    script = f"""
+def of_gpt2(task: Task, more: str) -> str:
+    """A script that asks GPT-2 a task, and goes on."""
+    return f"""
 model gpt2 using huggingface {{
   id = "openai-community/gpt2"
 }}
@@ -95,30 +96,25 @@ dataset asked using task {{
 corruption other using counterpart {{
   data = asked
 }}
-assert clean({task.metric}, corruption = other) > 0
+{more}
 """
+
+
+def test_scripts_can_measure_the_metric_of_each_task(task: Task) -> None:
+    script = of_gpt2(task, f"assert clean({task.metric}, corruption = other) > 0")
     assert not check_text(script).diagnostics
 
 
 def test_the_metric_of_a_task_is_the_one_that_is_named(task: Task) -> None:
-    script = f"""
-model gpt2 using huggingface {{
-  id = "openai-community/gpt2"
-}}
-dataset asked using task {{
-  model = gpt2
-  task  = "{task.name}"
-  size  = 4
-}}
-corruption other using counterpart {{
-  data = asked
-}}
+    script = of_gpt2(
+        task,
+        f"""
 metric paper using task {{
   data = asked
 }}
 assert clean({task.metric}, corruption = other) > 0
-assert clean(task(data = asked, normalize = true), corruption = other) > 0
-"""
+assert clean(task(data = asked, normalize = true), corruption = other) > 0""",
+    )
     program = check_text(script).program
     assert program is not None
     named, *inline = [each for each in program.declarations.values() if each.kind == "metric"]

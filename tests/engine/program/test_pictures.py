@@ -22,20 +22,6 @@ from nncirc.engine.program.results import Curve, Table
 from nncirc.engine.scores import EdgeScores, NodeScores
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that is written, to look at what matplotlib was told."""
-    seen: list[Figure] = []
-    savefig = Figure.savefig
-
-    def note(figure: Figure, *arguments: Any, **options: Any) -> None:
-        seen.append(figure)
-        savefig(figure, *arguments, **options)
-
-    monkeypatch.setattr(Figure, "savefig", note)
-    return seen
-
-
 def scores(values: Any, **made: Any) -> NodeScores:
     nodes = tuple(f"MLP{i}" for i in range(len(values)))
     return NodeScores(nodes, tuple("abcdef"[: len(values[0])]), tuple(map(tuple, values)), made)
