@@ -60,8 +60,6 @@ def prompt_dataset(
     Raises:
         DataError: C303 to C306, C311, C313, C318, C319, C340, C343.
     """
-    if teacher_forced:
-        check_forced(answer, foil)
     prompts = _texts("clean", clean)
     count = len(prompts)
     if not count:
@@ -88,8 +86,15 @@ def prompt_dataset(
             )
         columns[what] = texts
     made = {"using": "prompts", **columns, **({"answer": NEXT.value} if answer is NEXT else {})}
-    answers = "forced" if teacher_forced else _kind(answer)
-    return _dataset(tokenizer, columns, made, answers, where=lambda i: f"prompt {i + 1}", kept={})
+    return _dataset(
+        tokenizer,
+        columns,
+        made,
+        where=lambda i: f"prompt {i + 1}",
+        answer_next=answer is NEXT,
+        teacher_forced=teacher_forced,
+        kept={},
+    )
 
 
 def file_dataset(
@@ -127,8 +132,6 @@ def file_dataset(
         DataError: C303 to C306, C311 to C313, C319, C340, C343, each with its line; C315, the file cannot be
             read; C316, a broken line; C317, a column is missing; C318, no rows.
     """
-    if teacher_forced:
-        check_forced(answer, foil)
     if size is not None:
         positive("size", size)
     file = Path(path)
@@ -169,8 +172,9 @@ def file_dataset(
         tokenizer,
         columns,
         made,
-        "forced" if teacher_forced else "token" if "answer" in columns else _kind(answer),
         where=lambda i: f"{file.name}, line {rows[i][0]}",
+        answer_next=answer is NEXT,
+        teacher_forced=teacher_forced,
         kept=kept,
     )
 
@@ -205,9 +209,10 @@ def _dataset(
     tokenizer: Tokenizer,
     columns: dict[str, list[Texts]],
     made: dict[str, Any],
-    answers: Literal["token", "next", "forced"] | None,
     *,
     where: Callable[[int], str],
+    answer_next: bool,
+    teacher_forced: bool,
     kept: dict[str, list[str]],
 ) -> Dataset:
     require_offsets(tokenizer)
@@ -219,6 +224,8 @@ def _dataset(
             hint="give answer = as well, or leave the foil out",
             about="foil",
         )
+    if teacher_forced:
+        check_forced(NEXT if answer_next else columns.get("answer"), columns.get("foil"))
     if "answer" in columns:
         check_open_end(tokenizer, frame)
     examples: list[Example] = []
@@ -227,7 +234,7 @@ def _dataset(
         row = {what: texts[i] for what, texts in columns.items()}
         values: dict[str, Value] = {name: texts[i] for name, texts in kept.items()}
         try:
-            clean, corrupt = _pair(tokenizer, frame, row, values, teacher_forced=answers == "forced")
+            clean, corrupt = _pair(tokenizer, frame, row, values, teacher_forced=teacher_forced)
         except DataError as error:
             raise DataError(
                 error.code, f"{where(i)}: {error.message}", hint=error.hint, about=error.about
@@ -236,9 +243,12 @@ def _dataset(
         counterparts += [corrupt] if corrupt else []
     made = {
         **made,
-        **({"teacher_forced": True} if answers == "forced" else {}),
+        **({"teacher_forced": True} if teacher_forced else {}),
         "tokenizer": describe_tokenizer(tokenizer),
     }
+    answers: Literal["token", "next", "forced"] | None = (
+        "forced" if teacher_forced else "next" if answer_next else "token" if "answer" in columns else None
+    )
     paired = tuple(counterparts) if "corrupt" in columns else None
     first: dict[str, Sequence[str]] = {
         what: texts_of(columns[what][0]) for what in ("answer", "foil") if what in columns
@@ -272,10 +282,6 @@ def _pair(
         check_foil(tokenizer, ids.get("answer"), ids.get("foil"))
         clean = with_fields(clean, answer=ids.get("answer"), foil=ids.get("foil"))
     return clean, asked_as(example(str(row["corrupt"])), clean) if "corrupt" in row else None
-
-
-def _kind(answer: object) -> Literal["token", "next"] | None:
-    return None if answer is None else "next" if answer is NEXT else "token"
 
 
 def _format(file: Path, given: str | None) -> Format:

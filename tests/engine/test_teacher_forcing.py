@@ -38,6 +38,7 @@ from nncirc.engine.discovery import acdc
 from nncirc.engine.lens import logit_lens
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
+from nncirc.engine.reading import reading
 
 JOINT = ("logprob", "cross_entropy", "prob", "accuracy")
 
@@ -262,6 +263,26 @@ def test_pairs_and_files(gpt2: Tokenizer, tmp_path: Path) -> None:
     file.write_text("clean,answer\nRome is in, the middle of Italy\nLima is in, Peru\n", encoding="utf-8")
     read = file_dataset(gpt2, file, clean="clean", answer="answer", teacher_forced=True)
     assert read.examples == pairs.examples
+
+
+@pytest.mark.parametrize("teacher_forced", [False, True])
+def test_a_file_without_the_column_has_no_answers(
+    gpt2: Tokenizer, tmp_path: Path, teacher_forced: bool
+) -> None:
+    """As a script asks for it: a column that it does not name is used if it is there."""
+    file = tmp_path / "data.csv"
+    file.write_text("clean\nRome is in\nLima is in\n", encoding="utf-8")
+    options: dict[str, Any] = {"clean": "clean", "answer": "answer", "optional": ["answer"]}
+    if teacher_forced:
+        with pytest.raises(DataError) as caught:
+            file_dataset(gpt2, file, teacher_forced=True, **options)
+        assert caught.value.code == "C343"
+    else:
+        data = file_dataset(gpt2, file, **options)
+        assert data.answers is None
+        with pytest.raises(DataError) as caught:
+            reading(Metric("logprob"), data, data.examples)
+        assert caught.value.code == "C331"
 
 
 @pytest.mark.parametrize(
