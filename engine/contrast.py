@@ -344,7 +344,9 @@ class Contrast:
 
     def normalized(self, metric: Metric) -> Normalizer:
         """The normalizer whether or not the metric asks for it, as faithfulness needs."""
-        return between(metric, self.clean(metric), self.corrupt(metric))
+        return self._once(
+            ("normalized", metric), lambda: between(metric, self.clean(metric), self.corrupt(metric))
+        )
 
     def loss(self, metric: Metric, values: Float[Tensor, "row prompt"]) -> Float[Tensor, " row"]:
         """What a circuit should keep low: minus the mean of the metric, or the mean of a divergence.

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.test_acdc import METRICS, THRESHOLDS, same
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nncirc.engine import speculation
 from nncirc.engine.discovery import Measured, _Record, _Sweep, _Tried, acdc, acdc_family
@@ -215,3 +216,29 @@ def test_zero_ablation_in_float32_is_the_definition(
         acdc(about, graph, metric, threshold=threshold),
         acdc(about, graph, metric, threshold=threshold, sequential=True),
     )
+
+
+class Reads(TorchDispatchMode):
+    """Counts numbers that are taken out of tensors: each waits for all that a device has still to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_metric_is_normalized_by_numbers_that_are_read_once() -> None:
+    """Not at every test: on a device each would wait for it."""
+    model = tiny_gpt2(layers=3)
+    graph, counts = model.graph(), []
+    for normalize in (False, True):
+        about = contrast(model)
+        with Reads() as reads:
+            found = acdc(about, graph, Metric("logit_diff", normalize=normalize), threshold=0, depth=1)
+        counts.append(reads.count)
+        assert found.made["tested"] > 60
+    plain, normalized = counts
+    assert plain < normalized < plain + 10
