@@ -156,6 +156,11 @@ def _window(layer: int, width: int, depth: int) -> range:
     return range(max(0, start), min(depth, start + width))
 
 
+def _behind(layers: range, depth: int) -> range:
+    """The layers behind some: those through which what is restored in these can act."""
+    return range(layers.stop, depth)
+
+
 def _rows(model: Model, of: Restored) -> list[str]:
     """Names of the layers by what is restored of them."""
     layers = range(model.shape.n_layers)
@@ -217,7 +222,7 @@ class _Tracer:
                 # The state behind a layer is the one before the next.
                 at = layer + (self.part == "residual")
                 put(Site(at, self.part), row, mask, self.restored[at])
-            for layer in range(layers.stop, len(self.held)):
+            for layer in _behind(layers, len(self.held)):
                 put(Site(layer, self.severed), row, mask, self.held[layer])
         edits = {site: partial(_instead, where, values[site]) for site, where in changes.items()}
         return edited_run(self.model, self.stream, len(rows), edits, keep)

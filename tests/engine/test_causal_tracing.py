@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.intervals import Resampling, bootstrap
+from nncirc.engine import restoration
 from nncirc.engine.activation import activation_patching
 from nncirc.engine.contrast import Contrast, Gaussian, Resample, Zero
 from nncirc.engine.data import Example, resolve
@@ -132,6 +134,83 @@ def test_every_restoration_is_a_run_of_its_own(
     for row, prompts in zip(scores.values, expected, strict=True):
         mean = sum(value - corrupt for value, _, corrupt in prompts) / len(prompts)
         assert row[0] == pytest.approx(mean, abs=2e-5)
+
+
+DEPTH = 4
+PLACES = ("A.2", "end")
+SETTINGS = [
+    *(("states", 1, sever) for sever in ("none", "mlps", "attention")),
+    *((of, window, "none") for of in ("mlps", "attention") for window in range(1, DEPTH + 2)),
+]
+"""Everything that can be restored and severed, in windows of one layer and of up to more than there are."""
+
+
+@cache
+def four_layers(family: str) -> Contrast:
+    make: Any = {"gpt2": tiny_gpt2, "llama": tiny_llama}[family]
+    return contrast(make(layers=DEPTH, seed=7), size=1, seed=7)
+
+
+@cache
+def effects(family: str, of: str, window: int, sever: str) -> Tensor:
+    """The indirect effects by runs with hooks: a row for each layer, a column for each place."""
+    columns = []
+    for place in PLACES:
+        rows = traced(four_layers(family), "logit_diff", of, window, sever, place)
+        columns.append([sum(value - corrupt for value, _, corrupt in row) / len(row) for row in rows])
+    return torch.tensor(columns).T
+
+
+def off(family: str, of: Any, window: int, sever: Any) -> float:
+    """By how much an effect at most differs from what runs with hooks say."""
+    options: Any = {"of": of, "window": window, "sever": sever, "positions": list(PLACES)}
+    scores = causal_tracing(four_layers(family), Metric("logit_diff"), **options)
+    return float((torch.tensor(scores.values) - effects(family, of, window, sever)).abs().max())
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize(("of", "window", "sever"), SETTINGS)
+def test_every_window_and_severing(family: str, of: str, window: int, sever: str) -> None:
+    assert off(family, of, window, sever) < 2e-5
+
+
+def window_off(begin: int, end: int) -> Callable[..., range]:
+    """A window that begins and ends by so many layers elsewhere."""
+
+    def faulty(layer: int, width: int, depth: int) -> range:
+        start = layer - width // 2
+        return range(max(0, start + begin), min(depth, start + width + end))
+
+    return faulty
+
+
+SEVERED = [setting for setting in SETTINGS if setting[2] != "none"]
+WINDOWED = [setting for setting in SETTINGS if setting[0] != "states"]
+FAULTS: Mapping[str, tuple[str, Callable[..., range], list[tuple[str, int, str]]]] = {
+    "a window a layer too late": ("_window", window_off(1, 1), WINDOWED),
+    "a window a layer too early": ("_window", window_off(-1, -1), WINDOWED),
+    "a window without its first layer": ("_window", window_off(1, 0), WINDOWED),
+    "a window without its last layer": ("_window", window_off(0, -1), WINDOWED),
+    "a window of a layer more": ("_window", window_off(0, 1), WINDOWED),
+    "severed from a layer too late": (
+        "_behind",
+        lambda layers, depth: range(layers.stop + 1, depth),
+        SEVERED,
+    ),
+    "severed at one layer only": ("_behind", lambda layers, depth: range(depth)[layers.stop :][:1], SEVERED),
+    "severed but at the last": ("_behind", lambda layers, depth: range(layers.stop, depth - 1), SEVERED),
+}
+"""Faults by what they are: what is put in the place of which function, and the settings that must show it."""
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_show_in_every_setting(fault: str, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the test above is known to tell a window or a severing from one that is a layer off."""
+    name, faulty, settings = FAULTS[fault]
+    monkeypatch.setattr(restoration, name, faulty)
+    unseen = [setting for setting in settings if off(family, *setting) < 1e-3]
+    assert settings and not unseen
 
 
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
