@@ -221,9 +221,7 @@ def test_zero_ablation_in_float32_is_the_definition(
 class Reads(TorchDispatchMode):
     """Counts numbers that are taken out of tensors: each waits for all that a device has still to do."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
+    count = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.count += function is torch.ops.aten._local_scalar_dense.default
