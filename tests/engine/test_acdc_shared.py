@@ -234,7 +234,7 @@ def test_a_metric_is_normalized_by_numbers_that_are_read_once() -> None:
     graph, counts = model.graph(), []
     for normalize in (False, True):
         about = contrast(model)
-        with Reads() as reads:
+        with Reads() as reads:  # type: ignore[no-untyped-call]
             found = acdc(about, graph, Metric("logit_diff", normalize=normalize), threshold=0, depth=1)
         counts.append(reads.count)
         assert found.made["tested"] > 60
