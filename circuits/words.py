@@ -1,8 +1,13 @@
-"""Numbers as messages say them."""
+"""Numbers, and text from elsewhere, as messages say them."""
 
 from __future__ import annotations
 
-__all__ = ["counted", "memory_in_words"]
+import unicodedata
+
+__all__ = ["counted", "memory_in_words", "visible"]
+
+# Controls move a terminal's cursor, format characters reorder the line, a lone surrogate cannot be encoded.
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def counted(count: int, thing: str) -> str:
@@ -24,3 +29,31 @@ def memory_in_words(size: float) -> str:
         if size >= factor:
             return f"{size / factor:,.1f}".removesuffix(".0") + f" {unit}"
     return counted(round(size), "byte")
+
+
+def visible(text: str, longest: int | None = None, *, lines: bool = False) -> str:
+    """Text of a script, a file or a model, made safe for a terminal: what cannot be seen is spelled out.
+
+    Controls, characters that reorder the line, and lone surrogates are written as Python writes them. A byte
+    of a file name that is not UTF-8, which Python holds as a surrogate, is written as that byte.
+
+    Args:
+        text: from anywhere.
+        longest: cut to so many characters, the last of them an ellipsis; None for all of it.
+        lines: whether line ends stay, for text of several lines; otherwise they are spelled out, too.
+
+    >>> print(visible("a\\x1b[31m\\u202e"), visible("bad\\udcff.circ"), visible("two\\nlines"))
+    a\\x1b[31m\\u202e bad\\xff.circ two\\nlines
+    """
+    shown = text if longest is None else text[: longest + 1]
+    if not shown.isprintable():
+        shown = "".join(c if c == "\n" and lines else _spelled(c) for c in shown)
+    return shown if longest is None or len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def _spelled(character: str) -> str:
+    if unicodedata.category(character) not in _UNSEEN:
+        return character
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return repr(character)[1:-1]

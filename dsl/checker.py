@@ -17,7 +17,7 @@ from nncirc.dsl.blocks import read_block
 from nncirc.dsl.bodies import ENDS, NODE
 from nncirc.dsl.claims import Claim, read_claim
 from nncirc.dsl.complaints import node_name
-from nncirc.dsl.constants import overridden, read_constants, value_of
+from nncirc.dsl.constants import LONE, overridden, read_constants, value_of
 from nncirc.dsl.diagnostics import Diagnostic, Label, sort_key, suggest
 from nncirc.dsl.families import expand
 from nncirc.dsl.meaning import Meaning, check_slots_used
@@ -183,6 +183,9 @@ class _Check:
         scope.names[name.text] = module
         written = statement.path.value
         path = os.path.normpath(os.path.join(os.path.dirname(scope.source.name), written))  # noqa: PTH118, PTH120
+        if odd := _no_script(written, path):
+            scope.report("C209", f"a used file ends in `.circ`, and {odd}", statement.path.span)
+            return
         if path in above:
             chain = " -> ".join(os.path.basename(p) for p in (*above[above.index(path) :], path))  # noqa: PTH119
             scope.report("C112", f"files use each other in a circle: {chain}", statement.path.span)
@@ -353,6 +356,17 @@ class _Check:
             )
 
 
+def _no_script(written: str, path: str) -> str | None:
+    """Why a file is none to use: messages show its lines, and not those of whatever a script may name."""
+    if not written.lower().endswith(".circ"):
+        return f'"{written}" does not'
+    try:
+        target = os.path.realpath(path)
+    except (OSError, ValueError):  # said where it is read
+        return None
+    return None if target.lower().endswith(".circ") else f'"{written}" is a link to "{target}"'
+
+
 def _where_last(blocks: list[tuple[syntax.Block, Draft]]) -> list[tuple[syntax.Block, Draft]]:
     """Reference circuits behind all else, since `where(…)` in them asks for values of another block."""
     return sorted(blocks, key=lambda pair: pair[1].implementation == "reference")
@@ -360,7 +374,12 @@ def _where_last(blocks: list[tuple[syntax.Block, Draft]]) -> list[tuple[syntax.B
 
 def _decode(name: str, text: str | bytes) -> tuple[Source, Diagnostic | None]:
     if isinstance(text, str):
-        return Source(name, text.removeprefix("\ufeff")), None
+        source = Source(name, text.removeprefix("\ufeff"))
+        found = LONE.search(source.text)
+        if found is None:
+            return source, None
+        span, code = Span(source, found.start(), found.end()), ord(found.group())
+        return source, Diagnostic("C011", f"this is not text: half of a pair, U+{code:04X}", span)
     try:
         return Source(name, text.decode("utf-8").removeprefix("\ufeff")), None
     except UnicodeDecodeError as error:

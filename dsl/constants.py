@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from nncirc.dsl import syntax
@@ -13,7 +14,10 @@ from nncirc.dsl.scope import Broken, Constant, Scope
 from nncirc.dsl.source import Source, Span
 from nncirc.dsl.values import kind_of
 
-__all__ = ["overridden", "read_constants", "value_of"]
+__all__ = ["LONE", "overridden", "read_constants", "value_of"]
+
+LONE = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair: text that no file can hold."""
 
 
 def value_of(value: syntax.Value) -> Value:
@@ -51,6 +55,9 @@ def _outside(scope: Scope, name: str, given: object, written: syntax.Value) -> s
     text = given if isinstance(given, str) else _text(given)
     source = Source("--set", f"{name}={text}")
     span = Span(source, len(name) + 1, len(source.text))
+    if LONE.search(text):
+        scope.report("C206", f"what `{name}` is set to is not text", span, help="write it in UTF-8")
+        return None
     # Behind `--set id=` a shell leaves no quotes, so text is taken as it stands.
     if isinstance(written, syntax.String) and not text.startswith('"'):
         return syntax.String(text, span)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from nncirc.circuits.words import visible
 from nncirc.dsl.source import Span
 
 __all__ = ["Diagnostic", "Label", "Severity", "render", "render_all", "suggest", "to_json"]
@@ -91,16 +92,12 @@ def _distance(a: str, b: str) -> int:
 
 def _shown(character: str) -> str:
     """A character as it can stand in a terminal without moving anything else."""
-    if character == "\t":
-        return " " * _TAB
-    category = unicodedata.category(character)
-    # controls would move the cursor, format characters reorder the line, a surrogate cannot be encoded
-    return "\N{REPLACEMENT CHARACTER}" if category in {"Cc", "Cf", "Cs", "Zl", "Zp"} else character
+    return " " * _TAB if character == "\t" else visible(character)
 
 
 def _columns(character: str) -> int:
-    if character == "\t":
-        return _TAB
+    if len(shown := _shown(character)) > 1:
+        return len(shown)
     if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me"}:
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
@@ -108,7 +105,7 @@ def _columns(character: str) -> int:
 
 def clean(text: str) -> str:
     """Text that may come from a script, safe to print."""
-    return "".join("\n" if c == "\n" else _shown(c) for c in text)
+    return visible(text.replace("\t", " " * _TAB), lines=True)
 
 
 def _paint(text: str, style: str, color: bool) -> str:
@@ -145,7 +142,7 @@ def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
     bar = _paint("|", "label", color)
     head = _paint(f"{diagnostic.severity}[{diagnostic.code}]", diagnostic.severity, color)
     lines = [f"{head}: {_paint(clean(diagnostic.message), 'bold', color)}"]
-    lines.append(f"{'':{gutter}} {_paint('-->', 'label', color)} {clean(str(span))}")
+    lines.append(f"{'':{gutter}} {_paint('-->', 'label', color)} {visible(str(span))}")
     if not span.source.text:  # a script that could not be read has no line to show
         if diagnostic.help:
             lines.append(f"  = help: {clean(diagnostic.help)}")
@@ -155,7 +152,7 @@ def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
     shown = span.line  # a label on the line just shown needs no second copy of it
     for label in diagnostic.labels:
         if label.span.source is not span.source:
-            lines.append(f"{'':{gutter}} {_paint(':::', 'label', color)} {clean(str(label.span))}")
+            lines.append(f"{'':{gutter}} {_paint(':::', 'label', color)} {visible(str(label.span))}")
         elif label.span.line != shown:
             lines.append(f"{'':{gutter}} {bar}")
         snippet = _snippet(label.span, "-", clean(label.text), gutter, "label", color)

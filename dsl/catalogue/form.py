@@ -64,7 +64,10 @@ FORM: Mapping[str, Entry] = {
         "brackets within brackets within brackets",
         "More than 50 levels are refused: such a script is an accident, not a description.",
     ),
-    "C011": Entry("not UTF-8", "Scripts are UTF-8 text, with or without a byte order mark."),
+    "C011": Entry(
+        "not UTF-8",
+        "Scripts are UTF-8 text, with or without a byte order mark; Python text has no halves of pairs.",
+    ),
     "C012": Entry(
         "the script cannot be read", "It does not exist, is not a file, may not be read, or is huge."
     ),

@@ -42,7 +42,8 @@ MEANING: Mapping[str, Entry] = {
     ),
     "C206": Entry(
         "`--set` with a value that the constant cannot take",
-        "A constant keeps its type: a number stays a number.",
+        "A constant keeps its type: a number stays a number. It is set once, and to text that a file can "
+        "hold.",
     ),
     "C208": Entry(
         "two families at once",
@@ -54,7 +55,7 @@ MEANING: Mapping[str, Entry] = {
     "C209": Entry(
         "a file name that is not allowed",
         "Outputs are written below the output folder, so their names are relative, without `..`, and end in "
-        "a format that can be written.",
+        "a format that can be written. A used file ends in `.circ`: messages show lines of it.",
         'render {\n  circuit = found\n  file = "../a.svg"\n}',
         'render {\n  circuit = found\n  file = "a.svg"\n}',
     ),

@@ -19,7 +19,7 @@ import torch
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import NncircError, ResourceError, ScriptError
-from nncirc.circuits.words import counted
+from nncirc.circuits.words import counted, visible
 from nncirc.dsl.diagnostics import suggest
 from nncirc.dsl.program import (
     Declaration,
@@ -395,7 +395,7 @@ def provenance(
         "format": "nncirc run",
         "version": files.VERSION,
         "script": {
-            "name": Path(program.source.name).name,
+            "name": visible(Path(program.source.name).name),
             "sha256": hashlib.sha256(text.encode()).hexdigest(),
             "text": text,
         },

@@ -10,15 +10,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from nncirc import __version__
 from nncirc.circuits.errors import GraphError, NncircError, ResourceError, ScriptError
-from nncirc.circuits.words import counted
+from nncirc.circuits.words import counted, visible
 
 if TYPE_CHECKING:
     from nncirc.circuits.circuit import Circuit
-    from nncirc.circuits.intervals import Estimate
     from nncirc.dsl import Diagnostic, Program
     from nncirc.engine.program.run import Report
 
@@ -157,6 +156,19 @@ def _bytes(text: str) -> int:
     return int(size * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " "))
 
 
+# What is said ---------------------------------------------------------------------------------------------
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    """Print; names of files and what stands in them cannot move the cursor, nor be beyond the encoding."""
+    print(visible(text, lines=True), file=stream or sys.stdout)
+
+
+def _say_json(value: Any, **how: Any) -> None:
+    """Print as JSON of ASCII characters, which every terminal and every locale can take."""
+    print(json.dumps(value, indent=1, **how))
+
+
 # What went wrong ------------------------------------------------------------------------------------------
 
 
@@ -169,13 +181,13 @@ def _failed(error: NncircError, *, as_json: bool, status: int = WRONG) -> int:
             print(to_json([diagnostic]))
         else:
             found = {"code": error.code, "severity": "error", "message": error.message, "help": error.hint}
-            print(json.dumps([found], ensure_ascii=False))
+            _say_json([found])
     elif diagnostic is not None:
         _show([diagnostic])
     else:
-        print(f"error[{error.code}]: {error.message}", file=sys.stderr)
+        _say(f"error[{error.code}]: {error.message}", sys.stderr)
         if error.hint:
-            print(f"  help: {error.hint}", file=sys.stderr)
+            _say(f"  help: {error.hint}", sys.stderr)
     return status
 
 
@@ -206,12 +218,16 @@ def _checked(options: Any) -> Program | None:
 
 
 def _settings(given: Sequence[str]) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for setting in given:
-        name, equals, value = setting.partition("=")
-        if not equals or not name.strip():
+        name, equals, value = (part.strip() for part in setting.partition("="))
+        if not equals or not name:
             raise NncircError("C206", f"--set {setting} sets nothing", hint="write --set NAME=VALUE")
-        found[name.strip()] = value.strip()
+        if name in found:
+            values = f"{found[name]!r} and {value!r}"
+            hint = "give it once; a list makes a family: --set 'tau=[0.01, 0.02]'"
+            raise NncircError("C206", f"--set gives {name} two values, {values}", hint=hint)
+        found[name] = value
     return found
 
 
@@ -224,7 +240,7 @@ def _check(options: Any) -> int:
     else:
         own = sum("." not in name for name in program.declarations)
         claims = len(program.assertions)
-        print(f"{options.script}: {counted(own, 'declaration')}, {counted(claims, 'claim')}, no errors")
+        _say(f"{options.script}: {counted(own, 'declaration')}, {counted(claims, 'claim')}, no errors")
     return FINE
 
 
@@ -246,7 +262,7 @@ def _models(options: Any) -> int:
     if options.json:
         fields = ("name", "layers", "heads", "width", "vocabulary", "positions", "attention_only", "compiled")
         rows = [{field: getattr(info, field) for field in (*fields, "scores")} for info in infos]
-        print(json.dumps(rows, indent=1, default=dict))
+        _say_json(rows, default=dict)
         return FINE
     for info in infos:
         kind = ", attention only" if info.attention_only else ", compiled" if info.compiled else ""
@@ -270,11 +286,11 @@ def _cache(options: Any) -> int:
     removed = store.clear() if options.clear else 0
     if options.json:
         found = {"folder": str(store.folder), "results": results, "bytes": size, "removed": removed}
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        _say_json(found)
     else:
-        print(f"{store.folder}{os.sep}: {results:,} results, {size / 2**20:.1f} MiB")
+        _say(f"{store.folder}{os.sep}: {results:,} results, {size / 2**20:.1f} MiB")
         if options.clear:
-            print(f"removed {removed:,} of them")
+            _say(f"removed {removed:,} of them")
     return FINE
 
 
@@ -291,6 +307,7 @@ def _run(options: Any) -> int:
     out = Path(options.out) if options.out else Path("out") / Path(options.script).stem
     from nncirc.engine.program.run import Options, run_program
     from nncirc.engine.program.store import Store, default_folder
+    from nncirc.report import print_report
 
     how = Options(
         tuple(options.only),
@@ -308,69 +325,10 @@ def _run(options: Any) -> int:
     finally:
         # Also what was made before a picture could not be drawn, or a claim not be measured.
         for made in reports if not options.json else ():
-            _print_report(made)
+            print_report(made, colored=_colored(sys.stdout))
     if options.json:
-        print((report.folder / "run.json").read_text(encoding="utf-8"), end="")
+        _say_json(json.loads((report.folder / "run.json").read_text(encoding="utf-8")))
     return FINE if report.holds else FALSE
-
-
-def _print_report(report: Report) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from nncirc.engine.program.captions import told
-
-    # Into a file or a pipe, rows are not folded to the width of a terminal.
-    width = None if sys.stdout.isatty() else 160
-    console = Console(width=width, highlight=False, no_color=not _colored(sys.stdout))
-    table = Table(box=None, pad_edge=False)
-    for column in ("result", "using", "", "seconds", "file"):
-        table.add_column(column, justify="right" if column == "seconds" else "left", overflow="fold")
-    for result in report.results:
-        seconds = "stored" if result.stored else f"{result.seconds:.1f}"
-        table.add_row(*map(_plain, (result.name, result.using, result.summary, seconds, result.file or "")))
-    console.print(table)
-    for name, comparison in report.tables.items():
-        console.print(f"\n{_plain(name)}")
-        inner = Table(box=None, pad_edge=False)
-        for column in comparison.columns:
-            inner.add_column(column)
-        for row in comparison.rows:
-            inner.add_row(*(_plain(_cell(cell)) for cell in row))
-        console.print(inner)
-        if how := told(comparison.made):
-            console.print(_plain(how))
-    if report.claims:
-        console.print()
-    for claim in report.claims:
-        mark, about = ("holds" if claim.holds else "FALSE"), claim.assertion.about
-        left, right = _side(claim.left, claim.left_interval), _side(claim.right, claim.right_interval)
-        measured = f"{left} {claim.assertion.comparison} {right}"
-        of = f" [{about}]" if about else ""
-        console.print(_plain(f"{mark}  {claim.assertion.text}{of}: {measured}"))
-    for note in report.notes:
-        console.print(_plain(f"note: {note}"))
-    console.print(_plain(f"\nwritten to {report.folder}{os.sep}"))
-
-
-def _cell(cell: str | float | None) -> str:
-    if cell is None:
-        return "-"
-    if isinstance(cell, float):
-        return f"{cell:.3f}" if cell == 0 or abs(cell) >= 0.001 else f"{cell:.2g}"
-    return str(cell)
-
-
-def _side(value: float, interval: Estimate | None) -> str:
-    """A number of a claim, with its interval over prompts where there is one."""
-    return f"{value:.6g} {interval.interval(4) if interval else ''}".rstrip()
-
-
-def _plain(text: str) -> Any:
-    """Text of a script is no markup."""
-    from rich.text import Text
-
-    return Text(text)
 
 
 @contextmanager
@@ -409,9 +367,9 @@ def _plan(options: Any) -> int:
         allow_code=options.allow_code,
     )
     if options.json:
-        print(json.dumps(plan.as_json(), indent=1, ensure_ascii=False))
+        _say_json(plan.as_json())
     else:
-        print(plan.as_text())
+        _say(plan.as_text())
     return FINE
 
 
@@ -424,7 +382,7 @@ def _render(options: Any) -> int:
     out = Path(options.out) if options.out else Path(options.circuit).with_suffix(".svg")
     fold = {} if options.fold is None else {"max_edges": options.fold}
     render(circuit, out, highlight=highlight, title=Path(options.circuit).stem, **fold)
-    print(out)
+    _say(str(out))
     return FINE
 
 
@@ -452,11 +410,11 @@ def _diff(options: Any) -> int:
         fold = {} if options.fold is None else {"max_edges": options.fold}
         render_pair(found, names, options.out, **fold)
     if options.json:
-        print(json.dumps(as_json(found, names), indent=1, ensure_ascii=False))
+        _say_json(as_json(found, names))
     else:
-        print(as_text(found, names))
+        _say(as_text(found, names))
         if options.out:
-            print(f"\ndrawn in {options.out}")
+            _say(f"\ndrawn in {options.out}")
     return FINE
 
 
@@ -486,12 +444,12 @@ def _import(options: Any) -> int:
     written = import_file(
         options.source, options.to, like=like, n_kv_heads=options.kv_heads, everything=options.all
     )
-    print("\n".join(written))
+    _say("\n".join(written))
     return FINE
 
 
 def _export(options: Any) -> int:
     from nncirc.dsl.exchange import export_file
 
-    print(export_file(options.source, options.to, d_model=options.d_model))
+    _say(export_file(options.source, options.to, d_model=options.d_model))
     return FINE

@@ -250,9 +250,9 @@ def test_errors_in_used_files() -> None:
     ]
     circle = files(a='use "b.circ" as b', b='use "a.circ" as a')
     assert sorted(codes('use "a.circ" as a', loader=circle)) == ["C112", "C113", "C113"]
-    assert codes('use "" as a') == ["C111"]
-    assert codes('use "." as a') == ["C111"]
-    assert codes('use "a\0b" as a') == ["C111"]
+    assert codes('use "" as a') == ["C209"]
+    assert codes('use "." as a') == ["C209"]
+    assert codes('use "a\0b.circ" as a') == ["C111"]
 
 
 def test_many_used_files_end() -> None:

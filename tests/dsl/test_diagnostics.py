@@ -43,8 +43,8 @@ def test_source() -> None:
         ("\ta\t= xx", "    a    = xx", "           ^^"),
         ("模 = xx", "模 = xx", "     ^^"),
         ("e\u0301 = xx", "e\u0301 = xx", "    ^^"),
-        ("\x1b = xx", "\ufffd = xx", "    ^^"),
-        ("\u202e = xx", "\ufffd = xx", "    ^^"),
+        ("\x1b = xx", r"\x1b = xx", "       ^^"),
+        ("\u202e = xx", r"\u202e = xx", "         ^^"),
     ],
 )
 def test_carets(text: str, shown: str, marks: str) -> None:
@@ -92,6 +92,14 @@ def test_color() -> None:
     assert plain == render(found)
 
 
+def test_names_of_files_stay_on_their_line() -> None:
+    source = Source("no\udcff\n\x1b.circ", "x = y")
+    label = Label(Span(Source("b\n.circ", "z"), 0, 1), "here")
+    text = render(Diagnostic("C012", "message", Span(source, 0, 1), labels=(label,)))
+    assert text.splitlines()[1] == r"  --> no\xff\n\x1b.circ:1:1"
+    assert r"  ::: b\n.circ:1:1" in text.splitlines()
+
+
 def test_counts() -> None:
     error = Diagnostic("C001", "message", at("x = y", "y"))
     warning = Diagnostic("C120", "message", at("x = y", "y"), severity="warning")
@@ -101,7 +109,7 @@ def test_counts() -> None:
 
 def test_json_can_always_be_written() -> None:
     text = to_json(check_text('x = "\ud800"\ny = \ud800').diagnostics)
-    assert json.loads(text)[0]["code"] == "C001"
+    assert json.loads(text)[0]["code"] == "C011"
     assert text.encode("ascii")
 
 

@@ -1,0 +1,70 @@
+"""What a run has to say when it ends: its results, tables, claims and notes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nncirc.circuits.intervals import Estimate
+from nncirc.circuits.words import visible
+from nncirc.engine.program.captions import told
+from nncirc.engine.program.run import Report
+
+__all__ = ["print_report"]
+
+
+def print_report(report: Report, *, colored: bool) -> None:
+    """Print it, on a terminal in colors if these are wanted."""
+    # Into a file or a pipe, rows are not folded to the width of a terminal.
+    width = None if sys.stdout.isatty() else 160
+    console = Console(width=width, highlight=False, no_color=not colored)
+    table = Table(box=None, pad_edge=False)
+    for column in ("result", "using", "", "seconds", "file"):
+        table.add_column(column, justify="right" if column == "seconds" else "left", overflow="fold")
+    for result in report.results:
+        seconds = "stored" if result.stored else f"{result.seconds:.1f}"
+        table.add_row(*map(_plain, (result.name, result.using, result.summary, seconds, result.file or "")))
+    console.print(table)
+    for name, comparison in report.tables.items():
+        console.print(_plain(f"\n{name}"))
+        inner = Table(box=None, pad_edge=False)
+        for column in comparison.columns:
+            inner.add_column(column)
+        for row in comparison.rows:
+            inner.add_row(*(_plain(_cell(cell)) for cell in row))
+        console.print(inner)
+        if how := told(comparison.made):
+            console.print(_plain(how))
+    if report.claims:
+        console.print()
+    for claim in report.claims:
+        mark, about = ("holds" if claim.holds else "FALSE"), claim.assertion.about
+        left, right = _side(claim.left, claim.left_interval), _side(claim.right, claim.right_interval)
+        measured = f"{left} {claim.assertion.comparison} {right}"
+        of = f" [{about}]" if about else ""
+        console.print(_plain(f"{mark}  {claim.assertion.text}{of}: {measured}"))
+    for note in report.notes:
+        console.print(_plain(f"note: {note}"))
+    console.print(_plain(f"\nwritten to {report.folder}{os.sep}"))
+
+
+def _cell(cell: str | float | None) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, float):
+        return f"{cell:.3f}" if cell == 0 or abs(cell) >= 0.001 else f"{cell:.2g}"
+    return str(cell)
+
+
+def _side(value: float, interval: Estimate | None) -> str:
+    """A number of a claim, with its interval over prompts where there is one."""
+    return f"{value:.6g} {interval.interval(4) if interval else ''}".rstrip()
+
+
+def _plain(text: str) -> Text:
+    """Text of a script is no markup, and shows what a terminal would obey."""
+    return Text(visible(text, lines=True))
