@@ -120,13 +120,15 @@ class Rendered:
         text: the prompt, blocks of tokens decoded.
         tokens: what the model gets.
         spans: where every occurrence of a slot is among the tokens.
-        tail: the text that an answer follows: the prompt, or what stands behind its last block.
+        tail: the text that an answer follows: the prompt, or what comes after its last block.
+        blocks: whether there are blocks, so that the tail does not begin the prompt.
     """
 
     text: str
     tokens: Tokens
     spans: Mapping[Occurrence, Span]
     tail: str
+    blocks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,8 @@ def render(
     """Fill a template in and tokenize it.
 
     A prompt of text alone is tokenized as one text. Around blocks of tokens, each run of text is
-    tokenized by itself, and what the tokenizer adds to a prompt is put around the whole.
+    tokenized by itself, behind a block as it reads inside a text, and what the tokenizer adds to a prompt is
+    put around the whole.
 
     Raises:
         DataError: C306, C307, C311 (the prompt is empty), C319.
@@ -168,7 +171,7 @@ def render(
             tokens += run.tokens
             text += decode(tokenizer, run.tokens)
             continue
-        encoded = encode(tokenizer, run.text, added=not has_blocks)
+        encoded = encode(tokenizer, run.text, added=not has_blocks, inside=run is not runs[0])
         for occurrence, characters in run.slots:
             start, stop = find_span(tokenizer, encoded, characters, slot=name_of(occurrence, among))
             spans[occurrence] = (start + len(tokens), stop + len(tokens))
@@ -180,7 +183,8 @@ def render(
     check_doubled(tokenizer, frame, tuple(tokens))
     ordered = {occurrence: spans[occurrence] for occurrence in among}
     last = runs[-1]
-    return Rendered(text, tuple(tokens), ordered, last.text if isinstance(last, _Text) else "")
+    tail = last.text if isinstance(last, _Text) else ""
+    return Rendered(text, tuple(tokens), ordered, tail, has_blocks)
 
 
 def _runs(template: Template, value_of: Callable[[Occurrence], Value]) -> list[_Text | _Block]:
@@ -213,7 +217,7 @@ def filled_text(template: Template, values: Mapping[str, Value]) -> str | None:
 
 
 def answer_token(
-    tokenizer: Tokenizer, template: Template, values: Mapping[str, Value], tail: str, *, what: str
+    tokenizer: Tokenizer, template: Template, values: Mapping[str, Value], prompt: Rendered, *, what: str
 ) -> int:
     """The one token that an answer's template stands for behind a prompt.
 
@@ -222,7 +226,7 @@ def answer_token(
     """
     text = filled_text(template, values)
     if text is not None:
-        return one_token(tokenizer, tail, text, what=what)
+        return one_token(tokenizer, prompt.tail, text, what=what, inside=prompt.blocks)
     tokens = _block(template, values)
     if len(tokens) != 1:
         raise DataError(
@@ -233,7 +237,9 @@ def answer_token(
     return tokens[0]
 
 
-def answer_tokens(tokenizer: Tokenizer, template: Template, values: Mapping[str, Value], tail: str) -> Tokens:
+def answer_tokens(
+    tokenizer: Tokenizer, template: Template, values: Mapping[str, Value], prompt: Rendered
+) -> Tokens:
     """All tokens that an answer's template stands for behind a prompt.
 
     Raises:
@@ -241,7 +247,7 @@ def answer_tokens(tokenizer: Tokenizer, template: Template, values: Mapping[str,
     """
     text = filled_text(template, values)
     if text is not None:
-        return tokens_after(tokenizer, tail, text, what="answer")
+        return tokens_after(tokenizer, prompt.tail, text, what="answer", inside=prompt.blocks)
     tokens = _block(template, values)
     if not tokens:
         raise DataError(

@@ -144,9 +144,9 @@ def template_dataset(
         try:
             if teacher_forced:
                 (template,) = targets["answer"]
-                example = forced(example, answer_tokens(tokenizer, template, values, one.tail))
+                example = forced(example, answer_tokens(tokenizer, template, values, one))
             else:
-                example = _answered(tokenizer, example, targets, one.tail)
+                example = _answered(tokenizer, example, targets, one)
         except DataError as error:
             raise in_prompt(error, len(examples)) from None
         examples.append(example)
@@ -328,12 +328,12 @@ def _render(
 
 
 def _answered(
-    tokenizer: Tokenizer, example: Example, targets: Mapping[str, Sequence[Template]], tail: str
+    tokenizer: Tokenizer, example: Example, targets: Mapping[str, Sequence[Template]], prompt: Rendered
 ) -> Example:
     ids = {
         what: target_of(
             tokenizer,
-            [answer_token(tokenizer, template, example.values, tail, what=what) for template in templates],
+            [answer_token(tokenizer, template, example.values, prompt, what=what) for template in templates],
             what=what,
         )
         for what, templates in targets.items()

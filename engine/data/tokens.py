@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from string import ascii_letters
+from typing import Any, Final
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.types import Example, Occurrence, Span, Tokenizer, Tokens
+
+LEADS: Final = ("\n", *ascii_letters)
+"""What a text is put behind to see its tokens inside a longer one; few texts merge with a line end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +55,34 @@ def require_offsets(tokenizer: Tokenizer) -> None:
         )
 
 
-def encode_all(tokenizer: Tokenizer, texts: Sequence[str], *, added: bool = True) -> list[Encoded]:
-    """Encode texts, by default with the tokens that the tokenizer adds by itself (`<s>`).
+def encode(tokenizer: Tokenizer, text: str, *, added: bool = True, inside: bool = False) -> Encoded:
+    """Encode one text, by default with the tokens that the tokenizer adds by itself (`<s>`).
+
+    Args:
+        tokenizer: a fast tokenizer.
+        text: the text.
+        added: whether to add them.
+        inside: whether the text goes on behind something else, so that nothing is added.
 
     Raises:
-        DataError: C306, a text has something that the vocabulary lacks.
+        DataError: C306, the text has something that the vocabulary lacks.
     """
-    encoded = encode_raw(tokenizer, texts, added=added)
-    for one in encoded:
-        _refuse_unknown(tokenizer, one)
+    (encoded,) = encode_raw(tokenizer, [text], added=added, inside=inside)
+    _refuse_unknown(tokenizer, encoded)
     return encoded
 
 
-def encode_raw(tokenizer: Tokenizer, texts: Sequence[str], *, added: bool = True) -> list[Encoded]:
-    """`encode_all` without a word on what the vocabulary lacks."""
+def encode_raw(
+    tokenizer: Tokenizer, texts: Sequence[str], *, added: bool = True, inside: bool = False
+) -> list[Encoded]:
+    """`encode` several texts, without a word on what the vocabulary lacks."""
     if not texts:
         return []
     # `truncation` and `padding` are said aloud: a tokenizer.json may switch them on.
     batch = tokenizer(
-        list(texts), add_special_tokens=added, truncation=False, padding=False, verbose=False
+        list(texts), add_special_tokens=added and not inside, truncation=False, padding=False, verbose=False
     ).encodings
-    return [
+    encoded = [
         Encoded(
             text,
             tuple(one.ids),
@@ -79,11 +91,29 @@ def encode_raw(tokenizer: Tokenizer, texts: Sequence[str], *, added: bool = True
         )
         for text, one in zip(texts, batch, strict=True)
     ]
+    if inside and _puts_space_first(tokenizer):
+        return [next(continuations(tokenizer, one.text), one) for one in encoded]
+    return encoded
 
 
-def encode(tokenizer: Tokenizer, text: str, *, added: bool = True) -> Encoded:
-    """Encode one text; see `encode_all`."""
-    return encode_all(tokenizer, [text], added=added)[0]
+def continuations(tokenizer: Tokenizer, text: str) -> Iterator[Encoded]:
+    """The tokens of a text behind each of `LEADS` that does not merge with it.
+
+    Where characters merge by rank or by likelihood, all are the same. Where words go on in tokens of their
+    own (`##ing`), those behind letters are such tokens.
+    """
+    for lead in LEADS:
+        before, whole = encode_raw(tokenizer, [lead, lead + text], added=False)
+        n = len(before.ids)
+        if whole.ids[:n] == before.ids:
+            offsets = tuple((max(0, a - len(lead)), max(0, b - len(lead))) for a, b in whole.offsets[n:])
+            yield Encoded(text, whole.ids[n:], offsets, whole.added[n:])
+
+
+def _puts_space_first(tokenizer: Tokenizer) -> bool:
+    """Whether a text alone is encoded as if a space came before it, as Llama 1 and 2 do."""
+    (alone,) = encode_raw(tokenizer, ["a"], added=False)
+    return next(continuations(tokenizer, "a"), alone).ids != alone.ids
 
 
 def _refuse_unknown(tokenizer: Tokenizer, encoded: Encoded) -> None:
@@ -219,13 +249,13 @@ def check_open_end(tokenizer: Tokenizer, frame: Frame) -> None:
         )
 
 
-def one_token(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> int:
+def one_token(tokenizer: Tokenizer, prompt: str, text: str, *, what: str, inside: bool = False) -> int:
     """The one token that `text` is after `prompt`, as `tokens_after` finds it.
 
     Raises:
         DataError: C303, it is not exactly one token, or unknown; C306, the prompt holds an unknown word.
     """
-    tokens = tokens_after(tokenizer, prompt, text, what=what)
+    tokens = tokens_after(tokenizer, prompt, text, what=what, inside=inside)
     if len(tokens) != 1:
         pieces = ", ".join(show_tokens(tokenizer, tokens)) or "none"
         raise DataError(
@@ -237,17 +267,19 @@ def one_token(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> int
     return tokens[0]
 
 
-def tokens_after(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> Tokens:
+def tokens_after(tokenizer: Tokenizer, prompt: str, text: str, *, what: str, inside: bool = False) -> Tokens:
     """The tokens that `text` is after `prompt`.
 
     What counts is how the prompt goes on: the tokens of prompt + text behind those of the prompt.
-    Where the two merge over the seam (" 17" + "32" is one token of GPT-2), text is encoded alone.
+    Where the two merge over the seam (" 17" + "32" is one token of GPT-2, " Lil" + "y" of Llama), those that
+    `text` is behind something else, so that both decode to prompt + text.
 
     Args:
         tokenizer: a fast tokenizer.
         prompt: the text before it.
         text: the answer, with its leading space if it has one.
         what: "answer" or "foil", for messages.
+        inside: whether more comes before the prompt: a block of tokens.
 
     Raises:
         DataError: C303, it is empty or unknown; C306, the prompt holds an unknown word.
@@ -256,7 +288,8 @@ def tokens_after(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> 
         raise DataError(
             "C303", f"the {what} is empty", hint=f"write the token as text, such as {what} = ' Mary'"
         )
-    before, whole = encode_raw(tokenizer, [prompt, prompt + text], added=False)
+    texts = [prompt, prompt + text]
+    before, whole = encode_raw(tokenizer, texts, added=False, inside=inside)
     n = len(before.ids)
     follows = whole.ids[:n] == before.ids
     if not follows and prompt[-1:].isspace():
@@ -267,16 +300,27 @@ def tokens_after(tokenizer: Tokenizer, prompt: str, text: str, *, what: str) -> 
             hint="take the white space off the prompt's end and write it in front of the answer and foil",
         )
     _refuse_unknown(tokenizer, before)
-    (alone,) = (whole,) if follows else encode_raw(tokenizer, [text], added=False)
+    found = whole if follows else _behind(tokenizer, before, whole, text)
     try:
-        _refuse_unknown(tokenizer, alone)
+        _refuse_unknown(tokenizer, found)
     except DataError:
         raise DataError(
             "C303",
             f"the {what} {quote(text)} is unknown to the tokenizer",
             hint=_space_hint(tokenizer, prompt, text, what, unknown=True),
         ) from None
-    return tuple(whole.ids[n:] if follows else alone.ids)
+    return found.ids[n:] if follows else found.ids
+
+
+def _behind(tokenizer: Tokenizer, before: Encoded, whole: Encoded, text: str) -> Encoded:
+    """The tokens of a text that merges with the prompt, behind the prompt's own."""
+    (alone,) = encode_raw(tokenizer, [text], added=False)
+    wanted = decode(tokenizer, whole.ids)
+    for one in chain([alone], continuations(tokenizer, text)):
+        if decode(tokenizer, (*before.ids, *one.ids)) == wanted:
+            return one
+    # Whoever splits at white space has forgotten it: "gave" + "Mary" decodes to "gave Mary".
+    return next(continuations(tokenizer, text), alone)
 
 
 def joined_note(prompt: str, text: str, *, what: str) -> tuple[str, ...]:

@@ -33,12 +33,15 @@ def single_tokens(
     }
     kept = dict.fromkeys(words)
     for phrasing in phrasings:
-        for before, after in _surroundings(phrasing, mine, others):
-            kept = dict.fromkeys(_one_token_between(tokenizer, tuple(kept), before, after))
-        tail, _ = _last_run(phrasing, others)
+        for before, after, inside in _surroundings(phrasing, mine, others):
+            kept = dict.fromkeys(_one_token_between(tokenizer, tuple(kept), before, after, inside=inside))
+        tail, inside = _last_run(phrasing, others)
         for template in targets:
             if any(isinstance(part, Field) and part.slot in mine for part in template):
-                kept = dict.fromkeys(_one_token_answers(tokenizer, tuple(kept), tail, template, mine, others))
+                filled = {
+                    word: filled_text(template, {**others, **dict.fromkeys(mine, word)}) for word in kept
+                }
+                kept = dict.fromkeys(_one_token_answers(tokenizer, filled, tail, inside=inside))
     if not kept and sum(len(_alone(tokenizer, word)) == 1 for word in words) > len(words) / 2:
         # Not the words are at fault but what stands around them, which says so itself when it is rendered.
         return tuple(words)
@@ -54,13 +57,13 @@ def _alone(tokenizer: Tokenizer, word: str) -> list[int]:
 
 def _surroundings(
     phrasing: Template, mine: set[str], others: Mapping[str, Value]
-) -> Iterator[tuple[str, str]]:
-    """The text before and after every field of the given slots, as far as the nearest block of tokens."""
+) -> Iterator[tuple[str, str, bool]]:
+    """The text before and after every field of some slots up to the nearest blocks, and is one before it?"""
     for i, part in enumerate(phrasing):
         if isinstance(part, Field) and part.slot in mine:
-            before, _ = _last_run(phrasing[:i], others)
+            before, inside = _last_run(phrasing[:i], others)
             after, _ = _first_run(phrasing[i + 1 :], others)
-            yield before, after
+            yield before, after, inside
 
 
 def _first_run(template: Template, values: Mapping[str, Value]) -> tuple[str, bool]:
@@ -83,30 +86,27 @@ def _last_run(template: Template, values: Mapping[str, Value]) -> tuple[str, boo
     return filled_text(template, values) or "", False
 
 
-def _one_token_between(tokenizer: Tokenizer, words: Sequence[str], before: str, after: str) -> list[str]:
+def _one_token_between(
+    tokenizer: Tokenizer, words: Sequence[str], before: str, after: str, *, inside: bool
+) -> list[str]:
     texts = [before + word + after for word in words]
     start = len(before)
     return [
         word
-        for word, one in zip(words, encode_raw(tokenizer, texts, added=False), strict=True)
+        for word, one in zip(words, encode_raw(tokenizer, texts, added=False, inside=inside), strict=True)
         if is_single_token(tokenizer, one, (start, start + len(word)))
     ]
 
 
 def _one_token_answers(
-    tokenizer: Tokenizer,
-    words: Sequence[str],
-    tail: str,
-    template: Template,
-    mine: set[str],
-    others: Mapping[str, Value],
+    tokenizer: Tokenizer, filled: Mapping[str, str | None], tail: str, *, inside: bool
 ) -> list[str]:
+    """The words of which the answer that they fill in is one token after the tail of a prompt."""
     kept = []
-    for word in words:
-        text = filled_text(template, {**others, **dict.fromkeys(mine, word)})
+    for word, text in filled.items():
         try:
             if text is not None:
-                one_token(tokenizer, tail, text, what="answer")
+                one_token(tokenizer, tail, text, what="answer", inside=inside)
         except DataError:
             continue
         kept.append(word)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.engine.data.vocabulary import word_tokenizer
 
 from nncirc.engine.data import Tokenizer, load_tokenizer
+
+if TYPE_CHECKING:
+    from nncirc.engine.model import Model
 
 SHARED = Path(os.environ.get("NNCIRC_SHARED", Path(__file__).parents[4] / "shared"))
 
@@ -49,6 +53,14 @@ def gpt2() -> Tokenizer:
 def stories() -> Tokenizer:
     """A Llama tokenizer: `<s>` in front, a prepended space, bytes for what it does not know."""
     return load_tokenizer(shared("stories260K"))
+
+
+@pytest.fixture(scope="session")
+def stories_model() -> Model:
+    """The model of that tokenizer, in float64."""
+    from nncirc.engine.loading import load_huggingface
+
+    return load_huggingface(shared("stories260K"), dtype="float64")
 
 
 @pytest.fixture(params=["words", "framed", "closed", "gpt2", "stories"])
