@@ -32,6 +32,15 @@ def free_memory(device: torch.device) -> int:
     return max(free, 0)
 
 
+def machine_memory() -> int:
+    """Bytes that this machine has in all, or a container's limit: no process can have more."""
+    most = int(psutil.virtual_memory().total)
+    for limit, _ in _CGROUPS:
+        with suppress(OSError, ValueError):
+            most = min(most, int(Path(limit).read_text()))
+    return most
+
+
 def default_memory(device: torch.device) -> int:
     """What is used where nobody says: half of what is free, since others may need some of it too."""
     return int(SHARE * free_memory(device))

@@ -20,15 +20,16 @@ import torch
 from nncirc.circuits.errors import ModelError, NncircError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.models import COMPILED, model_folder
-from nncirc.circuits.words import counted
+from nncirc.circuits.words import counted, memory_in_words
 from nncirc.dsl.program import Assertion, Declaration, Program, Ref
 from nncirc.dsl.shapes import model_shape
 from nncirc.engine.data import Dataset, load_tokenizer
 from nncirc.engine.data.load import is_folder
+from nncirc.engine.memory import machine_memory
 from nncirc.engine.model import Model
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.claims import check_rows
-from nncirc.engine.program.forecast.at_hand import is_at_hand, stand_in
+from nncirc.engine.program.forecast.at_hand import is_at_hand, parameters, stand_in
 from nncirc.engine.program.forecast.predict import Forecast
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.run import free_cores, needed_by, requested
@@ -175,7 +176,15 @@ class _Planner(Builder):
         kinds = {name: declaration.kind for name, declaration in self.program.declarations.items()}
         weights = sum(step.memory or 0 for step in steps if kinds.get(step.name) == "model")
         held = [step.memory or 0 for step in steps if kinds.get(step.name) != "model" and not step.stored]
-        return Plan(tuple(steps), tuple(self.notes), before + weights + max(held, default=0))
+        largest = before + weights + max(held, default=0)
+        there = machine_memory()
+        if largest > there:
+            part = "the weights alone are" if weights > there else "that is"
+            self.notes[
+                f"this machine has {memory_in_words(there)} of memory, and {part} more:"
+                " a run needs another machine, a smaller model, or a narrower dtype"
+            ] = None
+        return Plan(tuple(steps), tuple(self.notes), largest)
 
     def step(self, declaration: Declaration) -> Step | None:
         """The step of a declaration, or None where too little is known."""
@@ -221,7 +230,8 @@ class _Planner(Builder):
         if config is None:
             self.notes[f"{declaration.name}: its shape is not at hand, nor what needs it"] = None
             return None
-        size = _parameters(config) * getattr(torch, str(declaration.values["dtype"])).itemsize
+        with placed(declaration):
+            size = parameters(config) * getattr(torch, str(declaration.values["dtype"])).itemsize
         model = self.loaded(declaration, size) or self.unloaded(declaration, config, place)
         shape = model.shape
         return Step(declaration.name, f"{shape.n_layers} layers x {shape.n_heads} heads", None, size)
@@ -260,7 +270,7 @@ class _Planner(Builder):
         ] = None
         # What is stored is known by the weights that it was made with.
         self.store = None
-        with suppress(NncircError, ValueError):
+        with suppress(NncircError):
             self.stand_ins[declaration.name] = stand_in(config, dtype)
         return model
 
@@ -402,9 +412,3 @@ def _inner(config: Any) -> int:
     """How many neurons an MLP has."""
     said = (getattr(config, key, None) for key in ("intermediate_size", "n_inner"))
     return next((int(size) for size in said if size), 4 * int(config.hidden_size))
-
-
-def _parameters(config: Any) -> int:
-    """About as many parameters as such a config makes."""
-    block = 4 * config.hidden_size**2 + 2 * config.hidden_size * _inner(config)
-    return int(config.num_hidden_layers * block + config.vocab_size * config.hidden_size)

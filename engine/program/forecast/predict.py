@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from torch.nn import Module
+
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.errors import NncircError
+from nncirc.circuits.errors import NncircError, ResourceError
 from nncirc.circuits.graph import Graph
 from nncirc.dsl.program import Apply, Assertion, Declaration, Ref, leaves
 from nncirc.engine.contrast import Contrast, Run
@@ -107,6 +109,10 @@ class Forecast:
         key = *about, metric
         if key not in self._rates:
             stand_in = self.stand_in(model.name)
+            if stand_in is None and not isinstance(model.module, Module):
+                raise ResourceError(
+                    "C701", f"{model.name} and a model of its sizes are too large to be timed"
+                )
             sizes = Sizes.of(stand_in or model, model.shape)
             tokens, length = max(p.tokens for p in prompts), max(p.length for p in prompts)
             self._rates[key] = Rates(stand_in or model, sizes, metric, where, tokens, length)
