@@ -5,11 +5,14 @@ A full disk, an error or Ctrl-C leaves the file that stood there before as it wa
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 
+from nncirc.circuits.door import NO_LINK, is_folder
 from nncirc.circuits.errors import FileError
 
 
@@ -30,18 +33,17 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write bytes.
 
     A file that is replaced keeps its permissions; a link is followed and stays a link; a device or a
-    pipe, such as `/dev/stdout`, is written to directly.
+    pipe that somebody reads, such as `/dev/stdout`, is written to directly.
 
     Raises:
         FileError: C605, the file cannot be written; what stood at `path` is unchanged.
     """
     try:
-        target = Path(os.path.realpath(path))
-        mode = _mode(target)
+        mode = _mode(Path(path))
         if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            target.write_bytes(data)
+            _pour(Path(path), data)
         else:
-            _replace(target, data, mode)
+            _replace(Path(os.path.realpath(path)), data, mode)
     except OSError as error:
         raise _cannot_write(path, error.strerror or str(error)) from error
     except ValueError as error:  # a null byte in the name
@@ -62,6 +64,58 @@ def _replace(target: Path, data: bytes, mode: int | None) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _pour(target: Path, data: bytes) -> None:
+    """Write into something that is no file; a pipe must have a reader, for which nobody knows how long to
+    wait."""
+    descriptor = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+
+
+def append_bytes(path: str | os.PathLike[str], data: bytes, *, sync: bool = False) -> None:
+    """Write at the end of a file, which is made if it is not there; in one piece, and never through a link.
+
+    Args:
+        path: the file.
+        data: what is written.
+        sync: wait until it is on the disk.
+
+    Raises:
+        OSError: it cannot be written in full.
+    """
+    # A pipe that nobody reads is an error at once, and no wait.
+    how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | NO_LINK
+    descriptor = os.open(path, how, 0o666)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
+        if os.write(descriptor, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path))
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder and those that it is in, as far as they are missing.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    missing = []
+    place = Path(path)
+    while not is_folder(place) and place.parent != place:
+        missing.append(place)
+        place = place.parent
+    for each in reversed(missing):  # not by recursion: a path may have thousands of folders
+        with suppress(FileExistsError):
+            each.mkdir()
+    if missing and not is_folder(path):
+        raise OSError(errno.ENOTDIR, "it is not a folder", os.fspath(path))
 
 
 def _mode(path: Path) -> int | None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
+from nncirc.circuits.door import read_text
 from nncirc.circuits.errors import FileError
 
 
@@ -126,18 +125,10 @@ def read_utf8(path: str | os.PathLike[str], wrong: Callable[[str], FileError]) -
     Raises:
         FileError: C601, the file cannot be read; what `wrong` makes, it is not UTF-8.
     """
-    name = os.fspath(path)
     try:
-        file = Path(path)
-        if not stat.S_ISREG(file.stat().st_mode):
-            raise _cannot_read(name, "it is a folder" if file.is_dir() else "it is not a regular file")
-        data = file.read_bytes()
+        return read_text(path)
     except OSError as error:
-        raise _cannot_read(name, error.strerror or str(error)) from error
-    except ValueError as error:  # a null byte in the name
-        raise _cannot_read(name, str(error)) from error
-    try:
-        return data.decode("utf-8")
+        raise cannot_read(path, error) from error
     except UnicodeDecodeError as error:
         raise wrong(f"byte {error.start} is not UTF-8") from error
 
@@ -192,8 +183,10 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _cannot_read(name: str, why: str) -> FileError:
-    return FileError("C601", f"cannot read {name!r}: {why}", about=name)
+def cannot_read(path: str | os.PathLike[str], error: OSError) -> FileError:
+    """The error of a file that is not there or may not be read."""
+    name = os.fspath(path)
+    return FileError("C601", f"cannot read {name!r}: {error.strerror or error}", about=name)
 
 
 def _not_json(name: str, why: str) -> FileError:

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.door import is_folder
 from nncirc.circuits.eap_ig import read_eap_ig
 from nncirc.circuits.errors import FileError
 
@@ -36,7 +37,7 @@ def read_submission(folder: str | os.PathLike[str], *, n_kv_heads: int | None = 
     root = Path(folder)
     found: dict[str, Circuit] = {}
     try:
-        entries = sorted(each for each in root.iterdir() if each.is_dir())
+        entries = sorted(each for each in root.iterdir() if is_folder(each))
         files = {entry: _files(entry) for entry in entries}
         if not any(files.values()):  # an entry by itself
             files = {root.absolute(): _files(root)}

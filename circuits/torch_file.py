@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import pickletools
-import stat
 import struct
 import zipfile
 import zlib
@@ -19,10 +18,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from pathlib import Path
 from typing import Any, NoReturn
 
+from nncirc.circuits.door import open_file
 from nncirc.circuits.errors import FileError
+from nncirc.circuits.json_input import cannot_read
 
 _LARGEST_PROGRAM = 64_000_000  # bytes of data.pkl; those of real files are a thousandth of it
 _MOST_NUMBERS = 100_000_000  # of one tensor: a stride of 0 makes many of few
@@ -80,21 +80,17 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
     """
     name = os.fspath(path)
     try:
-        file = Path(path)
-        if not stat.S_ISREG(file.stat().st_mode):
-            why = "it is a folder" if file.is_dir() else "it is not a regular file"
-            raise FileError("C601", f"cannot read {name!r}: {why}", about=name)
-        with zipfile.ZipFile(file) as archive:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             return _read(name, archive)
     except zipfile.BadZipFile as error:
         raise _refused(name, "it is no zip archive, as torch writes since 1.6, or is cut off") from error
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise FileError("C601", f"cannot read {name!r}: {why}", about=name) from error
+    except OSError as error:
+        raise cannot_read(path, error) from error
     except (
         zlib.error,
         NotImplementedError,
         RuntimeError,
+        ValueError,
         EOFError,
     ) as error:  # compressed or encrypted oddly
         raise _refused(name, "its archive is damaged or not one that torch writes") from error

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os.path
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
+from nncirc.circuits.door import read_file
 from nncirc.dsl import syntax
 from nncirc.dsl.blocks import read_block
 from nncirc.dsl.bodies import ENDS, NODE
@@ -51,16 +51,12 @@ class CheckResult:
 
 
 def read_bytes(path: str) -> bytes:
-    """The contents of a script. Refuses what is not a file, and what is too large to be a script."""
-    file = Path(path)
-    try:
-        if file.exists() and not file.is_file():
-            raise OSError(f"{path} is not a file")
-        if file.stat().st_size > _LARGEST:
-            raise OSError(f"{path} is larger than {_LARGEST // 1_000_000} MB, so it is hardly a script")
-        return file.read_bytes()
-    except ValueError as error:  # a NUL in the name
-        raise OSError(str(error)) from None
+    """The contents of a script.
+
+    Raises:
+        OSError: it cannot be read, is not a file, or is too large to be a script.
+    """
+    return read_file(path, at_most=_LARGEST)
 
 
 def check_file(

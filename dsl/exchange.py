@@ -16,13 +16,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nncirc.circuits.atomic import make_folder
 from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.door import is_folder, require_regular
 from nncirc.circuits.eap_ig import read_eap_ig, write_eap_ig
 from nncirc.circuits.errors import FileError
 from nncirc.circuits.files import EDGE_SCORES, NODE_SCORES, circuit_in, scores_of, write_circuit
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.graphml import read_graphml, write_graphml
-from nncirc.circuits.json_input import Value, read_json
+from nncirc.circuits.json_input import Value, cannot_read, read_json
 from nncirc.circuits.mib import IMPORTANCES, read_submission
 from nncirc.circuits.tables import read_edges, write_edges, write_nodes
 from nncirc.dsl.references import read_reference, write_reference
@@ -126,7 +128,7 @@ def import_file(
             more than the one circuit that a file can hold; C636, `.pt` files are not written.
         GraphError: as `read_any`.
     """
-    if Path(source).is_dir():
+    if is_folder(source):
         circuits = read_submission(source, n_kv_heads=n_kv_heads)
         if Path(target).suffix.lower() in _WRITTEN:
             if len(circuits) > 1:
@@ -179,7 +181,7 @@ def export_file(source: str, target: str, *, d_model: int | None = None) -> str:
             C634, the width is missing, or is not what the circuit says; C636, `.pt` files are not written.
         GraphError: C459, the format has no room for the circuit's graph.
     """
-    folder = Path(target).is_dir() or target.endswith(("/", os.sep))
+    folder = is_folder(target) or target.endswith(("/", os.sep))
     ending = ".json" if folder else _ending(target, _EXPORTED)
     if ending == ".csv" and (nodes := _scores_of_nodes(source)) is not None:
         write_nodes(nodes, target)
@@ -240,10 +242,9 @@ def _widths(made: Mapping[str, Any]) -> Iterator[int]:
 
 def _require(path: str) -> None:
     try:
-        Path(path).stat()
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise FileError("C601", f"cannot read {path!r}: {why}", about=path) from error
+        require_regular(path)
+    except OSError as error:
+        raise cannot_read(path, error) from error
 
 
 def _no_circuit(path: str) -> FileError:
@@ -284,7 +285,7 @@ def _identifier(path: str) -> str:
 
 def _make_folder(path: str) -> None:
     try:
-        Path(path).mkdir(parents=True, exist_ok=True)
+        make_folder(path)
     except OSError as error:
         raise FileError(
             "C605",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, TypeAlias
 
+from nncirc.circuits.door import at_home, read_text
 from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.program import Value
 from nncirc.dsl.scope import Draft, Scope
@@ -56,9 +57,8 @@ def model_shape(implementation: str, values: Mapping[str, Value]) -> ModelShape 
             # by way of the bare package: the room's own imports are not needed for a file of it
             config = files("nncirc").joinpath("circuits", "models", name, "config.json")
             return _read(config.read_text(encoding="utf-8"))
-        path = Path(name).expanduser() / "config.json"
-        if path.is_file() and path.stat().st_size < _LARGEST:
-            return _read(path.read_text(encoding="utf-8"))
+        if os.path.lexists(path := at_home(name) / "config.json"):
+            return _read(read_text(path, at_most=_LARGEST))
     except (OSError, ValueError, RuntimeError):
         return None
     return None if implementation == "compiled" else _KNOWN.get(name.removeprefix("openai-community/"))

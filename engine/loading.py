@@ -13,12 +13,13 @@ from typing import Any, Literal, TypeAlias
 import torch
 from safetensors.torch import load_file
 
+from nncirc.circuits.door import at_home, open_file, read_text
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.engine import guards
 from nncirc.engine.compiled import build, read_config, symbol_tokenizer
 from nncirc.engine.data import load_tokenizer
-from nncirc.engine.data.load import check_json, first_line, from_hub, is_folder
+from nncirc.engine.data.load import check_json, first_line, from_hub, is_local, list_folder, unreadable
 from nncirc.engine.families import family_of
 from nncirc.engine.model import Model
 
@@ -56,7 +57,7 @@ def load_compiled(path: str | Path, *, dtype: DType = "float64", device: str = "
             here; C413 to C420, a guard fails.
         FileError: C601 to C603, the config cannot be read or is another.
     """
-    return _load_compiled(Path(path).expanduser(), dtype, device, name=str(path))
+    return _load_compiled(at_home(path), dtype, device, name=str(path))
 
 
 def _load_compiled(folder: Path, dtype: DType, device: str, *, name: str) -> Model:
@@ -102,7 +103,7 @@ def load_huggingface(
             do not fit, C405 weights are not finite, C406 no such device; C411 no adapter for this type of
             model; C413 to C420, a guard fails; C421 to C424, the tokenizer or the hub.
     """
-    place = Path(id).expanduser() if isinstance(id, Path) or is_folder(id) else id
+    place = at_home(id) if isinstance(id, Path) or is_local(id) else id
     return _load(place, revision, dtype, device, name=str(id), tokenizer=tokenizer)
 
 
@@ -155,18 +156,15 @@ def _check_folder(folder: Path) -> str:
     weights = _files(folder)
     config = folder / "config.json"
     check_json(config)
-    family_of(str(json.loads(config.read_text(encoding="utf-8")).get("model_type")))
+    family_of(str(json.loads(read_text(config)).get("model_type")))
     return _hash(weights)
 
 
 def _files(folder: Path) -> list[Path]:
     """The files with weights of a folder that has all that a model needs."""
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise ModelError("C402", f"the model folder {folder} {what}", about=str(folder))
-    config = folder / "config.json"
-    weights = sorted(folder.glob("*.safetensors"))
-    for missing, found in (("config.json", config.is_file()), ("*.safetensors", weights)):
+    names = list_folder(folder, "C402")
+    weights = [folder / name for name in names if name.endswith(".safetensors")]
+    for missing, found in (("config.json", "config.json" in names), ("*.safetensors", weights)):
         if not found:
             hint = (
                 "weights are read from safetensors only: model.save_pretrained(folder)"
@@ -182,9 +180,12 @@ def _files(folder: Path) -> list[Path]:
 def _hash(weights: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for file in weights:
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
+        try:
+            with open_file(file) as stream:
+                while chunk := stream.read(1 << 20):
+                    digest.update(chunk)
+        except OSError as error:
+            raise unreadable(error, file.parent) from None
     return digest.hexdigest()
 
 

@@ -6,11 +6,11 @@ Only what a method holds beside the model and Python counts: activations, gradie
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import torch
 
+from nncirc.circuits.door import read_text
 from nncirc.engine.model import Model
 
 SHARE = 0.5
@@ -28,7 +28,7 @@ def free_memory(device: torch.device) -> int:
     free = int(psutil.virtual_memory().available)
     for limit, used in _CGROUPS:
         with suppress(OSError, ValueError):  # there is no such file, or it says "max"
-            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+            free = min(free, int(read_text(limit)) - int(read_text(used)))
     return max(free, 0)
 
 

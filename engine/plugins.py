@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nncirc.circuits.door import read_file
 from nncirc.circuits.errors import MethodError, NncircError
 from nncirc.engine.corruptions import Corruption, Resample
 from nncirc.engine.data import Dataset, Example
@@ -169,7 +171,7 @@ def _guarded(name: str, make: Callable[[], Any]) -> Any:
 @contextmanager
 def _first(folder: Path) -> Iterator[None]:
     """Within it, modules are looked for in a folder first."""
-    path = str(folder.resolve())
+    path = os.path.realpath(folder)
     sys.path.insert(0, path)
     importlib.invalidate_caches()
     try:
@@ -213,7 +215,7 @@ def _line(error: Exception) -> str:
 def source_of(function: object) -> str:
     """SHA-256 of the file that a function is written in; "" if there is none."""
     try:
-        return sha256(Path(inspect.getfile(function)).read_bytes()).hexdigest()  # type: ignore[arg-type]
+        return sha256(read_file(inspect.getfile(function))).hexdigest()  # type: ignore[arg-type]
     except (OSError, TypeError):
         return ""
 

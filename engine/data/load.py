@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
+from nncirc.circuits.door import at_home, is_folder, is_there, read_text, require_regular_files
 from nncirc.circuits.errors import ModelError
 from nncirc.engine.data.types import Tokenizer
 
@@ -36,22 +37,45 @@ def load_tokenizer(folder_or_id: str | Path, revision: str | None = None) -> Tok
             cannot be reached; C424, the hub has no such model or revision, or does not give it to you.
     """
     name = str(folder_or_id)
-    path = Path(name).expanduser()
-    if isinstance(folder_or_id, Path) or is_folder(name):
-        return _from_folder(path)
+    if isinstance(folder_or_id, Path) or is_local(name):
+        return _from_folder(at_home(name))
     return from_hub(name, revision, "tokenizer of", lambda offline: _load(name, revision, offline=offline))
 
 
-def is_folder(name: str) -> bool:
+def is_local(name: str) -> bool:
     """Whether a name is that of a folder, there or not, and no hub id."""
-    return Path(name).expanduser().exists() or name.startswith((".", "/", "~")) or name.count("/") > 1
+    return is_there(at_home(name)) or name.startswith((".", "/", "~")) or name.count("/") > 1
+
+
+def list_folder(folder: Path, code: Literal["C402", "C421"]) -> list[str]:
+    """What is in a model's folder, which libraries will read: nothing but files and folders.
+
+    Raises:
+        ModelError: of the code, it is no folder, or cannot be read; C403, a file is no regular one.
+    """
+    if not is_folder(folder):
+        what = "is a file, not a folder" if is_there(folder) else "does not exist"
+        raise ModelError(code, f"the model folder {folder} {what}", about=str(folder))
+    try:
+        require_regular_files(folder)
+        return sorted(one.name for one in folder.iterdir())
+    except OSError as error:
+        raise unreadable(error, folder) from None
+
+
+def unreadable(error: OSError, folder: Path) -> ModelError:
+    """The error of a file in a model's folder that cannot be read."""
+    name = error.filename or folder
+    return ModelError(
+        "C403",
+        f"the model in {folder} cannot be loaded: cannot read {Path(name).name}: {error.strerror or error}",
+        hint="its files must be regular files that you may read",
+        about=str(folder),
+    )
 
 
 def _from_folder(folder: Path) -> Tokenizer:
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise ModelError("C421", f"the model folder {folder} {what}", about=str(folder))
-    found = sorted(one.name for one in folder.iterdir())
+    found = list_folder(folder, "C421")
     if not set(FILES) & set(found):
         there = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") if found else "nothing"
         raise ModelError(
@@ -83,7 +107,7 @@ def _from_folder(folder: Path) -> Tokenizer:
 def check_json(file: Path) -> None:
     """Raise C422 unless the file holds a JSON object."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_text(file))
     except (ValueError, RecursionError, OSError) as error:
         raise ModelError(
             "C422", f"{file} is damaged: {first_line(error)}", hint="copy the file again", about=str(file)
@@ -175,5 +199,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def first_line(error: BaseException) -> str:
     """The first line of what an exception says."""
-    lines = str(error).strip().splitlines()
+    said = error.strerror if isinstance(error, OSError) else None
+    lines = (said or str(error)).strip().splitlines()
     return lines[0] if lines else type(error).__name__

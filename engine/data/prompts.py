@@ -12,6 +12,7 @@ from dataclasses import replace as with_fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from nncirc.circuits.door import is_folder, read_file
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.words import counted
 from nncirc.engine.data.render import nearest, render
@@ -302,9 +303,9 @@ def _format(file: Path, given: str | None) -> Format:
 
 def _read(file: Path) -> tuple[bytes, str]:
     try:
-        content = file.read_bytes()
+        content = read_file(file)
     except FileNotFoundError:
-        beside = [one.name for one in file.parent.iterdir()] if file.parent.is_dir() else []
+        beside = [one.name for one in file.parent.iterdir()] if is_folder(file.parent) else []
         raise DataError(
             "C315",
             f"there is no file {file}",
@@ -315,7 +316,7 @@ def _read(file: Path) -> tuple[bytes, str]:
         raise DataError(
             "C315",
             f"{file} cannot be read: {error.strerror or error}",
-            hint="it must be a file",
+            hint="name a file of prompts, .csv or .jsonl",
             about=str(file),
         ) from None
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nncirc.circuits.atomic import write_text
+from nncirc.circuits.atomic import make_folder, write_text
 from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.door import is_folder, is_there, require_regular
 from nncirc.circuits.errors import FileError, ResourceError
 from nncirc.circuits.files import circuit_to_json, header
 from nncirc.engine.program.results import Curve, Table, finite
@@ -26,10 +28,10 @@ def prepare(folder: Path) -> None:
     Raises:
         FileError: C606, it is a file, or cannot be made.
     """
-    if folder.exists() and not folder.is_dir():
+    if is_there(folder) and not is_folder(folder):
         raise FileError("C606", f"{folder} is a file, and results need a folder", hint="give another --out")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise FileError(
             "C606", f"the folder {folder} cannot be made: {error.strerror}", hint="give another --out"
@@ -70,12 +72,32 @@ def inside(folder: Path, name: str) -> Path:
     """A file of the folder, with the folders that it stands in made.
 
     Raises:
-        FileError: C607, the path leaves the folder, by a link for instance.
+        FileError: as `writable`; C606, a folder cannot be made.
+    """
+    path = writable(folder, name)
+    prepare(path.parent)
+    return path
+
+
+def writable(folder: Path, name: str) -> Path:
+    """A file of the folder, if it may be written; nothing is made.
+
+    Raises:
+        FileError: C605, something that is no file is there; C607, the path leaves the folder, by a link for
+            instance.
     """
     path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise FileError("C607", f"{name} lies outside the output folder {folder}", hint="remove the link")
-    prepare(path.parent)
+    if os.path.lexists(path):
+        try:
+            require_regular(path)
+        except FileNotFoundError:  # a link to a file that is not there yet
+            pass
+        except OSError as error:
+            raise FileError(
+                "C605", f"cannot write {str(path)!r}: {error.strerror}", hint="remove it", about=str(path)
+            ) from error
     return path
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from nncirc.circuits.door import at_home, read_text
 from nncirc.circuits.errors import ModelError, NncircError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.models import COMPILED, model_folder
@@ -24,7 +25,7 @@ from nncirc.circuits.words import counted, memory_in_words
 from nncirc.dsl.program import Assertion, Declaration, Program, Ref
 from nncirc.dsl.shapes import model_shape
 from nncirc.engine.data import Dataset, load_tokenizer
-from nncirc.engine.data.load import is_folder
+from nncirc.engine.data.load import is_local
 from nncirc.engine.memory import machine_memory
 from nncirc.engine.model import Model
 from nncirc.engine.program.build import Builder
@@ -378,14 +379,14 @@ def _config(declaration: Declaration) -> tuple[Any, str | Path]:
         folder = model_folder(str(declaration.values["name"]))
     else:
         name = str(declaration.values["id"])
-        if not is_folder(name):
+        if not is_local(name):
             shape = model_shape(declaration.implementation, declaration.values)
             if shape is None:
                 return None, name
             return GPT2Config(n_layer=shape.layers, n_head=shape.heads, n_embd=64 * shape.heads), name
-        folder = Path(name).expanduser()
+        folder = at_home(name)
     try:
-        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        json.loads(read_text(folder / "config.json"))
         return AutoConfig.from_pretrained(str(folder), local_files_only=True), folder
     except (OSError, ValueError) as error:
         raise ModelError(

@@ -144,6 +144,10 @@ def run_program(
     folder = Path(out)
     wanted = requested(program, options.only)
     files.prepare(folder)
+    files.writable(folder, "run.json")
+    for declaration in wanted:
+        with placed(declaration):
+            files.writable(folder, _file(declaration))
     files.tidy(folder, (str(d.values["file"]) for d in wanted if d.kind in DRAWN))
     began, wall, cpu = datetime.now(UTC), time.perf_counter(), time.process_time()
     threads = options.threads or free_cores()
@@ -312,10 +316,16 @@ def _is_long(program: Program, declaration: Declaration) -> bool:
     return any(program.declarations[name].kind == "scores" for name in declaration.references())
 
 
+def _file(declaration: Declaration) -> str:
+    """Where a result or a picture is written, in the folder."""
+    drawn = declaration.kind in DRAWN
+    return str(declaration.values["file"]) if drawn else files.file_name(declaration.name)
+
+
 def _result(builder: Builder, folder: Path, declaration: Declaration) -> Result:
     name = declaration.name
     if declaration.kind in DRAWN:
-        file, wall = str(declaration.values["file"]), time.perf_counter()
+        file, wall = _file(declaration), time.perf_counter()
         for needed in declaration.references():
             builder.get(needed)
         with placed(declaration), files.disk():

@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nncirc.circuits.atomic import write_text
+from nncirc.circuits.atomic import append_bytes, make_folder, write_text
+from nncirc.circuits.door import at_home, is_folder, read_file
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.json_input import Value, read_json
 
@@ -39,9 +40,9 @@ def default_folder() -> Path:
     """`$NNCIRC_CACHE`, or `nncirc` in the user's folder for caches."""
     named = os.environ.get("NNCIRC_CACHE")
     if named:
-        return Path(named).expanduser()
+        return at_home(named)
     caches = os.environ.get("XDG_CACHE_HOME")
-    return (Path(caches) if caches else Path("~/.cache").expanduser()) / "nncirc"
+    return (Path(caches) if caches else at_home("~/.cache")) / "nncirc"
 
 
 @dataclass
@@ -112,7 +113,7 @@ class Store:
         try:
             entry = {"format": FORMAT, "version": VERSION, "key": key, "sha256": _checksum(key, value)}
             text = json.dumps({**entry, "value": value}, allow_nan=False)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             write_text(path, text + "\n")
         except (OSError, NncircError, ValueError, TypeError) as error:
             self._cannot_write(error)
@@ -156,12 +157,8 @@ class Store:
         if self._broken:
             return
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab", buffering=0) as file:
-                if file.write(line) != len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                if sync:
-                    os.fsync(file.fileno())
+            make_folder(path.parent)
+            append_bytes(path, line, sync=sync)
         except OSError as error:
             self._cannot_write(error)
 
@@ -177,7 +174,11 @@ class Store:
     def _folders(self) -> Iterator[Path]:
         with suppress(OSError):
             for folder in self.folder.iterdir():
-                if re.fullmatch(r"[0-9a-f]{2}", folder.name) and folder.is_dir() and not folder.is_symlink():
+                if (
+                    re.fullmatch(r"[0-9a-f]{2}", folder.name)
+                    and is_folder(folder)
+                    and not folder.is_symlink()
+                ):
                     yield folder
 
     def _files(self) -> Iterator[Path]:
@@ -222,8 +223,12 @@ class StoredJournal:
 def _decisions(path: Path, key: str) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
+        lines = read_file(path, follow=False).splitlines()
+    except FileNotFoundError:
+        return found
+    except OSError:  # a link or a pipe, which would otherwise stand in the way
+        with suppress(OSError):
+            path.unlink()
         return found
     for line in lines:
         with suppress(ValueError, TypeError, RecursionError):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.door import read_file
 from nncirc.circuits.files import header
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import Estimate
@@ -141,7 +142,7 @@ def _of_function(function: Any) -> Any:
 
 @cache
 def _of_file(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_file(path)).hexdigest()
 
 
 def _digest(value: Any) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from nncirc import __version__
+from nncirc.circuits.door import read_text
 from nncirc.circuits.errors import GraphError, NncircError, ResourceError, ScriptError
 from nncirc.circuits.words import counted, visible
 
@@ -327,7 +328,7 @@ def _run(options: Any) -> int:
         for made in reports if not options.json else ():
             print_report(made, colored=_colored(sys.stdout))
     if options.json:
-        _say_json(json.loads((report.folder / "run.json").read_text(encoding="utf-8")))
+        _say_json(json.loads(read_text(report.folder / "run.json")))
     return FINE if report.holds else FALSE
 
 

@@ -221,10 +221,10 @@ def test_not_readable(tmp_path: Path, make: Callable[[Path], object], code: str,
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
 
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, flags: int) -> int:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(FileError, match="Permission denied") as caught:
         read_circuit(tmp_path / "file")
     assert caught.value.code == "C601"

@@ -66,6 +66,37 @@ def test_only_the_command_line_prints() -> None:
     assert not found
 
 
+DOOR = "circuits/door.py"
+RESOURCES = {
+    "circuits/data/__init__.py",
+    "circuits/models/__init__.py",
+    "circuits/tasks/words.py",
+    "dsl/parser.py",
+    "dsl/shapes.py",
+}
+"""They read files of the package itself, besides."""
+
+
+def test_files_come_in_by_one_door() -> None:
+    """Pathlib waits at pipes, reads devices without end, and raises where a folder may not be entered."""
+    others = {"read_bytes", "is_file", "is_dir", "expanduser"}
+    found = []
+    for module in modules():
+        if module.path in {DOOR, *TRAINING}:
+            continue
+        bad = others if module.path in RESOURCES else {*others, "read_text"}
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                mode = ast.unparse(node.args[0]) if node.args else ""
+                name = node.func.attr
+                asks = name in ("exists", "resolve") and not node.args
+                if name in bad or asks or (name == "open" and mode.startswith(("'r", "'w", "'a"))):
+                    found.append(f"{module.path}:{node.lineno} {name}")
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "open":
+                found.append(f"{module.path}:{node.lineno} open")
+    assert not found
+
+
 def test_modules_are_short() -> None:
     lengths = {
         name: (ROOT / name).read_text(encoding="utf-8").count("\n")

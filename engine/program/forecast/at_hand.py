@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from nncirc.circuits.door import at_home
 from nncirc.circuits.errors import ModelError, ResourceError
 from nncirc.circuits.words import memory_in_words
 from nncirc.dsl.program import Declaration
-from nncirc.engine.data.load import first_line, is_folder
+from nncirc.engine.data.load import first_line, is_local
 from nncirc.engine.families import family_of
 from nncirc.engine.memory import default_memory
 from nncirc.engine.model import Model
@@ -31,8 +31,8 @@ def is_at_hand(declaration: Declaration, size: int) -> bool:
     if declaration.implementation == "bundled":
         return True
     name, revision = str(declaration.values["id"]), declaration.values["revision"]
-    if is_folder(name):
-        return any(Path(name).expanduser().glob("*.safetensors"))
+    if is_local(name):
+        return any(at_home(name).glob("*.safetensors"))
     from huggingface_hub import try_to_load_from_cache
 
     files = ("model.safetensors", "model.safetensors.index.json")

@@ -265,7 +265,7 @@ def test_paths(words: Tokenizer, tmp_path: Path) -> None:
         message_of(words, tmp_path / name, **options).replace(f"{tmp_path}/", "") for name, options in cases
     ] == [
         "[C315] there is no file pair.csv\n  help: did you mean `pairs.csv`?",
-        "[C315] folder.csv cannot be read: Is a directory\n  help: it must be a file",
+        "[C315] folder.csv cannot be read: it is a folder\n  help: name a file of prompts, .csv or .jsonl",
         "[C315] pairs.txt ends neither in .csv nor in .jsonl\n"
         '  help: say which it is: format = "csv" or format = "jsonl"',
         "[C315] there is no file format `tsv`; there are csv and jsonl",
