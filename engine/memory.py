@@ -37,7 +37,7 @@ def machine_memory() -> int:
     most = int(psutil.virtual_memory().total)
     for limit, _ in _CGROUPS:
         with suppress(OSError, ValueError):
-            most = min(most, int(Path(limit).read_text()))
+            most = min(most, int(read_text(limit)))
     return most
 
 
