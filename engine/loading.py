@@ -19,7 +19,15 @@ from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.engine import guards
 from nncirc.engine.compiled import build, read_config, symbol_tokenizer
 from nncirc.engine.data import load_tokenizer
-from nncirc.engine.data.load import check_json, first_line, from_hub, is_local, list_folder, unreadable
+from nncirc.engine.data.load import (
+    check_json,
+    first_line,
+    from_hub,
+    is_local,
+    list_folder,
+    no_folder,
+    unreadable,
+)
 from nncirc.engine.families import family_of
 from nncirc.engine.model import Model
 
@@ -162,7 +170,9 @@ def _check_folder(folder: Path) -> str:
 
 def _files(folder: Path) -> list[Path]:
     """The files with weights of a folder that has all that a model needs."""
-    names = list_folder(folder, "C402")
+    if what := no_folder(folder):
+        raise ModelError("C402", f"the model folder {folder} {what}", about=str(folder))
+    names = list_folder(folder)
     weights = [folder / name for name in names if name.endswith(".safetensors")]
     for missing, found in (("config.json", "config.json" in names), ("*.safetensors", weights)):
         if not found:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import TypeVar, cast
 
 from nncirc.circuits.door import at_home, is_folder, is_there, read_text, require_regular_files
 from nncirc.circuits.errors import ModelError
@@ -47,15 +47,19 @@ def is_local(name: str) -> bool:
     return is_there(at_home(name)) or name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
-def list_folder(folder: Path, code: Literal["C402", "C421"]) -> list[str]:
+def no_folder(folder: Path) -> str | None:
+    """Why a path leads to no folder."""
+    if is_folder(folder):
+        return None
+    return "is a file, not a folder" if is_there(folder) else "does not exist"
+
+
+def list_folder(folder: Path) -> list[str]:
     """What is in a model's folder, which libraries will read: nothing but files and folders.
 
     Raises:
-        ModelError: of the code, it is no folder, or cannot be read; C403, a file is no regular one.
+        ModelError: C403, it cannot be read, or a file in it is no regular one.
     """
-    if not is_folder(folder):
-        what = "is a file, not a folder" if is_there(folder) else "does not exist"
-        raise ModelError(code, f"the model folder {folder} {what}", about=str(folder))
     try:
         require_regular_files(folder)
         return sorted(one.name for one in folder.iterdir())
@@ -75,7 +79,9 @@ def unreadable(error: OSError, folder: Path) -> ModelError:
 
 
 def _from_folder(folder: Path) -> Tokenizer:
-    found = list_folder(folder, "C421")
+    if what := no_folder(folder):
+        raise ModelError("C421", f"the model folder {folder} {what}", about=str(folder))
+    found = list_folder(folder)
     if not set(FILES) & set(found):
         there = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") if found else "nothing"
         raise ModelError(
