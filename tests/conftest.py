@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,3 +43,26 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
     monkeypatch.setattr(Figure, "savefig", note)
     return seen
+
+
+_SOLVER = "do_constrained_layout"
+
+
+@pytest.fixture
+def unsteady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last digits of every layout differ from one time to the next, as the solver's may."""
+    from matplotlib import layout_engine
+    from matplotlib.transforms import Bbox
+
+    chance = random.Random(0)
+    laid_out: Any = getattr(layout_engine, _SOLVER)
+
+    def shaken(figure: Figure, **options: Any) -> Any:
+        grids = laid_out(figure, **options)
+        for axes in figure.axes:
+            places = axes.get_position(original=True).bounds
+            axes.set_position(Bbox.from_bounds(*(x * (1 + chance.uniform(-1e-12, 1e-12)) for x in places)))
+            axes.set_in_layout(True)
+        return grids
+
+    monkeypatch.setattr(layout_engine, _SOLVER, shaken)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import isfinite, log10, nan
 from typing import TYPE_CHECKING
 
-from nncirc.circuits.pictures.figure import Format, as_bytes, framed, label, nothing, settings
+from nncirc.circuits.pictures.figure import Format, as_bytes, framed, label, nothing, settings, spaced
 from nncirc.circuits.pictures.text import one_line
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def curves(
         raise nothing(f"a logarithmic axis has no place for {places[0]}")
     with settings():
         figure = framed(3.4 if chance else 4.2, 3.4 if chance else 2.7, title, caption)
-        figure.set_layout_engine("constrained", h_pad=_PAD, w_pad=_PAD)
+        figure.set_layout_engine(spaced(h_pad=_PAD, w_pad=_PAD))
         ax = figure.subplots()
         handles = []
         for i, line in enumerate(drawn):

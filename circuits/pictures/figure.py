@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from nncirc.circuits.pictures.text import one_line, printable, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import LayoutEngine
 
 Format: TypeAlias = Literal["svg", "png", "pdf"]
 _FORMATS: Mapping[str, None] = dict.fromkeys(("svg", "png", "pdf"))
@@ -41,6 +43,11 @@ _SETTINGS = {
     "pdf.fonttype": 42,
     "savefig.dpi": 200.0,
 }
+
+_GRID = 2.0**-16
+"""What places in a figure are rounded to, as shares of it: no more than a hundredth of a point."""
+_HASHED = re.compile(rb'\bid="([a-zA-Z]+[0-9a-f]{10})"')
+"""An id that matplotlib makes of what the element holds, numbers to their last digit."""
 
 
 def write_picture(path: str | os.PathLike[str], draw: Any, *arguments: Any, **options: Any) -> None:
@@ -72,13 +79,39 @@ def framed(width: float, height: float, title: str, caption: str) -> Figure:
     above = wrapped(one_line(title, 300), max(30, int(width * 12)))
     below = wrapped(printable(caption)[:2000], max(30, int(width * 17)))
     height += 0.17 * len(above) + 0.12 * len(below)
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=spaced())
     if above:
         figure.suptitle("\n".join(above), fontsize=10, x=0.02, ha="left")
     if below:
-        figure.set_layout_engine("constrained", h_pad=0.07)
+        figure.set_layout_engine(spaced(h_pad=0.07))
         figure.supxlabel("\n".join(below), fontsize=7, color="#4D4D4D", x=0.02, ha="left")
     return figure
+
+
+def spaced(h_pad: float | None = None, w_pad: float | None = None) -> LayoutEngine:
+    """The layout of a figure: room for all labels, and places that are the same whenever it is computed.
+
+    The solver goes through its unknowns in the order of their addresses, so that the last digits of what it
+    finds differ from one time to the next. Places are rounded to fractions of a power of two, which sizes
+    in inches and points never lie halfway between.
+
+    Args:
+        h_pad: room above and below axes in inches; None as matplotlib has it.
+        w_pad: room beside them.
+    """
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.transforms import Bbox
+
+    class Rounded(ConstrainedLayoutEngine):
+        def execute(self, fig: Figure) -> Any:
+            grids = super().execute(fig)
+            for axes in fig.axes:
+                places = axes.get_position(original=True).bounds
+                axes.set_position(Bbox.from_bounds(*(round(each / _GRID) * _GRID for each in places)))
+                axes.set_in_layout(True)
+            return grids
+
+    return Rounded(h_pad=h_pad, w_pad=w_pad)
 
 
 def label(text: str, width: int = 32) -> str:
@@ -105,4 +138,12 @@ def as_bytes(figure: Figure, format_: str) -> bytes:
         # A token in a script that the font lacks is drawn as a box; where it stands is still right.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
         figure.savefig(buffer, format=format_, metadata=metadata[format_])
-    return buffer.getvalue()
+    return _numbered(buffer.getvalue()) if format_ == "svg" else buffer.getvalue()
+
+
+def _numbered(svg: bytes) -> bytes:
+    """An SVG whose elements are called by their order, not by hashes of what they hold."""
+    names = {name: b"n%d" % i for i, name in enumerate(dict.fromkeys(_HASHED.findall(svg)))}
+    return re.sub(
+        rb'(?<=[#"])[a-zA-Z]+[0-9a-f]{10}(?=[")])', lambda found: names.get(found[0], found[0]), svg
+    )

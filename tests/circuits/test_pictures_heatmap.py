@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -453,6 +455,33 @@ def test_the_same_bytes_in_every_process() -> None:
         for seed in ("0", "1")
     ]  # fmt: skip
     assert drawn[0] == drawn[1]
+
+
+@pytest.mark.usefixtures("unsteady")
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda kind: heatmap([PANEL, replace(PANEL, unit="y"), PANEL], unit="x", title="t", format=kind),
+        lambda kind: curves(Curve([1, 2], [0.1, 0.9], "a", [0, 0.8], [0.2, 1]), caption="c", format=kind),
+        lambda kind: curves(Curve([0, 1], [0.1, 0.9], steps=True), chance=True, format=kind),
+    ],
+    ids=["panels", "curves", "rates"],
+)
+def test_the_last_digits_of_the_layout_are_not_seen(draw: Any, kind: Any) -> None:
+    assert draw(kind) == draw(kind)
+
+
+def test_parts_of_an_svg_are_called_by_their_order() -> None:
+    """Hashes of what they hold would be other ones with another last digit."""
+    svg = heatmap(PANEL, unit="x").decode()
+    names = [name for each in ET.fromstring(svg).iter() if (name := each.get("id"))]
+    assert len(names) == len(set(names))
+    assert not [name for name in names if re.fullmatch("[a-z]+[0-9a-f]{10}", name)]
+    assert {name for name in names if re.fullmatch(r"n\d+", name)} >= {"n0", "n1"}
+    asked = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    assert asked
+    assert asked <= set(names)
 
 
 def test_files(tmp_path: Path) -> None:

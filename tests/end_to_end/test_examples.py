@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,12 +17,15 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from nncirc.circuits import read_circuit
 from nncirc.circuits.tasks import TASKS
+from nncirc.engine.program import pictures
 
 ALL = sorted(EXAMPLES.rglob("*.circ"))
 AWAY = [path for path in ALL if re.search(r"^[^#]*using huggingface", path.read_text(), re.MULTILINE)]
 HERE = [path for path in ALL if path not in AWAY]
 BUNDLED = 'using bundled {\n  name = "tasks-4l"'
 OF_GPT2 = [path for path in ALL if BUNDLED in path.read_text()]
+DRAWS = int(os.environ.get("NNCIRC_DRAWS", "2"))
+"""How often each picture of each example is drawn. The layout's last digits are shaken each time."""
 
 
 def name(path: Path) -> str:
@@ -41,8 +46,35 @@ def test_can_be_planned(nncirc: Command, path: Path) -> None:
     assert "edges" in done.out
 
 
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every picture of a run, each drawn several times with the same bytes."""
+    seen: list[Path] = []
+
+    def repeat(name: str, at: int) -> None:
+        draw = getattr(pictures, name)
+
+        def check(*arguments: Any, **options: Any) -> None:
+            path = arguments[at]
+            written = set()
+            for _ in range(DRAWS):
+                draw(*arguments, **options)
+                written.add(path.read_bytes())
+            assert len(written) == 1, f"{path.name} differs from one time to the next"
+            seen.append(path)
+
+        monkeypatch.setattr(pictures, name, check)
+
+    repeat("write_picture", 0)
+    repeat("render", 1)
+    return seen
+
+
+@pytest.mark.usefixtures("unsteady")
 @pytest.mark.parametrize("path", HERE, ids=name)
-def test_runs_and_claims_what_it_measures(nncirc: Command, path: Path, tmp_path: Path) -> None:
+def test_runs_and_claims_what_it_measures(
+    nncirc: Command, path: Path, tmp_path: Path, drawn: list[Path]
+) -> None:
     done = nncirc("run", path, "--out", tmp_path / "out")
     assert (done.status, done.err) == (0, "")
     run = json.loads((tmp_path / "out/run.json").read_text())
@@ -51,6 +83,8 @@ def test_runs_and_claims_what_it_measures(nncirc: Command, path: Path, tmp_path:
     for result in run["results"].values():
         assert (tmp_path / "out" / result["file"]).stat().st_size > 100
     assert not list((tmp_path / "out").rglob("*.tmp"))
+    assert {each.name for each in drawn} == {each.name for each in (tmp_path / "out").glob("*.svg")}
+    assert len(drawn) == path.read_text().count('.svg"')
 
 
 @pytest.fixture(scope="session")
