@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 _SIGNED = ("#053061", "#4393C3", "#F7F7F7", "#D6604D", "#67001F")
 # Darker all the way, in grey as well; no colour of the scale above is near, so that the two are not mixed up.
 _ORDERED = ("#FFFFE5", "#ADDD8E", "#31A354", "#004529")
+_MOST_DECIMALS = 3
+"""What a panel of smaller numbers is given at most."""
+_SHADES = 255
+_SEEN = 0.02
+"""The share of the scale from which on a colour is told from white."""
 _WHITE_BELOW = 0.1791
 """The luminance at which black and white text have the same contrast, 4.6 to 1 (WCAG 2.1)."""
 
@@ -37,6 +42,11 @@ class Diverging:
         """The ends of the scale for these finite numbers."""
         reach = max((abs(value - self.neutral) for value in values), default=0.0) or 1.0
         return self.neutral - reach, self.neutral + reach
+
+    def seen_below(self, values: Sequence[float]) -> float:
+        """Below which number the eye tells a colour from that of the neutral value."""
+        low, _ = self.limits(values)
+        return self.neutral - _SEEN * (self.neutral - low)
 
     @property
     def colours(self) -> tuple[str, ...]:
@@ -88,7 +98,7 @@ def mapped(scale: Scale) -> Colormap:
     """The colours of a scale, for matplotlib."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list("scores", list(scale.colours), N=255)
+    return LinearSegmentedColormap.from_list("scores", list(scale.colours), N=_SHADES)
 
 
 def is_log(scale: Scale) -> bool:
@@ -114,7 +124,7 @@ class Digits:
     """How the numbers of a heatmap are written, all alike.
 
     Attributes:
-        decimals: behind the point; None for three significant digits, as on a logarithmic scale.
+        decimals: after the point; None for three significant digits, as on a logarithmic scale.
     """
 
     decimals: int | None
@@ -134,36 +144,30 @@ class Digits:
         return cls(min(max(1 - size, 0), 8) if size < 0 else max(3 - max(size, 1), 0))
 
     def __call__(self, value: float) -> str:
-        """A number without the zero before its point, so that a cell holds it, and with a true minus sign."""
+        """A number as the colour bar has it, with a true minus sign."""
         size = abs(value)
         if self.decimals is None:
             shown = f"{size:,.0f}" if size >= 999.5 else f"{size:#.3g}".removesuffix(".")
         else:
             shown = f"{size:,.{self.decimals}f}"
-        if shown.startswith("0."):
-            shown = shown[1:]
         return f"\u2212{shown}" if value < 0 and shown.strip("0.,") else shown
 
 
-def digits_of(panels: Sequence[Sequence[float]], scale: Scale) -> list[Digits]:
-    """How the numbers of each panel are written: all alike, but for panels of far smaller numbers.
+def digits_of(panels: Sequence[Sequence[float]], scale: Scale) -> Digits:
+    """How the numbers of panels that share their colours are written: all alike.
 
-    These have more digits, alike among themselves: beside an embedding whose effect is 1, neurons whose
-    effect is 0.01 would all look the same.
+    There is a third decimal where a panel has far smaller numbers than the others: beside an embedding whose
+    effect is 1, neurons whose effect is 0.01 would all look the same.
 
     Args:
         panels: the finite numbers of each.
         scale: how they are coloured.
     """
     usual = Digits.of(scale, [value for values in panels for value in values])
-    if usual.decimals is None:
-        return [usual] * len(panels)
+    if usual.decimals is None or usual.decimals >= _MOST_DECIMALS:
+        return usual
     least = 10 * 10.0**-usual.decimals
-    weak = [0 < _span(scale, values) < least for values in panels]
-    finer = Digits.of(
-        scale, [v for values, is_weak in zip(panels, weak, strict=True) if is_weak for v in values]
-    )
-    return [finer if is_weak else usual for is_weak in weak]
+    return Digits(usual.decimals + any(0 < _span(scale, values) < least for values in panels))
 
 
 def _span(scale: Scale, values: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ from math import isfinite, log10, nan
 from typing import TYPE_CHECKING
 
 from nncirc.circuits.pictures.figure import Format, as_bytes, framed, label, nothing, settings, spaced
-from nncirc.circuits.pictures.text import one_line
+from nncirc.circuits.pictures.text import ems, one_line, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +22,16 @@ _STYLES = (
 )  # fmt: skip
 _LEVEL = "#8C8C8C"
 _MOST_MARKED = 48
+_MOST_TICKS = 16
+"""Up to so many places have each a tick of its own."""
 _ROOM = 0.12
 """The share of an axis that the label of a tick takes."""
+_WIDTH = 3.0
+"""Inches from the first place of a plot to the last, or more."""
+_EM, _BESIDE, _LINE = 8 / 72, 0.07, 0.15
+"""Inches: the size of labels, the room between two of them, and what an upright one takes."""
+_HANDLE, _ROW = 0.55, 0.17
+"""Inches: what stands before a name in the legend, and a row of it."""
 _PAD = 0.1
 """Inches around the axes, so that they do not end where the image does."""
 _WIDE = 50
@@ -66,7 +74,8 @@ def curves(
 ) -> bytes:
     """Curves: faithfulness by the number of edges kept, or ROC curves.
 
-    A logarithmic axis says so in its label; where an x is 0 it is linear below the smallest other one.
+    A logarithmic axis says so in its label; where an x is 0 it is linear below the smallest other one. Few
+    places have a tick each. The legend stands above the axes, so that it covers nothing.
 
     Args:
         lines: one curve, or several with names; colour, marker and dashes differ, so that grey is enough.
@@ -93,8 +102,13 @@ def curves(
         log_x = not chance and places[0] >= 0 and bool(above) and above[-1] >= _WIDE * above[0]
     if log_x and (places[0] < 0 or not above):
         raise nothing(f"a logarithmic axis has no place for {places[0]}")
+    width, height = (3.4, 3.4) if chance else (4.2, 2.7)
+    names = [
+        name for name in (*(line.name for line in drawn), *(levels or {}), *(["chance"] * chance)) if name
+    ]
+    rows, columns = _legend(names, width)
     with settings():
-        figure = framed(3.4 if chance else 4.2, 3.4 if chance else 2.7, title, caption)
+        figure = framed(width, height + _ROW * rows, title, caption)
         figure.set_layout_engine(spaced(h_pad=_PAD, w_pad=_PAD))
         ax = figure.subplots()
         handles = []
@@ -104,10 +118,12 @@ def curves(
             handles += ax.plot(
                 line.x, line.y, color=colour, linestyle=dashes, markersize=3.5, linewidth=1.2,
                 marker=marker if len(line.x) <= _MOST_MARKED else None,
-                drawstyle="steps-post" if line.steps else "default", label=_named(line.name),
+                drawstyle="steps-post" if line.steps else "default", label=_named(line.name, width),
             )  # fmt: skip
         for name, level in (levels or {}).items():
-            handles.append(ax.axhline(level, color=_LEVEL, linewidth=0.8, zorder=1, label=_named(name)))
+            handles.append(
+                ax.axhline(level, color=_LEVEL, linewidth=0.8, zorder=1, label=_named(name, width))
+            )
         if chance:
             ax.set_aspect("equal")
             handles += ax.plot([0, 1], [0, 1], color=_LEVEL, linewidth=0.8, zorder=1, label="chance")
@@ -118,14 +134,18 @@ def curves(
                 room = 1.2 * _ROOM * log10(above[-1] / above[0])  # of the piece from 0 on, in decades
                 ax.set_xscale("symlog", linthresh=above[0], linscale=max(room, 0.5))
                 ax.set_xlim(left=-0.1 * above[0])
-            _plain_ticks(ax, places)
+        if not chance:
+            _ticks(ax, places)
         ax.set_xlabel(label(f"{x_label}, logarithmic" if log_x else x_label, 48))
         ax.set_ylabel(label(y_label))
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(visible=True, color="#E6E6E6", linewidth=0.5)
         ax.set_axisbelow(True)
-        if any(handle.get_label() for handle in handles):
-            ax.legend(handles=handles, frameon=False, loc="best")
+        if names:
+            ax.legend(
+                handles=[handle for handle in handles if handle.get_label()], ncols=columns,
+                loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.3, frameon=False,
+            )  # fmt: skip
         return as_bytes(figure, format)
 
 
@@ -148,29 +168,57 @@ def _interval(ax: Axes, line: Curve, colour: str) -> None:
         ax.vlines(x, low, high, color=colour, alpha=0.5, linewidth=0.8)
 
 
-def _named(name: str) -> str:
-    """A name in the legend, which leaves out what starts with an underscore."""
+def _named(name: str, width: float) -> str:
+    """A name in the legend, in as many lines as it needs, and not left out because of an underscore."""
     shown = one_line(name, 64)
-    return f"\u200b{shown}" if shown.startswith("_") else shown
+    letters = int(len(shown) * (width - _HANDLE) / max(_EM * ems(shown), 0.01))
+    lines = wrapped(shown, max(letters, 1))
+    return (
+        "\n".join([f"\u200b{lines[0]}" if shown.startswith("_") else lines[0], *lines[1:]]) if lines else ""
+    )
 
 
-def _plain_ticks(ax: Axes, places: Sequence[float]) -> None:
-    """Numbers of edges as 1,000 and not as powers, which need the mathematical fonts; few of them at each."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+def _legend(names: Sequence[str], width: float) -> tuple[int, int]:
+    """How many rows a legend has, and how many names there is room for in one."""
+    shown = [_named(name, width) for name in names]
+    if any("\n" in name for name in shown):
+        return sum(1 + name.count("\n") for name in shown), 1
+    longest = max(map(ems, shown), default=0.0)
+    columns = max(1, int(width / (_HANDLE + _EM * longest)))
+    return -(-len(names) // columns), columns
 
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.6g}"))
+
+def _ticks(ax: Axes, places: Sequence[float]) -> None:
+    """Numbers of edges as 1,000 and not as powers, which need the mathematical fonts.
+
+    Few places have a tick each, named side by side, or else upright; where even that has no room, the tick
+    alone is there.
+    """
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    ax.xaxis.set_major_formatter(FuncFormatter(_plain))
     ax.xaxis.set_minor_formatter(NullFormatter())
-    if len(places) <= 8:
-        ax.set_xticks(_apart(ax, places))
-        ax.xaxis.set_minor_locator(NullLocator())
+    if len(places) > _MOST_TICKS:
+        return
+    widths = [_BESIDE + _EM * ems(_plain(x)) for x in places]
+    named = _apart(ax, places, widths)
+    is_upright = len(named) < len(places)
+    if is_upright:
+        named = _apart(ax, places, [_LINE] * len(places))
+    ax.set_xticks(named, map(_plain, named), rotation=90 if is_upright else 0)
+    ax.set_xticks([x for x in places if x not in named], minor=True)
 
 
-def _apart(ax: Axes, places: Sequence[float]) -> list[float]:
+def _plain(x: float, _: object = None) -> str:
+    return f"{x:,.6g}"
+
+
+def _apart(ax: Axes, places: Sequence[float], widths: Sequence[float]) -> list[float]:
     """Those of the places whose labels do not overlap: the last, and before it all that have room."""
-    scale = ax.xaxis.get_transform().transform
-    at = [float(each) for each in scale(list(places))]
+    at = [float(each) for each in ax.xaxis.get_transform().transform(list(places))]
+    inch = _WIDTH / ((at[-1] - at[0]) or 1.0)
     kept = [len(at) - 1]
     for i in reversed(range(len(at) - 1)):
-        if at[kept[-1]] - at[i] >= _ROOM * (at[-1] - at[0]):
+        if inch * (at[kept[-1]] - at[i]) >= (widths[i] + widths[kept[-1]]) / 2:
             kept.append(i)
     return [places[i] for i in reversed(kept)]

@@ -1,7 +1,7 @@
 """Heatmaps by matplotlib: scores by node and position, heads by layer, circuits beside circuits.
 
 Plain numbers and labels go in, bytes come out. Cells that were not measured (NaN) are hatched, so that they
-cannot pass for a score near the neutral value.
+cannot pass for a score near the neutral value; where there is nothing to measure, cells are blank.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nncirc.circuits.pictures.colours import (
     times,
 )
 from nncirc.circuits.pictures.figure import Format, as_bytes, framed, label, nothing, settings
-from nncirc.circuits.pictures.text import one_line, wrapped
+from nncirc.circuits.pictures.text import number, one_line, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,6 +60,8 @@ class Panel:
         texts: what stands in the cells in place of the numbers, such as the likeliest tokens.
         unit: what the numbers are, where they are not what those of the other panels are.
         scale: its colours, likewise. Panels beside each other with one unit and scale share a colour bar.
+        possible: for every cell whether there is such a number at all, as there is none of an edge that the
+            graph cannot have; None: of every cell. What `values` has elsewhere is not looked at.
     """
 
     values: Numbers
@@ -70,6 +72,7 @@ class Panel:
     texts: Sequence[Sequence[str]] | None = None
     unit: str | None = None
     scale: Scale | None = None
+    possible: Sequence[Sequence[bool]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,21 +117,27 @@ class _Group:
         finite = _finite(*arrays)
         if is_log(scale) and min(scale.limits(finite)) <= 0:
             raise nothing("a logarithmic scale has no colour for what is not above 0")
-        digits = digits_of([_finite(values) for values in arrays], scale)
-        sheets = [
-            _sheet(panel, values, each if numbered else None)
-            for panel, values, each in zip(panels, arrays, digits, strict=True)
-        ]
+        digits = digits_of([_finite(values) for values in arrays], scale) if numbered else None
+        sheets = [_sheet(panel, values, digits) for panel, values in zip(panels, arrays, strict=True)]
         return cls(sheets, scale, finite, f"{unit} {times(exponent)}")
+
+    @property
+    def marked(self) -> float:
+        """Below which numbers have a stroke where there is no room for numbers: what is seen as blue."""
+        return self.scale.seen_below(self.finite) if isinstance(self.scale, Diverging) else -inf
+
+    def told(self) -> str:
+        """What the strokes say, if there are any."""
+        if not isinstance(self.scale, Diverging):
+            return ""
+        strokes = any((sheet.values < self.marked).any() for sheet in self.sheets if sheet.texts is None)
+        return f"\u2212 in a cell: below {number(self.scale.neutral)}." if strokes else ""
 
     def draw(self, figure: Figure, axes: Sequence[Axes], upward: bool) -> None:
         """The cells, and a colour bar beside them."""
         mapping, norm = mapped(self.scale), normed(self.scale, self.finite)
-        low, marked = self.scale.limits(self.finite)[0], -inf
-        if isinstance(self.scale, Diverging):
-            marked = 0.85 * self.scale.neutral + 0.15 * low
         drawn = [
-            _draw(ax, sheet, mapping, norm, marked, upward)
+            _draw(ax, sheet, mapping, norm, self.marked, upward)
             for ax, sheet in zip(axes, self.sheets, strict=True)
         ]
         width = sum(sheet.width for sheet in self.sheets)
@@ -186,6 +195,7 @@ def heatmap(
     alike = groupby(drawn, lambda panel: (panel.unit or unit, panel.scale or scale))
     groups = [_Group.of(list(members), *shared, numbered) for shared, members in alike]
     sheets = [sheet for group in groups for sheet in group.sheets]
+    caption = "\n".join(filter(None, (caption, *dict.fromkeys(group.told() for group in groups))))
     with settings():
         figure, axes = _axes_for(sheets, title, caption, upward, len(groups))
         axes[0].set_ylabel(label(y_label))
@@ -198,13 +208,16 @@ def heatmap(
 
 
 def _array(panel: Panel) -> Any:
+    import numpy as np
+
     values = _numbers(panel.values)
     wanted = len(panel.rows), len(panel.columns)
     if values.shape != wanted or 0 in wanted:
         raise nothing(f"the numbers have the shape {values.shape}, the labels the shape {wanted}")
-    if panel.texts is not None and [len(row) for row in panel.texts] != [wanted[1]] * wanted[0]:
-        raise nothing("there is not one text for every number")
-    return values
+    for each, what in ((panel.texts, "text"), (panel.possible, "mark of what is possible")):
+        if each is not None and [len(row) for row in each] != [wanted[1]] * wanted[0]:
+            raise nothing(f"there is not one {what} for every number")
+    return values if panel.possible is None else np.where(panel.possible, values, np.nan)
 
 
 def _numbers(values: Numbers) -> Any:
@@ -320,16 +333,33 @@ def _draw(
         aspect="auto",
         interpolation="nearest",
     )
+    if panel.possible is not None:
+        _blank(ax, np.asarray(panel.possible, dtype=bool), image)
     if panel.title:
         ax.set_title("\n".join(wrapped(one_line(panel.title, 72), max(12, int(sheet.width / 0.075)))))
     for (row, column), value in np.ndenumerate(values):
-        # Without room for numbers, a stroke tells the sign of a clear effect to who prints in grey.
+        # Without room for numbers, a stroke tells the sign of what is blue to who prints in grey.
         stroke = "\u2212" if value < marked else ""
         shown = stroke if sheet.texts is None else sheet.texts[row][column]
         if np.isfinite(value) and shown:
             colour = ink(mapping(norm(value)))
             ax.text(column, row, shown, ha="center", va="center", fontsize=6, color=colour)
     return image
+
+
+def _blank(ax: Axes, possible: Any, image: AxesImage) -> None:
+    """Cells of which there is no number as bare paper, within a line: pale cells beside them remain cells."""
+    import numpy as np
+    from matplotlib.collections import LineCollection
+
+    paper = np.zeros((*possible.shape, 4))
+    paper[~possible] = 1.0
+    ax.imshow(paper, origin=image.origin, aspect="auto", interpolation="nearest")
+    beside = [
+        ((c + 0.5, r - 0.5), (c + 0.5, r + 0.5)) for r, c in np.argwhere(possible[:, 1:] != possible[:, :-1])
+    ]
+    above = [((c - 0.5, r + 0.5), (c + 0.5, r + 0.5)) for r, c in np.argwhere(possible[1:] != possible[:-1])]
+    ax.add_collection(LineCollection(beside + above, colors="#8C8C8C", linewidths=0.6, capstyle="projecting"))
 
 
 def _ticks(bar: Any, scale: Scale, finite: Sequence[float]) -> None:

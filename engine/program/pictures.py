@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import isfinite, nan
+from math import isfinite, isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,8 @@ def draw_scores(scores: EdgeScores | NodeScores, path: Path, *, title: str) -> N
         write_picture(path, heatmap, _as_it_is(scores), y_label=rows, **options)
         return
     if scores.made.get("method") == "composition":
-        panel = Panel(scores.values, scores.nodes, scores.positions)
+        panel = _of_pairs(scores)
         write_picture(path, heatmap, panel, x_label="head that writes", y_label="head that reads", **options)
-        return
-    if not _rows(scores, ("head", "attention")):
-        write_picture(path, heatmap, _as_it_is(scores), **options)
         return
     panels = _panels(scores)
     y_label = "layer" if panels[0].x_label == "head" else ""
@@ -142,6 +139,14 @@ _ROWS = {
     "attention": "attention around",
     "nodes": "node",
 }
+# What is no head and no neuron, in the title of its panel.
+_CALLED: Mapping[str, str] = {
+    "embed": "embed",
+    "pos_embed": "pos_embed",
+    "attention": "attention",
+    "mlp": "MLPs",
+    "logits": "logits",
+}
 _LENSES = ("logit_lens", "patchscopes")
 _OF_HEADS = ("attention_statistics", "weight_statistics")
 _STATISTICS = (*_OF_HEADS, "composition")
@@ -214,14 +219,15 @@ def _neutral(made: Mapping[str, Any]) -> float | None:
 
 
 def _layers(scores: NodeScores) -> list[int]:
-    return sorted({n.layer for n in map(Node.parse, scores.nodes) if n.layer is not None})
+    """Layers with heads."""
+    return sorted({n.layer for n, _ in _rows(scores, ("head",)) if n.layer is not None})
 
 
 def _grid(scores: NodeScores, column: int) -> list[list[float]]:
-    """Layer x head; NaN where there is no such head."""
-    found = {(n.layer, n.index or 0): row[column] for n, row in _rows(scores, ("head", "attention"))}
+    """Layer x head; NaN where a head was not measured."""
+    found = {(n.layer, n.index or 0): row[column] for n, row in _rows(scores, ("head",))}
     width = 1 + max(head for _, head in found)
-    return [[found.get((layer, head), float("nan")) for head in range(width)] for layer in _layers(scores)]
+    return [[found.get((layer, head), nan) for head in range(width)] for layer in _layers(scores)]
 
 
 def _rows(scores: NodeScores, kinds: Sequence[str]) -> list[tuple[Node, tuple[float, ...]]]:
@@ -244,8 +250,33 @@ def _as_it_is(scores: NodeScores) -> Panel:
     texts = None
     if scores.made.get("prompts") == 1 and scores.made.get("top"):
         texts = [list(map(token, row)) for row in scores.made["top"]]
-    x_label = scores.made.get("columns", "position")
-    return Panel(scores.values, scores.nodes, _columns(scores), texts=texts, x_label=x_label)
+    return Panel(scores.values, scores.nodes, _columns(scores), texts=texts, x_label=_across(scores))
+
+
+def _across(scores: NodeScores) -> str:
+    """What the columns are; of a single one for all positions its name says it."""
+    return str(scores.made.get("columns", "position")) if scores.positions else ""
+
+
+def _of_pairs(scores: NodeScores) -> Panel:
+    """Heads that read by heads that write, as far as a head reads any and is read by any."""
+    layers = [[Node.parse(name).layer or 0 for name in names] for names in (scores.nodes, scores.positions)]
+    possible = [[written < read for written in layers[1]] for read in layers[0]]
+    return _trimmed(Panel(scores.values, scores.nodes, scores.positions, possible=possible))
+
+
+def _trimmed(panel: Panel) -> Panel:
+    """A panel without rows and columns in which no number is possible."""
+    possible = panel.possible or ()
+    rows = [i for i, row in enumerate(possible) if any(row)]
+    columns = [j for j, column in enumerate(zip(*possible, strict=True)) if any(column)]
+    return replace(
+        panel,
+        values=[[panel.values[i][j] for j in columns] for i in rows],
+        possible=[[possible[i][j] for j in columns] for i in rows],
+        rows=[panel.rows[i] for i in rows],
+        columns=[panel.columns[j] for j in columns],
+    )
 
 
 def _panels(scores: NodeScores) -> list[Panel]:
@@ -265,22 +296,37 @@ def _panels(scores: NodeScores) -> list[Panel]:
             positions=tuple(scores.positions[column] for column in group),
             values=tuple(tuple(row[column] for column in group) for row in scores.values),
         )
+        if (unit, scale) == _COMPOSITION:
+            part = _with_earlier(part)
         found = (
             _by_position(part, 0.0)
             if many
             else [_heads(part, i, name) for i, name in enumerate(part.positions)]
         )
-        panels += [replace(panel, unit=unit, scale=scale) for panel in found]
+        panels += [replace(panel, unit=unit, scale=scale, possible=_known(panel)) for panel in found]
     return [replace(panel, x_label="statistic") for panel in panels] if many else panels
 
 
 def _of_one_unit(scores: NodeScores, neutral: float) -> list[Panel]:
     labels = _columns(scores)
+    if not _rows(scores, ("head",)):
+        return _others(scores, labels, neutral)
     if len(labels) > GRIDS:
         return _by_position(scores, neutral)
     others = _others(scores, labels, neutral)
     names = [f"heads at {label}" for label in labels] if scores.positions else ["heads" if others else ""]
     return [*(_heads(scores, column, name) for column, name in enumerate(names)), *others]
+
+
+def _with_earlier(scores: NodeScores) -> NodeScores:
+    """Compositions of heads with earlier ones, which heads of layer 0 have none of: NaN."""
+    pairs = zip(map(Node.parse, scores.nodes), scores.values, strict=True)
+    values = tuple(row if node.layer else (nan,) * len(row) for node, row in pairs)
+    return replace(scores, values=values)
+
+
+def _known(panel: Panel) -> list[list[bool]]:
+    return [[not isnan(value) for value in row] for row in panel.values]
 
 
 def _heads(scores: NodeScores, column: int, title: str) -> Panel:
@@ -290,31 +336,32 @@ def _heads(scores: NodeScores, column: int, title: str) -> Panel:
 
 
 def _others(scores: NodeScores, labels: Sequence[str], neutral: float) -> list[Panel]:
-    """Embedding, MLPs and neurons by position, if there are any: of many neurons those that do most."""
-    rows = _rows(scores, ("embed", "pos_embed", "mlp"))
+    """What is no head by position, if there is any: of many neurons those that do most."""
+    rows = _rows(scores, tuple(_CALLED))
     names = [str(node) for node, _ in rows]
-    panel = Panel([row for _, row in rows], names, list(labels), "embed, MLPs", x_label="position")
-    panels = [panel] if rows else []
+    title = ", ".join(dict.fromkeys(_CALLED[node.kind] for node, _ in rows))
+    x_label = _across(scores)
+    panels = [Panel([row for _, row in rows], names, list(labels), title, x_label)] if rows else []
     if neurons := _rows(scores, ("neuron",)):
         most = sorted(neurons, key=lambda pair: -max(abs(value - neutral) for value in pair[1]))[:ROWS]
         title = "neurons" if len(most) == len(neurons) else f"strongest {ROWS} of {len(neurons):,} neurons"
         for start in range(0, len(most), BLOCK):
             block = most[start : start + BLOCK][::-1]  # the strongest above
             values, names = [row for _, row in block], [str(node) for node, _ in block]
-            panels.append(Panel(values, names, list(labels), title, x_label="position"))
+            panels.append(Panel(values, names, list(labels), title, x_label))
             title = "(continued)"
     return panels
 
 
 def _by_position(scores: NodeScores, neutral: float) -> list[Panel]:
     """Heads by position, or of each layer the one with the largest effect; embedding and MLPs beside it."""
-    columns, heads = _columns(scores), _rows(scores, ("head", "attention"))
+    columns, heads = _columns(scores), _rows(scores, ("head",))
     if len(heads) <= ROWS:
         panel = Panel([row for _, row in heads], [str(node) for node, _ in heads], columns, "heads")
         return [panel, *_others(scores, columns, neutral)]
     strongest = []
     for layer in _layers(scores):
-        rows = [row for node, row in _rows(scores, ("head", "attention")) if node.layer == layer]
+        rows = [row for node, row in heads if node.layer == layer]
         strongest.append([max(column, key=lambda v: abs(v - neutral)) for column in zip(*rows, strict=True)])
     layers = list(map(str, _layers(scores)))
     return [
@@ -324,17 +371,19 @@ def _by_position(scores: NodeScores, neutral: float) -> list[Panel]:
 
 
 def _by_layer(scores: EdgeScores) -> Panel:
-    """Sums of |score| between layers."""
+    """Sums of |score| between layers that write and layers that read."""
     places = list(dict.fromkeys(map(_place, scores.graph.nodes)))
-    total = dict.fromkeys(((a, b) for a in places for b in places), 0.0)
+    total: dict[tuple[str, str], float] = {}
     for edge, score in scores.values.items():
-        total[_place(edge.sender), _place(edge.receiver)] += abs(score)
-    table = [[total[a, b] for b in places] for a in places]
-    return Panel(table, places, places, "sum of |score| between layers")
+        between = _place(edge.sender), _place(edge.receiver)
+        total[between] = total.get(between, 0.0) + abs(score)
+    table = [[total.get((a, b), nan) for b in places] for a in places]
+    possible = [[(a, b) in total for b in places] for a in places]
+    return _trimmed(Panel(table, places, places, "sum of |score| between layers", possible=possible))
 
 
 def _place(name: str) -> str:
     node = Node.parse(name)
     if node.kind == "neuron":
         return f"MLP{node.layer}"
-    return f"L{node.layer}" if node.kind in ("head", "kv", "attention") else name
+    return f"L{node.layer}" if node.kind in ("head", "kv", "attention") else str(replace(node, position=None))

@@ -208,6 +208,64 @@ def test_tokens_are_escaped(figures: list[Figure], tmp_path: Path) -> None:
     assert "In the cells the likeliest token." in figures[0].get_supxlabel()
 
 
+def blank(axes: Any) -> list[list[bool]]:
+    """Which cells of a panel are bare paper."""
+    (paper,) = [image for image in axes.images if image.get_array().ndim == 3]
+    return [[bool(cell[3]) for cell in row] for row in paper.get_array()]
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_layers_have_no_cell_where_there_is_no_edge(
+    figures: list[Figure], tmp_path: Path, split: bool
+) -> None:
+    """The forbidden triangle is blank; a row of logits or a column of embed is not there at all."""
+    graph = Graph(Shape(2, 2, 2), split_inputs=split)
+    values = dict.fromkeys(graph.edges(), 0.0)
+    draw_scores(EdgeScores(graph, values, {"method": "attribution_patching"}), tmp_path / "a.svg", title="a")
+    axes = figures[0].axes[0]
+    wrote = ["embed", "L0", "MLP0", "L1", "MLP1"]
+    read = ["L0", "MLP0", "L1", "MLP1", "logits"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == wrote
+    assert [label.get_text() for label in axes.get_xticklabels()] == read
+    assert blank(axes) == [[column < row for column in range(5)] for row in range(5)]
+    assert words(axes) == ["0.00"] * 15
+
+
+def test_layers_of_a_graph_of_positions_are_one(figures: list[Figure], tmp_path: Path) -> None:
+    graph = Graph(Shape(1, 2, 2), positions=("S.1", "end"))
+    values = dict.fromkeys(graph.edges(), 0.5)
+    draw_scores(EdgeScores(graph, values, {"method": "attribution_patching"}), tmp_path / "a.svg", title="a")
+    axes = figures[0].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["L0", "MLP0", "logits"]
+
+
+def test_a_head_does_not_read_itself_nor_a_later_one(figures: list[Figure], tmp_path: Path) -> None:
+    heads = ("L0H0", "L0H1", "L1H0", "L1H1", "L2H0", "L2H1")
+    table = tuple(tuple(0.5 if column // 2 < row // 2 else 0.0 for column in range(4)) for row in range(6))
+    found = NodeScores(heads, heads[:4], table, {"method": "composition"})
+    draw_scores(found, tmp_path / "a.svg", title="a")
+    axes = figures[0].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(heads[2:])
+    assert blank(axes) == [[False, False, True, True]] * 2 + [[False] * 4] * 2
+    assert words(axes) == ["0.50"] * 12
+
+
+@pytest.mark.parametrize("method", ["weight_statistics", "attention_statistics"])
+def test_heads_of_the_first_layer_compose_with_none(
+    figures: list[Figure], tmp_path: Path, method: str
+) -> None:
+    made = {"method": method, "score": "0 to 1"}
+    names = ("copying", "q_composition")
+    rows = ((0.1, 0.0), (0.2, 0.0), (0.3, 0.0), (0.4, 0.7))
+    found = NodeScores(("L0H0", "L0H1", "L1H0", "L1H1"), names, rows, made)
+    draw_scores(found, tmp_path / "a.svg", title="a")
+    copying, composition = (axes for axes in figures[0].axes if axes.images)
+    assert not any(map(any, blank(copying)))
+    assert words(copying) == ["0.10", "0.20", "0.30", "0.40"]
+    assert blank(composition) == [[True, True], [False, False]]
+    assert words(composition) == ["0.00", "0.70"]
+
+
 def test_composition_is_a_matrix_of_readers_and_writers(figures: list[Figure], tmp_path: Path) -> None:
     found = NodeScores(("L1H0", "L1H1"), ("L0H0",), ((0.2,), (0.4,)), {"method": "composition"})
     draw_scores(found, tmp_path / "a.svg", title="a")
@@ -282,11 +340,34 @@ def test_heads_beside_other_nodes_are_called_heads(figures: list[Figure], tmp_pa
     draw_scores(found, tmp_path / "a.svg", title="a")
     heads, others, _ = figures[0].axes
     assert heads.get_title() == ("heads at {S}" if count == 1 else "heads")
-    assert others.get_title() == "embed, MLPs"
+    assert others.get_title() == "MLPs"
     labels = [label.get_text() for label in others.get_xticklabels()]
     assert labels == (tokens or ["all positions"])
+    assert others.get_xlabel() == ("position" if tokens else "")
     if count == 7:
         assert [label.get_text() for label in heads.get_xticklabels()] == tokens
+
+
+@pytest.mark.parametrize("count", [0, 2, 7])
+def test_whole_attention_is_not_called_heads(figures: list[Figure], tmp_path: Path, count: int) -> None:
+    positions, values = tuple(map(str, range(count))), (0.5,) * max(count, 1)
+    nodes = ("embed", "L0", "MLP0", "L1", "MLP1")
+    draw_scores(NodeScores(nodes, positions, (values,) * 5, {}), tmp_path / "a.svg", title="a")
+    axes, _ = figures[0].axes
+    assert axes.get_title().replace("\n", " ") == "embed, attention, MLPs"
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(nodes)
+    assert axes.get_ylabel() == ""
+    assert axes.get_xlabel() == ("position" if count else "")
+
+
+def test_layers_without_a_head_are_passed_over(figures: list[Figure], tmp_path: Path) -> None:
+    """More heads than rows: of each layer the strongest, and MLP5 has no head beside it."""
+    nodes = (*(f"L{layer}H{head}" for layer in (0, 3) for head in range(30)), "MLP5")
+    positions = tuple(map(str, range(7)))
+    draw_scores(NodeScores(nodes, positions, ((0.5,) * 7,) * 61, {}), tmp_path / "a.svg", title="a")
+    heads, others, _ = figures[0].axes
+    assert [label.get_text() for label in heads.get_yticklabels()] == ["0", "3"]
+    assert [label.get_text() for label in others.get_yticklabels()] == ["MLP5"]
 
 
 def test_neurons_stand_in_blocks_the_strongest_above() -> None:
@@ -308,7 +389,7 @@ def test_overlaps_are_coloured_from_nothing_to_all(figures: list[Figure], tmp_pa
     draw_table(table, tmp_path / "a.svg", title="a")
     cells, bar = figures[0].axes
     assert cells.images[0].get_clim() == (0, 1)
-    assert words(cells) == ["1.00", ".88", ".88", "1.00"]
+    assert words(cells) == ["1.00", "0.88", "0.88", "1.00"]
     assert cells.get_title() == "by edges"
     assert bar.get_ylabel() == "overlap (Jaccard), 0 to 1"
 
@@ -335,7 +416,7 @@ def test_overlaps_stand_beside_faithfulness(figures: list[Figure], tmp_path: Pat
     draw_table(table, tmp_path / "a.svg", title="a")
     faithful, overlap, *bars = figures[0].axes
     assert words(faithful) == ["0.75", "0.25"]
-    assert words(overlap) == ["1.00", ".88", ".88", "1.00"]
+    assert words(overlap) == ["1.00", "0.88", "0.88", "1.00"]
     assert overlap.get_title() == "by q"
     assert [bar.get_ylabel() for bar in bars] == ["faithfulness", "overlap (Jaccard), 0 to 1"]
 
