@@ -27,7 +27,8 @@ from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.contrast import Batch, Contrast, Run
-from nncirc.engine.data import Dataset, Example, resolve
+from nncirc.engine.data import Dataset, Example, labels_of, resolve
+from nncirc.engine.data.labels import ANSWER
 from nncirc.engine.data.render import name_of
 from nncirc.engine.data.tokens import slot_at
 from nncirc.engine.forward import source_outputs
@@ -139,9 +140,8 @@ def columns_of(
 def token_labels(dataset: Dataset, positions: Sequence[int]) -> list[str]:
     """What stands at each of some positions of prompts of one length, for people to read.
 
-    A token that all prompts share is its text, else a slot `{S.2}`, else the index `#3`: neither of them can
-    be taken for a token. Where answers are forced, the first position behind the prompt has `answer: ` before
-    it, if it is the same in all prompts.
+    A token that all prompts share is as `labels_of` says, else a slot `{S.2}`, else the index `#3`. Where
+    answers are forced, the first position behind the prompt has `ANSWER` before it, if it is the same in all.
     """
     ends = {example.end for example in dataset.examples}
     first = ends.pop() + 1 if dataset.answers == "forced" and len(ends) == 1 else None
@@ -151,10 +151,10 @@ def token_labels(dataset: Dataset, positions: Sequence[int]) -> list[str]:
         slots = {_slot(example, position) for example in dataset.examples}
         slot = slots.pop() if len(slots) == 1 else None
         if len(tokens) == 1 and dataset.tokenizer is not None:
-            text = str(dataset.tokenizer.decode([*tokens]))
+            (text,) = labels_of(dataset.tokenizer, [*tokens])
         else:
             text = f"#{position}" if slot is None else f"{{{slot}}}"
-        found.append(f"answer: {text}" if position == first else text)
+        found.append(ANSWER + text if position == first else text)
     return found
 
 

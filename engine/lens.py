@@ -95,7 +95,7 @@ def logit_lens(
         "of": of,
         "rows": "residual stream",
         "prompts": len(dataset.examples),
-        "top": [[likeliest(dataset, each) for each in row] for row in tops],
+        "top": likeliest(dataset, tops),
         **token_texts(named, columns),
         "dtype": str(model.dtype).removeprefix("torch."),
     }

@@ -137,7 +137,7 @@ def patchscopes(
         "mapping": "identity" if mapping is None else getattr(mapping, "__name__", "given"),
         "target": target.examples[0].text if len(target.examples) == 1 else "one for each",
         "prompts": len(source.examples),
-        "top": [[likeliest(source, each) for each in row] for row in tops],
+        "top": likeliest(source, tops),
         **token_texts(named, columns),
         "dtype": str(model.dtype).removeprefix("torch."),
     }

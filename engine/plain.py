@@ -15,7 +15,7 @@ from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import stages as stages
 from nncirc.engine.activation import columns_of, token_labels
 from nncirc.engine.contrast import check_fits
-from nncirc.engine.data import Dataset, Example, buckets
+from nncirc.engine.data import Dataset, Example, buckets, labels_of
 from nncirc.engine.memory import default_memory, pass_bytes
 from nncirc.engine.metrics import Logits, Measure, Metric, Place, check_metric, measures, places
 from nncirc.engine.model import Model
@@ -217,7 +217,15 @@ def read(
     return where.mean(values)[0], Counter(logits.argmax(-1)[where.weight > 0].tolist())
 
 
-def likeliest(dataset: Dataset, tops: Counter[int]) -> str:
-    """The token that was the likeliest most often, as text; of equals the one with the smaller number."""
-    best = min(tops, key=lambda token: (-tops[token], token))
-    return str(best) if dataset.tokenizer is None else str(dataset.tokenizer.decode([best]))
+def likeliest(dataset: Dataset, tops: Sequence[Sequence[Counter[int]]]) -> list[list[str]]:
+    """The tokens that were the likeliest most often, as `labels_of` says; of equals that with the smaller id.
+
+    Args:
+        dataset: the prompts; without a tokenizer tokens are shown as their ids.
+        tops: by row and column how often each token was.
+    """
+    best = [[min(cell, key=lambda token: (-cell[token], token)) for cell in row] for row in tops]
+    tokens = sorted({token for row in best for token in row})
+    texts = map(str, tokens) if dataset.tokenizer is None else labels_of(dataset.tokenizer, tokens)
+    shown = dict(zip(tokens, texts, strict=True))
+    return [[shown[token] for token in row] for row in best]

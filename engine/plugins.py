@@ -24,9 +24,10 @@ from nncirc.circuits.door import read_file
 from nncirc.circuits.errors import MethodError, NncircError
 from nncirc.engine.corruptions import Corruption, Resample
 from nncirc.engine.data import Dataset, Example
+from nncirc.engine.data.encoding import decode
 from nncirc.engine.data.render import render
 from nncirc.engine.data.targets import asked_as
-from nncirc.engine.data.tokens import decode, frame_of
+from nncirc.engine.data.tokens import frame_of
 from nncirc.engine.metrics import Logits, Measure
 
 METRICS, CORRUPTIONS = "nncirc.metrics", "nncirc.corruptions"

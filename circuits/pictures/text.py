@@ -8,6 +8,7 @@ HTML-like labels are not used: Graphviz as WebAssembly is built without them.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,14 +43,30 @@ def ems(text: str) -> float:
     return sum(0.42 if c in _NARROW else 1.0 if c in _WIDEST or not c.isascii() else 0.66 for c in text)
 
 
-def token(text: str) -> str:
-    """A token as a label: line ends and tabs by their escapes, a token of spaces as so many open boxes.
+def token(text: str, longest: int = 18) -> str:
+    """A token as a label that looks like no other's: nothing that cannot be seen is left in it.
 
-    >>> token("\\n"), token("  "), token(" Mary")
-    ('\\\\n', '\u2423\u2423', ' Mary')
+    Spaces at its ends and in rows are open boxes, other white space, controls and loose accents are escapes.
+    Of a token that is too long both ends are left, and the number of its characters.
+
+    >>> token("\\n"), token("  "), token(" Mary"), token("-" * 64)
+    ('\\\\n', '\u2423\u2423', '\u2423Mary', '------…------ (64)')
     """
-    shown = text.replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t")
-    return shown if shown.strip(" ") else shown.replace(" ", "\u2423")
+    carried = unicodedata.is_normalized("NFC", text)
+    shown = "".join(
+        character
+        if character.isprintable()
+        and character not in "\\\u2423"
+        and (not unicodedata.combining(character) or (carried and i > 0))
+        else character.encode("unicode_escape").decode("ascii")
+        for i, character in enumerate(text)
+    )
+    shown = re.sub("^ | $| (?= )|(?<= ) ", "\u2423", shown)
+    if len(shown) <= longest:
+        return shown
+    count = f" ({len(text)})"
+    kept = (longest - len(count) - 1) // 2
+    return f"{shown[:kept]}…{shown[-kept:]}{count}"
 
 
 def quoted(*lines: str, end: str = r"\n") -> str:

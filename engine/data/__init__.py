@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from nncirc.engine.data.corrupt import alignment_table, check_alignment, counterpart, replace, shuffle
 from nncirc.engine.data.exhaustive import all_inputs
+from nncirc.engine.data.labels import labels_of, show_tokens
 from nncirc.engine.data.load import load_tokenizer
 from nncirc.engine.data.positions import resolve, roles
 from nncirc.engine.data.prompts import file_dataset, prompt_dataset
@@ -14,7 +15,6 @@ from nncirc.engine.data.sources import RandomTokens, random_tokens
 from nncirc.engine.data.targets import with_answers
 from nncirc.engine.data.tasks import task_dataset
 from nncirc.engine.data.template import template_dataset, token_dataset
-from nncirc.engine.data.tokens import show_tokens
 from nncirc.engine.data.types import (
     NEXT,
     Dataset,
@@ -42,6 +42,7 @@ __all__ = [
     "check_alignment",
     "counterpart",
     "file_dataset",
+    "labels_of",
     "load_tokenizer",
     "prompt_dataset",
     "random_tokens",

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from itertools import product
 
 from nncirc.circuits.errors import DataError
+from nncirc.engine.data.encoding import decode
 from nncirc.engine.data.sources import positive, whole
 from nncirc.engine.data.template import describe_tokenizer
-from nncirc.engine.data.tokens import decode, frame_of, plain_token_ids
+from nncirc.engine.data.tokens import frame_of, plain_token_ids
 from nncirc.engine.data.types import Dataset, Example, Tokenizer
 
 MOST = 200_000

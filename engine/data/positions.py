@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from nncirc.circuits.errors import DataError
+from nncirc.engine.data.encoding import quote
 from nncirc.engine.data.render import RESERVED, name_of, nearest
-from nncirc.engine.data.tokens import quote, slot_at
+from nncirc.engine.data.tokens import slot_at
 from nncirc.engine.data.types import Example
 
 Role: TypeAlias = tuple[str, int, int, int]

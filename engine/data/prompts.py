@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 from nncirc.circuits.door import is_folder, read_file
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.words import counted
+from nncirc.engine.data.encoding import require_offsets
 from nncirc.engine.data.render import nearest, render
 from nncirc.engine.data.sources import positive
 from nncirc.engine.data.targets import (
@@ -29,7 +30,7 @@ from nncirc.engine.data.targets import (
     texts_of,
 )
 from nncirc.engine.data.template import describe_tokenizer
-from nncirc.engine.data.tokens import Frame, check_open_end, frame_of, require_offsets, tokens_after
+from nncirc.engine.data.tokens import Frame, check_open_end, frame_of, tokens_after
 from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Tokenizer, Value
 
 Format: TypeAlias = Literal["csv", "jsonl"]

@@ -8,16 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from nncirc.circuits.errors import DataError
-from nncirc.engine.data.tokens import (
-    Frame,
-    check_doubled,
-    decode,
-    encode,
-    find_span,
-    one_token,
-    quote,
-    tokens_after,
-)
+from nncirc.engine.data.encoding import decode, encode, quote
+from nncirc.engine.data.tokens import Frame, check_doubled, find_span, one_token, tokens_after
 from nncirc.engine.data.types import Field, Occurrence, Span, Template, Tokenizer, Tokens, Value
 
 RESERVED = ("start", "end")

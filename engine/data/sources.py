@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from nncirc.circuits.errors import DataError
-from nncirc.engine.data.tokens import quote
+from nncirc.engine.data.encoding import quote
 from nncirc.engine.data.types import Tokens, Value
 
 

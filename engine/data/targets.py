@@ -8,7 +8,8 @@ from dataclasses import replace as with_fields
 from typing import TypeAlias
 
 from nncirc.circuits.errors import DataError
-from nncirc.engine.data.tokens import check_open_end, frame_of, joined_note, one_token, show_tokens
+from nncirc.engine.data.labels import show_tokens
+from nncirc.engine.data.tokens import check_open_end, frame_of, joined_note, one_token
 from nncirc.engine.data.types import Dataset, Example, Next, Target, Tokenizer, Tokens, tokens_of
 
 Texts: TypeAlias = str | Sequence[str]

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, cast
 
 from nncirc.circuits.data import word_list
 from nncirc.circuits.errors import DataError
+from nncirc.engine.data.encoding import quote, require_offsets
 from nncirc.engine.data.render import (
     RESERVED,
     Rendered,
@@ -45,14 +46,7 @@ from nncirc.engine.data.targets import (
     target_of,
     texts_of,
 )
-from nncirc.engine.data.tokens import (
-    Frame,
-    check_open_end,
-    frame_of,
-    plain_token_ids,
-    quote,
-    require_offsets,
-)
+from nncirc.engine.data.tokens import Frame, check_open_end, frame_of, plain_token_ids
 from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Template, Tokenizer, Value
 from nncirc.engine.data.words import check_kept, left_out_note, single_tokens
 

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from nncirc.circuits.errors import DataError
+from nncirc.engine.data.encoding import encode_raw, quote
+from nncirc.engine.data.labels import show_tokens
 from nncirc.engine.data.render import filled_text
 from nncirc.engine.data.sources import Group, slots_need
-from nncirc.engine.data.tokens import (
-    encode_raw,
-    is_single_token,
-    one_token,
-    quote,
-    show_tokens,
-    tokens_inside,
-)
+from nncirc.engine.data.tokens import is_single_token, one_token, tokens_inside
 from nncirc.engine.data.types import Field, Template, Tokenizer, Value
 
 

@@ -17,6 +17,7 @@ from nncirc.circuits.pictures.figure import write_picture
 from nncirc.circuits.pictures.heatmap import Panel, heatmap
 from nncirc.circuits.pictures.render import render
 from nncirc.circuits.pictures.text import token
+from nncirc.engine.data.labels import ANSWER
 from nncirc.engine.program.captions import facts, metric_in_words, together, told
 from nncirc.engine.program.results import Cell, Curve, Table, areas
 from nncirc.engine.scores import EdgeScores, NodeScores
@@ -238,11 +239,17 @@ def _rows(scores: NodeScores, kinds: Sequence[str]) -> list[tuple[Node, tuple[fl
 def _columns(scores: NodeScores) -> list[str]:
     """What is written at the columns: tokens where there are any, else names of positions, factors."""
     if tokens := scores.made.get("tokens"):
-        return list(map(token, tokens))
+        return [_token(label) for label in tokens]
     names = list(scores.positions) or ["all positions"]
     return (
         [name.replace("-", "\u2212") for name in names] if scores.made.get("columns") == "factor" else names
     )
+
+
+def _token(label: str) -> str:
+    """A token of a result, which may be marked as the first of an answer."""
+    mark = ANSWER if label.startswith(ANSWER) else ""
+    return mark + token(label.removeprefix(mark))
 
 
 def _as_it_is(scores: NodeScores) -> Panel:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
+from tests.engine.data.vocabulary import word_tokenizer
 from tests.engine.peak import peak_bytes
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 
@@ -416,20 +417,17 @@ def test_only_whole_traces_of_the_same_batches_are_taken_over(ran: list[int]) ->
     assert label in damaged.entries[name]
 
 
-class Letters:
-    """A tokenizer whose token 0 is a, 1 is b, ..."""
-
-    def decode(self, tokens: list[int]) -> str:
-        return "".join(chr(97 + token) for token in tokens)
+LETTERS = word_tokenizer(words=tuple("abcdefghij"))
 
 
-def labelled_example(*tokens: int, forced: int = 0, **slots: int) -> Example:
+def labelled_example(*letters: int, forced: int = 0, **slots: int) -> Example:
+    tokens = tuple(LETTERS.get_vocab()[chr(97 + letter)] for letter in letters)
     spans = {(name.rstrip("_"), 1 + name.count("_")): (at, at + 1) for name, at in slots.items()}
     return Example("", tokens, spans, None, None, {}, forced=forced)
 
 
 def labels(*examples: Example, answers: Any = None) -> list[str]:
-    data = Dataset(examples, answers, None, {}, tokenizer=cast("Any", Letters()))
+    data = Dataset(examples, answers, None, {}, tokenizer=LETTERS)
     return token_labels(data, range(len(examples[0].tokens)))
 
 
@@ -445,7 +443,7 @@ def test_tokens_slots_and_indices_are_told_apart() -> None:
 def test_names_that_single_tokens_are_given_are_no_slots() -> None:
     data = Dataset(
         (labelled_example(0, 1, S=1), labelled_example(2, 3, S=1)),
-        None, None, {}, tokenizer=cast("Any", Letters()),
+        None, None, {}, tokenizer=LETTERS,
     )  # fmt: skip
     named, columns = by_position(data, "all")
     assert token_texts(named, columns) == {"tokens": ["#0", "{S}"]}
@@ -462,7 +460,7 @@ def test_the_answer_that_is_forced_is_marked() -> None:
 def test_all_tokens_have_labels_beside_their_numbers() -> None:
     model = tiny_gpt2()
     about = contrast(model, size=2, lengths=(5,))
-    about = replace(about, dataset=replace(about.dataset, tokenizer=cast("Any", Letters())))
+    about = replace(about, dataset=replace(about.dataset, tokenizer=LETTERS))
     metric, graph = Metric("logit_diff"), model.graph()
     wanted = token_labels(about.dataset, range(5))
     for found in (

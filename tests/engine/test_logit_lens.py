@@ -147,7 +147,7 @@ def test_the_likeliest_token_is_that_of_most_prompts() -> None:
     best = model.module(input_ids=tokens).logits[:, -1].argmax(-1).tolist()
     wanted = min(best, key=lambda token: (-best.count(token), token))
     assert logit_lens(model, data).made["top"][-1] == [str(wanted)]
-    assert likeliest(data, Counter({9: 1, 5: 2, 3: 2, 7: 2})) == "3"
+    assert likeliest(data, [[Counter({9: 1, 5: 2, 3: 2, 7: 2})], [Counter({4: 1})]]) == [["3"], ["4"]]
 
 
 # Direct logit attribution ---------------------------------------------------------------------------------

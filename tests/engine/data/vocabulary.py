@@ -38,7 +38,7 @@ def subword_tokenizer(kind: str) -> Tokenizer:
     first ("bytes"), or BERT's ("pieces"). " Lily" is one token, and so are " Lil", " y" and "y".
     """
     mark = "▁" if kind in ("prepend", "metaspace") else "Ġ"
-    letters = ["a", "b", "i", "l", "y", "L", "m", "e", mark, "Ċ", "<0x0A>"]
+    letters = ["a", "b", "i", "l", "y", "L", "m", "e", mark, "Ċ", "<0x0A>", "<0x61>", "<0xE2>", "â"]
     merges = [("i", "l"), (mark, "L"), (mark + "L", "il"), (mark + "Lil", "y"), (mark, "y"), (mark, "a")]
     words = letters + [one + two for one, two in merges]
     if kind == "pieces":

@@ -1,0 +1,149 @@
+"""Text to tokens, with the characters that each stands for, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from string import ascii_letters
+from typing import Any, Final
+
+from nncirc.circuits.errors import DataError
+from nncirc.engine.data.types import Span, Tokenizer, Tokens
+
+LEADS: Final = ("\n", *ascii_letters)
+"""What a text is put behind to see its tokens inside a longer one; few texts merge with a line end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A text as tokens.
+
+    Attributes:
+        text: the text.
+        ids: token ids.
+        offsets: for each token the characters [start, stop) of the text that it stands for.
+        added: True for tokens that the tokenizer adds by itself.
+    """
+
+    text: str
+    ids: Tokens
+    offsets: tuple[Span, ...]
+    added: tuple[bool, ...]
+
+
+def require_offsets(tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer that does not say which characters a token stands for.
+
+    Raises:
+        DataError: C313.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise DataError(
+            "C313",
+            f"the tokenizer {type(tokenizer).__name__} does not say which characters a token stands for, "
+            "so slots cannot be found among the tokens",
+            hint="use a model whose folder has a `tokenizer.json` (a fast tokenizer)",
+        )
+
+
+def encode(tokenizer: Tokenizer, text: str, *, added: bool = True, inside: bool = False) -> Encoded:
+    """Encode one text, by default with the tokens that the tokenizer adds by itself (`<s>`).
+
+    Args:
+        tokenizer: a fast tokenizer.
+        text: the text.
+        added: whether to add them.
+        inside: whether the text goes on behind something else, so that nothing is added.
+
+    Raises:
+        DataError: C306, the text has something that the vocabulary lacks.
+    """
+    (encoded,) = encode_raw(tokenizer, [text], added=added, inside=inside)
+    refuse_unknown(tokenizer, encoded)
+    return encoded
+
+
+def encode_raw(
+    tokenizer: Tokenizer, texts: Sequence[str], *, added: bool = True, inside: bool = False
+) -> list[Encoded]:
+    """`encode` several texts, without a word on what the vocabulary lacks."""
+    if not texts:
+        return []
+    # `truncation` and `padding` are said aloud: a tokenizer.json may switch them on.
+    batch = tokenizer(
+        list(texts), add_special_tokens=added and not inside, truncation=False, padding=False, verbose=False
+    ).encodings
+    encoded = [
+        Encoded(
+            text,
+            tuple(one.ids),
+            tuple((int(start), int(stop)) for start, stop in one.offsets),
+            tuple(bool(mark) for mark in one.special_tokens_mask),
+        )
+        for text, one in zip(texts, batch, strict=True)
+    ]
+    if inside and _puts_space_first(tokenizer):
+        return [next(continuations(tokenizer, one.text), one) for one in encoded]
+    return encoded
+
+
+def continuations(tokenizer: Tokenizer, text: str) -> Iterator[Encoded]:
+    """The tokens of a text behind each of `LEADS` that does not merge with it.
+
+    Where characters merge by rank or by likelihood, all are the same. Where words go on in tokens of their
+    own (`##ing`), those behind letters are such tokens.
+    """
+    for lead in LEADS:
+        before, whole = encode_raw(tokenizer, [lead, lead + text], added=False)
+        n = len(before.ids)
+        if whole.ids[:n] == before.ids:
+            offsets = tuple((max(0, a - len(lead)), max(0, b - len(lead))) for a, b in whole.offsets[n:])
+            yield Encoded(text, whole.ids[n:], offsets, whole.added[n:])
+
+
+def _puts_space_first(tokenizer: Tokenizer) -> bool:
+    """Whether a text alone is encoded as if a space came before it, as Llama 1 and 2 do."""
+    (alone,) = encode_raw(tokenizer, ["a"], added=False)
+    return next(continuations(tokenizer, "a"), alone).ids != alone.ids
+
+
+def refuse_unknown(tokenizer: Tokenizer, encoded: Encoded) -> None:
+    """Refuse a text that has something that the vocabulary lacks.
+
+    Raises:
+        DataError: C306.
+    """
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    if unknown is None or unknown not in encoded.ids:
+        return
+    name = str(getattr(tokenizer, "unk_token", ""))
+    for token, (start, stop), added in zip(encoded.ids, encoded.offsets, encoded.added, strict=True):
+        written = encoded.text[start:stop]
+        if token == unknown and not added and written.strip() != name:
+            raise DataError(
+                "C306",
+                f"{quote(written)} in {quote(encoded.text)} is unknown to the tokenizer: it became {name}",
+                hint="the model cannot tell it from any other unknown word; use words of its vocabulary",
+            )
+
+
+def decode(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
+    """The text of tokens, special ones written out."""
+    text: Any = tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return str(text)
+
+
+def quote(text: str) -> str:
+    """Text in double quotes, with white space and control characters made visible.
+
+    >>> quote(" Mary\\n")
+    '" Mary\\\\n"'
+    """
+    body = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(_visible(c) for c in body) + '"'
+
+
+def _visible(character: str) -> str:
+    if character == " " or character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode("ascii")
