@@ -11,10 +11,10 @@ from nncirc.dsl.values import placeholder_span
 
 __all__ = [
     "answers_follow",
-    "check_forced",
     "check_positions",
     "check_prompts",
     "check_replace",
+    "check_targets",
     "check_template",
     "has_column",
     "teacher_forced",
@@ -23,9 +23,10 @@ __all__ = [
 
 def has_column(data: Draft, column: str) -> bool | None:
     """Whether a dataset has answers, foils or counterparts; None where only its file can tell."""
-    if column == "foil" and teacher_forced(data) and "foil" not in data.spans:
+    if column == "foil" and teacher_forced(data) and not {"foil", "foil_ids"} & data.spans.keys():
         return False
-    if data.implementation == "file" or (column not in data.values and column in data.spans):
+    keys = (column, f"{column}_ids")
+    if data.implementation == "file" or any(key in data.spans and key not in data.values for key in keys):
         return None
     if data.implementation == "tokens":
         return column == "answer"
@@ -37,7 +38,7 @@ def has_column(data: Draft, column: str) -> bool | None:
             return None
         present = {"answer": task.answers is not None or task.follows, "foil": task.foils is not None}
         return present.get(column, True)
-    return data.values.get(column) is not None
+    return any(data.values.get(key) is not None for key in keys)
 
 
 def answers_follow(data: Draft) -> bool:
@@ -87,21 +88,33 @@ def teacher_forced(data: Draft) -> bool:
     return data.values.get("teacher_forced") is True
 
 
-def check_forced(scope: Scope, draft: Draft) -> None:
-    """An answer that the model gets token by token is one text, and has no foil."""
-    if not teacher_forced(draft):
-        return
+def check_targets(scope: Scope, draft: Draft) -> None:
+    """Answers and foils are text or ids of tokens; those that the model gets token by token are alone."""
+    for key in ("answer", "foil"):
+        if key in draft.spans and f"{key}_ids" in draft.spans:
+            scope.report(
+                "C106",
+                f"the {key} is given as text and as ids of tokens",
+                draft.where(f"{key}_ids"),
+                labels=(Label(draft.where(key), "as text"),),
+                help="leave one of the two out",
+            )
+    if teacher_forced(draft):
+        _check_forced(scope, draft)
+
+
+def _check_forced(scope: Scope, draft: Draft) -> None:
     answer, problem, place = draft.values.get("answer"), None, "teacher_forced"
     if isinstance(answer, NextToken):
         problem, place = "the answer is the next token, which the prompt has", "answer"
-    elif answer is None and "answer" not in draft.spans:
+    elif answer is None and not {"answer", "answer_ids"} & draft.spans.keys():
         problem = f"`{draft.name}` has no answer"
     elif isinstance(answer, tuple) and (
         draft.implementation == "template" or any(isinstance(each, tuple) for each in answer)
     ):
         problem, place = "the model can get one answer token by token, not each of a set", "answer"
-    elif "foil" in draft.spans:
-        problem, place = "behind the tokens of a right answer there is no wrong one", "foil"
+    elif foil := next((key for key in ("foil", "foil_ids") if key in draft.spans), None):
+        problem, place = "behind the tokens of a right answer there is no wrong one", foil
     if problem is not None:
         scope.report(
             "C245",
@@ -119,7 +132,7 @@ def check_prompts(scope: Scope, draft: Draft) -> None:
     clean = draft.values.get("clean")
     if not isinstance(clean, tuple):
         return
-    for key in ("corrupt", "answer", "foil"):
+    for key in ("corrupt", "answer", "foil", "answer_ids", "foil_ids"):
         value = draft.values.get(key)
         alone = key != "corrupt" and isinstance(value, tuple) and len(value) == 1
         if isinstance(value, tuple) and len(value) != len(clean) and not alone:

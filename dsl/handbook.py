@@ -74,6 +74,10 @@ would say). `end` stays the end of the prompt; in a graph of positions the token
 metric without an answer (`kl_divergence`), or a function of your own, reads at its `at` alone, where the
 answer is the token that follows.
 
+**Answers as token ids.** Tables that other programs write have the ids of tokens, such as EAP-IG's columns
+`correct_idx` and `incorrect_idx`: in a `file` dataset `answer_ids = "correct_idx"` names such a column, of a
+number a row or a JSON list of numbers. `answer = "correct_idx"` would be the token of the text `262`.
+
 **Replacements.** In a `replace` corruption `S.2 -> C` puts slot C where the second S stood.
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 __all__ = [
@@ -26,11 +26,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number within limits (inclusive)."""
+    """A number within limits (inclusive); with `several`, also a list of numbers."""
 
     integer: bool = False
     low: float | None = None
     high: float | None = None
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,9 @@ Type: TypeAlias = (
 def describe(kind: Type) -> str:
     """A type in words, as messages and the reference say it: `a whole number`, `a list of circuits`."""
     match kind:
+        case Number(several=True):
+            alone = describe(replace(kind, several=False))
+            return f"{alone} or a list of {_plural(alone)}"
         case Number(integer=integer, low=low, high=high):
             noun = "a whole number" if integer else "a number"
             if low is not None and high is not None:
@@ -169,7 +173,11 @@ def describe(kind: Type) -> str:
         case Many(item=item, single=single, exactly=exactly):
             what = describe(item)
             if single:
-                return f"{what}, one for each" if item == Text(several=True) else f"{what} or a list of them"
+                return (
+                    f"{what}, one for each"
+                    if getattr(item, "several", False)
+                    else f"{what} or a list of them"
+                )
             if isinstance(item, Word):
                 return f"a list of {', '.join(f'`{c}`' for c in item.choices)}"
             return f"a list of {exactly or ''}".rstrip() + f" {_plural(what)}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from nncirc.circuits.nodes import OTHER
 from nncirc.dsl.attribution import check_attribution
 from nncirc.dsl.corruptions import check_corruption, check_denoised
-from nncirc.dsl.datasets import check_forced, check_positions, check_prompts, check_template
+from nncirc.dsl.datasets import check_positions, check_prompts, check_targets, check_template
 from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.edges import check_reference
 from nncirc.dsl.evaluation import check_compare, check_curve, check_curves
@@ -131,7 +131,7 @@ class Meaning:
 
     def _dataset(self, draft: Draft) -> None:
         check_runs(self.scope, draft, self.get(draft, "model"))
-        check_forced(self.scope, draft)
+        check_targets(self.scope, draft)
         if draft.implementation == "template":
             check_template(self.scope, draft)
         elif draft.implementation == "prompts":

@@ -112,7 +112,7 @@ class Converter:
         match wanted:
             case Many():
                 return self.many(value, wanted)
-            case Prompt(several=True) | Text(several=True) if self.is_list(value):
+            case Prompt(several=True) | Text(several=True) | Number(several=True) if self.is_list(value):
                 return self.several(value, wanted)
             case Either():
                 return self.either(value, wanted)
@@ -147,6 +147,8 @@ class Converter:
             help_text = "only keys such as `threshold` make a family of a list"
         elif isinstance(actual, syntax.Number | syntax.Node) and isinstance(wanted, Text | Prompt):
             help_text = f'write it in quotes: "{actual.span.text}"'
+            if self.key in ("answer", "foil") and isinstance(actual, syntax.Number):
+                help_text = f"text is in quotes; ids of tokens are `{self.key}_ids`, of `prompts` and `file`"
         return self.wrong(actual, wanted, help_text, via)
 
     def name_for_plain(self, value: syntax.Ref, wanted: Type) -> Result:
@@ -299,9 +301,11 @@ class Converter:
         constant = self.scope.constant(value)
         return isinstance(value if constant is None else constant.value, syntax.List)
 
-    def several(self, value: syntax.Value, wanted: Prompt | Text) -> Result:
-        """A set of strings; of one it is the string itself."""
-        found = self.many(value, Many(replace(wanted, several=False)))
+    def several(self, value: syntax.Value, wanted: Prompt | Text | Number) -> Result:
+        """A set of strings, or numbers one after another; of one it is the string or number itself."""
+        found = self.many(
+            value, Many(replace(wanted, several=False), distinct=not isinstance(wanted, Number))
+        )
         return found[0] if isinstance(found, tuple) and len(found) == 1 else found
 
     def convert_item(self, value: syntax.Value, wanted: Many) -> Result:

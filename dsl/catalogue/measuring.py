@@ -58,10 +58,20 @@ MEASURING: Mapping[str, Entry] = {
 }
 
 MEASURED: Mapping[str, Entry] = {
+    "C344": Entry(
+        "token ids that cannot be answers",
+        "`answer_ids` and `foil_ids` are ids of this tokenizer's vocabulary, whole numbers from 0. They take "
+        "the place of `answer` and `foil`, and are not given beside them. Ids of another tokenizer would be "
+        "other words.",
+        'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met"]\n  answer_ids = 50256\n}',
+        'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met"]\n  answer_ids = 5\n}',
+    ),
     "C348": Entry(
-        "more inputs than can be run",
+        "more prompts, tokens or answers than can be run",
         "All inputs of a length are as many as the vocabulary to that power, and each stands there once for "
-        "every counterpart. Only programs with a small vocabulary can be looked at as a whole.",
+        "every counterpart. Only programs with a small vocabulary can be looked at as a whole. Other "
+        "datasets have at most a million prompts, a hundred thousand tokens in each, and ten thousand "
+        "answers in a set.",
         "dataset other using all_inputs {\n  model = tiny\n  length = 3\n}",
         "dataset other using all_inputs {\n  model = tiny\n  length = 1\n}",
     ),

@@ -13,6 +13,8 @@ TEACHER_FORCED = Key(
     default=False,
 )
 
+IDS = Many(Number(integer=True, low=0, several=True), single=True, distinct=False)
+
 DATASETS = {
     "template": Implementation(
         "Prompts filled in from one or several phrasings; every phrasing is used equally often.",
@@ -50,6 +52,12 @@ DATASETS = {
                 Many(Text(several=True), single=True, distinct=False),
                 "the wrong continuation, or a set of them, one for all or one for each",
             ),
+            "answer_ids": Key(
+                IDS,
+                "in place of `answer`, ids of tokens; a list in the list is a set, and with `teacher_forced` "
+                "one answer",
+            ),
+            "foil_ids": Key(IDS, "in place of `foil`, ids of tokens"),
             "teacher_forced": TEACHER_FORCED,
         },
     ),
@@ -64,6 +72,12 @@ DATASETS = {
                 Text(), "column of the right continuations; a JSON list is a set", default="answer"
             ),
             "foil": Key(Text(), "column of the wrong continuations", default="foil"),
+            "answer_ids": Key(
+                Text(),
+                "in place of `answer`, the column of the tokens' ids (`correct_idx` in published tables); a "
+                "JSON list is a set, and with `teacher_forced` one answer",
+            ),
+            "foil_ids": Key(Text(), "in place of `foil`, the column of the tokens' ids"),
             "teacher_forced": TEACHER_FORCED,
             "size": Key(
                 Number(integer=True, low=1), "use the first so many rows; absent: all", unit="prompts"

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from nncirc.engine.data.corrupt import alignment_table, check_alignment, counterpart, replace, shuffle
 from nncirc.engine.data.exhaustive import all_inputs
+from nncirc.engine.data.files import file_dataset
 from nncirc.engine.data.labels import labels_of, show_tokens
 from nncirc.engine.data.load import load_tokenizer
 from nncirc.engine.data.positions import resolve, roles
-from nncirc.engine.data.prompts import file_dataset, prompt_dataset
+from nncirc.engine.data.prompts import prompt_dataset
 from nncirc.engine.data.sources import RandomTokens, random_tokens
 from nncirc.engine.data.targets import with_answers
 from nncirc.engine.data.tasks import task_dataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from string import ascii_letters
@@ -9,6 +10,12 @@ from typing import Any, Final
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.types import Span, Tokenizer, Tokens
+
+HALF: Final = re.compile("[\ud800-\udfff]")
+"""Half of a character beyond 16 bits: JSON can write one, and no text has any."""
+
+LONGEST_QUOTE: Final = 400
+"""Characters of a text that messages quote."""
 
 LEADS: Final = ("\n", *ascii_letters)
 """What a text is put behind to see its tokens inside a longer one; few texts merge with a line end."""
@@ -66,9 +73,20 @@ def encode(tokenizer: Tokenizer, text: str, *, added: bool = True, inside: bool 
 def encode_raw(
     tokenizer: Tokenizer, texts: Sequence[str], *, added: bool = True, inside: bool = False
 ) -> list[Encoded]:
-    """`encode` several texts, without a word on what the vocabulary lacks."""
+    """`encode` several texts, without a word on what the vocabulary lacks.
+
+    Raises:
+        DataError: C311, a text has half of a character.
+    """
     if not texts:
         return []
+    for text in texts:
+        if (half := HALF.search(text)) is not None:
+            raise DataError(
+                "C311",
+                f"{quote(text)} has U+{ord(half.group()):04X}, which is half of a character",
+                hint="write the character itself",
+            )
     # `truncation` and `padding` are said aloud: a tokenizer.json may switch them on.
     batch = tokenizer(
         list(texts), add_special_tokens=added and not inside, truncation=False, padding=False, verbose=False
@@ -134,11 +152,13 @@ def decode(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
 
 
 def quote(text: str) -> str:
-    """Text in double quotes, with white space and control characters made visible.
+    """Text in double quotes: white space and control characters made visible, of long text both ends.
 
     >>> quote(" Mary\\n")
     '" Mary\\\\n"'
     """
+    if len(text) > LONGEST_QUOTE:
+        text = f"{text[: LONGEST_QUOTE // 2]} … {text[-LONGEST_QUOTE // 2 :]}"
     body = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(_visible(c) for c in body) + '"'
 

@@ -8,6 +8,7 @@ from itertools import product
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import decode
+from nncirc.engine.data.limits import MOST_TOKENS, check_count, in_words
 from nncirc.engine.data.sources import positive, whole
 from nncirc.engine.data.template import describe_tokenizer
 from nncirc.engine.data.tokens import frame_of, plain_token_ids
@@ -38,20 +39,23 @@ def all_inputs(tokenizer: Tokenizer, *, length: int, counterparts: int = 0, seed
     whole("seed", seed)
     if counterparts:
         positive("counterparts", counterparts)
+    check_count(length, MOST_TOKENS, "tokens in each input", about="length")
+    check_count(counterparts, MOST, "counterparts of each input", about="counterparts")
     ids = plain_token_ids(tokenizer)
     count = len(ids) ** length
     prompts = count * max(1, counterparts)
     if counterparts >= count:
         raise DataError(
             "C310",
-            f"{counterparts} counterparts for each of {count} inputs",
-            hint=f"there are {count - 1} other inputs",
+            f"{counterparts} counterparts for each of {in_words(count)} inputs",
+            hint=f"there are {in_words(count - 1)} other inputs",
             about="counterparts",
         )
     if prompts > MOST:
         raise DataError(
             "C348",
-            f"{len(ids)} tokens make {count:,} inputs of length {length}, and {prompts:,} prompts",
+            f"{len(ids)} tokens make {in_words(count)} inputs of length {length}, "
+            f"and {in_words(prompts)} prompts",
             hint=f"at most {MOST:,} are run: use shorter inputs"
             + (", or fewer counterparts" if counterparts > 1 else ", or random ones (using tokens)"),
             about="length",

@@ -60,8 +60,10 @@ def parse_template(text: str) -> Template:
 
 
 def _malformed(text: str, place: int, what: str, hint: str) -> DataError:
-    shown = quote(text)
-    indent = len(quote(text[:place])) - 1
+    # Long enough to find it: what is around the place.
+    first = max(0, place - 60)
+    shown = quote(text[first : place + 60])
+    indent = len(quote(text[first:place])) - 1
     return DataError("C311", f"{what} in a template:\n    {shown}\n    {' ' * indent}^", hint=hint)
 
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import quote
+from nncirc.engine.data.limits import MOST_TOKENS, check_count, repeated
 from nncirc.engine.data.types import Tokens, Value
 
 
@@ -26,9 +27,10 @@ def random_tokens(count: int) -> RandomTokens:
     Slots declared together share no token within a prompt.
 
     Raises:
-        DataError: C312, the count is not a positive whole number.
+        DataError: C312, the count is not a positive whole number; C348, it is too large.
     """
-    return RandomTokens(positive("random_tokens", count))
+    check_count(positive("random_tokens", count), MOST_TOKENS, "tokens in a block", about="random_tokens")
+    return RandomTokens(count)
 
 
 Source: TypeAlias = str | Sequence[str] | RandomTokens
@@ -185,11 +187,11 @@ def _words(slot: str, source: Sequence[str]) -> tuple[str, ...]:
                 hint="leave it out",
                 about=slot,
             )
-    twice = [word for i, word in enumerate(words) if word in words[:i]]
-    if twice:
+    twice = repeated(words)
+    if twice is not None:
         raise DataError(
             "C309",
-            f"the slot {slot} has {quote(twice[0])} twice: slots drawn together could get the same word",
+            f"the slot {slot} has {quote(twice)} twice: slots drawn together could get the same word",
             hint="give each word once",
             about=slot,
         )

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from dataclasses import replace as with_fields
 from typing import TypeAlias
 
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.words import visible
 from nncirc.engine.data.labels import show_tokens
-from nncirc.engine.data.tokens import check_open_end, frame_of, joined_note, one_token
+from nncirc.engine.data.limits import MOST_TARGETS, check_count, repeated
+from nncirc.engine.data.tokens import check_open_end, frame_of, joined_note, one_token_each, tokens_after
 from nncirc.engine.data.types import Dataset, Example, Next, Target, Tokenizer, Tokens, tokens_of
 
 Texts: TypeAlias = str | Sequence[str]
 """One text, or several that make up a set."""
+
+Ids: TypeAlias = int | Sequence[int]
+"""One token id, or several that make up a set; of an answer that is `teacher_forced`, one after another."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIds:
+    """An answer or a foil that is given as token ids: one, or several."""
+
+    ids: Tokens
+
+
+Given: TypeAlias = Texts | TokenIds
 
 
 def texts_of(target: Texts) -> tuple[str, ...]:
@@ -21,36 +37,111 @@ def texts_of(target: Texts) -> tuple[str, ...]:
     return (target,) if isinstance(target, str) else tuple(target)
 
 
+def token_ids(what: str, given: object) -> TokenIds:
+    """Token ids, if they are such.
+
+    Args:
+        what: "answer_ids" or "foil_ids".
+        given: a whole number from 0, or several.
+
+    Raises:
+        DataError: C344, something else; C348, too many.
+    """
+    ids = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str | bytes) else (given,)
+    check_count(len(ids), MOST_TARGETS, f"ids in {what}", about=what)
+    for token in ids:
+        if isinstance(token, bool) or not isinstance(token, int) or token < 0:
+            raise DataError(
+                "C344",
+                f"{what} must be whole numbers from 0; found {visible(repr(token), 40)}",
+                hint=f"give text as {what.removesuffix('_ids')}" if isinstance(token, str) else None,
+                about=what,
+            )
+    return TokenIds(ids)
+
+
+def by_target(
+    columns: Mapping[str, Sequence[Given] | None], *, answer_next: bool = False
+) -> dict[str, Sequence[Given]]:
+    """The same columns, with answers and foils that are ids under "answer" and "foil" like those of text.
+
+    Raises:
+        DataError: C304, there are foils and no answers; C344, there are both texts and ids.
+    """
+    found: dict[str, Sequence[Given]] = {}
+    for column, given in columns.items():
+        what = column.removesuffix("_ids")
+        if given is not None and (what in found or (what == "answer" and answer_next)):
+            raise DataError(
+                "C344", f"there are {what} and {column}", hint="give one of the two", about=column
+            )
+        if given is not None:
+            found[what] = given
+    if "foil" in found and "answer" not in found:
+        raise DataError(
+            "C304",
+            "there is a foil and no answer that it could be compared with",
+            hint="give answer = as well, or leave the foil out",
+            about="foil",
+        )
+    return found
+
+
+def ids_known(tokenizer: Tokenizer, columns: Mapping[str, Sequence[Given]]) -> frozenset[int]:
+    """The ids that a tokenizer has, if any answer or foil is given as ids; otherwise none."""
+    given = any(isinstance(each, TokenIds) for sets in columns.values() for each in sets)
+    return frozenset(tokenizer.get_vocab().values() if given else ())
+
+
+def check_known(given: Given, known: frozenset[int], *, what: str) -> None:
+    """Refuse token ids that the tokenizer does not have.
+
+    Raises:
+        DataError: C344.
+    """
+    missing = [token for token in given.ids if token not in known] if isinstance(given, TokenIds) else []
+    if missing:
+        raise DataError(
+            "C344",
+            f"{what}_ids has {missing[0]}, and the ids of this tokenizer end at {max(known)}",
+            hint="are they ids of another tokenizer?",
+            about=f"{what}_ids",
+        )
+
+
 def target_of(tokenizer: Tokenizer, tokens: Sequence[int], *, what: str) -> Target:
     """The tokens of an answer or a foil as an example keeps them.
 
     Raises:
-        DataError: C340, there are none, or one stands there twice.
+        DataError: C340, there are none, or one stands there twice; C348, there are too many.
     """
+    check_count(len(tokens), MOST_TARGETS, f"tokens in the {what}", about=what)
     if not tokens:
         raise DataError(
             "C340", f"the {what} has no tokens", hint="give at least one for every prompt", about=what
         )
-    twice = [token for i, token in enumerate(tokens) if token in tokens[:i]]
-    if twice:
+    twice = repeated(tokens)
+    if twice is not None:
         raise DataError(
             "C340",
-            f"the token {show_tokens(tokenizer, twice[:1])[0]} stands twice in the {what}",
+            f"the token {show_tokens(tokenizer, [twice])[0]} stands twice in the {what}",
             hint="it would count twice: write it once",
             about=what,
         )
     return tokens[0] if len(tokens) == 1 else tuple(sorted(tokens))
 
 
-def text_target(tokenizer: Tokenizer, prompt: str, target: Texts, *, what: str) -> Target:
-    """The tokens that some texts are after a prompt, one token each.
+def target_after(tokenizer: Tokenizer, prompt: str, target: Given, *, what: str) -> Target:
+    """The tokens that some texts are after a prompt, one token each, or that are given.
 
     Raises:
-        DataError: C303, a text is not exactly one token; C340.
+        DataError: C303, a text is not exactly one token; C340; C348.
     """
-    return target_of(
-        tokenizer, [one_token(tokenizer, prompt, text, what=what) for text in texts_of(target)], what=what
-    )
+    if isinstance(target, TokenIds):
+        return target_of(tokenizer, target.ids, what=what)
+    texts = texts_of(target)
+    check_count(len(texts), MOST_TARGETS, f"texts in the {what}", about=what)
+    return target_of(tokenizer, one_token_each(tokenizer, prompt, texts, what=what), what=what)
 
 
 def check_forced(answer: object, foil: object) -> None:
@@ -74,6 +165,19 @@ def check_forced(answer: object, foil: object) -> None:
             hint="leave the foil out; a difference needs answers and foils of one token each",
             about="foil",
         )
+
+
+def answer_after(tokenizer: Tokenizer, prompt: str, answer: Given) -> Tokens:
+    """All tokens of an answer, one after another, after a prompt.
+
+    Raises:
+        DataError: C303, it is unknown; C343, it is a set; C344, there are no ids.
+    """
+    if not isinstance(answer, TokenIds):
+        return tokens_after(tokenizer, prompt, one_text(answer), what="answer")
+    if not answer.ids:
+        raise DataError("C344", "answer_ids has no token", hint="give at least one", about="answer_ids")
+    return answer.ids
 
 
 def one_text(answer: Texts) -> str:
@@ -126,31 +230,48 @@ def check_foil(tokenizer: Tokenizer, answer: Target, foil: Target) -> None:
         )
 
 
-def target_notes(prompt: str, targets: Mapping[str, Sequence[str]]) -> list[str]:
+def target_notes(prompt: str, targets: Mapping[str, Given]) -> list[str]:
     """What is worth a look about the answers and foils of the first prompt."""
     return [
         note
-        for what, texts in targets.items()
-        for text in texts
+        for what, given in targets.items()
+        for text in (() if isinstance(given, TokenIds) else texts_of(given))
         for note in joined_note(prompt, text, what=what)
     ]
 
 
-def with_answers(dataset: Dataset, answers: Sequence[Texts], foils: Sequence[Texts] | None = None) -> Dataset:
+def with_answers(
+    dataset: Dataset,
+    answers: Sequence[Texts] | None = None,
+    foils: Sequence[Texts] | None = None,
+    *,
+    answer_ids: Sequence[Ids] | None = None,
+    foil_ids: Sequence[Ids] | None = None,
+) -> Dataset:
     """The same prompts with answers, and foils, of their own: what a task computes from each prompt.
 
     Args:
         dataset: the prompts, of text; their corrupted versions get the same answers.
         answers: for every prompt the texts that are right, each one token behind it.
         foils: likewise the texts that are wrong.
+        answer_ids: in place of `answers`, for every prompt the ids of the tokens that are right.
+        foil_ids: likewise in place of `foils`.
 
     Raises:
         DataError: C303, a text is not one token; C304, one is both right and wrong; C318, there are not as
-            many as prompts; C319, nothing can follow a prompt; C340, a set is empty or has a token twice.
+            many as prompts; C319, nothing can follow a prompt; C340, a set is empty or has a token twice;
+            C344, ids that cannot be used; C348, a set is too large.
     """
     tokenizer = dataset.tokenizer
     check_open_end(tokenizer, frame_of(tokenizer))
-    given = {"answer": answers, **({} if foils is None else {"foil": foils})}
+    ids = {
+        what: None if sets is None else [token_ids(what, each) for each in sets]
+        for what, sets in (("answer_ids", answer_ids), ("foil_ids", foil_ids))
+    }
+    given = by_target({"answer": answers, "foil": foils, **ids})
+    if "answer" not in given:
+        raise DataError("C318", "there are no answers", hint="give every prompt its answer", about="answer")
+    known = ids_known(tokenizer, given)
     for what, sets in given.items():
         if len(sets) != len(dataset.examples):
             raise DataError(
@@ -163,8 +284,10 @@ def with_answers(dataset: Dataset, answers: Sequence[Texts], foils: Sequence[Tex
     targets: list[tuple[Target, Target]] = []
     for index, example in enumerate(dataset.examples):
         try:
+            for what, sets in given.items():
+                check_known(sets[index], known, what=what)
             found = {
-                what: text_target(tokenizer, example.text, sets[index], what=what)
+                what: target_after(tokenizer, example.text, sets[index], what=what)
                 for what, sets in given.items()
             }
             check_foil(tokenizer, found["answer"], found.get("foil"))

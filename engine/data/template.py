@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, cast
 from nncirc.circuits.data import word_list
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import quote, require_offsets
+from nncirc.engine.data.limits import MOST_PROMPTS, MOST_TOKENS, check_count, repeated
 from nncirc.engine.data.render import (
     RESERVED,
     Rendered,
@@ -87,12 +88,12 @@ def template_dataset(
             where it is predicted. One text, and no foil.
 
     Raises:
-        DataError: C303 to C313, C319, C340 and C343; each says what it found and what to do.
+        DataError: C303 to C313, C319, C340, C343 and C348; each says what it found and what to do.
     """
     if teacher_forced:
         check_forced(answer, foil)
         one_text(cast("Texts", answer))
-    positive("size", size)
+    check_count(positive("size", size), MOST_PROMPTS, "prompts", about="size")
     whole("seed", seed)
     require_offsets(tokenizer)
     phrasings = _phrasings(prompt)
@@ -185,10 +186,12 @@ def token_dataset(
     and shares no token with it, so that `block.1 -> other` makes prompts that no longer repeat.
 
     Raises:
-        DataError: C309, the vocabulary is too small; C310, too few prompts; C312, an option.
+        DataError: C309, the vocabulary is too small; C310, too few prompts; C312, an option; C348, prompts
+            that are too long.
     """
     positive("length", length)
     positive("copies", copies)
+    check_count(length * copies, MOST_TOKENS, "tokens in each prompt", about="copies")
     dataset = template_dataset(
         tokenizer,
         prompt="{block}" * copies,
@@ -216,15 +219,16 @@ def _phrasings(prompt: str | Sequence[str]) -> tuple[Template, ...]:
     texts = [prompt] if isinstance(prompt, str) else list(prompt)
     if not texts:
         raise DataError("C311", "the template has no prompt", hint="give at least one", about="prompt")
-    for i, text in enumerate(texts):
+    for text in texts:
         if not isinstance(text, str):
             raise DataError(
                 "C311", f"a prompt must be text; {text!r} is {type(text).__name__}", about="prompt"
             )
-        if text in texts[:i]:
-            raise DataError(
-                "C311", f"the phrasing {quote(text)} is given twice", hint="leave one out", about="prompt"
-            )
+    twice = repeated(texts)
+    if twice is not None:
+        raise DataError(
+            "C311", f"the phrasing {quote(twice)} is given twice", hint="leave one out", about="prompt"
+        )
     return tuple(parse_template(text) for text in texts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -150,16 +151,24 @@ def one_token(tokenizer: Tokenizer, prompt: str, text: str, *, what: str, inside
     Raises:
         DataError: C303, it is not exactly one token, or unknown; C306, the prompt holds an unknown word.
     """
-    tokens = tokens_after(tokenizer, prompt, text, what=what, inside=inside)
-    if len(tokens) != 1:
-        pieces = ", ".join(show_tokens(tokenizer, tokens)) or "none"
-        raise DataError(
-            "C303",
-            f"the {what} {quote(text)} must be exactly one token after the prompt; "
-            f"it is {len(tokens)}: {pieces}",
-            hint=_space_hint(tokenizer, prompt, text, what),
-        )
-    return tokens[0]
+    return one_token_each(tokenizer, prompt, [text], what=what, inside=inside)[0]
+
+
+def one_token_each(
+    tokenizer: Tokenizer, prompt: str, texts: Sequence[str], *, what: str, inside: bool = False
+) -> list[int]:
+    """`one_token` of several texts after the same prompt."""
+    found = _each_after(tokenizer, prompt, texts, what=what, inside=inside)
+    for text, tokens in zip(texts, found, strict=True):
+        if len(tokens) != 1:
+            pieces = ", ".join(show_tokens(tokenizer, tokens[:8])) or "none"
+            raise DataError(
+                "C303",
+                f"the {what} {quote(text)} must be exactly one token after the prompt; "
+                f"it is {len(tokens)}: {pieces}{', ...' if len(tokens) > 8 else ''}",
+                hint=_space_hint(tokenizer, prompt, text, what),
+            )
+    return [token for (token,) in found]
 
 
 def tokens_after(tokenizer: Tokenizer, prompt: str, text: str, *, what: str, inside: bool = False) -> Tokens:
@@ -179,13 +188,26 @@ def tokens_after(tokenizer: Tokenizer, prompt: str, text: str, *, what: str, ins
     Raises:
         DataError: C303, it is empty or unknown; C306, the prompt holds an unknown word.
     """
-    if not text:
+    return _each_after(tokenizer, prompt, [text], what=what, inside=inside)[0]
+
+
+def _each_after(
+    tokenizer: Tokenizer, prompt: str, texts: Sequence[str], *, what: str, inside: bool
+) -> list[Tokens]:
+    """`tokens_after` of several texts."""
+    if "" in texts:
         raise DataError(
             "C303", f"the {what} is empty", hint=f"write the token as text, such as {what} = ' Mary'"
         )
-    texts = [prompt, prompt + text]
-    before, whole = encode_raw(tokenizer, texts, added=False, inside=inside)
-    n = len(before.ids)
+    before, *wholes = encode_raw(
+        tokenizer, [prompt, *(prompt + text for text in texts)], added=False, inside=inside
+    )
+    refuse_unknown(tokenizer, before)
+    return [_after(tokenizer, before, whole, text, what) for whole, text in zip(wholes, texts, strict=True)]
+
+
+def _after(tokenizer: Tokenizer, before: Encoded, whole: Encoded, text: str, what: str) -> Tokens:
+    prompt, n = before.text, len(before.ids)
     follows = whole.ids[:n] == before.ids
     if not follows and prompt[-1:].isspace():
         raise DataError(
@@ -194,7 +216,6 @@ def tokens_after(tokenizer: Tokenizer, prompt: str, text: str, *, what: str, ins
             f"part of the {what}'s token when {quote(text)} follows: the model never saw the two apart",
             hint="take the white space off the prompt's end and write it in front of the answer and foil",
         )
-    refuse_unknown(tokenizer, before)
     found = whole if follows else _behind(tokenizer, before, whole, text)
     try:
         refuse_unknown(tokenizer, found)

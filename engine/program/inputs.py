@@ -149,6 +149,8 @@ def _prompts(builder: Builder, declaration: Declaration) -> Dataset:
         corrupt=_answer(values["corrupt"]),
         answer=_one_or_all(_answer(values["answer"])),
         foil=_one_or_all(_answer(values["foil"])),
+        answer_ids=_one_or_all(_answer(values["answer_ids"])),
+        foil_ids=_one_or_all(_answer(values["foil_ids"])),
         teacher_forced=values["teacher_forced"],
     )
     return _fitting(builder, declaration, dataset)
@@ -156,16 +158,18 @@ def _prompts(builder: Builder, declaration: Declaration) -> Dataset:
 
 def _one_or_all(value: Any) -> Any:
     """A single answer, or a single set of them, stands for every prompt."""
-    return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) else value
+    alone = isinstance(value, list) and len(value) == 1 and isinstance(value[0], str | int)
+    return value[0] if alone else value
 
 
 def _file(builder: Builder, declaration: Declaration) -> Dataset:
     values: Any = declaration.values
     # A column that the script does not name is used if it is there.
-    named = {key: values[key] for key in ("clean", "corrupt", "answer", "foil")}
+    named = {key: values[key] for key in ("clean", "corrupt", "answer", "foil", "answer_ids", "foil_ids")}
     optional = [key for key in ("corrupt", "answer", "foil") if key not in declaration.spans]
-    if values["teacher_forced"] and "foil" in optional:
-        named["foil"] = None  # a column that the script does not ask for, and that has no use
+    for key in ("answer", "foil"):
+        if f"{key}_ids" in declaration.spans or (values["teacher_forced"] and key == "foil"):
+            named[key] = None if key in optional else named[key]  # not asked for, and of no use
     dataset = file_dataset(
         builder.model_of(declaration).tokenizer,
         values["path"],

@@ -20,6 +20,7 @@ _KEYS = {
     "C316": ("path",),
     "C317": ("clean", "corrupt", "path"),
     "C332": ("at",),
+    "C344": ("answer_ids", "foil_ids"),
     "C334": ("positions",),
     "C353": ("task",),
     "C402": ("id", "name"),
