@@ -8,6 +8,7 @@ logits: one for each symbol of a categorical program, one in all for a numerical
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.graph import Shape
 from nncirc.circuits.json_input import Value, read_json
+from nncirc.engine.data.encoding import HALF
 from nncirc.engine.data.types import Tokenizer
 
 _WHAT = "the config of a compiled model"
@@ -33,7 +35,7 @@ class CompiledConfig:
 
     Attributes:
         vocabulary: the symbols that it reads, by token id.
-        bos: the symbol that every input begins with.
+        bos: the symbol that every input begins with; None for a program without one.
         pad: the symbol that stands for none; never part of an input.
         outputs: the symbols that the outputs stand for, of a categorical program; of a numerical one ().
         causal: whether a position attends to none behind it.
@@ -46,7 +48,7 @@ class CompiledConfig:
     intermediate_size: int
     max_position_embeddings: int
     vocabulary: tuple[str, ...]
-    bos: str
+    bos: str | None
     pad: str | None
     outputs: tuple[str, ...]
     causal: bool
@@ -77,7 +79,7 @@ def read_config(folder: Path) -> CompiledConfig:
         ModelError: C432, a compiled model of a kind that is not known here.
     """
     members = read_json(folder / "config.json", what=_WHAT).open_members(
-        [*_NUMBERS, "activation", "layer_norm", "causal", "input_encoder", "output_encoder", "bos_token"]
+        [*_NUMBERS, "activation", "layer_norm", "causal", "input_encoder", "output_encoder"]
     )
     for key, known in (("activation", "relu"), ("layer_norm", False)):
         if members[key].value != known:
@@ -93,9 +95,11 @@ def read_config(folder: Path) -> CompiledConfig:
     vocabulary = _symbols(members["input_encoder"])
     encoder = members["output_encoder"]
     outputs = () if encoder.value is None else _symbols(encoder)
-    bos = _symbol(members["bos_token"])
-    pad = _symbol(members["pad_token"]) if "pad_token" in members else None
-    if bos not in vocabulary:
+    bos, pad = (
+        _symbol(members[key]) if key in members and members[key].value is not None else None
+        for key in ("bos_token", "pad_token")
+    )
+    if bos is not None and bos not in vocabulary:
         raise members["bos_token"].wrong(f"{bos!r} is none of the input encoder's symbols")
     return CompiledConfig(
         n_layers,
@@ -119,11 +123,12 @@ def _size(value: Value) -> int:
 
 
 def _symbol(value: Value) -> str:
-    if isinstance(value.value, bool) or not isinstance(value.value, str | int):
-        raise value.wrong("expected a symbol: a string or a whole number")
-    symbol = str(value.value)
-    if not symbol or symbol.split() != [symbol]:
-        raise value.wrong("expected a symbol without white space")
+    """A value of the program's as text; what is no text is written as in JSON: `true`, `0.5`."""
+    if not isinstance(value.value, str | int | float):
+        raise value.wrong("expected a symbol: a string, a number, true or false")
+    symbol = value.value if isinstance(value.value, str) else json.dumps(value.value)
+    if not symbol or symbol.split() != [symbol] or HALF.search(symbol):
+        raise value.wrong("expected a symbol without white space and without half of a character")
     return symbol
 
 
@@ -300,7 +305,7 @@ def _shapes(config: CompiledConfig) -> dict[str, tuple[int, ...]]:
 
 
 def symbol_tokenizer(config: CompiledConfig) -> Tokenizer:
-    """A tokenizer whose tokens are the symbols: white space stands between them, `bos` before them."""
+    """A tokenizer whose tokens are the symbols: white space between them, and `bos`, if any, before them."""
     from tokenizers import Tokenizer as Fast
     from tokenizers import models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -311,9 +316,10 @@ def symbol_tokenizer(config: CompiledConfig) -> Tokenizer:
     ids = {symbol: i for i, symbol in enumerate([*config.vocabulary, unknown])}
     fast: Any = Fast(models.WordLevel(ids, unk_token=unknown))
     fast.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    fast.post_processor = processors.TemplateProcessing(
-        single=f"{config.bos} $A", special_tokens=[(config.bos, ids[config.bos])]
-    )
+    if config.bos is not None:
+        fast.post_processor = processors.TemplateProcessing(
+            single=f"{config.bos} $A", special_tokens=[(config.bos, ids[config.bos])]
+        )
     special = {"bos_token": config.bos, "unk_token": unknown, "pad_token": config.pad}
     tokenizer: Any = PreTrainedTokenizerFast
     found: Tokenizer = tokenizer(

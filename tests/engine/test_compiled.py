@@ -23,7 +23,7 @@ from nncirc.engine import activation
 from nncirc.engine.activation import Direction, activation_patching
 from nncirc.engine.attention import attention_pattern
 from nncirc.engine.contrast import Contrast, Resample, Zero
-from nncirc.engine.data import all_inputs, prompt_dataset
+from nncirc.engine.data import all_inputs, prompt_dataset, resolve
 from nncirc.engine.discovery import acdc
 from nncirc.engine.forward import Mask, masked_forward
 from nncirc.engine.loading import load_bundled, load_compiled
@@ -204,6 +204,10 @@ DAMAGED: list[tuple[str, Callable[[Path], object], str, str]] = [
     ("a size that is none", _config(d_model="8"), "C603", "d_model: expected a whole number"),
     ("a symbol twice", _config(input_encoder=[["b", 0], ["b", 1]]), "C603", "every symbol once"),
     ("an id that is missing", _config(input_encoder=[["BOS", 0], ["b", 2]]), "C603", "every id from 0 once"),
+    ("a symbol that is none", _config(output_encoder=[[None, 0]]), "C603", "expected a symbol: a string"),
+    ("a symbol as two values", _config(output_encoder=[[True, 0], ["true", 1]]), "C603", "every symbol once"),
+    ("half of a pad", _config(pad_token="\ud800"), "C603", "pad_token: expected a symbol"),
+    ("half of a symbol", _config(input_encoder=[["BOS", 0], ["\ud800", 1]]), "C603", "half of a character"),
     ("a symbol with a space", _config(input_encoder=[["BOS", 0], ["a b", 1]]), "C603", "without white space"),
     ("no pair", _config(input_encoder=[["BOS"]]), "C603", "expected a symbol and its id"),
     ("no symbols", _config(output_encoder=[]), "C603", "output_encoder: expected symbols"),
@@ -235,6 +239,28 @@ def test_symbols_are_tokens() -> None:
         prompt_dataset(tokenizer, clean=["x a w"])
     assert caught.value.code == "C306"
     assert '"a" in "x a w" is unknown' in caught.value.message
+
+
+def test_a_program_without_bos_and_of_truth_values(tmp_path: Path) -> None:
+    """Nothing is put before its inputs; `true`, `false` and 0.5 are symbols like others."""
+    folder = write_program(
+        tmp_path / "model",
+        bos_token=None,
+        pad_token=None,
+        input_encoder=[[True, 0], [False, 1], [0.5, 2]],
+        output_encoder=[[False, 0], [True, 1]],
+    )
+    model = load_compiled(folder)
+    assert model.module.config.outputs == ("false", "true")
+    data = prompt_dataset(model.tokenizer, clean=["true", "0.5 false true"])
+    assert [e.tokens for e in data.examples] == [(0,), (2, 1, 0)]
+    assert resolve(data.examples[1], "start") == (0,)
+    every = all_inputs(model.tokenizer, length=3)
+    assert len(every.examples) == 27
+    tokens = torch.tensor([e.tokens for e in every.examples])
+    assert tokens.shape == (27, 3)
+    wanted, _ = Slow(folder).run(tokens)
+    torch.testing.assert_close(model.module(tokens).double(), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_all_inputs_each_with_others() -> None:
