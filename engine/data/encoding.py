@@ -14,6 +14,9 @@ from nncirc.engine.data.types import Span, Tokenizer, Tokens
 HALF: Final = re.compile("[\ud800-\udfff]")
 """Half of a character beyond 16 bits: JSON can write one, and no text has any."""
 
+UNKNOWN: Final = 2**32 - 1
+"""No token: stands for a text of which a tokenizer has none, not even one for what it does not know."""
+
 LONGEST_QUOTE: Final = 400
 """Characters of a text that messages quote."""
 
@@ -87,11 +90,26 @@ def encode_raw(
                 f"{quote(text)} has U+{ord(half.group()):04X}, which is half of a character",
                 hint="write the character itself",
             )
-    # `truncation` and `padding` are said aloud: a tokenizer.json may switch them on.
-    batch = tokenizer(
-        list(texts), add_special_tokens=added and not inside, truncation=False, padding=False, verbose=False
-    ).encodings
-    encoded = [
+    encoded = _encoded(tokenizer, texts, added=added and not inside)
+    if inside and _puts_space_first(tokenizer):
+        return [next(continuations(tokenizer, one.text), one) for one in encoded]
+    return encoded
+
+
+def _encoded(tokenizer: Tokenizer, texts: Sequence[str], *, added: bool) -> list[Encoded]:
+    try:
+        # `truncation` and `padding` are said aloud: a tokenizer.json may switch them on.
+        batch = tokenizer(
+            list(texts), add_special_tokens=added, truncation=False, padding=False, verbose=False
+        ).encodings
+    except Exception as error:
+        # The library raises bare Exceptions: "Missing [UNK] token", "`unk_id` is missing".
+        if "unk" not in str(error).lower():
+            raise
+        if len(texts) > 1:
+            return [one for text in texts for one in _encoded(tokenizer, [text], added=added)]
+        return [Encoded(texts[0], (UNKNOWN,), ((0, len(texts[0])),), (False,))]
+    return [
         Encoded(
             text,
             tuple(one.ids),
@@ -100,9 +118,6 @@ def encode_raw(
         )
         for text, one in zip(texts, batch, strict=True)
     ]
-    if inside and _puts_space_first(tokenizer):
-        return [next(continuations(tokenizer, one.text), one) for one in encoded]
-    return encoded
 
 
 def continuations(tokenizer: Tokenizer, text: str) -> Iterator[Encoded]:
@@ -125,24 +140,60 @@ def _puts_space_first(tokenizer: Tokenizer) -> bool:
     return next(continuations(tokenizer, "a"), alone).ids != alone.ids
 
 
+def unknown_ids(tokenizer: Tokenizer) -> frozenset[int]:
+    """The ids that stand for whatever a tokenizer does not know.
+
+    The vocabulary's own may be another than the one that the tokenizer's settings name, or they name none.
+    """
+    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    name = getattr(model, "unk_token", None)
+    own = None if model is None or name is None else model.token_to_id(name)
+    found = (UNKNOWN, own, getattr(tokenizer, "unk_token_id", None))
+    return frozenset(token for token in found if token is not None)
+
+
 def refuse_unknown(tokenizer: Tokenizer, encoded: Encoded) -> None:
     """Refuse a text that has something that the vocabulary lacks.
 
     Raises:
         DataError: C306.
     """
-    unknown = getattr(tokenizer, "unk_token_id", None)
-    if unknown is None or unknown not in encoded.ids:
-        return
-    name = str(getattr(tokenizer, "unk_token", ""))
+    problem = _unknown(tokenizer, encoded) or _dropped(tokenizer, encoded)
+    if problem is not None:
+        raise DataError(
+            "C306",
+            problem,
+            hint="the model cannot tell it from any other unknown word; use words of its vocabulary",
+        )
+
+
+def _unknown(tokenizer: Tokenizer, encoded: Encoded) -> str | None:
+    unknown = unknown_ids(tokenizer)
+    if unknown.isdisjoint(encoded.ids):
+        return None
+    if UNKNOWN in encoded.ids:
+        return (
+            f"a word in {quote(encoded.text)} is unknown to the tokenizer, which has no token for such words"
+        )
     for token, (start, stop), added in zip(encoded.ids, encoded.offsets, encoded.added, strict=True):
         written = encoded.text[start:stop]
-        if token == unknown and not added and written.strip() != name:
-            raise DataError(
-                "C306",
-                f"{quote(written)} in {quote(encoded.text)} is unknown to the tokenizer: it became {name}",
-                hint="the model cannot tell it from any other unknown word; use words of its vocabulary",
-            )
+        name = str(tokenizer.convert_ids_to_tokens([token])[0])
+        if token in unknown and not added and written.strip() != name:
+            return f"{quote(written)} in {quote(encoded.text)} is unknown to the tokenizer: it became {name}"
+    return None
+
+
+def _dropped(tokenizer: Tokenizer, encoded: Encoded) -> str | None:
+    """What no token stands for: a vocabulary of letters may pass over those that it lacks."""
+    covered = {place for start, stop in encoded.offsets for place in range(start, stop)}
+    for place, character in enumerate(encoded.text):
+        if place in covered or character.isspace():
+            continue
+        # What joins the character before it, as an accent does, may be part of that one's token.
+        (alone,) = encode_raw(tokenizer, [character], added=False)
+        if not alone.ids:
+            return f"{quote(character)} in {quote(encoded.text)} is unknown to the tokenizer: it has no token"
+    return None
 
 
 def decode(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:

@@ -192,7 +192,13 @@ def _load(name: str, revision: str | None, *, offline: bool) -> Tokenizer:
 
     options = {"revision": revision} if revision else {}
     load = AutoTokenizer.from_pretrained
-    return cast("Tokenizer", load(name, local_files_only=offline, trust_remote_code=False, **options))
+    found = load(name, local_files_only=offline, trust_remote_code=False, **options)
+    # These are looked at when something is encoded, and then end in a TypeError, or in an endless recursion.
+    if isinstance(found.model_max_length, bool) or not isinstance(found.model_max_length, int | float):
+        raise TypeError(f"model_max_length must be a number; found {found.model_max_length!r}"[:200])
+    if found.unk_token == "":
+        raise ValueError("unk_token is empty; a vocabulary without one leaves the key out")
+    return cast("Tokenizer", found)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -8,12 +8,14 @@ from itertools import chain
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import (
+    UNKNOWN,
     Encoded,
     continuations,
     decode,
     encode_raw,
     quote,
     refuse_unknown,
+    unknown_ids,
 )
 from nncirc.engine.data.labels import show_tokens
 from nncirc.engine.data.types import Example, Occurrence, Span, Tokenizer, Tokens
@@ -37,7 +39,7 @@ def frame_of(tokenizer: Tokenizer) -> Frame:
 
 def _added(tokenizer: Tokenizer, text: str) -> Frame | None:
     encoded = encode_raw(tokenizer, [text])[0]
-    if False not in encoded.added:
+    if False not in encoded.added or UNKNOWN in encoded.ids:
         return None
     first = encoded.added.index(False)
     last = len(encoded.added) - encoded.added[::-1].index(False)
@@ -65,10 +67,11 @@ def tokens_inside(encoded: Encoded, characters: Span) -> list[int]:
 def is_single_token(tokenizer: Tokenizer, encoded: Encoded, characters: Span) -> bool:
     """True if one known token stands for the characters and for nothing else but white space before them."""
     inside = tokens_inside(encoded, characters)
-    if len(inside) != 1 or encoded.ids[inside[0]] == getattr(tokenizer, "unk_token_id", None):
+    if len(inside) != 1 or encoded.ids[inside[0]] in unknown_ids(tokenizer):
         return False
     start, stop = encoded.offsets[inside[0]]
-    return not encoded.text[start : characters[0]].strip() and stop <= characters[1]
+    before, after = encoded.text[start : characters[0]], encoded.text[stop : characters[1]]
+    return not (before + after).strip() and stop <= characters[1]
 
 
 def find_span(tokenizer: Tokenizer, encoded: Encoded, characters: Span, *, slot: str) -> Span:
@@ -260,7 +263,7 @@ def _space_hint(tokenizer: Tokenizer, prompt: str, text: str, what: str, *, unkn
     other = text.lstrip() if text[:1].isspace() else f" {text}"
     if other:
         before, whole = encode_raw(tokenizer, [prompt, prompt + other], added=False)
-        known = getattr(tokenizer, "unk_token_id", None) not in whole.ids[len(before.ids) :]
+        known = unknown_ids(tokenizer).isdisjoint(whole.ids[len(before.ids) :])
         if known and whole.ids[: len(before.ids)] == before.ids and len(whole.ids) == len(before.ids) + 1:
             if other == f" {text}" and unknown:
                 return f"a word follows a space: begin the {what} with one, as {quote(other)} does"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from nncirc.circuits.errors import DataError
-from nncirc.engine.data.encoding import encode_raw, quote
+from nncirc.engine.data.encoding import encode_raw, quote, unknown_ids
 from nncirc.engine.data.labels import show_tokens
 from nncirc.engine.data.render import filled_text
 from nncirc.engine.data.sources import Group, slots_need
@@ -47,7 +47,7 @@ def _alone(tokenizer: Tokenizer, word: str) -> list[int]:
     """The tokens of a word after a space; none for a word that the tokenizer does not know."""
     (one,) = encode_raw(tokenizer, [f"and {word}"], added=False)
     tokens = [one.ids[i] for i in tokens_inside(one, (4, 4 + len(word)))]
-    return [] if getattr(tokenizer, "unk_token_id", None) in tokens else tokens
+    return tokens if unknown_ids(tokenizer).isdisjoint(tokens) else []
 
 
 def _surroundings(
@@ -133,7 +133,7 @@ def check_kept(
         word = left_out[0]
         (one,) = encode_raw(tokenizer, [f"and {word}"], added=False)
         tokens = [one.ids[i] for i in tokens_inside(one, (4, 4 + len(word)))]
-        unknown = getattr(tokenizer, "unk_token_id", None) in tokens
+        unknown = not unknown_ids(tokenizer).isdisjoint(tokens)
         pieces = ", ".join(show_tokens(tokenizer, tokens))
         is_so = "is unknown to it" if unknown else f"is {len(tokens)} after a space: {pieces}"
         raise DataError(

@@ -91,6 +91,26 @@ def test_a_tokenizer_of_the_wrong_shape(saved: Path) -> None:
     assert message_of(saved, saved.parent).startswith("[C422] the tokenizer in model cannot be loaded: ")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("model_max_length", "x", "model_max_length must be a number; found 'x'"),
+        ("model_max_length", [], "model_max_length must be a number; found []"),
+        ("unk_token", "", "unk_token is empty"),
+        ("pad_token", "\ud800", "surrogates not allowed"),
+        ("pad_token", 5, "pad_token has to be either str or AddedToken"),
+    ],
+)
+def test_settings_that_no_tokenizer_has(saved: Path, key: str, value: Any, said: str) -> None:
+    """Found when it is loaded, not when it is used; the reason is one that can be printed."""
+    path = saved / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    message = message_of(saved)
+    assert message.startswith("[C422]")
+    assert said in message
+    assert message.isascii()
+
+
 def test_every_cut_of_every_file_gives_a_coded_error_or_a_tokenizer(saved: Path, tmp_path: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         whole = (saved / name).read_bytes()

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 from tests.engine.data.vocabulary import subword_tokenizer
+from tokenizers import Tokenizer as Backend
+from tokenizers import normalizers, pre_tokenizers
+from tokenizers.models import BPE, WordLevel, WordPiece
+from transformers import PreTrainedTokenizerFast
 
+from nncirc.circuits.errors import DataError
 from nncirc.engine.data import (
     Tokenizer,
     prompt_dataset,
@@ -73,6 +78,57 @@ def test_text_behind_a_block_of_tokens_has_no_space_put_in_front(kind: str) -> N
     assert names([ended.answer, ended.foil, going_on.answer]) == ["y", f"{mark}y", "y"]
     assert names(going_on.tokens[2:]) == [f"{mark}Lil"]
     assert going_on.spans["X", 1] == (2, 3)
+
+
+# What a vocabulary lacks
+
+
+def bare(model: Any, **options: Any) -> Tokenizer:
+    """A tokenizer that splits at white space and has no more than a vocabulary."""
+    backend = Backend(model)
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast: Any = PreTrainedTokenizerFast
+    tokenizer: Tokenizer = fast(tokenizer_object=backend, **options)
+    return tokenizer
+
+
+KNOWN = {"the": 0, "cat": 1, "gave": 2, "Mary": 3}
+LACKING = {
+    "no token for unknown words": bare(WordLevel(KNOWN, unk_token="[UNK]")),
+    "one that the vocabulary lacks": bare(WordLevel(KNOWN, unk_token="[UNK]"), unk_token="[UNK]"),
+    "one that the settings do not name": bare(WordLevel({**KNOWN, "[UNK]": 4}, unk_token="[UNK]")),
+    "pieces without one": bare(WordPiece(KNOWN, unk_token="[UNK]")),
+    "letters that are dropped": bare(BPE({c: i for i, c in enumerate("thecagvMry")}, [])),
+}
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_unknown_words_are_refused(name: str) -> None:
+    """Whatever becomes of them: an error of the library, a token that nobody named, or nothing."""
+    tokenizer = LACKING[name]
+    options: dict[str, Any] = {"answer": "Mary"} if "letters" not in name else {"answer": "M"}
+    assert prompt_dataset(tokenizer, clean="the cat gave", **options).examples
+    for given, code in (
+        ({"clean": "the dog gave"}, "C306"),
+        ({"clean": "the cat", "corrupt": "the dog"}, "C306"),
+        ({"clean": "the cat", "answer": "dog"}, "C303"),
+    ):
+        with pytest.raises(DataError) as caught:
+            prompt_dataset(tokenizer, **given)  # type: ignore[arg-type]
+        assert caught.value.code == code
+    with pytest.raises(DataError) as caught:
+        template_dataset(tokenizer, prompt="the {X}", slots={("X", "Y"): "names"}, size=1)
+    assert caught.value.code == "C309"
+
+
+def test_letters_that_join_are_not_dropped() -> None:
+    """An accent that becomes part of the letter before it has no token of its own, and is in one."""
+    backend = Backend(BPE({"e": 0, "é": 1, "각": 2, "ᄀ": 3, "ᅡ": 4, "ᆨ": 5, "\u0301": 6}, []))
+    backend.normalizer = normalizers.NFC()
+    fast: Any = PreTrainedTokenizerFast
+    tokenizer: Tokenizer = fast(tokenizer_object=backend)
+    (example,) = prompt_dataset(tokenizer, clean="e\u0301각e").examples
+    assert example.tokens == (1, 2, 0)
 
 
 # A real tokenizer of this kind, and its model
