@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -33,3 +34,14 @@ def alike(circuits: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         for key, value in first.items()
         if all(key in each and each[key] == value for each in others)
     }
+
+
+def called(model: str) -> str:
+    """What a model is called: an id of the hub as it is, a folder by its own name.
+
+    >>> called("openai-community/gpt2"), called("../models/stories/"), called("ioi-4l")
+    ('openai-community/gpt2', 'stories', 'ioi-4l')
+    """
+    is_path = model.startswith((".", "/", "~")) or "\\" in model or model.strip("/").count("/") > 1
+    named = re.split(r"[/\\]+", model.rstrip("/\\")) if is_path else [model]
+    return named[-1] or model

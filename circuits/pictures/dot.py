@@ -33,7 +33,8 @@ def to_dot(
     """The circuit as DOT text, the same to the byte for the same circuit.
 
     Heads are boxes, MLPs ellipses. An edge enters a head at its `q`, `k` or `v`; its width and opacity
-    grow with the square root of |score|; a bar instead of an arrow's head is a negative score. A circuit
+    grow with the square root of |score|; a bar instead of an arrow's head is a negative score. Of many layers
+    each is one rank, and edges enter heads at the left, the middle or the right. A circuit
     of more than `max_edges` edges is folded (see `nncirc.circuits.pictures.fold`), and the caption says how.
 
     Args:
@@ -101,7 +102,7 @@ def _nodes(drawing: Drawing) -> Iterator[str]:
     """The nodes; those of each position in a lane of their own, the lanes in the order of the positions."""
     entered: dict[str, set[str]] = {}
     for line in (*drawing.lines, *drawing.missing):
-        if _port(drawing, line):
+        if _port(drawing, line) and not drawing.flat:
             entered.setdefault(line.head, set()).update(line.inputs)
     written = {
         name: f"  {quoted(name)} [{_node(drawing, name, entered.get(name, set()))}]" for name in drawing.nodes
@@ -157,8 +158,9 @@ def _node(drawing: Drawing, name: str, entered: set[str]) -> str:
         color=style.FAINT if absent else style.INK,
         tooltip=hover,
     )
-    # A letter of a port needs some room on both sides, however short the name of its head.
-    return f"label={label}, {fitted(lines, 9, least=0.18 * len(entered))}, {rest}"
+    # A letter of a port needs some room on both sides, however short the name of its head; corners need more.
+    room = 0.2 if corners else 0.1
+    return f"label={label}, {fitted(lines, 9, room, least=0.18 * len(entered))}, {rest}"
 
 
 def _named(node: Node, members: Sequence[str]) -> str:
@@ -228,18 +230,18 @@ def _rung(lane: int, rank: int) -> str:
 
 
 def _lines(drawing: Drawing) -> Iterator[str]:
-    for line in drawing.lines:
-        yield _line(line, _port(drawing, line), **_drawn(drawing, line))
+    rank_of = {name: place for place, names in enumerate(drawing.stages.values()) for name in names}
+    lines = [(line, _drawn(drawing, line)) for line in drawing.lines]
     for line in drawing.missing:
-        yield _line(
-            line,
-            _port(drawing, line),
-            **style.missing_line(),
-            tooltip=f"{_hover(line)}: only in the reference",
-        )
+        looks = {**style.missing_line(), "tooltip": f"{_hover(line)}: only in the reference"}
+        lines.append((line, looks))
+    for line, looks in lines:
+        start = "" if rank_of[line.tail] == rank_of[line.head] else ":n"
+        ends = f"{quoted(line.tail)}{start} -> {quoted(line.head)}{_entry(drawing, line)}"
+        yield f"  {ends} [{attributes(**looks)}]"
     for group, head in drawing.shared:
-        drawn = attributes(**style.shared_line(), weight=4, tooltip=" ")
-        yield f"  {quoted(group)} -> {quoted(head)} [{drawn}]"
+        looks = {**style.shared_line(), "weight": 4, "tooltip": " "}
+        yield f"  {quoted(group)} -> {quoted(head)} [{attributes(**looks)}]"
 
 
 def _drawn(drawing: Drawing, line: Line) -> dict[str, str | float]:
@@ -275,6 +277,8 @@ def _port(drawing: Drawing, line: Line) -> str:
     return "" if drawing.folding.merged or len(line.inputs) > 1 else line.inputs
 
 
-def _line(line: Line, port: str, **values: str | float) -> str:
-    entry = f":{port}:s" if port else ""
-    return f"  {quoted(line.tail)}:n -> {quoted(line.head)}{entry} [{attributes(**values)}]"
+def _entry(drawing: Drawing, line: Line) -> str:
+    port = _port(drawing, line)
+    if drawing.flat and port:
+        return f":{style.INPUT_SIDE[port]}"
+    return f":{port}:s" if port else ""

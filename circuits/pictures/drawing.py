@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -18,6 +18,8 @@ MAX_EDGES = 120
 MOST_IN_A_ROW = 16
 """Nodes side by side; of lanes together, but for a few in each."""
 _FEW = 4
+_MOST_RANKS = 26
+"""Beyond, a layer is one rank, and layers without a drawn node have none."""
 _COUNTED: tuple[tuple[Kind, str, str], ...] = (
     ("head", "head", "heads"),
     ("kv", "key-value group", "key-value groups"),
@@ -78,6 +80,8 @@ class Drawing:
         group_of: the group that colours a node.
         inputs: for every node that edges enter by query, key or value, which of them it has.
         stages: the ranks from the bottom to the top, and their nodes.
+        flat: whether a layer is one rank, as there are many; no node is then a record, as Graphviz draws no
+            edge between a record and its neighbour in a rank.
         lanes: in a graph of positions the drawn nodes at each, in the order of the positions.
         shared: what is read by one drawn node and used by another, and that other; see `_shared`.
         scale: widths.
@@ -96,6 +100,7 @@ class Drawing:
     group_of: Mapping[str, str]
     inputs: Mapping[str, str]
     stages: Mapping[Stage, tuple[str, ...]]
+    flat: bool
     lanes: Mapping[str, tuple[str, ...]]
     shared: tuple[tuple[str, str], ...]
     scale: style.Scale
@@ -158,11 +163,11 @@ def arrange(circuit: Circuit, highlight: Circuit | None, max_edges: int) -> Draw
     unscored = all(line.score is None for line in folding.lines)
     counted = unscored and any(len(members) > 1 for members in folding.members.values())
     scale = style.Scale.of(len(line.edges) if counted else line.score for line in folding.lines)
-    ranks = sorted({_stage(node) for node in (*nodes, *folding.unseen)})
-    stages: dict[Stage, tuple[str, ...]] = dict.fromkeys(ranks, ())
-    for node in nodes:
-        stages[_stage(node)] += (node,)
     lanes = _lanes(circuit.graph.positions, nodes)
+    stages = _stages(nodes, folding.unseen)
+    flat = len(stages) > _MOST_RANKS
+    if flat:
+        stages = _stages(nodes, (), flat=True)
     return Drawing(
         circuit=circuit,
         highlight=highlight,
@@ -174,7 +179,8 @@ def arrange(circuit: Circuit, highlight: Circuit | None, max_edges: int) -> Draw
         fills=fills,
         group_of=group_of,
         inputs=inputs,
-        stages=_rows(_without_empty(stages), lanes),
+        stages=_rows(stages, lanes),
+        flat=flat,
         lanes=lanes,
         shared=_shared(circuit, folding, touched),
         scale=scale,
@@ -195,11 +201,36 @@ def _missing(absent: Circuit, folding: Folding, most: int) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def _stage(name: str) -> Stage:
+def _stages(
+    nodes: Sequence[str], unseen: Sequence[str], *, flat: bool = False
+) -> dict[Stage, tuple[str, ...]]:
+    """The drawn nodes of every rank; and one rank for a layer without any, to say what is not drawn there.
+
+    Args:
+        nodes: what is drawn.
+        unseen: what is not.
+        flat: whether a layer's heads and its MLP are one rank, as in a model of many layers.
+    """
+    stages: dict[Stage, tuple[str, ...]] = dict.fromkeys(
+        sorted({_stage(node, flat=flat) for node in (*nodes, *unseen)}), ()
+    )
+    for node in nodes:
+        stages[_stage(node, flat=flat)] += (node,)
+    drawn = {stage.layer for stage, names in stages.items() if names}
+    kept: dict[Stage, tuple[str, ...]] = {}
+    for stage, names in stages.items():
+        if names or stage.layer not in drawn:
+            kept[stage] = names
+            drawn.add(stage.layer)
+    return kept
+
+
+def _stage(name: str, *, flat: bool) -> Stage:
     node = Node.parse(name)
     if node.layer is None:
         return Stage((1 << 30, 0) if node.kind == "logits" else (-1, 0), None)
-    return Stage((node.layer, {"kv": 0, "mlp": 2, "neuron": 3}.get(node.kind, 1)), node.layer)
+    order = {"kv": 0, "mlp": 2, "neuron": 3}.get(node.kind, 1)
+    return Stage((node.layer, 1 if flat and order < 3 else order), node.layer)
 
 
 def _lanes(positions: tuple[str, ...], nodes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -225,17 +256,6 @@ def _rows(
             pieces = [lane[len(lane) * row // rows : len(lane) * (row + 1) // rows] for lane in apart]
             folded[stage._replace(row=row)] = tuple(name for piece in pieces for name in piece)
     return folded
-
-
-def _without_empty(stages: Mapping[Stage, tuple[str, ...]]) -> dict[Stage, tuple[str, ...]]:
-    """Every rank with nodes, and one rank for every layer without any, to say what is not drawn there."""
-    drawn = {stage.layer for stage, nodes in stages.items() if nodes}
-    kept: dict[Stage, tuple[str, ...]] = {}
-    for stage, nodes in stages.items():
-        if nodes or stage.layer not in drawn:
-            kept[stage] = nodes
-            drawn.add(stage.layer)
-    return kept
 
 
 def _shared(circuit: Circuit, folding: Folding, drawn: set[str]) -> tuple[tuple[str, str], ...]:

@@ -42,6 +42,7 @@ _LONGEST_LABEL = 24
 _LONGEST_TEXT = 18
 # Inches: the largest figure, the least panel, the colour bar's width, a letter in a cell and one of a label.
 _MOST, _LEAST_WIDTH, _LEAST_HEIGHT, _BAR, _LETTER, _LABEL_LETTER = 14.0, 1.2, 1.8, 0.12, 0.058, 0.075
+_LINE = "#8C8C8C"
 # Sizes of labels in points, and how far apart lines of one point are, in inches.
 _LABEL_SIZES = (8.0, 7.0, 6.0, 5.0)
 _PITCH = 1.25 / 72
@@ -324,7 +325,6 @@ def _draw(
     import numpy as np
 
     panel, values = sheet.panel, sheet.values
-    ax.patch.set(facecolor="#FFFFFF", hatch="////", edgecolor="#8C8C8C")
     image = ax.imshow(
         np.ma.masked_invalid(values),
         cmap=mapping,
@@ -333,8 +333,10 @@ def _draw(
         aspect="auto",
         interpolation="nearest",
     )
-    if panel.possible is not None:
-        _blank(ax, np.asarray(panel.possible, dtype=bool), image)
+    possible = (
+        np.ones(values.shape, dtype=bool) if panel.possible is None else np.asarray(panel.possible, bool)
+    )
+    _empty(ax, possible & np.isnan(values), possible)
     if panel.title:
         ax.set_title("\n".join(wrapped(one_line(panel.title, 72), max(12, int(sheet.width / 0.075)))))
     for (row, column), value in np.ndenumerate(values):
@@ -347,19 +349,23 @@ def _draw(
     return image
 
 
-def _blank(ax: Axes, possible: Any, image: AxesImage) -> None:
-    """Cells of which there is no number as bare paper, within a line: pale cells beside them remain cells."""
+def _empty(ax: Axes, unmeasured: Any, possible: Any) -> None:
+    """Hatching where nothing was measured; a line around bare paper, so that pale cells are seen as cells."""
     import numpy as np
-    from matplotlib.collections import LineCollection
+    from matplotlib.collections import LineCollection, PolyCollection
 
-    paper = np.zeros((*possible.shape, 4))
-    paper[~possible] = 1.0
-    ax.imshow(paper, origin=image.origin, aspect="auto", interpolation="nearest")
-    beside = [
-        ((c + 0.5, r - 0.5), (c + 0.5, r + 0.5)) for r, c in np.argwhere(possible[:, 1:] != possible[:, :-1])
-    ]
-    above = [((c - 0.5, r + 0.5), (c + 0.5, r + 0.5)) for r, c in np.argwhere(possible[1:] != possible[:-1])]
-    ax.add_collection(LineCollection(beside + above, colors="#8C8C8C", linewidths=0.6, capstyle="projecting"))
+    def corners(row: float, column: float) -> list[tuple[float, float]]:
+        return [(column + x, row + y) for x, y in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))]
+
+    hatched = [corners(*cell) for cell in np.argwhere(unmeasured)]
+    beside = [corners(*cell)[1:3] for cell in np.argwhere(possible[:, 1:] != possible[:, :-1])]
+    above = [corners(*cell)[2:] for cell in np.argwhere(possible[1:] != possible[:-1])]
+    if hatched:
+        paper = PolyCollection(hatched, facecolor="#FFFFFF", edgecolor=_LINE, linewidth=0)
+        paper.set_hatch("////")
+        ax.add_collection(paper)
+    if beside or above:
+        ax.add_collection(LineCollection(beside + above, colors=_LINE, linewidths=0.6, capstyle="projecting"))
 
 
 def _ticks(bar: Any, scale: Scale, finite: Sequence[float]) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from nncirc.circuits.nodes import Node
 from nncirc.circuits.pictures import style
 from nncirc.circuits.pictures.drawing import Drawing, Pair
 from nncirc.circuits.pictures.fold import is_neuron
-from nncirc.circuits.pictures.text import hover, number, one_line, provenance, quoted, wrapped
+from nncirc.circuits.pictures.text import ems, hover, number, one_line, provenance, quoted, wrapped
 
 _LONGEST = 2000
 
@@ -54,8 +55,11 @@ def _rows(entries: Sequence[Entry], width: int) -> Iterator[list[Entry]]:
 
 def _inputs(drawing: Drawing) -> list[Entry]:
     seen = {which for line in drawing.lines for which in line.inputs}
+    sides = (
+        drawing.flat and any(len(line.inputs) == 1 for line in drawing.lines) and not drawing.folding.merged
+    )
     entries = [
-        Entry(style.INPUT_NAME[which], {"color": style.INPUT_COLOUR[which], "penwidth": 2.0})
+        Entry(_input_name(which, sides), {"color": style.INPUT_COLOUR[which], "penwidth": 2.0})
         for which in "qkv"
         if which in seen
     ]
@@ -66,6 +70,12 @@ def _inputs(drawing: Drawing) -> list[Entry]:
         name = "MLP or logits" if seen else "edge"
         entries.append(Entry(name, {"color": style.DIRECT, "penwidth": 2.0}))
     return entries
+
+
+def _input_name(which: str, sides: bool) -> str:
+    """An input, and where edges enter it if no letter on the node says it."""
+    where = {"sw": "left", "s": "middle", "se": "right"}[style.INPUT_SIDE[which]]
+    return f"{style.INPUT_NAME[which]} ({where})" if sides else style.INPUT_NAME[which]
 
 
 def _sides(drawing: Drawing, pair: Pair) -> list[Entry]:
@@ -141,7 +151,10 @@ def _sentences(drawing: Drawing) -> list[str]:
         )
     if folding.left_out:
         down = f", down to |score| {number(folding.least)}" if drawing.any_scored else ""
-        unseen = len(set(folding.unseen) - set(drawing.nodes))
+        unseen = set(folding.unseen) - set(drawing.nodes)
+        layers = {stage.layer for stage in drawing.stages}
+        apart = sum(Node.parse(node).layer not in layers for node in unseen)
+        where = f", of these {apart:,} in layers without a drawn node, which are left out" if apart else ""
         lines = len(folding.lines)
         what = f"the {lines:,} strongest"
         if folding.drawn > lines:
@@ -149,7 +162,7 @@ def _sentences(drawing: Drawing) -> list[str]:
         said.append(
             f"Drawn: {what}{down}, each with its "
             f"strongest path to embed and logits. Not drawn: {folding.left_out:,} weaker edges"
-            + (f"; nodes that only these touch (+): {unseen:,}." if unseen else ".")
+            + (f"; nodes that only these touch (+): {len(unseen):,}{where}." if unseen else ".")
         )
     if drawing.highlight is not None:
         shared = len(drawing.highlight) - drawing.n_missing
@@ -209,8 +222,7 @@ def fitted(lines: Sequence[str], size: float, room: float = 0.1, least: float = 
 
     Graphviz measures the text as Helvetica; whoever opens the picture may have DejaVu Sans in its place.
     """
-    # An at sign is as wide as two letters.
-    width = max(len(line) + line.count("@") for line in lines) * size * 0.58 / 72 + room
+    width = max(map(ems, lines)) * size / 72 + room
     return f'margin="0.02,0.02", width={max(width, least):.2f}'
 
 

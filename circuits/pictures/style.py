@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from nncirc.circuits.pictures.text import one_line
 
 INPUT_COLOUR = {"q": "#0072B2", "k": "#E69F00", "v": "#009E73"}
+INPUT_SIDE = {"q": "sw", "k": "s", "v": "se"}  # of a box without ports
 INPUT_NAME = {"q": "query", "k": "key", "v": "value"}
 DIRECT = "#4D4D4D"  # edges into MLPs, joined heads and logits
 MISSING = "#8C8C8C"

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nncirc.circuits.made import inherited
+from nncirc.circuits.made import called, inherited
 
 # What XML 1.0 allows; the rest (NUL, lone surrogates, U+FFFE) would make the SVG unreadable.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -166,6 +166,8 @@ def provenance(made: Mapping[str, Any]) -> str:
     'model small; method top; scores attribution_patching; metric logit_diff; edges asked for 60'
     """
     facts = inherited(made)
+    if isinstance(facts.get("model"), str):
+        facts["model"] = called(facts["model"])
     told = {key: _short(facts[key]) for key in _TOLD if facts.get(key) not in (None, False)}
     return "; ".join(_TOLD[key].format(text) for key, text in told.items() if text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
+from nncirc.circuits.made import called
 from nncirc.engine.metrics import measures
 
 Made: TypeAlias = Mapping[str, Any]
@@ -135,6 +136,6 @@ _FACTS: Mapping[str, Callable[[Made], str]] = {
     "resamples": lambda made: f"{made['resamples']:,} resamples",
     "draws": lambda made: f"{made['draws']:,} random circuits",
     "connected": lambda _: "connected",
-    "model": _plainly("model", "model {}"),
+    "model": lambda made: f"model {called(str(made['model']))}",
     "dtype": _plainly("dtype"),
 }

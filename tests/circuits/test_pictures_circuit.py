@@ -596,6 +596,27 @@ def test_provenance_of_nested_values() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        ("/data/models/stories260K", "stories260K"),
+        ("../shared/models/stories260K/", "stories260K"),
+        ("./gpt2", "gpt2"),
+        ("~/gpt2", "gpt2"),
+        ("a/b/c", "c"),
+        ("C:\\models\\gpt2", "gpt2"),
+        ("openai-community/gpt2", "openai-community/gpt2"),
+        ("gpt2", "gpt2"),
+        ("/", "/"),
+        ("", ""),
+    ],
+)
+def test_a_model_is_called_by_its_name_not_by_its_path(model: str, shown: str) -> None:
+    assert provenance({"method": "acdc", "model": model}) == "; ".join(
+        ["model " + shown] * bool(shown) + ["method acdc"]
+    )
+
+
 SCORED = {
     "method": "attribution_patching", "direction": "noise", "corruption": "abc", "metric": "logit_diff",
     "normalized": True, "prompts": 16, "model": "small",

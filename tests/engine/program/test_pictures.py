@@ -6,6 +6,7 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -142,6 +143,11 @@ def test_intervals_are_not_told_where_none_is_drawn(figures: list[Figure], tmp_p
     assert figures[0].axes[0].get_ylabel() == "state after"
 
 
+def test_the_path_of_a_model_is_not_told() -> None:
+    assert told({"method": "acdc", "model": "/data/models/stories260K"}) == "acdc; model stories260K"
+    assert told({"method": "acdc", "model": "openai-community/gpt2"}) == "acdc; model openai-community/gpt2"
+
+
 def test_one_prompt_has_no_intervals() -> None:
     assert "one prompt, so no intervals" in told({**TRACED, "prompts": 1})
     assert "resamples" not in told({**TRACED, "prompts": 1})
@@ -209,9 +215,10 @@ def test_tokens_are_escaped(figures: list[Figure], tmp_path: Path) -> None:
 
 
 def blank(axes: Any) -> list[list[bool]]:
-    """Which cells of a panel are bare paper."""
-    (paper,) = [image for image in axes.images if image.get_array().ndim == 3]
-    return [[bool(cell[3]) for cell in row] for row in paper.get_array()]
+    """Which cells of a panel are bare paper: without a colour and without hatching."""
+    assert not [each for each in axes.collections if each.get_hatch()]
+    masked: list[list[bool]] = np.ma.getmaskarray(axes.images[0].get_array()).tolist()
+    return masked
 
 
 @pytest.mark.parametrize("split", [True, False])
