@@ -416,7 +416,8 @@ def check_fits(model: Model, dataset: Dataset) -> None:
 
     Raises:
         DataError: C336, a prompt is longer than the model reads; C337, a token is beyond its vocabulary.
-        ModelError: C434, the prompts have answers, and the model predicts no tokens.
+        ModelError: C434, the prompts have answers, and the model predicts no tokens; C419, C420, a guard
+            fails at this length.
     """
     if dataset.answers is not None and not model.predicts_tokens:
         raise ModelError(
@@ -439,6 +440,7 @@ def check_fits(model: Model, dataset: Dataset) -> None:
                 f"token {max(example.tokens)} is beyond the {vocabulary} tokens that {model.name} knows",
                 hint="the tokenizer does not belong to this model",
             )
+    model.guard(model, max(len(example.tokens) for example in dataset.examples))
 
 
 @dataclass(frozen=True, slots=True)

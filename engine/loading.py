@@ -147,7 +147,7 @@ def _guarded(model: Model) -> Model:
     """The model, if the guards let it pass."""
     passed = {holds: float(f"{error:.1e}") for holds, error in guards.check(model).items()}
     facts = {"type": model.family.model_type, "d_model": model.d_model, "guards": passed}
-    return replace(model, made={**model.made, **facts})
+    return replace(model, made={**model.made, **facts}, guard=guards.Reach.of(model))
 
 
 def _check_device(device: str) -> None:

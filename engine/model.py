@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
@@ -59,12 +59,15 @@ class Model:
         tokenizer: its fast tokenizer, or None where only tokens are used.
         made: where the model came from; JSON values only.
         name: what messages call it.
+        guard: called with the model and a length of prompts; raises an error where they would get wrong
+            numbers (`nncirc.engine.guards.Reach`).
     """
 
     module: Any
     tokenizer: Any = None
     made: Mapping[str, Any] = field(default_factory=dict)
     name: str = "model"
+    guard: Callable[[Model, int], None] = field(default=lambda *_: None, compare=False, repr=False)
 
     @cached_property
     def family(self) -> Family:
@@ -205,11 +208,16 @@ class Model:
         Raises:
             ModelError: C412, a projection is not as wide as the heads that the config tells of.
         """
-        blocks = attrgetter(self.family.blocks)(self.module)
-        return tuple(self._head_weights(layer, block) for layer, block in enumerate(blocks))
+        return tuple(map(self.head_weights, range(self.shape.n_layers)))
 
-    def _head_weights(self, layer: int, block: Any) -> HeadWeights:
+    def head_weights(self, layer: int) -> HeadWeights:
+        """A layer's attention weights by head, as they are now.
+
+        Raises:
+            ModelError: C412, as `weights`.
+        """
         family, shape, d_head = self.family, self.shape, self.d_head
+        block = attrgetter(family.blocks)(self.module)[layer]
         counts = (shape.n_heads, shape.n_kv_heads, shape.n_kv_heads)
         widths = [count * d_head for count in counts]
         projections = [attrgetter(path)(block) for path in family.projections]
@@ -319,6 +327,12 @@ class Model:
         cos, sin = rotary[0][at], rotary[1][at]
         first, second = heads.chunk(2, dim=-1)
         return heads * cos + torch.cat([-second, first], dim=-1) * sin
+
+    @staticmethod
+    def logits_of(output: Any) -> Float[Tensor, "batch kept vocab"]:
+        """The logits in what the module's forward gives."""
+        logits: Tensor = output if isinstance(output, Tensor) else output.logits
+        return logits
 
     def inputs(self, tokens: Int[Tensor, "batch pos"], keep: Tensor | int = 0) -> dict[str, Any]:
         """Arguments of the forward; logits are computed at the positions `keep` (0: at all)."""

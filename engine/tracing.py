@@ -59,6 +59,10 @@ def run(envoy: NNsight, inputs: Mapping[str, Any], body: Callable[[], T], *, gra
             guarded()
     except OutOfOrderError as error:
         reason = str(error)
+    except Exception:
+        # After the body has failed the forward goes on with what the body left, and may fail of that.
+        if not failed:
+            raise
     if failed:
         raise failed[0]
     if not box:

@@ -100,7 +100,8 @@ MODELS: Mapping[str, Entry] = {
     "C419": Entry(
         "guard: single heads attend otherwise than the layer",
         _GUARD + "Queries, keys and values of one head by itself should give what the whole layer gives it. "
-        "Attention with a window, soft caps or sinks does otherwise. " + _ADAPTER,
+        "Attention with a window, soft caps or sinks does otherwise. A window shows only in prompts that are "
+        "longer, so this is tested again when a prompt is longer than all before. " + _ADAPTER,
     ),
     "C420": Entry(
         "guard: positions are embedded otherwise",
@@ -269,6 +270,23 @@ GRAPHS: Mapping[str, Entry] = {
         "When a model is loaded, what its MLPs' neurons write is summed up and compared with what the MLPs "
         "write. Here they differ, so that scores of neurons would be wrong: the family's `mlp_output` is not "
         "the module whose input are the activations, or something comes behind it.",
+    ),
+    "C426": Entry(
+        "guard: logits are not those of the unembedding",
+        _GUARD + "The logits should be the final norm's output times the unembedding, and nothing more. "
+        "Models that scale their logits, or cap them softly, do otherwise: metrics that are read from the "
+        "unembedding would be of other logits than the model's. " + _ADAPTER,
+    ),
+    "C427": Entry(
+        "a model that does not run as its adapter says",
+        "The adapter names modules that this model does not have, or that its forward reaches in another "
+        "order, or the model cannot be run block by block in float64 with these parts read. " + _ADAPTER,
+    ),
+    "C428": Entry(
+        "a plain run that overflows",
+        "The weights are finite, and what the model computes from them in its dtype is not: float16 ends at "
+        "65,504, and the activations of some models are larger. It is no fault of the family's adapter. Load "
+        "the model with `dtype = float32`, or with `bfloat16`, which has the range of float32.",
     ),
     "C435": Entry(
         "neurons nobody knows the place of",

@@ -137,6 +137,23 @@ def side_channel(model: Model) -> None:
     changed(blocks(model)[0].mlp, lambda out: out + 20 * seen[-1].repeat(len(out) // len(seen[-1]), 1, 1))
 
 
+def other_block(model: Model) -> None:
+    """An MLP that reads what an earlier block's attention wrote, as with values that layers share."""
+    seen: list[Tensor] = []
+
+    def keep(out: Any) -> Any:
+        seen.append(out[0])
+        return out
+
+    changed(attention_of(model), keep)
+    changed(blocks(model)[1].mlp, lambda out: out + seen[-1].repeat(-(-len(out) // len(seen[-1])), 1, 1))
+
+
+def scaled_unembedding(model: Model) -> None:
+    """An unembedding that is no plain matrix."""
+    changed(model.module.lm_head, scale)
+
+
 def window(model: Model) -> None:
     """Attention that reaches two tokens back."""
     attention = attention_of(model)
@@ -173,6 +190,8 @@ def scaling(model: Model) -> None:
         (scaled_output, "C415"),
         (scaled_query, "C416"),
         (side_channel, "C417"),
+        (other_block, "C417"),
+        (scaled_unembedding, "C426"),
         (window, "C419"),
         (scaling, "C419"),
     ],
@@ -221,8 +240,9 @@ def test_an_output_projection_that_is_another_module() -> None:
 
 def test_neurons_that_are_not_those_of_the_mlp() -> None:
     model = tiny_gpt2()
+    # It is reached before the MLP, which no part of one is.
     model.__dict__["family"] = replace(GPT2, mlp_output="attn.c_proj")
-    assert code_of(model) == "C425"
+    assert code_of(model) == "C427"
     for make in (tiny_gpt2, tiny_llama):
         model = make()
         mlp = blocks(model)[1].mlp

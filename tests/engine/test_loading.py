@@ -17,6 +17,7 @@ from tests.engine.tiny import tiny_gpt2, tiny_llama
 
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.models import TRAINED, model_folder
+from nncirc.engine import guards
 from nncirc.engine.data import load as tokenizers
 from nncirc.engine.loading import DTYPES, load_bundled, load_huggingface
 from nncirc.engine.model import Model
@@ -66,7 +67,7 @@ def test_a_good_folder(folder: Path, dtype: Any) -> None:
     assert model.made["dtype"] == dtype
     assert model.made["device"] == "cpu"
     assert model.made["id"] == str(folder)
-    assert len(model.made["guards"]) == 9
+    assert len(model.made["guards"]) == len(guards.GUARDS)
     assert len(model.made["weights_sha256"]) == 64
     json.dumps(model.made)
     if dtype == "float32":

@@ -21,7 +21,7 @@ CLASSES = {
     "FileError": range(600, 700),
     "ResourceError": range(700, 799),
     "NncircError": (104, 206, 799),  # arguments of the command line; a fault of nncirc itself
-    "Guard": (*range(413, 421), 425),  # becomes a ModelError
+    "Guard": (*range(413, 421), 425, 426),  # becomes a ModelError
 }
 OF_FILES = ("FileError", "GraphError")
 """What the dsl raises itself, where it reads and writes circuits as scripts."""
