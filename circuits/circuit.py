@@ -133,28 +133,31 @@ def keep(circuit: Circuit, wanted: Callable[[Edge], bool]) -> Circuit:
     return Circuit(circuit.graph, scores, circuit.groups, circuit.made)
 
 
-def union(first: Circuit, second: Circuit) -> Circuit:
-    """The edges of either; where both have one, the first circuit's score stands.
+def union(first: Circuit, *others: Circuit) -> Circuit:
+    """The edges of any; of one that several have, the score of the first of these stands.
 
     Groups of one name are joined too.
 
     Raises:
         GraphError: C455, the circuits are of different graphs (so for the two functions below).
     """
-    require_same_graph(first, second)
-    scores = {**second.scores, **first.scores}
-    groups = {
-        group: tuple(dict.fromkeys((*first.groups.get(group, ()), *second.groups.get(group, ()))))
-        for group in (*first.groups, *second.groups)
-    }
-    return Circuit(first.graph, scores, groups, _made("union", first, second))
+    require_same_graph(first, *others)
+    scores: dict[Edge, float | None] = {}
+    groups: dict[str, dict[str, None]] = {}
+    for circuit in (first, *others):
+        for edge, score in circuit.scores.items():
+            scores.setdefault(edge, score)
+        for group, members in circuit.groups.items():
+            groups.setdefault(group, {}).update(dict.fromkeys(members))
+    joined = {group: tuple(members) for group, members in groups.items()}
+    return Circuit(first.graph, scores, joined, _made("union", first, *others))
 
 
-def intersection(first: Circuit, second: Circuit) -> Circuit:
-    """The edges of both, with the first circuit's scores."""
-    require_same_graph(first, second)
-    kept = keep(first, lambda edge: edge in second)
-    return Circuit(kept.graph, kept.scores, kept.groups, _made("intersection", first, second))
+def intersection(first: Circuit, *others: Circuit) -> Circuit:
+    """The edges of all, with the first circuit's scores."""
+    require_same_graph(first, *others)
+    kept = keep(first, lambda edge: all(edge in other for other in others))
+    return Circuit(kept.graph, kept.scores, kept.groups, _made("intersection", first, *others))
 
 
 def difference(first: Circuit, second: Circuit) -> Circuit:
@@ -164,20 +167,22 @@ def difference(first: Circuit, second: Circuit) -> Circuit:
     return Circuit(kept.graph, kept.scores, kept.groups, _made("difference", first, second))
 
 
-def _made(operation: str, first: Circuit, second: Circuit) -> dict[str, Any]:
-    return {"method": operation, "of": [dict(first.made), dict(second.made)]}
+def _made(operation: str, *circuits: Circuit) -> dict[str, Any]:
+    return {"method": operation, "of": [dict(circuit.made) for circuit in circuits]}
 
 
-def require_same_graph(first: Circuit, second: Circuit) -> None:
+def require_same_graph(first: Circuit, *others: Circuit) -> None:
     """Refuse to work on circuits of different graphs, whose edges mean different things.
 
     Raises:
         GraphError: C455.
     """
-    if first.graph != second.graph:
+    for other in others:
+        if first.graph == other.graph:
+            continue
         raise GraphError(
             "C455",
-            f"the circuits are of different graphs: {first.graph}; and {second.graph}",
+            f"the circuits are of different graphs: {first.graph}; and {other.graph}",
             hint="find both on one graph, or collapse both to the coarser one; circuits of two models have no"
             " edges in common",
         )

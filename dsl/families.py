@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from nncirc.dsl.claims import Claim
 from nncirc.dsl.diagnostics import Label
+from nncirc.dsl.limits import MOST_MEMBERS
 from nncirc.dsl.meaning import ordered
 from nncirc.dsl.program import (
     Apply,
@@ -29,8 +30,6 @@ from nncirc.dsl.schema import KINDS
 from nncirc.dsl.scope import Draft, Scope
 
 __all__ = ["expand"]
-
-_LARGEST = 1000
 
 
 def expand(
@@ -94,9 +93,9 @@ class _Expansion:
         root = next(iter(roots))
         numbers = draft.values[draft.members] if draft.members else self.families[root]
         assert isinstance(numbers, tuple)
-        if len(numbers) > _LARGEST:
+        if len(numbers) > MOST_MEMBERS:
             self.scope.report(
-                "C208", f"a family has at most {_LARGEST} members", draft.where(draft.members or "")
+                "C208", f"a family has at most {MOST_MEMBERS} members", draft.where(draft.members or "")
             )
             return
         members = tuple(f"{draft.name}[{index}]" for index in range(len(numbers)))

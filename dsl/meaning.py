@@ -15,6 +15,7 @@ from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.edges import check_reference
 from nncirc.dsl.evaluation import check_compare, check_curve, check_curves
 from nncirc.dsl.interventions import INTERVENTIONS, check_intervention, check_whole
+from nncirc.dsl.limits import check_parts
 from nncirc.dsl.metrics import check_expression, check_function, check_gradient, check_measured
 from nncirc.dsl.neurons import check_neurons
 from nncirc.dsl.positions import check_graph_positions, check_split
@@ -145,6 +146,7 @@ class Meaning:
     def _metric(self, draft: Draft) -> None:
         if draft.implementation == "task":
             measure_as(self.scope, draft, self.get(draft, "data"))
+        check_parts(self, draft)
         check_expression(self, draft)
         check_function(self.scope, draft)
 
@@ -219,6 +221,7 @@ class Meaning:
                 if graph is not None:
                     check_reference(self.scope, draft, graph, self.shape(graph))
             case _:
+                check_parts(self, draft)
                 parts = self.many(draft, "circuits")
                 if parts:
                     draft.graph = parts[0].graph

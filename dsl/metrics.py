@@ -23,10 +23,22 @@ _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?|[\w-]+")
 
 
 def parts_of(meaning: Meaning, metric: Draft) -> list[Draft]:
-    """The metrics that an expression is computed from, and theirs; of another metric itself."""
-    if metric.implementation != "expression":
-        return [metric]
-    return [part for each in meaning.many(metric, "of") for part in parts_of(meaning, each)]
+    """The metrics that an expression is computed from, and theirs, each once; of another metric itself.
+
+    None of an expression that is too long: that has been reported.
+    """
+    found: dict[str, Draft] = {}
+    seen: set[str] = set()
+    stack = [metric]
+    while stack:
+        each = stack.pop()
+        if each.name not in seen and each.parts is not None:
+            seen.add(each.name)
+            if each.implementation == "expression":
+                stack += reversed(meaning.many(each, "of"))
+            else:
+                found[each.name] = each
+    return list(found.values())
 
 
 def check_function(scope: Scope, draft: Draft) -> None:
@@ -63,7 +75,7 @@ def check_expression(meaning: Meaning, draft: Draft) -> None:
                 labels=(Label(part.where("normalize"), "normalised here"),),
                 help="normalise the expression: write `normalize = true` in it, and not in its parts",
             )
-    first, *rest = parts_of(meaning, draft)
+    first, *rest = parts_of(meaning, draft) or [draft]
     for part in rest:
         own, other = first.values.get("at"), part.values.get("at")
         if isinstance(own, tuple) and isinstance(other, tuple) and {*own} != {*other}:

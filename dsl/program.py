@@ -19,7 +19,7 @@ default filled in, families are expanded, and declarations stand in an order in 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -385,3 +385,17 @@ class Program:
     def of_kind(self, *kinds: str) -> tuple[Declaration, ...]:
         """The declarations of some kinds, in order."""
         return tuple(each for each in self.declarations.values() if each.kind in kinds)
+
+    def needed(self, names: Iterable[str], known: Container[str] = ()) -> list[Declaration]:
+        """Some declarations and all that they need, in order; not those that are known, nor what these need.
+
+        Written without recursion: a script may chain any number of declarations.
+        """
+        found: set[str] = set()
+        stack = list(names)
+        while stack:
+            name = stack.pop()
+            if name not in found and name not in known:
+                found.add(name)
+                stack += self.declarations[name].references()
+        return [each for name, each in self.declarations.items() if name in found]

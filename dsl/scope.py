@@ -42,6 +42,14 @@ class Draft:
     members: str | None = None
     graph: str | None = None  # of circuits and scores: the graph that they are of, once known
     corruption: str | None = None  # likewise the corruption that they were found with
+    # What is made of others of its kind: of how many that are of no others, how deep; None if of too many.
+    parts: tuple[int, int] | None = (1, 0)
+
+    @property
+    def count(self) -> int:
+        """How many it is: of a family its members."""
+        numbers = self.values.get(self.members or "")
+        return len(numbers) if isinstance(numbers, tuple) else 1
 
     def where(self, key: str) -> Span:
         """The place of a value, or of the header where the value is a default."""

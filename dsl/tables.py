@@ -185,7 +185,8 @@ def _rows(
         case "causal_tracing":
             return None if shape is None else _restored(shape, values.get("of"))
         case "steering" if values.get("together"):
-            return [" + ".join(_names(values["nodes"]) or ())]
+            nodes = _names(values.get("nodes"))
+            return None if nodes is None else [" + ".join(nodes)]
     if graph is None:
         return None
     try:

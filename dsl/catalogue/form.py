@@ -61,8 +61,10 @@ FORM: Mapping[str, Entry] = {
         r'path = "data\\prompts"',
     ),
     "C010": Entry(
-        "brackets within brackets within brackets",
-        "More than 50 levels are refused: such a script is an accident, not a description.",
+        "something within something within something",
+        "More than 50 levels of brackets are refused: such a script is an accident, not a description. So "
+        "are more than 50 values in one statement's arithmetic; an expression that comes to more than 100 "
+        "values with those of the metrics that it names; and circuits made of circuits, over and over.",
     ),
     "C011": Entry(
         "not UTF-8",

@@ -66,21 +66,24 @@ class Builder:
             ProgramError: whatever went wrong, with the declaration's place.
         """
         if name not in self.built:
-            declaration = self.program.declarations[name]
-            for needed in declaration.references():
-                self.get(needed)
-            wall, cpu = time.perf_counter(), time.process_time()
-            hits, misses = (self.store.hits, self.store.misses) if self.store else (0, 0)
-            with placed(declaration):
-                made = BUILDERS[declaration.kind][declaration.implementation](self, declaration)
-            self.built[name] = made
-            if self.store and self.store.hits > hits and self.store.misses == misses:
-                self.restored.add(name)
-            self.seconds[name] = {
-                "wall": round(time.perf_counter() - wall, 4),
-                "cpu": round(time.process_time() - cpu, 4),
-            }
+            for declaration in self.program.needed([name], self.built):
+                self._build(declaration)
         return self.built[name]
+
+    def _build(self, declaration: Declaration) -> None:
+        """Build one whose references are built."""
+        name = declaration.name
+        wall, cpu = time.perf_counter(), time.process_time()
+        hits, misses = (self.store.hits, self.store.misses) if self.store else (0, 0)
+        with placed(declaration):
+            made = BUILDERS[declaration.kind][declaration.implementation](self, declaration)
+        self.built[name] = made
+        if self.store and self.store.hits > hits and self.store.misses == misses:
+            self.restored.add(name)
+        self.seconds[name] = {
+            "wall": round(time.perf_counter() - wall, 4),
+            "cpu": round(time.process_time() - cpu, 4),
+        }
 
     def recalled(self, name: str) -> Any:
         """What a declaration stands for, if all that takes time is in the store; None otherwise."""

@@ -33,7 +33,7 @@ from nncirc.engine.program.claims import check_rows
 from nncirc.engine.program.forecast.at_hand import is_at_hand, parameters, stand_in
 from nncirc.engine.program.forecast.predict import Forecast
 from nncirc.engine.program.places import placed
-from nncirc.engine.program.run import free_cores, needed_by, requested
+from nncirc.engine.program.run import free_cores, requested
 from nncirc.engine.program.store import Store
 from nncirc.engine.room import resident
 
@@ -161,7 +161,7 @@ class _Planner(Builder):
         # What only claims ask for: circuits of other scripts, or written in a claim.
         asked = (self.program.declarations[name] for claim in claims for name in claim.references())
         measured = (each for each in asked if each.kind in ("scores", "circuit", "curve"))
-        needed = needed_by(self.program, [*wanted, *measured])
+        needed = self.program.needed(each.name for each in (*wanted, *measured))
         for declaration in needed:
             step = self.step(declaration)
             if step is None or any(name in self.unknown for name in declaration.references()):

@@ -179,7 +179,7 @@ def run_program(
     try:
         prepare(builder, wanted)
         check_rows(builder, asserted)
-        needed = needed_by(program, wanted)
+        needed = program.needed(each.name for each in wanted)
         predicted = forecast(builder, needed, asserted)
         holding = resident() + predicted.memory
         broken: Exception | None = None
@@ -285,7 +285,7 @@ def requested(program: Program, only: Iterable[str]) -> tuple[Declaration, ...]:
 def prepare(builder: Builder, wanted: Iterable[Declaration]) -> None:
     """Build all that is cheap and check all that can be checked before the first long computation."""
     program = builder.program
-    needed = needed_by(program, wanted)
+    needed = program.needed(each.name for each in wanted)
     for declaration in needed:
         if declaration.kind in PREPARED:
             builder.get(declaration.name)
@@ -295,21 +295,6 @@ def prepare(builder: Builder, wanted: Iterable[Declaration]) -> None:
     for declaration in needed:
         if declaration.implementation == "reference" and not _is_long(program, declaration):
             builder.get(declaration.name)
-
-
-def needed_by(program: Program, wanted: Iterable[Declaration]) -> list[Declaration]:
-    """Some declarations and all that they need, in the order of the program."""
-    found: dict[str, Declaration] = {}
-
-    def visit(name: str) -> None:
-        if name not in found:
-            for other in program.declarations[name].references():
-                visit(other)
-            found[name] = program.declarations[name]
-
-    for declaration in wanted:
-        visit(declaration.name)
-    return list(found.values())
 
 
 def _is_long(program: Program, declaration: Declaration) -> bool:

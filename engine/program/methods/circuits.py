@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace as with_fields
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from nncirc.circuits.circuit import Circuit, difference, intersection, union
@@ -95,10 +94,10 @@ def _members(builder: Builder, member: NodePattern | Where) -> list[str]:
     return found
 
 
-def _algebra(operation: Callable[[Circuit, Circuit], Circuit]) -> Build:
+def _algebra(operation: Callable[..., Circuit]) -> Build:
     def build(builder: Builder, declaration: Declaration) -> Circuit:
         refs: Any = declaration.values["circuits"]
-        return reduce(operation, [builder.get(ref.name) for ref in refs])
+        return operation(*(builder.get(ref.name) for ref in refs))
 
     return build
 
