@@ -13,6 +13,7 @@ from nncirc.dsl.claims import Claim
 from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.limits import MOST_MEMBERS
 from nncirc.dsl.meaning import ordered
+from nncirc.dsl.outputs import Files
 from nncirc.dsl.program import (
     Apply,
     Assertion,
@@ -46,6 +47,7 @@ class _Expansion:
         self.families: dict[str, tuple[str, ...]] = {}
         self.roots: dict[str, str] = {}  # a family -> the one whose list of numbers made it
         self.declarations: dict[str, Declaration] = {}
+        self.files = Files(scope)
 
     def run(
         self, claims: Sequence[Claim]
@@ -127,6 +129,7 @@ class _Expansion:
             paths=draft.paths,
             family=family,
         )
+        self.files.add(draft, name, values.get("file"))
         if draft.implementation == "difference" and len(values["circuits"] or ()) != 2:  # type: ignore[arg-type]
             self.scope.report(
                 "C208",

@@ -18,6 +18,7 @@ from nncirc.dsl.interventions import INTERVENTIONS, check_intervention, check_wh
 from nncirc.dsl.limits import check_parts
 from nncirc.dsl.metrics import check_expression, check_function, check_gradient, check_measured
 from nncirc.dsl.neurons import check_neurons
+from nncirc.dsl.outputs import Files
 from nncirc.dsl.positions import check_graph_positions, check_split
 from nncirc.dsl.program import Position, Ref, Where
 from nncirc.dsl.readings import READINGS, check_reading
@@ -81,7 +82,7 @@ class Meaning:
         self.drafts = drafts
         self.shapes = shapes
         self.mine: dict[str, Draft] = {}
-        self.files: dict[str, Span] = {}
+        self.files = Files(scope)
 
     def add(self, draft: Draft) -> None:
         """A declaration that was read; one whose name another has is nothing that others refer to."""
@@ -91,6 +92,10 @@ class Meaning:
     def check(self) -> None:
         """All checks, on everything added."""
         mine = dict(sorted(self.mine.items(), key=lambda item: item[1].span.start))
+        for draft in mine.values():
+            # Of a family each member is written, as `families.py` knows; of a used file nothing is.
+            if self.drafts.get(draft.name) is draft and not draft.members and not self.scope.prefix:
+                self.files.add(draft, draft.name, draft.values.get("file"))
         for name in ordered(mine, self.cycle):
             draft = mine[name]
             check = getattr(self, f"_{draft.kind}", None)
@@ -237,7 +242,6 @@ class Meaning:
         check_compare(self, draft)
 
     def _plot(self, draft: Draft) -> None:
-        self.output(draft)
         given = [key for key in ("scores", "curve", "compare") if key in draft.spans]
         if len(given) != 1:
             message = "`plot` draws `scores`, a `curve` or a `compare`" + (
@@ -247,30 +251,11 @@ class Meaning:
         check_curves(self, draft)
 
     def _render(self, draft: Draft) -> None:
-        self.output(draft)
         circuit, highlight = self.get(draft, "circuit"), self.get(draft, "highlight")
         if circuit is not None and highlight is not None and circuit is not highlight:
             self.same_graph(draft.where("highlight"), circuit, highlight)
 
     # What they share.
-
-    def output(self, draft: Draft) -> None:
-        """Two outputs do not write the same file."""
-        file = draft.values.get("file")
-        if not isinstance(file, str):
-            return
-        # Case aside: some file systems do not tell `A.svg` from `a.svg`.
-        key = "/".join(part for part in file.lower().split("/") if part not in {"", "."})
-        if key in self.files:
-            self.scope.report(
-                "C210",
-                f'two outputs write the file "{file}"',
-                draft.where("file"),
-                labels=(Label(self.files[key], "the other one"),),
-                help="give one of them another name",
-            )
-        else:
-            self.files[key] = draft.where("file")
 
     def selects(self, draft: Draft) -> None:
         """`threshold`, `top`, and a curve of it: are these scores that select a circuit?"""

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["WRONG", "Inline", "Wrong", "convert", "kind_of", "template"]
 
 
+# Of what is written: enough for people, and few enough for every file system, with what is put at the end.
+_LONGEST_NAME, _LONGEST_PATH = 200, 1000
 _HYPHENS = re.compile(r"[A-Za-z_]\w*(-\w+)+")
 
 
@@ -246,6 +248,8 @@ class Converter:
             problem = "an output file stays within the output folder, so its name has no `..`"
         elif "\\" in text or not text.isprintable():
             problem = "this is no portable file name"
+        elif len(text.encode()) > _LONGEST_PATH or any(len(p.encode()) > _LONGEST_NAME for p in posix.parts):
+            problem = f"a path has at most {_LONGEST_PATH} bytes, and each name in it {_LONGEST_NAME}"
         if problem:
             self.scope.report("C209", problem, span, help="the folder is chosen with `--out`")
             return WRONG

@@ -61,7 +61,9 @@ MEANING: Mapping[str, Entry] = {
     ),
     "C210": Entry(
         "two outputs write one file",
-        "The second would overwrite the first. Upper and lower case are not told apart.",
+        "The second would overwrite the first. Upper and lower case are not told apart. Results are written, "
+        "too: `found` to `found.json`, the members of a family to `found.0.json` and so on, what a family "
+        "draws to `a-0.svg`; and what the run did to `run.json`. No file is a folder of another.",
         'render {\n  circuit = found\n  file = "a.svg"\n}\nrender {\n  circuit = small\n  file = "a.svg"\n}',
         'render {\n  circuit = found\n  file = "a.svg"\n}\nrender {\n  circuit = small\n  file = "b.svg"\n}',
     ),

@@ -14,6 +14,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.door import is_folder, is_there, require_regular
 from nncirc.circuits.errors import FileError, ResourceError
 from nncirc.circuits.files import circuit_to_json, header
+from nncirc.dsl.outputs import result_file
 from nncirc.engine.program.results import Curve, Table, finite
 from nncirc.engine.program.store import FULL
 from nncirc.engine.scores import EdgeScores, NodeScores
@@ -63,11 +64,6 @@ def disk() -> Iterator[None]:
         raise
 
 
-def file_name(name: str) -> str:
-    """The file of a named result; `found[1]` of a family is `found.1.json`."""
-    return name.replace("[", ".").replace("]", "") + ".json"
-
-
 def inside(folder: Path, name: str) -> Path:
     """A file of the folder, with the folders that it stands in made.
 
@@ -108,7 +104,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_result(folder: Path, name: str, result: Any) -> str | None:
     """Write what is saved of a result; the name of its file, or None if nothing is."""
-    file = file_name(name)
+    file = result_file(name)
     if isinstance(result, Circuit):
         write_text(inside(folder, file), circuit_to_json(result))
     elif isinstance(result, EdgeScores | NodeScores | Curve | Table):

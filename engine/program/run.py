@@ -21,6 +21,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import NncircError, ResourceError, ScriptError
 from nncirc.circuits.words import counted, visible
 from nncirc.dsl.diagnostics import suggest
+from nncirc.dsl.outputs import DRAWN, PROVENANCE, written
 from nncirc.dsl.program import (
     Declaration,
     Program,
@@ -38,8 +39,6 @@ from nncirc.engine.program.store import Store
 from nncirc.engine.room import peak, resident
 from nncirc.engine.scores import EdgeScores, NodeScores
 
-RESULTS = ("scores", "circuit", "curve", "compare")
-DRAWN = ("plot", "render")
 PREPARED = ("model", "dataset", "corruption", "graph", "metric")
 
 
@@ -174,7 +173,7 @@ def run_program(
         }
         content = provenance(builder, options, results, claims, how, predicted)
         with files.disk():
-            files.write_json(files.inside(folder, "run.json"), content)
+            files.write_json(files.inside(folder, PROVENANCE), content)
 
     try:
         prepare(builder, wanted)
@@ -261,11 +260,7 @@ def requested(program: Program, only: Iterable[str]) -> tuple[Declaration, ...]:
     Raises:
         ScriptError: C119, a name is none of the script's results.
     """
-    everything = tuple(
-        declaration
-        for declaration in program.of_kind(*RESULTS, *DRAWN)
-        if "." not in declaration.name or declaration.name.split(".")[0] in DRAWN
-    )
+    everything = written(program.declarations.values())
     names = tuple(only)
     known = [*dict.fromkeys(name for each in everything for name in (each.family, each.name) if name)]
     for name in names:

@@ -156,6 +156,15 @@ def test_only_builds_one_result_and_what_it_needs(nncirc: Command, script: Path,
     assert run_of(tmp_path / "out")["assertions"] == []
 
 
+def test_a_comparison_without_a_name_is_made(nncirc: Command, script: Path, tmp_path: Path) -> None:
+    both = "compare {\n  circuits = [quick, known]\n}\ncircuit known using reference {\n  graph = full\n"
+    script.write_text(script.read_text() + both + "  embed -> L0H0.q\n  L0H0 -> logits\n}\n")
+    done = nncirc("run", script, "--out", tmp_path / "out")
+    assert done.status == 0, done.err
+    assert "compare.1.json" in done.out
+    assert json.loads((tmp_path / "out" / "compare.1.json").read_text())["rows"]
+
+
 def test_a_constant_can_be_set(nncirc: Command, script: Path, tmp_path: Path) -> None:
     sizes = {}
     for tau in ("0.01", "0.3"):
