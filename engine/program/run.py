@@ -21,7 +21,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import NncircError, ResourceError, ScriptError
 from nncirc.circuits.words import counted, visible
 from nncirc.dsl.diagnostics import suggest
-from nncirc.dsl.outputs import DRAWN, PROVENANCE, written
+from nncirc.dsl.outputs import DRAWN, PROVENANCE, result_file, written
 from nncirc.dsl.program import (
     Declaration,
     Program,
@@ -299,7 +299,7 @@ def _is_long(program: Program, declaration: Declaration) -> bool:
 def _file(declaration: Declaration) -> str:
     """Where a result or a picture is written, in the folder."""
     drawn = declaration.kind in DRAWN
-    return str(declaration.values["file"]) if drawn else files.file_name(declaration.name)
+    return str(declaration.values["file"]) if drawn else result_file(declaration.name)
 
 
 def _result(builder: Builder, folder: Path, declaration: Declaration) -> Result:
