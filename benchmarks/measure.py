@@ -183,7 +183,6 @@ def is_same(found: Any, expected: Any) -> bool:
     if isinstance(found, tuple):
         return all(a.edges == b.edges for a, b in zip(found, expected, strict=True))
     values, wanted = _numbers(found), torch.tensor(_below(found, expected), dtype=torch.float64)
-    # Scores in float32 are given with five digits behind the point.
     return values.shape == wanted.shape and torch.allclose(values, wanted, rtol=1e-4, atol=1e-5)
 
 

@@ -34,6 +34,7 @@ from transformers import PreTrainedTokenizerFast
 
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
+from nncirc.circuits.rounding import decimals
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import Example
 
@@ -73,7 +74,8 @@ def compare(size: str) -> bool:
         row(method, size, graph.n_edges, "nncirc", taken, unit, "")
         more = f"{apart:.1e} (largest score {largest:.2g})"
         row(method, size, graph.n_edges, "TransformerLens", taken_by_them, unit, more)
-        same = same and apart <= 2 * 10**-contrast.model.digits  # one for ours, rounded; one for theirs
+        # To all digits that we write but the last: theirs round too.
+        same = same and apart <= 10 ** (1 - decimals(found.values(), contrast.model.digits))
     return same
 
 

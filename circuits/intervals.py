@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from nncirc.circuits.errors import MethodError
+from nncirc.circuits.rounding import rounded
 
 Statistic: TypeAlias = Callable[..., float | None]
 """From the mean of every column the number that is reported; None where these means give none."""
@@ -62,9 +63,9 @@ class Estimate:
     high: float
     prompts: int | None = None
 
-    def rounded(self, digits: int) -> Estimate:
+    def rounded(self, places: int) -> Estimate:
         """To so many decimals, without minus zeros."""
-        value, low, high = (round(each, digits) + 0.0 for each in (self.value, self.low, self.high))
+        value, low, high = (rounded(each, places) for each in (self.value, self.low, self.high))
         return Estimate(value, low, high, self.prompts)
 
     def interval(self, digits: int) -> str:

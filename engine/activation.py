@@ -26,6 +26,7 @@ from torch import Tensor
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.rounding import rounded
 from nncirc.engine.contrast import Batch, Contrast, Run
 from nncirc.engine.data import Dataset, Example, labels_of, resolve
 from nncirc.engine.data.labels import ANSWER
@@ -109,7 +110,7 @@ def activation_patching(
         "method": "activation_patching",
         "direction": direction,
         "score": "the metric with the node patched",
-        "unpatched": contrast.unpatched(metric, direction),
+        "unpatched": rounded(contrast.unpatched(metric, direction), scores.decimals(contrast.model.digits)),
         **labelled(contrast.dataset, columns),
         **contrast.facts(metric),
     }

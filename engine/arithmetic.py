@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-import torch
 from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
@@ -26,11 +25,19 @@ _ALIKE = {"logits": "nats", "probability": RATIO, "share": RATIO}
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """The function of a combined metric; equal if made of the same."""
+    """The function of a combined metric; equal if made of the same.
+
+    Attributes:
+        symbol: what is done with the parts.
+        left: the first.
+        right: the second.
+        nothing: what a divisor may be by rounding alone, where it is 0.
+    """
 
     symbol: Symbol
     left: Function | float
     right: Function | float
+    nothing: float = 0.0
 
     @property
     def source(self) -> str:
@@ -45,13 +52,13 @@ class Combined:
             MethodError: C582, a divisor is zero.
         """
         left, right = (part(logits) if callable(part) else part for part in (self.left, self.right))
-        value: Tensor = OPERATORS[self.symbol](left, right)
-        if self.symbol == "/" and callable(self.right) and not torch.isfinite(value).all():
+        if self.symbol == "/" and isinstance(right, Tensor) and (right.abs() <= self.nothing).any():
             raise MethodError(
                 "C582",
                 "a metric is divided by one that is zero for some prompt",
                 hint="a ratio is taken prompt by prompt: divide by a number, or by a metric that is not 0",
             )
+        value: Tensor = OPERATORS[self.symbol](left, right)
         return value
 
 
@@ -83,7 +90,9 @@ def combined(symbol: Symbol, left: Metric | float, right: Metric | float) -> Met
     name = f"{_shown(left)} {symbol} {_shown(right)}"
     _check(name, symbol, left, right)
     parts = [metric.measure for metric in metrics]
-    function = Combined(symbol, *(p.measure.function if isinstance(p, Metric) else p for p in (left, right)))
+    first, second = (part.measure.function if isinstance(part, Metric) else part for part in (left, right))
+    divisor = right.measure.nothing if symbol == "/" and isinstance(right, Metric) else 0.0
+    function = Combined(symbol, first, second, divisor)
     measure = Measure(
         function,
         max((part.needs for part in parts), key=len),  # a foil comes with an answer
@@ -93,6 +102,7 @@ def combined(symbol: Symbol, left: Metric | float, right: Metric | float) -> Met
         against_clean=any(part.against_clean for part in parts),
         of_outputs=all(part.of_outputs for part in parts),
         sensitivity=_Constant(_bound(symbol, left, right)),
+        nothing=_nothing(symbol, left, right),
         gradient=all(part.gradient for part in parts),
         joint=_joint(symbol, left, right),
     )
@@ -175,3 +185,13 @@ def _bound(symbol: Symbol, left: Metric | float, right: Metric | float) -> float
         factor = abs(right)
         return first * factor if symbol == "*" else first / factor
     return second * abs(left) if symbol == "*" and not isinstance(left, Metric) else math.inf
+
+
+def _nothing(symbol: Symbol, left: Metric | float, right: Metric | float) -> float:
+    """What is rounding only, of what is linear in the parts; of the rest its own values tell the scale."""
+    first, second = (p.measure.nothing if isinstance(p, Metric) else 0.0 for p in (left, right))
+    if symbol in "+-":
+        return first + second
+    if not isinstance(right, Metric):
+        return first * abs(right) if symbol == "*" else first / abs(right)
+    return second * abs(left) if symbol == "*" and not isinstance(left, Metric) else 0.0

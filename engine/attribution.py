@@ -82,11 +82,12 @@ def attribution_patching(
                     product = _at(gradient, tokens) @ _at(outputs, tokens).T
                     if recomputed is not None:
                         product *= recomputed.linear[first : first + len(gradient), None]
-                    into[position, first : first + len(gradient), senders] += product.double().cpu()
+                    product = point.gradients.scale * product.double().cpu()
+                    into[position, first : first + len(gradient), senders] += product
         if recomputed is not None:
             falls = recomputed.falls(point.batch, point.gradients, unfolded.up_to, places)
             for position, receiver, senders, fall in falls:
-                into[position, receiver, senders] += fall.double().cpu()
+                into[position, receiver, senders] += point.gradients.scale * fall.double().cpu()
     # A row for each receiver, node by node and at each node position by position.
     values = (weight * asked.combined(total)).transpose(0, 1).flatten(0, 1).tolist()
     return EdgeScores.of(graph, values, asked.made(contrast, metric, "edge is cut"), contrast.model.digits)
@@ -114,7 +115,7 @@ def node_attribution(
         stages = zip(sender_stages(base), point.gradients.senders, strict=True)
         for stage, (senders, gradient) in enumerate(stages):
             if point.scored.start <= senders.start < point.scored.stop:
-                product = point.difference.dot(base, stage, gradient).double().cpu()
+                product = point.gradients.scale * point.difference.dot(base, stage, gradient).double().cpu()
                 for position, tokens in enumerate(_places(contrast, point.batch, graph)):
                     total[point.drop or 0, position, senders] += _at(product, tokens).sum(1)
     scores = (weight * asked.combined(total)).T.tolist()

@@ -7,7 +7,8 @@ put together prompt by prompt in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -41,7 +42,6 @@ __all__ = [
     "Resample",
     "Run",
     "Zero",
-    "apart",
     "between",
     "check_fits",
 ]
@@ -291,7 +291,7 @@ class Contrast:
 
     def clean(self, metric: Metric) -> float:
         """Mean of the metric on the clean run, not normalised."""
-        return float(self.clean_values(metric).mean())
+        return mean(self.clean_values(metric).tolist())
 
     def clean_values(self, metric: Metric) -> Float[Tensor, " prompt"]:
         """The metric of every prompt on the clean run, not normalised, in float64."""
@@ -302,7 +302,7 @@ class Contrast:
 
     def corrupt(self, metric: Metric) -> float:
         """Mean of the metric with every sender replaced (the corrupted run), not normalised."""
-        return float(self.corrupt_values(metric).mean())
+        return mean(self.corrupt_values(metric).tolist())
 
     def corrupt_values(self, metric: Metric) -> Float[Tensor, " prompt"]:
         """The metric of every prompt on the corrupted run, not normalised, in float64."""
@@ -330,7 +330,7 @@ class Contrast:
     def unpatched(self, metric: Metric, direction: Literal["denoise", "noise"]) -> float:
         """The metric of the run that a patch changes, normalised if it is: what one without effect has."""
         value = self.clean(metric) if direction == "noise" else self.corrupt(metric)
-        return round(float(self.normalizer(metric)(value)), self.model.digits) + 0.0
+        return float(self.normalizer(metric)(value))
 
     def normalizer(self, metric: Metric) -> Normalizer:
         """What puts the corrupted run at 0 and the clean run at 1; the identity if not asked for.
@@ -344,9 +344,10 @@ class Contrast:
 
     def normalized(self, metric: Metric) -> Normalizer:
         """The normalizer whether or not the metric asks for it, as faithfulness needs."""
-        return self._once(
-            ("normalized", metric), lambda: between(metric, self.clean(metric), self.corrupt(metric))
-        )
+        return self._once(("normalized", metric), lambda: self._normalized(metric))
+
+    def _normalized(self, metric: Metric) -> Normalizer:
+        return between(metric, self.clean_values(metric).tolist(), self.corrupt_values(metric).tolist())
 
     def loss(self, metric: Metric, values: Float[Tensor, "row prompt"]) -> Float[Tensor, " row"]:
         """What a circuit should keep low: minus the mean of the metric, or the mean of a divergence.
@@ -445,36 +446,52 @@ def check_fits(model: Model, dataset: Dataset) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Normalizer:
-    """value -> (value − zero) / span."""
+    """value -> (value − zero) / span.
+
+    Attributes:
+        zero: the corrupted run.
+        span: the clean run minus the corrupted one.
+        least: two runs that differ by no more are one, but for rounding.
+    """
 
     zero: float
     span: float
+    least: float = 0.0
 
     def __call__(self, value: Any) -> Any:
         """The value on the scale where the corrupted run is 0 and the clean run is 1."""
         return (value - self.zero) / self.span
 
+    def apart(self, clean: Any, corrupt: Any) -> Any:
+        """Whether two runs of this metric, such as those of a resample, have a scale between them."""
+        return abs(clean - corrupt) > self.least
 
-def between(metric: Metric, clean: float, corrupt: float) -> Normalizer:
-    """What puts a corrupted run at 0 and a clean run at 1.
+
+def between(metric: Metric, clean: Sequence[float], corrupt: Sequence[float]) -> Normalizer:
+    """What puts a corrupted run at 0 and a clean run at 1, from the metric of every prompt on both.
 
     Raises:
         MethodError: C522, the two runs do not differ by this metric.
     """
-    if not apart(clean, corrupt):
+    one, zero = mean(clean), mean(corrupt)
+    # Relative to the prompts' own values, for means over prompts may cancel; whatever the unit.
+    size = max(mean(map(abs, clean)), mean(map(abs, corrupt)))
+    found = Normalizer(zero, one - zero, max(APART * size, metric.measure.nothing))
+    if not found.apart(one, zero):
         raise MethodError(
             "C522",
-            f"{metric.name} is {clean:.6g} on the clean prompts and {corrupt:.6g} on the corrupted ones:"
+            f"{metric.name} is {one:.6g} on the clean prompts and {zero:.6g} on the corrupted ones:"
             " nothing is left to explain",
             hint="the corruption does not touch what the metric measures; check positions and answers",
         )
-    return Normalizer(corrupt, clean - corrupt)
+    return found
 
 
 APART = 1e-6
-"""By how much of the larger of 1 and the clean run's value two runs differ at least, to be a scale."""
+"""By how much of the metric's mean magnitude over prompts two runs differ at least, to be a scale."""
 
 
-def apart(clean: float, corrupt: float) -> bool:
-    """Whether two runs differ by more than rounding, so that what lies between them is a scale."""
-    return abs(clean - corrupt) >= APART * max(1.0, abs(clean))
+def mean(values: Iterable[float]) -> float:
+    """The mean over prompts."""
+    numbers = tuple(values)
+    return math.fsum(numbers) / len(numbers)

@@ -109,21 +109,23 @@ def logit_attribution(
             progress(done, len(named.examples))
     whole = estimates([senders.sum(0) + biases.sum(0)], how=how)
     constants = {name: estimates([each], how=how) for name, each in zip(BIASES, biases, strict=True)}
+    scores = estimates([senders], how=how)
+    places = scores.decimals(model.digits)
     made = {
         "method": "logit_attribution",
         "score": f"contribution to the {of}, logits",
         "of": of,
         "scale of the final norm": "frozen at the run's",
         "prompts": count,
-        "bias": {name: each.rounded(model.digits) for name, each in constants.items()},
-        "bias interval": {name: each.ends(model.digits) for name, each in constants.items()},
-        "total": whole.rounded(model.digits),
-        "total interval": whole.ends(model.digits),
+        "bias": {name: each.rounded(places) for name, each in constants.items()},
+        "bias interval": {name: each.ends(places) for name, each in constants.items()},
+        "total": whole.rounded(places),
+        "total interval": whole.ends(places),
         **token_texts(named, columns),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
     names = [name_of(place) for place in columns]
-    return NodeScores.estimated(graph.senders, names, estimates([senders], how=how), made, model.digits)
+    return NodeScores.estimated(graph.senders, names, scores, made, model.digits)
 
 
 def _contributions(

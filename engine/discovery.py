@@ -33,6 +33,7 @@ from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
+from nncirc.circuits.rounding import decimals, rounded
 from nncirc.engine.contrast import Contrast, Zero
 from nncirc.engine.evaluate import cut_metric
 from nncirc.engine.live import Change, Live, reads_change, with_modules
@@ -80,7 +81,7 @@ def acdc(
         The circuit; an edge's score is by how much the loss rose when it was tried to be cut.
 
     Raises:
-        MethodError: C531, the threshold is not a number of at least 0.
+        MethodError: C531, the threshold is not a finite number of at least 0.
     """
     _check(threshold)
     sweep = _Sweep(contrast, graph, metric, threshold)
@@ -118,7 +119,7 @@ def acdc_family(
         progress: called with edges decided and edges in all, over all members.
 
     Raises:
-        MethodError: C531, a threshold is not a number of at least 0.
+        MethodError: C531, a threshold is not a finite number of at least 0.
     """
     for threshold in thresholds:
         _check(threshold)
@@ -151,8 +152,12 @@ def _amplifies_rounding(contrast: Contrast) -> bool:
 
 
 def _check(threshold: float) -> None:
-    if not threshold >= 0:
-        raise MethodError("C531", f"a threshold of {threshold} removes nothing", hint="it is at least 0")
+    if not 0 <= threshold < math.inf:
+        raise MethodError(
+            "C531",
+            f"`threshold` must be finite and at least 0, got {threshold}",
+            hint="write threshold = 0.02",
+        )
 
 
 def _circuit(sweep: _Sweep, scores: Mapping[Edge, float]) -> Circuit:
@@ -165,8 +170,9 @@ def _circuit(sweep: _Sweep, scores: Mapping[Edge, float]) -> Circuit:
         "tested": sweep.tested,
         **contrast.facts(sweep.metric),
     }
-    rounded = {edge: round(score, contrast.model.digits) for edge, score in scores.items()}
-    return prune(Circuit(sweep.graph, rounded, made=made))
+    places = decimals(scores.values(), contrast.model.digits)
+    written = {edge: rounded(score, places) for edge, score in scores.items()}
+    return prune(Circuit(sweep.graph, written, made=made))
 
 
 class Journal(Protocol):

@@ -17,7 +17,8 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Estimate, Resampling, bootstrap
 from nncirc.circuits.nodes import Edge
-from nncirc.engine.contrast import Contrast, apart, between
+from nncirc.circuits.rounding import decimals
+from nncirc.engine.contrast import Contrast, between
 from nncirc.engine.forward import Mask
 from nncirc.engine.metrics import Metric
 
@@ -89,10 +90,10 @@ class Baseline:
             function: from the circuits' faithfulness, one argument for each, to the number.
             how: the interval.
         """
-        between(self.metric, _mean(self.clean), _mean(self.corrupt))
+        normal = between(self.metric, self.clean, self.corrupt)
 
         def of_means(clean: float, corrupt: float, *kept: float) -> float | None:
-            if not apart(clean, corrupt):
+            if not normal.apart(clean, corrupt):
                 return None
             return function(*((each - corrupt) / (clean - corrupt) for each in kept))
 
@@ -103,6 +104,11 @@ class Baseline:
         if self.metric.normalize:
             return self.faithfulness(values, how)
         return bootstrap([values], lambda mean: mean, how)
+
+
+def of_whole(found: Estimate, digits: int) -> Estimate:
+    """A share of the whole effect, or a difference of such, to digits that are stable: the whole is 1."""
+    return found.rounded(decimals([1.0, found.value], digits))
 
 
 def faithfulness_interval(
@@ -138,7 +144,3 @@ def random_faithfulness(
     drawn = random_circuits(circuit.graph, len(circuit), draws, seed=seed, connected=connected)
     values = tuple(faithfulness(contrast, each, metric) for each in drawn)
     return Null(faithfulness(contrast, circuit, metric), values)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

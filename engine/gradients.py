@@ -12,6 +12,7 @@ Beside the gradient itself there are two things that attribution patching multip
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -21,11 +22,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Batch, Contrast
 from nncirc.engine.forward import attention_receivers, unit_project, unit_receivers
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Block, Model
+from nncirc.engine.reading import Reading
 from nncirc.engine.tracing import run
 from nncirc.engine.written import Written
 
@@ -34,7 +37,7 @@ Rule: TypeAlias = Literal["gradient", "relp"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gradients:
-    """Gradients of a metric, summed over prompts, at one point.
+    """Gradients of a metric, summed over prompts, at one point; all are to be multiplied by `scale`.
 
     Attributes:
         norm_inputs: the residual stream at every stage's norm.
@@ -43,6 +46,8 @@ class Gradients:
         zs: gradient by every layer's z, heads side by side: the input of the output projection.
         senders: gradient by what every stage's senders write together: embed, attention 0, MLP 0, ...
         rule: what stands for the gradient.
+        scale: a power of two, so that neither a rare answer's probability nor a metric of large numbers has
+            gradients beyond the range of the model's dtype; 0 where the metric has none by the logits.
     """
 
     model: Model
@@ -52,6 +57,7 @@ class Gradients:
     zs: Sequence[Float[Tensor, "batch pos z"]]
     senders: Sequence[Float[Tensor, "batch pos d_model"]]
     rule: Rule
+    scale: float
 
     def by_receiver(
         self, graph: Graph, room: int
@@ -169,6 +175,9 @@ def metric_gradients(
         drop: a layer whose attention and MLP pass no gradient on.
         by_z: whether the gradients by z are wanted.
         neurons: layers of which what is kept is to tell neurons apart.
+
+    Raises:
+        MethodError: C541, the metric is no differentiable function of the logits.
     """
     model, where = contrast.model, contrast.reading(batch, metric)
     family, modules = model.family, attrgetter(model.family.blocks)(model.module)
@@ -234,11 +243,10 @@ def metric_gradients(
     embed, logits = run(model.envoy, model.inputs(batch.clean, where.kept), body, grad=True)
     if keep_clean:
         contrast.keep_clean_written(batch, Written.of_run(model, embed, zs, mlps, activations))
-    with torch.enable_grad():
-        value = scale * where.values(metric, logits, contrast.reference(batch, metric)).sum()
+    by_logits, size = _by_logits(where, metric, logits, contrast.reference(batch, metric))
     probes = [*norm_outputs, *senders, *z_probes, *(zero for layer in projections for zero in layer)]
     # What a rule or a dropped layer cuts off has a gradient of zero.
-    found = iter(torch.autograd.grad(value, probes, allow_unused=True, materialize_grads=True))
+    found = iter(torch.autograd.grad(logits, probes, by_logits, allow_unused=True, materialize_grads=True))
     by_norm = [next(found) for _ in norm_outputs]
     by_sender = [next(found) for _ in senders]
     of_z = [next(found) for _ in z_probes]
@@ -246,7 +254,26 @@ def metric_gradients(
         torch.cat([next(found) for _ in layer], dim=-1).unflatten(-1, (-1, model.d_head)).movedim(-2, 0)
         for layer in projections
     ]
-    return Gradients(model, norm_inputs, by_norm, by_projection, of_z, by_sender, rule)
+    return Gradients(model, norm_inputs, by_norm, by_projection, of_z, by_sender, rule, scale * size)
+
+
+def _by_logits(
+    where: Reading, metric: Metric, logits: Tensor, reference: Tensor | None
+) -> tuple[Float[Tensor, "1 batch kept vocab"], float]:
+    """The gradient of a metric's sum over prompts by the logits, and a factor that was taken out of it."""
+    with torch.enable_grad():
+        at = logits.detach().double().requires_grad_()
+        value = where.values(metric, at, reference).sum()
+    if not value.requires_grad:
+        raise MethodError(
+            "C541",
+            f"{metric.name} has no gradient: torch finds no way from its value back to the logits",
+            hint="compute it from `logits.patched` with torch alone, without detach() and item()",
+        )
+    (gradient,) = torch.autograd.grad(value, at)
+    largest = float(gradient.abs().max())
+    size = math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 0.0
+    return gradient.div_(size or 1.0).to(logits.dtype), size
 
 
 # Rules of relevance propagation: inside a trace only -------------------------------------------------------

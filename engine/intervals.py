@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nncirc.circuits.intervals import USUAL, Resampling, draws, place_of_end
-from nncirc.engine.contrast import APART, Contrast
+from nncirc.circuits.rounding import decimals, rounded
+from nncirc.engine.contrast import Contrast, Normalizer
 from nncirc.engine.metrics import Metric
 
 NUMBERS_AT_ONCE = 2**16
@@ -51,19 +52,23 @@ class Estimates:
         how = {"resamples": self.how.resamples, "level": self.how.level, "seed": self.how.seed}
         return {"method": "percentile bootstrap over prompts", **how}
 
-    def rounded(self, digits: int) -> list[float]:
-        """The numbers of a row of cells, without minus zeros."""
-        return [round(each, digits) + 0.0 for each in self.value.tolist()]
+    def decimals(self, digits: int) -> int:
+        """Decimals at which the largest of the numbers has so many significant digits."""
+        return decimals(self.value.flatten().tolist(), digits)
 
-    def ends(self, digits: int) -> list[list[float | None]]:
+    def rounded(self, places: int) -> list[float]:
+        """The numbers of a row of cells to so many decimals."""
+        return [rounded(each, places) for each in self.value.tolist()]
+
+    def ends(self, places: int) -> list[list[float | None]]:
         """Of a row of cells the lower and the upper ends as JSON has them: None where there is no bound."""
         pairs = zip(self.low.tolist(), self.high.tolist(), strict=True)
-        return [[end(each, digits) for each in pair] for pair in pairs]
+        return [[end(each, places) for each in pair] for pair in pairs]
 
 
-def end(value: float, digits: int) -> float | None:
-    """An end of an interval as JSON has it, rounded: None if there is no bound."""
-    return round(value, digits) + 0.0 if math.isfinite(value) else None
+def end(value: float, places: int) -> float | None:
+    """An end of an interval as JSON has it, to so many decimals: None if there is no bound."""
+    return rounded(value, places) if math.isfinite(value) else None
 
 
 def estimates(
@@ -117,8 +122,8 @@ def metric_estimates(
     """
     if not metric.normalize:
         return estimates([values], how=how)
-    contrast.normalizer(metric)
-    return estimates([values, contrast.clean_values(metric), contrast.corrupt_values(metric)], share, how)
+    runs = contrast.clean_values(metric), contrast.corrupt_values(metric)
+    return estimates([values, *runs], partial(share, contrast.normalizer(metric)), how)
 
 
 def by_prompt(
@@ -131,10 +136,9 @@ def by_prompt(
     return contrast.in_order(parts).unflatten(0, (rows, columns))
 
 
-def share(value: Tensor, clean: Tensor, corrupt: Tensor) -> Tensor:
+def share(normal: Normalizer, value: Tensor, clean: Tensor, corrupt: Tensor) -> Tensor:
     """Where values lie between the corrupted run, 0, and the clean run, 1; NaN if the two are not apart."""
-    is_apart = (clean - corrupt).abs() >= APART * clean.abs().clamp(min=1.0)  # as `apart` has it
-    return torch.where(is_apart, (value - corrupt) / (clean - corrupt), torch.nan)
+    return torch.where(normal.apart(clean, corrupt), (value - corrupt) / (clean - corrupt), torch.nan)
 
 
 @lru_cache(maxsize=4)

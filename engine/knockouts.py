@@ -25,7 +25,7 @@ from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import USUAL, Estimate, Resampling
 from nncirc.circuits.nodes import Edge
 from nncirc.engine.contrast import Contrast
-from nncirc.engine.evaluate import Baseline, cut_metric
+from nncirc.engine.evaluate import Baseline, cut_metric, of_whole
 from nncirc.engine.metrics import Metric
 
 Parts: TypeAlias = Literal["nodes", "edges", "groups"]
@@ -207,7 +207,7 @@ class _Runs:
 
     def incompleteness(self, cut: frozenset[Edge]) -> float:
         """That of what is cut, to stable digits, without an interval."""
-        return self.difference(self.outside | cut, cut, _ONCE).rounded(self.contrast.model.digits).value
+        return of_whole(self.difference(self.outside | cut, cut, _ONCE), self.contrast.model.digits).value
 
     def difference(self, ours: frozenset[Edge], theirs: frozenset[Edge], how: Resampling) -> Estimate:
         """The absolute difference of F without some edges and F without others."""

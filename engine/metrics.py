@@ -112,6 +112,8 @@ class Measure:
             logits of tokens.
         sensitivity: from a value, by how much the metric can move when every logit moves by at most 1;
             infinite where that cannot be said.
+        nothing: by how much runs that compute the same may differ by rounding, in its unit: of a measure that
+            is 0 on the clean run, so that its own values tell no scale.
         gradient: whether it has a gradient that says something: a count has none.
         joint: how its values at the tokens of an answer of several make that of the answer: log-probabilities
             are added, probabilities multiplied. None where it has no meaning for such an answer.
@@ -129,6 +131,7 @@ class Measure:
     of_outputs: bool = False
     sensitivity: Callable[[float], float] = lambda _: 2.0
     of_change: ChangeFunction | None = None
+    nothing: float = 0.0
     gradient: bool = True
     joint: Joint | None = None
 
@@ -247,6 +250,7 @@ _OURS = {
         against_clean=True,
         sensitivity=lambda d: (2 * max(d, 0.0)) ** 0.5,
         of_change=kl_of_change,
+        nothing=1e-8,
     ),
     # (d + 1)² − d² = 2 d + 1, and the mean of |d| is at most √mse
     "mse": Measure(
@@ -257,6 +261,7 @@ _OURS = {
         against_clean=True,
         of_outputs=True,
         sensitivity=lambda m: 2 * max(m, 0.0) ** 0.5,
+        nothing=1e-12,
     ),
 }
 

@@ -160,8 +160,8 @@ class Model:
 
     @property
     def digits(self) -> int:
-        """Decimals of a score that are stable when the batch size or the number of threads changes."""
-        return 8 if self.resolution < 1e-12 else 5
+        """Significant digits of a result's largest number that another batch or number of threads leaves."""
+        return 9 if self.resolution < 1e-12 else 6
 
     @property
     def device(self) -> torch.device:

@@ -23,6 +23,7 @@ from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.reference import entered, expand
+from nncirc.circuits.rounding import rounded
 from nncirc.engine.activation import columns_of, labelled, mask_of
 from nncirc.engine.contrast import Batch, Contrast
 from nncirc.engine.intervals import by_prompt, metric_estimates
@@ -98,7 +99,7 @@ def path_patching(
         "method": "path_patching",
         "direction": "noise",
         "score": "the metric with the sender's paths patched",
-        "unpatched": contrast.unpatched(metric, "noise"),
+        "unpatched": rounded(contrast.unpatched(metric, "noise"), scores.decimals(contrast.model.digits)),
         "to": [to] if isinstance(to, str) else list(to),
         "through": [through] if isinstance(through, str) else list(through),
         **labelled(contrast.dataset, columns),

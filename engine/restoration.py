@@ -106,6 +106,7 @@ def causal_tracing(
     else:
         effects = estimates([restored, corrupt], sub, how)
     whole = estimates([clean, corrupt], sub, how)
+    places = whole.decimals(model.digits)
     made = {
         "method": "causal_tracing",
         "direction": "denoise",
@@ -114,7 +115,7 @@ def causal_tracing(
         "rows": of,
         "window": width,
         "sever": sever,
-        "total": [end(float(each), model.digits) for each in (whole.value, whole.low, whole.high)],
+        "total": [end(float(each), places) for each in (whole.value, whole.low, whole.high)],
         **labelled(contrast.dataset, columns),
         **contrast.facts(metric),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
@@ -12,6 +12,7 @@ from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import Estimate
 from nncirc.circuits.nodes import Edge
+from nncirc.circuits.rounding import decimals, ranked_as, rounded
 from nncirc.engine.intervals import Estimates
 
 Rank: TypeAlias = Literal["absolute", "signed"]
@@ -21,42 +22,74 @@ Rank: TypeAlias = Literal["absolute", "signed"]
 class EdgeScores:
     """A score for every edge of a graph.
 
+    Edges are ranked, and compared with a threshold, by significant digits of their own (`ranked_as`): those
+    that differ only by rounding are equal, whatever the batch and the number of threads. So a metric times a
+    factor has the same circuits.
+
     Attributes:
         graph: the graph.
-        values: by edge, in the order of the graph; rounded to what is stable between runs.
+        values: by edge, in the order of the graph; not rounded.
         made: how they were made; JSON values only.
+        digits: how many significant digits of the largest score are stable between runs.
     """
 
     graph: Graph
     values: Mapping[Edge, float]
     made: Mapping[str, Any]
+    digits: int = 9
 
     @classmethod
     def of(cls, graph: Graph, table: Sequence[Sequence[float]], made: Mapping[str, Any], digits: int) -> Self:
         """From a table: a row for each receiver, in it a score for each of the senders it can read."""
         values = {
-            Edge(graph.senders[sender], name): round(score, digits) + 0.0  # no minus zero
+            Edge(graph.senders[sender], name): score
             for receiver, (name, row) in enumerate(zip(graph.receivers, table, strict=True))
             for sender, score in zip(graph.heard(receiver), row, strict=False)
         }
-        return cls(graph, values, made)
+        return cls(graph, values, made, digits)
 
     def __getitem__(self, edge: tuple[str, str]) -> float:
         if edge not in self.values:
             raise GraphError("C454", f"the graph has no edge {edge[0]} -> {edge[1]}", hint=str(self.graph))
         return self.values[Edge(*edge)]
 
+    @property
+    def decimals(self) -> int:
+        """Decimals to which scores are written: the largest then has `digits` significant digits."""
+        return decimals(self.values.values(), self.digits)
+
+    def written(self) -> dict[Edge, float]:
+        """The scores as files have them, and circuits that are made of them."""
+        places = self.decimals
+        return {edge: rounded(score, places) for edge, score in self.values.items()}
+
+    def compared(self, rank: Rank = "absolute") -> dict[Edge, float]:
+        """By edge the number by which it is ranked and compared with a threshold.
+
+        Raises:
+            MethodError: C545, no such rank.
+        """
+        key, places = _key(rank), self.decimals
+        return {edge: key(ranked_as(score, self.digits, places)) for edge, score in self.values.items()}
+
     def ranked(self, rank: Rank = "absolute") -> list[Edge]:
         """The edges, highest score first; equal scores in the order of the graph."""
-        key = _key(rank)
-        return sorted(self.values, key=lambda edge: -key(self.values[edge]))
+        numbers = self.compared(rank)
+        return sorted(numbers, key=lambda edge: -numbers[edge])
 
     def threshold(self, threshold: float, *, rank: Rank = "absolute") -> Circuit:
-        """The edges whose score is at least `threshold`, pruned to paths from embed to logits."""
-        key = _key(rank)
-        kept = {edge: score for edge, score in self.values.items() if key(score) >= threshold}
+        """The edges whose score is at least `threshold`, pruned to paths from embed to logits.
+
+        Raises:
+            MethodError: C531, the threshold is not finite; C545, no such rank.
+        """
+        if not math.isfinite(threshold):
+            raise MethodError(
+                "C531", f"`threshold` must be finite, got {threshold}", hint="write a finite number"
+            )
+        kept = [edge for edge, number in self.compared(rank).items() if number >= threshold]
         made = {"method": "threshold", "threshold": threshold, "rank": rank, "scores": dict(self.made)}
-        return prune(Circuit(self.graph, kept, made=made))
+        return self._circuit(kept, made)
 
     def top(self, edges: int, *, rank: Rank = "absolute") -> Circuit:
         """The highest `edges` edges, pruned to paths from embed to logits; so it can have fewer.
@@ -67,9 +100,12 @@ class EdgeScores:
         if type(edges) is not int or edges < 0:
             hint = "a number of edges is a whole number of at least 0"
             raise MethodError("C543", f"a circuit of {edges!r} edges", hint=hint)
-        kept = {edge: self.values[edge] for edge in self.ranked(rank)[:edges]}
         made = {"method": "top", "edges": edges, "rank": rank, "scores": dict(self.made)}
-        return prune(Circuit(self.graph, kept, made=made))
+        return self._circuit(self.ranked(rank)[:edges], made)
+
+    def _circuit(self, edges: Iterable[Edge], made: Mapping[str, Any]) -> Circuit:
+        scores = self.written()
+        return prune(Circuit(self.graph, {edge: scores[edge] for edge in edges}, made=made))
 
 
 def _key(rank: Rank) -> Callable[[float], float]:
@@ -115,8 +151,9 @@ class NodeScores:
         made: Mapping[str, Any],
         digits: int,
     ) -> Self:
-        """From a table by node and position."""
-        return cls(tuple(nodes), tuple(positions), _rounded(table, digits), made)
+        """From a table by node and position, to the decimal at which its largest has so many digits."""
+        places = decimals((score for row in table for score in row), digits)
+        return cls(tuple(nodes), tuple(positions), _rounded(table, places), made)
 
     @classmethod
     def estimated(
@@ -127,11 +164,11 @@ class NodeScores:
         made: Mapping[str, Any],
         digits: int,
     ) -> Self:
-        """From means over prompts by node and position, with their intervals."""
-        facts = found.facts
+        """From means over prompts by node and position, with their intervals; digits as of `of`."""
+        facts, places = found.facts, found.decimals(digits)
         if found.prompts > 1 and made.get("normalized"):
             facts = {**facts, "normalization": "resampled with the values"}
-        value, low, high = (_rounded(each.tolist(), digits) for each in (found.value, found.low, found.high))
+        value, low, high = (_rounded(each.tolist(), places) for each in (found.value, found.low, found.high))
         ends = (low, high) if found.prompts > 1 else ()
         return cls(tuple(nodes), tuple(positions), value, {**made, "intervals": facts}, *ends)
 
@@ -176,5 +213,5 @@ class NodeScores:
         return names.index(column)
 
 
-def _rounded(table: Sequence[Sequence[float]], digits: int) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(round(score, digits) + 0.0 for score in row) for row in table)  # no minus zero
+def _rounded(table: Sequence[Sequence[float]], places: int) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(rounded(score, places) for score in row) for row in table)

@@ -17,6 +17,7 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.nodes import Node
 from nncirc.circuits.reference import expand
+from nncirc.circuits.rounding import rounded
 from nncirc.engine.activation import mask_of
 from nncirc.engine.contrast import Batch, Contrast, Run
 from nncirc.engine.data import Dataset
@@ -329,13 +330,15 @@ def _scores(
                 progress(done, total)
     scores = metric_estimates(contrast, metric, by_prompt(contrast, found), how)
     as_it_was = contrast.clean_values(metric) if into == "clean" else contrast.corrupt_values(metric)
-    unsteered, digits = metric_estimates(contrast, metric, as_it_was, how), contrast.model.digits
+    unsteered = metric_estimates(contrast, metric, as_it_was, how)
+    digits = contrast.model.digits
+    places = scores.decimals(digits)
     facts = {
         "columns": "factor",
         "into": into,
         "steered": None if at is None else [name_of(place) for place in at],
-        "unsteered": round(float(unsteered.value), digits) + 0.0,
-        "unsteered interval": [end(float(each), digits) for each in (unsteered.low, unsteered.high)],
+        "unsteered": rounded(float(unsteered.value), places),
+        "unsteered interval": [end(float(each), places) for each in (unsteered.low, unsteered.high)],
     }
     names = [f"{factor:g}" for factor in factors]
     return NodeScores.estimated(rows, names, scores, {**made, **facts, **contrast.facts(metric)}, digits)

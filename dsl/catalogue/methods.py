@@ -75,14 +75,16 @@ METHODS: Mapping[str, Entry] = {
         "examples, which `Resample` takes.",
     ),
     "C531": Entry(
-        "a threshold that is no number of at least 0",
-        "ACDC removes an edge if the loss rises by less than the threshold. Below 0 only edges would go "
-        "whose removal helps the model, which is another method.",
+        "a threshold that cuts nowhere",
+        "A threshold is a finite number. ACDC removes an edge if the loss rises by less than the threshold: below "
+        "0 only edges would go whose removal helps the model, which is another method.",
     ),
     "C541": Entry(
         "a gradient that is zero everywhere",
         "The KL divergence from the clean run is least on the clean run, so its gradient there is zero and "
-        "attribution patching with one step gives 0 for every edge. Use `steps = 5`, or another metric.",
+        "attribution patching with one step gives 0 for every edge. Use `steps = 5`, or another metric. A count "
+        "such as `accuracy` has no gradient at all, nor has a function of your own that leaves torch "
+        "(`.item()`, `.detach()`, numpy) or does not look at the logits.",
     ),
     "C542": Entry(
         "too few steps",

@@ -128,7 +128,7 @@ def _content(result: EdgeScores | NodeScores | Curve | Table) -> Mapping[str, An
     head: dict[str, Any] = {"format": f"nncirc {kind}", "version": VERSION}
     if isinstance(result, EdgeScores):
         graph = header(Circuit.of(result.graph, ()))["graph"]
-        scores = [[*edge, score] for edge, score in result.values.items()]
+        scores = [[*edge, score] for edge, score in result.written().items()]
         return {**head, "graph": graph, "made": dict(result.made), "scores": scores}
     if isinstance(result, NodeScores):
         made = {"made": dict(result.made), "positions": list(result.positions)}

@@ -381,7 +381,7 @@ def _by_layer(scores: EdgeScores) -> Panel:
     """Sums of |score| between layers that write and layers that read."""
     places = list(dict.fromkeys(map(_place, scores.graph.nodes)))
     total: dict[tuple[str, str], float] = {}
-    for edge, score in scores.values.items():
+    for edge, score in scores.written().items():
         between = _place(edge.sender), _place(edge.receiver)
         total[between] = total.get(between, 0.0) + abs(score)
     table = [[total.get((a, b), nan) for b in places] for a in places]

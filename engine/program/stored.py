@@ -229,15 +229,17 @@ def edges_of(graph: Graph) -> Form[EdgeScores]:
     """Scores of a graph's edges, in the graph's order."""
 
     def write(scores: EdgeScores) -> Any:
-        return {"made": dict(scores.made), "scores": [scores.values[edge] for edge in graph.edges()]}
+        values = [scores.values[edge] for edge in graph.edges()]
+        return {"made": dict(scores.made), "digits": scores.digits, "scores": values}
 
     def read(value: Value) -> EdgeScores:
-        members = value.members(["made", "scores"])
+        members = value.members(["made", "digits", "scores"])
+        digits = members["digits"].integer()
         scores = [score.number() for score in members["scores"].elements()]
         edges = list(graph.edges())
         if len(scores) != len(edges):
             raise members["scores"].wrong(f"expected {len(edges)} scores, found {len(scores)}")
-        return EdgeScores(graph, dict(zip(edges, scores, strict=True)), _made(members["made"]))
+        return EdgeScores(graph, dict(zip(edges, scores, strict=True)), _made(members["made"]), digits)
 
     return Form(write, read)
 

@@ -38,10 +38,11 @@ RANKS = st.sampled_from(["absolute", "signed"])
 
 def test_of_a_table() -> None:
     table: list[list[float]] = [[0.123456789, 9, 9], [-1e-9, 9, 9], [3, 9, 9], [4, -5.5, 9], [6, 7, 8]]
-    found = EdgeScores.of(SMALL, table, {"method": "test"}, 4)
+    found = EdgeScores.of(SMALL, table, {"method": "test"}, 5)
     assert list(found.values) == EDGES
-    assert list(found.values.values()) == [0.1235, 0.0, 3, 4, -5.5, 6, 7, 8]
-    assert math.copysign(1, list(found.values.values())[1]) == 1
+    assert list(found.values.values()) == [0.123456789, -1e-9, 3, 4, -5.5, 6, 7, 8]
+    assert list(found.written().values()) == [0.1235, 0.0, 3, 4, -5.5, 6, 7, 8]
+    assert math.copysign(1, list(found.written().values())[1]) == 1
     assert found.values[Edge("L0H0", "MLP0")] == -5.5
     assert found.values[Edge("MLP0", "logits")] == 8
 
@@ -107,7 +108,7 @@ def test_scores_that_are_no_numbers_make_no_circuit() -> None:
 
 
 def test_node_scores() -> None:
-    found = NodeScores.of(("embed", "MLP0"), ("S", "end"), [[0.12345, -1e-9], [1, 2]], {"a": 1}, 3)
+    found = NodeScores.of(("embed", "MLP0"), ("S", "end"), [[0.12345, -1e-9], [1, 2]], {"a": 1}, 4)
     assert list(found["embed"]) == [0.123, 0.0]
     assert math.copysign(1, found["embed"][1]) == 1
     assert list(found["MLP0"]) == [1, 2]
@@ -129,3 +130,43 @@ def test_one_number_of_node_scores() -> None:
         with pytest.raises((GraphError, MethodError)) as caught:
             one.value(node, column)
         assert caught.value.code == code
+
+
+def test_digits_are_of_the_largest() -> None:
+    table = [[1234.5678, -0.04321], [0.0, 98.7654]]
+    found = NodeScores.of(("embed", "MLP0"), ("S", "end"), table, {}, 6)
+    assert found.values == ((1234.57, -0.04), (0.0, 98.77))
+    tiny = NodeScores.of(("embed", "MLP0"), ("S", "end"), [[1e-9 * x for x in row] for row in table], {}, 6)
+    assert tiny.values == ((1.23457e-6, -4e-11), (0.0, 9.877e-8))
+    assert NodeScores.of(("embed",), (), [[0.0]], {}, 6).values == ((0.0,),)
+
+
+NEAR = 1 + 1e-13
+
+
+def test_what_differs_by_rounding_is_a_tie() -> None:
+    """Of equals the first in the order of the graph, however the last bits have fallen."""
+    for large, small in ((1.0, 3e-7), (1e9, 3e2), (1e-30, 3e-37)):
+        exact = scores([small, large, small, -large, 0, large, small, large])
+        noisy = scores(
+            [small, large, small * NEAR, -large * NEAR, 1e-17 * large, large / NEAR, small / NEAR, large]
+        )
+        for rank in ("absolute", "signed"):
+            assert noisy.ranked(rank) == exact.ranked(rank)
+        for limit in (large, small):
+            assert noisy.threshold(limit).edges == exact.threshold(limit).edges
+        for edges in range(9):
+            assert noisy.top(edges) == exact.top(edges)
+
+
+def test_small_scores_have_an_order_beside_a_large_one() -> None:
+    found = scores([1e6, 5e-4, 3e-4, 4e-4, 2e-4, 6e-4, 1e-4, 7e-4])
+    places = [list(found.values).index(edge) for edge in found.ranked()]
+    assert places == [0, 7, 5, 1, 3, 2, 4, 6]
+
+
+@pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf])
+def test_a_threshold_that_is_no_number(threshold: float) -> None:
+    with pytest.raises(MethodError) as caught:
+        scores([1.0] * 8).threshold(threshold)
+    assert caught.value.code == "C531"

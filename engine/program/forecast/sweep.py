@@ -53,7 +53,7 @@ def effects(contrast: Contrast, graph: Graph, metric: Metric) -> Float[Tensor, "
                 there = gradient if where is None else gradient * where[place, ..., None]
                 product = there.flatten(1) @ difference[:reach].flatten(1).T
                 total[receivers.start + place : receivers.stop : n, place : reach * n : n] += (
-                    product.double().cpu()
+                    gradients.scale * product.double().cpu()
                 )
     sign = 1 if metric.normalize else metric.measure.sign
     return sign / few.normalizer(metric).span / len(few.dataset.examples) * total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,14 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Estimate
 from nncirc.circuits.roc import Roc, node_scores, roc_of_circuits, roc_of_scores
+from nncirc.circuits.rounding import rounded
 from nncirc.dsl.program import Declaration
+from nncirc.engine.evaluate import of_whole
 from nncirc.engine.program.inputs import Build
 from nncirc.engine.program.methods import evaluation
 from nncirc.engine.program.methods.common import edge_scores, shared_facts
 from nncirc.engine.program.results import Cell, Curve, finite
-from nncirc.engine.scores import EdgeScores, NodeScores
+from nncirc.engine.scores import EdgeScores, NodeScores, Rank
 
 if TYPE_CHECKING:
     from nncirc.engine.program.build import Builder
@@ -39,7 +42,7 @@ def _faithfulness(builder: Builder, declaration: Declaration) -> Curve:
     for done, edges in enumerate(sizes, 1):
         circuit = scores.top(edges, rank=rank)
         rows.append(evaluation.circuit_values(builder, corruption, metric, circuit))
-        found = between.faithfulness(rows[-1], how).rounded(contrast.model.digits)
+        found = of_whole(between.faithfulness(rows[-1], how), contrast.model.digits)
         low, high = map(finite, (found.low, found.high))
         share: tuple[Cell, ...] = (round(100 * SHARES[done - 1], 1),) if shares else ()
         points.append((edges, len(circuit), found.value, low, high, *share))
@@ -49,7 +52,7 @@ def _faithfulness(builder: Builder, declaration: Declaration) -> Curve:
     if shares:
         for name, area in (("cpr", cpr), ("cmd", cmd)):
             estimate = between.statistic(rows, lambda *f, area=area: area(f), how)
-            areas[name] = estimate.rounded(contrast.model.digits)
+            areas[name] = of_whole(estimate, contrast.model.digits)
     columns = ("edges asked for", "edges after pruning", "faithfulness", "low", "high")
     made = {
         "method": "faithfulness",
@@ -98,18 +101,21 @@ def _threshold(circuit: Circuit) -> float | None:
     return circuit.made.get("threshold", circuit.made.get("edges"))
 
 
-def _of_scores(scores: EdgeScores | NodeScores, reference: Circuit, by: str, rank: str) -> Roc:
+def _written(threshold: float | None, places: int) -> float | None:
+    return None if threshold is None else rounded(threshold, places)
+
+
+def _of_scores(scores: EdgeScores | NodeScores, reference: Circuit, by: str, rank: Rank) -> Roc:
     """Scores as thresholds; of several positions the best.
 
     Raises:
         MethodError: C560, patched values of a metric that is not normalised, whose neutral value is unknown.
     """
     if isinstance(scores, EdgeScores):
-        key = abs if rank == "absolute" else float
-        ranked = {edge: key(score) for edge, score in scores.values.items()}
-        if by == "edges":
-            return roc_of_scores(ranked, reference.edges)
-        return roc_of_scores(node_scores(ranked), reference.nodes)
+        ranked, places = scores.compared(rank), scores.decimals
+        right = reference.edges if by == "edges" else reference.nodes
+        roc = roc_of_scores(ranked if by == "edges" else node_scores(ranked), right)
+        return Roc(tuple(replace(p, threshold=_written(p.threshold, places)) for p in roc.points))
     patched = scores.made.get("method") == "activation_patching"
     if patched and not scores.made.get("normalized"):
         raise MethodError(

@@ -12,8 +12,9 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Estimate, Resampling
 from nncirc.circuits.measures import agreement
+from nncirc.circuits.rounding import decimals
 from nncirc.dsl.program import Apply, Declaration, Expression, Ref
-from nncirc.engine.evaluate import Baseline, circuit_metric
+from nncirc.engine.evaluate import Baseline, circuit_metric, of_whole
 from nncirc.engine.knockouts import completeness, incompleteness, least, minimality
 from nncirc.engine.program import stored
 from nncirc.engine.program.places import placed
@@ -79,7 +80,7 @@ def faithfulness(
     """A circuit's faithfulness and its interval, to stable digits."""
     values = circuit_values(builder, corruption, metric, circuit)
     found = baseline(builder, corruption, metric).faithfulness(values, how)
-    return found.rounded(builder.contrast(corruption).model.digits)
+    return of_whole(found, builder.contrast(corruption).model.digits)
 
 
 def null(
@@ -132,8 +133,11 @@ def _unpatched(
     run: str, builder: Builder, corruption: Declaration, metric: str, values: Arguments
 ) -> Estimate:
     between = baseline(builder, corruption, metric)
-    found = between.mean(between.clean if run == "clean" else between.corrupt, resampling(values))
-    return found.rounded(builder.contrast(corruption).model.digits)
+    prompts = between.clean if run == "clean" else between.corrupt
+    found, digits = between.mean(prompts, resampling(values)), builder.contrast(corruption).model.digits
+    if between.metric.normalize:
+        return of_whole(found, digits)
+    return found.rounded(decimals(prompts, digits))
 
 
 def _random_p(builder: Builder, corruption: Declaration, metric: str, values: Arguments) -> Value:
@@ -152,7 +156,7 @@ def _knocked_out(
         else:
             sets = {key: values[key] for key in ("draws", "greedy", "seed")}
             found = incompleteness(completeness(contrast, circuit, measured, by=by, how=how, **sets))
-        return found.difference.rounded(contrast.model.digits)
+        return of_whole(found.difference, contrast.model.digits)
 
     key = partial(knockouts_key, function, builder, corruption, metric, circuit, values)
     return builder.kept(key, stored.ESTIMATE, make)
