@@ -28,7 +28,7 @@ from nncirc.engine.memory import default_memory, pass_bytes
 from nncirc.engine.metrics import Metric, check_metric
 from nncirc.engine.model import Model
 from nncirc.engine.reading import Reading, reading
-from nncirc.engine.tracing import run
+from nncirc.engine.tracing import has_norm, run
 from nncirc.engine.where import whereabouts
 from nncirc.engine.written import Written, written
 
@@ -142,7 +142,11 @@ class Contrast:
         return self.corruption.samples if isinstance(self.corruption, Gaussian) else 1
 
     def noise(self, batch: Batch) -> Float[Tensor, "batch pos d_model"] | None:
-        """What is added to the embeddings in the corrupted run of a batch; None if nothing is."""
+        """What is added to the embeddings in the corrupted run of a batch; None if nothing is.
+
+        Raises:
+            MethodError: C563, it is too large for the model's norms.
+        """
         corruption = self.corruption
         if not isinstance(corruption, Gaussian):
             return None
@@ -152,7 +156,14 @@ class Contrast:
             corruption.draw(example, *divmod(index, self.samples), self.model.d_model)
             for index, example in zip(batch.indices, batch.examples, strict=True)
         ]
-        return (deviation * torch.stack(drawn)).to(self.model.device, self.model.dtype)
+        noise = (deviation * torch.stack(drawn)).to(self.model.device, self.model.dtype)
+        if not has_norm(noise):
+            raise MethodError(
+                "C563",
+                f"noise of {corruption.scale:g} standard deviations of the embedding has no finite norm",
+                hint="Meng et al. (2022) use scale = 3",
+            )
+        return noise
 
     def fitting(self, length: int) -> int:
         """How many prompts of a length fit into one pass: by half of the memory.

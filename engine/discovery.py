@@ -448,8 +448,8 @@ class _Sweep:
         return rise >= self.threshold
 
     def near(self, one: _Tried) -> bool:
-        """Whether a rise is so near the threshold that rounding could decide."""
-        return abs(one.rise - self.threshold) <= one.error
+        """Whether a rise is so near the threshold that rounding could decide, or is no number."""
+        return not abs(one.rise - self.threshold) > one.error
 
     def settle(self, receiver: int, queue: deque[int], attempt: _Attempt) -> None:
         """Take an attempt's decisions; its last accepted row becomes the state."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data import Dataset, Example, resolve, tokens_of
+from nncirc.engine.finite import require_values
 from nncirc.engine.metrics import END, ChangeFunction, Joint, Logits, Metric
 
 LARGEST_CHANGE = 64.0
@@ -56,9 +57,14 @@ class Reading:
             metric: what is measured.
             logits: of some runs, at `kept`.
             clean: `reference` of the clean run's logits, for a metric that is `against_clean`.
+
+        Raises:
+            MethodError: C562, a value is not finite.
         """
         seen = Logits(self.select(logits).double(), clean, self.answer, self.foil)
-        return self.mean(metric.measure.function(seen))
+        found = self.mean(metric.measure.function(seen))
+        require_values(found, logits, metric.name)
+        return found
 
     def logprob(self, logits: Float[Tensor, "1 batch kept vocab"]) -> Float[Tensor, "batch read vocab"]:
         """Log-probabilities at the positions that each prompt reads, in float64."""

@@ -13,6 +13,7 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import Estimate
 from nncirc.circuits.nodes import Edge
 from nncirc.circuits.rounding import decimals, ranked_as, rounded
+from nncirc.engine.finite import require_finite
 from nncirc.engine.intervals import Estimates
 
 Rank: TypeAlias = Literal["absolute", "signed"]
@@ -31,12 +32,18 @@ class EdgeScores:
         values: by edge, in the order of the graph; not rounded.
         made: how they were made; JSON values only.
         digits: how many significant digits of the largest score are stable between runs.
+
+    Raises:
+        MethodError: C562, a score is not finite.
     """
 
     graph: Graph
     values: Mapping[Edge, float]
     made: Mapping[str, Any]
     digits: int = 9
+
+    def __post_init__(self) -> None:
+        require_finite(self.values.items(), self.made)
 
     @classmethod
     def of(cls, graph: Graph, table: Sequence[Sequence[float]], made: Mapping[str, Any], digits: int) -> Self:
@@ -133,6 +140,9 @@ class NodeScores:
             columns without intervals; None where there are none at all: of one prompt, and of what is no
             mean over prompts.
         high: the upper ends, ∞ likewise.
+
+    Raises:
+        MethodError: C562, a value is not finite.
     """
 
     nodes: tuple[str, ...]
@@ -141,6 +151,17 @@ class NodeScores:
     made: Mapping[str, Any]
     low: tuple[tuple[float, ...], ...] | None = None
     high: tuple[tuple[float, ...], ...] | None = None
+
+    def __post_init__(self) -> None:
+        columns = [f" at {name}" for name in self.positions] or [""]
+        require_finite(
+            (
+                (f"{node}{column}", value)
+                for node, row in zip(self.nodes, self.values, strict=False)
+                for column, value in zip(columns, row, strict=False)
+            ),
+            self.made,
+        )
 
     @classmethod
     def of(

@@ -78,7 +78,8 @@ def checked(new: Tensor, old: Tensor, site: str) -> Tensor:
     """`new`, if it can stand where `old` stood: nnsight itself accepts a write of any shape.
 
     Raises:
-        MethodError: C502 the shape or dtype is another, C503 it has values that are not finite.
+        MethodError: C502 the shape or dtype is another, C503 it has values that are not finite, or so large
+            that their norm is not, which a model's own norms turn into zeros without a word.
     """
     if new.shape != old.shape or new.dtype != old.dtype:
         raise MethodError(
@@ -87,10 +88,16 @@ def checked(new: Tensor, old: Tensor, site: str) -> Tensor:
             f" the model has {tuple(old.shape)} and {old.dtype} there",
             hint="this is a fault of the model's adapter: please report it with the model's config",
         )
-    if not torch.isfinite(new).all():
+    if not has_norm(new):
         raise MethodError(
             "C503",
-            f"a write at {site} has values that are not finite",
-            hint="load the model with dtype = float32 or float64: half precision overflows in some models",
+            f"a write at {site} has values that are not finite, or too large for the model's norms",
+            hint="use a smaller scale of noise or steering; in float16 some models overflow: try float32",
         )
     return new
+
+
+def has_norm(values: Tensor) -> bool:
+    """Whether vectors have norms in float32, in which many models compute theirs whatever their dtype."""
+    norms = torch.linalg.vector_norm(values.detach(), dim=-1, dtype=torch.float32)
+    return bool(norms.isfinite().all())

@@ -24,8 +24,10 @@ METHODS: Mapping[str, Entry] = {
     ),
     "C503": Entry(
         "an activation that is not finite",
-        "The patched activation holds infinities or NaN, and so would everything behind it. Half precision "
-        "overflows in some models: load the model with `dtype = float32` or `dtype = float64`.",
+        "The patched activation holds infinities or NaN, and so would everything behind it; or it is so "
+        "large that its norm is infinite, and the model's next norm would make zeros of it without a word. "
+        "Use a smaller scale of noise or steering. float16 overflows in some models: load the model with "
+        "`dtype = float32`.",
     ),
     "C511": Entry(
         "an unknown metric",
@@ -76,14 +78,14 @@ METHODS: Mapping[str, Entry] = {
     ),
     "C531": Entry(
         "a threshold that cuts nowhere",
-        "A threshold is a finite number. ACDC removes an edge if the loss rises by less than the threshold: below "
-        "0 only edges would go whose removal helps the model, which is another method.",
+        "A threshold is a finite number. ACDC removes an edge if the loss rises by less than the threshold: "
+        "below 0 only edges would go whose removal helps the model, which is another method.",
     ),
     "C541": Entry(
         "a gradient that is zero everywhere",
         "The KL divergence from the clean run is least on the clean run, so its gradient there is zero and "
-        "attribution patching with one step gives 0 for every edge. Use `steps = 5`, or another metric. A count "
-        "such as `accuracy` has no gradient at all, nor has a function of your own that leaves torch "
+        "attribution patching with one step gives 0 for every edge. Use `steps = 5`, or another metric. A "
+        "count such as `accuracy` has no gradient at all, nor has a function of your own that leaves torch "
         "(`.item()`, `.detach()`, numpy) or does not look at the logits.",
     ),
     "C542": Entry(
@@ -133,6 +135,29 @@ METHODS: Mapping[str, Entry] = {
         "A single prompt says nothing of others, and where some resamples have no effect to divide by, "
         "a normalised mean has no bound. Scores of attribution and of weights have no intervals. Claim the "
         "value itself, or use more prompts.",
+    ),
+    "C562": Entry(
+        "a number that is not finite",
+        "A NaN or an infinity in a metric or a score has no place in a ranking, and no threshold stops it, "
+        "so nothing is made of it. Either the model overflows, as some do in float16, which ends at 65,504; "
+        "or what a metric computes is too large: its factors, or a function of your own. Metrics end at "
+        "1e300, so that they can be added up.",
+        "metric huge using expression {\n  of = logit_diff(at = end) * 1e308 * 1e308\n}\n"
+        "scores effect using attribution_patching {\n  graph = full\n  corruption = abc\n  metric = huge\n}",
+        "metric huge using expression {\n  of = logit_diff(at = end) * 1e6\n}\n"
+        "scores effect using attribution_patching {\n  graph = full\n  corruption = abc\n  metric = huge\n}",
+    ),
+    "C563": Entry(
+        "noise beyond all numbers",
+        "The scale of `gaussian` is in standard deviations of the embedding's entries; Meng et al. (2022) "
+        "use 3. With noise this large the embeddings have no finite norm, and the model's first norm would "
+        "make zeros of them without a word.",
+        "corruption loud using gaussian {\n  data = ioi\n  at = S\n  scale = 1e160\n}\n"
+        "scores effect using attribution_patching {\n  graph = full\n  corruption = loud\n"
+        "  metric = recovered\n}",
+        "corruption loud using gaussian {\n  data = ioi\n  at = S\n  scale = 3\n}\n"
+        "scores effect using attribution_patching {\n  graph = full\n  corruption = loud\n"
+        "  metric = recovered\n}",
     ),
     "C571": Entry(
         "a norm that cannot be taken apart",

@@ -1,0 +1,65 @@
+"""Numbers that are not finite are refused where they arise, before anything is made of them.
+
+A NaN compares as false with everything: a threshold lets it pass, a ranking puts it anywhere, and the norm of
+an infinite activation gives an innocent zero. So there is one rule: metrics are finite for every prompt of
+every run, scores are finite, and what is written into a model has a finite norm (`tracing.checked`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nncirc.circuits.errors import MethodError
+
+LARGEST = 1e300
+"""Of a metric: sums over prompts, and its differences, are still finite."""
+
+
+def require_finite(scores: Iterable[tuple[object, float]], made: Mapping[str, Any]) -> None:
+    """Refuse scores of which one is not finite.
+
+    Args:
+        scores: numbers and what they are of.
+        made: how they were made, with the model's `dtype`.
+
+    Raises:
+        MethodError: C562.
+    """
+    for name, score in scores:
+        if not math.isfinite(score):
+            raise MethodError("C562", f"the score of {name} is {score}", hint=_hint(str(made.get("dtype"))))
+
+
+def require_values(values: Tensor, logits: Tensor, name: str) -> None:
+    """Refuse a metric that is not finite in some run.
+
+    Args:
+        values: of the metric.
+        logits: from which it was computed.
+        name: of the metric.
+
+    Raises:
+        MethodError: C562.
+    """
+    if (values.detach().abs() < LARGEST).all():
+        return
+    value = next(each for each in values.detach().flatten().tolist() if not abs(each) < LARGEST)
+    if not torch.isfinite(logits.detach()).all():
+        hint = _hint(str(logits.dtype).removeprefix("torch."))
+        raise MethodError("C562", f"{name} is {value:g}: the model's logits are not finite", hint=hint)
+    raise MethodError(
+        "C562",
+        f"{name} is {value:g} where the model's logits are finite: what it computes from them overflows",
+        hint="look at the metric's factors, and at a function of your own",
+    )
+
+
+def _hint(dtype: str) -> str:
+    if dtype == "float16":
+        return "float16 ends at 65,504: load the model with dtype = float32, or bfloat16"
+    return "something overflows: look at the metric's factors, and at the scale of noise or steering"
