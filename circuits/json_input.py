@@ -139,8 +139,16 @@ def parse_json(text: str, *, name: str, what: str) -> Value:
     Raises:
         FileError: C602, the text is not JSON.
     """
+    odd: list[str] = []
+
+    def number(digits: str) -> float:
+        value = float(digits)
+        if not math.isfinite(value):
+            odd.append(digits)
+        return value
+
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_not_a_number, parse_float=_finite)
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=number, parse_float=number)
     except json.JSONDecodeError as error:
         where = f"in line {error.lineno}, column {error.colno}"
         raise _not_json(name, f"{error.msg.removesuffix(' at')} {where}") from error
@@ -148,7 +156,30 @@ def parse_json(text: str, *, name: str, what: str) -> Value:
         raise _not_json(name, str(error)) from error
     except RecursionError as error:
         raise _not_json(name, "it is nested too deeply") from error
-    return Value(value, name, what)
+    found = Value(value, name, what)
+    if odd:
+        where, number_found = _not_finite(found) or "it", _shown(odd[0]).strip("'")
+        raise FileError(
+            "C602",
+            f"{name!r} is not JSON: {where} is {number_found}, and numbers in JSON are finite",
+            hint="a score overflowed where the file was made: compute it again, in float32",
+            about=name,
+        )
+    return found
+
+
+def _not_finite(value: Value) -> str:
+    """Where the first number of a file stands that is not finite."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one.value, dict):
+            left += [each for _, each in one.items()][::-1]
+        elif isinstance(one.value, list):
+            left += one.elements()[::-1]
+        elif isinstance(one.value, float) and not math.isfinite(one.value):
+            return one.where
+    return ""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -157,17 +188,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"the key {_shown(twice)} stands twice in one object")
     return found
-
-
-def _not_a_number(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a number in JSON")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError(f"{_shown(digits)} is beyond the range of floats")
-    return number
 
 
 def _shown(value: object) -> str:

@@ -65,7 +65,7 @@ def attribution_patching(
         progress: called with passes done and passes in all.
 
     Raises:
-        MethodError: C541, the metric has no gradient on the clean run; C542, no such number of steps; C546,
+        MethodError: C541, the metric has no gradient where it is taken; C542, no such number of steps; C546,
             no such way; C547, options that do not go together, or not with this model.
     """
     asked = _Asked(steps, along, rule, correct_qk, grad_drop)
@@ -285,12 +285,20 @@ def _points(
                 gradients = metric_gradients(contrast, batch, metric, shift, scale=1 / steps)
                 yield _Point(batch, scored, difference, gradients)
 
+    moves = False
     for batch in contrast.batches:
         for point in of(batch):
+            moves = moves or point.gradients.scale > 0
             yield point
             done += 1
             if progress is not None:
                 progress(done, passes)
+    if not moves:  # the scores are zeros, and edges would be ranked by their place in the graph
+        raise MethodError(
+            "C541",
+            f"{metric.name} has a gradient of zero on every prompt: no logit moves it to first order",
+            hint="use logit_diff or logprob, or activation_patching",
+        )
 
 
 def _difference(contrast: Contrast, batch: Batch, graph: Graph) -> Written:

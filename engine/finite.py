@@ -32,7 +32,9 @@ def require_finite(scores: Iterable[tuple[object, float]], made: Mapping[str, An
     """
     for name, score in scores:
         if not math.isfinite(score):
-            raise MethodError("C562", f"the score of {name} is {score}", hint=_hint(str(made.get("dtype"))))
+            raise MethodError(
+                "C562", f"the score of {name} is {score}, which is not finite", hint=_hint(made.get("dtype"))
+            )
 
 
 def require_values(values: Tensor, logits: Tensor, name: str) -> None:
@@ -50,8 +52,7 @@ def require_values(values: Tensor, logits: Tensor, name: str) -> None:
         return
     value = next(each for each in values.detach().flatten().tolist() if not abs(each) < LARGEST)
     if not torch.isfinite(logits.detach()).all():
-        hint = _hint(str(logits.dtype).removeprefix("torch."))
-        raise MethodError("C562", f"{name} is {value:g}: the model's logits are not finite", hint=hint)
+        raise MethodError("C562", f"{name} is {value:g}: the model's logits are not finite", hint=_hint())
     raise MethodError(
         "C562",
         f"{name} is {value:g} where the model's logits are finite: what it computes from them overflows",
@@ -59,7 +60,7 @@ def require_values(values: Tensor, logits: Tensor, name: str) -> None:
     )
 
 
-def _hint(dtype: str) -> str:
-    if dtype == "float16":
-        return "float16 ends at 65,504: load the model with dtype = float32, or bfloat16"
+def _hint(dtype: object = None) -> str:
+    if dtype is None or dtype == "float16":
+        return "float16 ends at 65,504, and some models overflow in it: use dtype = float32, or bfloat16"
     return "something overflows: look at the metric's factors, and at the scale of noise or steering"

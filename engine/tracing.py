@@ -97,7 +97,12 @@ def checked(new: Tensor, old: Tensor, site: str) -> Tensor:
     return new
 
 
+LARGEST_NORM = 1.8e19
+"""Whose square is the largest number in float32, in which many models compute norms whatever their dtype."""
+
+
 def has_norm(values: Tensor) -> bool:
-    """Whether vectors have norms in float32, in which many models compute theirs whatever their dtype."""
-    norms = torch.linalg.vector_norm(values.detach(), dim=-1, dtype=torch.float32)
-    return bool(norms.isfinite().all())
+    """Whether vectors are finite, and so are their norms where a model computes them."""
+    half = values.dtype.itemsize < torch.float32.itemsize
+    norms = torch.linalg.vector_norm(values.detach(), dim=-1, dtype=torch.float32 if half else None)
+    return bool((norms < LARGEST_NORM).all())

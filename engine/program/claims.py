@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -64,10 +65,16 @@ def measure(builder: Builder, assertion: Assertion) -> Claim:
     """Evaluate a claim.
 
     Raises:
-        MethodError: C561, it is about an end of an interval that the prompts do not bound.
+        MethodError: C561, it is about an end of an interval that the prompts do not bound; C562, a side of it
+            is not finite.
     """
     left, right = _value(builder, assertion.left), _value(builder, assertion.right)
     numbers = bounded(left, assertion.left), bounded(right, assertion.right)
+    for number in numbers:
+        if not math.isfinite(number):
+            raise MethodError(
+                "C562", f"a side of the claim is {number}, which is not finite", hint="look at its factors"
+            )
     holds = _COMPARE[assertion.comparison](*numbers)
     intervals = (each if isinstance(each, Estimate) else None for each in (left, right))
     return Claim(assertion, *numbers, holds, *intervals)

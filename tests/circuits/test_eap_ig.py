@@ -234,6 +234,15 @@ def test_not_such_tables(table: Path, changed: dict[str, Any], problem: str) -> 
     assert problem in caught.value.message
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
+def test_an_edge_whose_score_is_no_number_is_named(file: Path, number: str) -> None:
+    """As the package writes what overflowed."""
+    file.write_text(json.dumps(THEIRS).replace("-1.0", number))
+    with pytest.raises(FileError) as caught:
+        read_eap_ig(file, everything=True)
+    assert (caught.value.code, "edges.a0.h1->m0.score is " in caught.value.message) == ("C602", True)
+
+
 def test_a_score_that_is_no_number(table: Path) -> None:
     saved(EXAMPLE, table, edges_scores=torch.full((4, 8), float("nan")))
     with pytest.raises(GraphError) as caught:

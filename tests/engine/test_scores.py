@@ -101,10 +101,17 @@ def test_a_negative_number_of_edges() -> None:
     assert caught.value.code == "C543"
 
 
-def test_scores_that_are_no_numbers_make_no_circuit() -> None:
-    with pytest.raises(GraphError) as caught:
-        scores([math.inf] * 8).threshold(1)
-    assert caught.value.code == "C458"
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
+def test_scores_that_are_no_numbers_are_none(number: float) -> None:
+    """Refused when they are made, and named."""
+    with pytest.raises(MethodError) as caught:
+        scores([1, 2, number, 3, 4, 5, 6, 7])
+    assert (caught.value.code, str(EDGES[2]) in caught.value.message) == ("C562", True)
+    rows = ((1.0, 2.0), (3.0, number))
+    with pytest.raises(MethodError) as caught:
+        NodeScores(("L0H0", "MLP0"), ("S.2", "end"), rows, {"dtype": "float16"})
+    assert (caught.value.code, "MLP0 at end" in caught.value.message) == ("C562", True)
+    assert "65,504" in str(caught.value.hint)
 
 
 def test_node_scores() -> None:

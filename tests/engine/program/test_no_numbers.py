@@ -1,0 +1,84 @@
+"""Scripts whose numbers overflow: nothing of them is written, and the error says what it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nncirc.circuits.errors import NncircError
+from nncirc.dsl import check_text, render_all
+from nncirc.engine.program.run import run_program
+
+PREAMBLE = """\
+model small using bundled {
+  name = "ioi-4l"
+}
+dataset ioi using template {
+  model  = small
+  size   = 2
+  prompt = "When {IO} and {S} went to the {place}, {S} gave a {gift} to"
+  answer = " {IO}"
+  foil   = " {S}"
+  slots {
+    IO, S, A = names
+    place    = places
+    gift     = objects
+  }
+}
+corruption abc using replace {
+  data = ioi
+  S.2 -> A
+}
+corruption loud using gaussian {
+  data  = ioi
+  at    = S
+  scale = 1e160
+}
+graph full using residual {
+  model = small
+}
+metric plain using logit_diff {
+}
+metric huge using expression {
+  of = logit_diff(at = end) * 1e308 * 1e308
+}
+"""
+RESULTS = {
+    "patching": "scores found using activation_patching {",
+    "attribution": "scores found using attribution_patching {",
+    "acdc": "circuit found using acdc {\n  threshold = 0.1",
+    "steering": "scores found using steering {\n  nodes = MLP0\n  scale = [1e200]",
+}
+
+
+def refused(text: str, out: Path) -> NncircError:
+    checked = check_text(PREAMBLE + text)
+    assert checked.program is not None, render_all(checked.diagnostics)
+    with pytest.raises(NncircError) as caught:
+        run_program(checked.program, out)
+    assert not (out / "found.json").exists()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("result", "corruption", "metric", "code"),
+    [
+        ("patching", "abc", "huge", "C562"),
+        ("attribution", "abc", "huge", "C562"),
+        ("acdc", "abc", "huge", "C562"),
+        ("patching", "loud", "plain", "C563"),
+        ("attribution", "loud", "plain", "C563"),
+        ("acdc", "loud", "plain", "C563"),
+        ("steering", "abc", "plain", "C503"),
+    ],
+)
+def test_what_overflows(result: str, corruption: str, metric: str, code: str, tmp_path: Path) -> None:
+    text = f"{RESULTS[result]}\n  graph = full\n  corruption = {corruption}\n  metric = {metric}\n}}\n"
+    assert refused(text, tmp_path).code == code
+
+
+def test_a_claim_that_overflows(tmp_path: Path) -> None:
+    error = refused("assert clean(metric = plain, corruption = abc) * 1e308 * 1e308 > 1\n", tmp_path)
+    assert error.code == "C562"
+    assert (tmp_path / "run.json").exists()
