@@ -140,9 +140,6 @@ class NodeScores:
             columns without intervals; None where there are none at all: of one prompt, and of what is no
             mean over prompts.
         high: the upper ends, ∞ likewise.
-
-    Raises:
-        MethodError: C562, a value is not finite.
     """
 
     nodes: tuple[str, ...]
@@ -151,17 +148,6 @@ class NodeScores:
     made: Mapping[str, Any]
     low: tuple[tuple[float, ...], ...] | None = None
     high: tuple[tuple[float, ...], ...] | None = None
-
-    def __post_init__(self) -> None:
-        columns = [f" at {name}" for name in self.positions] or [""]
-        require_finite(
-            (
-                (f"{node}{column}", value)
-                for node, row in zip(self.nodes, self.values, strict=False)
-                for column, value in zip(columns, row, strict=False)
-            ),
-            self.made,
-        )
 
     @classmethod
     def of(
@@ -172,7 +158,12 @@ class NodeScores:
         made: Mapping[str, Any],
         digits: int,
     ) -> Self:
-        """From a table by node and position, to the decimal at which its largest has so many digits."""
+        """From a table by node and position, to the decimal at which its largest has so many digits.
+
+        Raises:
+            MethodError: C562, a number is not finite.
+        """
+        _require_finite(nodes, positions, table, made)
         places = decimals((score for row in table for score in row), digits)
         return cls(tuple(nodes), tuple(positions), _rounded(table, places), made)
 
@@ -185,7 +176,8 @@ class NodeScores:
         made: Mapping[str, Any],
         digits: int,
     ) -> Self:
-        """From means over prompts by node and position, with their intervals; digits as of `of`."""
+        """From means over prompts by node and position, with their intervals; digits, errors as of `of`."""
+        _require_finite(nodes, positions, found.value.tolist(), made)
         facts, places = found.facts, found.decimals(digits)
         if found.prompts > 1 and made.get("normalized"):
             facts = {**facts, "normalization": "resampled with the values"}
@@ -232,6 +224,15 @@ class NodeScores:
             asked = "they have several columns" if column is None else f"they have no column {column}"
             raise MethodError("C579", f"scores of {node}: {asked}", hint=f"there are {some(names)}")
         return names.index(column)
+
+
+def _require_finite(
+    nodes: Sequence[str], positions: Sequence[str], table: Sequence[Sequence[float]], made: Mapping[str, Any]
+) -> None:
+    columns = [f" at {name}" for name in positions] or [""]
+    rows = zip(nodes, table, strict=True)
+    cells = ((node + column, each) for node, row in rows for column, each in zip(columns, row, strict=True))
+    require_finite(cells, made)
 
 
 def _rounded(table: Sequence[Sequence[float]], places: int) -> tuple[tuple[float, ...], ...]:

@@ -173,7 +173,7 @@ def overflowing() -> Model:
 def test_a_model_that_overflows_is_not_a_family_that_does_not_fit() -> None:
     with pytest.raises(ModelError) as caught:
         guards.check(overflowing())
-    assert caught.value.code == "C405"
+    assert caught.value.code == "C428"
     assert "float16" in caught.value.message
 
 

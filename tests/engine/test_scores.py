@@ -109,7 +109,7 @@ def test_scores_that_are_no_numbers_are_none(number: float) -> None:
     assert (caught.value.code, str(EDGES[2]) in caught.value.message) == ("C562", True)
     rows = ((1.0, 2.0), (3.0, number))
     with pytest.raises(MethodError) as caught:
-        NodeScores(("L0H0", "MLP0"), ("S.2", "end"), rows, {"dtype": "float16"})
+        NodeScores.of(("L0H0", "MLP0"), ("S.2", "end"), rows, {"dtype": "float16"}, 6)
     assert (caught.value.code, "MLP0 at end" in caught.value.message) == ("C562", True)
     assert "65,504" in str(caught.value.hint)
 
