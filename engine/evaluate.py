@@ -18,9 +18,10 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Estimate, Resampling, bootstrap
 from nncirc.circuits.nodes import Edge
 from nncirc.circuits.rounding import decimals
-from nncirc.engine.contrast import Contrast, between
+from nncirc.engine.contrast import Contrast
 from nncirc.engine.forward import Mask
 from nncirc.engine.metrics import Metric
+from nncirc.engine.normalization import between
 
 
 def cut_metric(

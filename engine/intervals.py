@@ -19,8 +19,9 @@ from torch import Tensor
 
 from nncirc.circuits.intervals import USUAL, Resampling, draws, place_of_end
 from nncirc.circuits.rounding import decimals, rounded
-from nncirc.engine.contrast import Contrast, Normalizer
+from nncirc.engine.contrast import Contrast
 from nncirc.engine.metrics import Metric
+from nncirc.engine.normalization import Normalizer
 
 NUMBERS_AT_ONCE = 2**16
 """Cells times resamples, of which half a MiB is as fast as all of them at once."""
