@@ -29,7 +29,7 @@ from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.rounding import rounded
 from nncirc.engine.contrast import Batch, Contrast, Run
 from nncirc.engine.data import Dataset, Example, labels_of, resolve
-from nncirc.engine.data.labels import ANSWER
+from nncirc.engine.data.labels import ANSWER, MORE, OR
 from nncirc.engine.data.render import name_of
 from nncirc.engine.data.tokens import slot_at
 from nncirc.engine.forward import source_outputs
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 Direction: TypeAlias = Literal["denoise", "noise"]
 
 BYTES_IN_A_TRACE = 2**29
+_SHOWN = 2
+"""How many tokens of several prompts a label shows."""
 
 
 def activation_patching(
@@ -141,20 +143,23 @@ def columns_of(
 def token_labels(dataset: Dataset, positions: Sequence[int]) -> list[str]:
     """What stands at each of some positions of prompts of one length, for people to read.
 
-    A token that all prompts share is as `labels_of` says, else a slot `{S.2}`, else the index `#3`. Where
-    answers are forced, the first position behind the prompt has `ANSWER` before it, if it is the same in all.
+    A token that all prompts share is as `labels_of` says, else a slot `{S.2}`, else the first prompt's token
+    and the only other one, or `MORE`: `Anna / Mary`, `Anna / …`. Where answers are forced, the first position
+    after the prompt has `ANSWER` before it, if it is the same in all.
     """
     ends = {example.end for example in dataset.examples}
     first = ends.pop() + 1 if dataset.answers == "forced" and len(ends) == 1 else None
     found = []
     for position in positions:
-        tokens = {example.tokens[position] for example in dataset.examples}
+        tokens = list(dict.fromkeys(example.tokens[position] for example in dataset.examples))
         slots = {_slot(example, position) for example in dataset.examples}
         slot = slots.pop() if len(slots) == 1 else None
-        if len(tokens) == 1 and dataset.tokenizer is not None:
-            (text,) = labels_of(dataset.tokenizer, [*tokens])
-        else:
+        if dataset.tokenizer is None or (slot is not None and len(tokens) > 1):
             text = f"#{position}" if slot is None else f"{{{slot}}}"
+        else:
+            few = tokens if len(tokens) <= _SHOWN else tokens[:1]
+            more = [MORE] if len(few) < len(tokens) else []
+            text = OR.join([*labels_of(dataset.tokenizer, few), *more])
         found.append(ANSWER + text if position == first else text)
     return found
 

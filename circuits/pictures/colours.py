@@ -22,7 +22,7 @@ _ORDERED = ("#FFFFE5", "#ADDD8E", "#31A354", "#004529")
 _MOST_DECIMALS = 3
 """What a panel of smaller numbers is given at most."""
 _SHADES = 255
-_SEEN = 0.02
+_SEEN = 0.01
 """The share of the scale from which on a colour is told from white."""
 _WHITE_BELOW = 0.1791
 """The luminance at which black and white text have the same contrast, 4.6 to 1 (WCAG 2.1)."""

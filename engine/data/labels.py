@@ -11,6 +11,11 @@ from nncirc.engine.data.types import Tokenizer, Tokens
 ANSWER: Final = "answer: "
 """What marks the label of the first token of an answer that the model gets."""
 
+OR: Final = " / "
+"""What stands between the tokens of several prompts at one position."""
+MORE: Final = "\u2026"
+"""What stands for those that are not shown."""
+
 
 def labels_of(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[str]:
     """Each token as its text, or where that is not its own, as the vocabulary writes it.

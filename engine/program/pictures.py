@@ -17,7 +17,7 @@ from nncirc.circuits.pictures.figure import write_picture
 from nncirc.circuits.pictures.heatmap import Panel, heatmap
 from nncirc.circuits.pictures.render import render
 from nncirc.circuits.pictures.text import token
-from nncirc.engine.data.labels import ANSWER
+from nncirc.engine.data.labels import ANSWER, OR
 from nncirc.engine.program.captions import facts, metric_in_words, together, told
 from nncirc.engine.program.results import Cell, Curve, Table, areas
 from nncirc.engine.scores import EdgeScores, NodeScores
@@ -115,7 +115,7 @@ def _pairs(table: Table, column: str) -> Panel:
     names = list(dict.fromkeys(str(each) for row in table.rows for each in row[:2]))
     found = {(row[0], row[1]): _cell(table, row, column) for row in table.rows}
     rows = [[1.0 if a == b else found.get((a, b), found.get((b, a), nan)) for b in names] for a in names]
-    return Panel(rows, names, names, column.removeprefix("jaccard "))
+    return Panel(rows, names, names, column.removeprefix("jaccard ").replace("mlps", "MLPs"))
 
 
 def _cell(table: Table, row: Sequence[Cell], column: str) -> float:
@@ -178,7 +178,7 @@ def _unit(scores: EdgeScores | NodeScores) -> str:
     if made.get("method") in _LENSES and made.get("of") in ("rank", "prob", "logprob"):
         what = what.replace(f"{made['of']},", f"{made['of']} of the answer,")
     if "metric" in made:
-        metric = metric_in_words(made)
+        metric = _in_field_words(metric_in_words(made))
         what = what.replace("the metric", metric) or metric
         if made.get("normalized"):
             is_effect = made.get("method") in _EFFECTS
@@ -186,6 +186,11 @@ def _unit(scores: EdgeScores | NodeScores) -> str:
         elif made.get("unit"):
             what += f", {made['unit']}"
     return f"sum of |score|: {what}" if isinstance(scores, EdgeScores) else what
+
+
+def _in_field_words(name: str) -> str:
+    """A name of the language as a paper has it: `logit_diff` as logit diff."""
+    return name.replace("_", " ")
 
 
 def _scale(scores: NodeScores) -> Scale:
@@ -247,9 +252,11 @@ def _columns(scores: NodeScores) -> list[str]:
 
 
 def _token(label: str) -> str:
-    """A token of a result, which may be marked as the first of an answer."""
+    """A token of a result, or those of several prompts; it may be marked as the first of an answer."""
     mark = ANSWER if label.startswith(ANSWER) else ""
-    return mark + token(label.removeprefix(mark))
+    several = label.removeprefix(mark).split(OR)
+    tokens = several if all(several) else [label.removeprefix(mark)]
+    return mark + OR.join(token(each, 18 if len(tokens) == 1 else 10) for each in tokens)
 
 
 def _as_it_is(scores: NodeScores) -> Panel:
@@ -308,7 +315,7 @@ def _panels(scores: NodeScores) -> list[Panel]:
         found = (
             _by_position(part, 0.0)
             if many
-            else [_heads(part, i, name) for i, name in enumerate(part.positions)]
+            else [_heads(part, i, _in_field_words(name)) for i, name in enumerate(part.positions)]
         )
         panels += [replace(panel, unit=unit, scale=scale, possible=_known(panel)) for panel in found]
     return [replace(panel, x_label="statistic") for panel in panels] if many else panels

@@ -171,7 +171,7 @@ def test_grey_is_enough(figures: list[Figure]) -> None:
     assert np.all(np.diff(grey) > 0)
     marked = cells(figures[0])
     assert set(marked.values()) == {"\u2212"}
-    assert set(marked) == {(c, r) for (r, c), value in np.ndenumerate(values) if value < -0.02}
+    assert set(marked) == {(c, r) for (r, c), value in np.ndenumerate(values) if value < -0.01}
     plain = image.cmap(image.norm(0.0))
     unmarked = [value for (r, c), value in np.ndenumerate(values) if (c, r) not in marked and value < 0]
     assert unmarked

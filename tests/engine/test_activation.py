@@ -431,13 +431,18 @@ def labels(*examples: Example, answers: Any = None) -> list[str]:
     return token_labels(data, range(len(examples[0].tokens)))
 
 
-def test_tokens_slots_and_indices_are_told_apart() -> None:
+def test_tokens_slots_and_those_of_several_prompts_are_told_apart() -> None:
     first = labelled_example(0, 1, 2, 3, 4, S=1, S_=2, IO=3)
     assert labels(first) == ["a", "b", "c", "d", "e"]
     second = labelled_example(0, 5, 6, 7, 4, S=1, S_=2, IO=3)
     assert labels(first, second) == ["a", "{S.1}", "{S.2}", "{IO}", "e"]
     swapped = labelled_example(0, 5, 6, 7, 8, IO=1, S=2, S_=3)
-    assert labels(first, swapped) == ["a", "#1", "#2", "#3", "#4"]
+    assert labels(first, swapped) == ["a", "b / f", "c / g", "d / h", "e / i"]
+    assert labels(first, swapped, second) == ["a", "b / f", "c / g", "d / h", "e / i"]
+    third = labelled_example(0, 9, 2, 9, 9)
+    assert labels(swapped, first, third) == ["a", "f / …", "g / c", "h / …", "i / …"]
+    none: Any = None
+    assert token_labels(Dataset((first, swapped), None, None, {}, tokenizer=none), [0, 1]) == ["#0", "#1"]
 
 
 def test_names_that_single_tokens_are_given_are_no_slots() -> None:
@@ -446,14 +451,14 @@ def test_names_that_single_tokens_are_given_are_no_slots() -> None:
         None, None, {}, tokenizer=LETTERS,
     )  # fmt: skip
     named, columns = by_position(data, "all")
-    assert token_texts(named, columns) == {"tokens": ["#0", "{S}"]}
+    assert token_texts(named, columns) == {"tokens": ["a / c", "{S}"]}
     assert token_texts(named, [("S", None)]) == {}
 
 
 def test_the_answer_that_is_forced_is_marked() -> None:
     first, second = labelled_example(0, 1, 2, 3, forced=2), labelled_example(0, 1, 4, 3, forced=2)
-    assert labels(first, second, answers="forced") == ["a", "b", "answer: #2", "d"]
-    assert labels(first, replace(second, forced=1), answers="forced") == ["a", "b", "#2", "d"]
+    assert labels(first, second, answers="forced") == ["a", "b", "answer: c / e", "d"]
+    assert labels(first, replace(second, forced=1), answers="forced") == ["a", "b", "c / e", "d"]
     assert labels(replace(first, forced=0), answers="forced") == ["a", "b", "c", "d"]
 
 

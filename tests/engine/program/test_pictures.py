@@ -103,7 +103,7 @@ def test_sums_by_layer_start_at_zero(figures: list[Figure], tmp_path: Path) -> N
         (
             {"method": "activation_patching", "metric": "logit_diff", "normalized": True,
              "score": "the metric with the node patched"},
-            "logit_diff with the node patched, 0 corrupt to 1 clean",
+            "logit diff with the node patched, 0 corrupt to 1 clean",
         ),
         (
             {"method": "logit_lens", "of": "rank", "score": "rank, 1 is the best"},
@@ -214,6 +214,19 @@ def test_tokens_are_escaped(figures: list[Figure], tmp_path: Path) -> None:
     assert "In the cells the likeliest token." in figures[0].get_supxlabel()
 
 
+def test_tokens_of_several_prompts_stand_at_one_place(figures: list[Figure], tmp_path: Path) -> None:
+    tokens = [" Mary", " Mary /  John", "answer:  Anna / …", " / ", "antidisestablish / b"]
+    found = scores([[0.1] * 5], method="logit_lens", rows="residual stream", tokens=tokens)
+    draw_scores(found, tmp_path / "a.svg", title="a")
+    assert [label.get_text() for label in figures[0].axes[0].get_xticklabels()] == [
+        "\u2423Mary",
+        "\u2423Mary / \u2423John",
+        "answer: \u2423Anna / …",
+        "\u2423/\u2423",
+        "an…sh (16) / b",
+    ]
+
+
 def blank(axes: Any) -> list[list[bool]]:
     """Which cells of a panel are bare paper: without a colour and without hatching."""
     assert not [each for each in axes.collections if each.get_hatch()]
@@ -304,7 +317,7 @@ def drawn_statistics(
 def test_statistics_have_a_scale_for_each_unit(figures: list[Figure], tmp_path: Path) -> None:
     names = ("previous_token", "entropy", "first_token", "copying")
     panels, bars = drawn_statistics(figures, tmp_path, *names)
-    assert [axes.get_title() for axes in panels] == ["previous_token", "first_token", "entropy", "copying"]
+    assert [axes.get_title() for axes in panels] == ["previous token", "first token", "entropy", "copying"]
     assert [axes.get_xlabel() for axes in panels] == ["head"] * 4
     assert [axes.images[0].get_array().tolist() for axes in panels] == [
         [[0.25, -0.25]],
@@ -342,7 +355,7 @@ def test_a_unit_that_is_not_there_is_not_named(figures: list[Figure], tmp_path: 
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_heads_beside_other_nodes_are_called_heads(figures: list[Figure], tmp_path: Path, count: int) -> None:
     positions, values = tuple(map(str, range(count))), (0.5,) * max(count, 1)
-    tokens = ["{S}", "#1", *"abcde"][:count]
+    tokens = ["{S}", "x / …", *"abcde"][:count]
     found = NodeScores(("L0H0", "MLP0"), positions, (values, values), {"tokens": tokens})
     draw_scores(found, tmp_path / "a.svg", title="a")
     heads, others, _ = figures[0].axes
