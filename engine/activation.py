@@ -73,7 +73,7 @@ def activation_patching(
         how: how the intervals over prompts are drawn.
         journal: keeps what every trace has measured, and gives back what an earlier run had measured in the
             same trace, which is not run again.
-        progress: called with patches done and patches in all.
+        progress: called with patches done and patches in all, from the first on that is not from the journal.
 
     Raises:
         MethodError: C524, no such direction; C512, no such position; C523, `denoise` under a corruption
@@ -101,11 +101,11 @@ def activation_patching(
         patcher = _Patcher(contrast, graph, metric, batch, columns, direction)
         for patches in patcher.traces():
             labels = [f"{graph.senders[patch.sender]} {patch.column}" for patch in patches]
-            values = _remembered(journal, batch, labels, partial(patcher.run, patches))
+            values, restored = _remembered(journal, batch, labels, partial(patcher.run, patches))
             for patch, value in zip(patches, values, strict=True):
                 found.setdefault((patch.sender, patch.column), []).append(value[None])
             done += len(patches)
-            if progress is not None:
+            if progress is not None and not restored:
                 progress(done, total)
     scores = metric_estimates(contrast, metric, by_prompt(contrast, found), how)
     made = {
@@ -195,15 +195,15 @@ def _remembered(
     batch: Batch,
     labels: Sequence[str],
     measure: Callable[[], Float[Tensor, "row batch"]],
-) -> Float[Tensor, "row batch"]:
-    """What a journal knows of a trace, or else what is measured now, which it is told.
+) -> tuple[Float[Tensor, "row batch"], bool]:
+    """What a journal knows of a trace, or else what is measured now, which it is told; and which of the two.
 
     A trace is known as a whole or not at all: with other rows beside it a patch would differ by rounding, and
     the run that goes on would not end in the same bytes. So an entry names every value, and one that was made
     with other batches or other rows does not fit.
     """
     if journal is None:
-        return measure()
+        return measure(), False
     name = f"{labels[0]} to {labels[-1]}, prompts {' '.join(map(str, batch.indices))}"
     cells = [f"{label} {prompt}" for label in labels for prompt in batch.indices]
     known = journal.known(name)
@@ -211,9 +211,9 @@ def _remembered(
         values = measure()
         known = dict(zip(cells, values.flatten().tolist(), strict=True))
         journal.decided(name, known)
-        return values
+        return values, False
     measured = torch.tensor([known[cell] for cell in cells], dtype=torch.float64, device=batch.clean.device)
-    return measured.view(len(labels), -1)
+    return measured.view(len(labels), -1), True
 
 
 def _changes(

@@ -75,7 +75,7 @@ def acdc(
             tested again; not used by the definition.
         measured: what runs with other thresholds on the same contrast, graph and metric have measured:
             this one takes from it and adds to it.
-        progress: called with edges decided and edges in all.
+        progress: called with edges decided and edges in all, from the first on that is not from the journal.
 
     Returns:
         The circuit; an edge's score is by how much the loss rose when it was tried to be cut.
@@ -231,6 +231,7 @@ class _Sweep:
         self.cut: set[Edge] = set()
         self.scores: dict[Edge, float] = {}
         self.tested = 0
+        self.restored = False  # whether the last receiver was decided by an earlier run
         self.base: tuple[int, float] | None = None
         self.record = _Record(threshold)
         self.followed: list[_Record] = []
@@ -252,7 +253,7 @@ class _Sweep:
             else:
                 self.cut.update(self.edge(receiver, s) for s in candidates)
             done += len(candidates)
-            if progress is not None:
+            if progress is not None and not self.restored:
                 progress(done, self.graph.n_edges)
 
     # The definition ---------------------------------------------------------------------------------------
@@ -324,6 +325,7 @@ class _Sweep:
             candidates = self.graph.heard(receiver)
             queue = deque(reversed(candidates))
             known = None if journal is None else journal.known(self.graph.receivers[receiver])
+            self.restored = known is not None
             if known is not None:
                 # What was measured is not known, so that nothing can be said of those who measured the same.
                 self.followed = []

@@ -159,6 +159,11 @@ RESOURCES: Mapping[str, Entry] = {
         "allows; one prompt cannot be split. Allow more, use shorter prompts or a smaller `dtype`. The limit "
         "is on activations: the model's weights and Python come on top.",
     ),
+    "C711": Entry(
+        "standard output that cannot be written to",
+        "What a command prints could not be written, because a disk is full for instance. What a run "
+        "computed is in its output folder and is whole.",
+    ),
     "C799": Entry(
         "a fault of nncirc",
         "Something went wrong that no check had foreseen, so nothing is known about the results of this run: "

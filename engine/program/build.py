@@ -162,6 +162,19 @@ class Builder:
         with placed(declaration):
             columns_of(dataset, "all")
 
+    def steps(self, name: str) -> Progress:
+        """The callback for steps that are stored one by one: silent until one of them has to be computed.
+
+        Otherwise the time that is left would be foreseen at the pace of what is only read.
+        """
+        report, before = self.progress(name), self.store.misses if self.store else -1
+
+        def tell(done: int, total: int) -> None:
+            if report is not None and (self.store is None or self.store.misses > before):
+                report(done, total)
+
+        return tell
+
     def is_stored(self, declaration: Declaration) -> bool:
         """Whether a method's result is in the store."""
         return self.store is not None and self.store.has(self.key(declaration))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from dataclasses import replace as with_fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -75,6 +76,7 @@ class Report:
         claims: the assertions; empty with `only`.
         tables: the comparisons and the shorter curves, by name.
         notes: sentences on the data and the store that a user should read.
+        missing: of an interrupted run, the results and pictures that were asked for and are not there.
     """
 
     folder: Path
@@ -82,6 +84,7 @@ class Report:
     claims: tuple[Claim, ...]
     tables: Mapping[str, Table]
     notes: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -132,8 +135,8 @@ def run_program(
         options: what to build, and how.
         progress: gives each declaration's name a callback for work done and work in all.
         store: results of earlier runs, which are not computed again; None to compute everything.
-        finished: called with the report of all that was made, before an error of a picture or a claim is
-            raised.
+        finished: called with the report of all that was made, at the end, and before an error of a picture
+            or a claim or an interruption is raised.
 
     Raises:
         ProgramError: whatever went wrong, with its place in the script.
@@ -149,7 +152,7 @@ def run_program(
             files.writable(folder, _file(declaration))
     files.tidy(folder, (str(d.values["file"]) for d in wanted if d.kind in DRAWN))
     began, wall, cpu = datetime.now(UTC), time.perf_counter(), time.process_time()
-    threads = options.threads or free_cores()
+    threads = min(options.threads or free_cores(), cores())  # thousands would hardly end
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     builder = Builder(program, options.batch, options.memory, progress, store, options.allow_code)
@@ -204,11 +207,15 @@ def run_program(
             "cpu": round(time.process_time() - claims_cpu, 4),
         }
         if broken is not None:
-            finished(_report(builder, folder, results, claims))
+            finished(_report(builder, folder, options, results, claims))
             raise broken
     except BaseException as error:
         with suppress(NncircError):  # what went wrong first is what the user has to hear of
             write_provenance()
+        if isinstance(error, KeyboardInterrupt):
+            made = {result.name for result in results}
+            missing = tuple(_called(d) for d in wanted if d.name not in made)
+            finished(with_fields(_report(builder, folder, options, results, claims), missing=missing))
         if isinstance(error, MemoryError) or (
             isinstance(error, RuntimeError) and "memory" in str(error).lower()
         ):
@@ -218,17 +225,21 @@ def run_program(
         write_provenance()
     finally:
         torch.set_num_threads(before)
-    report = _report(builder, folder, results, claims)
+    report = _report(builder, folder, options, results, claims)
     finished(report)
     return report
 
 
-def _report(builder: Builder, folder: Path, results: Iterable[Result], claims: Iterable[Claim]) -> Report:
+def _report(
+    builder: Builder, folder: Path, options: Options, results: Iterable[Result], claims: Iterable[Claim]
+) -> Report:
     """What was made, its tables, and what there is to say of the data and the store."""
     results = tuple(results)
     datasets = [builder.built[d.name] for d in builder.program.of_kind("dataset") if d.name in builder.built]
     notes = tuple(dict.fromkeys(note for dataset in datasets for note in dataset.notes))
     notes += builder.store.notes if builder.store else ()
+    if (options.threads or 0) > cores():
+        notes += (f"this machine has {counted(cores(), 'core')}, and no more threads were used",)
     tables: dict[str, Table] = {}
     for result in results:
         tables |= printed(result.name, builder.built.get(result.name))
@@ -244,14 +255,19 @@ def _no_memory(error: BaseException) -> ResourceError:
     )
 
 
+def cores() -> int:
+    """Cores of this machine."""
+    return os.cpu_count() or 1
+
+
 def free_cores() -> int:
     """Cores that nothing else is busy with: more threads than free cores are far slower than fewer."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores()
     try:
         busy = os.getloadavg()[0]
     except OSError:
         busy = 0.0
-    return max(1, cores - round(busy))
+    return max(1, ours - round(busy))
 
 
 def requested(program: Program, only: Iterable[str]) -> tuple[Declaration, ...]:
@@ -294,6 +310,11 @@ def prepare(builder: Builder, wanted: Iterable[Declaration]) -> None:
 
 def _is_long(program: Program, declaration: Declaration) -> bool:
     return any(program.declarations[name].kind == "scores" for name in declaration.references())
+
+
+def _called(declaration: Declaration) -> str:
+    """A result's name, or a picture's file, as a user looks for it."""
+    return _file(declaration) if declaration.kind in DRAWN else declaration.name
 
 
 def _file(declaration: Declaration) -> str:

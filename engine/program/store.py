@@ -67,6 +67,14 @@ class Store:
     _own: set[str] = field(default_factory=set)
     _broken: bool = False
 
+    def __post_init__(self) -> None:
+        if self.folder.parts[:1] and self.folder.parts[0].startswith("~"):
+            self._broken = True
+            self._notes[
+                f"results are not stored for later runs: {self.folder.parts[0]} is no home folder here;"
+                " name a folder with NNCIRC_CACHE"
+            ] = None
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know of."""

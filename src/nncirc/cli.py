@@ -7,8 +7,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,6 +16,8 @@ from nncirc import __version__
 from nncirc.circuits.door import read_text
 from nncirc.circuits.errors import GraphError, NncircError, ResourceError, ScriptError
 from nncirc.circuits.words import counted, visible
+from nncirc.progress import shown
+from nncirc.streams import usable
 
 if TYPE_CHECKING:
     from nncirc.circuits.circuit import Circuit
@@ -23,24 +25,33 @@ if TYPE_CHECKING:
     from nncirc.engine.program.run import Report
 
 FINE, FALSE, WRONG = 0, 1, 2
+_MOST, _MOST_BYTES = 10**9, 2**60
 _COMPUTED = ("scores", "circuit", "curve", "compare", "plot", "render")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status: 0, 1 (a claim does not hold, or interrupted), 2 (wrong input)."""
-    options = _parser().parse_args(arguments)
+    # Of these nothing is used, and what is wrong with them would be an error when a library is imported: a
+    # notebook's backend that is not installed here, a folder for settings that nobody may enter.
+    os.environ.pop("MPLBACKEND", None)
+    os.environ["NNSIGHT_CONFIG"] = os.devnull
+    with usable():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    options = argparse.Namespace()
     try:
+        options = _parsed(arguments)
         status: int = options.command(options)
         sys.stdout.flush()
     except NncircError as error:
-        return _failed(error, as_json=getattr(options, "json", False))
+        as_json = getattr(options, "json", False) and error.code != "C711"
+        return _failed(error, as_json=as_json, status=FALSE if error.code == "C702" else WRONG)
     except KeyboardInterrupt:
-        hint = "what was finished is in the output folder; run the same command again"
-        return _failed(ResourceError("C702", "interrupted", hint=hint), as_json=False, status=FALSE)
+        return _failed(ResourceError("C702", "interrupted"), as_json=False, status=FALSE)
     except BrokenPipeError:
-        # The reader of our output went away: nothing to say, and nothing to say it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FALSE
+        return FALSE  # The reader of our output went away: nothing to say, and nothing to say it to.
     except Exception as error:
         if os.environ.get("NNCIRC_TRACEBACK"):
             raise
@@ -48,6 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = "this is a fault of nncirc: please report it, with what NNCIRC_TRACEBACK=1 prints"
         return _failed(NncircError("C799", f"internal error: {message}", hint=hint), as_json=False)
     return status
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        return _parser().parse_args(arguments)
+    except SystemExit:
+        sys.stdout.flush()  # the help, or the version
+        raise
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -144,17 +163,19 @@ def _add_exchange(command: Callable[[str, Callable[[Any], int], str], argparse.A
 
 
 def _positive(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    value = int(text) if text.isdecimal() and len(text) < 20 else 0
+    if not 1 <= value <= _MOST:
+        raise argparse.ArgumentTypeError(f"{visible(text, 40)!r} is not a whole number from 1 to {_MOST:,}")
     return value
 
 
 def _bytes(text: str) -> int:
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(i?)B?", text, re.IGNORECASE)
-    if found is None or not (size := float(found[1])):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 800MB or 2GiB")
-    return int(size * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " "))
+    factor = (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " ") if found else 0
+    size = float(found[1]) * factor if found else 0.0
+    if not 1 <= size <= _MOST_BYTES:
+        raise argparse.ArgumentTypeError(f"{visible(text, 40)!r} is no size; write 800MB or 2GiB")
+    return int(size)
 
 
 # What is said ---------------------------------------------------------------------------------------------
@@ -174,6 +195,12 @@ def _say_json(value: Any, **how: Any) -> None:
 
 
 def _failed(error: NncircError, *, as_json: bool, status: int = WRONG) -> int:
+    with suppress(OSError, ResourceError):  # where nothing can be said, the status says it
+        _tell(error, as_json=as_json)
+    return status
+
+
+def _tell(error: NncircError, *, as_json: bool) -> None:
     diagnostic: Diagnostic | None = getattr(error, "diagnostic", None)
     if as_json:
         from nncirc.dsl import to_json
@@ -183,13 +210,13 @@ def _failed(error: NncircError, *, as_json: bool, status: int = WRONG) -> int:
         else:
             found = {"code": error.code, "severity": "error", "message": error.message, "help": error.hint}
             _say_json([found])
+        sys.stdout.flush()
     elif diagnostic is not None:
         _show([diagnostic])
     else:
         _say(f"error[{error.code}]: {error.message}", sys.stderr)
         if error.hint:
             _say(f"  help: {error.hint}", sys.stderr)
-    return status
 
 
 def _show(diagnostics: Sequence[Diagnostic]) -> None:
@@ -292,6 +319,8 @@ def _cache(options: Any) -> int:
         _say(f"{store.folder}{os.sep}: {results:,} results, {size / 2**20:.1f} MiB")
         if options.clear:
             _say(f"removed {removed:,} of them")
+        for note in store.notes:
+            _say(f"note: {note}")
     return FINE
 
 
@@ -320,9 +349,11 @@ def _run(options: Any) -> int:
     )
     reports: list[Report] = []
     try:
-        with _progress() as progress:
+        with shown(sys.stderr) as progress:
             store = Store(default_folder(), fresh=options.fresh)
             report = run_program(program, out, how, progress=progress, store=store, finished=reports.append)
+    except KeyboardInterrupt:
+        raise _interrupted(reports) from None
     finally:
         # Also what was made before a picture could not be drawn, or a claim not be measured.
         for made in reports if not options.json else ():
@@ -332,23 +363,21 @@ def _run(options: Any) -> int:
     return FINE if report.holds else FALSE
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[str], Callable[[int, int], None] | None]]:
-    """Progress bars on stderr, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _interrupted(reports: Sequence[Report]) -> ResourceError:
+    """The error of a run that Ctrl-C has ended, with what it leaves."""
+    hint = "run the same command again: it goes on where it was"
+    if not reports or not reports[0].results:
+        return ResourceError("C702", "interrupted before a result was finished", hint=hint)
+    (report,) = reports
+    there = [each.file if each.kind in ("plot", "render") else each.name for each in report.results]
+    said = f"interrupted: {', '.join(map(str, there))} {_is(there)} in {report.folder}{os.sep}"
+    if report.missing:
+        said += f"; {', '.join(report.missing)} {_is(report.missing)} missing"
+    return ResourceError("C702", said, hint=hint)
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bars:
 
-        def start(name: str) -> Callable[[int, int], None]:
-            task = bars.add_task(name, total=None)
-            return lambda done, total: bars.update(task, completed=done, total=total)
-
-        yield start
+def _is(things: Sequence[object]) -> str:
+    return "is" if len(things) == 1 else "are"
 
 
 def _plan(options: Any) -> int:

@@ -17,7 +17,7 @@ ALLOWED = {
     "circuits": {"circuits"},
     "dsl": {"dsl", "grammar", "circuits"},
     "engine": {"engine", "dsl", "circuits"},
-    "": {"engine", "dsl", "circuits", "cli", "report", "__version__"},
+    "": {"engine", "dsl", "circuits", "cli", "progress", "report", "streams", "__version__"},
 }
 FRAMEWORKS = {"torch", "nnsight", "transformers", "safetensors", "tokenizers", "jaxtyping"}
 HEAVY = {*FRAMEWORKS, "networkx", "numpy", "matplotlib", "graphviz", "wasmtime", "rich", "nncirc.engine"}

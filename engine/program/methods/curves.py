@@ -37,7 +37,7 @@ def _faithfulness(builder: Builder, declaration: Declaration) -> Curve:
     between = evaluation.baseline(builder, corruption, metric)
     contrast = builder.contrast(corruption)
     sizes = mib_sizes(scores.graph) if shares else values["edges"]
-    report = builder.progress(declaration.name)
+    report = builder.steps(declaration.name)
     rows, points = [], []
     for done, edges in enumerate(sizes, 1):
         circuit = scores.top(edges, rank=rank)
@@ -46,8 +46,7 @@ def _faithfulness(builder: Builder, declaration: Declaration) -> Curve:
         low, high = map(finite, (found.low, found.high))
         share: tuple[Cell, ...] = (round(100 * SHARES[done - 1], 1),) if shares else ()
         points.append((edges, len(circuit), found.value, low, high, *share))
-        if report is not None:
-            report(done, len(sizes))
+        report(done, len(sizes))
     areas = {}
     if shares:
         for name, area in (("cpr", cpr), ("cmd", cmd)):

@@ -93,11 +93,10 @@ def null(
 ) -> Null:
     """A circuit's faithfulness beside that of random circuits, to stable digits."""
     once = Resampling(resamples=1)
-    report, found = builder.progress(f"{metric} of random circuits"), []
+    report, found = builder.steps(f"{metric} of random circuits"), []
     for done, each in enumerate(drawn(circuit, values), 1):
         found.append(faithfulness(builder, corruption, metric, each, once).value)
-        if report is not None:
-            report(done, values["draws"])
+        report(done, values["draws"])
     if observed is None:
         observed = faithfulness(builder, corruption, metric, circuit, once).value
     return Null(observed, tuple(found))

@@ -33,7 +33,7 @@ def _compare(builder: Builder, declaration: Declaration) -> Table:
         if metric is None:
             return pairs
     rows: list[dict[str, Cell]] = []
-    report = builder.progress(declaration.name)
+    report = builder.steps(declaration.name)
     for done, (name, circuit) in enumerate(named, 1):
         row: dict[str, Cell] = {"circuit": name, "edges": len(circuit), "nodes": len(circuit.nodes)}
         if reference is not None:
@@ -41,8 +41,7 @@ def _compare(builder: Builder, declaration: Declaration) -> Table:
         if metric is not None:
             row |= _measured(builder, declaration, circuit)
         rows.append(row)
-        if report is not None:
-            report(done, len(named))
+        report(done, len(named))
     against = {} if reference is None else {"by": list(values["by"]), "reference": values["reference"].name}
     made = (
         {**made, **against}
