@@ -26,7 +26,7 @@ from nncirc.engine.activation import activation_patching, columns_of, mask_of
 from nncirc.engine.attribution import attribution_patching
 from nncirc.engine.contrast import Contrast
 from nncirc.engine.direct import logit_attribution
-from nncirc.engine.discovery import Measured, acdc
+from nncirc.engine.discovery import acdc
 from nncirc.engine.lens import logit_lens
 from nncirc.engine.metrics import Metric
 from nncirc.engine.patchscope import patchscopes
@@ -39,6 +39,7 @@ from nncirc.engine.program.forecast.work import NOTHING, Sizes, Work
 from nncirc.engine.program.run import Options, run_program
 from nncirc.engine.reading import reading
 from nncirc.engine.restoration import causal_tracing
+from nncirc.engine.rises import Measured
 from nncirc.engine.steer import steering
 
 EXAMPLES = (

@@ -18,6 +18,7 @@ from nncirc.dsl.program import (
     Expression,
     Number,
     Property,
+    Range,
     Ref,
     Value,
 )
@@ -50,11 +51,15 @@ def read_claim(scope: Scope, statement: syntax.Assertion, meaning: Meaning) -> C
     """The claim, or None where something in it is wrong, which has then been reported."""
     reader = _Reader(scope, meaning, f"assert.{statement.span.line}")
     left = reader.expression(statement.left)
-    right = reader.expression(statement.right)
+    right: Expression | None
+    if statement.comparison == "in":
+        right = reader.range(statement.right)
+    else:
+        right = reader.expression(statement.right)
     meaning.check()
     if left is None or right is None:
         return None
-    if isinstance(left, Number) and isinstance(right, Number):
+    if isinstance(left, Number) and isinstance(right, Number | Range):
         scope.report(
             "C122",
             "this claim says nothing about the run",
@@ -72,14 +77,24 @@ def read_claim(scope: Scope, statement: syntax.Assertion, meaning: Meaning) -> C
 
 
 def _possible(scope: Scope, measured: Expression, number: Expression, span: Span) -> None:
-    share = isinstance(measured, Apply) and measured.function in _SHARES
-    if share and isinstance(number, Number) and not 0 <= number.value <= 1:
-        scope.report(
-            "C202",
-            f"a share lies between 0 and 1, and {number.value:g} does not",
-            span,
-            help="write 90% as 0.9",
-        )
+    if not (isinstance(measured, Apply) and measured.function in _SHARES):
+        return
+    match number:
+        case Number(value):
+            numbers: tuple[float, ...] = (value,)
+        case Range(low, high):
+            numbers = low, high
+        case _:
+            return
+    for each in numbers:
+        if not 0 <= each <= 1:
+            scope.report(
+                "C202",
+                f"a share lies between 0 and 1, and {each:g} does not",
+                span,
+                help="write 90% as 0.9",
+            )
+            return
 
 
 class _Reader:
@@ -102,10 +117,44 @@ class _Reader:
             case syntax.Arithmetic():
                 return self.calculation(value)
             case _:
+                is_range = isinstance(value, syntax.List)
                 self.scope.report(
-                    "C201", f"a claim compares numbers, and this is {kind_of(value)}", value.span
+                    "C201",
+                    f"a claim compares numbers, and this is {kind_of(value)}",
+                    value.span,
+                    help="a range is behind `in`: `assert found.edges in [10, 20]`" if is_range else None,
                 )
                 return None
+
+    def range(self, value: syntax.Value) -> Range | None:
+        """What is behind `in`."""
+        constant = self.scope.constant(value)
+        written = value if constant is None else constant.value
+        items = written.items if isinstance(written, syntax.List) else ()
+        ends = [self.expression(item) for item in items]
+        if None in ends:
+            return None
+        match ends:
+            case [Number(low), Number(high)] if low <= high:
+                return Range(low, high)
+            case [Number(low), Number(high)]:
+                self.scope.report(
+                    "C122",
+                    f"no number is in this range: {low:g} is above {high:g}",
+                    value.span,
+                    help=f"write the lower one first: `[{high:g}, {low:g}]`",
+                )
+            case _:
+                found = kind_of(written)
+                if isinstance(written, syntax.List):
+                    found = f"a list of {len(items)}" if len(items) != 2 else "a list of other things"
+                self.scope.report(
+                    "C201",
+                    f"`in` takes a range of two numbers, and this is {found}",
+                    value.span,
+                    help="write the lowest and the highest number that are right: `in [0.9, 1.1]`",
+                )
+        return None
 
     def calculation(self, value: syntax.Arithmetic) -> Expression | None:
         left, right = self.expression(value.left), self.expression(value.right)

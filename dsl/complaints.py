@@ -221,12 +221,13 @@ def _after(context: Context, types: list[str], kind: str, text: str, span: Span)
             "C017",
             f"this claim compares nothing: {_found(kind, text)}",
             span,
-            help="write `assert found.edges <= 100`: a value, one of == != <= >= < >, and a value",
+            help="write `assert found.edges <= 100`: a value, one of == != <= >= < > in, and a value",
         )
     if "ASSERT" in types and (kind == "COMPARISON" or text in {"and", "or"}):
         both = "" if text == "or" else ": write two"
         what = "chains of comparisons are not read" if kind == "COMPARISON" else f"claims have no `{text}`"
-        return Diagnostic("C017", what, span, help=f"one `assert` claims one comparison{both}")
+        within = " (or a range: `assert found.edges in [10, 20]`)" if text != "or" else ""
+        return Diagnostic("C017", what, span, help=f"one `assert` claims one comparison{both}{within}")
     path = "_ARROW" in types and "EQUAL" not in types
     if path and (text == "==" or kind == "NUMBER"):
         problem = "one `=` gives an edge its score" if text == "==" else "`=` is missing before this number"

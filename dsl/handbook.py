@@ -29,7 +29,7 @@ them must not form a circle. A newline ends a statement, `#` begins a comment.
 | `kind name using implementation { ... }` | a block: declares `name`, with a `key = value` on each line |
 | `plot name { ... }` | an output; its name, which no other block has, may be left away |
 | `use "file.circ" as name` | another script's blocks, as `name.block`; its outputs and claims are not run |
-| `assert found.edges <= 100` | a claim; a false one makes the run fail |
+| `assert found.edges <= 100` | a claim; a false one makes the run fail; `in [90, 110]` claims a range |
 
 **Inline.** Where a block's name may stand, an implementation may be called: `metric = kl_divergence(at =
 end)`, `graph = residual(gpt2)`. An argument without a key is the first key that takes a reference.
@@ -130,6 +130,9 @@ def handbook() -> str:
         "## Claims",
         "",
         "`assert` compares two of: a number, a constant, `circuit.edges`, `circuit.nodes`, a function.",
+        "",
+        "`in` claims a range with both its ends: `assert faithfulness(found, metric = m) in [0.9, 1.1]`.",
+        "Above 1 a circuit overshoots the whole model and is less faithful again, while `>= 0.9` holds.",
         "",
     ]
     for name, function in FUNCTIONS.items():

@@ -48,6 +48,7 @@ __all__ = [
     "Program",
     "Property",
     "RandomTokens",
+    "Range",
     "Ref",
     "Replacement",
     "Slot",
@@ -59,7 +60,7 @@ __all__ = [
 ]
 
 NodeKind: TypeAlias = Literal["embed", "pos_embed", "head", "kv", "attention", "mlp", "neuron", "logits"]
-Comparison: TypeAlias = Literal["==", "!=", "<=", ">=", "<", ">"]
+Comparison: TypeAlias = Literal["==", "!=", "<=", ">=", "<", ">", "in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +297,14 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class Range:
+    """`[0.9, 1.1]`: all numbers from the one to the other, both among them."""
+
+    low: int | float
+    high: int | float
+
+
+@dataclass(frozen=True, slots=True)
 class Property:
     """`found.edges`, `found.nodes`: how many a circuit has."""
 
@@ -329,10 +338,10 @@ class Calculation:
     right: Expression
 
 
-Expression: TypeAlias = "Number | Property | Apply | Calculation"
+Expression: TypeAlias = "Number | Range | Property | Apply | Calculation"
 
 
-def leaves(expression: Expression) -> tuple[Number | Property | Apply, ...]:
+def leaves(expression: Expression) -> tuple[Number | Range | Property | Apply, ...]:
     """What a side of a claim is computed from."""
     if isinstance(expression, Calculation):
         return (*leaves(expression.left), *leaves(expression.right))
@@ -343,7 +352,7 @@ def leaves(expression: Expression) -> tuple[Number | Property | Apply, ...]:
 class Assertion:
     """A claim. One about a family stands here once for each member, which `about` names.
 
-    `text` is the claim as written, without `assert`.
+    `text` is the claim as written, without `assert`. On the right of `in` is a range, and nowhere else.
     """
 
     left: Expression

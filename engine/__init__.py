@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         with_answers,
     )
     from nncirc.engine.direct import logit_attribution
-    from nncirc.engine.discovery import Measured, acdc, acdc_family
+    from nncirc.engine.discovery import acdc, acdc_family
     from nncirc.engine.evaluate import (
         Baseline,
         circuit_metric,
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from nncirc.engine.patchscope import patchscopes
     from nncirc.engine.paths import path_patching
     from nncirc.engine.restoration import causal_tracing
+    from nncirc.engine.rises import Measured
     from nncirc.engine.scores import EdgeScores, NodeScores
     from nncirc.engine.steer import function_vector, steering
     from nncirc.engine.weights import (
@@ -174,11 +175,7 @@ _MODULES = {
         "with_answers",
     ),
     "direct": ("logit_attribution",),
-    "discovery": (
-        "Measured",
-        "acdc",
-        "acdc_family",
-    ),
+    "discovery": ("acdc", "acdc_family"),
     "evaluate": (
         "Baseline",
         "circuit_metric",
@@ -214,6 +211,7 @@ _MODULES = {
     "patchscope": ("patchscopes",),
     "paths": ("path_patching",),
     "restoration": ("causal_tracing",),
+    "rises": ("Measured",),
     "scores": (
         "EdgeScores",
         "NodeScores",

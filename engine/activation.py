@@ -42,7 +42,7 @@ from nncirc.engine.wiring import stages
 from nncirc.engine.written import Written
 
 if TYPE_CHECKING:
-    from nncirc.engine.discovery import Journal
+    from nncirc.engine.rises import Journal
 
 Direction: TypeAlias = Literal["denoise", "noise"]
 

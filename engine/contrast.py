@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -32,11 +32,14 @@ from nncirc.engine.tracing import has_norm, run
 from nncirc.engine.where import whereabouts
 from nncirc.engine.written import Written, written
 
+Loss: TypeAlias = Literal["metric", "distance"]
+
 __all__ = [
     "Batch",
     "Contrast",
     "Corruption",
     "Gaussian",
+    "Loss",
     "Mean",
     "Normalizer",
     "Resample",
@@ -301,7 +304,7 @@ class Contrast:
 
     def clean(self, metric: Metric) -> float:
         """Mean of the metric on the clean run, not normalised."""
-        return mean(self.clean_values(metric).tolist())
+        return self._once(("mean clean", metric), lambda: mean(self.clean_values(metric).tolist()))
 
     def clean_values(self, metric: Metric) -> Float[Tensor, " prompt"]:
         """The metric of every prompt on the clean run, not normalised, in float64."""
@@ -312,7 +315,7 @@ class Contrast:
 
     def corrupt(self, metric: Metric) -> float:
         """Mean of the metric with every sender replaced (the corrupted run), not normalised."""
-        return mean(self.corrupt_values(metric).tolist())
+        return self._once(("mean corrupt", metric), lambda: mean(self.corrupt_values(metric).tolist()))
 
     def corrupt_values(self, metric: Metric) -> Float[Tensor, " prompt"]:
         """The metric of every prompt on the corrupted run, not normalised, in float64."""
@@ -359,13 +362,20 @@ class Contrast:
     def _normalized(self, metric: Metric) -> Normalizer:
         return between(metric, self.clean_values(metric).tolist(), self.corrupt_values(metric).tolist())
 
-    def loss(self, metric: Metric, values: Float[Tensor, "row prompt"]) -> Float[Tensor, " row"]:
-        """What a circuit should keep low: minus the mean of the metric, or the mean of a divergence.
+    def loss(
+        self, metric: Metric, values: Float[Tensor, "row prompt"], of: Loss = "metric"
+    ) -> Float[Tensor, " row"]:
+        """What a circuit should keep low, of means over prompts and in the metric's unit.
 
-        In the metric's unit; a normalised metric is 1 on the clean run whatever its sign.
+        `metric`: minus the metric, or a divergence as it is; a normalized metric is 1 on the clean run
+        whatever its sign. `distance`: how far the metric is from the whole model's, |m(C) - m(M)| (Wang et
+        al. 2022); of a normalized metric that is |faithfulness - 1|.
         """
-        mean = self.normalizer(metric)(values.mean(1))
-        return -mean if metric.normalize else -metric.measure.sign * mean
+        normal = self.normalizer(metric)
+        value = normal(values.mean(1))
+        if of == "distance":
+            return (value - normal(self.clean(metric))).abs()
+        return -value if metric.normalize else -metric.measure.sign * value
 
     def facts(self, metric: Metric) -> Mapping[str, Any]:
         """What a result has to say about the contrast and the metric; JSON values only."""

@@ -1,7 +1,8 @@
 """ACDC, automatic circuit discovery (Conmy et al. 2023, algorithm 1), exactly.
 
 Receivers are tested from the output back, and of each receiver the edges from the latest sender to the
-earliest. An edge is cut for good if the loss rises by less than the threshold. A receiver whose node has
+earliest. An edge is cut for good if the loss rises by less than the threshold: minus the metric, or how far
+the metric is from the whole model's. A receiver whose node has
 lost all its outgoing edges loses its incoming ones untested.
 
 Two ways to the same circuit:
@@ -21,11 +22,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
 from time import perf_counter
-from typing import Protocol
+from typing import get_args
 
 import torch
 
@@ -34,10 +35,11 @@ from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
 from nncirc.circuits.rounding import decimals, rounded
-from nncirc.engine.contrast import Contrast, Zero
+from nncirc.engine.contrast import Contrast, Loss, Zero
 from nncirc.engine.evaluate import cut_metric
 from nncirc.engine.live import Change, Live, reads_change, with_modules
 from nncirc.engine.metrics import Metric
+from nncirc.engine.rises import Journal, Measured, Record, Tried
 from nncirc.engine.room import require_room
 from nncirc.engine.speculation import Fixed, Pace
 from nncirc.engine.wiring import Wiring
@@ -53,6 +55,7 @@ def acdc(
     metric: Metric,
     *,
     threshold: float,
+    loss: Loss = "metric",
     sequential: bool = False,
     depth: int | None = None,
     journal: Journal | None = None,
@@ -64,8 +67,12 @@ def acdc(
     Args:
         contrast: model, prompts and corruption; cut edges carry the corrupted activation.
         graph: the edges to choose from.
-        metric: its loss is minus the metric, or the metric itself for a divergence.
+        metric: what the circuit is to keep.
         threshold: an edge is removed if the loss rises by less, in the metric's unit.
+        loss: `metric`: minus the metric, or the metric itself for a divergence, so that edges go whose
+            removal raises the metric beyond the whole model's. `distance`: how far the mean of the metric
+            over prompts is from the whole model's, |m(C) - m(M)|, as faithfulness has it: prompts above and
+            below make up for each other, which `kl_divergence` does not allow.
         sequential: whether to run the definition instead of its equal. Under zero ablation in less than
             float64 it always runs: use float64 there to be fast. So it does for metrics of which nobody can
             say how far rounding moves them, as counts; and for graphs of neurons: find the layers that matter
@@ -73,7 +80,7 @@ def acdc(
         depth: candidates that are tried at once; None to choose as it goes.
         journal: keeps what was decided, and gives back what an earlier run had decided, which is not
             tested again; not used by the definition.
-        measured: what runs with other thresholds on the same contrast, graph and metric have measured:
+        measured: what runs with other thresholds on the same contrast, graph, metric and loss have measured:
             this one takes from it and adds to it.
         progress: called with edges decided and edges in all, from the first on that is not from the journal.
 
@@ -81,10 +88,10 @@ def acdc(
         The circuit; an edge's score is by how much the loss rose when it was tried to be cut.
 
     Raises:
-        MethodError: C531, the threshold is not a finite number of at least 0.
+        MethodError: C531, the threshold is not a finite number of at least 0; C532, an unknown loss.
     """
-    _check(threshold)
-    sweep = _Sweep(contrast, graph, metric, threshold)
+    _check(threshold, loss)
+    sweep = _Sweep(contrast, graph, metric, threshold, loss)
     if measured is not None:
         sweep.followed, sweep.others = list(measured.records), list(measured.records)
     slow = (
@@ -105,6 +112,7 @@ def acdc_family(
     metric: Metric,
     *,
     thresholds: Sequence[float],
+    loss: Loss = "metric",
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Circuit, ...]:
     """The circuits of several thresholds, each what `acdc` finds for it alone.
@@ -116,13 +124,14 @@ def acdc_family(
         graph: the edges to choose from.
         metric: as in `acdc`.
         thresholds: one for each circuit.
+        loss: as in `acdc`.
         progress: called with edges decided and edges in all, over all members.
 
     Raises:
-        MethodError: C531, a threshold is not a finite number of at least 0.
+        MethodError: C531, a threshold is not a finite number of at least 0; C532, an unknown loss.
     """
     for threshold in thresholds:
-        _check(threshold)
+        _check(threshold, loss)
     measured = Measured()
     return tuple(
         acdc(
@@ -130,6 +139,7 @@ def acdc_family(
             graph,
             metric,
             threshold=threshold,
+            loss=loss,
             measured=measured,
             progress=None if progress is None else _part(progress, number, len(thresholds)),
         )
@@ -151,13 +161,16 @@ def _amplifies_rounding(contrast: Contrast) -> bool:
     return isinstance(contrast.corruption, Zero) and contrast.model.dtype != torch.float64
 
 
-def _check(threshold: float) -> None:
+def _check(threshold: float, loss: str) -> None:
     if not 0 <= threshold < math.inf:
         raise MethodError(
             "C531",
             f"`threshold` must be finite and at least 0, got {threshold}",
             hint="write threshold = 0.02",
         )
+    if loss not in get_args(Loss):
+        hint = 'write loss="metric" or loss="distance"'
+        raise MethodError("C532", f"ACDC knows no loss {loss!r}", hint=hint)
 
 
 def _circuit(sweep: _Sweep, scores: Mapping[Edge, float]) -> Circuit:
@@ -165,6 +178,7 @@ def _circuit(sweep: _Sweep, scores: Mapping[Edge, float]) -> Circuit:
     made = {
         "method": "acdc",
         "threshold": sweep.threshold,
+        "loss": sweep.of,
         "direction": "noise",
         "score": "rise of the loss when the edge is cut",
         "tested": sweep.tested,
@@ -173,18 +187,6 @@ def _circuit(sweep: _Sweep, scores: Mapping[Edge, float]) -> Circuit:
     places = decimals(scores.values(), contrast.model.digits)
     written = {edge: rounded(score, places) for edge, score in scores.items()}
     return prune(Circuit(sweep.graph, written, made=made))
-
-
-class Journal(Protocol):
-    """What remembers decisions, so that an interrupted run goes on where it was."""
-
-    def known(self, receiver: str) -> Mapping[str, float] | None:
-        """The senders that a receiver kept in an earlier run, with their rises; None if it was not tested."""
-        ...
-
-    def decided(self, receiver: str, kept: Mapping[str, float]) -> None:
-        """A receiver has been tested and keeps these senders."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,35 +199,14 @@ class _Attempt:
     changes: tuple[Change, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Tried:
-    """A candidate that was tried: by how much the loss rose, and how far off that can be."""
-
-    sender: int
-    rise: float
-    error: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """What a sweep measured: by receiver the candidates in the order in which they were tried."""
-
-    threshold: float
-    tried: dict[int, list[_Tried]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What runs of ACDC that differ in nothing but the threshold have measured."""
-
-    records: list[_Record] = field(default_factory=list)
-
-
 class _Sweep:
     """One run of the algorithm: what is cut so far, and the loss of that."""
 
-    def __init__(self, contrast: Contrast, graph: Graph, metric: Metric, threshold: float) -> None:
+    def __init__(
+        self, contrast: Contrast, graph: Graph, metric: Metric, threshold: float, of: Loss = "metric"
+    ) -> None:
         self.contrast, self.graph, self.metric, self.threshold = contrast, graph, metric, threshold
+        self.of = of
         self.wiring = Wiring.of(graph.base)
         self.feeds = [{graph.sender_index[s] for s in graph.outputs[r]} for r in graph.receivers]
         self.cut: set[Edge] = set()
@@ -233,9 +214,9 @@ class _Sweep:
         self.tested = 0
         self.restored = False  # whether the last receiver was decided by an earlier run
         self.base: tuple[int, float] | None = None
-        self.record = _Record(threshold)
-        self.followed: list[_Record] = []
-        self.others: list[_Record] = []
+        self.record = Record(threshold)
+        self.followed: list[Record] = []
+        self.others: list[Record] = []
 
     def edge(self, receiver: int, sender: int) -> Edge:
         return Edge(self.graph.senders[sender], self.graph.receivers[receiver])
@@ -284,7 +265,7 @@ class _Sweep:
         torch.set_num_threads(1)
         try:
             values = cut_metric(self.canonical, self.graph, self.metric, self.cut.union(more))
-            loss = float(self.canonical.loss(self.metric, values[None]))
+            loss = float(self.canonical.loss(self.metric, values[None], self.of))
         finally:
             torch.set_num_threads(threads)
         if not more:
@@ -313,7 +294,7 @@ class _Sweep:
         self.logit_error = self.rounding_error()
         self.pace = Pace(MOST_ROWS) if depth is None else Fixed(depth)
         clean = torch.tensor([[contrast.clean(self.metric)]], dtype=torch.float64)
-        self.current = float(contrast.loss(self.metric, clean))
+        self.current = float(contrast.loss(self.metric, clean, self.of))
         accepted = 0
         for receiver in self.receivers(progress):
             if accepted > REBUILD_AFTER:
@@ -352,13 +333,13 @@ class _Sweep:
                 )
         return self.scores
 
-    def foreseen(self, receiver: int) -> list[_Tried]:
+    def foreseen(self, receiver: int) -> list[Tried]:
         """What sweeps that have decided like this one so far measured of a receiver.
 
         Only up to the first decision that is another for this threshold, which is still known, or that
         rounding could make another.
         """
-        best: list[_Tried] = []
+        best: list[Tried] = []
         agreeing = []
         for record in self.followed:
             same = receiver in record.tried
@@ -390,7 +371,7 @@ class _Sweep:
         self.cut.update(self.edge(receiver, s) for s in cut)
         parts = [state.cut_together(receiver, cut) for state in self.states]
         values = self.contrast.in_order([part for part, _ in parts])
-        self.current = float(self.contrast.loss(self.metric, values))
+        self.current = float(self.contrast.loss(self.metric, values, self.of))
         for state, (_, change) in zip(self.states, parts, strict=True):
             state.accept(change, 0)
 
@@ -401,7 +382,7 @@ class _Sweep:
             found.update((one.sender, one.rise) for one in record.tried.get(receiver, ()))
         return found
 
-    def distance(self, record: _Record) -> float:
+    def distance(self, record: Record) -> float:
         """How far a sweep's threshold is from this one, in factors."""
         low, high = sorted((record.threshold, self.threshold))
         return high / low if low else math.inf if high else 1.0
@@ -421,13 +402,11 @@ class _Sweep:
         expected = tuple(s not in self.guesses or not self.refuses(self.guesses[s]) for s in senders)
         parts = [state.cut(receiver, senders, expected) for state in self.states]
         values = self.contrast.in_order([part for part, _ in parts])
-        losses = self.contrast.loss(self.metric, values).tolist()
+        losses = self.contrast.loss(self.metric, values, self.of).tolist()
         self.pace.took(len(senders), perf_counter() - began)
         return _Attempt(senders, expected, tuple(losses), tuple(change for _, change in parts))
 
-    def walk(
-        self, receiver: int, attempt: _Attempt, *, exactly: bool = False
-    ) -> Iterator[tuple[int, _Tried]]:
+    def walk(self, receiver: int, attempt: _Attempt, *, exactly: bool = False) -> Iterator[tuple[int, Tried]]:
         """An attempt's rows with what they say, up to the first that is not decided as expected.
 
         With `exactly` the definition measures what rounding could decide; whoever asks for that adds to
@@ -435,9 +414,9 @@ class _Sweep:
         """
         before = self.current
         for row, (sender, loss) in enumerate(zip(attempt.senders, attempt.losses, strict=True)):
-            one = _Tried(sender, loss - before, self.loss_error(loss) + self.loss_error(before))
+            one = Tried(sender, loss - before, self.loss_error(loss) + self.loss_error(before))
             if exactly and self.near(one):
-                one = _Tried(sender, self.exact(self.edge(receiver, sender)) - self.exact(), 0.0)
+                one = Tried(sender, self.exact(self.edge(receiver, sender)) - self.exact(), 0.0)
             yield row, one
             refused = self.refuses(one.rise)
             if refused is attempt.expected[row]:
@@ -449,7 +428,7 @@ class _Sweep:
         """Whether an edge that raises the loss by so much stays in the circuit."""
         return rise >= self.threshold
 
-    def near(self, one: _Tried) -> bool:
+    def near(self, one: Tried) -> bool:
         """Whether a rise is so near the threshold that rounding could decide, or is no number."""
         return not abs(one.rise - self.threshold) > one.error
 
@@ -488,10 +467,17 @@ class _Sweep:
     def loss_error(self, loss: float) -> float:
         """A bound on how rounding moves a loss: what logits so far off do to the metric at this value."""
         normal = self.contrast.normalizer(self.metric)
-        value = normal.zero - normal.span * loss if self.metric.normalize else abs(loss)
         terms = max(self.contrast.reading(batch, self.metric).terms for batch in self.contrast.batches)
-        moved = terms * (self.logit_error * self.metric.measure.sensitivity(value) + self.logit_error**2)
-        return moved / abs(normal.span)
+
+        def moved(value: float) -> float:
+            error = self.logit_error * self.metric.measure.sensitivity(value) + self.logit_error**2
+            return terms * error / abs(normal.span)
+
+        if self.of == "metric":
+            return moved(normal.zero - normal.span * loss if self.metric.normalize else abs(loss))
+        # Both the metric, which is as far from the whole model's on either side of it, and that itself.
+        whole, away = self.contrast.clean(self.metric), normal.span * loss
+        return max(moved(whole - away), moved(whole + away)) + moved(whole)
 
     def most_rows(self) -> int:
         """How many candidates a quarter of the memory has room for."""

@@ -141,6 +141,7 @@ _TOLD = {
     "method": "method {}",
     "scores": "scores {}",
     "rank": "ranked by {} score",
+    "loss": "loss {}",
     "direction": "direction {}",
     "corruption": "corruption {}",
     "metric": "metric {}",
@@ -152,6 +153,8 @@ _TOLD = {
     "cite": "{}",
     "of": "of {}",
 }
+_USUAL = {"loss": "metric"}
+"""What goes without saying."""
 
 
 def provenance(made: Mapping[str, Any]) -> str:
@@ -168,7 +171,7 @@ def provenance(made: Mapping[str, Any]) -> str:
     facts = inherited(made)
     if isinstance(facts.get("model"), str):
         facts["model"] = called(facts["model"])
-    told = {key: _short(facts[key]) for key in _TOLD if facts.get(key) not in (None, False)}
+    told = {key: _short(facts[key]) for key in _TOLD if facts.get(key) not in (None, False, _USUAL.get(key))}
     return "; ".join(_TOLD[key].format(text) for key, text in told.items() if text)
 
 

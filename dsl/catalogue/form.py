@@ -101,7 +101,8 @@ FORM: Mapping[str, Entry] = {
     ),
     "C017": Entry(
         "a claim that compares nothing",
-        "`assert` takes two values and one comparison between them: == != <= >= < >.",
+        "`assert` takes two values and one comparison between them: == != <= >= < >, or `in` before a range "
+        "such as `[0.9, 1.1]`, whose ends are among what is right.",
         "assert found.edges",
         "assert found.edges > 0",
     ),
@@ -215,7 +216,8 @@ FORM: Mapping[str, Entry] = {
     ),
     "C122": Entry(
         "a claim that says nothing",
-        "A claim compares something measured with a number, or two measured things.",
+        "A claim compares something measured with a number, or two measured things. A range goes from its "
+        "lower number to its higher one: no number is in another.",
         "assert 1 <= 2",
         "assert found.nodes <= 2",
     ),

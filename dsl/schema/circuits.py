@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nncirc.dsl.keytypes import Many, Number, Text
+from nncirc.dsl.keytypes import Many, Number, Text, Word
 from nncirc.dsl.schema.entries import (
     CORRUPTION,
     GRAPH,
@@ -24,10 +24,17 @@ CIRCUITS = {
             **FOUND,
             "threshold": Key(
                 Number(low=0),
-                "largest loss of the metric that an edge may cost and be removed",
+                "an edge is removed if the loss rises by less",
                 required=True,
                 unit="of the metric",
                 family=True,
+            ),
+            "loss": Key(
+                Word(("metric", "distance")),
+                "what is kept low; `metric`: minus the metric (a divergence as it is), so that edges go "
+                "whose removal raises the metric above the whole model's; `distance`: how far the mean of "
+                "the metric over prompts is from the whole model's (normalized: |faithfulness - 1|)",
+                default="metric",
             ),
         },
         source="Conmy et al. 2023, algorithm 1",

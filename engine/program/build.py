@@ -12,13 +12,14 @@ from nncirc.circuits.graph import Graph
 from nncirc.dsl.program import Declaration, Program, Ref
 from nncirc.engine.activation import columns_of
 from nncirc.engine.contrast import Contrast
-from nncirc.engine.discovery import Measured
 from nncirc.engine.model import Model
 from nncirc.engine.program import stored
 from nncirc.engine.program.inputs import INPUTS
 from nncirc.engine.program.methods import METHODS
+from nncirc.engine.program.methods.common import sweep_of
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.store import Store
+from nncirc.engine.rises import Measured
 
 T = TypeVar("T")
 
@@ -214,8 +215,7 @@ class Builder:
 
     def measured(self, declaration: Declaration) -> Measured:
         """What runs of ACDC that differ from this one in the threshold have measured so far."""
-        about = tuple(self.declaration(declaration, key).name for key in ("graph", "corruption", "metric"))
-        return self._measured.setdefault(about, Measured())
+        return self._measured.setdefault(sweep_of(declaration), Measured())
 
     def model(self, declaration: Declaration, load: Callable[[], Model]) -> Model:
         """Two declarations that say the same are one model."""

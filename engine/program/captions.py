@@ -120,6 +120,7 @@ _FACTS: Mapping[str, Callable[[Made], str]] = {
     "through": _plainly("through", "through {}"),
     "into": _plainly("into", "into {}"),
     "direction": _plainly("direction", "direction {}"),
+    "loss": lambda made: "" if made["loss"] == "metric" else f"loss {made['loss']}",
     "corruption": _corruption,
     "corruptions": _plainly("corruptions", "corruptions {}"),
     "held_out": lambda _: "held out",

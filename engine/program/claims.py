@@ -20,6 +20,7 @@ from nncirc.dsl.program import (
     Expression,
     Number,
     Property,
+    Range,
     leaves,
 )
 from nncirc.dsl.tables import table_of
@@ -30,14 +31,17 @@ from nncirc.engine.program.methods.evaluation import bounded, evaluate
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.results import finite
 
-_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
     "<=": operator.le,
     ">=": operator.ge,
     "<": operator.lt,
     ">": operator.gt,
+    "in": lambda value, ends: ends[0] <= value <= ends[1],
 }
+OVERSHOOT = 1.1
+"""Above this, faithfulness that is claimed to be large deserves a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Claim:
     Attributes:
         assertion: what was claimed.
         left: the number on the left.
-        right: the number on the right.
+        right: the number on the right; of a range its ends.
         holds: whether the comparison is true.
         left_interval: where the left is about a mean over prompts, that mean with its interval.
         right_interval: likewise on the right.
@@ -55,10 +59,28 @@ class Claim:
 
     assertion: Assertion
     left: float
-    right: float
+    right: float | tuple[float, float]
     holds: bool
     left_interval: Estimate | None = None
     right_interval: Estimate | None = None
+
+    @property
+    def note(self) -> str | None:
+        """What a reader should know although the claim holds: that the circuit overshoots the whole model."""
+        claimed = self.assertion
+        large = {">=": claimed.left, ">": claimed.left, "<=": claimed.right, "<": claimed.right}
+        side = large.get(claimed.comparison)
+        found = self.left_interval if side is claimed.left else self.right_interval
+        if not (self.holds and isinstance(side, Apply) and side.function == "faithfulness" and found):
+            return None
+        if not found.value > OVERSHOOT:
+            return None
+        about = f" [{claimed.about}]" if claimed.about else ""
+        return (
+            f"`{claimed.text}`{about} holds with {found.value:.4g}: the circuit overshoots the whole model, "
+            "whose faithfulness is 1; claim a range such as `in [0.9, 1.1]` (ACDC finds circuits near 1 with "
+            "`loss = distance`)"
+        )
 
 
 def measure(builder: Builder, assertion: Assertion) -> Claim:
@@ -68,22 +90,31 @@ def measure(builder: Builder, assertion: Assertion) -> Claim:
         MethodError: C561, it is about an end of an interval that the prompts do not bound; C562, a side of it
             is not finite.
     """
-    left, right = _value(builder, assertion.left), _value(builder, assertion.right)
-    numbers = bounded(left, assertion.left), bounded(right, assertion.right)
-    for number in numbers:
-        if not math.isfinite(number):
-            raise MethodError(
-                "C562", f"a side of the claim is {number}, which is not finite", hint="look at its factors"
-            )
-    holds = _COMPARE[assertion.comparison](*numbers)
-    intervals = (each if isinstance(each, Estimate) else None for each in (left, right))
-    return Claim(assertion, *numbers, holds, *intervals)
+    left = _value(builder, assertion.left)
+    number, interval = _finite(bounded(left, assertion.left)), left if isinstance(left, Estimate) else None
+    if isinstance(assertion.right, Range):
+        ends = assertion.right.low, assertion.right.high
+        return Claim(assertion, number, ends, _COMPARE["in"](number, ends), interval)
+    right = _value(builder, assertion.right)
+    other = _finite(bounded(right, assertion.right))
+    holds = _COMPARE[assertion.comparison](number, other)
+    return Claim(assertion, number, other, holds, interval, right if isinstance(right, Estimate) else None)
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise MethodError(
+            "C562", f"a side of the claim is {number}, which is not finite", hint="look at its factors"
+        )
+    return number
 
 
 def _value(builder: Builder, expression: Expression) -> float | Estimate:
     match expression:
         case Number(value):
             return value
+        case Range():
+            raise AssertionError("a range stands on the right of `in` only")
         case Property(circuit, name):
             found: Circuit = builder.get(circuit.name)
             return len(found.edges) if name == "edges" else len(found.nodes)

@@ -238,12 +238,14 @@ def _report(
     datasets = [builder.built[d.name] for d in builder.program.of_kind("dataset") if d.name in builder.built]
     notes = tuple(dict.fromkeys(note for dataset in datasets for note in dataset.notes))
     notes += builder.store.notes if builder.store else ()
+    claims = tuple(claims)
+    notes += tuple(claim.note for claim in claims if claim.note)
     if (options.threads or 0) > cores():
         notes += (f"this machine has {counted(cores(), 'core')}, and no more threads were used",)
     tables: dict[str, Table] = {}
     for result in results:
         tables |= printed(result.name, builder.built.get(result.name))
-    return Report(folder, results, tuple(claims), tables, notes)
+    return Report(folder, results, claims, tables, notes)
 
 
 def _no_memory(error: BaseException) -> ResourceError:
@@ -445,6 +447,7 @@ def provenance(
                 "right": claim.right,
                 "holds": claim.holds,
                 **intervals_of(claim),
+                **({"note": claim.note} if claim.note else {}),
             }
             for claim in claims
         ],

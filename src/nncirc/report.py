@@ -60,8 +60,10 @@ def _cell(cell: str | float | None) -> str:
     return str(cell)
 
 
-def _side(value: float, interval: Estimate | None) -> str:
-    """A number of a claim, with its interval over prompts where there is one."""
+def _side(value: float | tuple[float, float], interval: Estimate | None) -> str:
+    """A number of a claim, with its interval over prompts where there is one; or the ends of a range."""
+    if isinstance(value, tuple):
+        return f"[{value[0]:.6g}, {value[1]:.6g}]"
     return f"{value:.6g} {interval.interval(4) if interval else ''}".rstrip()
 
 

@@ -22,6 +22,7 @@ from nncirc.dsl.program import (
     Position,
     Property,
     RandomTokens,
+    Range,
     Ref,
     Replacement,
     Slot,
@@ -190,6 +191,24 @@ def test_families() -> None:
     assert found.declarations["compare.1[1]"].values["reference"] == Ref("cut[1]")
     assert [each.about for each in found.assertions] == ["cut[0]", "cut[1]", None, "cut[0]", "cut[1]"]
     assert found.assertions[1].left == Property(Ref("cut[1]"), "edges")
+
+
+def test_ranges() -> None:
+    """Of numbers and constants; elsewhere `in` is a name like others."""
+    found = program(
+        "least = 5\nright = [0.9, 1.1]\n"
+        + FAMILY.replace("IO, S, A", "IO, S, in").replace("IO -> A", "IO -> in")
+        + "assert cut.edges in [least, 2 * least]\nassert recall(cut, small)in[1, 1]\n"
+        + "assert faithfulness(small, metric = recovered, corruption = abc) in right"
+    )
+    assert "in" in found.declarations["ioi"].slots
+    assert [(each.comparison, each.right) for each in found.assertions] == [
+        *[("in", Range(5, 10))] * 2,
+        *[("in", Range(1, 1))] * 2,
+        ("in", Range(0.9, 1.1)),
+    ]
+    assert found.assertions[0].text == "cut.edges in [least, 2 * least]"
+    assert found.assertions[1].about == "cut[1]"
 
 
 def test_families_of_one_root_go_together() -> None:

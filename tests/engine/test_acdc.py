@@ -26,6 +26,7 @@ from nncirc.engine import reading
 from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import resolve
 from nncirc.engine.discovery import _Sweep, acdc
+from nncirc.engine.evaluate import faithfulness
 from nncirc.engine.live import Live, with_modules
 from nncirc.engine.metrics import END, Metric
 from nncirc.engine.reading import Reading
@@ -48,6 +49,7 @@ METRICS = st.sampled_from(
 THRESHOLDS = st.sampled_from([0.0, 1e-6, 1e-3, 0.01, 0.05, 0.2, 1.0, 1e9])
 DEPTHS = st.sampled_from([None, None, 1, 2, 5, 64])
 BATCHES = st.sampled_from([None, 1, 2])
+LOSSES = st.sampled_from(["metric", "distance"])
 
 
 def same(fast: Circuit, slow: Circuit) -> None:
@@ -61,26 +63,27 @@ def same(fast: Circuit, slow: Circuit) -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(cases(exact=None), METRICS, THRESHOLDS, DEPTHS, BATCHES)
+@given(cases(exact=None), METRICS, LOSSES, THRESHOLDS, DEPTHS, BATCHES)
 def test_the_fast_way_is_the_definition(
-    case: Case, metric: Metric, threshold: float, depth: int | None, batch: int | None
+    case: Case, metric: Metric, loss: Any, threshold: float, depth: int | None, batch: int | None
 ) -> None:
     model = case.model()
     graph = case.graph(model)
     about = case.contrast(model, batch)
-    slow = acdc(about, graph, metric, threshold=threshold, sequential=True)
-    same(acdc(about, graph, metric, threshold=threshold, depth=depth), slow)
+    slow = acdc(about, graph, metric, threshold=threshold, loss=loss, sequential=True)
+    same(acdc(about, graph, metric, threshold=threshold, loss=loss, depth=depth), slow)
 
 
 @settings(max_examples=40, deadline=None)
-@given(cases(dtype="float32", exact=False), METRICS, THRESHOLDS, DEPTHS, BATCHES)
+@given(cases(dtype="float32", exact=False), METRICS, LOSSES, THRESHOLDS, DEPTHS, BATCHES)
 def test_in_float32_too(
-    case: Case, metric: Metric, threshold: float, depth: int | None, batch: int | None
+    case: Case, metric: Metric, loss: Any, threshold: float, depth: int | None, batch: int | None
 ) -> None:
     model = case.model()
     graph = case.graph(model)
-    slow = acdc(case.contrast(model), graph, metric, threshold=threshold, sequential=True)
-    same(acdc(case.contrast(model, batch), graph, metric, threshold=threshold, depth=depth), slow)
+    options: Any = {"threshold": threshold, "loss": loss}
+    slow = acdc(case.contrast(model), graph, metric, sequential=True, **options)
+    same(acdc(case.contrast(model, batch), graph, metric, depth=depth, **options), slow)
 
 
 def test_float32_reads_divergences_from_changes_of_logits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,9 +131,15 @@ class Recorded(_Sweep):
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases(exact=None), METRICS, st.sampled_from([1e-3, 0.02, 0.2]), DEPTHS, BATCHES, st.data())
+@given(cases(exact=None), METRICS, LOSSES, st.sampled_from([1e-3, 0.02, 0.2]), DEPTHS, BATCHES, st.data())
 def test_a_threshold_that_a_rise_meets_exactly(
-    case: Case, metric: Metric, threshold: float, depth: int | None, batch: int | None, data: st.DataObject
+    case: Case,
+    metric: Metric,
+    loss: Any,
+    threshold: float,
+    depth: int | None,
+    batch: int | None,
+    data: st.DataObject,
 ) -> None:
     """A rise equal to the threshold is refused; one less than a rounding error below is accepted."""
     case = replace(case, dtype=data.draw(st.sampled_from(["float64", "float32"])))
@@ -138,7 +147,7 @@ def test_a_threshold_that_a_rise_meets_exactly(
         case = replace(case, exact=False)
     model = case.model()
     graph, about = case.graph(model), case.contrast(model)
-    recorded = Recorded(about, graph, metric, threshold)
+    recorded = Recorded(about, graph, metric, threshold, loss)
     recorded.sequential(None)
     positive = [rise for rise in recorded.rises_seen if rise > 0]
     if not positive:
@@ -146,8 +155,9 @@ def test_a_threshold_that_a_rise_meets_exactly(
     above = [rise for rise in positive if rise >= threshold]
     tied: float = data.draw(st.sampled_from([*positive, *([min(above)] * 5 if above else [])]))
     tied = data.draw(st.sampled_from([float(tied), math.nextafter(tied, math.inf), math.nextafter(tied, 0)]))
-    slow = acdc(about, graph, metric, threshold=tied, sequential=True)
-    same(acdc(case.contrast(model, batch), graph, metric, threshold=tied, depth=depth), slow)
+    options: Any = {"threshold": tied, "loss": loss}
+    slow = acdc(about, graph, metric, sequential=True, **options)
+    same(acdc(case.contrast(model, batch), graph, metric, depth=depth, **options), slow)
 
 
 def test_a_tie_is_decided_by_the_definition_and_refused() -> None:
@@ -168,21 +178,21 @@ def acdc_scores(about: Contrast, graph: Graph, metric: Metric, threshold: float)
 
 
 @settings(max_examples=25, deadline=None)
-@given(cases(exact=None, corruption="resample"), METRICS, st.sampled_from([0.01, 0.1]), st.data())
+@given(cases(exact=None, corruption="resample"), METRICS, LOSSES, st.sampled_from([0.01, 0.1]), st.data())
 def test_batches_and_order_of_prompts_change_nothing(
-    case: Case, metric: Metric, threshold: float, data: st.DataObject
+    case: Case, metric: Metric, loss: Any, threshold: float, data: st.DataObject
 ) -> None:
     model = case.model()
     graph, about = case.graph(model), case.contrast(model)
-    first = acdc(about, graph, metric, threshold=threshold)
+    first = acdc(about, graph, metric, threshold=threshold, loss=loss)
     for batch in (1, 2, 3):
-        other = acdc(case.contrast(model, batch), graph, metric, threshold=threshold)
+        other = acdc(case.contrast(model, batch), graph, metric, threshold=threshold, loss=loss)
         assert (other.edges, other.made) == (first.edges, first.made)
     order = data.draw(st.permutations(range(case.size)))
     assert isinstance(about.corruption, Resample)
     clean = replace(about.dataset, examples=tuple(about.dataset.examples[i] for i in order))
     shuffled = Contrast(model, clean, Resample(tuple(about.corruption.examples[i] for i in order)))
-    assert acdc(shuffled, graph, metric, threshold=threshold).edges == first.edges
+    assert acdc(shuffled, graph, metric, threshold=threshold, loss=loss).edges == first.edges
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -274,7 +284,9 @@ def test_the_definition_computes_on_one_thread_and_gives_the_others_back(
 # The definition against the paper ---------------------------------------------------------------------------
 
 
-def by_the_paper(case: Case, about: Contrast, graph: Graph, metric: Metric, threshold: float) -> set[Edge]:
+def by_the_paper(
+    case: Case, about: Contrast, graph: Graph, metric: Metric, threshold: float, of: str
+) -> set[Edge]:
     """Algorithm 1 of Conmy et al. 2023, by the forward in loops and metrics by formula."""
     module = about.model.module
     options: dict[str, Any] = {"attention": case.attention, "split": case.split}
@@ -305,6 +317,8 @@ def by_the_paper(case: Case, about: Contrast, graph: Graph, metric: Metric, thre
 
     def loss(cut: set[Edge]) -> float:
         value = mean(cut)
+        if of == "distance":
+            return abs(value - one) / (abs(one - zero) if metric.normalize else 1)
         if metric.normalize:
             return -(value - zero) / (one - zero)
         return value if metric.name == "kl_divergence" else -value
@@ -328,14 +342,16 @@ def by_the_paper(case: Case, about: Contrast, graph: Graph, metric: Metric, thre
 
 
 @settings(max_examples=15, deadline=None)
-@given(cases(layers=2), METRICS, st.sampled_from([0.003, 0.03, 0.15]))
-def test_the_circuit_is_the_papers(case: Case, metric: Metric, threshold: float) -> None:
+@given(cases(layers=2), METRICS, LOSSES, st.sampled_from([0.003, 0.03, 0.15]))
+def test_the_circuit_is_the_papers(case: Case, metric: Metric, loss: Any, threshold: float) -> None:
     if case.heads > 2:
         case = replace(case, heads=2, kv_heads=min(case.kv_heads, 2))
     model = case.model()
     graph, about = case.graph(model), case.contrast(model)
-    kept = by_the_paper(case, about, graph, metric, threshold)
-    assert acdc(about, graph, metric, threshold=threshold).edges == prune(Circuit.of(graph, kept)).edges
+    kept = by_the_paper(case, about, graph, metric, threshold, loss)
+    found = acdc(about, graph, metric, threshold=threshold, loss=loss)
+    assert found.edges == prune(Circuit.of(graph, kept)).edges
+    assert found.made["loss"] == loss
 
 
 def test_order_of_testing() -> None:
@@ -368,6 +384,27 @@ def test_the_circuit_is_pruned(sequential: bool) -> None:
         assert circuit.edges == wanted.edges
         dropped += len(raw) - len(wanted)
     assert dropped > 0
+
+
+def test_by_distance_a_circuit_does_not_overshoot() -> None:
+    """Minus the metric goes on falling as edges go that hold it down; a distance then rises again."""
+    for seed in range(4):
+        case = Case("gpt2", layers=3, heads=2, seed=seed)
+        model = case.model()
+        graph, about, metric = case.graph(model), case.contrast(model), Metric("logit_diff", normalize=True)
+        kept = [
+            faithfulness(about, acdc(about, graph, metric, threshold=0.02, loss=loss), metric)
+            for loss in ("metric", "distance")
+        ]
+        assert kept[0] > 1.9
+        assert 0.95 < kept[1] < 1.05
+
+
+def test_a_loss_has_a_name() -> None:
+    about = contrast(tiny_gpt2())
+    with pytest.raises(MethodError) as caught:
+        acdc(about, about.model.graph(), Metric("prob"), threshold=0.1, loss="faithfulness")  # type: ignore[arg-type]
+    assert caught.value.code == "C532"
 
 
 @pytest.mark.parametrize("threshold", [-1e-9, math.nan])

@@ -10,27 +10,28 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.test_acdc import METRICS, THRESHOLDS, same
+from tests.engine.test_acdc import LOSSES, METRICS, THRESHOLDS, same
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nncirc.engine import speculation
-from nncirc.engine.discovery import Measured, _Record, _Sweep, _Tried, acdc, acdc_family
+from nncirc.engine.discovery import _Sweep, acdc, acdc_family
 from nncirc.engine.live import Live
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
+from nncirc.engine.rises import Measured, Record, Tried
 
 
 @settings(max_examples=25, deadline=None)
-@given(cases(exact=None), METRICS, st.lists(THRESHOLDS, min_size=1, max_size=6))
+@given(cases(exact=None), METRICS, LOSSES, st.lists(THRESHOLDS, min_size=1, max_size=6))
 def test_members_of_a_family_are_what_they_are_alone(
-    case: Case, metric: Metric, thresholds: list[float]
+    case: Case, metric: Metric, loss: Any, thresholds: list[float]
 ) -> None:
     model = case.model()
     graph, about = case.graph(model), case.contrast(model)
-    family = acdc_family(about, graph, metric, thresholds=thresholds)
+    family = acdc_family(about, graph, metric, thresholds=thresholds, loss=loss)
     for circuit, threshold in zip(family, thresholds, strict=True):
-        same(circuit, acdc(about, graph, metric, threshold=threshold))
+        same(circuit, acdc(about, graph, metric, threshold=threshold, loss=loss))
 
 
 def test_a_family_evaluates_less_than_its_members_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,12 +60,13 @@ def test_a_family_evaluates_less_than_its_members_alone(monkeypatch: pytest.Monk
 @given(
     cases(exact=None),
     METRICS,
+    LOSSES,
     THRESHOLDS,
     st.sampled_from([None, 2, 5, 64]),
     st.randoms(use_true_random=False),
 )
 def test_whatever_is_expected_the_circuit_is_the_definitions(
-    case: Case, metric: Metric, threshold: float, depth: int | None, random: Random
+    case: Case, metric: Metric, loss: Any, threshold: float, depth: int | None, random: Random
 ) -> None:
     """What other thresholds have measured chooses what is tried together, and decides nothing."""
     model = case.model()
@@ -74,10 +76,10 @@ def test_whatever_is_expected_the_circuit_is_the_definitions(
         senders = range(graph.reach[receiver])
         return {s: random.choice([0.0, 2 * threshold + 1]) for s in senders if random.random() < 0.8}
 
-    slow = acdc(about, graph, metric, threshold=threshold, sequential=True)
+    slow = acdc(about, graph, metric, threshold=threshold, loss=loss, sequential=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_Sweep, "guessed", anything)
-        same(acdc(about, graph, metric, threshold=threshold, depth=depth), slow)
+        same(acdc(about, graph, metric, threshold=threshold, loss=loss, depth=depth), slow)
 
 
 def test_refusals_that_another_threshold_foretells_end_no_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +114,7 @@ def test_the_nearest_threshold_is_believed() -> None:
     sweep = _Sweep(about, about.model.graph(), Metric("logit_diff"), 0.1)
     rises = {0.0: {1: 1.0, 2: 1.0, 3: 1.0}, 0.05: {1: 2.0}, 0.3: {1: 3.0, 2: 3.0}}
     sweep.others = [
-        _Record(threshold, {5: [_Tried(sender, rise, 0.0) for sender, rise in found.items()]})
+        Record(threshold, {5: [Tried(sender, rise, 0.0) for sender, rise in found.items()]})
         for threshold, found in rises.items()
     ]
     assert sweep.guessed(5) == {1: 2.0, 2: 3.0, 3: 1.0}

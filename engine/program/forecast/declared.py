@@ -27,6 +27,7 @@ from nncirc.engine.program.forecast.prediction import STORED, Prediction, predic
 from nncirc.engine.program.forecast.rates import Rates
 from nncirc.engine.program.forecast.sweep import Sweep, effects, reads_of
 from nncirc.engine.program.forecast.work import NOTHING, Work
+from nncirc.engine.program.methods.common import sweep_of
 from nncirc.engine.program.methods.evaluation import is_measured
 from nncirc.engine.program.methods.interventions import nodes_of
 from nncirc.engine.program.methods.readings import read_positions
@@ -102,9 +103,7 @@ def _acdc(forecast: Forecast, declaration: Declaration) -> Prediction:
     threshold: Any = declaration.values["threshold"]
     contrast, metric, rates = forecast.of_method(declaration)
     graph: Graph = forecast.builder.of(declaration, "graph")
-    about = tuple(
-        forecast.builder.declaration(declaration, k).name for k in ("graph", "corruption", "metric")
-    )
+    about = sweep_of(declaration)
     prompts, memory = list(prompts_of(contrast, metric)), acdc_room(contrast, graph, metric)
     if graph.neuron_counts:
         # The definition, whose estimates would take as many vectors as there are neurons.
@@ -115,7 +114,8 @@ def _acdc(forecast: Forecast, declaration: Declaration) -> Prediction:
         return forecast.prediction(most, contrast, rates, tested=graph.n_edges, at_most=True, memory=memory)
     if about not in forecast.sweeps:
         reads, estimates = reads_of(contrast, metric), effects(contrast, graph, metric)
-        forecast.sweeps[about] = Sweep(rates.sizes, graph, prompts, reads, estimates, rates.seconds)
+        loss: Any = declaration.values["loss"]
+        forecast.sweeps[about] = Sweep(rates.sizes, graph, prompts, reads, estimates, rates.seconds, loss)
     sweep, others = forecast.sweeps[about], forecast.played.setdefault(about, [])
     if isinstance(contrast.corruption, Zero) and contrast.model.dtype != torch.float64:
         played = sweep.sequential(threshold)
@@ -123,7 +123,7 @@ def _acdc(forecast: Forecast, declaration: Declaration) -> Prediction:
         played = sweep.play(threshold, others)
         others.append(played)
     forecast.found[declaration.name] = played
-    work = forecast.runs(about[1], contrast, rates, *BOTH) + played.work
+    work = forecast.runs(_corruption(forecast, declaration), contrast, rates, *BOTH) + played.work
     return forecast.prediction(work, contrast, rates, tested=played.tested, memory=memory)
 
 

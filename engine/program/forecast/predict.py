@@ -45,7 +45,7 @@ class Forecast:
             layers, whose rates are measured in its place; None where the weights are there.
 
     Attributes:
-        played: ACDC as it was played through, by graph, corruption and metric.
+        played: ACDC as it was played through, by all that its block says but the threshold.
         found: likewise, by the declaration.
         sweeps: what runs of ACDC have in common.
     """

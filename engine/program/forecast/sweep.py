@@ -3,8 +3,9 @@
 In place of measuring an edge, its estimated effect is looked up: a gradient halfway between the clean and the
 corrupted run, which is the midpoint rule of integrated gradients with one step. So it costs one forward and
 one backward, and is right to second order: a divergence, whose gradient on the clean run is zero, has one.
-An edge is kept if its estimate reaches the threshold. What follows is exact: receivers of dead nodes are
-skipped, and a test costs the live nodes downstream of its receiver.
+An edge is kept if the loss is estimated to rise by the threshold: by the edge's effect, or, of a distance
+from the whole model's metric, by what the effect adds to those of the edges cut before. What follows is
+exact: receivers of dead nodes are skipped, and a test costs the live nodes downstream of its receiver.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nncirc.circuits.graph import Graph
-from nncirc.engine.contrast import Contrast, Resample
+from nncirc.engine.contrast import Contrast, Loss, Resample
 from nncirc.engine.discovery import MOST_ROWS, REBUILD_AFTER
 from nncirc.engine.gradients import metric_gradients
 from nncirc.engine.live import reads_change
@@ -101,6 +102,7 @@ class Sweep:
         reads: the parts by which a row is read from the final residual stream.
         estimates: of every edge's effect.
         seconds: what work takes; speculation goes as far as it pays.
+        loss: what rises.
     """
 
     sizes: Sizes
@@ -109,6 +111,7 @@ class Sweep:
     reads: tuple[str, ...]
     estimates: Float[Tensor, "receiver sender"]
     seconds: Callable[[Work], float]
+    loss: Loss = "metric"
 
     def setup(self) -> Work:
         """The state of the clean run, beside what is written in it and in the corrupted run."""
@@ -167,11 +170,19 @@ class Sweep:
     def _receivers(self, played: Played) -> Iterator[tuple[int, tuple[bool, ...]]]:
         """The receivers that are tested, from the output back, and which of their edges stay."""
         graph, heard = self.graph, set[str]()
-        stays = (self.estimates >= played.threshold).tolist()
+        rises, moved = self.estimates.tolist(), 0.0
         for receiver in reversed(range(len(graph.receivers))):
             name, candidates = graph.receivers[receiver], graph.heard(receiver)
             if name in graph.sinks or heard.intersection(graph.outputs[name]):
-                keeps = tuple(stays[receiver][sender] for sender in candidates)
+                found = []
+                for sender in reversed(candidates):
+                    rise = rises[receiver][sender]
+                    if self.loss == "distance":
+                        rise = abs(moved + rise) - abs(moved)
+                    found.append(rise >= played.threshold)
+                    if not found[-1]:
+                        moved += rises[receiver][sender]
+                keeps = tuple(reversed(found))
                 played.keeps[receiver] = keeps
                 played.tested += len(keeps)
                 yield receiver, keeps

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _acdc(builder: Builder, declaration: Declaration) -> Circuit:
-    threshold: Any = declaration.values["threshold"]
+    values: Any = declaration.values
     graph = builder.of(declaration, "graph")
 
     def method() -> Circuit:
@@ -31,7 +31,8 @@ def _acdc(builder: Builder, declaration: Declaration) -> Circuit:
             builder.contrast_of(declaration),
             graph,
             builder.of(declaration, "metric"),
-            threshold=threshold,
+            threshold=values["threshold"],
+            loss=values["loss"],
             journal=journal(builder, declaration),
             measured=builder.measured(declaration),
             progress=builder.progress(declaration.name),

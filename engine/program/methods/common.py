@@ -14,7 +14,7 @@ from nncirc.engine.program import stored
 from nncirc.engine.scores import EdgeScores
 
 _SHARED = (
-    *("rank", "direction", "corruption", "metric", "teacher_forced", "at", "normalized", "prompts"),
+    *("rank", "loss", "direction", "corruption", "metric", "teacher_forced", "at", "normalized", "prompts"),
     *("model", "dtype"),
 )
 
@@ -35,6 +35,11 @@ def scored(
 def journal(builder: Builder, declaration: Declaration) -> StoredJournal | None:
     """What an interrupted run has left of a method; to be asked for when the method runs, not before."""
     return builder.store.journal(builder.key(declaration)) if builder.store else None
+
+
+def sweep_of(declaration: Declaration) -> tuple[str, ...]:
+    """All that a block of ACDC says but its threshold: what runs must share to measure the same."""
+    return tuple(f"{key} {value}" for key, value in declaration.values.items() if key != "threshold")
 
 
 def shared_facts(circuits: Iterable[Circuit]) -> dict[str, Any]:

@@ -75,6 +75,7 @@ circuit {found} using acdc {{
   corruption = {abc}
   metric     = {score}
   threshold  = {tau}
+  loss       = {loss}
 }}
 
 curve {kept} using faithfulness {{
@@ -88,7 +89,7 @@ render picture {{
   file    = "{file}"
 }}
 
-assert faithfulness({found}, metric = {score}) >= 0.1
+assert faithfulness({found}, metric = {score}) in [0.1, 10]
 assert clean({score}, corruption = {abc}) >= -100
 """
 
@@ -106,6 +107,7 @@ USUAL: dict[str, Any] = {
     "of": "[previous_token]",
     "cut": 0.05,
     "tau": 0.01,
+    "loss": "metric",
     "edges": "[5, 20]",
     "file": "found.dot",
 }

@@ -15,15 +15,19 @@ from nncirc.circuits.areas import cmd, cpr, mib_sizes
 from nncirc.circuits.chance import overlap_p, random_circuits
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError, NncircError
-from nncirc.circuits.intervals import Resampling
+from nncirc.circuits.files import read_circuit
+from nncirc.circuits.intervals import Estimate, Resampling
 from nncirc.circuits.measures import agreement
+from nncirc.circuits.pictures.text import provenance
 from nncirc.circuits.roc import roc_of_circuits
 from nncirc.dsl import check_text, render_all
+from nncirc.engine.discovery import acdc
 from nncirc.engine.evaluate import faithfulness, faithfulness_interval, random_faithfulness
 from nncirc.engine.knockouts import completeness, incompleteness, least, minimality
 from nncirc.engine.program import inputs, pictures
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.captions import told
+from nncirc.engine.program.methods import evaluation
 from nncirc.engine.program.run import Report, run_program
 from nncirc.engine.program.store import Store
 
@@ -110,6 +114,89 @@ def claimed(tmp_path: Path, *claims: str, size: int = 5) -> list[tuple[float, An
     """The left of claims, and its interval."""
     report = run(tmp_path / "out", "".join(f"assert {claim} >= 0\n" for claim in claims), size)
     return [(claim.left, claim.left_interval) for claim in report.claims]
+
+
+TESTED = """\
+circuit {name} using acdc {{
+  graph      = full
+  corruption = abc
+  metric     = recovered
+  threshold  = [0.003, 0.01]
+  loss       = {loss}
+}}
+"""
+
+
+def test_losses_find_the_circuits_of_the_engine_and_say_so(tmp_path: Path) -> None:
+    """Also beside each other: members of a family share what they measure, other losses do not."""
+    contrast, metric, *_ = usual()
+    text = TESTED.format(name="rising", loss="metric") + TESTED.format(name="near", loss="distance")
+    run(tmp_path / "out", text)
+    for name, loss in (("rising", "metric"), ("near", "distance")):
+        for number, threshold in enumerate((0.003, 0.01)):
+            found = read_circuit(tmp_path / f"out/{name}.{number}.json")
+            wanted = acdc(contrast, contrast.model.graph(), metric, threshold=threshold, loss=loss)  # type: ignore[arg-type]
+            assert found.edges == wanted.edges
+            assert found.made["loss"] == loss
+            assert ("loss distance" in provenance(found.made)) == (loss == "distance")
+    first = [read_circuit(tmp_path / f"out/{name}.0.json") for name in ("rising", "near")]
+    assert first[0].edges != first[1].edges
+
+
+def test_a_range_has_both_its_ends(tmp_path: Path) -> None:
+    _, _, eap, quick, _ = usual()
+    size, kept = len(quick), "faithfulness(quick, metric = recovered, corruption = abc)"
+    assert eap.top(30).edges == quick.edges
+    claims = [
+        (f"quick.edges in [{size}, {size + 1}]", True),
+        (f"quick.edges in [{size - 1}, {size}]", True),
+        (f"quick.edges in [{size}, {size}]", True),
+        (f"quick.edges in [{size + 1}, 1000]", False),
+        (f"quick.edges in [0, {size - 1}]", False),
+        (f"{kept} in [-10, 10]", True),
+    ]
+    text = "".join(f"assert {claim}\n" for claim, _ in claims)
+    report = run(tmp_path / "out", text)
+    assert [(claim.assertion.text, claim.holds) for claim in report.claims] == claims
+    assert report.claims[-1].left_interval is not None
+    said = json.loads((tmp_path / "out/run.json").read_text())["assertions"]
+    assert said[0] == {
+        "claim": claims[0][0],
+        "about": None,
+        "left": size,
+        "right": [size, size + 1],
+        "holds": True,
+    }
+
+
+def test_a_circuit_that_overshoots_is_no_silent_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faithfulness of 1.62 holds as `>= 0.8`: it is said, beside the claim and in the record."""
+    of = "faithfulness(quick, metric = recovered)"
+    claims = [
+        f"{of} >= 0.8",
+        f"0.8 < {of}",
+        f"{of} >= 0.8 * 1",
+        f"{of} <= 2",  # what is asked for is not that it be large
+        f"{of} in [0.8, 2]",
+        f"{of} >= 1.7",  # does not hold
+        f"{of} - 1 >= 0.1",
+        "random_p(quick, metric = recovered, draws = 1) >= 0",
+    ]
+    text = "".join(f"assert {claim}\n" for claim in claims)
+
+    def notes(value: float) -> tuple[str, ...]:
+        found = Estimate(value, value - 0.1, value + 0.1, 5)
+        monkeypatch.setattr(evaluation, "faithfulness", lambda *_: found)
+        return run(tmp_path / "out", text).notes
+
+    assert notes(1.1) == ()
+    said = notes(1.62)
+    assert [note.split("`")[1] for note in said] == claims[:3]
+    assert all("1.62" in note and "in [0.9, 1.1]" in note and "loss = distance" in note for note in said)
+    record = json.loads((tmp_path / "out/run.json").read_text())["assertions"]
+    assert [each["note"] for each in record if "note" in each] == list(said)
 
 
 def test_claims_are_what_the_engine_says(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ ABOUT = {
     "eap": MEASURED | {"steps"},
     "nodes": MEASURED | {"direction"},
     "heads": CONTRAST | {"of", "inputs"},
-    "found": MEASURED | {"tau"},
+    "found": MEASURED | {"tau", "loss"},
 }
 OTHERS: dict[str, list[Any]] = {
     "size": [2, 4],
@@ -50,6 +50,7 @@ OTHERS: dict[str, list[Any]] = {
     "of": ["[copying]", "[previous_token, copying]"],
     "cut": [0.1],
     "tau": [0.02, 1],
+    "loss": ["distance"],
     "edges": ["[3]"],
     "file": ["other.svg"],
 }
