@@ -25,7 +25,7 @@ from nncirc.circuits.intervals import Resampling
 from nncirc.engine.activation import activation_patching, columns_of, mask_of
 from nncirc.engine.attention import attention_statistics
 from nncirc.engine.attribution import attribution_patching, node_attribution
-from nncirc.engine.contrast import Contrast, Loss
+from nncirc.engine.contrast import Contrast
 from nncirc.engine.direct import logit_attribution
 from nncirc.engine.discovery import acdc
 from nncirc.engine.evaluate import circuit_metric
@@ -359,13 +359,11 @@ class Kept:
         self.edges[receiver] = set(kept)
 
 
-def sweep_of(
-    contrast: Contrast, graph: Graph, metric: Metric, estimates: Tensor, loss: Loss = "metric"
-) -> Sweep:
+def sweep_of(contrast: Contrast, graph: Graph, metric: Metric, estimates: Tensor) -> Sweep:
     """A sweep for which every row takes as long."""
     sizes = Sizes.of(contrast.model, contrast.model.shape)
     batches, reads = list(prompts_of(contrast, metric)), reads_of(contrast, metric)
-    return Sweep(sizes, graph, batches, reads, estimates, lambda work: sum(rows for _, _, rows in work), loss)
+    return Sweep(sizes, graph, batches, reads, estimates, lambda work: sum(rows for _, _, rows in work))
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
@@ -409,7 +407,7 @@ def test_edges_that_will_be_tested_are_foreseen_within_a_factor_of_two(
 ) -> None:
     builder, contrast, declaration = importlib.import_module("benchmarks.setups").example(name)
     graph, metric = builder.of(declaration, "graph"), builder.of(declaration, "metric")
-    sweep = sweep_of(contrast, graph, metric, effects(contrast, graph, metric), loss)
+    sweep = replace(sweep_of(contrast, graph, metric, effects(contrast, graph, metric)), loss=loss)
     tested = acdc(contrast, graph, metric, threshold=threshold, loss=loss).made["tested"]
     assert 0.5 <= sweep.play(threshold).tested / tested <= 2
 
