@@ -402,9 +402,7 @@ EXAMPLES = [
 
 @pytest.mark.parametrize("loss", ["metric", "distance"])
 @pytest.mark.parametrize(("name", "threshold"), EXAMPLES)
-def test_edges_that_will_be_tested_are_foreseen_within_a_factor_of_two(
-    name: str, threshold: float, loss: Any
-) -> None:
+def test_edges_to_test_are_foreseen_within_a_factor_of_two(name: str, threshold: float, loss: Any) -> None:
     builder, contrast, declaration = importlib.import_module("benchmarks.setups").example(name)
     graph, metric = builder.of(declaration, "graph"), builder.of(declaration, "metric")
     sweep = replace(sweep_of(contrast, graph, metric, effects(contrast, graph, metric)), loss=loss)
