@@ -110,12 +110,7 @@ def _encoded(tokenizer: Tokenizer, texts: Sequence[str], *, added: bool) -> list
             return [one for text in texts for one in _encoded(tokenizer, [text], added=added)]
         return [Encoded(texts[0], (UNKNOWN,), ((0, len(texts[0])),), (False,))]
     return [
-        Encoded(
-            text,
-            tuple(one.ids),
-            tuple((int(start), int(stop)) for start, stop in one.offsets),
-            tuple(bool(mark) for mark in one.special_tokens_mask),
-        )
+        Encoded(text, tuple(one.ids), tuple(one.offsets), tuple(map(bool, one.special_tokens_mask)))
         for text, one in zip(texts, batch, strict=True)
     ]
 
@@ -185,14 +180,16 @@ def _unknown(tokenizer: Tokenizer, encoded: Encoded) -> str | None:
 
 def _dropped(tokenizer: Tokenizer, encoded: Encoded) -> str | None:
     """What no token stands for: a vocabulary of letters may pass over those that it lacks."""
-    covered = {place for start, stop in encoded.offsets for place in range(start, stop)}
-    for place, character in enumerate(encoded.text):
-        if place in covered or character.isspace():
-            continue
-        # What joins the character before it, as an accent does, may be part of that one's token.
-        (alone,) = encode_raw(tokenizer, [character], added=False)
-        if not alone.ids:
-            return f"{quote(character)} in {quote(encoded.text)} is unknown to the tokenizer: it has no token"
+    end = 0
+    for start, stop in (*encoded.offsets, (len(encoded.text), len(encoded.text))):
+        for character in encoded.text[end:start].strip():
+            # What joins the character before it, as an accent does, may be part of that one's token.
+            (alone,) = encode_raw(tokenizer, [character], added=False)
+            if not alone.ids and not character.isspace():
+                return (
+                    f"{quote(character)} in {quote(encoded.text)} is unknown to the tokenizer: it is left out"
+                )
+        end = max(end, stop)
     return None
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -230,7 +231,7 @@ def _json_rows(file: Path, text: str) -> list[_Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=partial(_object, file, number))
         except json.JSONDecodeError as error:
             raise _broken(
                 file, number, f"not JSON at column {error.colno}: {error.msg}", "write one JSON object a line"
@@ -249,6 +250,11 @@ def _json_rows(file: Path, text: str) -> list[_Row]:
         # Tables that were written with all columns have null where a row has nothing.
         rows.append((number, {column: value for column, value in row.items() if value is not None}))
     return rows
+
+
+def _object(file: Path, line: int, members: list[tuple[str, Any]]) -> dict[str, Any]:
+    _check_header(file, line, [name for name, _ in members])
+    return dict(members)
 
 
 def _listed(columns: Collection[str]) -> str:

@@ -205,7 +205,6 @@ def _each_after(
     before, *wholes = encode_raw(
         tokenizer, [prompt, *(prompt + text for text in texts)], added=False, inside=inside
     )
-    refuse_unknown(tokenizer, before)
     return [_after(tokenizer, before, whole, text, what) for whole, text in zip(wholes, texts, strict=True)]
 
 
@@ -223,11 +222,14 @@ def _after(tokenizer: Tokenizer, before: Encoded, whole: Encoded, text: str, wha
     try:
         refuse_unknown(tokenizer, found)
     except DataError:
+        refuse_unknown(tokenizer, before)
         raise DataError(
             "C303",
             f"the {what} {quote(text)} is unknown to the tokenizer",
             hint=_space_hint(tokenizer, prompt, text, what, unknown=True),
         ) from None
+    if not follows:
+        refuse_unknown(tokenizer, before)
     return found.ids[n:] if follows else found.ids
 
 

@@ -57,15 +57,15 @@ class placed:  # noqa: N801 - reads as a word of a with statement
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, NncircError) and not isinstance(error, ProgramError):
-            span = span_of(self.declaration, error.code)
+            span = span_of(self.declaration, error.code, error.about)
             raise ProgramError(Diagnostic(error.code, error.message, span, help=error.hint)) from error
 
 
-def span_of(declaration: Declaration | Assertion, code: str) -> Span:
-    """Where an error of this code stands in a declaration or a claim."""
+def span_of(declaration: Declaration | Assertion, code: str, about: str | None = None) -> Span:
+    """Where an error of this code stands in a declaration or a claim: at the key that it is about, if any."""
     if isinstance(declaration, Assertion):
         return declaration.span
-    for key in _KEYS.get(code, ()):
+    for key in (about or "", *_KEYS.get(code, ())):
         if key in declaration.spans:
             return declaration.spans[key]
     return declaration.span

@@ -121,3 +121,21 @@ def test_halves_of_characters_in_a_file(words: Tokenizer, tmp_path: Path, column
     path.write_text(json.dumps(row))
     error = refused(file_dataset, words, path, clean="clean", answer="answer", keep=["note"])
     assert error.message == f"a.jsonl, line 1: the column `{column}` has U+D800, which is half of a character"
+
+
+def test_a_script_is_shown_the_number_that_is_too_large() -> None:
+    from nncirc.dsl import check_text
+    from nncirc.engine.program.build import Builder
+    from nncirc.engine.program.places import ProgramError
+
+    for key in ("size", "length", "copies"):
+        values = {"size": 2, "length": 3, "copies": 2, key: HUGE}
+        keys = "\n".join(f"  {name} = {value}" for name, value in values.items())
+        model = 'model m using bundled {\n  name = "ioi-4l"\n}\n'
+        program = check_text(f"{model}dataset d using tokens {{\n  model = m\n{keys}\n}}\n").program
+        assert program is not None
+        with pytest.raises(ProgramError) as caught:
+            Builder(program).get("d")
+        assert caught.value.code == "C348"
+        shown = caught.value.diagnostic.span.text
+        assert shown == (str(values["copies"]) if key == "length" else str(HUGE))

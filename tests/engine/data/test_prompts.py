@@ -159,6 +159,7 @@ JSONL = {
     "a list": '{"clean": "the cat"}\n["the dog"]\n',
     "a number for a text": '{"clean": 5}\n',
     "a column that one line lacks": '{"clean": "the cat"}\n\n{"clear": "the dog"}\n',
+    "a column twice": '{"clean": "the cat", "clean": "the dog"}',
     "a very deep value": '{"clean": ' + "[" * 100_000 + "\n",
     "a very long number": '{"clean": ' + "1" * 5_000 + "}\n",
     "a long text": json.dumps({"clean": "x" * 200_000}),
@@ -216,6 +217,9 @@ BROKEN = {
     "a column that one line lacks (jsonl)": (
         "[C317] data.jsonl, line 3: there is no column `clean`; there is only clear\n"
         "  help: did you mean `clear`?"
+    ),
+    "a column twice (jsonl)": (
+        "[C316] data.jsonl, line 1: two columns are called `clean`\n  help: give every column its own name"
     ),
     "a very deep value (jsonl)": (
         "[C316] data.jsonl, line 1: JSON that is nested too deeply\n  help: write a flat object"
