@@ -23,7 +23,7 @@ from nncirc.dsl.positions import check_graph_positions, check_split
 from nncirc.dsl.program import Position, Ref, Where
 from nncirc.dsl.readings import READINGS, check_reading
 from nncirc.dsl.scope import Draft, Scope
-from nncirc.dsl.shapes import ModelShape, ShapeProvider, check_runs, check_shape
+from nncirc.dsl.shapes import ModelShape, ShapeProvider, check_adapter, check_runs, check_shape
 from nncirc.dsl.source import Span
 from nncirc.dsl.tasks import check_task, measure_as
 
@@ -134,6 +134,7 @@ class Meaning:
 
     def _model(self, draft: Draft) -> None:
         check_shape(self.scope, draft)
+        check_adapter(self.scope, draft)
 
     def _dataset(self, draft: Draft) -> None:
         check_runs(self.scope, draft, self.get(draft, "model"))

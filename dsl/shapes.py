@@ -11,10 +11,11 @@ from typing import Any, TypeAlias
 
 from nncirc.circuits.door import at_home, read_text
 from nncirc.dsl.diagnostics import Label
+from nncirc.dsl.model_types import may_be_adapted, unadapted
 from nncirc.dsl.program import Value
 from nncirc.dsl.scope import Draft, Scope
 
-__all__ = ["ModelShape", "ShapeProvider", "check_runs", "check_shape", "model_shape"]
+__all__ = ["ModelShape", "ShapeProvider", "check_adapter", "check_runs", "check_shape", "model_shape"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,20 @@ def check_shape(scope: Scope, model: Draft) -> None:
             model.where("layers"),
             help="the largest models have some 16,000",
         )
+
+
+def check_adapter(scope: Scope, model: Draft) -> None:
+    """A model in a local folder is of a type that the engine can take apart, as far as that is known."""
+    name = model.values.get("id")
+    if model.implementation != "huggingface" or not isinstance(name, str) or not name.isprintable():
+        return
+    try:
+        config = json.loads(read_text(at_home(name) / "config.json", at_most=_LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return  # it is not there, or damaged, which is said when it is loaded
+    if isinstance(config, dict) and not may_be_adapted(config):
+        message, help_ = unadapted(config)
+        scope.report("C411", message, model.where("id"), help=help_)
 
 
 def check_runs(scope: Scope, dataset: Draft, model: Draft | None) -> None:

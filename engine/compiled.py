@@ -253,9 +253,9 @@ def build(config: CompiledConfig, weights: Mapping[str, Tensor], name: str) -> C
     `head key d_model`.
 
     Raises:
-        ModelError: C404, a tensor is missing or of another shape.
+        ModelError: C404, a tensor is missing, of another shape, or has no fractions.
     """
-    for key, shape in _shapes(config).items():
+    for key, shape in shapes(config).items():
         found = tuple(weights[key].shape) if key in weights else None
         if found != shape:
             what = "lack" if found is None else f"have the shape {found} instead of {shape} for"
@@ -263,6 +263,14 @@ def build(config: CompiledConfig, weights: Mapping[str, Tensor], name: str) -> C
                 "C404",
                 f"the weights of {name} {what} {key}",
                 hint="the config does not belong to these weights, or the file is incomplete",
+                about=name,
+            )
+        if not weights[key].is_floating_point():
+            raise ModelError(
+                "C404",
+                f"the weights of {name} have numbers of type"
+                f" {str(weights[key].dtype).removeprefix('torch.')} for {key}",
+                hint="save them as float32 or float64",
                 about=name,
             )
     state = {"embed.weight": weights["embed"], "pos_embed.weight": weights["pos_embed"]}
@@ -285,7 +293,7 @@ def build(config: CompiledConfig, weights: Mapping[str, Tensor], name: str) -> C
     return module
 
 
-def _shapes(config: CompiledConfig) -> dict[str, tuple[int, ...]]:
+def shapes(config: CompiledConfig) -> dict[str, tuple[int, ...]]:
     """The tensors of a file."""
     heads, key, width = config.num_attention_heads, config.head_dim, config.hidden_size
     hidden = config.intermediate_size

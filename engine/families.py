@@ -1,16 +1,19 @@
 """Families of models: where a Hugging Face model keeps the parts that the engine reads and writes.
 
 A family is data. Whether it is right for a model is not believed but tested when the model is loaded
-(`nncirc.engine.guards`). A package can add one through the entry point group `nncirc.families`.
+(`nncirc.engine.guards`). A package can add one through the entry point group `nncirc.families`, under its
+`model_type`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 
 from nncirc.circuits.errors import ModelError
+from nncirc.dsl.model_types import GROUP, unadapted
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,28 +118,62 @@ COMPILED = Family(
 )
 
 
+OURS = {family.model_type: family for family in (GPT2, LLAMA, COMPILED)}
+
+
 @cache
 def families() -> dict[str, Family]:
-    """The known families by `model_type`; entry points come after our own and cannot replace them."""
-    found = {family.model_type: family for family in (GPT2, LLAMA, COMPILED)}
-    for entry in sorted(entry_points(group="nncirc.families"), key=lambda entry: entry.name):
-        family = entry.load()
-        found.setdefault(family.model_type, family)
-    return found
+    """The known families by `model_type`; those of packages come after our own and cannot replace them.
+
+    What a package has that cannot be loaded is left out.
+    """
+    return {**_added()[0], **OURS}
 
 
-def family_of(model_type: str) -> Family:
+def family_of(model_type: str, config: Mapping[str, object] | None = None) -> Family:
     """The family of a `model_type`.
 
+    Args:
+        model_type: as in the model's `config.json`.
+        config: all of that file, for what is said where there is no family.
+
     Raises:
-        ModelError: C411, no family is known for it.
+        ModelError: C411, no family is known for it; C436, the one that a package has for it is broken.
     """
+    if model_type in OURS:  # without a look at packages, which may be broken
+        return OURS[model_type]
     known = families()
-    if model_type not in known:
+    if model_type in known:
+        return known[model_type]
+    broken = _added()[1]
+    if model_type in broken:
         raise ModelError(
-            "C411",
-            f"models of type {model_type!r} have no adapter",
-            hint=f"there are adapters for {', '.join(sorted(known))}; a package can add one through the entry"
-            " point group 'nncirc.families'",
+            "C436",
+            f"the adapter for models of type {model_type!r} cannot be loaded: {broken[model_type]}",
+            hint="repair or update that package",
         )
-    return known[model_type]
+    message, hint = unadapted(
+        config or {"model_type": model_type}, tuple(sorted(known.keys() - {"compiled"}))
+    )
+    skipped = "".join(f"; the adapter {name!r} was skipped: {why}" for name, why in sorted(broken.items()))
+    raise ModelError("C411", message, hint=hint + skipped)
+
+
+def _added() -> tuple[dict[str, Family], dict[str, str]]:
+    """What packages add: families by their type, and by the entry's name why one cannot be loaded."""
+    found: dict[str, Family] = {}
+    broken: dict[str, str] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        package = getattr(getattr(entry, "dist", None), "name", None)
+        of = f" of the package {package}" if package else ""
+        try:
+            family = entry.load()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - another's code raises what it likes
+            said = (str(error).strip().splitlines() or [""])[0][:200]
+            broken[entry.name] = f"{type(error).__name__}: {said}{of}"
+            continue
+        if isinstance(family, Family):
+            found.setdefault(family.model_type, family)
+        else:
+            broken[entry.name] = f"expected a Family, found a value of type {type(family).__name__}{of}"
+    return found, broken

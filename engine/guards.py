@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from nncirc.circuits.errors import MethodError, ModelError, NncircError
+from nncirc.engine.configs import impossible
 from nncirc.engine.forward import Mask, masked_forward, project
 from nncirc.engine.live import attend
 from nncirc.engine.model import Block, Model
@@ -92,6 +93,11 @@ def check(model: Model) -> dict[str, float]:
     draw = random.Random(0)
     rows = [_tokens(model, SHORT, draw) for _ in range(4)]
     clean, other = rows[0], rows[1]
+    try:
+        with torch.no_grad():
+            model.module(**model.inputs(clean, 1))
+    except Exception as error:  # noqa: BLE001 - a module made of a wrong config raises anything
+        raise impossible(model.name, error, run=True) from None
     try:
         logits = _whole(model, torch.cat([clean, other]), found)
         _positions(model, _tokens(model, LONG, draw), found)
@@ -258,7 +264,9 @@ def _whole(
             "C428",
             f"a plain run of {model.name} in {str(model.dtype).removeprefix('torch.')} gives logits that are"
             " not finite",
-            hint="load it with dtype = float32, or bfloat16: float16 ends at 65,504",
+            hint="load it with dtype = float32, or bfloat16: float16 ends at 65,504"
+            if model.dtype == torch.float16
+            else "use the config.json that was saved with the weights, or copy the weights again",
             about=model.name,
         )
     found.note(UNEMBEDDED, made, logits, made.abs(), allowed=_rounded(model))

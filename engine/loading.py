@@ -14,10 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from nncirc.circuits.door import at_home, open_file, read_text
-from nncirc.circuits.errors import ModelError
+from nncirc.circuits.errors import ModelError, NncircError, ResourceError
 from nncirc.circuits.models import COMPILED, model_folder
+from nncirc.circuits.words import memory_in_words
 from nncirc.engine import guards
-from nncirc.engine.compiled import build, read_config, symbol_tokenizer
+from nncirc.engine.compiled import build, shapes, symbol_tokenizer
+from nncirc.engine.compiled import read_config as read_compiled
+from nncirc.engine.configs import empty, read_config
 from nncirc.engine.data import load_tokenizer
 from nncirc.engine.data.load import (
     check_json,
@@ -28,8 +31,9 @@ from nncirc.engine.data.load import (
     no_folder,
     unreadable,
 )
-from nncirc.engine.families import family_of
+from nncirc.engine.memory import free_memory
 from nncirc.engine.model import Model
+from nncirc.engine.shortage import shortage
 
 DType: TypeAlias = Literal["float32", "float64", "bfloat16", "float16"]
 DTYPES: dict[str, torch.dtype] = {
@@ -38,6 +42,11 @@ DTYPES: dict[str, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+
+SINGLE, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_config.json"
+
+_IDLE = (".masked_bias", ".rotary_emb.inv_freq")
+"""Constants that older versions of transformers saved beside the weights, which nothing reads."""
 
 
 def load_bundled(name: str, *, dtype: DType = "float64", device: str = "cpu") -> Model:
@@ -70,18 +79,14 @@ def load_compiled(path: str | Path, *, dtype: DType = "float64", device: str = "
 
 def _load_compiled(folder: Path, dtype: DType, device: str, *, name: str) -> Model:
     _check_device(device)
-    digest = _hash(_files(folder))
-    config = read_config(folder)
+    digest = _hash(_weight_files(folder, indexed=False))
+    config = read_compiled(folder)
     try:
-        weights = load_file(folder / "model.safetensors")
+        weights = load_file(folder / SINGLE)
     except Exception as error:  # noqa: BLE001 - safetensors raises anything at damaged files
-        raise ModelError(
-            "C403",
-            f"the model in {folder} cannot be loaded: {first_line(error)}",
-            hint="its files are damaged: copy them again",
-            about=str(folder),
-        ) from None
+        raise _damaged(folder, error) from None
     module = _ready(build(config, weights, name).to(DTYPES[dtype]), device, name)
+    check_no_more(name, sorted(weights.keys() - shapes(config).keys()))
     made = {"id": name, "dtype": dtype, "device": device, "weights_sha256": digest}
     return _guarded(Model(module, symbol_tokenizer(config), made, name))
 
@@ -109,7 +114,9 @@ def load_huggingface(
     Raises:
         ModelError: C402 the folder has no model, C403 its files are damaged, C404 weights are missing or
             do not fit, C405 weights are not finite, C406 no such device; C411 no adapter for this type of
-            model; C413 to C420, a guard fails; C421 to C424, the tokenizer or the hub.
+            model; C412 to C420 and C425 to C428, a guard fails; C421 to C424, the tokenizer or the hub;
+            C429, weights that the config has no place for; C430, the config says what no model can be.
+        ResourceError: C701, there is not enough memory.
     """
     place = at_home(id) if isinstance(id, Path) or is_local(id) else id
     return _load(place, revision, dtype, device, name=str(id), tokenizer=tokenizer)
@@ -121,15 +128,32 @@ def _load(
     made: dict[str, Any] = {"id": name, "dtype": dtype, "device": device}
     _check_device(device)
     if isinstance(place, Path):
-        made["weights_sha256"] = _check_folder(place)
-        module = _from_folder(place, dtype)
+        files = _weight_files(place)
+        check_json(place / "config.json")
+        config = read_config(str(place))
+        made["weights_sha256"] = _hash(files)
+        try:
+            module = _pretrained(str(place), config, dtype)
+        except NncircError:
+            raise
+        except Exception as error:  # noqa: BLE001 - transformers and safetensors raise anything
+            raise _damaged(place, error) from None
     else:
         module = from_hub(
-            place, revision, "model", lambda offline: _pretrained(place, dtype, revision, offline)
+            place, revision, "model", lambda offline: _from_hub(place, dtype, revision, offline)
         )
         made["revision"] = getattr(module.config, "_commit_hash", None) or revision
     module = _ready(module, device, name)
     return _guarded(Model(module, load_tokenizer(tokenizer or place, revision), made, name))
+
+
+def _damaged(folder: Path, error: Exception) -> Exception:
+    return shortage(error) or ModelError(
+        "C403",
+        f"the model in {folder} cannot be loaded: {first_line(error)}",
+        hint="its files are damaged or do not belong together: copy them again",
+        about=str(folder),
+    )
 
 
 def _ready(module: Any, device: str, name: str) -> Any:
@@ -151,40 +175,67 @@ def _guarded(model: Model) -> Model:
 
 
 def _check_device(device: str) -> None:
+    """Whether a device computes, also in float64, as all metrics are, and gives back what it computed."""
     try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        (torch.ones(1, dtype=torch.float64, device=device) + 1).cpu()
+    except Exception as error:  # noqa: BLE001 - every backend raises what it likes
         raise ModelError(
-            "C406", f"there is no device {device!r} here: {first_line(error)}", hint='write `device = "cpu"`'
+            "C406",
+            f"the device {device!r} is not there, or does not compute in float64: {first_line(error)}",
+            hint='write `device = "cpu"`',
         ) from None
 
 
-def _check_folder(folder: Path) -> str:
-    """Look at a folder before it is loaded; the hash of its weights."""
-    weights = _files(folder)
-    config = folder / "config.json"
-    check_json(config)
-    family_of(str(json.loads(read_text(config)).get("model_type")))
-    return _hash(weights)
+def _weight_files(folder: Path, *, indexed: bool = True) -> list[Path]:
+    """The files with weights that are loaded from a folder: one, or those that its index lists, if it may.
 
-
-def _files(folder: Path) -> list[Path]:
-    """The files with weights of a folder that has all that a model needs."""
+    Raises:
+        ModelError: C402, there is no model; C403, a file cannot be read or is not in the folder.
+    """
     if what := no_folder(folder):
         raise ModelError("C402", f"the model folder {folder} {what}", about=str(folder))
     names = list_folder(folder)
-    weights = [folder / name for name in names if name.endswith(".safetensors")]
-    for missing, found in (("config.json", "config.json" in names), ("*.safetensors", weights)):
-        if not found:
-            hint = (
-                "weights are read from safetensors only: model.save_pretrained(folder)"
-                if missing != "config.json"
-                else "save it with model.save_pretrained(folder)"
-            )
+    missing, hint = None, "weights are read from safetensors only: model.save_pretrained(folder)"
+    if "config.json" not in names:
+        missing, hint = "config.json", "save it with model.save_pretrained(folder)"
+    elif not any(name.endswith(".safetensors") for name in names):
+        missing = "*.safetensors"
+    elif SINGLE not in names and not (indexed and INDEX in names):
+        missing = SINGLE
+    if missing:
+        raise ModelError("C402", f"the model folder {folder} has no {missing}", hint=hint, about=str(folder))
+    if ADAPTER in names:
+        raise ModelError(
+            "C402",
+            f"the model folder {folder} has an {ADAPTER}: what the adapter adds would be left out",
+            hint="merge it into the weights and save them: model.merge_and_unload().save_pretrained(folder)",
+            about=str(folder),
+        )
+    return [folder / SINGLE] if SINGLE in names else _listed_files(folder, names)
+
+
+def _listed_files(folder: Path, names: Sequence[str]) -> list[Path]:
+    """The files of an index, which are all in its own folder."""
+    index = folder / INDEX
+    check_json(index)
+    where = json.loads(read_text(index)).get("weight_map")
+    files = sorted({str(file) for file in where.values()}) if isinstance(where, dict) else []
+    for file in files:
+        if file not in names:
             raise ModelError(
-                "C402", f"the model folder {folder} has no {missing}", hint=hint, about=str(folder)
+                "C403",
+                f"the model in {folder} cannot be loaded: {INDEX} lists {file!r}, which is not in the folder",
+                hint="copy its files again; an index lists files beside it, by their names",
+                about=str(folder),
             )
-    return weights
+    if not files:
+        raise ModelError(
+            "C403",
+            f"the model in {folder} cannot be loaded: {INDEX} has no weight_map that lists files",
+            hint="copy its files again",
+            about=str(folder),
+        )
+    return [folder / file for file in files]
 
 
 def _hash(weights: Sequence[Path]) -> str:
@@ -199,43 +250,42 @@ def _hash(weights: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def _from_folder(folder: Path, dtype: DType) -> Any:
-    try:
-        return _pretrained(str(folder), dtype, None, offline=True)
-    except ModelError:
-        raise
-    except Exception as error:  # noqa: BLE001 - transformers and safetensors raise anything at damaged files
-        raise ModelError(
-            "C403",
-            f"the model in {folder} cannot be loaded: {first_line(error)}",
-            hint="its files are damaged or do not belong together: copy them again",
-            about=str(folder),
-        ) from None
-
-
-def _pretrained(name: str, dtype: DType, revision: str | None, offline: bool) -> Any:
-    from transformers import AutoModelForCausalLM
-
+def _from_hub(name: str, dtype: DType, revision: str | None, offline: bool) -> Any:
+    config = read_config(name, revision=revision, offline=offline)
     options = {"revision": revision} if revision else {}
+    return _pretrained(name, config, dtype, local_files_only=offline, **options)
+
+
+def _pretrained(name: str, config: Any, dtype: DType, **options: Any) -> Any:
+    """The model with its weights, all of them and no others."""
+    module = empty(config, DTYPES[dtype], name)
+    needed, free = sum(weight.nbytes for weight in module.parameters()), free_memory(torch.device("cpu"))
+    if needed > free:
+        raise ResourceError(
+            "C701",
+            f"{name} takes {memory_in_words(needed)} in {dtype}; {memory_in_words(free)} of memory is free",
+            hint="use a smaller model, a narrower dtype, or a larger machine",
+        )
     with _quiet():
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        loaded, info = type(module).from_pretrained(
             name,
+            config=config,
             dtype=DTYPES[dtype],
-            attn_implementation="sdpa",
+            attn_implementation=module.config._attn_implementation,
             use_safetensors=True,
-            local_files_only=offline,
-            trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # told by name below, where transformers prints a report
-            **options,
+            **{"local_files_only": True, **options},
         )
-    module, info = loaded
     _check_complete(name, info)
-    return module
+    return loaded
 
 
 def _check_complete(name: str, info: dict[str, Any]) -> None:
-    """transformers fills in random numbers where weights are missing; here that is an error."""
+    """transformers fills in random numbers where weights are missing, and ignores those that no part uses.
+
+    Here both are errors.
+    """
     missing = sorted(str(key) for key in info.get("missing_keys", ()))
     mismatched = sorted(str(key) for key in info.get("mismatched_keys", ()))
     for what, keys in (("lack", missing), ("have the wrong shape for", mismatched)):
@@ -246,11 +296,29 @@ def _check_complete(name: str, info: dict[str, Any]) -> None:
                 hint="the config does not belong to these weights, or the file is incomplete",
                 about=name,
             )
+    keys = sorted(str(key) for key in info.get("unexpected_keys", ()))
+    check_no_more(name, [key for key in keys if not key.endswith(_IDLE)])
 
 
 def _listed(keys: Sequence[str], most: int = 3) -> str:
     rest = len(keys) - most
     return ", ".join(keys[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def check_no_more(name: str, surplus: Sequence[str]) -> None:
+    """Refuse weights that no part of the model would use.
+
+    Raises:
+        ModelError: C429, there are some.
+    """
+    if surplus:
+        raise ModelError(
+            "C429",
+            f"the weights of {name} hold {_listed(surplus)}, for which its config has no place",
+            hint="use the config.json that was saved with the weights, or save the model without them:"
+            " AutoModelForCausalLM.from_pretrained(folder).save_pretrained(other)",
+            about=name,
+        )
 
 
 def _check_finite(module: Any, name: str) -> None:

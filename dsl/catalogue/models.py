@@ -35,8 +35,10 @@ MODELS: Mapping[str, Entry] = {
     ),
     "C403": Entry(
         "model files that cannot be loaded",
-        "The folder has all files, and transformers or safetensors refused them: they are damaged, cut off, "
-        "or do not belong together. Copy them again.",
+        "The folder has all files, and safetensors refused them: they are damaged, cut off, or do not belong "
+        "together. Or one of them is no regular file, or not in the folder: weights are read from "
+        "`model.safetensors`, or from the files that `model.safetensors.index.json` lists beside it. Copy "
+        "them again.",
     ),
     "C404": Entry(
         "weights that are missing or of another shape",
@@ -52,8 +54,9 @@ MODELS: Mapping[str, Entry] = {
     ),
     "C406": Entry(
         "a device that is not there or too small",
-        "torch cannot use the device, or the model does not fit into its memory. Nothing is moved elsewhere "
-        "silently: the same script would then give other rounding on another machine without a word.",
+        "torch cannot use the device, or the model does not fit into its memory, or it has no float64, in "
+        "which all metrics are computed (`mps` has none). Nothing is moved elsewhere silently: the same "
+        "script would then give other rounding on another machine without a word.",
         'model other using bundled {\n  name = "ioi-4l"\n  device = "cuda:99"\n}',
         'model other using bundled {\n  name = "ioi-4l"\n  device = "cpu"\n}',
     ),
@@ -61,7 +64,8 @@ MODELS: Mapping[str, Entry] = {
         "a type of model without an adapter",
         "To take a model apart into heads and MLPs, the engine must know where it keeps them, and whether "
         "anything stands between them and the residual stream. Guessing by names gives wrong numbers for "
-        "some models. A package can add an adapter through the entry point group `nncirc.families`.",
+        "some models. A package can add an adapter for a decoder-only model through the entry point group "
+        "`nncirc.families`. Models with an encoder, and those without attention heads, have no graph here.",
     ),
     "C412": Entry(
         "a layer whose width is not that of its heads",
@@ -287,6 +291,26 @@ GRAPHS: Mapping[str, Entry] = {
         "The weights are finite, and what the model computes from them in its dtype is not: float16 ends at "
         "65,504, and the activations of some models are larger. It is no fault of the family's adapter. Load "
         "the model with `dtype = float32`, or with `bfloat16`, which has the range of float32.",
+    ),
+    "C429": Entry(
+        "weights that the config has no place for",
+        "The files hold parameters that no part of the model would use: layers beyond those of the config, "
+        "biases of projections that it says have none, a norm of queries. Whoever trained them used them, so "
+        "the model would be another one than that of the files, without a word. Use the configuration that "
+        "was saved with these weights. If they are meant to be left out, load the model with transformers "
+        "and save it again: then they are gone.",
+    ),
+    "C430": Entry(
+        "a config that no model can have",
+        "A size is not a whole number, a name is not known, or what transformers makes of `config.json` "
+        "cannot be built or run. Quantized weights are refused too, since the engine computes with plain "
+        "ones. Use the configuration that was saved with the weights.",
+    ),
+    "C436": Entry(
+        "a broken adapter",
+        "An installed package says, in the entry point group `nncirc.families`, that it has an adapter for "
+        "models of this type, and loading it raises an error or gives something else. Other models are not "
+        "concerned: an adapter that nobody asks for is skipped.",
     ),
     "C435": Entry(
         "neurons nobody knows the place of",

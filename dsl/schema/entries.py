@@ -71,7 +71,7 @@ CORRUPTION = Key(one("corruption"), "what the corrupted run is", required=True)
 METRIC = Key(one("metric"), "what is measured", required=True)
 SIZE = Key(Number(integer=True, low=1), "how many prompts are drawn", required=True, unit="prompts")
 SEED = Key(Number(integer=True, low=0), "seed of the random draw", default=0)
-DEVICE = Key(Text(), "where it runs: `cpu`, `cuda`, `cuda:1`, `mps`", default="cpu")
+DEVICE = Key(Text(), "where it runs: `cpu`, `cuda`, `cuda:1`; it must compute in float64", default="cpu")
 RANK = Key(
     Word(("absolute", "signed")),
     "whether scores are ranked by magnitude, or signed (most positive first)",

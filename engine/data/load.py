@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TypeVar, cast
 
 from nncirc.circuits.door import at_home, is_folder, is_there, read_text, require_regular_files
-from nncirc.circuits.errors import ModelError
+from nncirc.circuits.errors import ModelError, NncircError
 from nncirc.engine.data.types import Tokenizer
+from nncirc.engine.shortage import causes, shortage
 
 T = TypeVar("T")
 
@@ -102,6 +103,8 @@ def _from_folder(folder: Path) -> Tokenizer:
     try:
         return _load(str(folder), None, offline=True)
     except Exception as error:  # noqa: BLE001 - the tokenizers library raises bare Exception
+        if short := shortage(error):
+            raise short from None
         raise ModelError(
             "C422",
             f"the tokenizer in {folder} cannot be loaded: {first_line(error)}",
@@ -145,10 +148,12 @@ def from_hub(name: str, revision: str | None, what: str, load: Callable[[bool], 
     reached = hub_reached()
     try:
         return load(not reached)
-    except ModelError:
+    except NncircError:
         raise
     except Exception as error:  # noqa: BLE001 - transformers wraps what the hub said in many ways
-        causes = tuple(_causes(error))
+        if short := shortage(error):
+            raise short from None
+        why = tuple(causes(error))
         if not reached:
             raise ModelError(
                 "C423",
@@ -156,14 +161,14 @@ def from_hub(name: str, revision: str | None, what: str, load: Callable[[bool], 
                 hint="connect to the network and try again, or give a local folder",
                 about=name,
             ) from None
-        if any(isinstance(one, errors.GatedRepoError) for one in causes):
+        if any(isinstance(one, errors.GatedRepoError) for one in why):
             message, hint = (
                 f"{name} is gated: the hub gives it to those who accepted its terms",
                 ("accept them on the model's page and log in with `hf auth login`"),
             )
-        elif any(isinstance(one, errors.RevisionNotFoundError) for one in causes):
+        elif any(isinstance(one, errors.RevisionNotFoundError) for one in why):
             message, hint = f"{name} has no revision {revision}", "use a branch, tag or commit of its page"
-        elif any(isinstance(one, errors.RepositoryNotFoundError) for one in causes):
+        elif any(isinstance(one, errors.RepositoryNotFoundError) for one in why):
             message, hint = f"the hub has no model {name}, or keeps it private", "check its name: owner/name"
         else:
             message, hint = f"the {what} {at} cannot be loaded: {first_line(error)}", None
@@ -199,14 +204,6 @@ def _load(name: str, revision: str | None, *, offline: bool) -> Tokenizer:
     if found.unk_token == "":
         raise ValueError("unk_token is empty; a vocabulary without one leaves the key out")
     return cast("Tokenizer", found)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def first_line(error: BaseException) -> str:

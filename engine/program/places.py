@@ -7,6 +7,8 @@ from nncirc.dsl.diagnostics import Diagnostic
 from nncirc.dsl.program import Assertion, Declaration
 from nncirc.dsl.source import Span
 
+_MODEL = ("id", "path", "name")
+
 # The key of a block that an error is about, where the code tells; otherwise the block itself.
 _KEYS = {
     "C303": ("answer", "foil"),
@@ -23,12 +25,18 @@ _KEYS = {
     "C344": ("answer_ids", "foil_ids"),
     "C334": ("positions",),
     "C353": ("task",),
-    "C402": ("id", "name"),
-    "C403": ("id", "name"),
-    "C404": ("id", "name"),
+    "C402": _MODEL,
+    "C403": _MODEL,
+    "C404": _MODEL,
     "C405": ("id", "dtype"),
     "C406": ("device",),
     "C411": ("id",),
+    "C426": _MODEL,
+    "C427": _MODEL,
+    "C428": ("dtype", *_MODEL),
+    "C429": _MODEL,
+    "C430": _MODEL,
+    "C436": ("id",),
     "C421": ("tokenizer", "id"),
     "C422": ("tokenizer", "id"),
     "C423": ("id",),

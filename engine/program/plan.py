@@ -7,7 +7,6 @@ they are at hand they are loaded, since how much ACDC computes depends on what i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -17,20 +16,21 @@ from typing import Any
 
 import torch
 
-from nncirc.circuits.door import at_home, read_text
+from nncirc.circuits.door import at_home, is_there
 from nncirc.circuits.errors import ModelError, NncircError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.circuits.words import counted, memory_in_words
 from nncirc.dsl.program import Assertion, Declaration, Program, Ref
 from nncirc.dsl.shapes import model_shape
+from nncirc.engine.configs import parameters, read_config
 from nncirc.engine.data import Dataset, load_tokenizer
-from nncirc.engine.data.load import is_local
+from nncirc.engine.data.load import check_json, is_local
 from nncirc.engine.memory import machine_memory
 from nncirc.engine.model import Model
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.claims import check_rows
-from nncirc.engine.program.forecast.at_hand import is_at_hand, parameters, stand_in
+from nncirc.engine.program.forecast.at_hand import is_at_hand, stand_in
 from nncirc.engine.program.forecast.predict import Forecast
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.run import free_cores, requested
@@ -373,7 +373,7 @@ def _is_compiled(declaration: Declaration) -> bool:
 
 def _config(declaration: Declaration) -> tuple[Any, str | Path]:
     """The config of a model that is at hand, and where its tokenizer is."""
-    from transformers import AutoConfig, GPT2Config
+    from transformers import GPT2Config
 
     if declaration.implementation == "bundled":
         folder = model_folder(str(declaration.values["name"]))
@@ -385,13 +385,10 @@ def _config(declaration: Declaration) -> tuple[Any, str | Path]:
                 return None, name
             return GPT2Config(n_layer=shape.layers, n_head=shape.heads, n_embd=64 * shape.heads), name
         folder = at_home(name)
-    try:
-        json.loads(read_text(folder / "config.json"))
-        return AutoConfig.from_pretrained(str(folder), local_files_only=True), folder
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            "C402", f"the model folder {folder} has no readable config.json: {error}", about=str(folder)
-        ) from None
+    if not is_there(folder / "config.json"):
+        raise ModelError("C402", f"the model folder {folder} has no config.json", about=str(folder))
+    check_json(folder / "config.json")
+    return read_config(str(folder)), folder
 
 
 class _Unloaded(Model):

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.errors import NncircError, ResourceError, ScriptError
+from nncirc.circuits.errors import NncircError, ScriptError
 from nncirc.circuits.words import counted, visible
 from nncirc.dsl.diagnostics import suggest
 from nncirc.dsl.outputs import DRAWN, PROVENANCE, result_file, written
@@ -39,6 +39,7 @@ from nncirc.engine.program.results import Curve, Table, areas, printed
 from nncirc.engine.program.store import Store
 from nncirc.engine.room import peak, resident
 from nncirc.engine.scores import EdgeScores, NodeScores
+from nncirc.engine.shortage import shortage
 
 PREPARED = ("model", "dataset", "corruption", "graph", "metric")
 
@@ -216,10 +217,8 @@ def run_program(
             made = {result.name for result in results}
             missing = tuple(_called(d) for d in wanted if d.name not in made)
             finished(with_fields(_report(builder, folder, options, results, claims), missing=missing))
-        if isinstance(error, MemoryError) or (
-            isinstance(error, RuntimeError) and "memory" in str(error).lower()
-        ):
-            raise _no_memory(error) from None
+        if short := shortage(error):
+            raise short from None
         raise
     else:
         write_provenance()
@@ -246,15 +245,6 @@ def _report(
     for result in results:
         tables |= printed(result.name, builder.built.get(result.name))
     return Report(folder, results, claims, tables, notes)
-
-
-def _no_memory(error: BaseException) -> ResourceError:
-    first = (str(error).splitlines() or [""])[0]
-    return ResourceError(
-        "C701",
-        f"not enough memory{': ' + first if first else ''}",
-        hint="allow less for activations with --memory or --batch, or use fewer or shorter prompts",
-    )
 
 
 def cores() -> int:

@@ -144,7 +144,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "another type": (lambda f: change_config(f, model_type="bert"), "C411"),
     "too many layers": (lambda f: change_config(f, n_layer=6), "C404"),
     "too wide": (lambda f: change_config(f, n_embd=192), "C404"),
-    "heads that do not divide": (lambda f: change_config(f, n_head=7), "C403"),
+    "heads that do not divide": (lambda f: change_config(f, n_head=7), "C430"),
     "tokenizer is garbage": (lambda f: (f / "tokenizer.json").write_text("{"), "C422"),
 }
 

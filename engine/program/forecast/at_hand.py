@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from nncirc.circuits.door import at_home
-from nncirc.circuits.errors import ModelError, ResourceError
+from nncirc.circuits.errors import ResourceError
 from nncirc.circuits.words import memory_in_words
 from nncirc.dsl.program import Declaration
-from nncirc.engine.data.load import first_line, is_local
-from nncirc.engine.families import family_of
+from nncirc.engine.configs import empty
+from nncirc.engine.data.load import is_local
 from nncirc.engine.memory import default_memory
 from nncirc.engine.model import Model
 
@@ -40,15 +40,6 @@ def is_at_hand(declaration: Declaration, size: int) -> bool:
     return any(isinstance(try_to_load_from_cache(name, file, revision=wanted), str) for file in files)
 
 
-def parameters(config: Any) -> int:
-    """How many parameters a config makes, tied ones once: counted on the model itself, without its memory.
-
-    Raises:
-        ModelError: C411, there is no adapter for the model's type; C422, no model can be made of the config.
-    """
-    return sum(weight.numel() for weight in _empty(config, torch.float32).parameters())
-
-
 def stand_in(config: Any, dtype: torch.dtype) -> Model:
     """A model of a config's sizes and few layers, whose weights are no one's: for how fast it is.
 
@@ -57,12 +48,12 @@ def stand_in(config: Any, dtype: torch.dtype) -> Model:
         dtype: of weights and activations.
 
     Raises:
-        ModelError: as `parameters`.
+        ModelError: C430, no model can be made of the config.
         ResourceError: C701, even that is too large for this machine.
     """
     small = deepcopy(config)
     small.num_hidden_layers = min(STAND_IN_LAYERS, config.num_hidden_layers)
-    module = _empty(small, dtype)
+    module = empty(small, dtype)
     needed, free = sum(weight.nbytes for weight in module.parameters()), default_memory(torch.device("cpu"))
     if needed > free:
         raise ResourceError(
@@ -75,20 +66,3 @@ def stand_in(config: Any, dtype: torch.dtype) -> Model:
         # Memory as it was found may hold numbers so small that arithmetic with them is slow.
         tensor.fill_(0.01)
     return Model(module, name="stand-in")
-
-
-def _empty(config: Any, dtype: torch.dtype) -> Any:
-    """The model of a config, with shapes and no memory."""
-    from transformers import AutoModelForCausalLM
-
-    family_of(config.model_type)
-    make: Any = AutoModelForCausalLM.from_config
-    try:
-        with torch.device("meta"):
-            return make(config, dtype=dtype)
-    except Exception as error:  # noqa: BLE001 - a config can be wrong in any way
-        raise ModelError(
-            "C422",
-            f"no model can be made of its config: {first_line(error)}",
-            hint="use the config.json that was saved with the weights",
-        ) from None

@@ -10,6 +10,7 @@ import pytest
 from tests.engine.data.vocabulary import word_tokenizer
 
 from nncirc.dsl import check_text
+from nncirc.engine.configs import parameters
 from nncirc.engine.program import plan
 from nncirc.engine.program.forecast import at_hand
 from nncirc.engine.program.plan import Plan, plan_program
@@ -96,7 +97,7 @@ def test_every_weight_is_counted(name: str, tmp_path: Path, monkeypatch: pytest.
 def test_gpt2_is_counted_with_its_tied_embedding() -> None:
     from transformers import GPT2Config
 
-    assert at_hand.parameters(GPT2Config()) == 124_439_808
+    assert parameters(GPT2Config()) == 124_439_808
 
 
 def test_more_than_the_machine_has_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,189 @@
+"""Adapters of other packages, the broken ones among them, and what is said of models that have none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.engine.data.vocabulary import word_tokenizer
+from tests.engine.tiny import tiny_gpt2
+from transformers import BertConfig, GPTNeoXConfig, MambaConfig, T5Config
+
+from nncirc.circuits.errors import ModelError, NncircError
+from nncirc.dsl import check_text, model_types
+from nncirc.engine import families
+from nncirc.engine.families import COMPILED, LLAMA, OURS, family_of
+from nncirc.engine.loading import load_bundled, load_huggingface
+from nncirc.engine.program.plan import plan_program
+from nncirc.engine.program.run import run_program
+
+
+class Package:
+    """An entry point of an installed package."""
+
+    def __init__(self, name: str, load: Callable[[], Any], package: str = "more-models") -> None:
+        self.name, self.load = name, load
+        self.dist = type("Distribution", (), {"name": package})
+
+
+def missing() -> Any:
+    raise ModuleNotFoundError("No module named 'more_models'\nand so on")
+
+
+def leaving() -> Any:
+    raise SystemExit(7)
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    def installed(*entries: Package) -> None:
+        def found(group: str) -> list[Package]:
+            return list(entries) if group == "nncirc.families" else []
+
+        for module in (families, model_types):
+            monkeypatch.setattr(module, "entry_points", found)
+        families.families.cache_clear()
+
+    installed()
+    yield installed
+    families.families.cache_clear()
+
+
+Install = Callable[..., None]
+
+
+def test_the_checker_knows_our_types() -> None:
+    assert set(model_types.ADAPTED) == set(OURS) - {COMPILED.model_type}
+
+
+def test_a_broken_package_does_not_concern_our_models(install: Install, tmp_path: Path) -> None:
+    """It is not even loaded."""
+    install(Package("bloom", missing), Package("other", leaving))
+    assert load_bundled("induction-2l").made["guards"]
+    folder = tmp_path / "gpt2"
+    tiny_gpt2(dtype=torch.float32).module.save_pretrained(folder)
+    tokenizer: Any = word_tokenizer()
+    tokenizer.save_pretrained(folder)
+    assert load_huggingface(folder).made["guards"]
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (missing, "ModuleNotFoundError: No module named 'more_models'"),
+        (leaving, "SystemExit: 7"),
+        (lambda: 3, "found a value of type int"),
+        (lambda: replace, "found a value of type function"),
+        (lambda: LLAMA.nothing, "AttributeError"),  # type: ignore[attr-defined]
+    ],
+)
+def test_a_broken_adapter_is_named_when_it_is_asked_for(
+    install: Install, load: Callable[[], Any], said: str
+) -> None:
+    install(Package("bloom", load), Package("mistral", lambda: replace(LLAMA, model_type="mistral")))
+    with pytest.raises(ModelError) as caught:
+        family_of("bloom")
+    assert caught.value.code == "C436"
+    assert said in caught.value.message
+    assert caught.value.message.endswith("of the package more-models")
+    assert "\n" not in caught.value.message
+    # Others are there, and models of other types hear of it where it may be what they lack.
+    assert family_of("mistral").model_type == "mistral"
+    assert "bloom" not in families.families()
+    with pytest.raises(ModelError) as caught:
+        family_of("opt")
+    assert caught.value.code == "C411"
+    assert "gpt2, llama, mistral" in str(caught.value.hint)
+    assert "the adapter 'bloom' was skipped" in str(caught.value.hint)
+
+
+def test_ours_are_not_replaced(install: Install) -> None:
+    install(Package("llama", lambda: replace(LLAMA, mlp="other")))
+    assert family_of("llama") == LLAMA
+    assert families.families()["llama"] == LLAMA
+
+
+# Models that have none -------------------------------------------------------------------------------------
+
+SCRIPT = """
+model other using huggingface {
+  id = "FOLDER"
+}
+graph full using residual {
+  model = other
+}
+circuit direct using reference {
+  graph = full
+  embed -> logits
+}
+"""
+KINDS: dict[str, tuple[Any, str, str]] = {
+    "bert": (
+        BertConfig(architectures=["BertForMaskedLM"]),
+        "BertForMaskedLM does not predict",
+        "decoder-only",
+    ),
+    "t5": (T5Config(), "an encoder and a decoder", "decoder-only"),
+    "mamba": (MambaConfig(architectures=["MambaForCausalLM"]), "no attention heads", "decoder-only"),
+    "gpt_neox": (
+        GPTNeoXConfig(architectures=["GPTNeoXForCausalLM"]),
+        "have no adapter",
+        "a package can add one",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_said_of_other_models(install: Install, tmp_path: Path, kind: str) -> None:
+    """The same from the checker, a plan, a run and Python; and it is said of the model, not of its graph."""
+    config, message, hint = KINDS[kind]
+    config.save_pretrained(tmp_path)
+    text = SCRIPT.replace("FOLDER", str(tmp_path))
+    (found,) = check_text(text).diagnostics
+    assert (found.code, text[found.span.start : found.span.end]) == ("C411", f'"{tmp_path}"')
+    assert message in found.message
+    assert hint in str(found.help)
+    with pytest.raises(ModelError) as caught:
+        family_of(kind, json.loads((tmp_path / "config.json").read_text()))
+    assert (caught.value.message, caught.value.hint) == (found.message, found.help)
+    # With a package that may have an adapter nothing is known before it is loaded.
+    install(Package("mistral", lambda: replace(LLAMA, model_type="mistral")))
+    program = check_text(text).program
+    assert program is not None
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    for refuse in (lambda: plan_program(program), lambda: run_program(program, tmp_path / "out")):
+        with pytest.raises(NncircError) as refused:
+            refuse()
+        span = refused.value.diagnostic.span  # type: ignore[attr-defined]
+        assert (refused.value.code, text[span.start : span.end]) == ("C411", f'"{tmp_path}"')
+        assert message in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "hint"),
+    [
+        ("{}", "no model_type", "saved with the weights"),
+        ('{"model_type": 3}', "no model_type", "saved with the weights"),
+        ('{"model_type": "bloom", "architectures": [3]}', "'bloom' have no adapter", "add one"),
+        ('{"input_encoder": [], "key_size": 3}', "a compiled program", "using compiled"),
+    ],
+)
+def test_odd_configs(install: Install, tmp_path: Path, content: str, message: str, hint: str) -> None:
+    install()
+    (tmp_path / "config.json").write_text(content)
+    (found,) = check_text(SCRIPT.replace("FOLDER", str(tmp_path))).diagnostics
+    assert (found.code, message in found.message, hint in str(found.help)) == ("C411", True, True)
+
+
+def test_the_checker_says_nothing_of_what_it_cannot_read(install: Install, tmp_path: Path) -> None:
+    install()
+    text = SCRIPT.replace("FOLDER", str(tmp_path))
+    for content in (None, "[", "[]", "[" * 50_000):
+        if content is not None:
+            (tmp_path / "config.json").write_text(content)
+        assert not check_text(text).diagnostics

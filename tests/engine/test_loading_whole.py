@@ -1,0 +1,375 @@
+"""Loading takes all that a folder says and nothing from elsewhere, and calls what is wrong by its name."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tests.engine.data.vocabulary import word_tokenizer
+from tests.engine.tiny import tiny_gpt2, tiny_llama
+from torch import Tensor
+from transformers import GPT2LMHeadModel, LlamaForCausalLM
+
+from nncirc.circuits.errors import ModelError, NncircError, ResourceError
+from nncirc.circuits.models import model_folder
+from nncirc.dsl import check_text
+from nncirc.engine import loading
+from nncirc.engine.loading import load_bundled, load_compiled, load_huggingface
+from nncirc.engine.model import Model
+from nncirc.engine.program import stored
+from nncirc.engine.program.plan import plan_program
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+def saved(model: Model, folder: Path) -> Path:
+    model.module.save_pretrained(folder)
+    tokenizer: Any = word_tokenizer()
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def gpt2(tmp_path: Path) -> Path:
+    return saved(tiny_gpt2(dtype=torch.float32), tmp_path / "gpt2")
+
+
+@pytest.fixture
+def llama(tmp_path: Path) -> Path:
+    biased = tiny_llama(dtype=torch.float32, attention_bias=True, mlp_bias=True)
+    return saved(biased, tmp_path / "llama")
+
+
+def config(folder: Path, **entries: Any) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **entries}))
+
+
+def added(folder: Path, **tensors: Tensor) -> None:
+    """More tensors in a folder's file; `__` stands for a dot."""
+    found = load_file(folder / SINGLE)
+    found |= {name.replace("__", "."): tensor for name, tensor in tensors.items()}
+    save_file(found, folder / SINGLE, metadata={"format": "pt"})
+
+
+def refused(folder: Path | str, load: Callable[..., Model] = load_huggingface, **options: Any) -> NncircError:
+    with pytest.raises(NncircError) as caught:
+        load(folder, **options)
+    return caught.value
+
+
+def logits(model: Model) -> Tensor:
+    return model.logits_of(model.module(input_ids=torch.tensor([[5, 9, 11, 3]])))
+
+
+# Which files are loaded ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(gpt2: Path) -> Path:
+    """A folder with two whole checkpoints, `a` and `b`, and an index that lists `a`."""
+    tensors = load_file(gpt2 / SINGLE)
+    save_file(tensors, gpt2 / "a.safetensors", metadata={"format": "pt"})
+    save_file({k: v * 1.5 for k, v in tensors.items()}, gpt2 / "b.safetensors", metadata={"format": "pt"})
+    (gpt2 / SINGLE).unlink()
+    listed(gpt2, "a.safetensors")
+    return gpt2
+
+
+def listed(folder: Path, file: str) -> None:
+    names = load_file(folder / "a.safetensors")
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(names, file)}))
+
+
+def test_what_an_index_lists_is_what_is_hashed(two: Path) -> None:
+    first = load_huggingface(two)
+    listed(two, "b.safetensors")
+    second = load_huggingface(two)
+    assert not torch.allclose(logits(first), logits(second))
+    assert first.made["weights_sha256"] != second.made["weights_sha256"]
+    assert stored.identity(first) != stored.identity(second)
+    # Files that are not loaded make no difference.
+    (two / "a.safetensors").rename(two / "c.safetensors")
+    assert stored.identity(load_huggingface(two)) == stored.identity(second)
+
+
+def test_one_file_goes_before_an_index(two: Path) -> None:
+    """As transformers has it; and its hash is that of the file."""
+    shutil.copy(two / "b.safetensors", two / SINGLE)
+    found = load_huggingface(two)
+    listed(two, "b.safetensors")
+    (two / SINGLE).unlink()
+    again = load_huggingface(two)
+    assert torch.equal(logits(found), logits(again))
+    assert found.made["weights_sha256"] == again.made["weights_sha256"]
+
+
+@pytest.mark.parametrize(
+    "place", ["../outside.safetensors", "sub/a.safetensors", "{}/outside.safetensors", ""]
+)
+def test_an_index_stays_in_its_folder(two: Path, place: str) -> None:
+    shutil.copy(two / "a.safetensors", two.parent / "outside.safetensors")
+    (two / "sub").mkdir()
+    shutil.copy(two / "a.safetensors", two / "sub" / "a.safetensors")
+    listed(two, place.format(two.parent))
+    error = refused(two)
+    assert (error.code, "is not in the folder" in error.message) == ("C403", True)
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", '{"weight_map": {}}', '{"weight_map": [1]}', '{"weight_map": {"a": 3}}']
+)
+def test_an_index_that_lists_nothing(two: Path, content: str) -> None:
+    (two / INDEX).write_text(content)
+    assert refused(two).code == "C403"
+    (two / INDEX).write_text("[")
+    assert refused(two).code == "C422"
+
+
+def test_other_files_are_no_model(two: Path) -> None:
+    (two / INDEX).unlink()
+    error = refused(two)
+    assert (error.code, "has no model.safetensors" in error.message) == ("C402", True)
+
+
+def test_a_folder_in_a_files_place(gpt2: Path) -> None:
+    (gpt2 / "x.safetensors").mkdir()
+    assert load_huggingface(gpt2).made["weights_sha256"]
+    (gpt2 / SINGLE).unlink()
+    (gpt2 / SINGLE).mkdir()
+    assert refused(gpt2).code in ("C402", "C403")
+
+
+def test_an_adapter_beside_the_weights_is_not_left_out(gpt2: Path) -> None:
+    (gpt2 / "adapter_config.json").write_text("{}")
+    error = refused(gpt2)
+    assert (error.code, "adapter" in error.message) == ("C402", True)
+
+
+def test_a_config_names_no_other_files(gpt2: Path) -> None:
+    """`transformers_weights` would load another file than the one that is hashed."""
+    tensors = {name: 2 * tensor for name, tensor in load_file(gpt2 / SINGLE).items()}
+    save_file(tensors, gpt2 / "other.safetensors", metadata={"format": "pt"})
+    before = logits(load_huggingface(gpt2))
+    config(gpt2, transformers_weights="other.safetensors")
+    assert torch.equal(logits(load_huggingface(gpt2)), before)
+
+
+# Weights that nothing uses ---------------------------------------------------------------------------------
+
+
+def test_weights_without_a_place_are_named(gpt2: Path, llama: Path) -> None:
+    assert load_huggingface(gpt2).made["guards"]
+    assert load_huggingface(llama).made["guards"]
+    config(gpt2, n_layer=1)
+    assert "transformer.h.1." in surplus(gpt2)
+    config(gpt2, n_layer=2)
+    added(gpt2, lm_head__bias=torch.ones(50))
+    assert "hold lm_head.bias, for which" in surplus(gpt2)
+    for key in ("attention_bias", "mlp_bias"):
+        config(llama, **{key: False})
+        assert "_proj.bias" in surplus(llama)
+        config(llama, **{key: True})
+    added(llama, model__layers__0__self_attn__q_norm__weight=torch.ones(4))
+    assert "q_norm" in surplus(llama)
+
+
+def surplus(folder: Path) -> str:
+    error = refused(folder)
+    assert error.code == "C429", error
+    return error.message
+
+
+def test_constants_of_older_versions_are_no_weights(gpt2: Path, llama: Path) -> None:
+    before = logits(load_huggingface(gpt2))
+    mask = torch.ones(1, 1, 16, 16).tril()
+    added(gpt2, transformer__h__0__attn__bias=mask, transformer__h__0__attn__masked_bias=torch.tensor(-1e4))
+    assert torch.equal(logits(load_huggingface(gpt2)), before)
+    added(llama, model__layers__0__self_attn__rotary_emb__inv_freq=torch.ones(2))
+    assert load_huggingface(llama).made["guards"]
+
+
+def test_a_tied_embedding_that_was_saved_twice(gpt2: Path) -> None:
+    before = logits(load_huggingface(gpt2))
+    added(gpt2, lm_head__weight=load_file(gpt2 / SINGLE)["transformer.wte.weight"].clone())
+    assert torch.equal(logits(load_huggingface(gpt2)), before)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A compiled program, which comes with the package."""
+    folder = tmp_path / "program"
+    shutil.copytree(model_folder("tracr-reverse"), folder)
+    return folder
+
+
+def test_compiled_programs_too(program: Path) -> None:
+    assert load_compiled(program).made["guards"]
+    added(program, layers__9__W_Q=torch.ones(2, 2))
+    error = refused(program, load_compiled)
+    assert (error.code, "layers.9.W_Q" in error.message) == ("C429", True)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.bool])
+def test_weights_of_programs_are_fractions(program: Path, dtype: torch.dtype) -> None:
+    added(program, layers__0__b_O=load_file(program / SINGLE)["layers.0.b_O"].to(dtype))
+    error = refused(program, load_compiled)
+    assert error.code == "C404"
+    assert f"{str(dtype).removeprefix('torch.')} for layers.0.b_O" in error.message
+
+
+# What is wrong has its own name ----------------------------------------------------------------------------
+
+
+class _WrappedError(OSError):
+    """As libraries wrap what went wrong."""
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        RuntimeError("can't start new thread"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        OSError(errno.EAGAIN, "Resource temporarily unavailable"),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("where", ["model", "tokenizer"])
+def test_a_shortage_is_no_damage(
+    gpt2: Path, monkeypatch: pytest.MonkeyPatch, cause: Exception, wrapped: bool, where: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        if wrapped:
+            raise _WrappedError("it cannot be loaded") from cause
+        raise cause
+
+    if where == "model":
+        monkeypatch.setattr(GPT2LMHeadModel, "from_pretrained", fail)
+    else:
+        monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", fail)
+    error = refused(gpt2)
+    assert isinstance(error, ResourceError)
+    assert error.code == "C701"
+
+
+def test_what_does_not_fit_is_not_begun(gpt2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, in the dtype that is asked for, beside the memory that is free."""
+    size = sum(weight.numel() for weight in tiny_gpt2().module.parameters())
+    monkeypatch.setattr(loading, "free_memory", lambda device: 4 * size)
+    assert load_huggingface(gpt2).made["guards"]
+    monkeypatch.setattr(GPT2LMHeadModel, "from_pretrained", None)
+    error = refused(gpt2, dtype="float64")
+    assert (error.code, "of memory is free" in error.message) == ("C701", True)
+
+
+def test_a_family_with_only_the_slow_attention_loads(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = logits(load_huggingface(llama))
+    monkeypatch.setattr(LlamaForCausalLM, "_supports_sdpa", False)
+    model = load_huggingface(llama)
+    assert model.module.config._attn_implementation == "eager"
+    torch.testing.assert_close(logits(model), before)
+
+
+RIGHT: list[dict[str, Any]] = [
+    {"return_dict": False},
+    {"output_hidden_states": "x"},
+    {"output_hidden_states": True},
+    {"output_attentions": True},
+    {"use_cache": True},
+]
+"""What a config may say, and what says nothing of the model."""
+
+LINEAR = {"rope_type": "linear", "rope_theta": 10.0, "factor": 2.0}
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"is_causal": 1}, "C430", "is_causal = 1; expected true or false"),
+    ({"is_causal": False}, "C419", ""),
+    ({"head_dim": "x"}, "C430", "head_dim"),
+    ({"max_position_embeddings": 0}, "C430", "max_position_embeddings = 0"),
+    ({"num_key_value_heads": 0}, "C430", "num_key_value_heads = 0"),
+    ({"num_hidden_layers": "x"}, "C430", "num_hidden_layers"),
+    ({"hidden_act": "x"}, "C430", "KeyError: 'x'"),
+    ({"use_cache": "x"}, "C430", "use_cache"),
+    ({"dtype": "x"}, "C430", "'x'"),
+    ({"pad_token_id": 99_999}, "C430", ""),
+    ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}, "C430", "quantized"),
+    (
+        {
+            "rope_parameters": {
+                "rope_type": "linear",
+                "rope_theta": 10.0,
+                "factor": 2.0,
+                "partial_rotary_factor": 0.5,
+            }
+        },
+        "C430",
+        "a plain run fails",
+    ),
+]
+
+
+@pytest.mark.parametrize("said", RIGHT, ids=str)
+def test_what_a_config_says_of_how_to_run(gpt2: Path, llama: Path, said: dict[str, Any]) -> None:
+    for folder in (gpt2, llama):
+        before = logits(load_huggingface(folder))
+        config(folder, **said)
+        found = load_huggingface(folder)
+        assert torch.equal(logits(found), before)
+
+
+@pytest.mark.parametrize(("said", "code", "message"), WRONG, ids=str)
+def test_what_no_config_can_say(llama: Path, said: dict[str, Any], code: str, message: str) -> None:
+    config(llama, **said)
+    error = refused(llama)
+    assert error.code == code, error
+    assert message in error.message
+    assert "\n" not in error.message
+    assert "copy them again" not in str(error.hint)
+
+
+def test_gpt2s_config_has_no_width_of_heads(gpt2: Path) -> None:
+    config(gpt2, head_dim="x")
+    assert refused(gpt2).code == "C430"
+
+
+@pytest.mark.parametrize(
+    "device", ["meta", "hpu", "privateuseone", "mps", "xpu", "abacus", "", "cpu\0", "\ud800"]
+)
+def test_devices_that_do_not_compute(device: str) -> None:
+    """`mps` has no float64, in which metrics are computed; `meta` computes nothing."""
+    with pytest.raises(ModelError) as caught:
+        load_bundled("induction-2l", device=device)
+    assert caught.value.code == "C406"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/" + "x" * 300, "./" + "x" * 300, "x" * 3000 + "/y", "a\0b"])
+def test_names_that_no_model_can_have(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nncirc.engine.data.load.hub_reached", lambda: False)
+    assert refused(name).code in ("C402", "C423")
+    assert refused(name, load_compiled).code == "C402"
+    found = check_text(f"model m using huggingface {{\n  id = {json.dumps(name)}\n}}\n{USED}")
+    if found.program is not None:
+        # A plan asks no hub, and says that it knows nothing; it may refuse, and does nothing else.
+        with suppress(NncircError):
+            assert plan_program(found.program).notes
+
+
+USED = """
+graph g using residual {
+  model = m
+}
+circuit c using reference {
+  graph = g
+  embed -> logits
+}
+"""
