@@ -6,13 +6,14 @@ A full disk, an error or Ctrl-C leaves the file that stood there before as it wa
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
 
-from nncirc.circuits.door import NO_LINK, is_folder
+from nncirc.circuits.door import NO_LINK, is_folder, open_file
 from nncirc.circuits.errors import FileError
 
 
@@ -55,15 +56,28 @@ def _replace(target: Path, data: bytes, mode: int | None) -> None:
     temporary = target.with_name(f".nncirc-{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
+            # Until the file has its name, others can see that it is being written.
+            fcntl.flock(file, fcntl.LOCK_EX)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if mode is not None:
-            temporary.chmod(stat.S_IMODE(mode))
-        temporary.replace(target)
+            if mode is not None:
+                temporary.chmod(stat.S_IMODE(mode))
+            temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Remove what processes that were killed while they wrote a file have left in a folder.
+
+    What another process is still writing stays: it holds a lock, which the system takes from a dead one.
+    """
+    for path in Path(folder).glob(".nncirc-????????????????.tmp"):
+        with suppress(OSError), open_file(path, follow=False) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def _pour(target: Path, data: bytes) -> None:

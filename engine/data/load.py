@@ -52,7 +52,13 @@ def no_folder(folder: Path) -> str | None:
     """Why a path leads to no folder."""
     if is_folder(folder):
         return None
-    return "is a file, not a folder" if is_there(folder) else "does not exist"
+    try:
+        folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "is a file, not a folder"
 
 
 def list_folder(folder: Path) -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nncirc.circuits.atomic import make_folder, write_text
+from nncirc.circuits.atomic import make_folder, remove_leftovers, write_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.door import is_folder, is_there, require_regular
 from nncirc.circuits.errors import FileError, ResourceError
@@ -40,11 +40,11 @@ def prepare(folder: Path) -> None:
 
 
 def tidy(folder: Path, drawn: Iterable[str] = ()) -> None:
-    """Remove what a run that was killed while it wrote a file left beside the file."""
-    for place in {folder, *((folder / name).parent for name in drawn)}:
-        for path in place.glob(".nncirc-????????????????.tmp"):
-            with suppress(OSError):
-                path.unlink()
+    """Remove what a run that was killed while it wrote a file left beside it; nothing outside the folder."""
+    whole = os.path.realpath(folder)
+    for place in {os.path.realpath((folder / name).parent) for name in ("run.json", *drawn)}:
+        if Path(place).is_relative_to(whole):
+            remove_leftovers(place)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nncirc.circuits.atomic import append_bytes, make_folder, write_text
+from nncirc.circuits.atomic import append_bytes, make_folder, remove_leftovers, write_text
 from nncirc.circuits.door import at_home, is_folder, read_file
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.json_input import Value, read_json
@@ -153,9 +153,11 @@ class Store:
         removed = 0
         for path in list(self._files()):
             with suppress(OSError):
-                path.unlink()
+                if path.suffix != ".tmp":
+                    path.unlink()
                 removed += path.suffix == ".json"
         for folder in self._folders():
+            remove_leftovers(folder)
             with suppress(OSError):
                 folder.rmdir()
         return removed

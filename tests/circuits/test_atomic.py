@@ -99,3 +99,34 @@ def test_text_without_a_utf8_form(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="character 2") as caught:
         atomic.write_text(tmp_path / "file", "ab\ud800")
     assert caught.value.code == "C605"
+
+
+# What others write ----------------------------------------------------------------------------------------
+
+LEFT = ".nncirc-0123456789abcdef.tmp"
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:
+    """And is removed when that process is dead, which the test plays by closing its file."""
+    (tmp_path / ".nncirc-mine.tmp").write_text("not ours")
+    (tmp_path / LEFT.replace("0", "f")).symlink_to(".nncirc-mine.tmp")
+    seen: list[str] = []
+    fsync = os.fsync
+
+    def other(descriptor: int) -> None:
+        fsync(descriptor)
+        atomic.remove_leftovers(tmp_path)
+        seen.extend(each.name for each in tmp_path.glob(".nncirc-????????????????.tmp"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", other)
+        atomic.write_text(tmp_path / "file", "whole")
+    assert len(seen) == 2
+    assert (tmp_path / "file").read_text() == "whole"
+    (tmp_path / LEFT).write_text("half")
+    atomic.remove_leftovers(tmp_path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        ".nncirc-f123456789abcdef.tmp",
+        ".nncirc-mine.tmp",
+        "file",
+    ]
