@@ -120,6 +120,8 @@ def make_folder(path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: one cannot be made.
     """
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.stat(path)  # noqa: PTH116 - a path that is too long is an error before any of it is made
     missing = []
     place = Path(path)
     while not is_folder(place) and place.parent != place:
