@@ -9,6 +9,7 @@ from typing import Any, Literal
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.words import counted
 from nncirc.engine.data.encoding import require_offsets
+from nncirc.engine.data.limits import MOST_PROMPTS, check_count
 from nncirc.engine.data.render import render
 from nncirc.engine.data.targets import (
     Given,
@@ -152,6 +153,7 @@ def written_dataset(
         kept: further columns.
     """
     require_offsets(tokenizer)
+    check_count(len(given["clean"]), MOST_PROMPTS, "prompts", about="size")
     frame = frame_of(tokenizer)
     columns = by_target(given, answer_next=answer_next)
     known = ids_known(tokenizer, columns)
