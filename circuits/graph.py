@@ -126,12 +126,7 @@ class Graph:
                 senders += self._mlp_outputs(layer)
         receivers.append("logits")
         reach.append(len(senders))
-        if len(self.positions) * (len(senders) + len(receivers)) > MOST_NODES:
-            raise GraphError(
-                "C465",
-                f"split at {len(self.positions):,} positions the graph has more than {MOST_NODES:,} nodes",
-                hint="name the positions that matter: all others are one, other",
-            )
+        check_positions(len(senders) + len(receivers), len(self.positions))
         object.__setattr__(self, "senders", self._at_positions(senders))
         object.__setattr__(self, "receivers", self._at_positions(receivers))
         object.__setattr__(self, "reach", tuple(reach))
@@ -330,6 +325,20 @@ class Graph:
     def node_index(self) -> dict[str, int]:
         """Position of each node in `nodes`."""
         return {name: i for i, name in enumerate(self.nodes)}
+
+
+def check_positions(nodes: int, positions: int) -> None:
+    """Refuse to split so many nodes by so many positions.
+
+    Raises:
+        GraphError: C465, these are too many.
+    """
+    if positions * nodes > MOST_NODES:
+        raise GraphError(
+            "C465",
+            f"split at {positions:,} positions the graph has more than {MOST_NODES:,} nodes",
+            hint="name the positions that matter: all others are one, other",
+        )
 
 
 def stages(shape: Shape, *, halves: bool = True) -> list[str]:

@@ -9,6 +9,7 @@ from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.dsl import syntax
 from nncirc.dsl.diagnostics import Label
+from nncirc.dsl.foreseen import check_bound, check_counted
 from nncirc.dsl.graphs import full_shape, graph_of
 from nncirc.dsl.program import Apply, Ref
 from nncirc.dsl.scope import Draft
@@ -57,6 +58,7 @@ def _check_roc(meaning: Meaning, draft: Draft) -> None:
         draft.graph = scores.graph
         _check_scores(meaning, draft, scores, str(by))
     parts = meaning.many(draft, "circuits")
+    check_counted(meaning, reference, by, draft.where("by"))
     for part in [*parts, *([draft] if scores is not None else [])]:
         if reference is not None and part is not reference:
             meaning.same_graph(draft.where("reference"), part, reference)
@@ -89,6 +91,16 @@ def _check_scores(meaning: Meaning, draft: Draft, scores: Draft, by: str) -> Non
             labels=label,
             help="write `by = nodes`, or use `attribution_patching` with `by = edges`",
         )
+    elif scores.implementation == "activation_patching":
+        metric = meaning.get(scores, "metric")
+        if metric is not None and metric.values.get("normalize") is False:
+            meaning.scope.report(
+                "C560",
+                "these scores are the metric itself, and its value without an effect is not known",
+                draft.where("scores"),
+                labels=(*label, Label(metric.place, "this metric is not normalized")),
+                help="set `normalize = true` in the metric",
+            )
 
 
 def check_compare(meaning: Meaning, draft: Draft) -> None:
@@ -99,6 +111,7 @@ def check_compare(meaning: Meaning, draft: Draft) -> None:
         for other in against:
             if part is not other:
                 meaning.same_graph(draft.where("circuits"), other, part)
+    check_counted(meaning, parts[0] if parts else None, draft.values.get("by"), draft.where("by"))
     metric, given = meaning.get(draft, "metric"), meaning.get(draft, "corruption")
     if "metric" not in draft.spans:
         _unused(meaning, draft, ("corruption", "draws", "connected", "resamples", "level", "seed"), "metric")
@@ -173,6 +186,8 @@ def check_function(meaning: Meaning, applied: Apply, span: Span) -> None:
                 labels=(Label(curve.where("edges"), "its sizes"),),
                 help="write `edges = mib` in the curve",
             )
+    check_counted(meaning, circuit, arguments.get("by"), span)
+    check_bound(meaning, applied, span)
     if arguments.get("by") == "groups" and circuit is not None and _found(circuit):
         meaning.scope.report(
             "C273",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nncirc.circuits.graph import Attention, Graph, Shape
+from nncirc.circuits.graph import Attention, Graph, Shape, check_positions
 from nncirc.circuits.nodes import OTHER
 from nncirc.dsl.program import Value
 from nncirc.dsl.shapes import ModelShape
 
-__all__ = ["full_shape", "graph_of", "positions_of"]
+__all__ = ["check_size", "full_shape", "graph_of", "positions_of"]
 
 
 def full_shape(shape: ModelShape) -> Shape:
@@ -37,6 +37,20 @@ def graph_of(shape: ModelShape, values: Mapping[str, Value]) -> Graph | None:
     neurons = tuple((layer, shape.d_mlp or 0) for layer in sorted(layers))
     at = positions_of(values, length)
     return Graph(full_shape(shape), attention, bool(values["inputs"]), "pos_embed" in nodes, at, neurons)
+
+
+def check_size(shape: ModelShape, values: Mapping[str, Value]) -> None:
+    """Whether there is such a graph, found without making its nodes at every position.
+
+    Raises:
+        GraphError: C453, C465, C467: there is none.
+        KeyError: a value is missing.
+    """
+    length, positions = values["length"], values["positions"]
+    found = graph_of(shape, {**values, "positions": None})
+    if found is not None and (positions != "all" or isinstance(length, int)):
+        count = len(positions_of(values, length if isinstance(length, int) else None))
+        check_positions(len(found.senders) + len(found.receivers), count)
 
 
 def positions_of(values: Mapping[str, Value], length: int | None) -> tuple[str, ...]:

@@ -14,9 +14,19 @@ from nncirc.dsl.datasets import check_positions, check_prompts, check_targets, c
 from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.edges import check_reference
 from nncirc.dsl.evaluation import check_compare, check_curve, check_curves
+from nncirc.dsl.foreseen import (
+    check_drawn,
+    check_foil,
+    check_graph,
+    check_heads,
+    check_layers,
+    check_outputs,
+    check_paired,
+    check_shuffled,
+)
 from nncirc.dsl.interventions import INTERVENTIONS, check_intervention, check_whole
 from nncirc.dsl.limits import check_parts
-from nncirc.dsl.metrics import check_expression, check_function, check_gradient, check_measured
+from nncirc.dsl.metrics import check_expression, check_function, check_gradient, check_measured, check_unit
 from nncirc.dsl.neurons import check_neurons
 from nncirc.dsl.outputs import Files
 from nncirc.dsl.positions import check_graph_positions, check_split
@@ -145,18 +155,24 @@ class Meaning:
             check_prompts(self.scope, draft)
         elif draft.implementation == "task":
             check_task(self.scope, draft)
+        check_drawn(self, draft)
+        check_foil(self, draft)
+        check_outputs(self, draft)
 
     def _corruption(self, draft: Draft) -> None:
         check_corruption(self, draft)
+        check_shuffled(self, draft)
 
     def _metric(self, draft: Draft) -> None:
         if draft.implementation == "task":
             measure_as(self.scope, draft, self.get(draft, "data"))
         check_parts(self, draft)
         check_expression(self, draft)
+        check_unit(self, draft)
         check_function(self.scope, draft)
 
     def _graph(self, draft: Draft) -> None:
+        before = len(self.scope.diagnostics)
         check_split(self, draft)
         check_neurons(self, draft)
         nodes, inputs = draft.values.get("nodes"), draft.values.get("inputs")
@@ -192,12 +208,17 @@ class Meaning:
                 draft.where("inputs"),
                 help="write `[q, k, v]` to separate the inputs of a head, or `[]` to join them",
             )
+        if len(self.scope.diagnostics) == before:
+            check_graph(self, draft)
 
     def _scores(self, draft: Draft) -> None:
         graph = self.get(draft, "graph")
         draft.graph = None if graph is None else graph.name
+        check_layers(self, draft)
         if draft.implementation in READINGS:
             check_reading(self, draft)
+            check_paired(self, draft)
+            check_outputs(self, draft)
             return
         self.method(draft)
         positions = draft.values.get("positions")
@@ -224,6 +245,7 @@ class Meaning:
             case "reference":
                 graph = self.get(draft, "graph")
                 draft.graph = None if graph is None else graph.name
+                check_heads(self, draft)
                 if graph is not None:
                     check_reference(self.scope, draft, graph, self.shape(graph))
             case _:
@@ -273,12 +295,10 @@ class Meaning:
                 labels=label,
                 help="use `attribution_patching`; a `reference` circuit can pick heads with `where(…)`",
             )
-        elif draft.implementation != "threshold" and (
-            scores.implementation == "activation_patching" or scores.values.get("by") == "nodes"
-        ):
+        elif scores.implementation == "activation_patching" or scores.values.get("by") == "nodes":
             self.scope.report(
                 "C232",
-                f"edges are counted here, but `{scores.name}` scores nodes",
+                f"edges are selected here, but `{scores.name}` scores nodes",
                 draft.where("scores"),
                 labels=label,
                 help="use `attribution_patching` with `by = edges`",

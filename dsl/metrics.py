@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nncirc.circuits.units import addable, unit_of
 from nncirc.dsl.datasets import answers_follow, check_positions, has_column, teacher_forced
 from nncirc.dsl.diagnostics import Label
-from nncirc.dsl.program import Position
+from nncirc.dsl.foreseen import check_values
+from nncirc.dsl.program import Position, Ref
 from nncirc.dsl.schema.metrics import METRICS
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.source import Span
@@ -16,7 +18,7 @@ from nncirc.dsl.source import Span
 if TYPE_CHECKING:
     from nncirc.dsl.meaning import Meaning
 
-__all__ = ["check_expression", "check_function", "check_gradient", "check_measured"]
+__all__ = ["check_expression", "check_function", "check_gradient", "check_measured", "check_unit"]
 
 
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?|[\w-]+")
@@ -88,13 +90,41 @@ def check_expression(meaning: Meaning, draft: Draft) -> None:
             )
 
 
+def check_unit(meaning: Meaning, draft: Draft) -> None:
+    """What a metric's values are in; those that an expression adds are of one kind."""
+    draft.unit = METRICS[draft.implementation].unit
+    of = draft.values.get("of")
+    if draft.implementation != "expression" or not isinstance(of, tuple) or draft.parts is None:
+        return
+    span, units = draft.where("of"), {each.name: each.unit for each in meaning.many(draft, "of")}
+    kinds = {METRICS[part.implementation].of_values: part for part in parts_of(meaning, draft) if part.unit}
+    problem, advice = None, ""
+    if len(kinds) > 1:
+        problem, advice = "`mse` is about values, and the others about logits of tokens", "use one of them"
+    stack: list[str | None] = []
+    for item in of:
+        if not isinstance(item, str):
+            stack.append(units.get(item.name, "") if isinstance(item, Ref) else None)
+            continue
+        right, left = stack.pop(), stack.pop()
+        if item in "+-" and left and right and not addable(left, right) and problem is None:
+            problem = f"{left} and {right} cannot be added"
+            advice = "divide each by a number of its own unit first: a ratio has none"
+        stack.append("" if "" in (left, right) else unit_of(item, left, right))
+    draft.unit = (stack[0] or "") if stack else ""
+    if problem is not None:
+        draft.unit = ""
+        meaning.scope.report("C581", f"this is no metric: {problem}", span, help=advice)
+
+
 def check_measured(meaning: Meaning, span: Span, metric: Draft, corruption: Draft) -> None:
     """The dataset has what the metric reads, where it reads it."""
     data = meaning.get(corruption, "data")
     if data is None:
         return
     for part in parts_of(meaning, metric):
-        _check_part(meaning, span, part, data)
+        if check_values(meaning, span, part, data):
+            _check_part(meaning, span, part, data)
 
 
 def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> None:

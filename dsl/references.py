@@ -16,7 +16,7 @@ from dataclasses import replace
 from nncirc.circuits.atomic import write_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.comparison import meaning_of_scores
-from nncirc.circuits.errors import FileError, GraphError
+from nncirc.circuits.errors import FileError
 from nncirc.circuits.graph import Graph, owner
 from nncirc.circuits.pictures.text import one_line, provenance
 from nncirc.circuits.reference import from_paths
@@ -174,14 +174,6 @@ def _graph(program: Program, circuit: Declaration) -> Graph:
             f"the shape of the model {model.name} in {file!r} is not known without loading it",
             hint=f"write `model {model.name} using shape {{`, with its layers and heads",
             about=file,
-        )
-    nodes = graph.values["nodes"]
-    assert isinstance(nodes, tuple)
-    if shape.mlps and "mlps" not in nodes:
-        raise GraphError(
-            "C460",
-            f"the MLPs of {model.name} write into the residual stream, and the graph leaves them out",
-            hint="add mlps to nodes, or write mlps = false in a model that has none",
         )
     if graph.values["neurons"] and shape.d_mlp is None:
         raise FileError(

@@ -44,6 +44,7 @@ class Draft:
     corruption: str | None = None  # likewise the corruption that they were found with
     # What is made of others of its kind: of how many that are of no others, how deep; None if of too many.
     parts: tuple[int, int] | None = (1, 0)
+    unit: str = ""  # of a metric's values, where that is known
 
     @property
     def count(self) -> int:

@@ -13,14 +13,11 @@ from typing import Literal, TypeAlias
 from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
+from nncirc.circuits.units import addable, unit_of
 from nncirc.dsl.program import OPERATORS
 from nncirc.engine.metrics import Function, Joint, Logits, Measure, Metric
 
 Symbol: TypeAlias = Literal["+", "-", "*", "/"]
-
-RATIO = "ratio"
-_ALIKE = {"logits": "nats", "probability": RATIO, "share": RATIO}
-"""Units that can be added to others: a difference of logits is one of log-probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +94,7 @@ def combined(symbol: Symbol, left: Metric | float, right: Metric | float) -> Met
         function,
         max((part.needs for part in parts), key=len),  # a foil comes with an answer
         _sign(symbol, left, right),
-        _unit(symbol, left, right),
+        unit_of(symbol, *(part.unit if isinstance(part, Metric) else None for part in (left, right))),
         columns=all(part.columns for part in parts),
         against_clean=any(part.against_clean for part in parts),
         of_outputs=all(part.of_outputs for part in parts),
@@ -136,25 +133,11 @@ def _check(name: str, symbol: Symbol, left: Metric | float, right: Metric | floa
         problem, hint = "it divides by zero", "divide by another number"
     elif symbol in "+-" and len(metrics) > 1:
         first, second = (metric.unit for metric in metrics)
-        if _ALIKE.get(first, first) != _ALIKE.get(second, second):
+        if not addable(first, second):
             problem = f"{first} and {second} cannot be added"
             hint = "divide each by a number of its own unit first: a ratio has none"
     if problem is not None:
         raise MethodError("C581", f"{name} is no metric: {problem}", hint=hint)
-
-
-def _unit(symbol: Symbol, left: Metric | float, right: Metric | float) -> str:
-    if not isinstance(right, Metric):
-        assert isinstance(left, Metric)
-        return RATIO if symbol == "/" else left.unit
-    if not isinstance(left, Metric):
-        return f"1 / {right.unit}" if symbol == "/" else right.unit
-    first, second = left.unit, right.unit
-    base = _ALIKE.get(first, first)
-    if symbol in "+-":
-        return first if first == second else base
-    alike = base == _ALIKE.get(second, second)
-    return RATIO if symbol == "/" and alike else f"{first} {symbol} {second}"
 
 
 def _sign(symbol: Symbol, left: Metric | float, right: Metric | float) -> Literal[1, -1]:

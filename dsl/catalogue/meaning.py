@@ -180,7 +180,7 @@ MEANING: Mapping[str, Entry] = {
         "these nodes make no graph",
         "A graph has `embed` and `logits`, and heads or whole attention layers (not both) or MLPs between.",
         "graph other using residual {\n  model = gpt2\n  nodes = [heads, logits]\n}",
-        "graph other using residual {\n  model = gpt2\n  nodes = [embed, heads, logits]\n}",
+        "graph other using residual {\n  model = gpt2\n  nodes = [embed, heads, mlps, logits]\n}",
     ),
     "C228": Entry(
         "some inputs of a head, but not all",

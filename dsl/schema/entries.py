@@ -32,6 +32,8 @@ class Implementation:
         needs: what of a dataset a metric reads.
         gradient: of a metric, where it has one: none on the clean run, or none anywhere.
         run: whether a corruption is a run of the model, so that one can begin in it.
+        of_values: whether a metric is of values that a program computes, and not of logits of tokens.
+        unit: of a metric's values, where that is known; see `nncirc.circuits.units`.
     """
 
     doc: str
@@ -41,6 +43,8 @@ class Implementation:
     needs: tuple[Literal["answer", "foil"], ...] = ()
     gradient: Literal["everywhere", "not clean", "nowhere"] = "everywhere"
     run: bool = False
+    of_values: bool = False
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

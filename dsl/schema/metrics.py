@@ -13,30 +13,42 @@ METRICS = {
         _KEYS,
         source="Wang et al. 2022",
         needs=("answer", "foil"),
+        unit="logits",
     ),
     "logprob": Implementation(
-        "Log-probability of the answer, of a set that one of it comes, in nats.", _KEYS, needs=("answer",)
+        "Log-probability of the answer, of a set that one of it comes, in nats.",
+        _KEYS,
+        needs=("answer",),
+        unit="nats",
     ),
-    "prob": Implementation("Probability of the answer, of a set the sum.", _KEYS, needs=("answer",)),
+    "prob": Implementation(
+        "Probability of the answer, of a set the sum.", _KEYS, needs=("answer",), unit="probability"
+    ),
     "prob_diff": Implementation(
         "Probability of the answer minus that of the foil; of sets the sums.",
         _KEYS,
         source="Hanna et al. 2023",
         needs=("answer", "foil"),
+        unit="probability",
     ),
     "cross_entropy": Implementation(
-        "Minus the log-probability of the answer, in nats: less is better.", _KEYS, needs=("answer",)
+        "Minus the log-probability of the answer, in nats: less is better.",
+        _KEYS,
+        needs=("answer",),
+        unit="nats",
     ),
     "accuracy": Implementation(
         "Share of prompts whose answer is the likeliest of all tokens. A count: it has no gradient.",
         _KEYS,
         needs=("answer",),
+        unit="share",
         gradient="nowhere",
     ),
     "paired_accuracy": Implementation(
         "Share of prompts whose answer is likelier than the foil; of sets, one answer than every foil.",
         _KEYS,
         needs=("answer", "foil"),
+        unit="share",
         gradient="nowhere",
     ),
     "task": Implementation(
@@ -80,6 +92,7 @@ METRICS = {
             ),
         },
         source="Conmy et al. 2023",
+        unit="nats",
         gradient="not clean",
     ),
     "mse": Implementation(
@@ -94,6 +107,8 @@ METRICS = {
             ),
         },
         source="Conmy et al. 2023",
+        unit="squared outputs",
+        of_values=True,
         gradient="not clean",
     ),
 }

@@ -1,4 +1,4 @@
-"""Every example of what goes wrong in a run is a script that checks, and fails as it says when it runs."""
+"""Every example of what goes wrong in a run fails as it says, when it runs or before."""
 
 import re
 from collections.abc import Iterator
@@ -64,7 +64,11 @@ def program(text: str) -> Program:
 
 
 def codes(text: str) -> Iterator[str]:
-    """What goes wrong when an example's own declarations are built and used."""
+    """What goes wrong when an example is checked, or its own declarations are built and used."""
+    result = check_text(PREAMBLE + text)
+    if result.program is None:
+        yield from dict.fromkeys(each.code for each in result.diagnostics)
+        return
     checked = program(text)
     builder = Builder(checked)
     for name, declaration in checked.declarations.items():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.circuits.strategies import circuits, graphs
 
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.errors import FileError, GraphError
+from nncirc.circuits.errors import FileError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.nodes import Edge
 from nncirc.dsl import check_file, check_text, references, render_all
@@ -366,6 +366,6 @@ def test_no_such_file(tmp_path: Path) -> None:
 def test_a_graph_without_the_mlps_of_its_model(tmp_path: Path) -> None:
     nodes = "  model = m\n  nodes = [embed, heads, logits]"
     (tmp_path / "file.circ").write_text(HEAD.replace("  model = m", nodes) + CIRCUIT % "a")
-    with pytest.raises(GraphError) as caught:
+    with pytest.raises(FileError, match="C460") as caught:
         read_reference(tmp_path / "file.circ")
-    assert caught.value.code == "C460"
+    assert caught.value.code == "C620"

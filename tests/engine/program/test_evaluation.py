@@ -21,6 +21,7 @@ from nncirc.circuits.measures import agreement
 from nncirc.circuits.pictures.text import provenance
 from nncirc.circuits.roc import roc_of_circuits
 from nncirc.dsl import check_text, render_all
+from nncirc.dsl.program import Apply
 from nncirc.engine.discovery import acdc
 from nncirc.engine.evaluate import faithfulness, faithfulness_interval, random_faithfulness
 from nncirc.engine.knockouts import completeness, incompleteness, least, minimality
@@ -408,9 +409,10 @@ def test_one_prompt_bounds_nothing(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "curve/one.json").read_text())["points"][0][3:] == [None, None]
     said = told(json.loads((tmp_path / "curve/one.json").read_text())["made"])
     assert "one prompt, so no intervals; model" in said
-    with pytest.raises(NncircError) as caught:
-        claimed(tmp_path, "faithfulness(quick, metric = recovered, bound = low)", size=1)
-    assert caught.value.code == "C561"
+    for bound in ("low", "high"):
+        with pytest.raises(NncircError) as caught:
+            evaluation.bounded(interval, Apply("faithfulness", {"bound": bound}))
+        assert caught.value.code == "C561"
 
 
 @pytest.mark.parametrize("size", [5, 1])

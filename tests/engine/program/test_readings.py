@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from tests.engine.program.scripts import model
 
-from nncirc.circuits.errors import NncircError
 from nncirc.dsl import Program, check_text, render_all
 from nncirc.engine.attention import attention_statistics
 from nncirc.engine.direct import logit_attribution
@@ -164,29 +163,6 @@ def test_all_can_be_drawn(name: str, tmp_path: Path) -> None:
     found = Builder(program()).get(name)
     draw_scores(found, tmp_path / "picture.svg", title=name)
     assert (tmp_path / "picture.svg").stat().st_size > 5000
-
-
-def test_a_graph_without_heads_has_no_heads_to_name() -> None:
-    more = """\
-graph layers using residual {
-  model = small
-  nodes = [embed, attention, mlps, logits]
-}
-scores whole using logit_attribution {
-  graph = layers
-  data  = ioi
-}
-circuit named using reference {
-  graph = full
-  groups {
-    any = where(whole.end, above = 0)
-  }
-  any -> logits
-}
-"""
-    with pytest.raises(NncircError) as caught:
-        Builder(program(more)).get("named")
-    assert caught.value.code == "C579"
 
 
 def test_the_columns_of_a_single_prompt_are_told_by_its_tokens() -> None:

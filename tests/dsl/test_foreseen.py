@@ -1,0 +1,300 @@
+"""What a run would refuse and the script tells, `check` says: with the run's own code, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from nncirc.circuits.errors import NncircError
+from nncirc.circuits.units import addable, unit_of
+from nncirc.dsl import check_text, render_all
+from nncirc.dsl.schema.metrics import METRICS
+from nncirc.dsl.shapes import ModelShape
+from nncirc.engine.program.build import Builder
+
+from .test_catalogue_run import PREAMBLE
+
+LAYERLESS = """\
+model two using bundled {
+  name = "induction-2l"
+}
+dataset repeated using tokens {
+  model = two
+  size = 4
+  length = 5
+  copies = 2
+}
+corruption shuffled using shuffle {
+  data = repeated
+}
+"""
+PROGRAM = """\
+model program using bundled {
+  name = "tracr-reverse"
+}
+dataset inputs using all_inputs {
+  model = program
+  length = 2
+  counterparts = 1
+}
+corruption others using counterpart {
+  data = inputs
+}
+graph parts using residual {
+  model = program
+}
+"""
+SWEPT = (
+    "scores swept using activation_patching {\n  graph = full\n  corruption = abc\n  metric = recovered\n}\n"
+)
+NODES = SWEPT.replace("activation_patching {", "attribution_patching {\n  by = nodes")
+SCALED = "metric scaled using logit_diff {\n  normalize = true\n}\n"
+ROC = "curve right using roc {\n  scores = swept\n  reference = small\n  by = nodes\n}\n"
+JOINED = PREAMBLE.replace("graph full using residual {", "graph full using residual {\n  inputs = []")
+
+
+def template(answer: str, foil: str, size: int = 2, words: str = '["Mary", "John", "Anna"]') -> str:
+    keys = "".join(f"  {key} = {value}\n" for key, value in (("answer", answer), ("foil", foil)) if value)
+    prompt = '  prompt = "When {IO} and {S} went to the store, {S} gave a drink to"\n'
+    return (
+        f"dataset drawn using template {{\n  model = tiny\n  size = {size}\n{prompt}{keys}"
+        f"  slots {{\n    IO, S = {words}\n  }}\n}}\n"
+    )
+
+
+# The text, the code, and the code with which a run refuses it, where it is built at all.
+CASES = {
+    "scores of nodes select no edges": (
+        SWEPT + "circuit kept using threshold {\n  scores = swept\n  threshold = 0.1\n}\n",
+        "C232",
+        "C544",
+    ),
+    "scores of nodes by attribution": (
+        NODES + "circuit kept using threshold {\n  scores = swept\n  threshold = 0.1\n}\n",
+        "C232",
+        "C544",
+    ),
+    "patched values without a scale": (SWEPT + ROC, "C560", "C560"),
+    "more prompts than there are": (template("", "", size=7), "C310", "C310"),
+    "a foil alone": (template("", '" {S}"'), "C304", "C304"),
+    "a foil beside the next token": (template("next", '" {S}"'), "C304", "C304"),
+    "the answer as foil": (template('" {S}"', '" {S}"'), "C304", "C304"),
+    "one of the answers as foil": (template('[" {S}", " {IO}"]', '" {IO}"'), "C304", "C304"),
+    "the answer as foil, written out": (
+        'dataset written using prompts {\n  model = tiny\n  clean = ["When Mary went", "When John went"]\n'
+        '  answer = [" Mary", " John"]\n  foil = [" John", " John"]\n}\n',
+        "C304",
+        "C304",
+    ),
+    "one prompt to shuffle": (
+        template("", "", size=1) + "corruption shuffled using shuffle {\n  data = drawn\n}\n",
+        "C342",
+        "C342",
+    ),
+    "a graph without the MLPs": (
+        "graph other using residual {\n  model = tiny\n  nodes = [embed, heads, logits]\n}\n",
+        "C460",
+        "C460",
+    ),
+    "no MLPs to trace": (
+        LAYERLESS + "scores traced using causal_tracing {\n  corruption = shuffled\n"
+        "  metric = prob(at = block.2)\n  of = mlps\n  positions = [block.1]\n}\n",
+        "C591",
+        "C591",
+    ),
+    "no MLPs to sever": (
+        LAYERLESS + "scores traced using causal_tracing {\n  corruption = shuffled\n"
+        "  metric = prob(at = block.2)\n  sever = mlps\n  positions = [block.1]\n}\n",
+        "C591",
+        "C591",
+    ),
+    "a layer beyond": (
+        "scores carried using patchscopes {\n  source = ioi\n  target = ioi\n  layer = 5\n}\n",
+        "C574",
+        "C574",
+    ),
+    "a layer beyond, of a family": (
+        "scores carried using patchscopes {\n  source = ioi\n  target = ioi\n  layer = [0, 9]\n}\n",
+        "C574",
+        "C574",
+    ),
+    "targets for some": (
+        'dataset two using prompts {\n  model = tiny\n  clean = ["When Mary went", "When John went"]\n}\n'
+        "scores carried using patchscopes {\n  source = ioi\n  target = two\n}\n",
+        "C575",
+        "C575",
+    ),
+    "a metric of tokens": (
+        PROGRAM + "circuit found using acdc {\n  graph = parts\n  corruption = others\n"
+        "  metric = kl_divergence()\n  threshold = 0.1\n}\n",
+        "C433",
+        "C433",
+    ),
+    "answers of a program": (
+        PROGRAM + 'dataset asked using prompts {\n  model = program\n  clean = ["1 2"]\n  answer = "1"\n}\n',
+        "C434",
+        "C434",
+    ),
+    "copying of a program": (
+        PROGRAM + "scores weighed using weight_statistics {\n  model = program\n  of = [copying]\n}\n",
+        "C433",
+        "C433",
+    ),
+    "units that are not added": (
+        "metric sum using expression {\n  of = recovered + prob(at = end)\n}\n",
+        "C581",
+        "C581",
+    ),
+    "values and tokens": (
+        "metric sum using expression {\n  of = kl_divergence(at = end) * mse(at = end)\n}\n",
+        "C581",
+        "C581",
+    ),
+    "one prompt without an interval": (
+        template('" {IO}"', '" {S}"', size=1) + "corruption cut using zero {\n  data = drawn\n}\n"
+        "assert clean(recovered, corruption = cut, bound = low) > -99\n",
+        "C561",
+        None,
+    ),
+    "heads of a graph without heads": (
+        "graph wide using residual {\n  model = tiny\n  nodes = [embed, attention, mlps, logits]\n}\n"
+        "scores direct using logit_attribution {\n  graph = wide\n  data = ioi\n}\n"
+        "circuit known using reference {\n  graph = full\n  groups {\n"
+        "    movers = where(direct.end, above = 0)\n  }\n  movers -> logits\n}\n",
+        "C579",
+        "C579",
+    ),
+}
+NAMES = sorted(CASES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_said_by_the_check(name: str) -> None:
+    text, code, _ = CASES[name]
+    found = check_text(PREAMBLE + text).diagnostics
+    assert [each.code for each in found] == [code], render_all(found)
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check` as it is without these checks."""
+    for name in (
+        *("check_drawn", "check_foil", "check_graph", "check_heads", "check_layers", "check_outputs"),
+        *("check_paired", "check_shuffled", "check_unit"),
+    ):
+        monkeypatch.setattr(f"nncirc.dsl.meaning.{name}", lambda *_: None)
+    monkeypatch.setattr("nncirc.dsl.meaning.Meaning.selects", lambda *_: None)
+    monkeypatch.setattr("nncirc.dsl.metrics.check_values", lambda *_: True)
+    monkeypatch.setattr("nncirc.dsl.evaluation._check_scores", lambda *_: None)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("name", [name for name in NAMES if CASES[name][2]])
+def test_refused_by_the_run(name: str) -> None:
+    """The check is not stricter than the run: without it, what is built ends with this code."""
+    text, _, code = CASES[name]
+    result = check_text(PREAMBLE + text)
+    assert result.program is not None, render_all(result.diagnostics)
+    builder = Builder(result.program)
+    with pytest.raises(NncircError) as caught:
+        for declaration in result.program.declarations.values():
+            if declaration.name != "llama":
+                builder.get(declaration.name)
+    assert caught.value.code == code
+
+
+def shaped(shape: ModelShape) -> Callable[[str, object], ModelShape]:
+    return lambda implementation, values: shape
+
+
+@pytest.mark.parametrize(
+    ("shape", "text", "code"),
+    [
+        (ModelShape(2, 8, 4), "graph other using residual {\n  model = tiny\n  inputs = []\n}\n", "C453"),
+        (
+            ModelShape(2, 4, 4, d_mlp=2_000_000),
+            "graph other using residual {\n  model = tiny\n  neurons = [0]\n}\n",
+            "C467",
+        ),
+        (
+            ModelShape(100, 100, 100),
+            "graph other using residual {\n  model = tiny\n  positions = all\n  length = 9000\n}\n",
+            "C465",
+        ),
+        (
+            ModelShape(1, 4, 4),
+            "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
+            "  metric = recovered\n  grad_drop = true\n}\n",
+            "C547",
+        ),
+        (
+            ModelShape(1, 4, 4),
+            "scores other using composition {\n  model = tiny\n  of = q_composition\n}\n",
+            "C577",
+        ),
+    ],
+)
+def test_said_of_a_model_of_another_shape(shape: ModelShape, text: str, code: str) -> None:
+    found = check_text(PREAMBLE + text, shapes=shaped(shape)).diagnostics
+    assert [each.code for each in found] == [code], render_all(found)
+
+
+@pytest.mark.parametrize("by", ["q", "k", "v"])
+@pytest.mark.parametrize("how", ["compare", "recall", "roc"])
+def test_nothing_to_compare_by(how: str, by: str) -> None:
+    text = {
+        "compare": f"compare {{\n  circuits = [small]\n  by = [nodes, {by}]\n}}\n",
+        "recall": f"assert recall(small, small, by = {by}) >= 0\n",
+        "roc": f"curve right using roc {{\n  circuits = [small]\n  reference = small\n  by = {by}\n}}\n",
+    }[how]
+    found = check_text(JOINED + text).diagnostics
+    assert [each.code for each in found] == ["C462"], render_all(found)
+    assert not check_text(PREAMBLE + text).diagnostics
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        template('" {IO}"', '" {S}"', size=6),
+        template('" {IO}"', '" {S}"', size=500, words="names"),
+        template("next", ""),
+        SCALED + SWEPT.replace("recovered", "scaled") + ROC,
+        "scores carried using patchscopes {\n  source = ioi\n  target = ioi\n  layer = [0, 4]\n}\n",
+        PROGRAM + "circuit found using acdc {\n  graph = parts\n  corruption = others\n"
+        "  metric = mse()\n  threshold = 0.1\n}\n",
+        "metric sum using expression {\n  of = recovered + 2 * logprob(at = end)\n}\n",
+        "metric ratio using expression {\n  of = recovered / 3 + prob(at = end)\n}\n",
+        'metric own using python {\n  function = "mine:share"\n}\n'
+        "metric sum using expression {\n  of = own + recovered + prob(at = end) / own\n}\n",
+        "assert recall(small, small, by = heads) >= 0\n",
+    ],
+)
+def test_what_is_right_is_left_alone(text: str) -> None:
+    found = check_text(PREAMBLE + text).diagnostics
+    assert not found, render_all(found)
+
+
+def test_consequences_are_not_said() -> None:
+    """Of prompts, graphs and metrics with something wrong in them nothing more is foreseen."""
+    few = template("", "", size=9, words='["Mary"]')
+    assert [each.code for each in check_text(PREAMBLE + few).diagnostics] == ["C217"]
+    odd = "graph other using residual {\n  model = tiny\n  nodes = [heads, logits]\n}\n"
+    assert [each.code for each in check_text(PREAMBLE + odd).diagnostics] == ["C227"]
+
+
+def test_units() -> None:
+    assert {METRICS[name].unit for name in ("logit_diff", "prob", "mse")} == {
+        "logits",
+        "probability",
+        "squared outputs",
+    }
+    assert addable("logits", "nats")
+    assert not addable("logits", "probability")
+    assert [unit_of(*each) for each in (("*", "nats", None), ("*", None, "nats"), ("/", None, "nats"))] == [
+        "nats",
+        "nats",
+        "1 / nats",
+    ]
+    assert unit_of("/", "nats", "logits") == unit_of("/", "share", None) == "ratio"
+    assert unit_of("*", "nats", "logits") == "nats * logits"
