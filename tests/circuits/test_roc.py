@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.circuits.strategies import edge_sets
+from tests.some import some
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
@@ -82,7 +83,7 @@ def test_a_perfect_circuit_has_all_of_the_area() -> None:
 def test_nodes_are_those_of_the_edges_circuit(numbers: list[float]) -> None:
     scores = dict(zip(EDGES, numbers, strict=True))
     nodes = node_scores(scores)
-    for threshold in set(numbers):
+    for threshold in some(set(numbers)):
         circuit = Circuit.of(GRAPH, [edge for edge in EDGES if scores[edge] >= threshold])
         assert {node for node, score in nodes.items() if score >= threshold} == set(circuit.nodes)
 

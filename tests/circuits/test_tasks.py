@@ -8,9 +8,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.some import some
 
 from nncirc.circuits.errors import DataError
-from nncirc.circuits.tasks import TASKS, Task, task_named
+from nncirc.circuits.tasks import TASKS, Derived, Task, task_named
 from nncirc.circuits.tasks.handbook import handbook
 from nncirc.dsl import check_text
 
@@ -38,22 +39,23 @@ def test_every_slot_is_declared_once_and_used(task: Task) -> None:
 
 
 def test_corruptions_are_of_places_that_every_phrasing_has(task: Task) -> None:
-    for replacements in task.corruptions.values():
-        for place in replacements:
-            slot, _, number = place.partition(".")
-            assert all(fields(phrasing)[slot] >= int(number or 1) for phrasing in task.phrasings)
+    for place in some(place for replacements in task.corruptions.values() for place in replacements):
+        slot, _, number = place.partition(".")
+        assert all(fields(phrasing)[slot] >= int(number or 1) for phrasing in some(task.phrasings))
 
 
 def test_words_are_given_once(task: Task) -> None:
-    for source in task.slots.values():
+    for source in some(task.slots.values()):
         assert isinstance(source, int) or len(set(source)) == len(source)
 
 
-def test_what_follows_follows_from_every_word(task: Task) -> None:
-    for derived in task.derived.values():
-        (source,) = (source for names, source in task.slots.items() if derived.slot in names)
-        assert isinstance(source, tuple)
-        assert set(source) <= set(derived.table)
+@pytest.mark.parametrize(
+    ("task", "derived"), [(task, derived) for task in TASKS.values() for derived in task.derived.values()]
+)
+def test_what_follows_follows_from_every_word(task: Task, derived: Derived) -> None:
+    (source,) = (source for names, source in task.slots.items() if derived.slot in names)
+    assert isinstance(source, tuple)
+    assert set(source) <= set(derived.table)
 
 
 def test_nobody_is_given_their_own_name() -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.some import some
 
 import nncirc.dsl
 from nncirc.dsl import Program, check_file, check_text, render_all
@@ -59,16 +60,16 @@ def test_target_scripts_of_the_plan() -> None:
     shared = Path(os.environ.get("NNCIRC_SHARED", ROOT.parent / "shared")) / "design" / "scripts"
     if not shared.is_dir():
         pytest.skip("the plan is not at hand")
-    for path in sorted(shared.glob("*.circ")):
+    for path in some(sorted(shared.glob("*.circ"))):
         result = check_file(path)
         assert result.program is not None, render_all(result.diagnostics)
 
 
 def test_every_key_of_the_schema_is_there() -> None:
-    for path in SCRIPTS.glob("*.circ"):
+    for path in some(SCRIPTS.glob("*.circ")):
         found = check_file(path).program
         assert found is not None
-        for each in found.declarations.values():
+        for each in some(found.declarations.values()):
             keys = KINDS[each.kind].implementations[each.implementation].keys
             assert list(each.values) == list(keys)
 
@@ -140,7 +141,7 @@ def test_references_come_first_wherever_blocks_stand() -> None:
     blocks = [block + "\n}\n" for block in PREAMBLE.split("\n}\n") if block]
     for blocks_in_order in (blocks, blocks[::-1]):
         names: list[str] = []
-        for each in program("".join(blocks_in_order)).declarations.values():
+        for each in some(program("".join(blocks_in_order)).declarations.values()):
             assert set(each.references()) <= set(names)
             names.append(each.name)
 

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
+from tests.some import some
 from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
@@ -96,7 +97,7 @@ def test_scores_are_minus_the_gradient_by_the_mask(case: Case, metric: Metric) -
         with torch.enable_grad():
             (gradient,) = torch.autograd.grad(value_of(about, batch, metric, logits[0]), cut)
         total -= gradient[0] / case.size
-    for edge, score in found.values.items():
+    for edge, score in some(found.values.items()):
         at = graph.receiver_index[edge.receiver], graph.sender_index[edge.sender]
         assert score == pytest.approx(float(total[at]), rel=1e-5, abs=close(case)), edge
 
@@ -117,7 +118,7 @@ def test_scores_are_finite_differences(family: Any, metric: Metric) -> None:
         return about.measure(metric, lambda b, w: about.masked(graph, b, w, Mask(sign * cut))).mean(1)
 
     slopes = (mean(-1) - mean(1)) / (2 * little)
-    for edge, slope in zip(edges, slopes.tolist(), strict=True):
+    for edge, slope in some(zip(edges, slopes.tolist(), strict=True)):
         assert found.values[edge] == pytest.approx(slope, rel=1e-5, abs=1e-7), edge
 
 
@@ -231,10 +232,10 @@ def test_integrating_along_activations_is_the_gradient_of_a_part_cut_mask(
                 (gradient,) = torch.autograd.grad(value, cut)
                 total[:, place] -= gradient[0][:, place] / steps / len(about.dataset.examples)
     found = attribution_patching(about, graph, metric, steps=steps, along="activations")
-    for edge in graph.edges():
+    for edge in some(graph.edges()):
         receiver, sender = graph.order(edge)
         assert found.values[edge] == pytest.approx(float(total[receiver, sender]), abs=close(case)), edge
     nodes = node_attribution(about, graph, metric, steps=steps, along="activations")
     wanted = total.sum(0).tolist()
-    for name, row in zip(graph.senders, wanted, strict=True):
+    for name, row in some(zip(graph.senders, wanted, strict=True)):
         assert nodes[name][0] == pytest.approx(row, abs=close(case) * max(1.0, *map(abs, wanted))), name

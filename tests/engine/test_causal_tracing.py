@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2, tiny_llama
+from tests.some import some
 from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
@@ -125,13 +126,12 @@ def test_every_restoration_is_a_run_of_its_own(
     of, window = restored
     sever = sever if of == "states" else "none"
     model = case.model()
-    if not model.shape.mlps and "mlps" in (of, sever):
-        return
+    assume(model.shape.mlps or "mlps" not in (of, sever))
     found = case.contrast(model, batch)
     options: Any = {"of": of, "window": window, "sever": sever, "positions": [place]}
     scores = causal_tracing(found, Metric(name), **options)
     expected = traced(found, name, of, window, sever, place)
-    for row, prompts in zip(scores.values, expected, strict=True):
+    for row, prompts in some(zip(scores.values, expected, strict=True)):
         mean = sum(value - corrupt for value, _, corrupt in prompts) / len(prompts)
         assert row[0] == pytest.approx(mean, abs=2e-5)
 
@@ -278,7 +278,7 @@ def test_a_window_of_one_mlp_is_activation_patching() -> None:
     metric = Metric("logit_diff")
     patched = activation_patching(found, model.graph(), metric, positions=["B"])
     traces = causal_tracing(found, metric, of="mlps", window=1, positions=["B"])
-    for node in traces.nodes:
+    for node in some(traces.nodes):
         assert traces[node][0] == pytest.approx(patched[node][0] - found.corrupt(metric), abs=2e-5)
 
 

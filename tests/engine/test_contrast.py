@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2
+from tests.some import some
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.engine.contrast import Contrast, Mean, Resample, Zero
@@ -38,7 +39,7 @@ def test_means_are_means(case: Case, by_position: bool, other_source: bool) -> N
         model, size=case.size, lengths=case.lengths, seed=case.seed, corruption=Mean(over, source), batch=2
     )
     runs = [outputs(case, module, e.tokens) for e in (source or about.dataset).examples]
-    for batch in about.batches:
+    for batch in some(about.batches):
         found = about.substitute(batch, graph)
         assert found.shape == (len(graph.senders), *batch.clean.shape, model.d_model)
         for sender, value in zip(graph.senders, found, strict=True):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
 from tests.engine.tiny import contrast, random_prompts, tiny_gpt2, tiny_llama
+from tests.some import some
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.engine.activation import activation_patching
@@ -196,16 +197,16 @@ def test_means_by_slot(seed: int, other_source: bool) -> None:
         for position in range(len(example.tokens)):
             stack = torch.stack([outputs[sender][0, position] for sender in graph.senders])
             found.setdefault(role_by_hand(example, position), []).append(stack)
-    for batch in about.batches:
+    for batch in some(about.batches):
         substitute = about.substitute(batch, graph)
-        for row, example in enumerate(batch.examples):
+        for row, example in enumerate(some(batch.examples)):
             for position in range(len(example.tokens)):
                 wanted = torch.stack(found[role_by_hand(example, position)]).mean(0)
                 torch.testing.assert_close(substitute[:, row, position], wanted, rtol=0, atol=1e-12)
 
 
 def test_roles_tell_places_apart() -> None:
-    for example in prompts_of_slots(0).examples:
+    for example in some(prompts_of_slots(0).examples):
         by_hand = [role_by_hand(example, p) for p in range(len(example.tokens))]
         pairs = set(zip(roles(example), by_hand, strict=True))
         assert len(pairs) == len(set(by_hand)) == len(set(roles(example)))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2, tiny_llama
+from tests.some import some
 from torch import Tensor
 
 from nncirc.circuits.nodes import Edge
@@ -41,7 +42,7 @@ def test_the_masked_forward_is_the_sum_written_out(case: Case, seed: int, kind: 
     model = case.model()
     graph, about = case.graph(model), case.contrast(model)
     draw = torch.Generator().manual_seed(seed)
-    for batch in about.batches:
+    for batch in some(about.batches):
         shape = (3, len(graph.receivers), len(graph.senders))
         cut = torch.rand(shape, generator=draw, dtype=torch.float64)
         if kind != "fractions":
@@ -50,7 +51,7 @@ def test_the_masked_forward_is_the_sum_written_out(case: Case, seed: int, kind: 
         substitute = about.substitute(batch, graph)
         found = masked_forward(model, graph, batch.clean, Mask(cut), substitute)
         by_name = dict(zip(graph.senders, substitute, strict=True))
-        for row, logits in zip(cut, found, strict=True):
+        for row, logits in some(zip(cut, found, strict=True)):
             wanted = oracle.forward(
                 model.module,
                 batch.clean,
@@ -67,7 +68,7 @@ def test_the_masked_forward_is_the_sum_written_out(case: Case, seed: int, kind: 
 def test_nothing_cut_is_the_clean_run_and_everything_cut_the_corrupted(case: Case) -> None:
     model = case.model()
     graph, about = case.graph(model), case.contrast(model)
-    for batch in about.batches:
+    for batch in some(about.batches):
         assert batch.corrupt is not None
         substitute = about.substitute(batch, graph)
         nothing, everything = Mask.of(model, graph, [[]]), Mask.everything(model, graph)

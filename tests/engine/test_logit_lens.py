@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
 from tests.engine.tiny import Case, cases, random_prompts, tiny_gpt2, tiny_llama
+from tests.some import some
 from torch import Tensor, nn
 
 from nncirc.circuits.errors import DataError, MethodError
@@ -180,7 +181,7 @@ def test_contributions_are_each_senders_through_the_frozen_norm(
     found = logit_attribution(model, data, graph, of=of, positions=places, batch=batch)
     parts: Any = oracle.parts_of(model.module)
     matrix = parts.unembed.weight
-    for column, place in enumerate(places):
+    for column, place in some(enumerate(places)):
         wanted = dict.fromkeys([*graph.senders, "bias", "total"], 0.0)
         for example in data.examples:
             run = oracle.forward(model.module, torch.tensor([example.tokens]), attention=case.attention)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.engine import oracle
 from tests.engine.test_logit_lens import answers, positions, value
 from tests.engine.tiny import Case, cases, random_prompts, tiny_gpt2, tiny_llama
+from tests.some import some
 from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
@@ -107,7 +108,7 @@ def test_the_lens_is_the_state_where_the_final_norm_reads(make: Any, of: str) ->
     target = random_prompts(size=1, lengths=(5,), seed=2)
     lens = logit_lens(model, source, of=of, positions=["A.2", "end"])
     scope = patchscopes(model, source, target, of=of, positions=["A.2", "end"], layer=3)
-    for row, node in enumerate(scope.nodes):
+    for row, node in some(enumerate(scope.nodes)):
         assert scope[node] == pytest.approx(lens[node], abs=2e-5)
         assert scope.made["top"][row] == lens.made["top"][lens.nodes.index(node)]
 
@@ -118,7 +119,7 @@ def test_to_the_logit(make: Any) -> None:
     model: Model = make(layers=3, seed=7)
     tokens, target = torch.tensor([[3, 1, 4, 1, 5]]), torch.tensor([[9, 2, 6]])
     end = torch.tensor([2])
-    for residual in residual_stream(model, tokens):
+    for residual in some(residual_stream(model, tokens)):
         scope = patched(model, target, 3, end, residual[:, 1])
         torch.testing.assert_close(scope, unembed(model, residual[:, 1]), rtol=0, atol=1e-12)
 
@@ -128,7 +129,7 @@ def test_a_prompts_own_state_changes_nothing() -> None:
     data = random_prompts(size=2, lengths=(6,))
     own = logit_lens(model, data, of="logprob")
     same = patchscopes(model, data, data, of="logprob")
-    for node in same.nodes:
+    for node in some(same.nodes):
         assert same[node] == pytest.approx(own[own.nodes[-1]], abs=2e-5)
 
 
@@ -147,7 +148,7 @@ def test_each_prompts_states_go_into_its_own_target() -> None:
         )
         for one, other in zip(source.examples, target.examples, strict=True)
     ]
-    for node in together.nodes:
+    for node in some(together.nodes):
         wanted = sum(each[node][0] for each in alone) / 3
         assert together[node][0] == pytest.approx(wanted, abs=1e-7)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests.engine import oracle
 from tests.engine.data.conftest import shared
+from tests.some import some
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.engine import guards
@@ -70,11 +71,11 @@ def test_a_random_circuit_is_what_the_loops_say(model: Model) -> None:
     draw = torch.Generator().manual_seed(0)
     edges = [edge for edge in graph.edges() if float(torch.rand((), generator=draw)) < 0.5]
     found = circuit_metric(about, Circuit.of(graph, edges), METRIC)
-    for batch in about.batches:
+    for batch in some(about.batches):
         cut = {(e.sender, e.receiver): 1.0 for e in graph.edges() if e not in set(edges)}
         other = dict(zip(graph.senders, about.substitute(batch, graph), strict=True))
         logits = oracle.forward(model.module, batch.clean, cut=cut, substitute=other).logits[:, -1]
-        for row, index in enumerate(batch.indices):
+        for row, index in some(enumerate(batch.indices)):
             example = about.dataset.examples[index]
             assert example.answer is not None
             assert example.foil is not None

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from tests.engine.data.conftest import shared
 from tests.engine.tiny import VOCABULARY, Case, cases, random_prompts, tiny_gpt2
+from tests.some import some
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.activation import activation_patching
@@ -235,11 +236,11 @@ def test_corrupted_prompts_get_the_clean_answer(gpt2: Tokenizer) -> None:
     data = make(gpt2)
     other = replaced(data, {("C", None): "D"})
     check_alignment(data, other)
-    for clean, corrupt in zip(data.examples, other, strict=True):
+    for clean, corrupt in some(zip(data.examples, other, strict=True)):
         assert (clean.continuation, clean.answer) == (corrupt.continuation, corrupt.answer)
         assert clean.tokens[: clean.end] != corrupt.tokens[: corrupt.end]
     shuffled = shuffle(make(gpt2, size=6), seed=1)
-    for clean, corrupt in zip(make(gpt2, size=6).examples, shuffled, strict=True):
+    for clean, corrupt in some(zip(make(gpt2, size=6).examples, shuffled, strict=True)):
         assert clean.continuation == corrupt.continuation and clean.tokens != corrupt.tokens
 
 

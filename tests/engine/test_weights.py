@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
 from tests.engine.tiny import Case, cases, tiny_gpt2, tiny_llama
+from tests.some import some
 from torch import Tensor, nn
 
 from nncirc.circuits.errors import GraphError, MethodError, ModelError
@@ -65,7 +66,7 @@ def share(matrix: Tensor) -> float:
 def test_circuits_are_the_matrices(case: Case) -> None:
     model = case.model()
     qk, ov, embed, unembed = whole(model)
-    for name in ov:
+    for name in some(ov):
         torch.testing.assert_close(qk_circuit(model, name).matrix(), qk[name])
         torch.testing.assert_close(ov_circuit(model, name).matrix(), ov[name])
         of_tokens = ov_circuit(model, name, tokens=True)
@@ -115,9 +116,9 @@ def test_qk_is_what_attention_scores_without_norms_and_biases(make: Any, distanc
     parts: Any = oracle.parts_of(model.module)
     draw = torch.Generator().manual_seed(1)
     x, y = torch.randn(2, model.d_model, dtype=torch.float64, generator=draw)
-    for n, layer in enumerate(parts.layers):
+    for n, layer in enumerate(some(parts.layers)):
         norm = folded(layer.attention_norm)
-        for head, (query, _) in enumerate(layer.query):
+        for head, (query, _) in enumerate(some(layer.query)):
             key = layer.key[head * len(layer.key) // len(layer.query)][0]
             at = distance + 2
             queries, keys = torch.zeros(2, at + 1, query.shape[1], dtype=torch.float64)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from tests.house.tree import Module, modules
+from tests.some import some
 
 import nncirc.circuits.errors as errors
 from nncirc.dsl.catalogue import RUN, SCRIPT, entries
@@ -88,7 +89,7 @@ def test_every_error_has_a_code() -> None:
 
 def test_codes_in_docstrings_exist() -> None:
     known = set(entries())
-    for module in modules():
+    for module in some(modules()):
         if not module.path.startswith("dsl/catalogue"):
             found = set(re.findall(r"\bC[1-7]\d\d\b", module.text))
             assert found <= known, f"{module.path}: {sorted(found - known)}"

@@ -9,6 +9,7 @@ from collections import defaultdict
 
 import pytest
 from tests.house.tree import ROOMS, ROOT, TRAINING, Module, imports, modules
+from tests.some import some
 
 from nncirc.circuits.errors import NncircError
 
@@ -119,10 +120,12 @@ def test_the_package_itself_loads_nothing() -> None:
 def test_errors_are_of_one_tree() -> None:
     """Every exception class of the package descends from NncircError, or is private."""
     names = {"NncircError", *(cls.__name__ for cls in NncircError.__subclasses__())}
-    for module in modules():
-        for node in ast.walk(module.tree):
-            if not isinstance(node, ast.ClassDef) or node.name.startswith("_"):
-                continue
-            bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
-            if any(base.endswith(("Error", "Exception")) for base in bases) and node.name != "NncircError":
-                assert bases & names, f"{module.path}:{node.lineno} {node.name}"
+    classes = [
+        (node, {base.id for base in node.bases if isinstance(base, ast.Name)}, module.path)
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and node.name != "NncircError"
+    ]
+    errors = [each for each in classes if any(base.endswith(("Error", "Exception")) for base in each[1])]
+    for node, bases, path in some(errors):
+        assert bases & names, f"{path}:{node.lineno} {node.name}"

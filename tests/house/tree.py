@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from tests.some import some
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("grammar", "circuits", "dsl", "engine")
@@ -58,7 +59,7 @@ def modules() -> tuple[Module, ...]:
         parts = path.removeprefix("src/nncirc/").removesuffix(".py").removesuffix("__init__").split("/")
         text = file.read_text(encoding="utf-8")
         found.append(Module(path, ".".join(["nncirc", *filter(None, parts)]), text, ast.parse(text)))
-    return tuple(found)
+    return tuple(some(found))
 
 
 def imports(module: Module) -> Iterator[tuple[int, str]]:
@@ -80,4 +81,4 @@ def tracked() -> list[str]:
     if not (ROOT / ".git").exists():
         pytest.skip("no git repository: this is a copy of the tree")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return [name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()]
+    return some(name for name in listed.stdout.split("\0") if name and (ROOT / name).exists())

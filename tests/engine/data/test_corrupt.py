@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.some import some
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data import (
@@ -55,10 +56,9 @@ def test_replace_changes_exactly_the_named_places(
 ) -> None:
     tokenizer = request.getfixturevalue(name)
     replacements.pop(("place", 1), None)
-    if not replacements:
-        return
+    assume(replacements)
     dataset = ioi(tokenizer, seed=seed)
-    for clean, corrupt in zip(dataset.examples, replace(dataset, replacements), strict=True):
+    for clean, corrupt in some(zip(dataset.examples, replace(dataset, replacements), strict=True)):
         places = {p for (slot, k) in replacements for p in resolve(clean, slot, k)}
         assert {
             p for p, pair in enumerate(zip(clean.tokens, corrupt.tokens, strict=True)) if len({*pair}) > 1
@@ -79,7 +79,7 @@ def test_replacing_a_slot_by_itself_gives_the_same_prompts(request: pytest.Fixtu
 def test_replacements_happen_at_once(words: Tokenizer) -> None:
     dataset = ioi(words, prompt="{S} gave {IO} a ball")
     swapped = replace(dataset, {("S", None): "IO", ("IO", None): "S"})
-    for clean, corrupt in zip(dataset.examples, swapped, strict=True):
+    for clean, corrupt in some(zip(dataset.examples, swapped, strict=True)):
         assert corrupt.text == f"{clean.values['IO']} gave {clean.values['S']} a ball"
 
 
@@ -94,7 +94,7 @@ def test_a_block_of_random_tokens(any_tokenizer: Tokenizer) -> None:
     dataset = token_dataset(any_tokenizer, size=5, length=4, copies=2)
     corrupt = replace(dataset, {("block", 1): "other"})
     check_alignment(dataset, corrupt)
-    for clean, other in zip(dataset.examples, corrupt, strict=True):
+    for clean, other in some(zip(dataset.examples, corrupt, strict=True)):
         first, second = resolve(other, "block", 1), resolve(other, "block", 2)
         assert tuple(other.tokens[p] for p in first) == clean.values["other"]
         assert tuple(other.tokens[p] for p in second) == clean.values["block"]

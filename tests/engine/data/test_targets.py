@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.some import some
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data import (
@@ -64,7 +65,7 @@ def test_words_of_a_list_are_one_token_in_every_answer_of_a_set(gpt2: Tokenizer)
     data = template_dataset(
         gpt2, prompt="Then {S} met", slots={("S", "O"): "names"}, size=20, answer=[" {O}", "{O}"], foil=" {S}"
     )
-    for example in data.examples:
+    for example in some(data.examples):
         assert len(tokens_of(example.answer)) == 2
 
 

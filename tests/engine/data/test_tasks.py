@@ -7,6 +7,7 @@ import re
 import pytest
 from tests.engine.data.conftest import shared
 from tests.house.tree import ROOT
+from tests.some import some
 
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.tasks import TASKS, Derived, Task
@@ -99,7 +100,7 @@ def test_what_is_right_in_the_corrupted_prompt_is_not_right_in_the_clean_one(
     gpt2: Tokenizer, name: str
 ) -> None:
     """The answers are those of the sentence: read off the text, not off the slots."""
-    for example in task_dataset(gpt2, name, size=8, seed=3).examples:
+    for example in some(task_dataset(gpt2, name, size=8, seed=3).examples):
         text, answers = example.text, texts(gpt2, example.answer)
         match name:
             case "ioi":
@@ -107,7 +108,7 @@ def test_what_is_right_in_the_corrupted_prompt_is_not_right_in_the_clean_one(
                 assert text.count(answer) == 1
             case "greater_than":
                 year = int(re.findall(r"year \d\d(\d\d)", text)[0])
-                assert all(int(answer) > year for answer in answers)
+                assert all(int(answer) > year for answer in some(answers))
             case "colored_objects":
                 assert f"a{answers[0]} {text.split()[-2]}" in text
             case "multiple_choice":

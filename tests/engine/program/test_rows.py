@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.engine.program.scripts import model
+from tests.some import some
 
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.graph import Graph
@@ -174,7 +175,7 @@ def test_what_the_checker_cannot_know_is_found_before_anything_is_computed(
         raise AssertionError("something was computed")
 
     monkeypatch.setattr("nncirc.engine.program.methods.scores.activation_patching", never)
-    for error in refused(text, tmp_path, shapes=lambda *_: None):
+    for error in some(refused(text, tmp_path, shapes=lambda *_: None)):
         assert error.code == "C579"
         assert re.search(message.replace("`", "."), str(error))
 
@@ -219,7 +220,7 @@ metric ld using logit_diff {
 )
 def test_all_tokens_of_prompts_of_two_lengths(scores: str, tmp_path: Path) -> None:
     """What a run refuses a plan refuses, and at the place of the scores."""
-    for error in refused(f"{LENGTHS}scores s using {scores}}}\n", tmp_path):
+    for error in some(refused(f"{LENGTHS}scores s using {scores}}}\n", tmp_path)):
         assert error.code == "C334"
         assert error.diagnostic.span.text in ("all", "scores s using causal_tracing")
 
@@ -228,6 +229,6 @@ def test_all_tokens_of_prompts_of_two_lengths(scores: str, tmp_path: Path) -> No
 def test_a_graph_by_tokens_of_another_length(length: int, code: str, tmp_path: Path) -> None:
     text = HEAD.replace("positions = [S.2, end]", f"positions = all\n  length = {length}")
     scores = "attribution_patching {\n  graph = split\n" + METHOD
-    for error in refused(f"{text}scores s using {scores}}}\n", tmp_path):
+    for error in some(refused(f"{text}scores s using {scores}}}\n", tmp_path)):
         assert error.code == code
         assert error.diagnostic.span.text.startswith("scores s")

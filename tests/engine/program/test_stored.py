@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.program.scripts import NAMES, model, program
 from tests.engine.tiny import tiny_gpt2
+from tests.some import some
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.engine import activation, live, tracing
@@ -251,7 +252,7 @@ def test_a_checksum_alone_makes_no_result(tmp_path: Path) -> None:
     """An entry that is whole and of another shape is damage as well."""
     run(tmp_path / "first", Store(tmp_path / "store"))
     store = Store(tmp_path / "store")
-    for path in (tmp_path / "store").rglob("*.json"):
+    for path in some((tmp_path / "store").rglob("*.json")):
         store.save(
             path.stem, {"made": {}, "scores": [1.0], "nodes": [], "positions": [], "edges": [[1, 2, 3]]}
         )
