@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.engine.contrast import Batch, Contrast
+from nncirc.engine.contrast import Batch, Contrast, Resample, Zero
 from nncirc.engine.gradients import Gradients, Rule, metric_gradients
 from nncirc.engine.metrics import Metric
 from nncirc.engine.query_key import Recomputed
@@ -49,7 +50,11 @@ def attribution_patching(
         graph: the edges to score.
         metric: what is attributed. For a divergence, a score is the rise of the divergence.
         steps: 1 takes the gradient on the clean run. m > 1 averages it over k/m of the way from corrupted
-            to clean, k = 0 .. m−1: integrated gradients, EAP-IG (Hanna et al. 2024).
+            to clean, k = 0 .. m−1: integrated gradients, EAP-IG (Hanna et al. 2024); over (k + ½)/m where the
+            way starts at embeddings of zero, as under `Zero` (see `way`). It converges slowly under `Mean`,
+            where all tokens start alike (on a small Llama 5 steps are off by an eighth of the largest score,
+            40 by a twenty-fifth): compare with twice as many. Under `Zero` the embedding's own score does not
+            converge: a norm takes its length away, so that all happens next to zero. Patch that.
         along: what goes that way. `inputs`: the embeddings, one run a step for all scores. `activations`:
             what the senders of one place write (embedding, a layer's attention, an MLP), one run a step for
             the scores of these senders, all before them being clean.
@@ -121,6 +126,29 @@ def node_attribution(
     scores = (weight * asked.combined(total)).T.tolist()
     made = asked.made(contrast, metric, "node is patched")
     return NodeScores.of(base.senders, graph.positions, scores, made, contrast.model.digits)
+
+
+def way(contrast: Contrast, steps: int) -> list[float]:
+    """How far from corrupted to clean integrated gradients are taken: k/m, k = 0 .. m−1, as Hanna et al. do.
+
+    Where the way starts at embeddings of zero it is (k + ½)/m, the midpoints of the steps: at zero a norm is
+    defined by its ε alone, and each norm on the way back multiplies the gradient by 1/√ε.
+    """
+    return [(k + 0.5 * starts_at_zero(contrast)) / steps for k in range(steps)]
+
+
+def starts_at_zero(contrast: Contrast) -> bool:
+    """Whether norms read corrupted embeddings that are zero at a token where clean ones are not."""
+    model = contrast.model
+    if isinstance(attrgetter(model.family.final_norm)(model.module), nn.Identity):
+        return False
+    if isinstance(contrast.corruption, Zero):
+        return True
+    if not isinstance(contrast.corruption, Resample) or model.family.pos_embed is not None:
+        return False
+    empty = (model.module.get_input_embeddings().weight == 0).all(-1)
+    runs = ((batch.clean, batch.corrupt) for batch in contrast.batches)
+    return any(bool((empty[corrupt] & ~empty[clean]).any()) for clean, corrupt in runs if corrupt is not None)
 
 
 def _places(contrast: Contrast, batch: Batch, graph: Graph) -> list[Bool[Tensor, "batch pos"] | None]:
@@ -212,7 +240,8 @@ class _Asked:
 
     def made(self, contrast: Contrast, metric: Metric, what: str) -> dict[str, Any]:
         """What the result says of itself; `what` is done to an edge or a node."""
-        along = f"{self.along} at k/{self.steps} from corrupted to clean, k = 0..{self.steps - 1}"
+        point = f"(k + 1/2)/{self.steps}" if starts_at_zero(contrast) else f"k/{self.steps}"
+        along = f"{self.along} at {point} from corrupted to clean, k = 0..{self.steps - 1}"
         return {
             "method": "attribution_patching",
             "steps": self.steps,
@@ -280,8 +309,8 @@ def _points(
         for place in moved:
             scored = places[place] if len(moved) > 1 else everything
             moving = difference.together(graph, place)
-            for step in range(steps):
-                shift = (place, (step / steps - 1) * moving)
+            for point in way(contrast, steps):
+                shift = (place, (point - 1) * moving)
                 gradients = metric_gradients(contrast, batch, metric, shift, scale=1 / steps)
                 yield _Point(batch, scored, difference, gradients)
 

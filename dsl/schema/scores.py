@@ -34,7 +34,8 @@ SCORES = {
             "metric": METRIC,
             "steps": Key(
                 Number(integer=True, low=1, high=1000),
-                "gradients averaged between clean and corrupt (integrated gradients); 1: at the clean run",
+                "gradients averaged between corrupted and clean (integrated gradients); slow to converge "
+                "under `mean`: compare with twice as many. 1: at the clean run",
                 default=1,
             ),
             "along": Key(

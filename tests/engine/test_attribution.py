@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +18,11 @@ from torch import Tensor
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
-from nncirc.engine.attribution import attribution_patching, node_attribution
-from nncirc.engine.contrast import Contrast, Resample
+from nncirc.engine.attribution import Along, attribution_patching, node_attribution, way
+from nncirc.engine.contrast import Contrast, Resample, Zero
 from nncirc.engine.forward import Mask, masked_forward
 from nncirc.engine.metrics import END, Metric
+from nncirc.engine.model import Model
 from nncirc.engine.written import sender_stages
 
 METRICS = st.sampled_from(
@@ -46,6 +47,11 @@ def value_of(about: Contrast, batch: Any, metric: Metric, logits: Tensor) -> Ten
     return where.values(metric, logits[None][:, :, where.kept], clean).sum()
 
 
+def points(about: Contrast, steps: int) -> list[float]:
+    """Where gradients are taken between corrupted and clean: at midpoints, where embeddings start at zero."""
+    return [(2 * k + isinstance(about.corruption, Zero)) / (2 * steps) for k in range(steps)]
+
+
 def by_loops(case: Case, about: Contrast, graph: Graph, metric: Metric, steps: int) -> dict[Edge, float]:
     """Σ (clean − substitute) · gradient by an addition to each receiver's input, averaged over steps."""
     module = about.model.module
@@ -54,10 +60,10 @@ def by_loops(case: Case, about: Contrast, graph: Graph, metric: Metric, steps: i
     for batch in about.batches:
         clean = oracle.forward(module, batch.clean, **options).outputs
         other = dict(zip(graph.senders, about.substitute(batch, graph), strict=True))
-        for k in range(steps):
+        for point in points(about, steps):
             start = clean["embed"]
             if steps > 1:
-                start = other["embed"] + k / steps * (clean["embed"] - other["embed"])
+                start = other["embed"] + point * (clean["embed"] - other["embed"])
             bump = {r: torch.zeros_like(start, requires_grad=True) for r in graph.receivers}
             run = oracle.forward(module, batch.clean, embedded=start, bump=bump, **options)
             value = value_of(about, batch, metric, run.logits)
@@ -71,6 +77,7 @@ def by_loops(case: Case, about: Contrast, graph: Graph, metric: Metric, steps: i
 
 @settings(max_examples=25, deadline=None)
 @given(cases(layers=2), METRICS, st.sampled_from([1, 1, 2, 3]))
+@example(Case("llama", corruption="zero"), Metric("logit_diff"), 3)
 def test_scores_are_difference_times_gradient(case: Case, metric: Metric, steps: int) -> None:
     model = case.model()
     graph, about = case.graph(model), case.contrast(model, batch=2)
@@ -214,16 +221,16 @@ def test_a_mask_reaches_every_receiver_in_its_gradient() -> None:
 def test_integrating_along_activations_is_the_gradient_of_a_part_cut_mask(
     case: Case, metric: Metric, steps: int
 ) -> None:
-    """k/m of the way from corrupted to clean is a mask of 1 − k/m on all edges out of one place."""
+    """So far on the way from corrupted to clean is a mask of 1 minus that on all edges out of one place."""
     model = case.model()
     graph, about = case.graph(model), case.contrast(model)
     total = torch.zeros(len(graph.receivers), len(graph.senders), dtype=torch.float64)
     for batch in about.batches:
         for place in sender_stages(graph):
-            for k in range(steps):
+            for point in points(about, steps):
                 cut = torch.zeros(1, len(graph.receivers), len(graph.senders), dtype=torch.float64)
                 for receiver, reach in enumerate(graph.reach):
-                    cut[0, receiver, place.start : min(place.stop, reach)] = 1 - k / steps
+                    cut[0, receiver, place.start : min(place.stop, reach)] = 1 - point
                 cut.requires_grad_()
                 substitute = about.substitute(batch, graph)
                 logits = masked_forward(model, graph, batch.clean, Mask(cut), substitute, grad=True)
@@ -239,3 +246,41 @@ def test_integrating_along_activations_is_the_gradient_of_a_part_cut_mask(
     wanted = total.sum(0).tolist()
     for name, row in some(zip(graph.senders, wanted, strict=True)):
         assert nodes[name][0] == pytest.approx(row, abs=close(case) * max(1.0, *map(abs, wanted))), name
+
+
+LD = Metric("logit_diff")
+
+
+@pytest.mark.parametrize("along", ["inputs", "activations"])
+@pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
+def test_integrated_gradients_do_not_start_at_zero(make: Callable[..., Model], along: Along) -> None:
+    """There a norm's gradient is 1/√ε, and that of all norms together the product: here ε = 1e-16."""
+    eps = {"rms_norm_eps": 1e-16} if make is tiny_llama else {"layer_norm_epsilon": 1e-16}
+    about = contrast(make(**eps), size=2, corruption=Zero())
+    graph = about.model.graph()
+    found = attribution_patching(about, graph, LD, steps=5, along=along)
+    assert found.made["gradient_at"] == f"{along} at (k + 1/2)/5 from corrupted to clean, k = 0..4"
+    assert max(map(abs, found.values.values())) < 1e3
+    again = attribution_patching(about, graph, LD, steps=7, along=along)
+    assert attribution_patching(about, graph, LD).made["gradient_at"] == "clean"
+    inner = [edge for edge in graph.edges() if edge.sender != "embed"]
+    total = sum(abs(found.values[edge]) for edge in inner)
+    assert sum(abs(found.values[edge] - again.values[edge]) for edge in inner) < 0.2 * total
+
+
+def test_a_token_without_an_embedding_is_a_start_at_zero() -> None:
+    """As padding is: midpoints too, unless positions are added, or clean prompts have it there as well."""
+    other = [(7, 0), (7, 7)]
+    for make, midpoints in ((tiny_llama, [True, False]), (tiny_gpt2, [False, False])):
+        model = make()
+        with torch.no_grad():
+            model.module.get_input_embeddings().weight[7] = 0
+        found = []
+        for corrupt, clean in other:
+            about = contrast(model, size=2, lengths=(4,))
+            assert isinstance(about.corruption, Resample)
+            examples = [(replace(e, tokens=(corrupt, *e.tokens[1:]))) for e in about.corruption.examples]
+            prompts = [replace(e, tokens=(clean, *e.tokens[1:])) for e in about.dataset.examples]
+            dataset = replace(about.dataset, examples=tuple(prompts))
+            found.append(way(Contrast(model, dataset, Resample(tuple(examples))), 2) == [0.25, 0.75])
+        assert found == midpoints
