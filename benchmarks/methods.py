@@ -7,19 +7,26 @@ from typing import Any, TypeAlias
 
 from nncirc.circuits.graph import Graph
 from nncirc.engine.activation import activation_patching
-from nncirc.engine.attribution import attribution_patching
+from nncirc.engine.attribution import attribution_patching, node_attribution
 from nncirc.engine.contrast import Contrast
+from nncirc.engine.directions import Base
 from nncirc.engine.discovery import acdc, acdc_family
 from nncirc.engine.metrics import Metric, Place
+from nncirc.engine.scores import NodeScores
 
 LOGIT_DIFF, KL = Metric("logit_diff"), Metric("kl_divergence")
 
 Method: TypeAlias = Callable[[Contrast, Graph], Any]
 
 
-def attribution(steps: int) -> Method:
+def attribution(steps: int, base: Base = "clean") -> Method:
     """All edges' attribution; integrated gradients with more than one step."""
-    return lambda contrast, graph: attribution_patching(contrast, graph, LOGIT_DIFF, steps=steps)
+    return lambda contrast, graph: attribution_patching(contrast, graph, LOGIT_DIFF, steps=steps, base=base)
+
+
+def nodes(contrast: Contrast, graph: Graph) -> NodeScores:
+    """All nodes' attribution, the gradient taken on the corrupted run."""
+    return node_attribution(contrast, graph, LOGIT_DIFF, base="corrupted")
 
 
 def activation(positions: str | Sequence[Place]) -> Method:

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.peers`: TransformerLens 4 on the same weights and prompts, edge attribution.
+"""`python -m benchmarks.peers`: TransformerLens 4 on the same weights and prompts, attribution patching.
 
 To be run in an environment of its own that has nncirc and transformer-lens 4; `docs/evaluation.md` says how.
 
-EAP: TransformerLens takes the gradient on the corrupted run and points towards the clean one; ours, with
-clean and corrupted prompts exchanged, is minus that, edge by edge.
+EAP and attribution of nodes: TransformerLens takes the gradient on the corrupted run and points towards the
+clean one (Nanda 2023), as ours does with `base = corrupted`.
 
 EAP-IG: TransformerLens refuses it. So its formula (Hanna et al. 2024) is written down here with nothing but
 activations and gradients at hooks of TransformerLens: embeddings at k/m of the way from corrupted to clean,
@@ -18,14 +18,13 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import torch
 from benchmarks.clock import Clock, timed, typical
-from benchmarks.methods import attribution
+from benchmarks.methods import attribution, nodes
 from benchmarks.setups import contrast_for, fresh, plain_forward
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -35,12 +34,14 @@ from transformers import PreTrainedTokenizerFast
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
 from nncirc.circuits.rounding import decimals
-from nncirc.engine.contrast import Contrast, Resample
+from nncirc.engine.contrast import Contrast
 from nncirc.engine.data import Example
+from nncirc.engine.scores import NodeScores
 
 STEPS = 5
 
-Scores = dict[Edge, float]
+Scores = dict[Any, float]
+"""By edges, or by the names of nodes."""
 
 
 def main(sizes: Sequence[str]) -> int:
@@ -54,22 +55,27 @@ def main(sizes: Sequence[str]) -> int:
 
 
 def compare(size: str) -> bool:
-    """Four rows of the table; whether the scores are the same."""
+    """Six rows of the table; whether the scores are the same."""
     contrast = contrast_for(size, spread=0.05)
     graph, bridge, plain = contrast.model.graph(), bridged(contrast.model.module), plain_forward(contrast)
     plain()
     unit = typical([timed(plain)[0] for _ in range(5)])
     same = True
-    for method, about, steps, sign, theirs in (
-        ("EAP", exchanged(contrast), 1, -1, partial(lens, bridge, contrast)),
-        (f"EAP-IG, {STEPS} steps", contrast, STEPS, 1, partial(integrated, bridge, contrast, graph, STEPS)),
+    for method, ours, theirs in (
+        ("EAP", attribution(1, "corrupted"), partial(lens, bridge, contrast)),
+        ("nodes", nodes, partial(lens_nodes, bridge, contrast)),
+        (f"EAP-IG, {STEPS} steps", attribution(STEPS), partial(integrated, bridge, contrast, graph, STEPS)),
     ):
-        ours = attribution(steps)
-        ours(fresh(about), graph)
-        taken, scores = timed(partial(ours, fresh(about), graph))
+        ours(fresh(contrast), graph)
+        taken, made = timed(partial(ours, fresh(contrast), graph))
         taken_by_them, found = timed(theirs)
-        assert set(found) == set(scores.values)
-        apart = max(abs(sign * found[edge] - scores.values[edge]) for edge in found)
+        scores: Scores = (
+            {name: row[0] for name, row in zip(made.nodes, made.values, strict=True)}
+            if isinstance(made, NodeScores)
+            else made.values
+        )
+        assert set(found) == set(scores)
+        apart = max(abs(found[each] - scores[each]) for each in found)
         largest = max(map(abs, found.values()))
         row(method, size, graph.n_edges, "nncirc", taken, unit, "")
         more = f"{apart:.1e} (largest score {largest:.2g})"
@@ -83,13 +89,6 @@ def row(method: str, size: str, edges: int, who: str, clock: Clock, unit: Clock,
     """A row of the table."""
     took = f"{clock.cpu:.3g} | {clock.cpu / unit.cpu:.1f}"
     print(f"| {method} | {size} | {edges:,} | {who} | {took} | {more} |", flush=True)
-
-
-def exchanged(contrast: Contrast) -> Contrast:
-    """The corrupted prompts as the clean ones, with the same answers, and the other way round."""
-    assert isinstance(contrast.corruption, Resample)
-    dataset = replace(contrast.dataset, examples=contrast.corruption.examples)
-    return Contrast(contrast.model, dataset, Resample(contrast.dataset.examples))
 
 
 def bridged(module: Any) -> Any:
@@ -112,19 +111,33 @@ def no_words() -> PreTrainedTokenizerFast:
 
 
 def lens(bridge: Any, contrast: Contrast) -> Scores:
-    """TransformerLens's own scores by our names, summed over positions; prompt by prompt, as it does."""
+    """TransformerLens's own scores of edges by our names, summed over positions."""
+    total: Scores = defaultdict(float)
+    for result in patched(bridge, contrast, "edge"):
+        for (sender, receiver), score in result.edge_scores.items():
+            total[Edge(name(sender), name(receiver))] += score / len(contrast.dataset.examples)
+    return dict(total)
+
+
+def lens_nodes(bridge: Any, contrast: Contrast) -> Scores:
+    """TransformerLens's own scores of nodes by our names, summed over positions."""
+    total: Scores = defaultdict(float)
+    for result in patched(bridge, contrast, "node"):
+        for node, score in result.node_scores.items():
+            total[name(node)] += score / len(contrast.dataset.examples)
+    return dict(total)
+
+
+def patched(bridge: Any, contrast: Contrast, granularity: str) -> Iterator[Any]:
+    """TransformerLens's attribution patching, prompt by prompt as it goes."""
     from transformer_lens.tools.analysis.attribution_patching import (  # type: ignore[import-not-found]
         EdgeAttributionConfig,
         attribution_patch,
     )
 
-    total: Scores = defaultdict(float)
+    config = EdgeAttributionConfig(granularity=granularity)
     for clean, corrupt, example in pairs(contrast):
-        config = EdgeAttributionConfig(granularity="edge")
-        result = attribution_patch(bridge, clean, corrupt, partial(logit_diff, example), config)
-        for (sender, receiver), score in result.edge_scores.items():
-            total[Edge(name(sender), name(receiver))] += score / len(contrast.dataset.examples)
-    return dict(total)
+        yield attribution_patch(bridge, clean, corrupt, partial(logit_diff, example), config)
 
 
 def pairs(contrast: Contrast) -> Iterator[tuple[Tensor, Tensor, Example]]:

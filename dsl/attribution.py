@@ -20,7 +20,24 @@ def check_attribution(scope: Scope, draft: Draft) -> None:
         ("correct_qk", corrected),
         ("grad_drop", values.get("grad_drop") is True),
     ]
-    if integrated:
+    if values.get("base") == "corrupted":
+        if integrated:
+            scope.report(
+                "C290",
+                "`base` is the run of one gradient, and `steps` takes several from the corrupted run to the "
+                "clean one",
+                draft.where("base"),
+                help="leave out one of them",
+            )
+        for key, is_set in others:
+            if is_set:
+                scope.report(
+                    "C290",
+                    f"`{key}` repairs the gradient on the clean run, and `base` takes the corrupted one",
+                    draft.where(key),
+                    help="leave out one of them",
+                )
+    elif integrated:
         for key, is_set in others:
             if is_set:
                 scope.report(

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["check_corruption", "check_denoised"]
 
 _RUNS = ", ".join(f"`{name}`" for name, each in CORRUPTIONS.items() if each.run)
+_DENOISED = {
+    "activation_patching": ("direction", "denoise", "noise"),
+    "path_patching": ("direction", "denoise", "noise"),
+    "attribution_patching": ("base", "corrupted", "clean"),
+}
+"""Of a method the key that lets it begin in the corrupted run, and its words for that and for the other."""
 
 
 def check_corruption(meaning: Meaning, draft: Draft) -> None:
@@ -72,14 +78,15 @@ def _check_over(meaning: Meaning, draft: Draft) -> None:
 def check_denoised(meaning: Meaning, draft: Draft) -> None:
     """Denoising begins in a corrupted run, and zeros and means are none."""
     corruption = meaning.get(draft, "corruption")
-    if draft.implementation != "activation_patching" or draft.values.get("direction") != "denoise":
+    if draft.implementation not in _DENOISED or corruption is None:
         return
-    if corruption is not None and not CORRUPTIONS[corruption.implementation].run:
+    key, word, other = _DENOISED[draft.implementation]
+    if draft.values.get(key) == word and not CORRUPTIONS[corruption.implementation].run:
         meaning.scope.report(
             "C237",
-            "denoise restores clean activations in a corrupted run, "
-            f"and `{corruption.implementation}` is none",
-            draft.where("direction" if "direction" in draft.spans else "corruption"),
+            f"`{key} = {word}` begins in a corrupted run, and `{corruption.implementation}` only substitutes "
+            "activations",
+            draft.where(key if key in draft.spans else "corruption"),
             labels=(Label(corruption.place, f"this corruption uses {corruption.implementation}"),),
-            help=f"write `direction = noise`, or take a corruption that is a run of the model: {_RUNS}",
+            help=f"write `{key} = {other}`, or take a corruption that is a run of the model: {_RUNS}",
         )

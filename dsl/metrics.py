@@ -202,11 +202,11 @@ def _check_gradient(meaning: Meaning, draft: Draft, metric: Draft, labels: Seque
             labels=labels,
             help="measure `logit_diff` or `prob_diff`, or use `activation_patching`",
         )
-    elif gradient == "not clean" and draft.values.get("steps") == 1:
+    elif gradient == "not clean" and draft.values.get("steps") == 1 and draft.values.get("base") == "clean":
         meaning.scope.report(
             "C223",
             f"the gradient of `{metric.implementation}` is zero at the clean run, so every score would be 0",
             draft.where("metric"),
             labels=labels,
-            help="set `steps = 5` (integrated gradients), or measure `logit_diff`",
+            help="set `steps = 5` (integrated gradients) or `base = corrupted`, or measure `logit_diff`",
         )

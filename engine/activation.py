@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -27,11 +27,12 @@ from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.rounding import rounded
-from nncirc.engine.contrast import Batch, Contrast, Run
+from nncirc.engine.contrast import Batch, Contrast
 from nncirc.engine.data import Dataset, Example, labels_of, resolve
 from nncirc.engine.data.labels import ANSWER, MORE, OR
 from nncirc.engine.data.render import name_of
 from nncirc.engine.data.tokens import slot_at
+from nncirc.engine.directions import PATCHED, Direction, check_direction
 from nncirc.engine.forward import source_outputs
 from nncirc.engine.intervals import by_prompt, metric_estimates
 from nncirc.engine.live import attend, clean_state, with_modules
@@ -43,8 +44,6 @@ from nncirc.engine.written import Written
 
 if TYPE_CHECKING:
     from nncirc.engine.rises import Journal
-
-Direction: TypeAlias = Literal["denoise", "noise"]
 
 BYTES_IN_A_TRACE = 2**29
 _SHOWN = 2
@@ -80,14 +79,7 @@ def activation_patching(
             that is not another run; C594, the graph is split by position.
         DataError: C334, "all" positions of prompts that have several lengths.
     """
-    if direction not in ("denoise", "noise"):
-        raise MethodError("C524", f"there is no direction {direction!r}", hint="denoise or noise")
-    if direction == "denoise" and not isinstance(contrast.corruption, Run):
-        raise MethodError(
-            "C523",
-            f"denoise restores clean activations in a corrupted run, and {contrast.corruption.name} is none",
-            hint="use direction = noise, or a corruption that is a run of the model: replace, gaussian",
-        )
+    check_direction(direction, contrast.corruption)
     if graph.positions:
         raise MethodError(
             "C594",
@@ -272,12 +264,8 @@ class _Patcher:
         self.columns = model.unembed_columns(self.reading.columns()) if metric.measure.columns else None
         self.masks = [mask_of(batch, column, model.device) for column in columns]
         clean, other = contrast.clean_written(batch, graph), contrast.substitute_written(batch, graph)
-        if direction == "noise":
-            tokens, noise, self.changes = batch.clean, None, _changes(other - clean, graph)
-        else:
-            assert batch.corrupt is not None
-            tokens, noise = batch.corrupt, contrast.noise(batch)
-            self.changes = _changes(clean - other, graph)
+        self.changes = _changes(other - clean if direction == "noise" else clean - other, graph)
+        tokens, noise = contrast.begins(batch, PATCHED[direction])
         self.residual, self.projected, _ = clean_state(model, tokens, noise)
         self.rotary = model.rotary(tokens)
         self.prompts, self.memory = len(tokens), min(BYTES_IN_A_TRACE, contrast.memory // 4)

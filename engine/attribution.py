@@ -2,10 +2,13 @@
 
     score(s -> r) = Σ (clean[s] − substitute[s]) · ∂metric / ∂input(r)
 
-by how much the metric is estimated to fall if the edge were cut (Nanda 2023; Syed et al. 2023). Summed over
+by how much the metric is estimated to fall if the edge were cut (Syed et al. 2023). Summed over
 prompts' means and positions; the gradient is taken at the input before the norm. It equals minus the
 gradient of the masked forward by its mask at mask 0, and costs one forward and one backward: the gradient
 by every receiver's own input follows from the gradients by the projections, layer by layer.
+
+With the gradient on the corrupted run (`base`) it is by how much the metric is estimated to rise if the edge
+were restored there (Nanda 2023): the first is noising to first order, the second denoising.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,6 +25,7 @@ from torch import Tensor, nn
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Batch, Contrast, Resample, Zero
+from nncirc.engine.directions import Base, require_run
 from nncirc.engine.gradients import Gradients, Rule, metric_gradients
 from nncirc.engine.metrics import Metric
 from nncirc.engine.query_key import Recomputed
@@ -36,6 +40,7 @@ def attribution_patching(
     graph: Graph,
     metric: Metric,
     *,
+    base: Base = "clean",
     steps: int = 1,
     along: Along = "inputs",
     rule: Rule = "gradient",
@@ -48,8 +53,12 @@ def attribution_patching(
     Args:
         contrast: model, prompts and corruption.
         graph: the edges to score.
-        metric: what is attributed. For a divergence, a score is the rise of the divergence.
-        steps: 1 takes the gradient on the clean run. m > 1 averages it over k/m of the way from corrupted
+        metric: what is attributed. For a divergence, a score is the rise of the divergence (its fall on the
+            corrupted run), so that positive scores help in any case.
+        base: the run on which the gradient is taken, where there is one step. `clean`: a score says what
+            cutting the edge takes. `corrupted`: what restoring it in the corrupted run gives, by the
+            gradient there, as in TransformerLens; the corruption has to be a run of the model.
+        steps: 1 takes one gradient, on `base`. m > 1 averages it over k/m of the way from corrupted
             to clean, k = 0 .. m−1: integrated gradients, EAP-IG (Hanna et al. 2024); over (k + ½)/m where the
             way starts at embeddings of zero, as under `Zero` (see `way`). It converges slowly under `Mean`,
             where all tokens start alike (on a small Llama 5 steps are off by an eighth of the largest score,
@@ -71,9 +80,10 @@ def attribution_patching(
 
     Raises:
         MethodError: C541, the metric has no gradient where it is taken; C542, no such number of steps; C546,
-            no such way; C547, options that do not go together, or not with this model.
+            no such way; C547, options that do not go together, or not with this model; C523, a corrupted run
+            where the corruption is none.
     """
-    asked = _Asked(steps, along, rule, correct_qk, grad_drop)
+    asked = _Asked(base, steps, along, rule, correct_qk, grad_drop)
     weight = asked.check(contrast, metric)
     total = asked.zeros(contrast, graph, len(graph.base.receivers), len(graph.base.senders))
     recomputed = Recomputed(contrast.model, graph.base) if correct_qk else None
@@ -95,7 +105,7 @@ def attribution_patching(
                 into[position, receiver, senders] += point.gradients.scale * fall.double().cpu()
     # A row for each receiver, node by node and at each node position by position.
     values = (weight * asked.combined(total)).transpose(0, 1).flatten(0, 1).tolist()
-    return EdgeScores.of(graph, values, asked.made(contrast, metric, "edge is cut"), contrast.model.digits)
+    return EdgeScores.of(graph, values, asked.made(contrast, metric, "edge", "cut"), contrast.model.digits)
 
 
 def node_attribution(
@@ -103,6 +113,7 @@ def node_attribution(
     graph: Graph,
     metric: Metric,
     *,
+    base: Base = "clean",
     steps: int = 1,
     along: Along = "inputs",
     rule: Rule = "gradient",
@@ -113,19 +124,19 @@ def node_attribution(
 
     Arguments and errors as for `attribution_patching`; with `grad_drop` magnitudes are those of the sums.
     """
-    asked = _Asked(steps, along, rule, correct_qk=False, grad_drop=grad_drop)
-    weight, base = asked.check(contrast, metric), graph.base
-    total = asked.zeros(contrast, graph, len(base.senders))
+    asked = _Asked(base, steps, along, rule, correct_qk=False, grad_drop=grad_drop)
+    weight, whole = asked.check(contrast, metric), graph.base
+    total = asked.zeros(contrast, graph, len(whole.senders))
     for point in _points(contrast, graph, metric, asked, progress):
-        stages = zip(sender_stages(base), point.gradients.senders, strict=True)
+        stages = zip(sender_stages(whole), point.gradients.senders, strict=True)
         for stage, (senders, gradient) in enumerate(stages):
             if point.scored.start <= senders.start < point.scored.stop:
-                product = point.gradients.scale * point.difference.dot(base, stage, gradient).double().cpu()
+                product = point.gradients.scale * point.difference.dot(whole, stage, gradient).double().cpu()
                 for position, tokens in enumerate(_places(contrast, point.batch, graph)):
                     total[point.drop or 0, position, senders] += _at(product, tokens).sum(1)
     scores = (weight * asked.combined(total)).T.tolist()
-    made = asked.made(contrast, metric, "node is patched")
-    return NodeScores.of(base.senders, graph.positions, scores, made, contrast.model.digits)
+    made = asked.made(contrast, metric, "node", "patched")
+    return NodeScores.of(whole.senders, graph.positions, scores, made, contrast.model.digits)
 
 
 def way(contrast: Contrast, steps: int) -> list[float]:
@@ -167,6 +178,7 @@ def _at(
 class _Asked:
     """The options of a call."""
 
+    base: Base
     steps: int
     along: Along
     rule: Rule
@@ -179,6 +191,7 @@ class _Asked:
             raise MethodError(
                 "C546", f"nothing is integrated along {self.along!r}", hint="inputs or activations"
             )
+        self._check_base(contrast)
         if self.steps < 1:
             raise MethodError("C542", f"{self.steps} steps are no integration", hint="steps is at least 1")
         if not metric.measure.gradient:
@@ -187,16 +200,38 @@ class _Asked:
                 f"{metric.name} has no gradient: it is a count, which a small change leaves as it is",
                 hint="use logit_diff, logprob or prob_diff, or activation_patching",
             )
-        if metric.measure.against_clean and self.steps == 1:
+        if metric.measure.against_clean and self.steps == 1 and self.base == "clean":
             raise MethodError(
                 "C541",
                 f"{metric.name} compares with the clean run, where the gradient of that is zero:"
                 " nothing of it would be in the scores",
-                hint="use steps = 5 (integrated gradients), or another metric",
+                hint="use steps = 5 (integrated gradients), base = corrupted, or another metric",
             )
         self._check_together(contrast)
         sign = 1 if metric.normalize else metric.measure.sign
         return sign / contrast.normalizer(metric).span / (len(contrast.dataset.examples) * contrast.samples)
+
+    def _check_base(self, contrast: Contrast) -> None:
+        if self.base not in get_args(Base):
+            raise MethodError(
+                "C547",
+                f"no gradient is taken on {self.base!r}",
+                hint="write base = clean or base = corrupted",
+            )
+        if self.base == "corrupted" and self.steps > 1:
+            raise MethodError(
+                "C547",
+                f"`base` is the run of one gradient, and {self.steps} are taken between both runs",
+                hint="leave steps at 1, or leave out base",
+            )
+        if self.base == "corrupted" and (self.rule != "gradient" or self.correct_qk or self.grad_drop):
+            raise MethodError(
+                "C547",
+                "relp, correct_qk and grad_drop repair the gradient on the clean run",
+                hint="leave them out with base = corrupted",
+            )
+        if self.base == "corrupted":
+            require_run(contrast.corruption, "base = corrupted", "use base = clean, or ")
 
     def _check_together(self, contrast: Contrast) -> None:
         if self.rule not in ("gradient", "relp"):
@@ -238,20 +273,22 @@ class _Asked:
         """One score of the scores with each layer dropped; a node is dead in the run that drops its own."""
         return total.abs().sum(0) / (len(total) - 1) if self.grad_drop else total[0]
 
-    def made(self, contrast: Contrast, metric: Metric, what: str) -> dict[str, Any]:
-        """What the result says of itself; `what` is done to an edge or a node."""
+    def made(self, contrast: Contrast, metric: Metric, what: str, noised: str) -> dict[str, Any]:
+        """What the result says of itself; `noised` is what noising does to an edge or a node."""
         point = f"(k + 1/2)/{self.steps}" if starts_at_zero(contrast) else f"k/{self.steps}"
         along = f"{self.along} at {point} from corrupted to clean, k = 0..{self.steps - 1}"
+        effect = f"estimated fall of the metric when the {what} is {noised}"
+        if self.base == "corrupted":
+            effect = f"estimated rise of the metric when the {what} is restored"
         return {
             "method": "attribution_patching",
             "steps": self.steps,
-            "gradient_at": "clean" if self.steps == 1 else along,
+            "gradient_at": self.base if self.steps == 1 else along,
             "rule": self.rule,
             "correct_qk": self.correct_qk,
             "grad_drop": self.grad_drop,
-            "direction": "noise",
-            "score": f"estimated fall of the metric when the {what}"
-            + (", magnitude" if self.grad_drop else ""),
+            "direction": "noise" if self.base == "clean" else "denoise",
+            "score": effect + (", magnitude" if self.grad_drop else ""),
             **contrast.facts(metric),
         }
 
@@ -292,12 +329,13 @@ def _points(
     def of(batch: Batch) -> Iterator[_Point]:
         if steps == 1:
             for drop in drops:
-                # The run that is differentiated is the clean run: what its senders write is there already.
+                # What the senders write in the run that is differentiated is there already.
                 gradients = metric_gradients(
                     contrast,
                     batch,
                     metric,
-                    keep_clean=not drop,  # every dropped layer has the same clean run
+                    base=asked.base,
+                    keep=not drop,  # every dropped layer has the same clean run
                     rule=asked.rule,
                     drop=drop,
                     by_z=asked.correct_qk,

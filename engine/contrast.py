@@ -22,6 +22,7 @@ from nncirc.circuits.words import counted, memory_in_words
 from nncirc.engine.ablations import Ablation
 from nncirc.engine.corruptions import Corruption, Gaussian, Mean, Resample, Run, Zero
 from nncirc.engine.data import Dataset, Example, buckets, check_alignment
+from nncirc.engine.directions import Base, Direction
 from nncirc.engine.forward import Mask, masked_forward
 from nncirc.engine.memory import default_memory, pass_bytes
 from nncirc.engine.metrics import Metric, check_metric
@@ -33,7 +34,6 @@ from nncirc.engine.where import whereabouts
 from nncirc.engine.written import Written, written
 
 Loss: TypeAlias = Literal["metric", "distance"]
-
 __all__ = [
     "Batch",
     "Contrast",
@@ -167,6 +167,15 @@ class Contrast:
             )
         return noise
 
+    def begins(
+        self, batch: Batch, base: Base
+    ) -> tuple[Int[Tensor, "batch pos"], Float[Tensor, "batch pos d_model"] | None]:
+        """The tokens of a batch in one of the two runs, and what is added to their embeddings there."""
+        if base == "clean":
+            return batch.clean, None
+        assert batch.corrupt is not None, "`require_run` is asked before"
+        return batch.corrupt, self.noise(batch)
+
     def fitting(self, length: int) -> int:
         """How many prompts of a length fit into one pass: by half of the memory.
 
@@ -249,9 +258,10 @@ class Contrast:
             lambda: written(self.model, batch.clean, neurons=neurons),
         )
 
-    def keep_clean_written(self, batch: Batch, found: Written) -> None:
-        """Take over what is written in the clean run from a run that was made anyway."""
-        self._large.once(("clean", batch.number, tuple(found.neurons)), lambda: found)
+    def keep_written(self, batch: Batch, found: Written, base: Base = "clean") -> None:
+        """Take over what is written in the clean or the corrupted run from a run that was made anyway."""
+        run = "clean" if base == "clean" else "written"
+        self._large.once((run, batch.number, tuple(found.neurons)), lambda: found)
 
     def substitute(self, batch: Batch, graph: Graph) -> Float[Tensor, "sender batch pos d_model"]:
         """What takes the place of every sender's output on a cut edge; senders as of `clean_outputs`."""
@@ -340,7 +350,7 @@ class Contrast:
         substitute, at = self.substitute(batch, graph), self.where(batch, graph)
         return masked_forward(self.model, graph, batch.clean, mask, substitute, where=at, keep=where.kept)
 
-    def unpatched(self, metric: Metric, direction: Literal["denoise", "noise"]) -> float:
+    def unpatched(self, metric: Metric, direction: Direction) -> float:
         """The metric of the run that a patch changes, normalised if it is: what one without effect has."""
         value = self.clean(metric) if direction == "noise" else self.corrupt(metric)
         return float(self.normalizer(metric)(value))

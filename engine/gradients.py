@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Batch, Contrast
+from nncirc.engine.directions import Base
 from nncirc.engine.forward import attention_receivers, unit_project, unit_receivers
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Block, Model
@@ -155,21 +156,23 @@ def metric_gradients(
     metric: Metric,
     shift: tuple[int, Float[Tensor, "batch pos d_model"]] | None = None,
     *,
-    keep_clean: bool = False,
+    base: Base = "clean",
+    keep: bool = False,
     scale: float = 1.0,
     rule: Rule = "gradient",
     drop: int | None = None,
     by_z: bool = False,
     neurons: Collection[int] = (),
 ) -> Gradients:
-    """One forward of the clean prompts, one backward.
+    """One forward, one backward.
 
     Args:
         contrast: model and prompts.
         batch: the prompts.
         metric: its sum over the prompts is differentiated.
         shift: a place (as in `sender_stages`) and what is added to what is written there.
-        keep_clean: keep what is written in the contrast, as what the clean run writes; without a shift only.
+        base: the run that is differentiated; a corrupted one needs a corruption that is a run.
+        keep: keep what is written in the contrast, as what this run writes; without a shift only.
         scale: a factor for the metric.
         rule: what stands for the gradient.
         drop: a layer whose attention and MLP pass no gradient on.
@@ -181,6 +184,7 @@ def metric_gradients(
     """
     model, where = contrast.model, contrast.reading(batch, metric)
     family, modules = model.family, attrgetter(model.family.blocks)(model.module)
+    tokens, noise = contrast.begins(batch, base)
     norm_inputs: list[Tensor] = []
     norm_outputs: list[Tensor] = []
     projections: list[tuple[Tensor, ...]] = []
@@ -206,8 +210,9 @@ def metric_gradients(
 
     def body() -> tuple[Tensor, Tensor]:
         first = model.blocks[0].block
-        embed = first.input.detach().clone()
-        first.input = written(first.input)
+        start = first.input if noise is None else first.input + noise
+        embed = start.detach().clone()
+        first.input = written(start)
         for number, block in enumerate(model.blocks):
             norm_inputs.append(block.attention_norm.input.detach())
             if rule == "relp":
@@ -217,7 +222,7 @@ def metric_gradients(
                 made = probe(projection.output, layer)
                 projection.output = made if rule == "gradient" else _constant_pattern(model, place, made)
             projections.append(tuple(layer))
-            if keep_clean:
+            if keep:
                 zs.append(block.output.input.detach().clone())
             if by_z:
                 block.output.input = probe(block.output.input, z_probes)
@@ -229,9 +234,9 @@ def metric_gradients(
                 block.mlp_norm.output = probe(block.mlp_norm.output, norm_outputs)
                 if rule == "relp":
                     _proportional_mlp(model, block)
-                if keep_clean and number in neurons:
+                if keep and number in neurons:
                     activations[number] = block.mlp_output.input.detach().clone()
-                if keep_clean:
+                if keep:
                     mlps.append(block.mlp.output.detach().clone())
                 block.mlp.output = written(block.mlp.output, number)
         norm_inputs.append(model.final_norm.input.detach())
@@ -240,9 +245,9 @@ def metric_gradients(
         model.final_norm.output = probe(model.final_norm.output, norm_outputs)
         return embed, model.unembed.output[None]
 
-    embed, logits = run(model.envoy, model.inputs(batch.clean, where.kept), body, grad=True)
-    if keep_clean:
-        contrast.keep_clean_written(batch, Written.of_run(model, embed, zs, mlps, activations))
+    embed, logits = run(model.envoy, model.inputs(tokens, where.kept), body, grad=True)
+    if keep:
+        contrast.keep_written(batch, Written.of_run(model, embed, zs, mlps, activations), base)
     by_logits, size = _by_logits(where, metric, logits, contrast.reference(batch, metric))
     probes = [*norm_outputs, *senders, *z_probes, *(zero for layer in projections for zero in layer)]
     # What a rule or a dropped layer cuts off has a gradient of zero.

@@ -6,6 +6,8 @@ Two runs, computed side by side as changes of the clean run's residual stream:
                  their clean outputs: what the receivers read here is what the paths bring them
     patched      the clean run in which the receivers read that; everything behind them is computed anew
 
+That is noising. Denoising, the clean and the corrupted run change places.
+
 A row of a trace is a sender at a position. Modules are called inside a trace of which every block is skipped.
 """
 
@@ -26,6 +28,7 @@ from nncirc.circuits.reference import entered, expand
 from nncirc.circuits.rounding import rounded
 from nncirc.engine.activation import columns_of, labelled, mask_of
 from nncirc.engine.contrast import Batch, Contrast
+from nncirc.engine.directions import PATCHED, Direction, check_direction
 from nncirc.engine.intervals import by_prompt, metric_estimates
 from nncirc.engine.interventions import check_whole, in_traces
 from nncirc.engine.live import attend, clean_state, with_modules
@@ -43,6 +46,7 @@ def path_patching(
     graph: Graph,
     metric: Metric,
     *,
+    direction: Direction = "noise",
     to: str | Sequence[str],
     through: str | Sequence[str] = "MLP*",
     positions: str | Sequence[str | Place] | None = None,
@@ -52,18 +56,21 @@ def path_patching(
     """The metric with each sender's paths to some receivers patched, for every sender before them.
 
     A receiver reads what the paths bring it whatever receivers before it change. Values are means over
-    prompts, with intervals.
+    prompts, with intervals. Normalised, no effect is 1 for `noise`, 0 for `denoise`.
 
     Args:
         contrast: model, prompts and corruption.
         graph: whose senders are patched; its nodes are named in `to` and `through`.
-        metric: what is measured. Normalised, no effect is 1.
+        metric: what is measured.
+        direction: `noise`, as in the papers: the paths carry what the sender writes in the corrupted run
+            into the clean one. `denoise`: what it writes in the clean run into the corrupted one, where all
+            but the carriers are held at their corrupted outputs; needs a corruption that is another run.
         to: the receivers: inputs (`L9H9.q`), nodes with all their inputs (`L9H9`, `MLP10`), patterns
             (`L10H*.v`), or `logits` by itself.
         through: the nodes that carry what they are told, by name or pattern; "none" for direct paths alone,
-            "all" for all nodes. All others are held at their clean outputs. By default MLPs carry and other
-            heads do not, as in Wang et al.
-        positions: where the sender's output is the corrupted one, one column each; "all" for every token;
+            "all" for all nodes. All others are held at their outputs in the run that is patched. By default
+            MLPs carry and other heads do not, as in Wang et al.
+        positions: where the sender's output is that of the other run, one column each; "all" for every token;
             None for all tokens at once.
         how: how the intervals over prompts are drawn.
         progress: called with paths done and paths in all.
@@ -71,11 +78,12 @@ def path_patching(
     Raises:
         GraphError: C451, C457, `to` or `through` names what the graph lacks.
         MethodError: C594, no receivers, `logits` among others, or a graph of positions; C512, no such
-            position.
+            position; C524, no such direction; C523, `denoise` under a corruption that is not another run.
         DataError: C334, "all" positions of prompts that have several lengths.
 
     Source: Wang et al. 2022, section 3.1 and appendix B; Goldowsky-Dill et al. 2023.
     """
+    check_direction(direction, contrast.corruption)
     receivers = receivers_of(graph, to)
     carriers = carriers_of(graph, through)
     names, columns = columns_of(contrast.dataset, positions)
@@ -85,7 +93,7 @@ def path_patching(
     done, total = 0, len(cells) * len(contrast.batches)
     for batch in contrast.batches:
         masks = [mask_of(batch, column, contrast.model.device) for column in columns]
-        paths = _Paths(contrast, graph, metric, batch, receivers, carriers)
+        paths = _Paths(contrast, graph, metric, batch, direction, receivers, carriers)
         for group in in_traces(contrast, batch, metric, cells):
             rows = [(sender, masks[column]) for sender, column in group]
             values = with_modules(contrast.model, partial(paths.values, rows))
@@ -97,9 +105,9 @@ def path_patching(
     scores = metric_estimates(contrast, metric, by_prompt(contrast, found), how)
     made = {
         "method": "path_patching",
-        "direction": "noise",
+        "direction": direction,
         "score": "the metric with the sender's paths patched",
-        "unpatched": rounded(contrast.unpatched(metric, "noise"), scores.decimals(contrast.model.digits)),
+        "unpatched": rounded(contrast.unpatched(metric, direction), scores.decimals(contrast.model.digits)),
         "to": [to] if isinstance(to, str) else list(to),
         "through": [through] if isinstance(through, str) else list(through),
         **labelled(contrast.dataset, columns),
@@ -140,7 +148,7 @@ def carriers_of(graph: Graph, through: str | Sequence[str]) -> frozenset[int]:
 
 
 class _Paths:
-    """One batch of prompts: the clean run, and by how much the corruption changes what each sender writes."""
+    """One batch of prompts: the run that is patched, and by how much the other one changes each sender."""
 
     def __init__(
         self,
@@ -148,6 +156,7 @@ class _Paths:
         graph: Graph,
         metric: Metric,
         batch: Batch,
+        direction: Direction,
         receivers: Collection[int],
         carriers: Collection[int],
     ) -> None:
@@ -156,10 +165,13 @@ class _Paths:
         self.wiring, self.receivers, self.carriers = Wiring.of(graph), receivers, carriers
         self.senders = sender_stages(graph)
         self.first, self.last = (self.wiring.stage_of[each] for each in (min(receivers), max(receivers)))
-        self.change = contrast.substitute(batch, graph) - contrast.clean_outputs(batch, graph)
-        self.residual, _, self.zs = clean_state(self.model, batch.clean)
-        self.mlps = contrast.clean_written(batch).mlps
-        self.rotary = self.model.rotary(batch.clean)
+        noises = direction == "noise"
+        clean, other = contrast.clean_outputs(batch, graph), contrast.substitute(batch, graph)
+        self.change = other - clean if noises else clean - other
+        tokens, noise = contrast.begins(batch, PATCHED[direction])
+        self.residual, _, self.zs = clean_state(self.model, tokens, noise)
+        written = contrast.clean_written(batch) if noises else contrast.substitute_written(batch)
+        self.mlps, self.rotary = written.mlps, self.model.rotary(tokens)
 
     # Inside a trace only ----------------------------------------------------------------------------------
 
@@ -184,7 +196,7 @@ class _Paths:
     def send(
         self, carried: Float[Tensor, "row batch pos d_model"], rows: Sequence[Row], senders: slice
     ) -> None:
-        """Let those of some senders that are patched write what they do in the corrupted run."""
+        """Let those of some senders that are patched write what they do in the other run."""
         for row, (sender, mask) in enumerate(rows):
             if senders.start <= sender < senders.stop:
                 carried[row] += self.change[sender] * mask[..., None]

@@ -1,4 +1,7 @@
-"""Causal tracing: which state, restored in a corrupted run, brings the answer back (Meng et al. 2022)."""
+"""Causal tracing: which state, restored in a corrupted run, brings the answer back (Meng et al. 2022).
+
+Or, the other way round, which state of the corrupted run takes the answer away from the clean one.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ from torch import Tensor
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.activation import columns_of, labelled, mask_of
-from nncirc.engine.contrast import Batch, Contrast, Run
-from nncirc.engine.intervals import by_prompt, end, estimates, metric_estimates
+from nncirc.engine.contrast import Batch, Contrast
+from nncirc.engine.directions import Direction, check_direction, require_run
+from nncirc.engine.intervals import Estimates, by_prompt, end, estimates, metric_estimates, share
 from nncirc.engine.interventions import Part, Site, edited_run, in_traces, residual_stream
 from nncirc.engine.metrics import Metric, Place
 from nncirc.engine.model import Model
@@ -27,6 +31,7 @@ Restored: TypeAlias = Literal["states", "mlps", "attention"]
 Severed: TypeAlias = Literal["none", "mlps", "attention"]
 
 PAPERS_WINDOW = 10
+_EFFECT = {"denoise": "restored minus corrupted", "noise": "clean minus patched"}
 _PARTS: Mapping[str, Part] = {
     "states": "residual",
     "mlps": "mlp",
@@ -39,6 +44,7 @@ def causal_tracing(
     contrast: Contrast,
     metric: Metric,
     *,
+    direction: Direction = "denoise",
     of: Restored = "states",
     window: int | None = None,
     sever: Severed = "none",
@@ -61,9 +67,14 @@ def causal_tracing(
     With `sever` a restored state cannot act through the MLPs (the attention) of the layers behind it at the
     restored position: there these keep what they write in the corrupted run. Elsewhere they are computed.
 
+    With `direction="noise"` both runs change places: in the clean run a layer takes its corrupted value, what
+    is severed keeps what it writes in the clean run, and values are the metric clean minus patched.
+
     Args:
         contrast: model, prompts and a corruption that is a run of the model; the paper's is noise.
         metric: what is measured; the paper measures `prob`.
+        direction: `denoise`, as in the paper: what is enough to bring the answer back; or `noise`: what is
+            needed to keep it.
         of: what is restored.
         window: how many layers together; None for 1 with states, and 10 with MLPs or attention.
         sever: what the restored states do not act through.
@@ -75,12 +86,12 @@ def causal_tracing(
     Raises:
         MethodError: C591, nothing is restored or severed by that name; C592, a window of states or of less
             than one layer; C593, severed effects of anything but states; C523, the corruption is no run;
-            C512, no such position; C522, normalised, and the two runs do not differ.
+            C512, no such position; C522, normalised, and the two runs do not differ; C524, no such direction.
         DataError: C334, "all" positions of prompts that have several lengths.
 
     Source: Meng et al. 2022, section 2; severed: section 2.2 and figure 3; windows: figure 2.
     """
-    width = _check(contrast, of, window, sever)
+    width = _check(contrast, direction, of, window, sever)
     model = contrast.model
     names, columns = columns_of(contrast.dataset, positions)
     depth = model.shape.n_layers
@@ -89,7 +100,7 @@ def causal_tracing(
     done, total = 0, len(cells) * len(contrast.batches)
     for batch in contrast.batches:
         masks = [mask_of(batch, column, model.device) for column in columns]
-        tracer = _Tracer.of(contrast, batch, of, sever)
+        tracer = _Tracer.of(contrast, batch, direction, of, sever)
         where, reference = contrast.reading(batch, metric), contrast.reference(batch, metric)
         for group in in_traces(contrast, batch, metric, cells):
             rows = [(_window(layer, width, depth), masks[column]) for layer, column in group]
@@ -100,17 +111,13 @@ def causal_tracing(
             if progress is not None:
                 progress(done, total)
     clean, corrupt = contrast.clean_values(metric), contrast.corrupt_values(metric)
-    restored = by_prompt(contrast, found)
-    if metric.normalize:
-        effects = metric_estimates(contrast, metric, restored, how)
-    else:
-        effects = estimates([restored, corrupt], sub, how)
+    effects = _effects(contrast, metric, by_prompt(contrast, found), direction, how)
     whole = estimates([clean, corrupt], sub, how)
     places = whole.decimals(model.digits)
     made = {
         "method": "causal_tracing",
-        "direction": "denoise",
-        "score": "indirect effect: the metric restored minus corrupted",
+        "direction": direction,
+        "score": f"indirect effect: the metric {_EFFECT[direction]}",
         "of": of,
         "rows": of,
         "window": width,
@@ -122,8 +129,28 @@ def causal_tracing(
     return NodeScores.estimated(_rows(model, of), names, effects, made, model.digits)
 
 
-def _check(contrast: Contrast, of: str, window: int | None, sever: str) -> int:
+def _effects(
+    contrast: Contrast,
+    metric: Metric,
+    patched: Float[Tensor, "row column prompt"],
+    direction: Direction,
+    how: Resampling,
+) -> Estimates:
+    """By how much a patch moves the metric towards where its values come from; normalised as a share."""
+    clean, corrupt = contrast.clean_values(metric), contrast.corrupt_values(metric)
+    if direction == "denoise":
+        if metric.normalize:
+            return metric_estimates(contrast, metric, patched, how)
+        return estimates([patched, corrupt], sub, how)
+    if metric.normalize:
+        normal = contrast.normalizer(metric)
+        return estimates([patched, clean, corrupt], lambda *means: 1 - share(normal, *means), how)
+    return estimates([clean, patched], sub, how)
+
+
+def _check(contrast: Contrast, direction: str, of: str, window: int | None, sever: str) -> int:
     """Whether what is asked for can be traced; how many layers are restored together."""
+    check_direction(direction, contrast.corruption)
     for name, known in ((of, get_args(Restored)), (sever, get_args(Severed))):
         if name not in known:
             raise MethodError("C591", f"{name!r} is nothing to trace", hint=f"there are {', '.join(known)}")
@@ -142,12 +169,7 @@ def _check(contrast: Contrast, of: str, window: int | None, sever: str) -> int:
             f"{of} are restored, and {sever} severed",
             hint="sever what restored states act through: of = states",
         )
-    if not isinstance(contrast.corruption, Run):
-        raise MethodError(
-            "C523",
-            f"causal tracing restores states in a corrupted run, and {contrast.corruption.name} is none",
-            hint="use a corruption that is a run of the model: gaussian, replace, counterpart",
-        )
+    require_run(contrast.corruption, "causal tracing")
     return found
 
 
@@ -180,11 +202,11 @@ class _Tracer:
 
     Attributes:
         model: the model.
-        stream: the residual stream of the corrupted run.
+        stream: the residual stream of the run that is patched: denoising, the corrupted one.
         part: what is restored.
-        restored: its clean values, by layer; of states the stream before it.
+        restored: its values in the other run, by layer; of states the stream before it.
         severed: what is held behind a restored state.
-        held: its values in the corrupted run, by layer; none if nothing is severed.
+        held: its values in the run that is patched, by layer; none if nothing is severed.
     """
 
     model: Model
@@ -195,14 +217,16 @@ class _Tracer:
     held: Sequence[Float[Tensor, "batch pos width"]]
 
     @classmethod
-    def of(cls, contrast: Contrast, batch: Batch, of: Restored, sever: Severed) -> _Tracer:
+    def of(
+        cls, contrast: Contrast, batch: Batch, direction: Direction, of: Restored, sever: Severed
+    ) -> _Tracer:
         """Of a batch."""
-        model, clean = contrast.model, contrast.clean_written(batch)
-        corrupt = contrast.substitute_written(batch)
-        states = residual_stream(model, clean.embed) if of == "states" else ()
-        restored = {"states": states, "mlps": clean.mlps, "attention": clean.zs}[of]
-        held = {"none": (), "mlps": corrupt.mlps, "attention": corrupt.zs}[sever]
-        stream = residual_stream(model, corrupt.embed)
+        model, runs = contrast.model, (contrast.clean_written(batch), contrast.substitute_written(batch))
+        other, base = runs if direction == "denoise" else reversed(runs)
+        states = residual_stream(model, other.embed) if of == "states" else ()
+        restored = {"states": states, "mlps": other.mlps, "attention": other.zs}[of]
+        held = {"none": (), "mlps": base.mlps, "attention": base.zs}[sever]
+        stream = residual_stream(model, base.embed)
         return cls(model, stream, _PARTS[of], restored, _PARTS[sever], held)
 
     def logits(

@@ -19,8 +19,9 @@ from nncirc.circuits.nodes import Node
 from nncirc.circuits.reference import expand
 from nncirc.circuits.rounding import rounded
 from nncirc.engine.activation import mask_of
-from nncirc.engine.contrast import Batch, Contrast, Run
+from nncirc.engine.contrast import Batch, Contrast
 from nncirc.engine.data import Dataset
+from nncirc.engine.directions import require_run
 from nncirc.engine.forward import source_outputs
 from nncirc.engine.intervals import by_prompt, end, metric_estimates
 from nncirc.engine.interventions import Site, check_whole, edited_run, in_traces, residual_stream
@@ -303,12 +304,8 @@ def _scores(
     """
     if into not in get_args(Into):
         raise MethodError("C595", f"no run is called {into!r}", hint="clean or corrupt")
-    if into == "corrupt" and not isinstance(contrast.corruption, Run):
-        raise MethodError(
-            "C523",
-            f"the corrupted run is to be steered, and {contrast.corruption.name} is none",
-            hint="steer the clean run, or use a corruption that is a run: replace, counterpart, gaussian",
-        )
+    if into == "corrupt":
+        require_run(contrast.corruption, "into = corrupt", "steer the clean run, or ")
     cells = [(row, column) for row in range(len(rows)) for column in range(len(factors))]
     found: dict[tuple[int, int], list[Tensor]] = {cell: [] for cell in cells}
     done, total = 0, len(cells) * len(contrast.batches)

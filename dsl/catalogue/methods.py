@@ -61,13 +61,14 @@ METHODS: Mapping[str, Entry] = {
     ),
     "C523": Entry(
         "denoising without a corrupted run",
-        "`direction = denoise` starts from a corrupted run and restores one clean activation at a time. "
+        "`direction = denoise` starts from a corrupted run and restores one clean activation at a time, "
+        "`base = corrupted` takes the gradient there. "
         "Zeros and means are no run of the model, so there is nothing to restore into. Use `direction = "
         "noise`, or a corruption that is a run: `replace` or `counterpart`.",
     ),
     "C524": Entry(
         "an unknown direction",
-        "Activation patching goes `denoise`, clean activations into the corrupted run, or `noise`, corrupted "
+        "Patching goes `denoise`, clean activations into the corrupted run, or `noise`, corrupted "
         "activations into the clean run. The two answer different questions, so nothing else is guessed.",
     ),
     "C525": Entry(
@@ -118,7 +119,8 @@ METHODS: Mapping[str, Entry] = {
         "options of attribution patching that do not go together",
         "`relp`, `correct_qk`, `grad_drop` and integrated gradients (`steps` above 1) each repair the "
         "gradient on the clean run in a way of their own. `correct_qk` and `grad_drop` together are AtP*; "
-        "the others stand alone. `correct_qk` is about edges into queries and keys: it needs `by = edges`.",
+        "the others stand alone. `correct_qk` is about edges into queries and keys: it needs `by = edges`. "
+        "`base = corrupted` takes one gradient on the corrupted run, and goes with none of them.",
     ),
     "C551": Entry(
         "an unknown attention statistic",

@@ -8,6 +8,7 @@ from nncirc.dsl.schema.entries import CORRUPTION, GRAPH, INTERVAL, METRIC, Imple
 
 _FACTORS = Many(Number(), single=True)
 _RUN = Word(("clean", "corrupt"))
+_DIRECTIONS = Word(("denoise", "noise"))
 _STEERED = Many(PositionType(), single=True)
 
 INTERVENTIONS = {
@@ -18,6 +19,12 @@ INTERVENTIONS = {
         {
             "corruption": CORRUPTION,
             "metric": METRIC,
+            "direction": Key(
+                _DIRECTIONS,
+                "`denoise`: clean values into the corrupted run; `noise`: corrupted ones into the clean run, "
+                "values being the metric clean minus patched",
+                default="denoise",
+            ),
             "of": Key(
                 Word(("states", "mlps", "attention")),
                 "what is restored: the residual stream behind a layer, or what MLPs or attention add to it",
@@ -31,7 +38,7 @@ INTERVENTIONS = {
             "sever": Key(
                 Word(("none", "mlps", "attention")),
                 "what a restored state does not act through: behind it, at its position, these keep what "
-                "they write in the corrupted run",
+                "they write in the run that is patched",
                 default="none",
             ),
             "positions": Key(
@@ -50,6 +57,12 @@ INTERVENTIONS = {
             "graph": GRAPH,
             "corruption": CORRUPTION,
             "metric": METRIC,
+            "direction": Key(
+                _DIRECTIONS,
+                "`noise`: the sender's corrupted output into the clean run; `denoise`: its clean output into "
+                "the corrupted run, where no effect is 0",
+                default="noise",
+            ),
             "to": Key(
                 Many(NodeType(), single=True),
                 "the receivers: inputs (`L9H9.q`), nodes with all their inputs, or `logits` by itself",
@@ -57,7 +70,7 @@ INTERVENTIONS = {
             ),
             "through": Key(
                 Either(Many(NodeType(), single=True), ("none", "all")),
-                "the nodes that carry; `none`: direct paths alone. All others keep their clean outputs",
+                "the nodes that carry; `none`: direct paths alone. All others keep their outputs",
                 default=(NodePattern("mlp"),),
             ),
             "positions": Key(

@@ -32,10 +32,16 @@ SCORES = {
             "graph": GRAPH,
             "corruption": CORRUPTION,
             "metric": METRIC,
+            "base": Key(
+                Word(("clean", "corrupted")),
+                "the run on which the gradient is taken, with one step; `clean`: what cutting takes from it "
+                "(noise); `corrupted`: what restoring gives it (denoise), as in TransformerLens",
+                default="clean",
+            ),
             "steps": Key(
                 Number(integer=True, low=1, high=1000),
                 "gradients averaged between corrupted and clean (integrated gradients); slow to converge "
-                "under `mean`: compare with twice as many. 1: at the clean run",
+                "under `mean`: compare with twice as many. 1: one gradient, on `base`",
                 default=1,
             ),
             "along": Key(

@@ -65,7 +65,9 @@ def _of(made: Made) -> str:
     if isinstance(of, list | tuple) and any(isinstance(each, Mapping) for each in of):
         methods = dict.fromkeys(str(each.get("method", "?")) for each in of if isinstance(each, Mapping))
         return f"{len(of)} circuits by {', '.join(methods)}"
-    return f"{_listed(of)} restored" if made.get("method") == "causal_tracing" else f"of {_listed(of)}"
+    if made.get("method") == "causal_tracing":
+        return f"{_listed(of)} {'restored' if made.get('direction') == 'denoise' else 'corrupted'}"
+    return f"of {_listed(of)}"
 
 
 def _window(made: Made) -> str:
@@ -129,6 +131,7 @@ _FACTS: Mapping[str, Callable[[Made], str]] = {
     "at": _plainly("at", "at {}"),
     "normalized": lambda _: "normalized",
     "steps": _plainly("steps", "steps {}"),
+    "gradient_at": lambda made: "gradient on the corrupted run" if made["gradient_at"] == "corrupted" else "",
     "rule": lambda made: "" if made["rule"] == "gradient" else f"rule {made['rule']}",
     "correct_qk": lambda _: "queries and keys corrected",
     "grad_drop": lambda _: "GradDrop",

@@ -42,7 +42,7 @@ _KEYS = {
     "C423": ("id",),
     "C424": ("revision", "id"),
     "C460": ("nodes",),
-    "C523": ("direction",),
+    "C523": ("direction", "base", "into"),
 }
 
 

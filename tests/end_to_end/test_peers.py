@@ -27,4 +27,4 @@ def test_scores_are_the_peers(size: str) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     methods = [line.split(" | ")[0] for line in done.stdout.splitlines() if "TransformerLens |" in line]
-    assert methods == ["| EAP", "| EAP-IG, 5 steps"]
+    assert methods == ["| EAP", "| nodes", "| EAP-IG, 5 steps"]

@@ -24,9 +24,10 @@ from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
 from nncirc.engine import activation
-from nncirc.engine.activation import Direction, activation_patching, token_labels
+from nncirc.engine.activation import activation_patching, token_labels
 from nncirc.engine.contrast import Contrast, Gaussian, Resample, Zero
 from nncirc.engine.data import Dataset, Example, resolve
+from nncirc.engine.directions import Direction
 from nncirc.engine.evaluate import cut_metric
 from nncirc.engine.memory import pass_bytes
 from nncirc.engine.metrics import END, Metric, Place

@@ -18,12 +18,13 @@ from torch import Tensor
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
+from nncirc.engine import contrast as contrast_module
 from nncirc.engine.attribution import Along, attribution_patching, node_attribution, way
-from nncirc.engine.contrast import Contrast, Resample, Zero
+from nncirc.engine.contrast import Contrast, Mean, Resample, Zero
 from nncirc.engine.forward import Mask, masked_forward
 from nncirc.engine.metrics import END, Metric
 from nncirc.engine.model import Model
-from nncirc.engine.written import sender_stages
+from nncirc.engine.written import sender_stages, written
 
 METRICS = st.sampled_from(
     [
@@ -52,7 +53,9 @@ def points(about: Contrast, steps: int) -> list[float]:
     return [(2 * k + isinstance(about.corruption, Zero)) / (2 * steps) for k in range(steps)]
 
 
-def by_loops(case: Case, about: Contrast, graph: Graph, metric: Metric, steps: int) -> dict[Edge, float]:
+def by_loops(
+    case: Case, about: Contrast, graph: Graph, metric: Metric, steps: int, base: str = "clean"
+) -> dict[Edge, float]:
     """Σ (clean − substitute) · gradient by an addition to each receiver's input, averaged over steps."""
     module = about.model.module
     total = dict.fromkeys(graph.edges(), 0.0)
@@ -62,7 +65,7 @@ def by_loops(case: Case, about: Contrast, graph: Graph, metric: Metric, steps: i
         other = dict(zip(graph.senders, about.substitute(batch, graph), strict=True))
         for point in points(about, steps):
             start = clean["embed"]
-            if steps > 1:
+            if steps > 1 or base == "corrupted":
                 start = other["embed"] + point * (clean["embed"] - other["embed"])
             bump = {r: torch.zeros_like(start, requires_grad=True) for r in graph.receivers}
             run = oracle.forward(module, batch.clean, embedded=start, bump=bump, **options)
@@ -107,6 +110,107 @@ def test_scores_are_minus_the_gradient_by_the_mask(case: Case, metric: Metric) -
     for edge, score in some(found.values.items()):
         at = graph.receiver_index[edge.receiver], graph.sender_index[edge.sender]
         assert score == pytest.approx(float(total[at]), rel=1e-5, abs=close(case)), edge
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from(["resample", "gaussian"]).flatmap(lambda kind: cases(layers=2, corruption=kind)),
+    st.one_of(METRICS, st.just(Metric("kl_divergence")), st.just(Metric("logit_diff", normalize=True))),
+)
+def test_on_the_corrupted_run_scores_are_the_difference_times_the_gradient_there(
+    case: Case, metric: Metric
+) -> None:
+    """Nanda 2023: positive where restoring the edge brings the metric, or less divergence, back."""
+    model = case.model()
+    graph, about = case.graph(model), case.contrast(model, batch=2)
+    found = attribution_patching(about, graph, metric, base="corrupted")
+    wanted = by_loops(case, about, graph, replace(metric, normalize=False), 1, "corrupted")
+    scale = 1 / about.normalizer(metric).span if metric.normalize else metric.measure.sign
+    size = max(map(abs, wanted.values())) * abs(scale)
+    for edge in graph.edges():
+        assert found.values[edge] == pytest.approx(scale * wanted[edge], rel=1e-4, abs=1e-5 * size), edge
+    assert (found.made["gradient_at"], found.made["direction"]) == ("corrupted", "denoise")
+    assert found.made["score"] == "estimated rise of the metric when the edge is restored"
+    nodes = node_attribution(about, graph, metric, base="corrupted")
+    for sender in graph.senders:
+        out = sum(score for edge, score in wanted.items() if edge.sender == sender)
+        assert nodes[sender][0] == pytest.approx(scale * out, rel=1e-4, abs=1e-5 * size), sender
+    assert nodes.made["direction"] == "denoise"
+
+
+@settings(max_examples=15, deadline=None)
+@given(cases(layers=2, corruption="resample"), METRICS)
+def test_on_the_corrupted_run_scores_are_the_gradient_by_the_mask(case: Case, metric: Metric) -> None:
+    """Of the masked forward of the corrupted prompts, whose cut edges carry what the clean run writes."""
+    model = case.model()
+    graph, about = case.graph(model), case.contrast(model)
+    found = attribution_patching(about, graph, metric, base="corrupted")
+    total = torch.zeros(len(graph.receivers), len(graph.senders), dtype=torch.float64)
+    for batch in about.batches:
+        assert batch.corrupt is not None
+        cut = torch.zeros(1, *total.shape, dtype=torch.float64, requires_grad=True)
+        clean = about.clean_outputs(batch, graph)
+        logits = masked_forward(model, graph, batch.corrupt, Mask(cut), clean, grad=True)
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(value_of(about, batch, metric, logits[0]), cut)
+        total += gradient[0] / case.size
+    size = float(total.abs().max())
+    for edge, score in found.values.items():
+        at = graph.receiver_index[edge.receiver], graph.sender_index[edge.sender]
+        assert score == pytest.approx(float(total[at]), rel=1e-4, abs=1e-5 * size), edge
+
+
+def test_both_runs_change_places() -> None:
+    """With clean and corrupted prompts exchanged, cutting is what restoring was, the other way round."""
+    model = tiny_gpt2(layers=2, seed=4)
+    about, graph, metric = contrast(model, size=3), model.graph(), Metric("logit_diff")
+    assert isinstance(about.corruption, Resample)
+    # Slots and answers are the clean prompts' in both, so that the same is read.
+    pairs = zip(about.dataset.examples, about.corruption.examples, strict=True)
+    dataset = replace(about.dataset, examples=tuple(replace(a, tokens=b.tokens) for a, b in pairs))
+    exchanged = Contrast(model, dataset, Resample(about.dataset.examples))
+    restored = attribution_patching(about, graph, metric, base="corrupted")
+    cut = attribution_patching(exchanged, graph, metric)
+    for edge in graph.edges():
+        assert restored.values[edge] == pytest.approx(-cut.values[edge], abs=1e-6), edge
+
+
+def test_what_is_written_in_the_run_that_is_differentiated_is_not_computed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs: list[Tensor] = []
+
+    def counted(model: Any, tokens: Tensor, *more: Any, **options: Any) -> Any:
+        runs.append(tokens)
+        return written(model, tokens, *more, **options)
+
+    monkeypatch.setattr(contrast_module, "written", counted)
+    for base, other in (("clean", "corrupt"), ("corrupted", "clean")):
+        about = contrast(tiny_gpt2(), size=3)
+        runs.clear()
+        attribution_patching(about, about.model.graph(), Metric("logit_diff"), base=base)  # type: ignore[arg-type]
+        assert len(runs) == 1
+        assert torch.equal(runs[0], getattr(about.batches[0], other))
+
+
+def test_what_cannot_be_taken_on_the_corrupted_run() -> None:
+    about, metric = contrast(tiny_gpt2()), Metric("logit_diff")
+    wrong: list[dict[str, Any]] = [
+        {"steps": 2},
+        {"rule": "relp"},
+        {"grad_drop": True},
+        {"correct_qk": True},
+        {"base": "corrupt"},
+    ]
+    for options in wrong:
+        with pytest.raises(MethodError) as caught:
+            attribution_patching(about, about.model.graph(), metric, **{"base": "corrupted", **options})
+        assert caught.value.code == "C547"
+    for corruption in (Zero(), Mean()):
+        about = contrast(tiny_gpt2(), corruption=corruption)
+        with pytest.raises(MethodError) as caught:
+            node_attribution(about, about.model.graph(), metric, base="corrupted")
+        assert caught.value.code == "C523"
 
 
 @pytest.mark.parametrize("family", ["gpt2", "attention_only"])

@@ -75,40 +75,54 @@ def measured(name: str, example: Example, logits: Tensor, clean: Tensor) -> floa
 
 
 def traced(
-    found: Contrast, name: str, of: str, window: int, sever: str, place: str | int, noise: Any = None
+    found: Contrast,
+    name: str,
+    of: str,
+    window: int,
+    sever: str,
+    place: str | int,
+    noise: Any = None,
+    direction: str = "denoise",
 ) -> list[list[tuple[float, float, float]]]:
-    """For every layer and prompt the metric restored, clean and corrupted."""
+    """For every layer and prompt the metric restored (noising: corrupted there), clean and corrupted."""
     module, depth = found.model.module, found.model.shape.n_layers
     one = Traced(module)
-    rows = []
-    for layer in range(depth):
-        row = []
-        for i, example in enumerate(found.dataset.examples):
-            clean_tokens = torch.tensor([example.tokens])
-            other = clean_tokens
-            if isinstance(found.corruption, Resample):
-                other = torch.tensor([found.corruption.examples[i].tokens])
-            slot, _, number = str(place).partition(".")
-            at = (
-                [place] if isinstance(place, int) else resolve(example, slot, int(number) if number else None)
-            )
-            one.noise = None
-            clean = one.run(clean_tokens, {})
-            one.noise = None if noise is None else noise(i)
-            corrupt = one.run(other, {})
+    rows: list[list[tuple[float, float, float]]] = [[] for _ in range(depth)]
+    for i, example in enumerate(found.dataset.examples):
+        clean_tokens = torch.tensor([example.tokens])
+        other = clean_tokens
+        if isinstance(found.corruption, Resample):
+            other = torch.tensor([found.corruption.examples[i].tokens])
+        slot, _, number = str(place).partition(".")
+        at = [place] if isinstance(place, int) else resolve(example, slot, int(number) if number else None)
+        clean = one.run(clean_tokens, {})
+        one.noise = None if noise is None else noise(i)
+        corrupt = one.run(other, {})
+        # What is patched, into which run.
+        source, base, tokens = (clean, corrupt, other)
+        if direction == "noise":
+            source, base, tokens, one.noise = corrupt, clean, clean_tokens, None
+        for layer in range(depth):
             layers = [n for n in range(layer - window // 2, layer - window // 2 + window) if 0 <= n < depth]
-            put = {(of, n): (clean[of, n], at) for n in layers}
+            put = {(of, n): (source[of, n], at) for n in layers}
             if sever != "none":
-                put.update({(sever, n): (corrupt[sever, n], at) for n in range(layer + 1, depth)})
-            restored = one.run(other, put)
-            row.append(
-                tuple(
-                    measured(name, example, run["logits"], clean["logits"])
-                    for run in (restored, clean, corrupt)
-                )
+                put.update({(sever, n): (base[sever, n], at) for n in range(layer + 1, depth)})
+            restored = one.run(tokens, put)
+            values = (
+                measured(name, example, run["logits"], clean["logits"]) for run in (restored, clean, corrupt)
             )
-        rows.append(row)
-    return rows  # type: ignore[return-value]
+            rows[layer].append(tuple(values))  # type: ignore[arg-type]
+        one.noise = None
+    return rows
+
+
+def effect(direction: str, prompt: tuple[float, float, float]) -> float:
+    """Of one prompt, not normalised."""
+    value, clean, corrupt = prompt
+    return value - corrupt if direction == "denoise" else clean - value
+
+
+DIRECTIONS = st.sampled_from(["denoise", "noise"])
 
 
 @settings(max_examples=12, deadline=None)
@@ -119,9 +133,16 @@ def traced(
     st.sampled_from(["A.2", "B", "end", "A"]),
     st.sampled_from(["prob", "logit_diff", "kl_divergence"]),
     st.sampled_from([None, 1]),
+    DIRECTIONS,
 )
 def test_every_restoration_is_a_run_of_its_own(
-    case: Case, restored: tuple[str, int], sever: str, place: str, name: str, batch: int | None
+    case: Case,
+    restored: tuple[str, int],
+    sever: str,
+    place: str,
+    name: str,
+    batch: int | None,
+    direction: str,
 ) -> None:
     of, window = restored
     sever = sever if of == "states" else "none"
@@ -129,11 +150,12 @@ def test_every_restoration_is_a_run_of_its_own(
     assume(model.shape.mlps or "mlps" not in (of, sever))
     found = case.contrast(model, batch)
     options: Any = {"of": of, "window": window, "sever": sever, "positions": [place]}
-    scores = causal_tracing(found, Metric(name), **options)
-    expected = traced(found, name, of, window, sever, place)
+    scores = causal_tracing(found, Metric(name), direction=direction, **options)  # type: ignore[arg-type]
+    expected = traced(found, name, of, window, sever, place, direction=direction)
     for row, prompts in some(zip(scores.values, expected, strict=True)):
-        mean = sum(value - corrupt for value, _, corrupt in prompts) / len(prompts)
+        mean = sum(effect(direction, prompt) for prompt in prompts) / len(prompts)
         assert row[0] == pytest.approx(mean, abs=2e-5)
+    assert scores.made["direction"] == direction
 
 
 DEPTH = 4
@@ -152,26 +174,27 @@ def four_layers(family: str) -> Contrast:
 
 
 @cache
-def effects(family: str, of: str, window: int, sever: str) -> Tensor:
+def effects(family: str, of: str, window: int, sever: str, direction: str) -> Tensor:
     """The indirect effects by runs with hooks: a row for each layer, a column for each place."""
     columns = []
     for place in PLACES:
-        rows = traced(four_layers(family), "logit_diff", of, window, sever, place)
-        columns.append([sum(value - corrupt for value, _, corrupt in row) / len(row) for row in rows])
+        rows = traced(four_layers(family), "logit_diff", of, window, sever, place, direction=direction)
+        columns.append([sum(effect(direction, prompt) for prompt in row) / len(row) for row in rows])
     return torch.tensor(columns).T
 
 
-def off(family: str, of: Any, window: int, sever: Any) -> float:
+def off(family: str, of: Any, window: int, sever: Any, direction: Any = "denoise") -> float:
     """By how much an effect at most differs from what runs with hooks say."""
     options: Any = {"of": of, "window": window, "sever": sever, "positions": list(PLACES)}
-    scores = causal_tracing(four_layers(family), Metric("logit_diff"), **options)
-    return float((torch.tensor(scores.values) - effects(family, of, window, sever)).abs().max())
+    scores = causal_tracing(four_layers(family), Metric("logit_diff"), direction=direction, **options)
+    return float((torch.tensor(scores.values) - effects(family, of, window, sever, direction)).abs().max())
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 @pytest.mark.parametrize(("of", "window", "sever"), SETTINGS)
 def test_every_window_and_severing(family: str, of: str, window: int, sever: str) -> None:
-    assert off(family, of, window, sever) < 2e-5
+    for direction in ("denoise", "noise"):
+        assert off(family, of, window, sever, direction) < 2e-5
 
 
 def window_off(begin: int, end: int) -> Callable[..., range]:
@@ -213,8 +236,9 @@ def test_faults_show_in_every_setting(fault: str, family: str, monkeypatch: pyte
     assert settings and not unseen
 
 
+@pytest.mark.parametrize("direction", ["denoise", "noise"])
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
-def test_noise_and_its_samples(make: Any) -> None:
+def test_noise_and_its_samples(make: Any, direction: Any) -> None:
     """The corrupted run has noise on its embeddings; of several samples the mean is a prompt's value."""
     model = make(layers=2, seed=3)
     clean = random_prompts(size=2, lengths=(6, 7), seed=1)
@@ -225,30 +249,34 @@ def test_noise_and_its_samples(make: Any) -> None:
         assert noise is not None
         for index, each in zip(batch.indices, noise, strict=True):
             noises[divmod(index, 3)] = each
-    scores = causal_tracing(found, Metric("prob"), positions=["A.1", "end"])
+    scores = causal_tracing(found, Metric("prob"), direction=direction, positions=["A.1", "end"])
     for column, place in enumerate(("A.1", "end")):
         samples = [
-            traced(found, "prob", "states", 1, "none", place, lambda i, s=sample: noises[i, s])
+            traced(found, "prob", "states", 1, "none", place, lambda i, s=sample: noises[i, s], direction)
             for sample in range(3)
         ]
         for layer in range(2):
-            effects = [value - corrupt for each in samples for value, _, corrupt in each[layer]]
-            assert scores.values[layer][column] == pytest.approx(sum(effects) / 6, abs=2e-5)
+            found_there = [effect(direction, prompt) for each in samples for prompt in each[layer]]
+            assert scores.values[layer][column] == pytest.approx(sum(found_there) / 6, abs=2e-5)
 
 
+@pytest.mark.parametrize("direction", ["denoise", "noise"])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_effects_and_their_intervals(normalize: bool) -> None:
+def test_effects_and_their_intervals(normalize: bool, direction: Any) -> None:
     found = contrast(tiny_gpt2(seed=2), size=4)
     how = Resampling(50, 0.9, 3)
     metric = Metric("logit_diff", normalize=normalize)
-    scores = causal_tracing(found, metric, positions=["A.2"], how=how)
+    scores = causal_tracing(found, metric, direction=direction, positions=["A.2"], how=how)
     assert scores.nodes == ("MLP0", "MLP1")
-    for layer, prompts in enumerate(traced(found, "logit_diff", "states", 1, "none", "A.2")):
+    rows = traced(found, "logit_diff", "states", 1, "none", "A.2", direction=direction)
+    for layer, prompts in enumerate(rows):
         restored, clean, corrupt = map(list, zip(*prompts, strict=True))
-        if normalize:
-            expected = bootstrap([restored, clean, corrupt], lambda r, c, k: (r - k) / (c - k), how)
-        else:
-            expected = bootstrap([restored, corrupt], lambda r, k: r - k, how)
+
+        def of_means(r: float, c: float, k: float) -> float:
+            moved = r - k if direction == "denoise" else c - r
+            return moved / (c - k) if normalize else moved
+
+        expected = bootstrap([restored, clean, corrupt], of_means, how)
         got = scores.estimate(scores.nodes[layer])
         assert got is not None
         assert (got.value, got.low, got.high) == pytest.approx(
@@ -261,8 +289,9 @@ def test_effects_and_their_intervals(normalize: bool) -> None:
 def test_all_tokens() -> None:
     """Restored at every token at once, the first layer's state is the clean run; a token by itself is not."""
     found = contrast(tiny_gpt2(seed=4), size=2)
-    whole = causal_tracing(found, Metric("logit_diff"), positions=None)
-    assert whole.values[0][0] == pytest.approx(whole.made["total"][0], abs=1e-8)
+    for direction in ("denoise", "noise"):
+        whole = causal_tracing(found, Metric("logit_diff"), direction=direction, positions=None)
+        assert whole.values[0][0] == pytest.approx(whole.made["total"][0], abs=1e-8)
     each = causal_tracing(found, Metric("logit_diff"))
     assert each.positions == tuple("012345")
     for place in (1, 5):
@@ -291,14 +320,16 @@ def test_what_cannot_be_traced() -> None:
         ("C592", {"of": "mlps", "window": 0}),
         ("C592", {"of": "mlps", "window": 1.5}),
         ("C593", {"of": "mlps", "sever": "attention"}),
+        ("C524", {"direction": "noising"}),
     ]
     for code, options in wrong:
         with pytest.raises(MethodError) as error:
             causal_tracing(found, metric, **options)
         assert error.value.code == code
-    with pytest.raises(MethodError) as error:
-        causal_tracing(contrast(tiny_gpt2(), corruption=Zero()), metric)
-    assert error.value.code == "C523"
+    for direction in ("denoise", "noise"):
+        with pytest.raises(MethodError) as error:
+            causal_tracing(contrast(tiny_gpt2(), corruption=Zero()), metric, direction=direction)
+        assert error.value.code == "C523"
     with pytest.raises(MethodError) as error:
         causal_tracing(contrast(tiny_gpt2(attention_only=True)), metric, sever="mlps")
     assert error.value.code == "C591"

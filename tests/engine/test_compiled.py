@@ -20,10 +20,11 @@ from torch import Tensor
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.engine import activation
-from nncirc.engine.activation import Direction, activation_patching
+from nncirc.engine.activation import activation_patching
 from nncirc.engine.attention import attention_pattern
 from nncirc.engine.contrast import Contrast, Resample, Zero
 from nncirc.engine.data import all_inputs, prompt_dataset, resolve
+from nncirc.engine.directions import Direction
 from nncirc.engine.discovery import acdc
 from nncirc.engine.forward import Mask, masked_forward
 from nncirc.engine.loading import load_bundled, load_compiled

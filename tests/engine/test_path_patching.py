@@ -18,7 +18,7 @@ from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge, Node
 from nncirc.engine.activation import activation_patching
-from nncirc.engine.contrast import Contrast, Zero
+from nncirc.engine.contrast import Contrast, Gaussian, Resample, Zero
 from nncirc.engine.data import resolve
 from nncirc.engine.evaluate import cut_metric
 from nncirc.engine.metrics import Metric
@@ -122,18 +122,25 @@ def slowly(
     receivers: Collection[str],
     carriers: Collection[str],
     place: str,
+    direction: str = "noise",
 ) -> dict[str, float]:
-    """The metric with every sender's paths patched, one prompt and one sender at a time."""
+    """The metric with every sender's paths patched, one prompt and one sender at a time.
+
+    Denoising, the run that is patched is that of the corrupted prompt, and values come from the clean one.
+    """
     module = found.model.module
     last = max(graph.receiver_index[each] for each in receivers)
     total = dict.fromkeys(graph.senders[: graph.reach[last]], 0.0)
     for i, example in enumerate(found.dataset.examples):
-        tokens = torch.tensor([example.tokens])
-        clean = oracle.activations(module, tokens)
-        if isinstance(found.corruption, Zero):
-            other = {key: torch.zeros_like(value) for key, value in clean.items()}
+        tokens = clean_tokens = torch.tensor([example.tokens])
+        if isinstance(found.corruption, Resample):
+            elsewhere = torch.tensor([found.corruption.examples[i].tokens])
+            if direction == "denoise":
+                tokens, elsewhere = elsewhere, tokens
+            other = oracle.activations(module, elsewhere)
         else:
-            other = oracle.activations(module, torch.tensor([found.corruption.examples[i].tokens]))  # type: ignore[union-attr]
+            other = {key: torch.zeros_like(v) for key, v in oracle.activations(module, tokens).items()}
+        clean = oracle.activations(module, tokens)
         slot, _, number = place.partition(".")
         at = list(resolve(example, slot, int(number) if number else None))
         for key, value in clean.items():
@@ -141,7 +148,7 @@ def slowly(
             mixed[:, at] = other[key][:, at]
             other[key] = mixed
         with torch.no_grad():
-            plain = module(input_ids=tokens, use_cache=False).logits[0]
+            plain = module(input_ids=clean_tokens, use_cache=False).logits[0]
         for sender in total:
             told = first_run(module, tokens, sender, other, carriers)
             logits = second_run(module, tokens, receivers, told)[0]
@@ -168,21 +175,34 @@ def questions(draw: st.DrawFn) -> tuple[Case, list[str], str | list[str]]:
 
 
 @settings(max_examples=15, deadline=None)
-@given(questions(), st.sampled_from(["A.2", "B", "end"]), st.sampled_from([None, 1]))
+@given(
+    questions(),
+    st.sampled_from(["A.2", "B", "end"]),
+    st.sampled_from([None, 1]),
+    st.sampled_from(["noise", "denoise"]),
+    st.sampled_from(["logit_diff", "kl_divergence"]),
+)
 def test_every_sender_is_two_runs(
-    asked: tuple[Case, list[str], str | list[str]], place: str, batch: int | None
+    asked: tuple[Case, list[str], str | list[str]], place: str, batch: int | None, direction: Any, name: str
 ) -> None:
     case, to, through = asked
     model = case.model()
+    if case.corruption != "resample":
+        direction = "noise"
     graph = case.graph(model)
     found = case.contrast(model, batch)
-    scores = path_patching(found, graph, Metric("logit_diff"), to=to, through=through, positions=[place])
+    options: Any = {"to": to, "through": through, "positions": [place], "direction": direction}
+    scores = path_patching(found, graph, Metric(name), **options)
     carriers = {"none": [], "all": graph.senders, "MLP*": [s for s in graph.senders if s[0] == "M"]}
     carrying = carriers[through] if isinstance(through, str) else through
-    expected = slowly(found, graph, "logit_diff", to, carrying, place)
+    expected = slowly(found, graph, name, to, carrying, place, direction)
     assert list(scores.nodes) == list(expected)
     for sender, value in expected.items():
         assert scores[sender][0] == pytest.approx(value, abs=2e-5)
+    assert scores.made["direction"] == direction
+    assert scores.made["unpatched"] == pytest.approx(
+        found.clean(Metric(name)) if direction == "noise" else found.corrupt(Metric(name)), abs=2e-5
+    )
 
 
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
@@ -196,12 +216,16 @@ def test_a_direct_path_is_an_edge(make: Any) -> None:
             assert scores[sender][0] == pytest.approx(found.normalizer(metric)(cut), abs=2e-5)
 
 
+@pytest.mark.parametrize("direction", ["noise", "denoise"])
+@pytest.mark.parametrize("corruption", [None, Gaussian((("A", None),), samples=2)])
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
-def test_all_paths_are_the_whole_node(make: Any) -> None:
+def test_all_paths_are_the_whole_node(make: Any, corruption: Any, direction: Any) -> None:
     model = make(layers=2, seed=6)
-    found, graph, metric = contrast(model, lengths=(6, 7)), model.graph(), Metric("kl_divergence")
-    scores = path_patching(found, graph, metric, to="logits", through="all", positions=["A", "end"])
-    whole = activation_patching(found, graph, metric, direction="noise", positions=["A", "end"])
+    found = contrast(model, lengths=(6, 7), corruption=corruption)
+    graph, metric = model.graph(), Metric("kl_divergence")
+    options: Any = {"direction": direction, "positions": ["A", "end"]}
+    scores = path_patching(found, graph, metric, to="logits", through="all", **options)
+    whole = activation_patching(found, graph, metric, **options)
     assert scores.nodes == whole.nodes
     for sender in whole.nodes:
         assert scores[sender] == pytest.approx(whole[sender], abs=2e-5)
@@ -247,3 +271,9 @@ def test_what_cannot_be_patched() -> None:
         with pytest.raises(GraphError) as wrong:
             path_patching(found, graph, metric, to=to, through=through)
         assert wrong.value.code == code
+    with pytest.raises(MethodError) as error:
+        path_patching(found, graph, metric, to="logits", direction="restore")  # type: ignore[arg-type]
+    assert error.value.code == "C524"
+    with pytest.raises(MethodError) as error:
+        path_patching(contrast(model, corruption=Zero()), graph, metric, to="logits", direction="denoise")
+    assert error.value.code == "C523"

@@ -72,7 +72,9 @@ def _attribution(forecast: Forecast, declaration: Declaration) -> Prediction:
     values: Any = declaration.values
     contrast, metric, rates = forecast.of_method(declaration)
     graph: Graph = forecast.builder.of(declaration, "graph")
-    runs = BOTH if values["steps"] > 1 else ("corrupt",)
+    # What is written in the run that is differentiated is kept of that.
+    other = "corrupt" if values["base"] == "clean" else "clean"
+    runs = BOTH if values["steps"] > 1 else (other,)
     work = forecast.runs(values["corruption"].name, contrast, rates, *runs)
     for prompts in prompts_of(contrast, metric):
         if metric.measure.against_clean:
@@ -181,7 +183,8 @@ def _paths(forecast: Forecast, declaration: Declaration) -> Prediction:
     columns = columns_of(contrast.dataset, patched_positions(declaration))[1]
     work = interventions.paths(rates.sizes, contrast, graph, metric, receivers, carriers, len(columns))
     memory = paths_room(contrast, graph, metric, graph.reach[max(receivers)] * len(columns))
-    return _intervened(forecast, declaration, work, BOTH, ("clean",), memory)
+    patched = "clean" if values["direction"] == "noise" else "corrupt"
+    return _intervened(forecast, declaration, work, BOTH, (patched,), memory)
 
 
 def _intervened(

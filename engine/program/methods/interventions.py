@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def _tracing(builder: Builder, declaration: Declaration) -> NodeScores:
     values: Any = declaration.values
-    options = {key: values[key] for key in ("of", "window", "sever")}
+    options = {key: values[key] for key in ("direction", "of", "window", "sever")}
     how = Resampling(values["resamples"], values["level"], values["seed"])
     return _made(
         builder, declaration, causal_tracing, positions=patched_positions(declaration), how=how, **options
@@ -35,6 +35,7 @@ def _paths(builder: Builder, declaration: Declaration) -> NodeScores:
         builder,
         declaration,
         partial(path_patching, graph=builder.of(declaration, "graph")),
+        direction=declaration.values["direction"],
         to=nodes_of(declaration.values["to"]),
         through=nodes_of(declaration.values["through"]),
         positions=patched_positions(declaration),

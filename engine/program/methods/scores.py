@@ -48,7 +48,7 @@ def _activation(builder: Builder, declaration: Declaration) -> NodeScores:
 def _attribution(builder: Builder, declaration: Declaration) -> EdgeScores | NodeScores:
     by_edges, graph = declaration.values["by"] == "edges", builder.of(declaration, "graph")
     values: Any = declaration.values
-    options = {key: values[key] for key in ("steps", "along", "rule", "correct_qk", "grad_drop")}
+    options = {key: values[key] for key in ("base", "steps", "along", "rule", "correct_qk", "grad_drop")}
     if not by_edges and options.pop("correct_qk"):
         raise MethodError(
             "C547",

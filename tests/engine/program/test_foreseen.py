@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -110,6 +111,66 @@ def test_plain_runs_are_counted_once_and_never_of_what_normalises() -> None:
     # What parts write, whatever is measured of it.
     contrast, _, rates = how.setting(corruption, "recovered")
     assert [bool(how.runs("abc", contrast, rates, "clean").amounts) for _ in range(2)] == [True, False]
+
+
+BOTH_WAYS = """
+metric ld using logit_diff {
+}
+scores cut using attribution_patching {
+  graph      = full
+  corruption = abc
+  metric     = ld
+}
+scores restored using attribution_patching {
+  graph      = full
+  corruption = abc
+  metric     = ld
+  base       = corrupted
+}
+scores states using causal_tracing {
+  corruption = abc
+  metric     = ld
+}
+scores needed using causal_tracing {
+  corruption = abc
+  metric     = ld
+  direction  = noise
+}
+scores paths using path_patching {
+  graph      = full
+  corruption = abc
+  metric     = ld
+  to         = logits
+}
+scores given using path_patching {
+  graph      = full
+  corruption = abc
+  metric     = ld
+  direction  = denoise
+  to         = logits
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["cut", "restored", "states", "needed", "paths", "given"])
+def test_both_directions_are_foreseen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From nothing: the runs that a method starts from are those of its direction."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    multiplications = importlib.import_module("benchmarks.multiplications")
+    text = SCRIPT.format(**{**{each: each for each in NAMES}, **USUAL}) + BOTH_WAYS
+    program = check_text(text).program
+    assert program is not None
+    builder = Builder(program)
+    contrast = builder.contrast(program.declarations["abc"])
+    with multiplications.Meter() as plain:
+        for batch in contrast.batches:
+            contrast.model.module(input_ids=batch.clean)
+    fresh = Builder(program)
+    found = Forecast(fresh).of(program.declarations[name])
+    assert found is not None
+    with multiplications.Meter() as meter:
+        fresh.get(name)
+    assert found.forwards == pytest.approx(meter.total / plain.total, rel=0.15)
 
 
 # Claims ----------------------------------------------------------------------------------------------------

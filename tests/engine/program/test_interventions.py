@@ -13,10 +13,12 @@ from nncirc.circuits.errors import NncircError
 from nncirc.circuits.intervals import Resampling
 from nncirc.dsl import Program, check_text, render_all
 from nncirc.dsl.program import Ref
+from nncirc.engine.attribution import node_attribution
 from nncirc.engine.metrics import Metric
 from nncirc.engine.paths import path_patching
 from nncirc.engine.program import inputs
 from nncirc.engine.program.build import Builder
+from nncirc.engine.program.captions import told
 from nncirc.engine.program.claims import Claim, measure
 from nncirc.engine.program.methods.evaluation import evaluate
 from nncirc.engine.program.pictures import draw_scores
@@ -124,6 +126,27 @@ scores attributed using attribution_patching {
   metric = ld
   by = nodes
 }
+scores lost using causal_tracing {
+  corruption = noised
+  metric = scaled
+  direction = noise
+  sever = mlps
+  positions = [S.2]
+}
+scores given using path_patching {
+  graph = full
+  corruption = noised
+  metric = ld
+  direction = denoise
+  to = [L2H*.q, MLP3]
+}
+scores there using attribution_patching {
+  graph = full
+  corruption = noised
+  metric = scaled
+  base = corrupted
+  by = nodes
+}
 scores added using function_vector {
   graph = full
   corruption = abc
@@ -157,6 +180,8 @@ def directly(builder: Builder) -> dict[str, NodeScores]:
     return {
         "states": causal_tracing(noised, ld, sever="attention", how=how["states"]),
         "window": causal_tracing(noised, scaled, how=how["window"], **options),
+        "lost": causal_tracing(noised, scaled, direction="noise", sever="mlps", positions=["S.2"]),
+        "given": path_patching(noised, full, ld, direction="denoise", to=["L2H*.q", "MLP3"]),
         "mlps_carry": path_patching(abc, full, ld, to=["L2H*.q", "MLP3"]),
         "some_carry": path_patching(
             abc, full, scaled, to="logits", through=["L3H1", "MLP*"], positions=["S.2"]
@@ -180,11 +205,18 @@ def test_scripts_give_what_the_functions_give(batch: int | None) -> None:
         assert set(wanted.ends()) == {"low", "high"}
         assert found.made["intervals"] == wanted.made["intervals"]
         assert found.made["model"] == model().name
+        assert found.made.get("direction") == wanted.made.get("direction")
     assert builder.get("states").made["tokens"][:4] == ["When", "{IO}", " and", "{S.1}"]
     assert builder.get("states").made["tokens"][7] == "{place}"
     abc = builder.contrast(program().declarations["abc"])
     assert builder.get("louder").made["unsteered"] == pytest.approx(abc.clean(Metric("logit_diff")), abs=1e-7)
     assert builder.get("moved").made["unsteered"] == 0
+    noised = builder.contrast(program().declarations["noised"])
+    scaled = Metric("logit_diff", normalize=True)
+    there = node_attribution(noised, builder.get("full"), scaled, base="corrupted")
+    for node in there.nodes:
+        assert builder.get("there")[node] == pytest.approx(there[node], abs=1e-7)
+    assert builder.get("there").made["direction"] == "denoise"
 
 
 def claim(text: str) -> Claim:
@@ -214,7 +246,7 @@ def test_claims_are_about_effects_and_the_ends_of_their_intervals() -> None:
 
 
 def test_what_is_stored_is_read_and_drawn(tmp_path: Path) -> None:
-    names = ("states", "some_carry", "louder")
+    names = ("states", "some_carry", "louder", "lost", "given", "there")
     first = Builder(program(), store=Store(tmp_path / "store"))
     made = {name: first.get(name) for name in names}
     again = Builder(program(), store=Store(tmp_path / "store"))
@@ -223,6 +255,25 @@ def test_what_is_stored_is_read_and_drawn(tmp_path: Path) -> None:
         assert name in again.restored
         draw_scores(made[name], tmp_path / f"{name}.svg", title=name)
     assert "S.1" in (tmp_path / "states.svg").read_text()
+
+
+def test_captions_say_the_direction() -> None:
+    builder = Builder(program())
+    for name, said in {
+        "states": "states restored; direction denoise",
+        "lost": "states corrupted; mlps severed; direction noise",
+        "given": "direction denoise",
+        "there": "direction denoise; gradient on the corrupted run",
+    }.items():
+        caption = told(builder.get(name).made)
+        assert all(each in caption for each in said.split("; ")), (name, caption)
+    scores = {name: builder.get(name).made["score"] for name in ("states", "lost", "there", "attributed")}
+    assert scores == {
+        "states": "indirect effect: the metric restored minus corrupted",
+        "lost": "indirect effect: the metric clean minus patched",
+        "there": "estimated rise of the metric when the node is restored",
+        "attributed": "estimated fall of the metric when the node is patched",
+    }
 
 
 def test_of_one_row_the_summary_is_singular() -> None:
