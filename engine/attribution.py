@@ -232,6 +232,12 @@ class _Asked:
             )
         if self.base == "corrupted":
             require_run(contrast.corruption, "base = corrupted", "use base = clean, or ")
+            if starts_at_zero(contrast):
+                raise MethodError(
+                    "C547",
+                    "a corrupted token has an embedding of zero, where a norm has the gradient of its ε",
+                    hint="use base = clean or steps = 5, or other corrupted prompts",
+                )
 
     def _check_together(self, contrast: Contrast) -> None:
         if self.rule not in ("gradient", "relp"):

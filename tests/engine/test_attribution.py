@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -155,7 +156,7 @@ def test_on_the_corrupted_run_scores_are_the_gradient_by_the_mask(case: Case, me
             (gradient,) = torch.autograd.grad(value_of(about, batch, metric, logits[0]), cut)
         total += gradient[0] / case.size
     size = float(total.abs().max())
-    for edge, score in found.values.items():
+    for edge, score in some(found.values.items()):
         at = graph.receiver_index[edge.receiver], graph.sender_index[edge.sender]
         assert score == pytest.approx(float(total[at]), rel=1e-4, abs=1e-5 * size), edge
 
@@ -386,5 +387,10 @@ def test_a_token_without_an_embedding_is_a_start_at_zero() -> None:
             examples = [(replace(e, tokens=(corrupt, *e.tokens[1:]))) for e in about.corruption.examples]
             prompts = [replace(e, tokens=(clean, *e.tokens[1:])) for e in about.dataset.examples]
             dataset = replace(about.dataset, examples=tuple(prompts))
-            found.append(way(Contrast(model, dataset, Resample(tuple(examples))), 2) == [0.25, 0.75])
+            about = Contrast(model, dataset, Resample(tuple(examples)))
+            found.append(way(about, 2) == [0.25, 0.75])
+            # And no place for the gradient on the corrupted run.
+            with pytest.raises(MethodError) if found[-1] else nullcontext() as refused:
+                attribution_patching(about, model.graph(), LD, base="corrupted")
+            assert refused is None or refused.value.code == "C547"
         assert found == midpoints
