@@ -84,7 +84,7 @@ def test_runs_and_claims_what_it_measures(
         assert (tmp_path / "out" / result["file"]).stat().st_size > 100
     assert not list((tmp_path / "out").rglob("*.tmp"))
     assert {each.name for each in drawn} == {each.name for each in (tmp_path / "out").glob("*.svg")}
-    assert len(drawn) == path.read_text().count('.svg"')
+    assert len(drawn) >= path.read_text().count('.svg"')  # one of a family for each member
 
 
 @pytest.fixture(scope="session")
