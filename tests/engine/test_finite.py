@@ -224,8 +224,9 @@ WITHOUT = {
 def test_a_metric_without_a_gradient(kind: str) -> None:
     """It would rank edges by their place in the graph."""
     about = contrast(tiny_gpt2(), size=2)
+    several: tuple[dict[str, Any], ...] = ({}, {"steps": 3}, {"grad_drop": True})
     for method in (attribution_patching, node_attribution):
-        for options in ({}, {"steps": 3}, {"grad_drop": True}):
+        for options in several:
             with pytest.raises(MethodError) as caught:
                 method(about, about.model.graph(), WITHOUT[kind], **options)
             assert caught.value.code == "C541"

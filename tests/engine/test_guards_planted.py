@@ -85,7 +85,7 @@ class Planted(LlamaForCausalLM):  # type: ignore[no-untyped-call]
         self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(self, *arguments: Any, **options: Any) -> Any:
-        output = super().forward(*arguments, **options)
+        output: Any = super().forward(*arguments, **options)
         if self.config.logit_factor != 1:
             output.logits = output.logits * self.config.logit_factor
         if cap := self.config.soft_cap:
@@ -247,7 +247,8 @@ def test_a_run_that_overflows_is_not_the_familys_fault(tmp_path: Path) -> None:
     module = Planted(PlantedConfig(**SIZES))
     saved(module, tmp_path)
     with torch.no_grad():
-        for block in module.model.layers:
+        blocks: Any = module.model.layers
+        for block in blocks:
             block.mlp.down_proj.weight.mul_(60_000)
     module.save_pretrained(tmp_path)
     assert code_of(tmp_path, "float16") == "C428"

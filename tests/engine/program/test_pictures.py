@@ -230,8 +230,9 @@ def test_tokens_of_several_prompts_stand_at_one_place(figures: list[Figure], tmp
 def blank(axes: Any) -> list[list[bool]]:
     """Which cells of a panel are bare paper: without a colour and without hatching."""
     assert not [each for each in axes.collections if each.get_hatch()]
-    masked: list[list[bool]] = np.ma.getmaskarray(axes.images[0].get_array()).tolist()
-    return masked
+    masked: Any = np.ma.getmaskarray(axes.images[0].get_array())
+    found: list[list[bool]] = masked.tolist()
+    return found
 
 
 @pytest.mark.parametrize("split", [True, False])
