@@ -80,8 +80,8 @@ def test_what_matters_is_what_changes_something_alone(name: str, kind: Kind) -> 
     assert max(value for edge, value in alone.items() if edge not in known) < 1e-12
 
 
-# Of tracr-reverse integrated gradients, at the midpoints of their steps, put all but 4 of the 11 x 83 pairs of a
-# true and a false edge in order.
+# Of tracr-reverse integrated gradients, at the midpoints of their steps, put all but 4 of the 11 x 83 pairs
+# of a true and a false edge in order.
 BY_ATTRIBUTION = [("tracr-reverse", (11 * 83 - 4) / (11 * 83)), ("tracr-xproportion", 1.0)]
 
 
