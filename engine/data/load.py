@@ -56,6 +56,8 @@ def no_folder(folder: Path) -> str | None:
         folder.stat()
     except (FileNotFoundError, NotADirectoryError):
         return "does not exist"
+    except ValueError:  # a null byte in the name
+        return "cannot have this name"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     return "is a file, not a folder"

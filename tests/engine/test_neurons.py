@@ -153,7 +153,7 @@ def test_without_mlps_nothing_is_split() -> None:
 
 
 def test_a_family_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(families.families(), "gpt2", replace(families.GPT2, mlp_output=None))
+    monkeypatch.setitem(families.OURS, "gpt2", replace(families.GPT2, mlp_output=None))
     with pytest.raises(ModelError) as caught:
         tiny_gpt2().graph(neurons=[0])
     assert caught.value.code == "C435"
