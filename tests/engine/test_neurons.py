@@ -321,11 +321,11 @@ def test_neurons_at_positions(family: str, split: tuple[int, ...], seed: int) ->
     for edge, score in scores.values.items():
         sums[whole(edge)] += score
     for edge, score in attribution_patching(about, base, LOGIT_DIFF).values.items():
-        assert sums[edge] == pytest.approx(score, rel=1e-5, abs=close(family))
+        assert sums[edge] == pytest.approx(score, rel=1e-4, abs=close(family))
     nodes = node_attribution(about, graph, LOGIT_DIFF)
     together = node_attribution(about, base, LOGIT_DIFF)
     for node in nodes.nodes:
-        assert sum(nodes[node]) == pytest.approx(together[node][0], rel=1e-5, abs=close(family))
+        assert sum(nodes[node]) == pytest.approx(together[node][0], rel=1e-4, abs=close(family))
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
 from tests.engine.test_attribution import METRICS, close, value_of
@@ -171,12 +171,12 @@ def test_positions_add_up(case: Case, metric: Metric, options: Any) -> None:
     for edge, score in fine.values.items():
         sums[whole(edge)] += score
     for edge, score in coarse.values.items():
-        assert sums[edge] == pytest.approx(score, rel=1e-5, abs=5 * close(case)), edge
+        assert sums[edge] == pytest.approx(score, rel=1e-4, abs=5 * close(case)), edge
     nodes = node_attribution(about, graph, metric, **options)
     assert (nodes.nodes, nodes.positions) == (graph.base.senders, NAMED)
     together = node_attribution(about, graph.base, metric, **options)
     for node in nodes.nodes:
-        assert sum(nodes[node]) == pytest.approx(together[node][0], rel=1e-5, abs=5 * close(case))
+        assert sum(nodes[node]) == pytest.approx(together[node][0], rel=1e-4, abs=5 * close(case))
 
 
 @settings(max_examples=8, deadline=None)
@@ -186,11 +186,13 @@ def test_a_query_at_one_position_is_computed_anew(case: Case) -> None:
     each position by itself does to z sums to what cutting it everywhere does."""
     model = case.model()
     graph, about = replace(case.graph(model), positions=NAMED), case.contrast(model)
+    queries = [edge for edge in graph.base.edges() if edge.receiver.endswith(".q")]
+    assume(queries)  # where inputs are joined there are none
     fine = attribution_patching(about, graph, LOGIT_DIFF, correct_qk=True)
     coarse = attribution_patching(about, graph.base, LOGIT_DIFF, correct_qk=True)
-    for sender, name in some(edge for edge in graph.base.edges() if edge.receiver.endswith(".q")):
+    for sender, name in some(queries):
         parts = sum(fine[f"{sender}@{p}", f"{name}@{p}"] for p in NAMED)
-        assert parts == pytest.approx(coarse[sender, name], rel=1e-5, abs=5 * close(case))
+        assert parts == pytest.approx(coarse[sender, name], rel=1e-4, abs=5 * close(case))
 
 
 # ACDC ----------------------------------------------------------------------------------------------------
