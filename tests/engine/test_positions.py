@@ -184,6 +184,7 @@ def test_positions_add_up(case: Case, metric: Metric, options: Any) -> None:
 def test_a_query_at_one_position_is_computed_anew(case: Case) -> None:
     """Queries of different tokens do not meet in a pattern, its rows being apart: what cutting a query at
     each position by itself does to z sums to what cutting it everywhere does."""
+    case = replace(case, split=True)
     model = case.model()
     graph, about = replace(case.graph(model), positions=NAMED), case.contrast(model)
     queries = [edge for edge in graph.base.edges() if edge.receiver.endswith(".q")]
