@@ -469,9 +469,12 @@ class _Sweep:
         normal = self.contrast.normalizer(self.metric)
         terms = max(self.contrast.reading(batch, self.metric).terms for batch in self.contrast.batches)
 
+        sensitivity = self.metric.measure.sensitivity
+        # A sensitivity that grows with the value is that of a point: a term of second order belongs to it.
+        second = self.logit_error**2 if math.isinf(sensitivity(math.inf)) else 0.0
+
         def moved(value: float) -> float:
-            error = self.logit_error * self.metric.measure.sensitivity(value) + self.logit_error**2
-            return terms * error / abs(normal.span)
+            return terms * (self.logit_error * sensitivity(value) + second) / abs(normal.span)
 
         if self.of == "metric":
             return moved(normal.zero - normal.span * loss if self.metric.normalize else abs(loss))

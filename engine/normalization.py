@@ -38,9 +38,15 @@ def between(metric: Metric, clean: Sequence[float], corrupt: Sequence[float]) ->
     """What puts a corrupted run at 0 and a clean run at 1, from the metric of every prompt on both.
 
     Raises:
-        MethodError: C522, the two runs do not differ by this metric.
+        MethodError: C522, the two runs do not differ by this metric; C562, it is not finite.
     """
     one, zero = mean(clean), mean(corrupt)
+    if not (math.isfinite(one) and math.isfinite(zero)):
+        raise MethodError(
+            "C562",
+            f"{metric.name} is {one:.6g} on the clean prompts and {zero:.6g} on the corrupted ones",
+            hint="look at its value on every prompt",
+        )
     # Relative to the prompts' own values, for means over prompts may cancel; whatever the unit.
     size = max(mean(map(abs, clean)), mean(map(abs, corrupt)))
     found = Normalizer(zero, one - zero, max(APART * size, metric.measure.nothing))

@@ -111,8 +111,9 @@ class EdgeScores:
         return self._circuit(self.ranked(rank)[:edges], made)
 
     def _circuit(self, edges: Iterable[Edge], made: Mapping[str, Any]) -> Circuit:
-        scores = self.written()
-        return prune(Circuit(self.graph, {edge: scores[edge] for edge in edges}, made=made))
+        places = self.decimals
+        scores = {edge: rounded(self.values[edge], places) for edge in edges}
+        return prune(Circuit(self.graph, scores, made=made))
 
 
 def _key(rank: Rank) -> Callable[[float], float]:

@@ -17,12 +17,13 @@ from nncirc.engine import guards
 from nncirc.engine.activation import activation_patching
 from nncirc.engine.arithmetic import combined
 from nncirc.engine.attribution import attribution_patching, node_attribution
-from nncirc.engine.contrast import Contrast, Gaussian, Normalizer
+from nncirc.engine.contrast import Contrast, Gaussian
 from nncirc.engine.discovery import acdc
 from nncirc.engine.evaluate import faithfulness_interval
 from nncirc.engine.lens import logit_lens
 from nncirc.engine.metrics import END, Logits, Measure, Metric
 from nncirc.engine.model import Model
+from nncirc.engine.normalization import between
 from nncirc.engine.paths import path_patching
 from nncirc.engine.restoration import causal_tracing
 from nncirc.engine.steer import steering
@@ -248,5 +249,9 @@ def test_thresholds_that_cut_nowhere(threshold: float) -> None:
     assert caught.value.code == "C531"
 
 
-def test_the_identity_keeps_numbers() -> None:
-    assert Normalizer(0.0, 1.0)(3.5) == 3.5
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_runs_that_are_no_numbers_have_no_scale(number: float) -> None:
+    for clean, corrupt in (([1.0, number], [0.0, 0.0]), ([1.0, 2.0], [number, 0.0])):
+        with pytest.raises(MethodError) as caught:
+            between(LD, clean, corrupt)
+        assert caught.value.code == "C562"

@@ -22,7 +22,7 @@ from nncirc.engine.arithmetic import combined
 from nncirc.engine.attribution import attribution_patching, node_attribution
 from nncirc.engine.contrast import Contrast, Resample, Zero
 from nncirc.engine.data import Dataset, Example
-from nncirc.engine.discovery import acdc
+from nncirc.engine.discovery import _Sweep, acdc
 from nncirc.engine.evaluate import Baseline, faithfulness
 from nncirc.engine.loading import load_huggingface
 from nncirc.engine.metrics import Metric
@@ -154,6 +154,18 @@ def test_a_factor_changes_nothing_of_acdc(make: Callable[..., Model]) -> None:
         found = acdc(about, graph, times(LD, factor, normalize=True), threshold=0.1)
         assert found.edges == plain.edges
         assert list(found.scores.values()) == pytest.approx(list(plain.scores.values()), abs=1e-6)
+
+
+def test_what_is_near_a_threshold_has_no_unit() -> None:
+    """How far rounding moves a loss is in the metric's unit: else all would be decided by whole forwards."""
+    about = contrast(tiny_gpt2(dtype=torch.float32), size=2)
+    errors = []
+    for factor in (1.0, 1e-9, 1e9):
+        sweep = _Sweep(about, about.model.graph(), times(LD, factor, normalize=True), 0.1)
+        sweep.logit_error = sweep.rounding_error()
+        errors.append(sweep.loss_error(-0.7))
+    assert errors == pytest.approx([errors[0]] * 3)
+    assert 0 < errors[0] < 0.1
 
 
 def test_a_factor_changes_no_digit() -> None:
