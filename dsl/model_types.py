@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 
 __all__ = ["ADAPTED", "GROUP", "may_be_adapted", "unadapted"]
 
@@ -18,6 +17,8 @@ _HEADS = ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_atte
 
 def may_be_adapted(config: Mapping[str, object]) -> bool:
     """Whether there is an adapter, or may be: what packages add is not loaded here."""
+    from importlib.metadata import entry_points
+
     return config.get("model_type") in ADAPTED or any(entry_points(group=GROUP))
 
 

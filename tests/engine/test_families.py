@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -45,7 +46,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
         def found(group: str) -> list[Package]:
             return list(entries) if group == "nncirc.families" else []
 
-        for module in (families, model_types):
+        for module in (families, importlib.metadata):
             monkeypatch.setattr(module, "entry_points", found)
         families.families.cache_clear()
 
