@@ -17,10 +17,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TypeAlias
 
 from nncirc.circuits.circuit import Circuit
@@ -33,14 +34,27 @@ Step: TypeAlias = Sequence[Term]
 Path: TypeAlias = Sequence[Step]
 
 
+MOST_EDGES = 5_000_000
+"""Edges that paths may stand for: past any circuit that was written down, and few enough to be listed."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """A term of a path with its nodes. `written_out` if it is one node by its own name."""
+    """A term of a path with its nodes. `written_out` if it is one node by its own name.
+
+    Attributes:
+        inputs: the receivers by which it is entered; embeddings have none.
+        first: for every position at which it sends the place of its first sender there.
+        reach: for every position at which it is entered how many senders its last receiver there can read.
+    """
 
     term: str
     nodes: tuple[str, ...]
     input: Input | None
     written_out: bool
+    inputs: tuple[str, ...] = ()
+    first: Mapping[int, int] = field(default_factory=dict)
+    reach: Mapping[int, int] = field(default_factory=dict)
 
 
 def from_paths(
@@ -70,21 +84,86 @@ def from_paths(
         GraphError: C451, a name is neither a group's nor a node's, or a group is called like a node; C456, a
             pair of steps makes no edge, or a node that is written out takes part in none; C457, a node that
             the graph lacks, a pattern or group without a node, or an input that a node does not have; C458, a
-            score is not finite; C468, a path with a score is several edges, or its edge has another score.
+            score is not finite; C464, the paths stand for too many edges; C468, a path with a score is
+            several edges, or its edge has another score.
     """
-    members = {group: _members(graph, group, names) for group, names in groups.items()}
+    reader = _Reader(graph, groups)
     edges: dict[Edge, float | None] = {}
     for path, score in zip(paths, scores or [None] * len(paths), strict=True):
-        steps = [[_side(graph, members, term) for term in step] for step in path]
-        if len(steps) < 2:
-            raise GraphError("C456", "a path has at least two steps: a -> b", hint="say where it leads")
-        found = dict.fromkeys(each for hop in pairwise(steps) for each in _hop(graph, *hop))
+        hops = reader.hops(path)
+        found = dict.fromkeys(each for hop in hops for each in _edges(graph, *hop))
         if score is None:
             for edge in found:
                 edges.setdefault(edge)
         else:
             edges[_scored(found, edges)] = score
-    return Circuit(graph, edges, members, {"method": "reference"})
+    return Circuit(graph, edges, reader.members, {"method": "reference"})
+
+
+def wrong_paths(
+    graph: Graph,
+    groups: Mapping[str, Sequence[str]],
+    paths: Sequence[Path],
+    scores: Sequence[float | None] = (),
+) -> list[tuple[int | None, GraphError]]:
+    """What `from_paths` would refuse, without making the edges: errors with the number of their path.
+
+    Those of a group have no number. Arguments as of `from_paths`.
+    """
+    try:
+        reader = _Reader(graph, groups)
+    except GraphError as error:
+        return [(None, error)]
+    found: list[tuple[int | None, GraphError]] = []
+    scored: dict[Edge, float | None] = {}
+    for number, (path, score) in enumerate(zip(paths, scores or [None] * len(paths), strict=True)):
+        try:
+            hops = reader.hops(path)
+            if score is not None:
+                few = dict.fromkeys(islice((each for hop in hops for each in _edges(graph, *hop)), 2))
+                scored[_scored(few, scored)] = score
+        except GraphError as error:
+            found.append((number, error))
+            if error.code == "C464":
+                break
+    return found
+
+
+class _Reader:
+    """Reads paths, each term once."""
+
+    def __init__(self, graph: Graph, groups: Mapping[str, Sequence[str]]) -> None:
+        self.graph = graph
+        self.members = {group: _members(graph, group, names) for group, names in groups.items()}
+        self.known: dict[tuple[Term, bool], _Side] = {}
+        self.total = 0
+
+    def side(self, term: Term, *, entered: bool) -> _Side:
+        """A term; what a path begins with is not entered."""
+        if (term, entered) not in self.known:
+            side = _side(self.graph, self.members, term)
+            inputs = _entered(self.graph, side) if entered else ()
+            first, reach = _first(self.graph, side.nodes), _reach(self.graph, inputs)
+            self.known[term, entered] = replace(side, inputs=inputs, first=first, reach=reach)
+        return self.known[term, entered]
+
+    def hops(self, path: Path) -> list[tuple[list[_Side], list[_Side]]]:
+        """The pairs of neighbouring steps; each makes edges, and not too many with all before."""
+        steps = [[self.side(term, entered=number > 0) for term in step] for number, step in enumerate(path)]
+        if len(steps) < 2:
+            raise GraphError("C456", "a path has at least two steps: a -> b", hint="say where it leads")
+        hops = list(pairwise(steps))
+        for senders, receivers in hops:
+            _meet(self.graph, senders, receivers)
+            self.total += _count(self.graph, senders, receivers)
+            if self.total > MOST_EDGES:
+                raise GraphError(
+                    "C464",
+                    f"{_step(senders)} -> {_step(receivers)} stands, with what is before it, for"
+                    f" {self.total:,} edges",
+                    hint=f"write down the edges that the circuit has; {MOST_EDGES:,} are the most",
+                )
+        return hops
 
 
 def _scored(path: Mapping[Edge, None], edges: Mapping[Edge, float | None]) -> Edge:
@@ -120,9 +199,12 @@ def expand(graph: Graph, name: str) -> tuple[str, ...]:
             hint="in a path the input stands beside the name; a group holds whole nodes",
             about=name,
         )
-    at = "@.*" if graph.positions and node.position is None else ""
-    pattern = re.compile(re.escape(name).replace(r"\*", "[0-9]+") + at)
-    found = tuple(node for node in graph.nodes if pattern.fullmatch(node))
+    if "*" not in name and (node.position is not None or not graph.positions):
+        found: tuple[str, ...] = (name,) if name in graph.node_index else ()
+    else:
+        at = "@.*" if graph.positions and node.position is None else ""
+        pattern = re.compile(re.escape(name).replace(r"\*", "[0-9]+") + at)
+        found = tuple(node for node in graph.nodes if pattern.fullmatch(node))
     if not found:
         problem = f"{name} matches no node" if "*" in name else f"there is no node {name}"
         raise GraphError("C457", f"{problem} of the graph", hint=_what_there_is(graph), about=name)
@@ -193,34 +275,83 @@ def _side(graph: Graph, groups: Mapping[str, tuple[str, ...]], term: Term) -> _S
     return _Side(text, nodes, which, written_out="*" not in name)
 
 
-def _hop(graph: Graph, senders: Iterable[_Side], receivers: Iterable[_Side]) -> Iterable[Edge]:
-    senders, receivers = list(senders), list(receivers)
-    entered = [(side, _entered(graph, side)) for side in receivers]
-    idle = {id(side): side for side in (*senders, *receivers)}
-    edges: list[Edge] = []
-    for sender in senders:
-        for receiver, inputs in entered:
-            found = [edge for node in sender.nodes for name in inputs if (edge := Edge(node, name)) in graph]
-            if found:
-                idle.pop(id(sender), None)
-                idle.pop(id(receiver), None)
-            edges += found
+def _places(graph: Graph, names: Iterable[str], index: Mapping[str, int]) -> Iterator[tuple[int, int]]:
+    """The position and the place without positions of those that are there."""
+    count = len(graph.positions) or 1
+    return ((place % count, place // count) for name in names if (place := index.get(name)) is not None)
+
+
+def _first(graph: Graph, nodes: Iterable[str]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for position, place in _places(graph, nodes, graph.sender_index):
+        found[position] = min(place, found.get(position, place))
+    return found
+
+
+def _reach(graph: Graph, inputs: Iterable[str]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for position, place in _places(graph, inputs, graph.receiver_index):
+        found[position] = max(graph.reach[place], found.get(position, 0))
+    return found
+
+
+def _meet(graph: Graph, senders: Sequence[_Side], receivers: Sequence[_Side]) -> None:
+    """Some sender is before some receiver, and so each of the nodes that are written out.
+
+    Raises:
+        GraphError: C456.
+    """
+    first: dict[int, int] = {}
+    reach: dict[int, int] = {}
+    for side in senders:
+        for position, place in side.first.items():
+            first[position] = min(place, first.get(position, place))
+    for side in receivers:
+        for position, place in side.reach.items():
+            reach[position] = max(place, reach.get(position, 0))
+    sending = [any(place < reach.get(at, 0) for at, place in side.first.items()) for side in senders]
+    entered = [any(first.get(at, place) < place for at, place in side.reach.items()) for side in receivers]
     hop = f"{_step(senders)} -> {_step(receivers)}"
-    if not edges:
-        raise GraphError("C456", f"{hop} makes no edge", hint=_why(graph, senders, entered))
-    for side in idle.values():
-        if side.written_out:
+    if not any(sending):
+        raise GraphError("C456", f"{hop} makes no edge", hint=_why(graph, senders, receivers))
+    for side, takes_part in zip((*senders, *receivers), (*sending, *entered), strict=True):
+        if side.written_out and not takes_part:
             raise GraphError(
                 "C456",
                 f"{side.term} takes part in no edge of {hop}",
                 hint=_why(
                     graph,
-                    [s for s in senders if s is side] or senders,
-                    [e for e in entered if e[0] is side] or entered,
+                    [each for each in senders if each is side] or senders,
+                    [each for each in receivers if each is side] or receivers,
                 ),
                 about=side.term,
             )
-    return edges
+
+
+def _count(graph: Graph, senders: Sequence[_Side], receivers: Sequence[_Side]) -> int:
+    """How many edges a hop makes, those of terms that overlap several times."""
+    places: dict[int, list[int]] = {}
+    for side in senders:
+        for position, place in _places(graph, side.nodes, graph.sender_index):
+            places.setdefault(position, []).append(place)
+    for each in places.values():
+        each.sort()
+    return sum(
+        bisect_left(places.get(position, ()), graph.reach[place])
+        for side in receivers
+        for position, place in _places(graph, side.inputs, graph.receiver_index)
+    )
+
+
+def _edges(graph: Graph, senders: Sequence[_Side], receivers: Sequence[_Side]) -> Iterator[Edge]:
+    return (
+        edge
+        for sender in senders
+        for receiver in receivers
+        for node in sender.nodes
+        for name in receiver.inputs
+        if (edge := Edge(node, name)) in graph
+    )
 
 
 def _entered(graph: Graph, side: _Side) -> tuple[str, ...]:
@@ -263,9 +394,9 @@ def _why_no_input(graph: Graph, name: str) -> str:
     return "only attention is entered as q, k or v"
 
 
-def _why(graph: Graph, senders: Sequence[_Side], entered: Sequence[tuple[_Side, tuple[str, ...]]]) -> str:
+def _why(graph: Graph, senders: Sequence[_Side], entered: Sequence[_Side]) -> str:
     sender = senders[0].nodes[0] if senders else None
-    receiver = next((inputs[0] for _, inputs in entered if inputs), None)
+    receiver = next((side.inputs[0] for side in entered if side.inputs), None)
     if sender is None or not entered:
         return "a step is empty"
     if receiver is None:
@@ -279,7 +410,7 @@ def _why(graph: Graph, senders: Sequence[_Side], entered: Sequence[tuple[_Side, 
         return f"{sender} sends nothing itself: name the heads that share it"
     if graph.positions:
         at = {node.partition("@")[2]: node for side in senders for node in side.nodes}
-        receivers = [each for _, inputs in entered for each in inputs if each.partition("@")[2] in at]
+        receivers = [each for side in entered for each in side.inputs if each.partition("@")[2] in at]
         if not receivers:
             return (
                 "an edge stays at its position: heads carry from one to another, from their keys and values"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Literal
 
 from nncirc.dsl import syntax
@@ -398,7 +399,7 @@ def _term(scope: Scope, value: syntax.Value, groups: dict[str, Span]) -> Term | 
                 node_text = f"MLP{lower[4]}N{lower[5]}"
             scope.report("C104", f"`{value.text}` is no node", value.span, help=f"write `{node_text}`")
             return None
-        near = suggest(first.text, [*groups, *ENDS])
+        near = suggest(first.text, chain(groups, ENDS))
         help_text = f"did you mean `{near}`?" if near else "declare it in `groups { … }`"
         scope.report("C104", f"there is no group or node called `{first.text}`", first.span, help=help_text)
         return None

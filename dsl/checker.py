@@ -12,20 +12,22 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from nncirc.circuits.door import read_file
+from nncirc.circuits.words import counted
 from nncirc.dsl import syntax
 from nncirc.dsl.blocks import read_block
 from nncirc.dsl.bodies import ENDS, NODE
 from nncirc.dsl.claims import Claim, read_claim
 from nncirc.dsl.complaints import node_name
 from nncirc.dsl.constants import LONE, overridden, read_constants, value_of
-from nncirc.dsl.diagnostics import Diagnostic, Label, sort_key, suggest
+from nncirc.dsl.diagnostics import Diagnostic, Label, sort_key, suggest, suggestions
 from nncirc.dsl.families import expand
-from nncirc.dsl.meaning import Meaning, check_slots_used
+from nncirc.dsl.limits import MOST_BYTES, MOST_SHOWN, passed
+from nncirc.dsl.meaning import Known, Meaning, check_slots_used
 from nncirc.dsl.parser import parse
-from nncirc.dsl.program import Program
+from nncirc.dsl.program import Program, Value
 from nncirc.dsl.schema import KINDS
 from nncirc.dsl.scope import Broken, Constant, Draft, Module, Scope, kinds_in_words
-from nncirc.dsl.shapes import ShapeProvider, model_shape
+from nncirc.dsl.shapes import ModelShape, ShapeProvider, model_shape
 from nncirc.dsl.source import Source, Span
 
 __all__ = ["CheckResult", "Loader", "check_file", "check_text"]
@@ -109,7 +111,9 @@ class _Check:
     def __init__(self, loader: Loader, overrides: Mapping[str, object], shapes: ShapeProvider) -> None:
         self.loader = loader
         self.overrides = overrides
-        self.shapes = shapes
+        self.shapes = _remembered(shapes)
+        self.known = Known()
+        self.size = self.words = 0  # of all files
         self.diagnostics: list[Diagnostic] = []
         self.drafts: dict[str, Draft] = {}
         self.claims: list[Claim] = []
@@ -117,17 +121,18 @@ class _Check:
         self.constants: dict[str, Constant] = {}
 
     def run(self, name: str, text: str | bytes) -> CheckResult:
-        scope = self.file(name, text, "", (), None)
         program = None
-        if scope is not None:
-            self.unknown_overrides()
-            check_slots_used(scope, self.drafts)
-            program = self.program(scope)
+        with suggestions():
+            scope = self.file(name, text, "", (), None)
+            if scope is not None:
+                self.unknown_overrides()
+                check_slots_used(scope, self.drafts)
+                program = self.program(scope)
         # Python's sort is stable; a file that is used twice says everything twice.
         found = tuple(
             dict.fromkeys(sorted(self.diagnostics, key=lambda d: (d.span.source.name != name, *sort_key(d))))
         )
-        return CheckResult(program, _without_echo(found))
+        return CheckResult(program, _first(_without_echo(found)))
 
     def program(self, scope: Scope) -> Program | None:
         if any(each.severity == "error" for each in self.diagnostics):
@@ -142,6 +147,7 @@ class _Check:
         self, name: str, text: str | bytes, prefix: str, above: tuple[str, ...], used: syntax.Use | None
     ) -> Scope | None:
         source, problem = _decode(name, text)
+        problem = problem or self.too_much(source)
         if problem is not None:
             self.diagnostics.append(problem)
             return None
@@ -169,7 +175,18 @@ class _Check:
         return scope
 
     def meaning(self, scope: Scope) -> Meaning:
-        return Meaning(scope, self.drafts, self.shapes)
+        return Meaning(scope, self.drafts, self.shapes, self.known)
+
+    def too_much(self, source: Source) -> Diagnostic | None:
+        """What is wrong with the size of a file and of those before it, if anything."""
+        self.size += len(source.text)
+        self.words, place, problem = passed(source.text, self.words)
+        if self.size > MOST_BYTES:
+            place, problem = 0, f"a script and the files that it uses have at most {MOST_BYTES:,} characters"
+        if problem is None:
+            return None
+        help_text = "write prompts into a file (`using file`), and scripts into several"
+        return Diagnostic("C132", problem, Span(source, place, place + 1), help=help_text)
 
     def use(self, scope: Scope, statement: syntax.Use, above: tuple[str, ...]) -> None:
         name = statement.name
@@ -385,6 +402,34 @@ def _decode(name: str, text: str | bytes) -> tuple[Source, Diagnostic | None]:
         byte = text[error.start]
         help_text = "save the file as UTF-8"
         return source, Diagnostic("C011", f"this is not UTF-8: byte 0x{byte:02X}", span, help=help_text)
+
+
+def _first(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    """As many as can be read, errors before warnings, and how many more there are."""
+    if len(found) <= MOST_SHOWN:
+        return found
+    errors = [each for each in found if each.severity == "error"]
+    warnings = [each for each in found if each.severity != "error"]
+    chosen = set((errors + warnings)[:MOST_SHOWN])
+    shown = [each for each in found if each in chosen]
+    more, what = len(errors) - MOST_SHOWN, "error"
+    if more <= 0:
+        more, what = len(found) - MOST_SHOWN, "warning"
+    problem = f"{counted(more, f'more {what}')} {'is' if more == 1 else 'are'} not shown"
+    return (*shown, Diagnostic("C131", problem, shown[-1].span, severity="warning"))
+
+
+def _remembered(shapes: ShapeProvider) -> ShapeProvider:
+    """Each model's shape is looked for once."""
+    known: dict[object, ModelShape | None] = {}
+
+    def shape(implementation: str, values: Mapping[str, Value]) -> ModelShape | None:
+        key = implementation, tuple(values.items())
+        if key not in known:
+            known[key] = shapes(implementation, values)
+        return known[key]
+
+    return shape
 
 
 def _without_echo(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:

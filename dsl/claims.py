@@ -186,7 +186,7 @@ class _Reader:
             return None
         if not parts:
             if entry is None:
-                known = [n for n, e in self.scope.names.items() if not isinstance(e, Module)]
+                known = (n for n, e in self.scope.names.items() if not isinstance(e, Module))
                 near = suggest(last.text, known)
                 self.scope.report(
                     "C104",

@@ -144,7 +144,7 @@ def _resolve(
 def _is_constant(scope: Scope, name: str, value: syntax.Value, *, known: bool) -> bool:
     """Whether a constant can have this value; reports where not."""
     if isinstance(value, syntax.Ref) and not known:
-        near = suggest(value.text, [each for each in scope.names if each != name])
+        near = suggest(value.text, (each for each in scope.names if each != name))
         help_text = f"did you mean `{near}`?" if near else "a string is written in double quotes"
         scope.report("C104", f"there is no constant called `{value.text}`", value.span, help=help_text)
         return False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
+
 from nncirc.dsl.diagnostics import Label, suggest
-from nncirc.dsl.program import NextToken, Position, RandomTokens, Slot, Template
+from nncirc.dsl.program import NextToken, Placeholder, Position, RandomTokens, Slot, Template
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.source import Span
 from nncirc.dsl.tasks import task_of, task_templates
@@ -166,8 +168,7 @@ def check_replace(scope: Scope, draft: Draft, data: Draft) -> None:
         return
     if data.implementation == "task" and task is None:
         return  # which slots it has is not known
-    templates = _templates(data)
-    seen: dict[tuple[str, int | None], Span] = {}
+    often, seen = _how_often(data), dict[str, dict[int | None, Span]]()
     for replacement, path in zip(draft.replacements, draft.replacement_spans, strict=True):
         left, right = path.terms
         known = True
@@ -187,8 +188,8 @@ def check_replace(scope: Scope, draft: Draft, data: Draft) -> None:
                 )
         if not known:
             continue
-        occurrences = max((text.count(replacement.slot) for text in templates), default=0)
-        if templates and (replacement.occurrence or 1) > occurrences:
+        occurrences = often.get(replacement.slot, (0, 0, 0))[2]
+        if often and (replacement.occurrence or 1) > occurrences:
             scope.report(
                 "C215",
                 f"no prompt has `{left.span.text}`: {_times(replacement.slot, occurrences)}",
@@ -199,12 +200,16 @@ def check_replace(scope: Scope, draft: Draft, data: Draft) -> None:
             scope.report(
                 "C234", f"`{replacement.slot}` is replaced by itself", path.span, help="name another slot"
             )
-        key = (replacement.slot, replacement.occurrence)
-        clash = next((k for k in seen if k[0] == key[0] and (k[1] == key[1] or None in {k[1], key[1]})), None)
+        places, which = seen.setdefault(replacement.slot, {}), replacement.occurrence
+        clash = (
+            places.get(which)
+            or places.get(None)
+            or (next(iter(places.values()), None) if which is None else None)
+        )
         if clash is not None:
-            labels = (Label(seen[clash], "first here"),)
+            labels = (Label(clash, "first here"),)
             scope.report("C106", f"`{left.span.text}` is replaced twice", left.span, labels=labels)
-        seen.setdefault(key, left.span)
+        places.setdefault(which, left.span)
         slot, by = data.slots.get(replacement.slot), data.slots.get(replacement.by)
         if slot is not None and by is not None and _length_class(slot) != _length_class(by):
             scope.report(
@@ -247,23 +252,42 @@ def check_positions(
 
 
 def _in_templates(data: Draft, position: Position) -> tuple[str | None, str | None]:
-    templates = _templates(data)
-    counts = [text.count(position.name) for text in templates]
-    if not counts:
+    often = _how_often(data)
+    if not often:
         return None, None
-    if not max(counts):
-        used = dict.fromkeys(slot for text in templates for slot in text.slots)
-        near = suggest(position.name, [*used, "start", "end"])
-        known = ", ".join(f"`{each}`" for each in [*used, "start", "end"])
+    if position.name not in often:
+        used = often.keys() - {""}
+        near = suggest(position.name, chain(used, ("start", "end")))
+        known = ", ".join(f"`{each}`" for each in [*islice((s for s in often if s), 12), "start", "end"])
         advice = f"did you mean `{near}`?" if near else f"positions are {known}"
         return f"the prompts of `{data.name}` have no position `{position.name}`", advice
-    wanted = position.occurrence or 1
-    if wanted > max(counts):
-        return f"no prompt of `{data.name}` has `{position}`: {_times(position.name, max(counts))}", None
-    if wanted > min(counts):
-        number = counts.index(min(counts)) + 1
+    wanted, (least, number, most) = position.occurrence or 1, often[position.name]
+    if wanted > most:
+        return f"no prompt of `{data.name}` has `{position}`: {_times(position.name, most)}", None
+    if wanted > least:
         return f"phrasing {number} of `{data.name}` has no `{position}`", "every phrasing needs the position"
     return None, None
+
+
+def _how_often(data: Draft) -> dict[str, tuple[int, int, int]]:
+    """Of every slot how often the phrasing has it that has it least, which that is, and the most.
+
+    Under "" are phrasings, so that there is something where these have no slots; {} if there are none.
+    """
+    if data.often is None:
+        texts = _templates(data)
+        places: dict[str, dict[int, int]] = {"": {}} if texts else {}
+        for number, text in enumerate(texts):
+            for part in text.parts:
+                if isinstance(part, Placeholder):
+                    has = places.setdefault(part.slot, {})
+                    has[number] = has.get(number, 0) + 1
+        data.often = {}
+        for slot, has in places.items():
+            lacks = next((number for number in range(len(texts)) if number not in has), None)
+            number = min(has, key=has.__getitem__) if lacks is None else lacks
+            data.often[slot] = has.get(number, 0), number + 1, max(has.values(), default=0)
+    return data.often
 
 
 def _in_inputs(data: Draft, position: Position) -> tuple[str | None, str | None]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -17,6 +19,10 @@ Severity: TypeAlias = Literal["error", "warning"]
 
 _WIDTH = 100  # columns of source shown; a longer line is cut around the place that matters
 _TAB = 4
+_MOST_LABELS = 6
+# What may still be spent on finding names that are near, while a script is checked: letters to compare.
+_left: ContextVar[list[int] | None] = ContextVar("_left", default=None)
+_MOST_LETTERS = 5_000_000
 _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "label": "\x1b[1;34m", "bold": "\x1b[1m"}
 
 
@@ -50,6 +56,19 @@ class Diagnostic:
     help: str | None = None
     severity: Severity = "error"
 
+    def __post_init__(self) -> None:
+        """No message is longer than a screen, whatever a script calls its things."""
+        several = "\n" in self.message  # a table of tokens, or what a file has
+        object.__setattr__(self, "message", _cut(self.message, 5000 if several else 600))
+        object.__setattr__(self, "label", _cut(self.label, 100))
+        object.__setattr__(self, "help", self.help and _cut(self.help, 600))
+        labels = tuple(Label(each.span, _cut(each.text, 100)) for each in self.labels[:_MOST_LABELS])
+        object.__setattr__(self, "labels", labels)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
 
 def sort_key(diagnostic: Diagnostic) -> tuple[str, int, int, str, str]:
     """Order within a file: by position, then by code."""
@@ -57,16 +76,33 @@ def sort_key(diagnostic: Diagnostic) -> tuple[str, int, int, str, str]:
     return (span.source.name, span.start, span.end, diagnostic.code, diagnostic.message)
 
 
+@contextmanager
+def suggestions() -> Iterator[None]:
+    """Within, so much is spent on suggestions and no more: past thousands of errors there are none."""
+    token = _left.set([_MOST_LETTERS])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
 def suggest(word: str, known: Iterable[str]) -> str | None:
     """The known name nearest to `word` (edit distance, case aside), if any is near enough."""
     best: tuple[int, str] | None = None
+    left = _left.get() or [_MOST_LETTERS]
+    if left[0] <= 0:
+        return None
     lower = word.lower()[:64]
     for name in sorted(set(known)):
+        left[0] -= 20  # to look at it; comparing it costs more
+        if left[0] <= 0:
+            break
         # a single letter is as near to any other: that says nothing
         limit = 0 if min(len(lower), len(name)) < 2 else max(1, min(3, max(len(lower), len(name)) // 3))
         if len(lower) > 3 and set(lower) == set(name.lower()):
             limit = max(limit, 2)  # the same letters in disorder
         apart = abs(len(lower) - len(name)) > limit
+        left[0] -= 0 if apart else len(lower) * len(name)
         distance = limit + 1 if apart else _distance(lower, name.lower())
         # "ioi" for "wang_ioi": a part of a name is near it too, but less so than a misspelling
         if distance > limit and len(lower) >= 3 and (lower in name.lower() or name.lower() in lower):

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from nncirc.circuits.errors import GraphError
 from nncirc.circuits.nodes import OTHER, Input
-from nncirc.circuits.reference import Path, from_paths
+from nncirc.circuits.reference import Path, wrong_paths
 from nncirc.dsl.diagnostics import Label, suggest
-from nncirc.dsl.graphs import graph_of
 from nncirc.dsl.program import EdgePath, Group, GroupRef, NodePattern, Position, Term, Where
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.shapes import ModelShape
 from nncirc.dsl.source import Span
 
+if TYPE_CHECKING:
+    from nncirc.dsl.meaning import Meaning
+
 __all__ = ["check_node", "check_reference", "path_of"]
+
+_MOST_PLACES = 5_000_000  # of terms of paths at positions of the graph: what is more, a run looks at
 
 _PART = {
     "head": "heads",
@@ -29,8 +33,9 @@ _PART = {
 }
 
 
-def check_reference(scope: Scope, draft: Draft, graph: Draft, shape: ModelShape | None) -> None:
+def check_reference(meaning: Meaning, draft: Draft, graph: Draft) -> None:
     """Nodes exist in the graph, edges go forward, groups are used."""
+    scope, shape = meaning.scope, meaning.shape(graph)
     before = len(scope.diagnostics)
     checker = _Reference(scope, graph, shape, draft.groups)
     for name, group in draft.groups.items():
@@ -56,7 +61,7 @@ def check_reference(scope: Scope, draft: Draft, graph: Draft, shape: ModelShape 
                 help=f"did you mean `{near}`?" if near else "its nodes are not part of the circuit",
             )
     if shape is not None and not any(each.severity == "error" for each in scope.diagnostics[before:]):
-        _check_edges(scope, draft, graph, shape)
+        _check_edges(meaning, draft, graph)
 
 
 def path_of(path: EdgePath) -> Path:
@@ -70,7 +75,7 @@ def _written(term: Term) -> tuple[str, Input | None]:
     return term.name if term.position is None else f"{term.name}@{term.position}", term.input
 
 
-def _check_edges(scope: Scope, draft: Draft, graph: Draft, shape: ModelShape) -> None:
+def _check_edges(meaning: Meaning, draft: Draft, graph: Draft) -> None:
     """Every path makes edges, where the graph and the groups are known without a run."""
     known = {
         name: [str(member) for member in group]
@@ -82,28 +87,20 @@ def _check_edges(scope: Scope, draft: Draft, graph: Draft, shape: ModelShape) ->
         for path in draft.paths
         if all(t.name in known for step in path.steps for t in step if isinstance(t, GroupRef))
     ]
-    try:
-        found = graph_of(shape, graph.values)
-    except (GraphError, KeyError):
-        return  # said where the graph is declared
-    nodes = graph.values["nodes"]
-    if found is None or (shape.mlps and isinstance(nodes, tuple) and "mlps" not in nodes):
+    found = meaning.graph(graph)
+    terms = sum(len(step) for path in paths for step in path.steps)
+    if found is None or terms * len(found.positions) > _MOST_PLACES:
         return
 
-    def wrong(some: Sequence[EdgePath]) -> GraphError | None:
-        try:
-            from_paths(found, known, [path_of(path) for path in some], [path.score for path in some])
-        except GraphError as error:
-            return error
-        return None
-
-    whole = wrong(paths)
-    if whole is None:
-        return
-    found_wrong = [(path.span, error) for path in paths if (error := wrong([path])) is not None]
-    for span, error in found_wrong or [(draft.span, whole)]:
-        labels = (Label(graph.place, "the graph"),)
-        scope.report("C229", error.message, span, labels=labels, help=error.hint)
+    scores = [path.score for path in paths]
+    for number, error in wrong_paths(found, known, [path_of(path) for path in paths], scores):
+        meaning.scope.report(
+            "C464" if error.code == "C464" else "C229",
+            error.message,
+            draft.span if number is None else paths[number].span,
+            labels=(Label(graph.place, "the graph"),),
+            help=error.hint,
+        )
 
 
 def check_node(scope: Scope, graph: Draft, shape: ModelShape | None, node: NodePattern, span: Span) -> None:
@@ -126,7 +123,10 @@ class _Reference:
         self.joined = inputs == ()
         self.at = graph.values.get("positions")
         self.split = graph.values.get("neurons")
+        self.named = {*map(str, self.at), OTHER} if isinstance(self.at, tuple) else set[str]()
         self.scores: dict[tuple[str, str], Span] = {}
+        self.ranks = {name: _ranks(group) for name, group in groups.items()}
+        self.shared = {name for name, group in groups.items() if any(map(_is_shared, group))}
 
     def report(self, code: str, message: str, span: Span, advice: str | None = None, key: str = "") -> None:
         labels = (Label(self.graph.where(key) if key else self.graph.place, "the graph"),)
@@ -177,7 +177,7 @@ class _Reference:
         if self.at == "all":
             return name.isdigit() and not (isinstance(length, int) and int(name) >= length)
         if isinstance(self.at, tuple):
-            return name in (*map(str, self.at), OTHER)
+            return name in self.named
         return "positions" in self.graph.spans
 
     def position(self, position: Position | None, span: Span) -> None:
@@ -194,9 +194,8 @@ class _Reference:
             advice = f"its positions are the numbers of tokens, 0{last}"
             self.report("C230", f"this graph has no position `{name}`", span, advice, "positions")
         elif isinstance(self.at, tuple):
-            known = [*dict.fromkeys([*map(str, self.at), OTHER])]
-            near = suggest(name, known)
-            listed = ", ".join(f"`{each}`" for each in known)
+            near = suggest(name, self.named)
+            listed = ", ".join(f"`{each}`" for each in dict.fromkeys((*map(str, self.at[:12]), OTHER)))
             advice = f"did you mean `@{near}`?" if near else f"it is split at {listed}"
             self.report("C230", f"this graph has no position `{name}`", span, advice, "positions")
 
@@ -252,10 +251,15 @@ class _Reference:
                 if any(each.code in ("C226", "C230") for each in self.scope.diagnostics[before:]):
                     absent.add(term)
         for (senders, receivers), spans in zip(pairwise(steps), places[1:], strict=True):
+            if absent.intersection(senders):
+                continue
+            sent, known = {term.position for term in senders}, all(self.is_at(term) for term in senders)
+            earliest = min((self.rank(term)[0] for term in senders), default=-math.inf)
             for receiver, span in zip(receivers, spans, strict=True):
-                if absent.intersection((*senders, receiver)):
+                if receiver in absent:
                     continue
-                if self.apart(senders, receiver):
+                # All senders are at other positions than the receiver, of those that the graph has.
+                if known and self.is_at(receiver) and receiver.position not in sent:
                     self.report(
                         "C229",
                         f"nothing before it sends to `{span.text}`: an edge stays at its position",
@@ -263,7 +267,7 @@ class _Reference:
                         "heads carry from one position to another: end the path at a key or value, and "
                         "begin another where the head writes",
                     )
-                elif not self.forward(senders, receiver):
+                elif earliest >= self.rank(receiver)[1]:
                     self.report(
                         "C229", f"nothing before it sends to `{span.text}`: edges go to later nodes", span
                     )
@@ -297,30 +301,28 @@ class _Reference:
             self.report("C229", f"no edge enters `{kind}`", span, "a path begins there")
         if kind == "kv" and not last:
             self.report("C229", "a key-value group sends nothing by itself", span, "its heads do: `L3H*`")
-        if isinstance(term, GroupRef) and not last:
-            for member in self.groups.get(term.name, ()):
-                if isinstance(member, NodePattern) and member.kind == "kv":
-                    self.report(
-                        "C229", "a key-value group sends nothing by itself", span, "its heads do: `L3H*`"
-                    )
+        if isinstance(term, GroupRef) and not last and term.name in self.shared:
+            self.report("C229", "a key-value group sends nothing by itself", span, "its heads do: `L3H*`")
 
-    def members(self, term: Term) -> tuple[NodePattern | Where, ...]:
-        return self.groups.get(term.name, ()) if isinstance(term, GroupRef) else (term,)
+    def is_at(self, term: Term) -> bool:
+        """Whether it is at one position, which the graph has."""
+        return term.position is not None and self.has(term.position)
 
-    def forward(self, senders: tuple[Term, ...], receiver: Term) -> bool:
-        """Whether some sender may come before some node of the receiver."""
-        earliest = min(
-            (_rank(m, lowest=True) for term in senders for m in self.members(term)), default=-math.inf
-        )
-        latest = max((_rank(m, lowest=False) for m in self.members(receiver)), default=math.inf)
-        return earliest < latest
+    def rank(self, term: Term) -> tuple[float, float]:
+        """The places of a term's earliest and latest node in the computation."""
+        return self.ranks.get(term.name, _ANYWHERE) if isinstance(term, GroupRef) else _ranks((term,))
 
-    def apart(self, senders: tuple[Term, ...], receiver: Term) -> bool:
-        """Whether all senders are at other positions than the receiver, of those that the graph has."""
-        named = [term.position for term in (*senders, receiver)]
-        if not all(at is not None and self.has(at) for at in named):
-            return False
-        return receiver.position not in named[:-1]
+
+_ANYWHERE = (-math.inf, math.inf)
+
+
+def _ranks(members: Group) -> tuple[float, float]:
+    earliest = min((_rank(member, lowest=True) for member in members), default=-math.inf)
+    return earliest, max((_rank(member, lowest=False) for member in members), default=math.inf)
+
+
+def _is_shared(member: NodePattern | Where) -> bool:
+    return isinstance(member, NodePattern) and member.kind == "kv"
 
 
 def _rank(member: NodePattern | Where, *, lowest: bool) -> float:

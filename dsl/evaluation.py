@@ -10,7 +10,7 @@ from nncirc.circuits.graph import Graph, Shape
 from nncirc.dsl import syntax
 from nncirc.dsl.diagnostics import Label
 from nncirc.dsl.foreseen import check_bound, check_counted
-from nncirc.dsl.graphs import full_shape, graph_of
+from nncirc.dsl.graphs import full_shape
 from nncirc.dsl.program import Apply, Ref
 from nncirc.dsl.scope import Draft
 from nncirc.dsl.source import Span
@@ -205,8 +205,12 @@ def check_score(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
     if draft is None or not isinstance(node, str) or not (column is None or isinstance(column, str)):
         return
     label = (Label(draft.place, f"uses {draft.implementation}"),)
-    table = table_of(draft.name, draft.implementation, draft.values, *_shape_of(meaning, draft))
-    if table is None:
+    if draft.name not in meaning.known.tables:
+        table = table_of(draft.name, draft.implementation, draft.values, *_shape_of(meaning, draft))
+        rows = None if table is None or table.rows is None else frozenset(table.rows)
+        meaning.known.tables[draft.name] = None if table is None else (table, rows)
+    known = meaning.known.tables[draft.name]
+    if known is None:
         meaning.scope.report(
             "C247",
             f"`{draft.name}` are scores of edges, and `score` reads those of nodes",
@@ -215,7 +219,8 @@ def check_score(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
             help=f"write `by = nodes` in `{draft.name}`",
         )
         return
-    wrong, at = table.wrong_row(node), node
+    table, names = known
+    wrong, at = None if names is not None and node in names else table.wrong_row(node), node
     if wrong is None:
         wrong, at = table.wrong_column(node, column), column or ""
     if wrong is not None:
@@ -244,8 +249,8 @@ def _shape_of(meaning: Meaning, scores: Draft) -> tuple[Graph | None, Shape | No
     if shape is None:
         return None, None
     try:
-        return (None if graph is None else graph_of(shape, graph.values)), full_shape(shape)
-    except (GraphError, KeyError):  # said where the graph is declared
+        return (None if graph is None else meaning.graph(graph)), full_shape(shape)
+    except GraphError:  # said where the model is declared
         return None, None
 
 

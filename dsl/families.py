@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from nncirc.dsl.claims import Claim
 from nncirc.dsl.diagnostics import Label
-from nncirc.dsl.limits import MOST_MEMBERS
+from nncirc.dsl.limits import MOST_IN_ALL, MOST_MEMBERS
 from nncirc.dsl.meaning import ordered
 from nncirc.dsl.outputs import Files
 from nncirc.dsl.program import (
@@ -29,6 +29,7 @@ from nncirc.dsl.program import (
 )
 from nncirc.dsl.schema import KINDS
 from nncirc.dsl.scope import Draft, Scope
+from nncirc.dsl.source import Span
 
 __all__ = ["expand"]
 
@@ -48,6 +49,7 @@ class _Expansion:
         self.roots: dict[str, str] = {}  # a family -> the one whose list of numbers made it
         self.declarations: dict[str, Declaration] = {}
         self.files = Files(scope)
+        self.total = 0  # members of families, and claims about them
 
     def run(
         self, claims: Sequence[Claim]
@@ -62,6 +64,14 @@ class _Expansion:
             self.declare(wanted[name])
         assertions = [each for claim in claims for each in self.claim(claim)]
         return self.declarations, self.families, assertions
+
+    def fits(self, span: Span, members: int) -> bool:
+        """Whether so many more members are not too many; reports if so, once."""
+        before, self.total = self.total, self.total + members
+        if before <= MOST_IN_ALL < self.total:
+            problem = f"the members of all families are more than {MOST_IN_ALL:,}"
+            self.scope.report("C132", problem, span, help="use fewer numbers in the lists")
+        return self.total <= MOST_IN_ALL
 
     def single(self, draft: Draft) -> list[str]:
         """The families that a draft refers to where one declaration is wanted, by their roots."""
@@ -99,6 +109,8 @@ class _Expansion:
             self.scope.report(
                 "C208", f"a family has at most {MOST_MEMBERS} members", draft.where(draft.members or "")
             )
+            return
+        if not self.fits(draft.span, len(numbers)):
             return
         members = tuple(f"{draft.name}[{index}]" for index in range(len(numbers)))
         self.families[draft.name] = members
@@ -176,7 +188,9 @@ class _Expansion:
             return []
         if not names:
             return [Assertion(claim.left, claim.comparison, claim.right, claim.text, claim.span)]
-        found = []
+        found: list[Assertion] = []
+        if not self.fits(claim.span, len(self.families[names[0]])):
+            return found
         for index, member in enumerate(self.families[names[0]]):
 
             def choose(value: Value, index: int = index) -> Value:

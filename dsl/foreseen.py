@@ -12,7 +12,6 @@ from nncirc.circuits.errors import GraphError
 from nncirc.circuits.models import COMPILED
 from nncirc.dsl.datasets import answers_follow, has_column, teacher_forced
 from nncirc.dsl.diagnostics import Label
-from nncirc.dsl.graphs import check_size
 from nncirc.dsl.program import Apply, Choices, Ref, Template, Where
 from nncirc.dsl.schema.metrics import METRICS
 from nncirc.dsl.scope import Draft
@@ -53,11 +52,8 @@ def check_graph(meaning: Meaning, graph: Draft) -> None:
             help="add `mlps`: what is no node could be neither cut nor corrupted",
         )
         return
-    try:
-        check_size(shape, graph.values)
-    except KeyError:
-        return
-    except GraphError as error:
+    error = meaning.graph_or_error(graph)
+    if isinstance(error, GraphError):
         key = {"C453": "inputs", "C465": "positions", "C467": "neurons"}.get(error.code, "nodes")
         meaning.scope.report(error.code, error.message, graph.where(key), help=error.hint)
 
@@ -108,6 +104,11 @@ def check_layers(meaning: Meaning, draft: Draft) -> None:
         case "composition" if shape.layers < 2:
             problem = f"`{model.name}` has one layer, so that no head reads what another writes"
             found = "C577", "model", problem, "pairs of heads need two layers"
+        case "in_context_learning" if (longest := _longest(meaning.get(draft, "data"))) is not None:
+            late = values.get("late")
+            if _above(late, longest):
+                problem = f"there is no token {late} in prompts of {longest} tokens"
+                found = "C578", "late", problem, "tokens are counted from 1: use longer prompts"
         case "patchscopes":
             given = values.get("layer")
             beyond = [n for n in (given if isinstance(given, tuple) else (given,)) if _above(n, shape.layers)]
@@ -118,6 +119,14 @@ def check_layers(meaning: Meaning, draft: Draft) -> None:
         code, key, problem, advice = found
         labels = (Label(model.place, "the model"),)
         meaning.scope.report(code, problem, draft.where(key), labels=labels, help=advice)
+
+
+def _longest(data: Draft | None) -> int | None:
+    """How many tokens random prompts have, with as many as tokenizers add at their ends; None of others."""
+    length, copies = (None if data is None else data.values.get(key) for key in ("length", "copies"))
+    if data is None or data.implementation != "tokens":
+        return None
+    return length * copies + 2 if isinstance(length, int) and isinstance(copies, int) else None
 
 
 def _above(number: object, most: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from nncirc.circuits.graph import Attention, Graph, Shape, check_positions
@@ -10,7 +11,7 @@ from nncirc.circuits.nodes import OTHER
 from nncirc.dsl.program import Value
 from nncirc.dsl.shapes import ModelShape
 
-__all__ = ["check_size", "full_shape", "graph_of", "positions_of"]
+__all__ = ["full_shape", "graph_of", "positions_of"]
 
 
 def full_shape(shape: ModelShape) -> Shape:
@@ -18,12 +19,13 @@ def full_shape(shape: ModelShape) -> Shape:
     return Shape(shape.layers, shape.heads, shape.kv_groups, shape.mlps, shape.parallel)
 
 
-def graph_of(shape: ModelShape, values: Mapping[str, Value]) -> Graph | None:
+def graph_of(shape: ModelShape, values: Mapping[str, Value], most: int | None = None) -> Graph | None:
     """The graph of a block's values; None where the model's width or the prompts' length is not known.
 
     Args:
         shape: of the graph's model.
         values: of a `residual` block.
+        most: None is given for a graph that is split into more nodes, too.
 
     Raises:
         GraphError: C453, C465, C467: there is no such graph.
@@ -31,26 +33,19 @@ def graph_of(shape: ModelShape, values: Mapping[str, Value]) -> Graph | None:
     nodes: Any = values["nodes"]
     layers: Any = values["neurons"] or ()
     length: Any = values["length"]
-    if (layers and shape.d_mlp is None) or (values["positions"] == "all" and length is None):
+    if layers and shape.d_mlp is None:
         return None
     attention: Attention = "layers" if "attention" in nodes else "heads"
     neurons = tuple((layer, shape.d_mlp or 0) for layer in sorted(layers))
+    found = Graph(full_shape(shape), attention, bool(values["inputs"]), "pos_embed" in nodes, (), neurons)
+    if values["positions"] == "all" and length is None:
+        return None
     at = positions_of(values, length)
-    return Graph(full_shape(shape), attention, bool(values["inputs"]), "pos_embed" in nodes, at, neurons)
-
-
-def check_size(shape: ModelShape, values: Mapping[str, Value]) -> None:
-    """Whether there is such a graph, found without making its nodes at every position.
-
-    Raises:
-        GraphError: C453, C465, C467: there is none.
-        KeyError: a value is missing.
-    """
-    length, positions = values["length"], values["positions"]
-    found = graph_of(shape, {**values, "positions": None})
-    if found is not None and (positions != "all" or isinstance(length, int)):
-        count = len(positions_of(values, length if isinstance(length, int) else None))
-        check_positions(len(found.senders) + len(found.receivers), count)
+    count = len(found.senders) + len(found.receivers)
+    check_positions(count, len(at))  # before there is one for each of them
+    if most is not None and len(at) * count > most:
+        return None
+    return replace(found, positions=at) if at else found
 
 
 def positions_of(values: Mapping[str, Value], length: int | None) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from nncirc.dsl.program import Ref
@@ -10,10 +11,33 @@ from nncirc.dsl.scope import Draft
 if TYPE_CHECKING:
     from nncirc.dsl.meaning import Meaning
 
-__all__ = ["MOST_MEMBERS", "check_parts"]
+__all__ = [
+    "LONGEST_NAME",
+    "MOST_BYTES",
+    "MOST_IN_ALL",
+    "MOST_MEMBERS",
+    "MOST_NODES",
+    "MOST_SHOWN",
+    "MOST_WORDS",
+    "check_parts",
+    "passed",
+]
 
+MOST_BYTES = 4_000_000
+"""Of a script and the files that it uses."""
+MOST_WORDS = 300_000
+"""Words, strings, signs, comments and lines of a script and the files that it uses: GPT-2's whole graph with
+scores, an edge a line, is some 260,000."""
+LONGEST_NAME = 200
+"""Characters of a name or a number."""
+MOST_SHOWN = 100
+"""Errors that are shown; the others are counted."""
+MOST_NODES = 1_000_000
+"""Of a graph whose nodes and edges the check looks at one by one."""
 MOST_MEMBERS = 1000
 """Numbers in a list that makes a family."""
+MOST_IN_ALL = 100_000
+"""Members of all families, and claims about them."""
 
 # What is made of others of its kind: the key that names them, how many that are of no others it may come to,
 # and how deep. Each operation of an expression is a level when it is computed, each circuit one in a file.
@@ -21,6 +45,28 @@ _MADE_OF = {
     "expression": ("of", 100, 100),
     **dict.fromkeys(("union", "intersection", "difference"), ("circuits", 2 * MOST_MEMBERS, 50)),
 }
+
+
+# A string, a comment, an arrow, a number, a word, a line's end, any other sign.
+_WORD = re.compile(
+    r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"?|#[^\n]*+|->|-?\d++(?:\.\d++)?(?:[eE][+-]?\d++)?(?!\w)|\w++|\n|[^\s\w]'
+)
+
+
+def passed(text: str, words: int) -> tuple[int, int, str | None]:
+    """How far a text goes before it is too much: words in all, a place, and what is wrong there, if it is.
+
+    Args:
+        text: of a script.
+        words: how many there were in other files.
+    """
+    for match in _WORD.finditer(text):
+        words += 1
+        if words > MOST_WORDS:
+            return words, match.start(), f"a script has at most {MOST_WORDS:,} words and signs"
+        if match.end() - match.start() > LONGEST_NAME and match[0][0] not in '"#':
+            return words, match.start(), f"a name or a number has at most {LONGEST_NAME} characters"
+    return words, 0, None
 
 
 def check_parts(meaning: Meaning, draft: Draft) -> None:

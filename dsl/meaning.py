@@ -6,7 +6,10 @@ Nothing here is loaded. A declaration that lacks a value, because that value was
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from nncirc.circuits.errors import GraphError
+from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import OTHER
 from nncirc.dsl.attribution import check_attribution
 from nncirc.dsl.corruptions import check_corruption, check_denoised
@@ -24,8 +27,9 @@ from nncirc.dsl.foreseen import (
     check_paired,
     check_shuffled,
 )
+from nncirc.dsl.graphs import graph_of
 from nncirc.dsl.interventions import INTERVENTIONS, check_intervention, check_whole
-from nncirc.dsl.limits import check_parts
+from nncirc.dsl.limits import MOST_NODES, check_parts
 from nncirc.dsl.metrics import check_expression, check_function, check_gradient, check_measured, check_unit
 from nncirc.dsl.neurons import check_neurons
 from nncirc.dsl.outputs import Files
@@ -35,9 +39,10 @@ from nncirc.dsl.readings import READINGS, check_reading
 from nncirc.dsl.scope import Draft, Scope
 from nncirc.dsl.shapes import ModelShape, ShapeProvider, check_adapter, check_runs, check_shape
 from nncirc.dsl.source import Span
+from nncirc.dsl.tables import Table
 from nncirc.dsl.tasks import check_task, measure_as
 
-__all__ = ["Meaning", "check_slots_used", "ordered", "reads"]
+__all__ = ["Known", "Meaning", "check_slots_used", "ordered", "reads"]
 
 _PARTS = ("heads", "attention", "mlps")
 
@@ -84,10 +89,30 @@ def ordered(
     return list(done)
 
 
+@dataclass(slots=True)
+class Known:
+    """What is made once for all files of a script, by the names of declarations.
+
+    Attributes:
+        graphs: why there is none, or None for those that are not known.
+        tables: of scores, with the names of the rows if they are known; None for scores of edges.
+    """
+
+    graphs: dict[str, Graph | GraphError | None] = field(default_factory=dict)
+    tables: dict[str, tuple[Table, frozenset[str] | None] | None] = field(default_factory=dict)
+
+
 class Meaning:
     """The checks of one file's declarations."""
 
-    def __init__(self, scope: Scope, drafts: Mapping[str, Draft], shapes: ShapeProvider) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        drafts: Mapping[str, Draft],
+        shapes: ShapeProvider,
+        known: Known | None = None,
+    ) -> None:
+        self.known = known or Known()
         self.scope = scope
         self.drafts = drafts
         self.shapes = shapes
@@ -247,7 +272,7 @@ class Meaning:
                 draft.graph = None if graph is None else graph.name
                 check_heads(self, draft)
                 if graph is not None:
-                    check_reference(self.scope, draft, graph, self.shape(graph))
+                    check_reference(self, draft, graph)
             case _:
                 check_parts(self, draft)
                 parts = self.many(draft, "circuits")
@@ -392,6 +417,24 @@ class Meaning:
                 span,
                 help="use one model for both",
             )
+
+    def graph(self, graph: Draft) -> Graph | None:
+        """The graph that a block declares, where it is known and not too large to be looked at; made once."""
+        found = self.graph_or_error(graph)
+        return found if isinstance(found, Graph) else None  # an error is said where it is declared
+
+    def graph_or_error(self, graph: Draft) -> Graph | GraphError | None:
+        """Likewise, or why there is no such graph."""
+        graphs = self.known.graphs
+        if graph.name not in graphs:
+            shape = self.shape(graph)
+            try:
+                graphs[graph.name] = None if shape is None else graph_of(shape, graph.values, MOST_NODES)
+            except GraphError as error:
+                graphs[graph.name] = error
+            except KeyError:
+                graphs[graph.name] = None
+        return graphs[graph.name]
 
     def shape(self, graph: Draft) -> ModelShape | None:
         """The shape of a graph's model, where it is at hand."""

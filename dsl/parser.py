@@ -104,6 +104,10 @@ class _Parser:
         return self.script(tree)
 
     def script(self, tree: Any) -> tuple[syntax.Script, list[Diagnostic]]:
+        if tree is None and len(self.diagnostics) >= _MOST_ERRORS:
+            problem = f"after {_MOST_ERRORS} errors nothing more is read"
+            place = self.diagnostics[-1].span
+            self.diagnostics.append(Diagnostic("C131", problem, place, severity="warning"))
         builder = _Builder(self.source)
         statements = () if tree is None or self.diagnostics else builder.statements(tree.children)
         comments = tuple(_comments(self.source))
@@ -312,6 +316,7 @@ class _Builder:
         start = (token.start_pos or 0) + 1
         pieces: list[str] = []
         last = 1
+        odd: dict[str, tuple[int, int]] = {}  # where it is first, and how often
         for match in re.finditer(r"\\(.)", str(token), re.DOTALL):
             pieces.append(token[last : match.start()])
             last = match.end()
@@ -319,15 +324,18 @@ class _Builder:
             if escape in _ESCAPES:
                 pieces.append(_ESCAPES[escape])
             else:
-                where = Span(self.source, start - 1 + match.start(), start - 1 + match.end())
-                self.diagnostics.append(
-                    Diagnostic(
-                        "C009",
-                        f"`\\{escape}` means nothing in a string",
-                        where,
-                        help=r"the escapes are `\"`, `\\`, `\n` and `\t`; a backslash itself is `\\`",
-                    )
+                first, count = odd.get(escape, (start - 1 + match.start(), 0))
+                odd[escape] = first, count + 1
+        for escape, (first, count) in odd.items():
+            often = "" if count == 1 else f", which has it {count:,} times"
+            self.diagnostics.append(
+                Diagnostic(
+                    "C009",
+                    f"`\\{escape}` means nothing in a string{often}",
+                    Span(self.source, first, first + 2),
+                    help=r"the escapes are `\"`, `\\`, `\n` and `\t`; a backslash itself is `\\`",
                 )
+            )
         pieces.append(token[last:-1])
         return "".join(pieces)
 

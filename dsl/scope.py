@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeAlias
 
 from nncirc.dsl import syntax
@@ -44,6 +45,7 @@ class Draft:
     corruption: str | None = None  # likewise the corruption that they were found with
     # What is made of others of its kind: of how many that are of no others, how deep; None if of too many.
     parts: tuple[int, int] | None = (1, 0)
+    often: dict[str, tuple[int, int, int]] | None = None  # of prompts: how often their slots are in them
     unit: str = ""  # of a metric's values, where that is known
 
     @property
@@ -159,8 +161,10 @@ class Scope:
             what = "a constant" if isinstance(entry, Constant) else "a used file"
             inside = ""
             if isinstance(entry, Module) and entry.scope is not None:
-                known = [n for n, e in entry.scope.names.items() if isinstance(e, Draft) and e.kind in kinds]
-                inside = f"it has {', '.join(f'`{ref.text}.{n}`' for n in known)}" if known else ""
+                own = entry.scope.names.items()
+                known = (n for n, e in own if isinstance(e, Draft) and e.kind in kinds)
+                some = ", ".join(f"`{ref.text}.{n}`" for n in islice(known, 8))
+                inside = f"it has {some}" if some else ""
             self.report(
                 "C108",
                 f"`{ref.text}` is {what}, but {wanted} belongs here",
@@ -190,7 +194,7 @@ class Scope:
             names, prefix = head.scope.names, f"{ref.text.rpartition('.')[0]}."
         elif len(ref.parts) > 1:
             last = ref.parts[0]
-        same = [n for n, e in names.items() if isinstance(e, Draft) and e.kind in kinds]
+        same = (n for n, e in names.items() if isinstance(e, Draft) and e.kind in kinds)
         near = suggest(last.text, same) or suggest(last.text, names)
         where = f" in `{prefix[:-1]}`" if prefix else ""
         help_text = f"did you mean `{prefix}{near}`?" if near else None
@@ -209,7 +213,8 @@ class Scope:
         )
 
     def _of_kind(self, kinds: Sequence[str]) -> str | None:
-        known = [n for n, e in self.names.items() if isinstance(e, Draft | Broken) and e.kind in kinds]
-        if not known:
+        known = (n for n, e in self.names.items() if isinstance(e, Draft | Broken) and e.kind in kinds)
+        some = [f"`{n}`" for n in islice(known, 8)]
+        if not some:
             return f"declare one: `{kinds[0]} name using … {{`"
-        return f"this script has {', '.join(f'`{n}`' for n in known[:8])}"
+        return f"this script has {', '.join(some)}"

@@ -164,7 +164,7 @@ class Converter:
             near = meant or suggest(value.text, ["true", "false"])
             return self.wrong(value, wanted, f"did you mean `{near}`?" if near else None)
         if entry is None:
-            known = [name for name, each in self.scope.names.items() if isinstance(each, Constant)]
+            known = (name for name, each in self.scope.names.items() if isinstance(each, Constant))
             near = suggest(value.text, known)
             self.scope.report(
                 "C104",

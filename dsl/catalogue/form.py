@@ -221,4 +221,15 @@ FORM: Mapping[str, Entry] = {
         "assert 1 <= 2",
         "assert found.nodes <= 2",
     ),
+    "C131": Entry(
+        "more errors than are shown",
+        "The first of them are shown, and the others counted. Most are one mistake that is made again and "
+        "again: put it right, and check again.",
+    ),
+    "C132": Entry(
+        "more than a script may hold",
+        "A script is a description. With the files that it uses it has at most 4,000,000 characters and "
+        "300,000 words and signs, no name or number has more than 200 characters, and all families together "
+        "have at most 100,000 members. Prompts by the thousand stand in a file of their own (`using file`).",
+    ),
 }

@@ -251,6 +251,12 @@ GRAPHS: Mapping[str, Entry] = {
         "  of = [previous_token]\n}\ncircuit other using reference {\n  graph = full\n  groups {\n"
         "    early = where(patterns.previous_token, above = 0)\n  }\n  embed -> early -> logits\n}",
     ),
+    "C464": Entry(
+        "paths that stand for too many edges",
+        "`embed -> L*H* -> L*H* -> logits` is the whole graph of attention, and grows with the square of "
+        "the number of heads. A circuit is listed edge by edge wherever it is used; write down those that it "
+        "has.",
+    ),
     "C465": Entry(
         "positions that nodes cannot be at",
         "In a graph of positions every node is split into one at each: slots (`S.2`), `start`, `end`, token "
