@@ -62,7 +62,7 @@ ALL_CUT = Guard("C417", "with all edges cut the model computes the corrupted run
 QUIET = Guard("C418", "a model without MLPs in its graph has MLPs that write nothing")
 ALONE = Guard("C419", "single heads attend as the whole layer does")
 POSITIONS = Guard("C420", "what is added for a position is that of the family")
-NEURONS = Guard("C425", "an MLP's neurons and its bias sum to what it writes")
+NEURONS = Guard("C425", "an MLP's neurons, which its activation function gives, sum to what it writes")
 UNEMBEDDED = Guard("C426", "logits are the final norm's output times the unembedding")
 
 GUARDS = (
@@ -258,7 +258,8 @@ def _whole(
             # That all of these are reached, and in this order, is a test too.
             _ = block.attention_norm.input, [projection.output for projection in block.projections]
             found.note(SIDE_BY_SIDE, width, torch.tensor([block.output.input.shape[-1]]))
-            _ = block.mlp_norm.input, None if block.mlp_output is None else block.mlp_output.input
+            _ = block.mlp_norm.input, _activation(model, block)
+            _ = None if block.mlp_output is None else block.mlp_output.input
             _ = block.mlp.output, block.block.output
         _ = model.final_norm.output
         made = model.unembed.output.clone()
@@ -431,6 +432,7 @@ def _block(
     mixed = len(sources) > 1
     if not mixed:
         block.mlp.skip(torch.zeros_like(middle))
+    activation = _activation(model, block) if mixed and model.family.gated is None else None
     neurons = block.mlp_output.input.clone() if mixed and block.mlp_output is not None else None
     mlp = block.mlp.output.clone()
     stream: Tensor = block.block.output.clone()
@@ -456,6 +458,8 @@ def _block(
         rows = model.neuron_weights(layer)
         bias = _bias(model, layer, str(model.family.mlp_output), mlp)
         found.note(NEURONS, neurons @ rows + bias, mlp, neurons.abs() @ rows.abs() + bias.abs())
+        if activation is not None:
+            found.note(NEURONS, activation, neurons)
     group = shape.n_heads // shape.n_kv_heads
     shared = (each.repeat_interleave(group, 0)[:, None] for each in (model.rotate(key, rotary), value))
     alone = attend(model, layer, model.rotate(query, rotary)[:, None], *shared)[:, 0]
@@ -463,6 +467,12 @@ def _block(
     largest = value.abs().amax((-2, -1), keepdim=True).repeat_interleave(group, 0)
     found.note(ALONE, alone, heads(z), largest, allowed=FLOAT32)
     return stream
+
+
+def _activation(model: Model, block: Block) -> Tensor | None:
+    """What the activation function of a block's MLP gives, where it is a module."""
+    path = model.family.activation
+    return None if path is None else attrgetter(path)(block.block).output.clone()
 
 
 def _bias(model: Model, layer: int, path: str, like: Tensor) -> Tensor:

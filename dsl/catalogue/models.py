@@ -279,7 +279,8 @@ GRAPHS: Mapping[str, Entry] = {
         "neurons that do not make the MLP",
         "When a model is loaded, what its MLPs' neurons write is summed up and compared with what the MLPs "
         "write. Here they differ, so that scores of neurons would be wrong: the family's `mlp_output` is not "
-        "the module whose input are the activations, or something comes behind it.",
+        "the module whose input are the activations, or something comes behind it. Or they are not what the "
+        "`activation` gives, as in a gated MLP whose `gated` the family does not name.",
     ),
     "C426": Entry(
         "guard: logits are not those of the unembedding",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nncirc.circuits.errors import ModelError
 from nncirc.engine import guards
-from nncirc.engine.families import GPT2, families, family_of
+from nncirc.engine.families import GPT2, LLAMA, families, family_of
 from nncirc.engine.model import Model
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
@@ -248,6 +248,13 @@ def test_neurons_that_are_not_those_of_the_mlp() -> None:
         mlp = blocks(model)[1].mlp
         changed(mlp.c_proj if make is tiny_gpt2 else mlp.down_proj, scale)
         assert code_of(model) == "C425"
+
+
+def test_a_gate_that_the_adapter_does_not_name() -> None:
+    """RelP would share between activation and gate what is one factor's alone."""
+    model = tiny_llama()
+    model.__dict__["family"] = replace(LLAMA, gated=None)
+    assert code_of(model) == "C425"
 
 
 def test_a_type_without_an_adapter() -> None:
