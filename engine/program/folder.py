@@ -12,7 +12,7 @@ from typing import Any
 from nncirc.circuits.atomic import make_folder, remove_leftovers, write_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.door import is_folder, is_there, require_regular
-from nncirc.circuits.errors import FileError, ResourceError
+from nncirc.circuits.errors import FileError, MethodError, ResourceError
 from nncirc.circuits.files import circuit_to_json, header
 from nncirc.dsl.outputs import result_file
 from nncirc.engine.program.results import Curve, Table, finite
@@ -103,24 +103,32 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_result(folder: Path, name: str, result: Any) -> str | None:
-    """Write what is saved of a result; the name of its file, or None if nothing is."""
+    """Write what is saved of a result; the name of its file, or None if nothing is.
+
+    Raises:
+        MethodError: C562, a number in it is not finite: then nothing is written.
+    """
     file = result_file(name)
     if isinstance(result, Circuit):
         write_text(inside(folder, file), circuit_to_json(result))
     elif isinstance(result, EdgeScores | NodeScores | Curve | Table):
-        members = (f'  "{key}": {_member(value)}' for key, value in _content(result).items())
+        members = (f'  "{key}": {_member(value, name)}' for key, value in _content(result).items())
         write_text(inside(folder, file), "{\n" + ",\n".join(members) + "\n}\n")
     else:
         return None
     return file
 
 
-def _member(value: Any) -> str:
+def _member(value: Any, name: str) -> str:
     """A table has a line for each row; everything else is on one line."""
-    if isinstance(value, list) and value and isinstance(value[0], list):
-        rows = ",\n".join(f"    {json.dumps(row, ensure_ascii=False, allow_nan=False)}" for row in value)
-        return f"[\n{rows}\n  ]"
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        if isinstance(value, list) and value and isinstance(value[0], list):
+            rows = ",\n".join(f"    {json.dumps(row, ensure_ascii=False, allow_nan=False)}" for row in value)
+            return f"[\n{rows}\n  ]"
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        hint = "look at the metric's factors, and at its value on both runs"
+        raise MethodError("C562", f"{name} has a number that is not finite", hint=hint) from None
 
 
 def _content(result: EdgeScores | NodeScores | Curve | Table) -> Mapping[str, Any]:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from nncirc.circuits.errors import NncircError
+from nncirc.circuits.errors import MethodError, NncircError
+from nncirc.circuits.intervals import Estimate
 from nncirc.dsl import check_text, render_all
+from nncirc.engine.program.folder import write_result
+from nncirc.engine.program.results import Curve, Table
 from nncirc.engine.program.run import run_program
 
 PREAMBLE = """\
@@ -82,3 +85,18 @@ def test_a_claim_that_overflows(tmp_path: Path) -> None:
     error = refused("assert clean(metric = plain, corruption = abc) * 1e308 * 1e308 > 1\n", tmp_path)
     assert error.code == "C562"
     assert (tmp_path / "run.json").exists()
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("nan")])
+def test_no_result_is_written_with_a_number_that_is_none(number: float, tmp_path: Path) -> None:
+    exact = Estimate(1.0, 1.0, 1.0)
+    results = [
+        Curve(("edges", "faithfulness"), ((1, number),), {}, {}),
+        Curve(("edges",), ((1,),), {"cpr": exact}, {"total": number}),
+        Table(("circuit", "edges"), (("found", number),), {}),
+    ]
+    for result in results:
+        with pytest.raises(MethodError) as caught:
+            write_result(tmp_path, "found", result)
+        assert caught.value.code == "C562"
+    assert list(tmp_path.iterdir()) == []
