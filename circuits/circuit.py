@@ -11,6 +11,9 @@ from typing import Any, Self
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, owner
 from nncirc.circuits.nodes import Edge
+from nncirc.circuits.words import visible
+
+MOST_GROUPS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +43,7 @@ class Circuit:
         edges = sorted((Edge(*edge) for edge in self.scores), key=self.graph.order)
         scores = {edge: _score(edge, self.scores[edge]) for edge in edges}
         groups = {group: tuple(members) for group, members in self.groups.items()}
-        for group, members in groups.items():
-            for member in members:
-                if member not in self.graph.node_index:
-                    raise GraphError(
-                        "C457",
-                        f"group {group} holds {member!r}, which is no node of the graph",
-                        hint=f"the graph has {self.graph}; a group holds whole nodes, without .q, .k or .v",
-                        about=member,
-                    )
+        _check_groups(self.graph, groups)
         object.__setattr__(self, "scores", MappingProxyType(scores))
         object.__setattr__(self, "groups", MappingProxyType(groups))
         object.__setattr__(self, "made", MappingProxyType(dict(self.made)))
@@ -85,11 +80,32 @@ class Circuit:
         return len(self.scores)
 
 
+def _check_groups(graph: Graph, groups: Mapping[str, tuple[str, ...]]) -> None:
+    if len(groups) > MOST_GROUPS:
+        raise GraphError(
+            "C457",
+            f"a circuit of {len(groups):,} groups",
+            hint=f"a circuit has at most {MOST_GROUPS:,} groups of nodes",
+        )
+    for group, members in groups.items():
+        called = f"group {visible(group, 60)}"
+        if len(set(members)) < len(members):
+            raise GraphError("C457", f"{called} holds a node twice", hint="name each of its nodes once")
+        for member in members:
+            if member not in graph.node_index:
+                raise GraphError(
+                    "C457",
+                    f"{called} holds {visible(member, 60)!r}, which is no node of the graph",
+                    hint=f"the graph has {graph}; a group holds whole nodes, without .q, .k or .v",
+                    about=member,
+                )
+
+
 def _score(edge: Edge, score: float | None) -> float | None:
     if score is None:
         return None
     try:
-        number = float(score)
+        number = math.nan if isinstance(score, bool) else float(score)
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):

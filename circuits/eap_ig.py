@@ -33,6 +33,7 @@ from nncirc.circuits.torch_file import Tensor, read_torch
 _WHAT = "a circuit of the EAP-IG package"
 _MADE = {"method": "read from a file of the EAP-IG package"}
 _NUMBER = r"(0|[1-9][0-9]{0,5})"
+_MOST_EDGES = 20_000_000
 _HEAD = re.compile(rf"a{_NUMBER}\.h{_NUMBER}(?:<([qkv])>)?")
 _MLP = re.compile(rf"m{_NUMBER}")
 
@@ -73,6 +74,13 @@ def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: int
             f"the EAP-IG format has whole heads and MLPs at all positions, not {circuit.graph}",
             hint="find the circuit on a graph without positions and neurons, or join them in Python with "
             "`nncirc.circuits.join_positions` and `join_neurons`",
+        )
+    if circuit.graph.n_edges > _MOST_EDGES:
+        raise GraphError(
+            "C459",
+            f"the EAP-IG format lists every edge of the graph, and {circuit.graph} have more than"
+            f" {_MOST_EDGES:,}",
+            hint="write .circ, .graphml or .csv, which have the edges of the circuit",
         )
     circuit = ungroup(circuit)
     shape, touched = circuit.graph.shape, set(circuit.nodes)

@@ -14,6 +14,14 @@
 
 from __future__ import annotations
 
+_MOST = 2000
+"""Characters of a message or a hint: what a screen shows. A file may hold names of any length."""
+
+
+def _fitting(text: str) -> str:
+    """Text without its middle, if it is too long."""
+    return text if len(text) <= _MOST else f"{text[: _MOST - 600]} … {text[-500:]}"
+
 
 class NncircError(Exception):
     """An error with a stable code, what it is about, and what to do.
@@ -27,10 +35,10 @@ class NncircError(Exception):
     """
 
     def __init__(self, code: str, message: str, *, hint: str | None = None, about: str | None = None) -> None:
-        super().__init__(message)
+        self.message = _fitting(message)
+        super().__init__(self.message)
         self.code = code
-        self.message = message
-        self.hint = hint
+        self.hint = None if hint is None else _fitting(hint)
         self.about = about
 
     def __str__(self) -> str:

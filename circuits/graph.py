@@ -16,13 +16,16 @@ from typing import Literal, TypeAlias
 
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.nodes import Edge, Node, is_position
+from nncirc.circuits.words import listed, visible
 
 Attention: TypeAlias = Literal["heads", "layers"]
 
 # Past any model, and little enough that a wrong number in a file cannot fill the memory.
 MOST_HEADS = 100_000
 MOST_NEURONS = 1_000_000
-MOST_NODES = 10_000_000
+MOST_NODES = 2_000_000
+MOST_PAIRS = 20_000_000
+"""Of positions, over all heads: every head at one may attend to all before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class Graph:
         if len(set(self.positions)) < len(self.positions) or not all(map(is_position, self.positions)):
             raise GraphError(
                 "C465",
-                f"nodes cannot be at the positions {', '.join(self.positions)}",
+                f"nodes cannot be at the positions {listed(self.positions)}",
                 hint="each is named once, by a slot (S.2), a number, start, end or other",
             )
         self._check_neurons()
@@ -126,7 +129,7 @@ class Graph:
                 senders += self._mlp_outputs(layer)
         receivers.append("logits")
         reach.append(len(senders))
-        check_positions(len(senders) + len(receivers), len(self.positions))
+        check_positions(len(senders) + len(receivers), len(self.positions), sum(map(_is_attended, receivers)))
         object.__setattr__(self, "senders", self._at_positions(senders))
         object.__setattr__(self, "receivers", self._at_positions(receivers))
         object.__setattr__(self, "reach", tuple(reach))
@@ -140,14 +143,14 @@ class Graph:
         if layers != sorted(set(layers)) or not 0 <= layers[0] <= layers[-1] < self.shape.n_layers:
             raise GraphError(
                 "C467",
-                f"MLPs are split in the layers {', '.join(map(str, layers))} of {self.shape.n_layers}",
+                f"MLPs are split in the layers {listed(layers)} of {self.shape.n_layers}",
                 hint="each layer once, in order, counted from 0",
             )
         counts = [count for _, count in self.neurons]
         if min(counts) < 1 or sum(counts) > MOST_NEURONS:
             raise GraphError(
                 "C467",
-                f"no graph has MLPs of {', '.join(map(str, counts))} neurons",
+                f"no graph has MLPs of {listed(counts)} neurons",
                 hint=f"an MLP has at least 1, and a graph at most {MOST_NEURONS:,}: split fewer layers",
             )
 
@@ -173,8 +176,9 @@ class Graph:
         text += ", by head" if self.attention == "heads" else ", by attention layer"
         text += ", q/k/v apart" if self.split_inputs else ", q/k/v joined"
         text += ", tokens and positions apart" if self.pos_embed else ""
-        text += "".join(f", MLP{layer} by its {count} neurons" for layer, count in self.neurons)
-        return text + (f", at {', '.join(self.positions)}" if self.positions else "")
+        split = [f"MLP{layer} by its {count} neurons" for layer, count in self.neurons]
+        text += f", {listed(split)}" if split else ""
+        return text + (f", at {listed(self.positions)}" if self.positions else "")
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -247,15 +251,17 @@ class Graph:
         """
         if edge not in self:
             raise GraphError(
-                "C454", f"the graph has no edge {edge[0]} -> {edge[1]}", hint=self._why_not(edge)
+                "C454",
+                f"the graph has no edge {visible(edge[0], 60)} -> {visible(edge[1], 60)}",
+                hint=self._why_not(edge),
             )
         return self.receiver_index[edge[1]], self.sender_index[edge[0]]
 
     def _why_not(self, edge: Edge) -> str:
         if edge[0] not in self.sender_index:
-            return f"{edge[0]} is not a sender of this graph"
+            return f"{visible(edge[0], 60)} is not a sender of this graph"
         if edge[1] not in self.receiver_index:
-            return f"{edge[1]} is not a receiver of this graph"
+            return f"{visible(edge[1], 60)} is not a receiver of this graph"
         if edge[0].partition("@")[2] != edge[1].partition("@")[2]:
             return "an edge stays at its position: only heads carry from one to another"
         return f"{edge[0]} is computed after {edge[1]} has been read"
@@ -327,18 +333,28 @@ class Graph:
         return {name: i for i, name in enumerate(self.nodes)}
 
 
-def check_positions(nodes: int, positions: int) -> None:
+def check_positions(nodes: int, positions: int, attended: int = 0) -> None:
     """Refuse to split so many nodes by so many positions.
+
+    Args:
+        nodes: senders and receivers.
+        positions: at which each of them is one.
+        attended: receivers that heads read at other positions, too.
 
     Raises:
         GraphError: C465, these are too many.
     """
-    if positions * nodes > MOST_NODES:
-        raise GraphError(
-            "C465",
-            f"split at {positions:,} positions the graph has more than {MOST_NODES:,} nodes",
-            hint="name the positions that matter: all others are one, other",
-        )
+    pairs = attended * positions**2 // 2
+    for many, most, what in (
+        (positions * nodes, MOST_NODES, "nodes"),
+        (pairs, MOST_PAIRS, "pairs to attend"),
+    ):
+        if many > most:
+            raise GraphError(
+                "C465",
+                f"split at {positions:,} positions the graph has more than {most:,} {what}",
+                hint="name the positions that matter: all others are one, other",
+            )
 
 
 def stages(shape: Shape, *, halves: bool = True) -> list[str]:

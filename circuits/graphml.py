@@ -8,6 +8,7 @@ is.
 from __future__ import annotations
 
 import os
+import re
 from xml.etree.ElementTree import ParseError
 
 from nncirc.circuits.atomic import write_text
@@ -46,6 +47,10 @@ def read_graphml(path: str | os.PathLike[str], graph: Graph | None = None) -> Ci
 
     name = os.fspath(path)
     text = read_utf8(path, lambda why: _no_graphml(name, why))
+    # Only UTF-8 has been looked at: a parser believes what is declared, and guesses where nothing is.
+    declared = re.match(r"\ufeff?<\?xml[^>]*encoding\s*=\s*[\"']([^\"']*)", text)
+    if "\0" in text or (declared and declared[1].lower() not in ("utf-8", "utf8", "us-ascii", "ascii")):
+        raise _no_graphml(name, "it is not UTF-8")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise _no_graphml(name, "it declares entities, which GraphML does not need")
     try:

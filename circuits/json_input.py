@@ -156,6 +156,8 @@ def parse_json(text: str, *, name: str, what: str) -> Value:
         raise _not_json(name, str(error)) from error
     except RecursionError as error:
         raise _not_json(name, "it is nested too deeply") from error
+    if "\\ud" in text.lower() and not _is_text(value):
+        raise _not_json(name, "it has half of a surrogate pair, such as \\ud800, which is no character")
     found = Value(value, name, what)
     if odd:
         where, number_found = _not_finite(found) or "it", _shown(odd[0]).strip("'")
@@ -166,6 +168,15 @@ def parse_json(text: str, *, name: str, what: str) -> Value:
             about=name,
         )
     return found
+
+
+def _is_text(value: Any) -> bool:
+    """Whether all strings of a value have a form in UTF-8."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _not_finite(value: Value) -> str:

@@ -9,6 +9,7 @@ submission/
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from nncirc.circuits.circuit import Circuit
@@ -44,13 +45,8 @@ def read_submission(folder: str | os.PathLike[str], *, n_kv_heads: int | None = 
     except OSError as error:
         name = os.fspath(folder)
         raise FileError("C601", f"cannot read {name!r}: {error.strerror or error}", about=name) from error
-    for entry, held in files.items():
-        importances = [file for file in held if file.stem == IMPORTANCES]
-        if importances:
-            found[entry.name] = read_eap_ig(importances[0], n_kv_heads=n_kv_heads, everything=True)
-        else:
-            for file in held:
-                found.setdefault(f"{entry.name}.{file.stem}", read_eap_ig(file, n_kv_heads=n_kv_heads))
+    for name, file in _named(files).items():
+        found[name] = read_eap_ig(file, n_kv_heads=n_kv_heads, everything=file.stem == IMPORTANCES)
     if not found:
         raise FileError(
             "C635",
@@ -63,3 +59,22 @@ def read_submission(folder: str | os.PathLike[str], *, n_kv_heads: int | None = 
 
 def _files(entry: Path) -> list[Path]:
     return sorted(each for each in entry.iterdir() if each.suffix in _ENDINGS)
+
+
+def _named(files: Mapping[Path, list[Path]]) -> dict[str, Path]:
+    """The files to read, by what their circuits are called."""
+    found: dict[str, Path] = {}
+    for entry, held in files.items():
+        importances = [file for file in held if file.stem == IMPORTANCES]
+        for file in importances or held:
+            name = entry.name if importances else f"{entry.name}.{file.stem}"
+            other = found.setdefault(name, file)
+            if other.with_suffix("") != file.with_suffix(""):
+                both = [f"{each.parent.name}/{each.name}" for each in (other, file)]
+                raise FileError(
+                    "C635",
+                    f"two circuits of the submission would both be called {name}: {' and '.join(both)}",
+                    hint="rename one of them, or import each entry by itself",
+                    about=os.fspath(entry.parent),
+                )
+    return found

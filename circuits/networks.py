@@ -23,6 +23,7 @@ from nncirc.circuits.files import check_version, circuit_of, header
 from nncirc.circuits.graph import Graph, owner
 from nncirc.circuits.json_input import parse_json
 from nncirc.circuits.nodes import Edge, Node
+from nncirc.circuits.words import visible
 
 
 def to_networkx(circuit: Circuit) -> Any:
@@ -68,8 +69,15 @@ def from_networkx(network: Any, graph: Graph | None = None) -> Circuit:
     """
     scores: dict[Edge, float | None] = {}
     for sender, receiver, data in network.edges(data=True):
-        if data.get("shared"):
+        shared = data.get("shared", False)
+        if shared in (True, "true", "True"):
             continue
+        if shared not in (False, "false", "False"):
+            raise GraphError(
+                "C454",
+                f"`shared` of an edge is {visible(str(shared), 60)!r}",
+                hint="it is true for what joins the parts of a node, and otherwise absent",
+            )
         which = data.get("input")
         name, at, position = str(receiver).partition("@")
         edge = Edge(str(sender), (f"{name}.{which}" if which else name) + at + position)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self, TypeAlias
 
 from nncirc.circuits.errors import GraphError
+from nncirc.circuits.words import visible
 
 Kind: TypeAlias = Literal["embed", "pos_embed", "head", "kv", "attention", "mlp", "neuron", "logits"]
 Input: TypeAlias = Literal["q", "k", "v"]
@@ -24,7 +25,7 @@ OTHER = "other"
 
 # One spelling a node: no leading zeros, no digits of other scripts.
 _NUMBER = r"0|[1-9][0-9]{0,5}"
-_POSITION = rf"(?:[A-Za-z_][A-Za-z0-9_]*(?:\.[1-9][0-9]{{0,5}})?|{_NUMBER})"
+_POSITION = rf"(?:[A-Za-z_][A-Za-z0-9_]{{0,99}}(?:\.[1-9][0-9]{{0,5}})?|{_NUMBER})"
 _NAME = re.compile(
     rf"(?:(?P<end>embed|pos_embed|logits)|MLP(?P<mlp>{_NUMBER})(?:N(?P<neuron>{_NUMBER}))?"
     rf"|L(?P<layer>{_NUMBER})(?:(?P<unit>H|KV)(?P<index>{_NUMBER}))?(?:\.(?P<input>[qkv]))?)"
@@ -61,7 +62,7 @@ class Node:
         if match is None:
             raise GraphError(
                 "C451",
-                f"{name!r} is not a node",
+                f"{visible(name, 60)!r} is not a node",
                 hint="nodes are embed, pos_embed, L9H6, L9H6.q, L9KV2.k, L9, MLP3, MLP3N17, logits",
             )
         if match["end"]:

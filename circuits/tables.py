@@ -21,6 +21,7 @@ from nncirc.circuits.errors import FileError, GraphError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.json_input import Value, read_utf8
 from nncirc.circuits.nodes import Edge
+from nncirc.circuits.words import counted, visible
 
 _COLUMNS = ("sender", "receiver", "score")
 
@@ -47,15 +48,19 @@ def read_edges(path: str | os.PathLike[str], graph: Graph) -> Circuit:
     """
     name = os.fspath(path)
     text = read_utf8(path, lambda why: _no_table(name, why)).removeprefix("\ufeff")
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     scores: dict[Edge, float | None] = {}
     try:
-        columns = reader.fieldnames or ()
-        for needed in _COLUMNS[:2]:
-            if columns.count(needed) != 1:
+        columns = next(reader, [])
+        for needed in _COLUMNS:
+            if columns.count(needed) != 1 and (needed != "score" or needed in columns):
                 raise _no_table(name, f"its first line has no single column {needed!r}")
+        places = [columns.index(each) for each in _COLUMNS if each in columns]
         for row in reader:
-            edge = Edge(row["sender"] or "", row["receiver"] or "")
+            if not row:
+                continue
+            cells = [row[place] if place < len(row) else "" for place in places]
+            edge = Edge(cells[0], cells[1])
             if edge in scores:
                 raise _no_table(name, f"line {reader.line_num}: the edge {edge} stands twice")
             try:
@@ -64,7 +69,7 @@ def read_edges(path: str | os.PathLike[str], graph: Graph) -> Circuit:
                 raise _no_table(
                     name, f"line {reader.line_num}: {error.message}", hint=f"{error.hint}; {graph}"
                 ) from error
-            scores[edge] = _number(name, reader.line_num, row.get("score"))
+            scores[edge] = _number(name, reader.line_num, cells[2] if len(cells) > 2 else None)
     except csv.Error as error:
         raise _no_table(name, f"line {reader.line_num}: {error}") from error
     return Circuit(graph, scores, made={"method": "read from a table"})
@@ -87,7 +92,7 @@ def write_nodes(scores: Value, path: str | os.PathLike[str]) -> None:
     members = scores.open_members(["positions", "scores"])
     ends = ["low", "high"] if {"low", "high"} & members.keys() else []
     scores.open_members(ends)
-    positions = [each.text() for each in members["positions"].elements()] or ["score"]
+    positions = [_plain(each) for each in members["positions"].elements()] or ["score"]
     columns = [name for each in positions for name in (each, *(f"{each} {end}" for end in ends))]
     nodes, values = _numbers(members["scores"], len(positions))
     tables = [values]
@@ -107,12 +112,21 @@ def _numbers(table: Value, count: int, *, unbounded: bool = False) -> tuple[list
     """The nodes of a table and the numbers of each; nothing for null, where it is allowed."""
     nodes, numbers = [], []
     for row in table.elements():
+        if len(row.elements()) != count + 1:
+            found = counted(len(row.elements()), "cell")
+            raise row.wrong(f"expected a node and {counted(count, 'score')}, found {found}")
         node, *cells = row.elements()
-        if len(cells) != count:
-            raise row.wrong(f"expected {count} scores, found {len(cells)}")
-        nodes.append(node.text())
+        nodes.append(_plain(node))
         numbers.append(["" if unbounded and each.value is None else repr(each.number()) for each in cells])
     return nodes, numbers
+
+
+def _plain(value: Value) -> str:
+    """Text that no spreadsheet takes for a formula, which it would compute."""
+    text = value.text()
+    if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
+        raise value.wrong(f"expected a name, found {visible(text, 60)!r}, which a spreadsheet would compute")
+    return text
 
 
 def _csv(rows: object) -> str:

@@ -24,8 +24,9 @@ from nncirc.circuits.door import open_file
 from nncirc.circuits.errors import FileError
 from nncirc.circuits.json_input import cannot_read
 
-_LARGEST_PROGRAM = 64_000_000  # bytes of data.pkl; those of real files are a thousandth of it
-_MOST_NUMBERS = 100_000_000  # of one tensor: a stride of 0 makes many of few
+_LARGEST_PROGRAM = 4_000_000  # bytes of data.pkl; those of real files are a tenth of it
+_MOST_ENTRIES = 10_000  # of the archive; there is one for each tensor
+_MOST_REPEATED = 1_000_000  # numbers that a tensor has beyond those of its storage: a stride of 0 repeats
 _DTYPES = {
     "FloatStorage": ("float32", "f"),
     "DoubleStorage": ("float64", "d"),
@@ -101,6 +102,8 @@ def _read(name: str, archive: zipfile.ZipFile) -> Any:
     programs = [each for each in entries if each.endswith("/data.pkl") and each.count("/") == 1]
     if len(programs) != 1 or len(entries) != len(archive.infolist()):
         raise _refused(name, "its archive has no single data.pkl")
+    if len(entries) > _MOST_ENTRIES:
+        raise _refused(name, "its archive has far more entries than there are tensors")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
         raise _refused(name, "its archive is compressed, and torch writes none that is")
     if entries[programs[0]].file_size > _LARGEST_PROGRAM:
@@ -129,7 +132,6 @@ class _Storage:
     data: bytes
 
 
-_MARK = object()
 _ORDERED = _Global("collections OrderedDict")
 _REBUILD = _Global("torch._utils _rebuild_tensor_v2")
 
@@ -141,6 +143,7 @@ class _Machine:
         self.name = name
         self.storage = storage
         self.stack: list[Any] = []
+        self.below: list[list[Any]] = []  # what lies under each mark
         self.memo: dict[int, Any] = {}
         self.loaded: dict[str, bytes] = {}
 
@@ -151,11 +154,12 @@ class _Machine:
                     break
                 self.step(opcode.name, argument)
             (result,) = self.stack
+            assert not self.below
         except FileError:
             raise
         except Exception as error:  # whatever a damaged program leads to: it is not what torch writes
             raise _refused(self.name, "its description is damaged") from error
-        if isinstance(result, _Global | _Storage) or result is _MARK:
+        if isinstance(result, _Global | _Storage):
             self.refuse("it holds no data")
         return result
 
@@ -171,16 +175,19 @@ class _Machine:
         elif opcode in _GIVEN:
             stack.append(argument)
         elif opcode == "MARK":
-            stack.append(_MARK)
+            self.below.append(stack)
+            self.stack = []
         elif opcode == "EMPTY_LIST":
             stack.append([])
         elif opcode == "EMPTY_DICT":
             stack.append({})
         elif opcode in _TUPLES:
             count = _TUPLES[opcode]
+            assert len(stack) >= count
             stack[len(stack) - count :] = [tuple(stack[len(stack) - count :])]
         elif opcode == "TUPLE":
-            stack.append(tuple(self.since_mark()))
+            values = self.since_mark()
+            self.stack.append(tuple(values))
         elif opcode in ("APPEND", "APPENDS"):
             values = [stack.pop()] if opcode == "APPEND" else self.since_mark()
             self.top(list).extend(values)
@@ -205,9 +212,7 @@ class _Machine:
             self.refuse(f"its description uses {opcode}, which plain data and tensors do not need")
 
     def since_mark(self) -> list[Any]:
-        start = max(i for i, each in enumerate(self.stack) if each is _MARK)
-        values = self.stack[start + 1 :]
-        del self.stack[start:]
+        values, self.stack = self.stack, self.below.pop()
         return values
 
     def top(self, kind: type) -> Any:
@@ -248,8 +253,8 @@ class _Machine:
         assert all(type(each) is int and each >= 0 for each in numbers)
         code = next(code for dtype, code in _DTYPES.values() if dtype == storage.dtype)
         last = offset + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
-        if prod(shape) > _MOST_NUMBERS:
-            self.refuse("a tensor has more numbers than any circuit's")
+        if prod(shape) * struct.calcsize(f"<{code}") > len(storage.data) + _MOST_REPEATED:
+            self.refuse("a tensor repeats its numbers far more often than any circuit's")
         if prod(shape) and (last + 1) * struct.calcsize(f"<{code}") > len(storage.data):
             self.refuse("a tensor reaches beyond its numbers")
         return Tensor(storage.dtype, tuple(shape), tuple(strides), offset, storage.data)

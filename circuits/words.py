@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
-__all__ = ["counted", "memory_in_words", "visible"]
+__all__ = ["counted", "listed", "memory_in_words", "visible"]
 
 # Controls move a terminal's cursor, format characters reorder the line, a lone surrogate cannot be encoded.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -17,6 +18,16 @@ def counted(count: int, thing: str) -> str:
     ('1 prompt', '1,200 edges')
     """
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
+def listed(things: Sequence[object], most: int = 20) -> str:
+    """Things by their names, not all of them if they are many.
+
+    >>> listed(["a", "b"]), listed(range(1000), most=3)
+    ('a, b', '0, 1, 2 and 997 more')
+    """
+    shown = ", ".join(visible(str(each), 60) for each in things[:most])
+    return shown if len(things) <= most else f"{shown} and {len(things) - most:,} more"
 
 
 def memory_in_words(size: float) -> str:

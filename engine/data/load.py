@@ -124,7 +124,10 @@ def _from_folder(folder: Path) -> Tokenizer:
 def check_json(file: Path) -> None:
     """Raise C422 unless the file holds a JSON object."""
     try:
-        content = json.loads(read_text(file))
+        text = read_text(file)
+        content = json.loads(text)
+        if "\\ud" in text.lower():  # half of a surrogate pair is no character
+            json.dumps(content, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError, OSError) as error:
         raise ModelError(
             "C422", f"{file} is damaged: {first_line(error)}", hint="copy the file again", about=str(file)
