@@ -130,7 +130,7 @@ def archive(path: Path, program: bytes, compress: int = zipfile.ZIP_STORED, /, *
         (b"", "damaged"),
         (b"K", "damaged"),
         (b".", "damaged"),
-        (b"(.", "holds no data"),
+        (b"(.", "damaged"),
         (b"h\x07.", "damaged"),
         (b"}K\x01\x85K\x02s.", "neither a text nor a whole number"),
         (b"K\x01K\x02.", "damaged"),
@@ -175,7 +175,7 @@ def test_numbers_that_are_not_there(tmp_path: Path) -> None:
 
 def test_a_tensor_of_too_many_numbers(tmp_path: Path) -> None:
     torch.save(torch.zeros(1).expand(10**6, 10**6), tmp_path / "file.pt")
-    assert "more numbers" in refused(tmp_path / "file.pt")
+    assert "repeats its numbers" in refused(tmp_path / "file.pt")
 
 
 def test_archives_that_torch_does_not_write(tmp_path: Path) -> None:
