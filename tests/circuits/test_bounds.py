@@ -66,7 +66,7 @@ REFUSED = {
     "a long node": file(groups={"g": [LONG]}),
     "a long group": file(groups={LONG: ["x"]}),
     "a long edge": file(edges=[[LONG, LONG, 1.0]]),
-    "a long key": file(**{LONG: 1}),
+    "a long key": json.dumps({**json.loads(file()), LONG: 1}),
     "a long format": json.dumps({"format": LONG, "version": 1}),
     "a long type": file({"attention": LONG}),
 }
