@@ -141,17 +141,20 @@ def token_labels(dataset: Dataset, positions: Sequence[int]) -> list[str]:
     """
     ends = {example.end for example in dataset.examples}
     first = ends.pop() + 1 if dataset.answers == "forced" and len(ends) == 1 else None
+    there = [list(dict.fromkeys(e.tokens[position] for e in dataset.examples)) for position in positions]
+    few = [tokens if len(tokens) <= _SHOWN else tokens[:1] for tokens in there]
+    every = sorted({token for tokens in few for token in tokens})
+    names = map(str, every) if dataset.tokenizer is None else labels_of(dataset.tokenizer, every)
+    texts = dict(zip(every, names, strict=True))
     found = []
-    for position in positions:
-        tokens = list(dict.fromkeys(example.tokens[position] for example in dataset.examples))
+    for position, tokens, shown in zip(positions, there, few, strict=True):
         slots = {_slot(example, position) for example in dataset.examples}
         slot = slots.pop() if len(slots) == 1 else None
         if dataset.tokenizer is None or (slot is not None and len(tokens) > 1):
             text = f"#{position}" if slot is None else f"{{{slot}}}"
         else:
-            few = tokens if len(tokens) <= _SHOWN else tokens[:1]
-            more = [MORE] if len(few) < len(tokens) else []
-            text = OR.join([*labels_of(dataset.tokenizer, few), *more])
+            more = [MORE] if len(shown) < len(tokens) else []
+            text = OR.join([*(texts[token] for token in shown), *more])
         found.append(ANSWER + text if position == first else text)
     return found
 
