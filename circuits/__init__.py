@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nncirc.circuits.comparison import Comparison, compare
     from nncirc.circuits.eap_ig import read_eap_ig, write_eap_ig
     from nncirc.circuits.errors import (
+        ArgumentError,
         DataError,
         FileError,
         GraphError,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Agreement",
+    "ArgumentError",
     "Circuit",
     "Comparison",
     "DataError",
@@ -127,6 +129,7 @@ _MODULES = {
     "comparison": ("Comparison", "compare"),
     "eap_ig": ("read_eap_ig", "write_eap_ig"),
     "errors": (
+        "ArgumentError",
         "DataError",
         "FileError",
         "GraphError",

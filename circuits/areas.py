@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 
@@ -20,6 +21,7 @@ SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """MIB's circuit sizes, as shares of the graph's edges."""
 
 
+@public
 def mib_sizes(graph: Graph) -> tuple[int, ...]:
     """MIB's circuit sizes in edges, rounded down; small graphs have sizes of no edge.
 
@@ -31,6 +33,7 @@ def mib_sizes(graph: Graph) -> tuple[int, ...]:
     return tuple(round(share * 1000) * graph.n_edges // 1000 for share in SHARES)
 
 
+@public
 def cpr(faithfulness: Sequence[float], shares: Sequence[float] = SHARES) -> float:
     """The circuit performance ratio: the area under faithfulness, higher is better.
 
@@ -44,6 +47,7 @@ def cpr(faithfulness: Sequence[float], shares: Sequence[float] = SHARES) -> floa
     return _area(faithfulness, shares)
 
 
+@public
 def cmd(faithfulness: Sequence[float], shares: Sequence[float] = SHARES) -> float:
     """The circuit-model distance: the area between faithfulness and 1, lower is better.
 

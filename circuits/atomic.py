@@ -10,13 +10,42 @@ import fcntl
 import os
 import secrets
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.door import NO_LINK, is_folder, open_file
 from nncirc.circuits.errors import FileError
 
 
+def require_ending(path: str | os.PathLike[str], known: Sequence[str]) -> str:
+    """The ending of a file's name, which says what the file is.
+
+    Raises:
+        FileError: C631, it is none of those that are known; C636, a pickle would be written.
+    """
+    name = os.fspath(path)
+    ending = Path(name).suffix.lower()
+    if ending == ".pt" and ending not in known:
+        raise FileError(
+            "C636",
+            f"{name!r} cannot be written: a .pt file is a pickle, which runs code when it is loaded",
+            hint="the EAP-IG package reads .json too (`Graph.from_json`): `export --to FILE.json`",
+            about=name,
+        )
+    if ending not in known:
+        what = f"ends in {ending}" if ending else "has no ending"
+        raise FileError(
+            "C631",
+            f"{name!r} {what}, which names no format that is known here",
+            hint=f"known are {', '.join(known)}",
+            about=name,
+        )
+    return ending
+
+
+@public
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write text as UTF-8, with the newlines as they are in `text`.
 
@@ -30,6 +59,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     write_bytes(path, data)
 
 
+@public
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write bytes.
 

@@ -7,6 +7,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from nncirc.circuits.annotations import Count
+from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
@@ -16,6 +18,7 @@ from nncirc.circuits.nodes import Edge
 _RESTARTS = 100
 
 
+@public
 def overlap_p(first: Circuit, second: Circuit, *, by: By = "edges") -> float:
     """The probability that unrelated circuits of these sizes share at least so much, 0 to 1.
 
@@ -36,6 +39,7 @@ def overlap_p(first: Circuit, second: Circuit, *, by: By = "edges") -> float:
     )
 
 
+@public
 def hypergeometric_tail(shared: int, first: int, second: int, universe: int) -> float:
     """P(X ≥ shared), X the overlap of a set of `first` with a random set of `second` of `universe` things.
 
@@ -56,6 +60,7 @@ def hypergeometric_tail(shared: int, first: int, second: int, universe: int) -> 
     return ways / math.comb(universe, second)
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Null:
     """A number of a circuit beside the same of random circuits.
@@ -83,8 +88,9 @@ class Null:
         return sum(value < self.observed for value in self.values) / len(self.values)
 
 
+@public
 def random_circuits(
-    graph: Graph, edges: int, count: int, *, seed: int = 0, connected: bool = True
+    graph: Graph, edges: int, count: Count, *, seed: int = 0, connected: bool = True
 ) -> Iterator[Circuit]:
     """Random circuits of as many edges.
 

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
 
+from nncirc.circuits.arguments import public, unfit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, owner
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.nodes import Edge, Node
 from nncirc.circuits.words import visible
 
 MOST_GROUPS = 1000
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Circuit:
     """A set of edges of a graph, in the order of the computation.
@@ -49,6 +51,7 @@ class Circuit:
         object.__setattr__(self, "made", MappingProxyType(dict(self.made)))
 
     @classmethod
+    @public
     def of(cls, graph: Graph, edges: Iterable[Edge], **rest: Any) -> Self:
         """A circuit of these edges, without scores.
 
@@ -58,6 +61,7 @@ class Circuit:
         return cls(graph, dict.fromkeys(edges), **rest)
 
     @classmethod
+    @public
     def full(cls, graph: Graph) -> Self:
         """The circuit of all edges."""
         return cls.of(graph, graph.edges())
@@ -73,8 +77,21 @@ class Circuit:
         touched = {edge.sender for edge in self.scores} | {owner(edge.receiver) for edge in self.scores}
         return tuple(node for node in self.graph.nodes if node in touched)
 
-    def __contains__(self, edge: Edge) -> bool:
-        return edge in self.scores
+    def __contains__(self, thing: object) -> bool:
+        """Whether it has an edge, or an edge that touches a node (`L9H9`, also one of its inputs, `L9H9.q`).
+
+        Raises:
+            GraphError: C451, the name is not one of a node.
+            ArgumentError: C751, the thing is neither.
+        """
+        if isinstance(thing, tuple):
+            return thing in self.scores
+        if not isinstance(thing, str):
+            hint = 'write ("embed", "L0H0.q"), or "L0H0"'
+            raise unfit("what a circuit is asked for", "an edge or the name of a node", thing, hint=hint)
+        if Node.parse(thing).input is None:
+            return thing in self.nodes
+        return any(edge.receiver == thing for edge in self.scores)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -104,10 +121,7 @@ def _check_groups(graph: Graph, groups: Mapping[str, tuple[str, ...]]) -> None:
 def _score(edge: Edge, score: float | None) -> float | None:
     if score is None:
         return None
-    try:
-        number = math.nan if isinstance(score, bool) else float(score)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = float(score)
     if not math.isfinite(number):
         raise GraphError(
             "C458",
@@ -118,6 +132,7 @@ def _score(edge: Edge, score: float | None) -> float | None:
     return number
 
 
+@public
 def prune(circuit: Circuit) -> Circuit:
     """Drop every edge that lies on no path from an embedding to `logits`.
 
@@ -143,12 +158,14 @@ def prune(circuit: Circuit) -> Circuit:
     return keep(circuit, lambda edge: edge.sender in fed and edge.receiver in heard)
 
 
+@public
 def keep(circuit: Circuit, wanted: Callable[[Edge], bool]) -> Circuit:
     """The edges for which `wanted` holds; scores, groups and provenance stay."""
     scores = {edge: score for edge, score in circuit.scores.items() if wanted(edge)}
     return Circuit(circuit.graph, scores, circuit.groups, circuit.made)
 
 
+@public
 def union(first: Circuit, *others: Circuit) -> Circuit:
     """The edges of any; of one that several have, the score of the first of these stands.
 
@@ -169,6 +186,7 @@ def union(first: Circuit, *others: Circuit) -> Circuit:
     return Circuit(first.graph, scores, joined, _made("union", first, *others))
 
 
+@public
 def intersection(first: Circuit, *others: Circuit) -> Circuit:
     """The edges of all, with the first circuit's scores."""
     require_same_graph(first, *others)
@@ -176,6 +194,7 @@ def intersection(first: Circuit, *others: Circuit) -> Circuit:
     return Circuit(kept.graph, kept.scores, kept.groups, _made("intersection", first, *others))
 
 
+@public
 def difference(first: Circuit, second: Circuit) -> Circuit:
     """The edges of the first that the second lacks, with the first circuit's scores."""
     require_same_graph(first, second)

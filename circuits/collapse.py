@@ -26,6 +26,8 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Literal, TypeAlias
 
+from nncirc.circuits.annotations import Positive
+from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph
@@ -34,6 +36,7 @@ from nncirc.circuits.nodes import Edge, Node
 Scores: TypeAlias = Literal["sum", "max_abs"]
 
 
+@public
 def collapse_to(circuit: Circuit, graph: Graph, *, scores: Scores = "sum") -> Circuit:
     """The circuit's image in a coarser graph of the same model.
 
@@ -69,6 +72,7 @@ def collapse_to(circuit: Circuit, graph: Graph, *, scores: Scores = "sum") -> Ci
     return Circuit(graph, {edge: _combined(combine, found) for edge, found in merged.items()}, groups, made)
 
 
+@public
 def join_inputs(circuit: Circuit, *, scores: Scores = "sum") -> Circuit:
     """`L1H0.q`, `.k` and `.v` become one receiver `L1H0`, and `L1.q`, `.k`, `.v` become `L1`.
 
@@ -79,6 +83,7 @@ def join_inputs(circuit: Circuit, *, scores: Scores = "sum") -> Circuit:
     return collapse_to(circuit, replace(graph, shape=shape, split_inputs=False), scores=scores)
 
 
+@public
 def join_heads(circuit: Circuit, *, scores: Scores = "sum") -> Circuit:
     """The heads of a layer become one node: `L1H0` becomes `L1`, and `L1KV0.k` becomes `L1.k`.
 
@@ -87,16 +92,19 @@ def join_heads(circuit: Circuit, *, scores: Scores = "sum") -> Circuit:
     return collapse_to(circuit, replace(circuit.graph, attention="layers"), scores=scores)
 
 
+@public
 def join_positions(circuit: Circuit, *, scores: Scores = "sum") -> Circuit:
     """A node is one at all positions again: `L1H0@S.2` and `L1H0@end` become `L1H0`."""
     return collapse_to(circuit, circuit.graph.base, scores=scores)
 
 
+@public
 def join_neurons(circuit: Circuit, *, scores: Scores = "sum") -> Circuit:
     """The neurons of an MLP become one sender: `MLP3N17` becomes `MLP3`."""
     return collapse_to(circuit, replace(circuit.graph, neurons=()), scores=scores)
 
 
+@public
 def ungroup(circuit: Circuit) -> Circuit:
     """The circuit as if every head had its own key and value: `L1KV0.k` becomes `L1H0.k`, `L1H1.k`, ...
 
@@ -106,7 +114,8 @@ def ungroup(circuit: Circuit) -> Circuit:
     return circuit if graph == circuit.graph else replace(collapse_to(circuit, graph), made=circuit.made)
 
 
-def regroup(circuit: Circuit, n_kv_heads: int) -> Circuit:
+@public
+def regroup(circuit: Circuit, n_kv_heads: Positive) -> Circuit:
     """The inverse of `ungroup`: the keys and values of a group's heads become the group's.
 
     Raises:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit, require_same_graph
 from nncirc.circuits.collapse import collapse_to
 from nncirc.circuits.measures import jaccard
@@ -17,6 +18,7 @@ Side: TypeAlias = Literal["both", "first", "second"]
 SIDES: tuple[Side, ...] = ("both", "first", "second")
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Two circuits of one graph, by what they share.
@@ -34,6 +36,7 @@ class Comparison:
     edges: Mapping[Side, tuple[Edge, ...]]
 
 
+@public
 def compare(first: Circuit, second: Circuit) -> Comparison:
     """Two circuits side by side.
 

@@ -21,7 +21,9 @@ from itertools import product, starmap
 from pathlib import Path
 from typing import Any
 
-from nncirc.circuits.atomic import write_text
+from nncirc.circuits.annotations import Positive
+from nncirc.circuits.arguments import public
+from nncirc.circuits.atomic import require_ending, write_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.collapse import regroup, ungroup
 from nncirc.circuits.errors import GraphError
@@ -38,7 +40,8 @@ _HEAD = re.compile(rf"a{_NUMBER}\.h{_NUMBER}(?:<([qkv])>)?")
 _MLP = re.compile(rf"m{_NUMBER}")
 
 
-def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: int) -> None:
+@public
+def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: Positive) -> None:
     """Write a circuit for the EAP-IG package.
 
     Shared keys and values are copied to every head of their group. Lost are the groups of nodes, how the
@@ -47,14 +50,15 @@ def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: int
 
     Args:
         circuit: a circuit of single heads with q, k and v apart.
-        path: the file.
+        path: the file; its name ends in `.json`.
         d_model: width of the model's residual stream, which the format wants.
 
     Raises:
         GraphError: C459, the circuit is of joined heads or joined inputs, has two embeddings, or is split by
             position or neuron.
-        FileError: C605, the file cannot be written.
+        FileError: C605, the file cannot be written; C631, C636, its name ends otherwise.
     """
+    require_ending(path, [".json"])
     if circuit.graph.attention != "heads" or not circuit.graph.split_inputs:
         raise GraphError(
             "C459",
@@ -103,8 +107,9 @@ def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: int
     write_text(path, json.dumps(content, allow_nan=False) + "\n")
 
 
+@public
 def read_eap_ig(
-    path: str | os.PathLike[str], *, n_kv_heads: int | None = None, everything: bool = False
+    path: str | os.PathLike[str], *, n_kv_heads: Positive | None = None, everything: bool = False
 ) -> Circuit:
     """Read a circuit that the EAP-IG package wrote: a `.pt` file, or else JSON.
 

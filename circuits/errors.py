@@ -7,7 +7,8 @@
     ├── GraphError     C45x nodes, edges, circuits
     ├── MethodError    C5xx corruptions, metrics, methods
     ├── FileError      C6xx reading and writing files
-    └── ResourceError  C7xx memory, disk, interruption
+    ├── ResourceError  C7xx memory, disk, interruption
+    └── ArgumentError  C75x arguments of a Python function
 
 `nncirc explain CODE` prints the long form of a code; `nncirc.dsl.catalogue` holds the texts.
 """
@@ -72,3 +73,7 @@ class FileError(NncircError):
 
 class ResourceError(NncircError):
     """Memory or disk ran out, or the run was interrupted."""
+
+
+class ArgumentError(NncircError):
+    """Arguments of a Python function that do not fit it; `nncirc.circuits.arguments` says which they are."""

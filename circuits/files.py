@@ -25,7 +25,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from nncirc.circuits.atomic import write_text
+from nncirc.circuits.arguments import public
+from nncirc.circuits.atomic import require_ending, write_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import FileError, GraphError
 from nncirc.circuits.graph import Attention, Graph, Shape
@@ -40,15 +41,19 @@ _WHAT = "a circuit file"
 _ATTENTION: Mapping[str, Attention] = {"heads": "heads", "layers": "layers"}
 
 
+@public
 def write_circuit(circuit: Circuit, path: str | os.PathLike[str]) -> None:
-    """Write a circuit as JSON, whole or not at all.
+    """Write a circuit as JSON, whole or not at all; the file's name ends in `.json`.
 
     Raises:
-        FileError: C605, the file cannot be written, or `made` holds something that JSON has no word for.
+        FileError: C605, the file cannot be written, or `made` holds something that JSON has no word for;
+            C631, its name ends otherwise, so that nobody could tell what it is.
     """
+    require_ending(path, [".json"])
     write_text(path, circuit_to_json(circuit))
 
 
+@public
 def read_circuit(path: str | os.PathLike[str]) -> Circuit:
     """Read a circuit that `write_circuit` wrote.
 
@@ -72,6 +77,7 @@ def scores_of(file: Value) -> Circuit:
     return Circuit(graph, _edges(graph, members["scores"]), made=made)
 
 
+@public
 def circuit_to_json(circuit: Circuit) -> str:
     """The text of a circuit's file.
 
@@ -83,6 +89,7 @@ def circuit_to_json(circuit: Circuit) -> str:
     return f'{{\n{head},\n  "edges": [' + (f"\n{edges}\n  ]" if edges else "]") + "\n}\n"
 
 
+@public
 def circuit_from_json(text: str, *, name: str = "<text>") -> Circuit:
     """The circuit of a text that `circuit_to_json` made; `name` is what messages call it.
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from nncirc.circuits.arguments import public, unfit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.nodes import Edge, Node, is_position
 from nncirc.circuits.words import listed, visible
@@ -28,6 +29,7 @@ MOST_PAIRS = 20_000_000
 """Of positions, over all heads: every head at one may attend to all before it."""
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What the graph needs to know of a model.
@@ -62,6 +64,7 @@ class Shape:
             )
 
 
+@public
 @dataclass(frozen=True)
 class Graph:
     """Senders, receivers and the edges between them.
@@ -239,9 +242,21 @@ class Graph:
             for sender in self.heard(index):
                 yield Edge(self.senders[sender], receiver)
 
-    def __contains__(self, edge: Edge) -> bool:
-        sender, receiver = self.sender_index.get(edge[0]), self.receiver_index.get(edge[1])
-        return sender is not None and receiver is not None and sender in self.heard(receiver)
+    def __contains__(self, thing: object) -> bool:
+        """Whether it has an edge, or a node (`L9H9`, also one of its inputs, `L9H9.q`).
+
+        Raises:
+            GraphError: C451, the name is not one of a node.
+            ArgumentError: C751, the thing is neither.
+        """
+        if isinstance(thing, tuple) and len(thing) == 2:
+            sender, receiver = self.sender_index.get(thing[0]), self.receiver_index.get(thing[1])
+            return sender is not None and receiver is not None and sender in self.heard(receiver)
+        if not isinstance(thing, str):
+            hint = 'write ("embed", "L0H0.q"), or "L0H0"'
+            raise unfit("what a graph is asked for", "an edge or the name of a node", thing, hint=hint)
+        Node.parse(thing)
+        return thing in self.node_index or thing in self.receiver_index
 
     def order(self, edge: Edge) -> tuple[int, int]:
         """The sort key of an edge: its receiver, then its sender, in the order of the computation.

@@ -11,7 +11,8 @@ import os
 import re
 from xml.etree.ElementTree import ParseError
 
-from nncirc.circuits.atomic import write_text
+from nncirc.circuits.arguments import public
+from nncirc.circuits.atomic import require_ending, write_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import FileError
 from nncirc.circuits.graph import Graph
@@ -19,17 +20,21 @@ from nncirc.circuits.json_input import read_utf8
 from nncirc.circuits.networks import from_networkx, to_networkx
 
 
+@public
 def write_graphml(circuit: Circuit, path: str | os.PathLike[str]) -> None:
-    """Write a circuit as GraphML; the same circuit gives the same bytes.
+    """Write a circuit as GraphML; the same circuit gives the same bytes. The name ends in `.graphml`.
 
     Raises:
-        FileError: C605, the file cannot be written, or `made` holds something that JSON has no word for.
+        FileError: C605, the file cannot be written, or `made` holds something that JSON has no word for;
+            C631, its name ends otherwise.
     """
+    require_ending(path, [".graphml"])
     import networkx as nx
 
     write_text(path, "\n".join(nx.generate_graphml(to_networkx(circuit))) + "\n")
 
 
+@public
 def read_graphml(path: str | os.PathLike[str], graph: Graph | None = None) -> Circuit:
     """Read a circuit from GraphML.
 

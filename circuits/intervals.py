@@ -12,8 +12,10 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
+from nncirc.circuits.annotations import SOME, Count
+from nncirc.circuits.arguments import public, require_arguments, require_lengths
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.rounding import rounded
 
@@ -21,6 +23,7 @@ Statistic: TypeAlias = Callable[..., float | None]
 """From the mean of every column the number that is reported; None where these means give none."""
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Resampling:
     """How an interval is drawn.
@@ -47,6 +50,7 @@ class Resampling:
             )
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A number and the interval around it.
@@ -63,12 +67,14 @@ class Estimate:
     high: float
     prompts: int | None = None
 
+    @public
     def rounded(self, places: int) -> Estimate:
         """To so many decimals, without minus zeros."""
         value, low, high = (rounded(each, places) for each in (self.value, self.low, self.high))
         return Estimate(value, low, high, self.prompts)
 
-    def interval(self, digits: int) -> str:
+    @public
+    def interval(self, digits: Count) -> str:
         """The interval in words, to so many significant digits: `[0.66, 0.75]`, `(one prompt)`.
 
         Nothing of a number that is the same in every resample, or is no mean over prompts.
@@ -86,7 +92,12 @@ USUAL = Resampling()
 """1000 resamples, 95 %, seed 0."""
 
 
-def bootstrap(columns: Sequence[Sequence[float]], statistic: Statistic, how: Resampling = USUAL) -> Estimate:
+@public
+def bootstrap(
+    columns: Annotated[Sequence[Annotated[Sequence[float], SOME]], SOME],
+    statistic: Statistic,
+    how: Resampling = USUAL,
+) -> Estimate:
     """A statistic of means over prompts, with its interval.
 
     Quantiles are interpolated linearly between order statistics. A resample that gives no number (a ratio
@@ -107,6 +118,8 @@ def bootstrap(columns: Sequence[Sequence[float]], statistic: Statistic, how: Res
     2.5
     """
     prompts = len(columns[0])
+    require_lengths("the numbers of each column", columns, prompts, "prompt")
+    require_arguments("`statistic`", statistic, len(columns))
     value = statistic(*(math.fsum(column) / prompts for column in columns))
     if value is None:
         raise MethodError(

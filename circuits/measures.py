@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit, require_same_graph
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.nodes import Node
@@ -31,6 +32,7 @@ values that an edge enters."""
 _KINDS = {"heads": ("head", "attention"), "mlps": ("mlp",)}
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """Counts of a circuit against a reference; the measures are fractions, 0 to 1."""
@@ -66,6 +68,7 @@ class Agreement:
         return _ratio(self.extra, self.extra + self.absent, empty=0.0)
 
 
+@public
 def agreement(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> Agreement:
     """Count a circuit's edges or nodes against a reference's.
 
@@ -119,21 +122,25 @@ def members(circuit: Circuit, by: By) -> tuple[frozenset[object], int]:
     return ours & everything, len(everything)
 
 
+@public
 def recall(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> float:
     """The part of the reference that the circuit has, 0 to 1; see `agreement`."""
     return agreement(circuit, reference, by=by).recall
 
 
+@public
 def precision(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> float:
     """The part of the circuit that the reference has, 0 to 1; see `agreement`."""
     return agreement(circuit, reference, by=by).precision
 
 
+@public
 def jaccard(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> float:
     """Intersection over union, 0 to 1; see `agreement`."""
     return agreement(circuit, reference, by=by).jaccard
 
 
+@public
 def f1(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> float:
     """The harmonic mean of recall and precision, 0 to 1; see `agreement`."""
     return agreement(circuit, reference, by=by).f1

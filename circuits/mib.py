@@ -12,6 +12,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from nncirc.circuits.annotations import Positive
+from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.door import is_folder
 from nncirc.circuits.eap_ig import read_eap_ig
@@ -21,7 +23,10 @@ IMPORTANCES = "importances"
 _ENDINGS = (".json", ".pt")  # where an entry has both, the JSON is read
 
 
-def read_submission(folder: str | os.PathLike[str], *, n_kv_heads: int | None = None) -> dict[str, Circuit]:
+@public
+def read_submission(
+    folder: str | os.PathLike[str], *, n_kv_heads: Positive | None = None
+) -> dict[str, Circuit]:
     """The circuits of a submission, by task and model (`ioi_gpt2`), and by file where an entry has several.
 
     Importances become a circuit of all edges with their scores, from which circuits of any size are taken;
@@ -42,9 +47,9 @@ def read_submission(folder: str | os.PathLike[str], *, n_kv_heads: int | None = 
         files = {entry: _files(entry) for entry in entries}
         if not any(files.values()):  # an entry by itself
             files = {root.absolute(): _files(root)}
-    except OSError as error:
-        name = os.fspath(folder)
-        raise FileError("C601", f"cannot read {name!r}: {error.strerror or error}", about=name) from error
+    except (OSError, ValueError) as error:  # a NUL in the name
+        name, why = os.fspath(folder), getattr(error, "strerror", None) or error
+        raise FileError("C601", f"cannot read {name!r}: {why}", about=name) from error
     for name, file in _named(files).items():
         found[name] = read_eap_ig(file, n_kv_heads=n_kv_heads, everything=file.stem == IMPORTANCES)
     if not found:

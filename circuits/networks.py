@@ -17,6 +17,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from nncirc.circuits.arguments import public, unfit
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.files import check_version, circuit_of, header
@@ -26,6 +27,7 @@ from nncirc.circuits.nodes import Edge, Node
 from nncirc.circuits.words import visible
 
 
+@public
 def to_networkx(circuit: Circuit) -> Any:
     """The circuit as a `networkx.MultiDiGraph` of the nodes that an edge touches.
 
@@ -54,6 +56,7 @@ def to_networkx(circuit: Circuit) -> Any:
     return network
 
 
+@public
 def from_networkx(network: Any, graph: Graph | None = None) -> Circuit:
     """The circuit of a networkx graph: a `DiGraph` or a `MultiDiGraph`, with the attributes named above.
 
@@ -67,6 +70,8 @@ def from_networkx(network: Any, graph: Graph | None = None) -> Circuit:
             C458, a score is not finite.
         FileError: C602 to C604, what `to_networkx` noted was changed into something else.
     """
+    if not (callable(getattr(network, "is_directed", None)) and network.is_directed()):
+        raise unfit("`network`", "a directed graph of networkx", network, hint="to_networkx makes one")
     scores: dict[Edge, float | None] = {}
     for sender, receiver, data in network.edges(data=True):
         shared = data.get("shared", False)
@@ -83,7 +88,10 @@ def from_networkx(network: Any, graph: Graph | None = None) -> Circuit:
         edge = Edge(str(sender), (f"{name}.{which}" if which else name) + at + position)
         if edge in scores:
             raise GraphError("C454", f"the edge {edge} stands twice in the network", about=str(edge))
-        scores[edge] = data.get("score")
+        score = data.get("score")
+        if not (score is None or isinstance(score, int | float)):
+            raise GraphError("C458", f"the score of {edge} is {score!r}, which is no number", about=str(edge))
+        scores[edge] = score
     if graph is not None:
         return Circuit(graph, scores)
     noted = network.graph.get("nncirc")

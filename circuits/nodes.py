@@ -58,7 +58,7 @@ class Node:
         >>> Node.parse("L9H6.q")
         Node(kind='head', layer=9, index=6, input='q', position=None)
         """
-        match = _NAME.fullmatch(name)
+        match = _NAME.fullmatch(name) if isinstance(name, str) else None
         if match is None:
             raise GraphError(
                 "C451",

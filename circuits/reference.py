@@ -24,6 +24,7 @@ from functools import cache
 from itertools import islice, pairwise
 from typing import TypeAlias
 
+from nncirc.circuits.arguments import public, require_lengths
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph
@@ -57,6 +58,7 @@ class _Side:
     reach: Mapping[int, int] = field(default_factory=dict)
 
 
+@public
 def from_paths(
     graph: Graph,
     groups: Mapping[str, Sequence[str]],
@@ -87,6 +89,8 @@ def from_paths(
             score is not finite; C464, the paths stand for too many edges; C468, a path with a score is
             several edges, or its edge has another score.
     """
+    if scores:
+        require_lengths("`scores`", [scores], len(paths), "path")
     reader = _Reader(graph, groups)
     edges: dict[Edge, float | None] = {}
     for path, score in zip(paths, scores or [None] * len(paths), strict=True):
@@ -179,6 +183,7 @@ def _scored(path: Mapping[Edge, None], edges: Mapping[Edge, float | None]) -> Ed
     return first
 
 
+@public
 def expand(graph: Graph, name: str) -> tuple[str, ...]:
     """The nodes of a name or of a pattern, in the order of the computation.
 

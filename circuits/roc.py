@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from nncirc.circuits.arguments import public, require_lengths
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import owner
@@ -37,6 +38,7 @@ class RocPoint:
     threshold: float | None = None
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Roc:
     """A ROC curve: points from the fewest false positives to the most, corners included."""
@@ -64,6 +66,7 @@ class Roc:
         )
 
 
+@public
 def roc_of_circuits(
     circuits: Iterable[Circuit],
     reference: Circuit,
@@ -85,6 +88,7 @@ def roc_of_circuits(
     """
     circuits = tuple(circuits)
     named: Sequence[float | None] = [None] * len(circuits) if thresholds is None else thresholds
+    require_lengths("`thresholds`", [named], len(circuits), "circuit")
     found = [RocPoint(0.0, 0.0), RocPoint(1.0, 1.0)]
     ours, universe = members(reference, by)
     _defined(len(ours), universe, by)
@@ -95,7 +99,8 @@ def roc_of_circuits(
     return Roc(tuple(found))
 
 
-def roc_of_scores(scores: Mapping[str, float] | Mapping[Edge, float], right: Iterable[object]) -> Roc:
+@public
+def roc_of_scores(scores: Mapping[str, float] | Mapping[Edge, float], right: Iterable[str | Edge]) -> Roc:
     """The curve of all circuits that keep what scores at least so much.
 
     Every score is a threshold; circuits are not pruned, so that each contains the one before.
@@ -124,6 +129,7 @@ def roc_of_scores(scores: Mapping[str, float] | Mapping[Edge, float], right: Ite
     return Roc(tuple(found))
 
 
+@public
 def node_scores(scores: Mapping[Edge, float]) -> dict[str, float]:
     """What edges say of nodes: the highest score of an edge that touches the node.
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.door import read_file
 from nncirc.circuits.words import counted
 from nncirc.dsl import syntax
@@ -39,6 +40,7 @@ _LARGEST = 4_000_000  # bytes of a script
 _MOST_FILES = 100
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """What checking gave: a program if there is no error, and what was found, by position."""
@@ -61,6 +63,7 @@ def read_bytes(path: str) -> bytes:
     return read_file(path, at_most=_LARGEST)
 
 
+@public
 def check_file(
     path: str | os.PathLike[str],
     *,
@@ -85,6 +88,7 @@ def check_file(
     return _Check(read_bytes, set or {}, shapes).run(name, data)
 
 
+@public
 def check_text(
     text: str | bytes,
     *,

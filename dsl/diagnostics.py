@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.words import visible
 from nncirc.dsl.source import Span
 
@@ -26,6 +27,7 @@ _MOST_LETTERS = 5_000_000
 _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "label": "\x1b[1;34m", "bold": "\x1b[1m"}
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Label:
     """A second place that helps to understand the first."""
@@ -34,6 +36,7 @@ class Label:
     text: str
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One finding.
@@ -171,6 +174,7 @@ def _snippet(span: Span, mark: str, text: str, gutter: int, style: str, color: b
     return [f"{number_text} {bar} {shown}".rstrip(), f"{'':{gutter}} {bar} {' ' * indent}{note}"]
 
 
+@public
 def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
     """The diagnostic as a person reads it: message, place, the line with carets, help."""
     span = diagnostic.span
@@ -200,6 +204,7 @@ def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
     return "\n".join(lines)
 
 
+@public
 def render_all(diagnostics: Sequence[Diagnostic], *, color: bool = False) -> str:
     """All of them with a blank line between, and a line that counts them; "" for none."""
     if not diagnostics:
@@ -218,6 +223,7 @@ def _place(span: Span) -> dict[str, object]:
     }
 
 
+@public
 def to_json(diagnostics: Iterable[Diagnostic]) -> str:
     """A JSON array; lines and columns count from 1, columns and offsets in characters."""
     entries = [

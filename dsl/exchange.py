@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nncirc.circuits.atomic import make_folder
+from nncirc.circuits.atomic import make_folder, require_ending
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.door import is_folder, require_regular
 from nncirc.circuits.eap_ig import read_eap_ig, write_eap_ig
@@ -65,7 +65,7 @@ def read_any(
     script, _, name = path.partition(".circ:")
     if name:
         return read_reference(f"{script}.circ", name)
-    ending = _ending(path, _READ)
+    ending = require_ending(path, _READ)
     if Path(path).stem == IMPORTANCES:
         if not scores:
             raise _no_circuit(path)
@@ -145,7 +145,7 @@ def import_file(
         for path, circuit in written.items():
             write_circuit(circuit, path)
         return [*written]
-    _ending(target, _WRITTEN)
+    require_ending(target, _WRITTEN)
     if not Path(source).suffix:
         _require(source)  # a folder that is not there
     scores = everything or Path(source).stem == IMPORTANCES
@@ -182,7 +182,7 @@ def export_file(source: str, target: str, *, d_model: int | None = None) -> str:
         GraphError: C459, the format has no room for the circuit's graph.
     """
     folder = is_folder(target) or target.endswith(("/", os.sep))
-    ending = ".json" if folder else _ending(target, _EXPORTED)
+    ending = ".json" if folder else require_ending(target, _EXPORTED)
     if ending == ".csv" and (nodes := _scores_of_nodes(source)) is not None:
         write_nodes(nodes, target)
         return target
@@ -255,26 +255,6 @@ def _no_circuit(path: str) -> FileError:
         "file that a run then writes; a table of scores is written by `export --to scores.csv`",
         about=path,
     )
-
-
-def _ending(path: str, known: tuple[str, ...]) -> str:
-    ending = Path(path).suffix.lower()
-    if ending == ".pt" and ending not in known:
-        raise FileError(
-            "C636",
-            f"{path!r} cannot be written: a .pt file is a pickle, which runs code when it is loaded",
-            hint="the EAP-IG package reads .json too (`Graph.from_json`): `export --to FILE.json`",
-            about=path,
-        )
-    if ending not in known:
-        what = f"ends in {ending}" if ending else "has no ending"
-        raise FileError(
-            "C631",
-            f"{path!r} {what}, which names no format that is known here",
-            hint=f"known are {', '.join(known)}",
-            about=path,
-        )
-    return ending
 
 
 def _identifier(path: str) -> str:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from nncirc.circuits.arguments import public
 from nncirc.dsl.source import Source, Span
 
 __all__ = [
@@ -243,6 +244,7 @@ One: TypeAlias = bool | int | float | str | Ref | Position | NodePattern | Templ
 Value: TypeAlias = "One | tuple[Value, ...] | None"
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Declaration:
     """One block (or inline call) with everything that it says.
@@ -348,6 +350,7 @@ def leaves(expression: Expression) -> tuple[Number | Range | Property | Apply, .
     return (expression,)
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Assertion:
     """A claim. One about a family stands here once for each member, which `about` names.
@@ -373,6 +376,7 @@ class Assertion:
         return tuple(found)
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Program:
     """A script that checked without an error.
@@ -391,6 +395,7 @@ class Program:
     families: Mapping[str, tuple[str, ...]]
     assertions: tuple[Assertion, ...]
 
+    @public
     def of_kind(self, *kinds: str) -> tuple[Declaration, ...]:
         """The declarations of some kinds, in order."""
         return tuple(each for each in self.declarations.values() if each.kind in kinds)

@@ -17,12 +17,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
@@ -38,18 +38,17 @@ from nncirc.engine.intervals import by_prompt, metric_estimates
 from nncirc.engine.live import attend, clean_state, with_modules
 from nncirc.engine.memory import TOKENS_IN_A_TRACE
 from nncirc.engine.metrics import Metric, Place, places
+from nncirc.engine.rises import Journal
 from nncirc.engine.scores import NodeScores
 from nncirc.engine.wiring import stages
 from nncirc.engine.written import Written
-
-if TYPE_CHECKING:
-    from nncirc.engine.rises import Journal
 
 BYTES_IN_A_TRACE = 2**29
 _SHOWN = 2
 """How many tokens of several prompts a label shows."""
 
 
+@public
 def activation_patching(
     contrast: Contrast,
     graph: Graph,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nncirc.circuits.annotations import SOME, Positive
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.data import Dataset
+from nncirc.engine.fits import check_tokens
 from nncirc.engine.intervals import estimates
 from nncirc.engine.live import clean_state
 from nncirc.engine.model import Model
@@ -23,10 +26,20 @@ from nncirc.engine.weights import copying_scores
 Pairs = Bool[Tensor, "batch query key"]
 
 
+@public
 def attention_pattern(
     model: Model, tokens: Int[Tensor, "batch pos"]
 ) -> Float[Tensor, "layer head batch query key"]:
-    """How much every head attends from each position to each."""
+    """How much every head attends from each position to each.
+
+    Raises:
+        DataError: C336, C337, the model cannot read the tokens.
+    """
+    check_tokens(model, tokens.tolist())
+    return _pattern(model, tokens)
+
+
+def _pattern(model: Model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer head batch query key"]:
     _, projected, _ = clean_state(model, tokens)
     group = model.shape.n_heads // model.shape.n_kv_heads
     length = tokens.shape[1]
@@ -85,14 +98,15 @@ _TARGETS: dict[str, Callable[[Tensor], Pairs]] = {
 STATISTICS = (*_TARGETS, "entropy", "copying")
 
 
+@public
 def attention_statistics(
     model: Model,
     dataset: Dataset,
-    of: Sequence[str],
+    of: Annotated[Sequence[str], SOME],
     *,
     how: Resampling = USUAL,
-    batch: int | None = None,
-    memory: int | None = None,
+    batch: Positive | None = None,
+    memory: Positive | None = None,
 ) -> NodeScores:
     """Statistics of every head; each is a column of the result, with intervals over prompts but `copying`.
 
@@ -169,7 +183,7 @@ def _sums(
     longest = max(len(example.tokens) for example in dataset.examples)
     pairs = 4 * shape.n_layers * shape.n_heads * longest**2 * model.dtype.itemsize
     for prompts in batches(model, dataset, batch=batch, memory=memory, more=pairs):
-        pattern = attention_pattern(model, prompts.tokens)
+        pattern = _pattern(model, prompts.tokens)
         for name in of:
             if name == "entropy":
                 by_position = torch.special.entr(pattern[..., 1:, :]).sum(-1)

@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.contrast import Batch, Contrast, Resample, Zero
@@ -35,6 +36,7 @@ from nncirc.engine.written import Written, sender_stages, split_layer
 Along: TypeAlias = Literal["inputs", "activations"]
 
 
+@public
 def attribution_patching(
     contrast: Contrast,
     graph: Graph,
@@ -108,6 +110,7 @@ def attribution_patching(
     return EdgeScores.of(graph, values, asked.made(contrast, metric, "edge", "cut"), contrast.model.digits)
 
 
+@public
 def node_attribution(
     contrast: Contrast,
     graph: Graph,

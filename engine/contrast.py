@@ -16,14 +16,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nncirc.circuits.errors import DataError, MethodError, ModelError, ResourceError
+from nncirc.circuits.annotations import Positive
+from nncirc.circuits.arguments import public, related
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.errors import MethodError, ModelError, ResourceError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.words import counted, memory_in_words
 from nncirc.engine.ablations import Ablation
 from nncirc.engine.corruptions import Corruption, Gaussian, Mean, Resample, Run, Zero
 from nncirc.engine.data import Dataset, Example, buckets, check_alignment
 from nncirc.engine.directions import Base, Direction
-from nncirc.engine.forward import Mask, masked_forward
+from nncirc.engine.fits import check_graph, check_tokens
+from nncirc.engine.forward import Mask, run_masked
 from nncirc.engine.memory import default_memory, pass_bytes
 from nncirc.engine.metrics import Metric, check_metric
 from nncirc.engine.model import Model
@@ -70,6 +74,7 @@ class Batch:
     corrupt: Int[Tensor, "batch pos"] | None
 
 
+@public
 @dataclass(frozen=True, eq=False)
 class Contrast:
     """A model, clean prompts and a corruption.
@@ -92,8 +97,8 @@ class Contrast:
     model: Model
     dataset: Dataset
     corruption: Corruption
-    batch: int | None = None
-    most_memory: int | None = None
+    batch: Positive | None = None
+    most_memory: Positive | None = None
     batches: tuple[Batch, ...] = field(init=False, repr=False)
     _cache: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)
     _large: _Large = field(init=False, repr=False)
@@ -312,10 +317,12 @@ class Contrast:
         indices = [i for batch in self.batches for i in batch.indices]
         return torch.tensor(indices, device=self.model.device).argsort()
 
+    @public
     def clean(self, metric: Metric) -> float:
         """Mean of the metric on the clean run, not normalised."""
         return self._once(("mean clean", metric), lambda: mean(self.clean_values(metric).tolist()))
 
+    @public
     def clean_values(self, metric: Metric) -> Float[Tensor, " prompt"]:
         """The metric of every prompt on the clean run, not normalised, in float64."""
         return self._once(("clean", metric), lambda: self._clean(metric))
@@ -323,10 +330,12 @@ class Contrast:
     def _clean(self, metric: Metric) -> Float[Tensor, " prompt"]:
         return self.measure(metric, lambda batch, _: self.clean_logits(batch, metric))[0]
 
+    @public
     def corrupt(self, metric: Metric) -> float:
         """Mean of the metric with every sender replaced (the corrupted run), not normalised."""
         return self._once(("mean corrupt", metric), lambda: mean(self.corrupt_values(metric).tolist()))
 
+    @public
     def corrupt_values(self, metric: Metric) -> Float[Tensor, " prompt"]:
         """The metric of every prompt on the corrupted run, not normalised, in float64."""
         return self._once(("corrupt", metric), lambda: self._corrupt(metric))
@@ -348,8 +357,9 @@ class Contrast:
     ) -> Float[Tensor, "row batch kept vocab"]:
         """Logits of a masked forward where a metric reads."""
         substitute, at = self.substitute(batch, graph), self.where(batch, graph)
-        return masked_forward(self.model, graph, batch.clean, mask, substitute, where=at, keep=where.kept)
+        return run_masked(self.model, graph, batch.clean, mask, substitute, where=at, keep=where.kept)
 
+    @public
     def unpatched(self, metric: Metric, direction: Direction) -> float:
         """The metric of the run that a patch changes, normalised if it is: what one without effect has."""
         value = self.clean(metric) if direction == "noise" else self.corrupt(metric)
@@ -365,6 +375,7 @@ class Contrast:
             return Normalizer(0.0, 1.0)
         return self.normalized(metric)
 
+    @public
     def normalized(self, metric: Metric) -> Normalizer:
         """The normalizer whether or not the metric asks for it, as faithfulness needs."""
         return self._once(("normalized", metric), lambda: self._normalized(metric))
@@ -387,6 +398,7 @@ class Contrast:
             return (value - normal(self.clean(metric))).abs()
         return -value if metric.normalize else -metric.measure.sign * value
 
+    @public
     def facts(self, metric: Metric) -> Mapping[str, Any]:
         """What a result has to say about the contrast and the metric; JSON values only."""
         return {
@@ -456,19 +468,15 @@ def check_fits(model: Model, dataset: Dataset) -> None:
             f"the prompts have answers, and {model.name} predicts no tokens: its outputs are values",
             hint="leave the answers out, and measure mse",
         )
-    vocabulary = model.module.get_input_embeddings().num_embeddings
-    longest = getattr(model.module.config, "max_position_embeddings", None)
-    for example in dataset.examples:
-        if longest is not None and len(example.tokens) > longest:
-            raise DataError(
-                "C336",
-                f"a prompt has {len(example.tokens)} tokens, and {model.name} reads at most {longest}",
-                hint="use shorter prompts",
-            )
-        if max(example.tokens) >= vocabulary:
-            raise DataError(
-                "C337",
-                f"token {max(example.tokens)} is beyond the {vocabulary} tokens that {model.name} knows",
-                hint="the tokenizer does not belong to this model",
-            )
+    check_tokens(model, [example.tokens for example in dataset.examples])
     model.guard(model, max(len(example.tokens) for example in dataset.examples))
+
+
+@related(Contrast, Graph)
+def _graph_of(contrast: Contrast, graph: Graph) -> None:
+    check_graph(contrast.model, graph)
+
+
+@related(Contrast, Circuit)
+def _circuit_of(contrast: Contrast, circuit: Circuit) -> None:
+    check_graph(contrast.model, circuit.graph)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nncirc.circuits.annotations import Accepts, Positive
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.engine.data import Dataset, Example, resolve
 from nncirc.engine.metrics import Place, places
@@ -18,6 +20,7 @@ from nncirc.engine.metrics import Place, places
 Axis: TypeAlias = Literal["prompts", "positions", "slots"]
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Resample:
     """Activations of another run: each prompt's corrupted version (Geiger et al. 2021; Chan et al. 2022).
@@ -33,6 +36,7 @@ class Resample:
     source: str = ""
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Gaussian:
     """Activations of a run whose embeddings have noise at some positions (Meng et al. 2022).
@@ -49,7 +53,7 @@ class Gaussian:
         MethodError: C580, no noise, or no samples.
     """
 
-    at: tuple[Place, ...]
+    at: Annotated[tuple[Place, ...], Accepts(str | Sequence[str | Place])]
     scale: float = 3.0
     samples: int = 1
     seed: int = 0
@@ -70,11 +74,13 @@ class Gaussian:
         at = [name if number is None else f"{name}.{number}" for name, number in self.at]
         return {"at": at, "scale": self.scale, "samples": self.samples, "seed": self.seed}
 
+    @public
     def positions(self, example: Example) -> list[int]:
         """Where the noise is in a prompt, ascending; errors as of `resolve`."""
         return sorted({p for name, number in self.at for p in resolve(example, name, number)})
 
-    def draw(self, example: Example, prompt: int, sample: int, width: int) -> Float[Tensor, "pos width"]:
+    @public
+    def draw(self, example: Example, prompt: int, sample: int, width: Positive) -> Float[Tensor, "pos width"]:
         """Noise of variance 1 for one prompt, in float64, and zeros where it has none.
 
         Args:
@@ -91,6 +97,7 @@ class Gaussian:
         return found
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Zero:
     """Zero in place of what a sender writes."""
@@ -98,6 +105,7 @@ class Zero:
     name: str = "zero"
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Mean:
     """The mean of what a sender writes (Wang et al. 2022).

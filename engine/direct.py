@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nncirc.circuits.annotations import Positive
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
@@ -47,6 +49,7 @@ READ = {"logit_diff": "logit_diff", "answer_logit": "logprob"}
 BIASES = ("output_projections", "final_norm", "unembedding")
 
 
+@public
 def logit_attribution(
     model: Model,
     dataset: Dataset,
@@ -55,8 +58,8 @@ def logit_attribution(
     of: str = "logit_diff",
     positions: str | Sequence[str | Place] = "end",
     how: Resampling = USUAL,
-    batch: int | None = None,
-    memory: int | None = None,
+    batch: Positive | None = None,
+    memory: Positive | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:
     """Every sender's direct contribution to a logit or a difference of two, in logits.

@@ -30,6 +30,8 @@ from typing import get_args
 
 import torch
 
+from nncirc.circuits.annotations import Positive
+from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
@@ -49,6 +51,7 @@ REBUILD_AFTER = 64
 MOST_ROWS = 64
 
 
+@public
 def acdc(
     contrast: Contrast,
     graph: Graph,
@@ -57,7 +60,7 @@ def acdc(
     threshold: float,
     loss: Loss = "metric",
     sequential: bool = False,
-    depth: int | None = None,
+    depth: Positive | None = None,
     journal: Journal | None = None,
     measured: Measured | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -106,6 +109,7 @@ def acdc(
     return _circuit(sweep, scores)
 
 
+@public
 def acdc_family(
     contrast: Contrast,
     graph: Graph,

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from jaxtyping import Float
 from torch import Tensor
 
+from nncirc.circuits.annotations import SOME, Positive
+from nncirc.circuits.arguments import public, require_arguments, require_lengths
 from nncirc.circuits.chance import Null, random_circuits
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph
@@ -24,6 +27,7 @@ from nncirc.engine.metrics import Metric
 from nncirc.engine.normalization import between
 
 
+@public
 def cut_metric(
     contrast: Contrast, graph: Graph, metric: Metric, cut: Iterable[Edge]
 ) -> Float[Tensor, " prompt"]:
@@ -32,12 +36,14 @@ def cut_metric(
     return contrast.measure(metric, lambda batch, where: contrast.masked(graph, batch, where, mask))[0]
 
 
+@public
 def circuit_metric(contrast: Contrast, circuit: Circuit, metric: Metric) -> Float[Tensor, " prompt"]:
     """The metric of every prompt with all edges outside the circuit cut, not normalised, in float64."""
     outside = (edge for edge in circuit.graph.edges() if edge not in circuit)
     return cut_metric(contrast, circuit.graph, metric, outside)
 
 
+@public
 def faithfulness(contrast: Contrast, circuit: Circuit, metric: Metric) -> float:
     """The part of the metric that a circuit keeps: 0 for no edges, 1 for all of them.
 
@@ -51,6 +57,7 @@ def faithfulness(contrast: Contrast, circuit: Circuit, metric: Metric) -> float:
     return float(contrast.normalized(metric)(kept))
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """A metric prompt by prompt on the two runs between which a circuit lies, not normalised.
@@ -62,15 +69,22 @@ class Baseline:
     """
 
     metric: Metric
-    clean: Sequence[float]
-    corrupt: Sequence[float]
+    clean: Annotated[Sequence[float], SOME]
+    corrupt: Annotated[Sequence[float], SOME]
+
+    def __post_init__(self) -> None:
+        require_lengths(
+            "the numbers of `clean` and `corrupt`", [self.clean, self.corrupt], len(self.clean), "prompt"
+        )
 
     @classmethod
+    @public
     def of(cls, contrast: Contrast, metric: Metric) -> Baseline:
         """The two runs of a contrast."""
         clean, corrupt = contrast.clean_values(metric), contrast.corrupt_values(metric)
         return cls(metric, clean.tolist(), corrupt.tolist())
 
+    @public
     def faithfulness(self, values: Sequence[float], how: Resampling = USUAL) -> Estimate:
         """The faithfulness of what a circuit leaves of the metric, prompt by prompt, with its interval.
 
@@ -81,6 +95,7 @@ class Baseline:
         """
         return self.statistic([values], lambda kept: kept, how)
 
+    @public
     def statistic(
         self, rows: Sequence[Sequence[float]], function: Callable[..., float], how: Resampling
     ) -> Estimate:
@@ -91,6 +106,8 @@ class Baseline:
             function: from the circuits' faithfulness, one argument for each, to the number.
             how: the interval.
         """
+        require_lengths("the numbers of each circuit", rows, len(self.clean), "prompt")
+        require_arguments("`function`", function, len(rows))
         normal = between(self.metric, self.clean, self.corrupt)
 
         def of_means(clean: float, corrupt: float, *kept: float) -> float | None:
@@ -100,6 +117,7 @@ class Baseline:
 
         return bootstrap([self.clean, self.corrupt, *rows], of_means, how)
 
+    @public
     def mean(self, values: Sequence[float], how: Resampling = USUAL) -> Estimate:
         """The mean over prompts, normalised if the metric asks for it; errors as above."""
         if self.metric.normalize:
@@ -112,6 +130,7 @@ def of_whole(found: Estimate, digits: int) -> Estimate:
     return found.rounded(decimals([1.0, found.value], digits))
 
 
+@public
 def faithfulness_interval(
     contrast: Contrast, circuit: Circuit, metric: Metric, how: Resampling = USUAL
 ) -> Estimate:
@@ -120,12 +139,13 @@ def faithfulness_interval(
     return Baseline.of(contrast, metric).faithfulness(values, how)
 
 
+@public
 def random_faithfulness(
     contrast: Contrast,
     circuit: Circuit,
     metric: Metric,
     *,
-    draws: int = 100,
+    draws: Positive = 100,
     seed: int = 0,
     connected: bool = True,
 ) -> Null:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import ModelError
 from nncirc.dsl.model_types import GROUP, unadapted
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Family:
     """Dotted paths of a family's modules: the first block of them from the model, the second from a block.

@@ -18,8 +18,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nncirc.circuits.arguments import public
+from nncirc.circuits.errors import ArgumentError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.nodes import Edge
+from nncirc.engine.fits import check_tokens
 from nncirc.engine.model import Block, HeadWeights, Model
 from nncirc.engine.tracing import checked, run
 
@@ -57,6 +60,7 @@ def source_outputs(
     return torch.stack([embedding - positions, positions])
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Mask:
     """Which edges are cut, for each row of a batch of interventions.
@@ -68,6 +72,7 @@ class Mask:
     cut: Float[Tensor, "row receiver sender"] | Float[Tensor, "row receiver sender position"]
 
     @classmethod
+    @public
     def of(cls, model: Model, graph: Graph, rows: Sequence[Iterable[Edge]]) -> Mask:
         """One row for each set of cut edges."""
         n = len(graph.positions) or 1
@@ -79,6 +84,7 @@ class Mask:
         return cls(cut.to(model.device))
 
     @classmethod
+    @public
     def everything(cls, model: Model, graph: Graph) -> Mask:
         """One row in which all edges are cut."""
         cut = cls._none(model, graph, 1)
@@ -93,6 +99,7 @@ class Mask:
         return torch.zeros(shape if graph.positions else shape[:3], dtype=model.dtype)
 
 
+@public
 def masked_forward(
     model: Model,
     graph: Graph,
@@ -101,7 +108,7 @@ def masked_forward(
     substitute: Float[Tensor, "sender batch pos d_model"],
     *,
     where: Float[Tensor, "position batch pos"] | None = None,
-    keep: Tensor | int = 0,
+    keep: Int[Tensor, " kept"] | int = 0,
     grad: bool = False,
 ) -> Float[Tensor, "row batch kept vocab"]:
     """Logits of the model with the cut edges of each row carrying `substitute`.
@@ -115,7 +122,39 @@ def masked_forward(
         where: which tokens are at which of the graph's positions; None if it has none.
         keep: positions to compute logits at; 0 for all.
         grad: whether autograd records, for the gradient by the mask.
+
+    Raises:
+        DataError: C336, C337, the model cannot read the tokens.
+        ArgumentError: C753, the shapes do not belong together.
     """
+    check_tokens(model, tokens.tolist())
+    base, batch, cut = graph.base, tuple(tokens.shape), mask.cut
+    edges = (len(base.receivers), len(base.senders), len(graph.positions))[: cut.ndim - 1]
+    _require("mask.cut", cut, (len(cut), *edges))
+    _require("substitute", substitute, (len(base.senders), *batch, model.d_model))
+    if graph.positions or where is not None:
+        _require("where", where, (len(graph.positions), *batch))
+    return run_masked(model, graph, tokens, mask, substitute, where=where, keep=keep, grad=grad)
+
+
+def _require(name: str, tensor: Tensor | None, wanted: tuple[int, ...]) -> None:
+    found = None if tensor is None else tuple(tensor.shape)
+    if found != wanted:
+        raise ArgumentError("C753", f"`{name}` must have the shape {wanted}, found {found}")
+
+
+def run_masked(
+    model: Model,
+    graph: Graph,
+    tokens: Int[Tensor, "batch pos"],
+    mask: Mask,
+    substitute: Float[Tensor, "sender batch pos d_model"],
+    *,
+    where: Float[Tensor, "position batch pos"] | None = None,
+    keep: Tensor | int = 0,
+    grad: bool = False,
+) -> Float[Tensor, "row batch kept vocab"]:
+    """`masked_forward` of what is known to fit."""
     rows, graph = len(mask.cut), graph.base
 
     def body() -> Tensor:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nncirc.circuits.annotations import Positive
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.data import Dataset
@@ -17,6 +19,7 @@ from nncirc.engine.scores import NodeScores
 from nncirc.engine.tracing import run
 
 
+@public
 def in_context_learning(
     model: Model,
     dataset: Dataset,
@@ -24,8 +27,8 @@ def in_context_learning(
     early: int = 50,
     late: int = 500,
     how: Resampling = USUAL,
-    batch: int | None = None,
-    memory: int | None = None,
+    batch: Positive | None = None,
+    memory: Positive | None = None,
 ) -> NodeScores:
     """The loss at a late token minus the loss at an early one: below 0 if the context helps.
 

@@ -18,8 +18,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
+from nncirc.circuits.annotations import SOME, Count
+from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import USUAL, Estimate, Resampling
@@ -35,6 +37,7 @@ _ONCE = Resampling(resamples=1)
 """For the number itself, of which no interval is asked for."""
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Knockout:
     """What a circuit is without some of its parts.
@@ -52,14 +55,15 @@ class Knockout:
     difference: Estimate
 
 
+@public
 def completeness(
     contrast: Contrast,
     circuit: Circuit,
     metric: Metric,
     *,
     by: Parts = "nodes",
-    draws: int = 0,
-    greedy: int = 0,
+    draws: Count = 0,
+    greedy: Count = 0,
     seed: int = 0,
     how: Resampling = USUAL,
 ) -> tuple[Knockout, ...]:
@@ -108,6 +112,7 @@ def _searched(
             yield " + ".join(taken), cut
 
 
+@public
 def minimality(
     contrast: Contrast,
     circuit: Circuit,
@@ -136,12 +141,14 @@ def minimality(
     return tuple(found)
 
 
-def incompleteness(knockouts: Iterable[Knockout]) -> Knockout:
+@public
+def incompleteness(knockouts: Annotated[Iterable[Knockout], SOME]) -> Knockout:
     """The set without which circuit and model differ most; its interval does not know that it was chosen."""
     return max(knockouts, key=lambda each: each.difference.value)
 
 
-def least(knockouts: Iterable[Knockout]) -> Knockout:
+@public
+def least(knockouts: Annotated[Iterable[Knockout], SOME]) -> Knockout:
     """The part that matters least; its interval does not know that it was chosen."""
     return min(knockouts, key=lambda each: each.difference.value)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from nncirc.circuits.annotations import Positive
+from nncirc.circuits.arguments import public
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.data import Dataset
 from nncirc.engine.intervals import estimates
@@ -30,6 +32,7 @@ from nncirc.engine.plain import (
 from nncirc.engine.scores import NodeScores
 
 
+@public
 def logit_lens(
     model: Model,
     dataset: Dataset,
@@ -37,8 +40,8 @@ def logit_lens(
     of: str = "prob",
     positions: str | Sequence[str | Place] = "end",
     how: Resampling = USUAL,
-    batch: int | None = None,
-    memory: int | None = None,
+    batch: Positive | None = None,
+    memory: Positive | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:
     """The residual stream after every attention and MLP, through the final norm and the unembedding.

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from safetensors.torch import load_file
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.door import at_home, open_file, read_text
 from nncirc.circuits.errors import ModelError, NncircError, ResourceError
 from nncirc.circuits.models import COMPILED, model_folder
@@ -49,6 +50,7 @@ _IDLE = (".masked_bias", ".rotary_emb.inv_freq")
 """Constants that older versions of transformers saved beside the weights, which nothing reads."""
 
 
+@public
 def load_bundled(name: str, *, dtype: DType = "float64", device: str = "cpu") -> Model:
     """A small model that comes with the package, trained or compiled (`nncirc.circuits.models.BUNDLED`).
 
@@ -61,6 +63,7 @@ def load_bundled(name: str, *, dtype: DType = "float64", device: str = "cpu") ->
     return _load(folder, None, dtype, device, name=name, tokenizer=None)
 
 
+@public
 def load_compiled(path: str | Path, *, dtype: DType = "float64", device: str = "cpu") -> Model:
     """A program that was compiled to the weights of a transformer, from a folder (`nncirc.engine.compiled`).
 
@@ -91,6 +94,7 @@ def _load_compiled(folder: Path, dtype: DType, device: str, *, name: str) -> Mod
     return _guarded(Model(module, symbol_tokenizer(config), made, name))
 
 
+@public
 def load_huggingface(
     id: str | Path,  # noqa: A002 - the hub's own word
     *,

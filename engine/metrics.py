@@ -11,12 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nncirc.circuits.annotations import Accepts
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError, ModelError
 from nncirc.engine.model import Model
 
@@ -36,19 +38,12 @@ def places(given: str | Sequence[str | Place]) -> tuple[Place, ...]:
     for one in [given] if isinstance(given, str) else given:
         if isinstance(one, str):
             name, dot, number = one.partition(".")
-            one = (name, int(number) if number.isdecimal() else None if not dot else number)  # type: ignore[assignment]
-        if not (
-            isinstance(one, tuple)
-            and len(one) == 2
-            and isinstance(one[0], str)
-            and (one[1] is None or type(one[1]) is int)
-        ):
-            raise MethodError(
-                "C512",
-                f"{one!r} is no position",
-                hint='write "end", "S.2", or ("S", 2); several of them in a list',
-            )
+            if dot and not number.isdecimal():
+                raise MethodError("C512", f"{one!r} is no position", hint='write "end", "S.2", or ("S", 2)')
+            one = (name, int(number) if dot else None)
         found.append(one)
+    if not found:
+        raise MethodError("C512", "no position is named", hint='write "end", or ["S.2", "end"]')
     return tuple(found)
 
 
@@ -96,6 +91,7 @@ class Logits:
         return self.each(tokens, values, 0.0).sum(-1) / (tokens >= 0).sum(-1)
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Measure:
     """A kind of metric.
@@ -275,6 +271,7 @@ def measures() -> dict[str, Measure]:
     return found
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A metric as a script or a caller asks for it.
@@ -290,7 +287,7 @@ class Metric:
     """
 
     name: str
-    at: tuple[Place, ...] = (END,)
+    at: Annotated[tuple[Place, ...], Accepts(str | Sequence[str | Place])] = (END,)
     normalize: bool = False
     own: Measure | None = None
 

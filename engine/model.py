@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.graph import Attention, Graph, Shape
 from nncirc.engine import tracing
@@ -50,6 +51,7 @@ class HeadWeights:
     out: Float[Tensor, "head d_head d_model"]
 
 
+@public
 @dataclass(frozen=True)
 class Model:
     """A loaded model.
@@ -90,6 +92,7 @@ class Model:
             mlps=not getattr(config, "attention_only", False),
         )
 
+    @public
     def graph(
         self,
         *,
@@ -114,6 +117,7 @@ class Model:
             )
         return Graph(self.shape, attention, split_inputs, pos_embed, neurons=self.neurons(neurons))
 
+    @public
     def neurons(self, layers: Iterable[int]) -> tuple[tuple[int, int], ...]:
         """Layers, in order, each with the number of its MLP's neurons: as `Graph` takes them.
 

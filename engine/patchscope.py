@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nncirc.circuits.annotations import Positive
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.contrast import check_fits
@@ -39,6 +41,7 @@ from nncirc.engine.tracing import checked, run
 Mapping: TypeAlias = Callable[[Float[Tensor, "state d_model"]], Float[Tensor, "state d_model"]]
 
 
+@public
 def patchscopes(
     model: Model,
     source: Dataset,
@@ -50,8 +53,8 @@ def patchscopes(
     layer: int | None = None,
     mapping: Mapping | None = None,
     how: Resampling = USUAL,
-    batch: int | None = None,
-    memory: int | None = None,
+    batch: Positive | None = None,
+    memory: Positive | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:
     """What the target prompt goes on with when it carries a state of the source prompt.

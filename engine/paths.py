@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
@@ -41,6 +42,7 @@ Row: TypeAlias = tuple[int, Bool[Tensor, "batch pos"]]
 """The sender that is patched, and the tokens at which it is."""
 
 
+@public
 def path_patching(
     contrast: Contrast,
     graph: Graph,

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nncirc.circuits.door import read_file
 from nncirc.circuits.errors import MethodError, NncircError
+from nncirc.circuits.kinds import described
 from nncirc.engine.corruptions import Corruption, Resample
 from nncirc.engine.data import Dataset, Example
 from nncirc.engine.data.encoding import decode
@@ -29,6 +28,7 @@ from nncirc.engine.data.render import render
 from nncirc.engine.data.targets import asked_as
 from nncirc.engine.data.tokens import frame_of
 from nncirc.engine.metrics import Logits, Measure
+from nncirc.engine.user_code import Code, code_of, loaded_since
 
 METRICS, CORRUPTIONS = "nncirc.metrics", "nncirc.corruptions"
 
@@ -40,24 +40,30 @@ class Checked:
     Attributes:
         name: `module:function`, or that of an entry point.
         function: what is called.
-        source: SHA-256 of the file that it is written in; "" if there is none.
+        code: of its module and of all that this imports.
     """
 
     name: str
     function: Callable[[Logits], Tensor]
-    source: str
+    code: Code
+
+    @property
+    def source(self) -> str:
+        """SHA-256 of its code."""
+        return self.code.sha256
 
     def __call__(self, logits: Logits) -> Tensor:
         """Its value at every position read.
 
         Raises:
-            MethodError: C586, it gives something else; C587, it raises an error.
+            MethodError: C585, it loads further modules; C586, it gives something else; C587, it raises an
+                error.
         """
-        value = _called(self.name, self.function, logits)
+        value = _called(self.name, self.function, logits, self.code)
         wanted = tuple(logits.patched.shape[:3])
         if not isinstance(value, Tensor) or tuple(value.shape) != wanted or not value.is_floating_point():
             found = (
-                f"{tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else repr(value)[:60]
+                f"{tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else described(value)
             )
             raise MethodError(
                 "C586",
@@ -79,10 +85,12 @@ def own_measure(name: str, folder: Path, *, allowed: bool) -> Measure:
     Raises:
         MethodError: C584, code is not allowed; C585, it cannot be loaded; C586, it is no metric.
     """
-    found = load(name, METRICS, folder, allowed=allowed)
-    measure = found if isinstance(found, Measure) else Measure(found, (), 1, "")
-    _check_takes_one(name, measure.function, "the `Logits` of a metric")
-    function = Checked(name, measure.function, source_of(measure.function))
+    found, code = load(name, METRICS, folder, allowed=allowed)
+    if not isinstance(found, Measure):
+        _check_takes_one(name, found, "the `Logits` of a metric")
+        found = Measure(found, (), 1, "")
+    measure = found
+    function = Checked(name, measure.function, code)
     # What it does with logits is not known, so neither is how far rounding moves it, nor from what logits.
     return replace(measure, function=function, columns=False, of_change=None, sensitivity=_unknown)
 
@@ -96,20 +104,20 @@ def own_corruption(name: str, dataset: Dataset, folder: Path, *, allowed: bool) 
         MethodError: C584 to C587.
         DataError: C306 and others, a text cannot be tokenized.
     """
-    function = load(name, CORRUPTIONS, folder, allowed=allowed)
+    function, code = load(name, CORRUPTIONS, folder, allowed=allowed)
     _check_takes_one(name, function, "the `Dataset` of clean prompts")
-    made = _called(name, function, dataset)
+    made = _called(name, function, dataset, code)
     if isinstance(made, Corruption):
         return made
     if not isinstance(made, Sequence) or isinstance(made, str) or len(made) != len(dataset.examples):
         raise MethodError(
             "C586",
-            f"{name} gives {repr(made)[:60]}; a corruption gives a text, or tokens, for each of"
+            f"{name} gives {described(made)}; a corruption gives a text, or tokens, for each of"
             f" {len(dataset.examples)} prompts",
             hint="return [example.text.replace(...) for example in dataset.examples]",
         )
     pairs = zip(dataset.examples, made, strict=True)
-    return Resample(tuple(_prompt(name, dataset, *pair) for pair in pairs), name, source_of(function))
+    return Resample(tuple(_prompt(name, dataset, *pair) for pair in pairs), name, code.sha256)
 
 
 def _prompt(name: str, dataset: Dataset, clean: Example, given: object) -> Example:
@@ -121,13 +129,13 @@ def _prompt(name: str, dataset: Dataset, clean: Example, given: object) -> Examp
         return replace(clean, text=decode(dataset.tokenizer, given), tokens=tuple(given))
     raise MethodError(
         "C586",
-        f"{name} gives {repr(given)[:60]} for a prompt; it is a text or a list of token numbers",
+        f"{name} gives {described(given)} for a prompt; it is a text or a list of token numbers",
         hint="return [example.text.replace(...) for example in dataset.examples]",
     )
 
 
-def load(name: str, group: str, folder: Path, *, allowed: bool) -> Any:
-    """What a name stands for.
+def load(name: str, group: str, folder: Path, *, allowed: bool) -> tuple[Any, Code]:
+    """What a name stands for, and its code.
 
     Raises:
         MethodError: C584, C585.
@@ -148,20 +156,28 @@ def load(name: str, group: str, folder: Path, *, allowed: bool) -> Any:
                 f"no installed package has an entry point {name} in {group}; {there}",
                 hint='a function of a module is written "module:function"',
             )
-        return _guarded(name, known[name].load)
+        return _loaded(name, known[name].module, known[name].load)
     with _first(folder):
-        found = _guarded(name, lambda: importlib.import_module(module))
+        found, code = _loaded(name, module, lambda: importlib.import_module(module))
     if not hasattr(found, function):
         raise MethodError(
             "C585", f"the module {module} has no {function}", hint="the name behind the colon is a function's"
         )
-    return getattr(found, function)
+    return getattr(found, function), code
 
 
-def _guarded(name: str, make: Callable[[], Any]) -> Any:
+_LOADED: dict[str, list[str]] = {}
+"""By module the local modules that were loaded when it was first loaded."""
+
+
+def _loaded(name: str, module: str, make: Callable[[], Any]) -> tuple[Any, Code]:
+    before = set(sys.modules)
     try:
-        return make()
-    except Exception as error:  # noqa: BLE001 - a user's code raises what it likes
+        found = make()
+        return found, code_of(module, _LOADED.setdefault(module, loaded_since(before)))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a user's code raises what it likes, SystemExit too
         raise MethodError(
             "C585",
             f"{name} cannot be loaded: {type(error).__name__}: {_line(error)}",
@@ -194,12 +210,13 @@ def _check_takes_one(name: str, function: object, what: str) -> None:
         raise MethodError("C586", f"{name} {problem}", hint=f"write a function that takes {what}")
 
 
-def _called(name: str, function: Callable[[Any], Any], argument: object) -> Any:
+def _called(name: str, function: Callable[[Any], Any], argument: object, code: Code) -> Any:
+    before = set(sys.modules)
     try:
-        return function(argument)
-    except NncircError:
+        found = function(argument)
+    except (NncircError, KeyboardInterrupt, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - likewise
+    except BaseException as error:  # noqa: BLE001 - likewise
         at = inspect.trace()[-1]
         where = f"{Path(at.filename).name}, line {at.lineno}"
         raise MethodError(
@@ -207,17 +224,21 @@ def _called(name: str, function: Callable[[Any], Any], argument: object) -> Any:
             f"{name} raised {type(error).__name__}: {_line(error)} ({where})",
             hint="the fault is in that function, not in the script",
         ) from None
+    # Results are stored under the code that was known before: a change of these would not be seen.
+    unknown = [module for module in loaded_since(before) if module not in code.modules]
+    if unknown:
+        raise MethodError(
+            "C585",
+            f"{name} loads the module {unknown[0]} by a name that is made as it runs",
+            hint=f"write `import {unknown[0]}` in its module",
+        )
+    return found
 
 
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:200]
-
-
-def source_of(function: object) -> str:
-    """SHA-256 of the file that a function is written in; "" if there is none."""
+def _line(error: BaseException) -> str:
     try:
-        return sha256(read_file(inspect.getfile(function))).hexdigest()  # type: ignore[arg-type]
-    except (OSError, TypeError):
+        return (str(error).splitlines() or [""])[0][:200]
+    except Exception:  # noqa: BLE001 - likewise
         return ""
 
 

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.engine.activation import columns_of, labelled, mask_of
@@ -40,6 +41,7 @@ _PARTS: Mapping[str, Part] = {
 }
 
 
+@public
 def causal_tracing(
     contrast: Contrast,
     metric: Metric,

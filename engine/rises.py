@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from nncirc.circuits.arguments import public
+
 
 class Journal(Protocol):
     """What remembers decisions, so that an interrupted run goes on where it was."""
@@ -36,6 +38,7 @@ class Record:
     tried: dict[int, list[Tried]] = field(default_factory=dict)
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What runs of ACDC that differ in nothing but the threshold have measured."""

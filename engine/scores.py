@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
+from nncirc.circuits.arguments import public, require_lengths
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
@@ -19,6 +20,7 @@ from nncirc.engine.intervals import Estimates
 Rank: TypeAlias = Literal["absolute", "signed"]
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class EdgeScores:
     """A score for every edge of a graph.
@@ -46,8 +48,10 @@ class EdgeScores:
         require_finite(self.values.items(), self.made)
 
     @classmethod
+    @public
     def of(cls, graph: Graph, table: Sequence[Sequence[float]], made: Mapping[str, Any], digits: int) -> Self:
         """From a table: a row for each receiver, in it a score for each of the senders it can read."""
+        require_lengths("rows of `table`", [table], len(graph.receivers), "receiver")
         values = {
             Edge(graph.senders[sender], name): score
             for receiver, (name, row) in enumerate(zip(graph.receivers, table, strict=True))
@@ -55,6 +59,7 @@ class EdgeScores:
         }
         return cls(graph, values, made, digits)
 
+    @public
     def __getitem__(self, edge: tuple[str, str]) -> float:
         if edge not in self.values:
             raise GraphError("C454", f"the graph has no edge {edge[0]} -> {edge[1]}", hint=str(self.graph))
@@ -70,6 +75,7 @@ class EdgeScores:
         places = self.decimals
         return {edge: rounded(score, places) for edge, score in self.values.items()}
 
+    @public
     def compared(self, rank: Rank = "absolute") -> dict[Edge, float]:
         """By edge the number by which it is ranked and compared with a threshold.
 
@@ -79,11 +85,13 @@ class EdgeScores:
         key, places = _key(rank), self.decimals
         return {edge: key(ranked_as(score, self.digits, places)) for edge, score in self.values.items()}
 
+    @public
     def ranked(self, rank: Rank = "absolute") -> list[Edge]:
         """The edges, highest score first; equal scores in the order of the graph."""
         numbers = self.compared(rank)
         return sorted(numbers, key=lambda edge: -numbers[edge])
 
+    @public
     def threshold(self, threshold: float, *, rank: Rank = "absolute") -> Circuit:
         """The edges whose score is at least `threshold`, pruned to paths from embed to logits.
 
@@ -98,6 +106,7 @@ class EdgeScores:
         made = {"method": "threshold", "threshold": threshold, "rank": rank, "scores": dict(self.made)}
         return self._circuit(kept, made)
 
+    @public
     def top(self, edges: int, *, rank: Rank = "absolute") -> Circuit:
         """The highest `edges` edges, pruned to paths from embed to logits; so it can have fewer.
 
@@ -127,6 +136,7 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class NodeScores:
     """A score for every node, or for every node at every position.
@@ -150,7 +160,12 @@ class NodeScores:
     low: tuple[tuple[float, ...], ...] | None = None
     high: tuple[tuple[float, ...], ...] | None = None
 
+    def __post_init__(self) -> None:
+        for name, table in [("values", self.values), *self.ends().items()]:
+            _require_shape(name, table, self.nodes, self.positions)
+
     @classmethod
+    @public
     def of(
         cls,
         nodes: Sequence[str],
@@ -164,11 +179,13 @@ class NodeScores:
         Raises:
             MethodError: C562, a number is not finite.
         """
+        _require_shape("table", table, nodes, positions)
         _require_finite(nodes, positions, table, made)
         places = decimals((score for row in table for score in row), digits)
         return cls(tuple(nodes), tuple(positions), _rounded(table, places), made)
 
     @classmethod
+    @public
     def estimated(
         cls,
         nodes: Sequence[str],
@@ -178,6 +195,7 @@ class NodeScores:
         digits: int,
     ) -> Self:
         """From means over prompts by node and position, with their intervals; digits, errors as of `of`."""
+        _require_shape("found", found.value.tolist(), nodes, positions)
         _require_finite(nodes, positions, found.value.tolist(), made)
         facts, places = found.facts, found.decimals(digits)
         if found.prompts > 1 and made.get("normalized"):
@@ -186,11 +204,13 @@ class NodeScores:
         ends = (low, high) if found.prompts > 1 else ()
         return cls(tuple(nodes), tuple(positions), value, {**made, "intervals": facts}, *ends)
 
+    @public
     def __getitem__(self, node: str) -> tuple[float, ...]:
         if node not in self.nodes:
             raise GraphError("C457", f"there are no scores of {node}", hint=f"there are {some(self.nodes)}")
         return self.values[self.nodes.index(node)]
 
+    @public
     def value(self, node: str, column: str | None = None) -> float:
         """The score of a node in a column; None for the only one.
 
@@ -200,6 +220,7 @@ class NodeScores:
         """
         return self[node][self._column(node, column)]
 
+    @public
     def estimate(self, node: str, column: str | None = None) -> Estimate | None:
         """The score of a node in a column with its interval over prompts; None if it has none.
 
@@ -225,6 +246,13 @@ class NodeScores:
             asked = "they have several columns" if column is None else f"they have no column {column}"
             raise MethodError("C579", f"scores of {node}: {asked}", hint=f"there are {some(names)}")
         return names.index(column)
+
+
+def _require_shape(
+    name: str, table: Sequence[Sequence[float]], nodes: Sequence[str], positions: Sequence[str]
+) -> None:
+    require_lengths(f"rows of `{name}`", [table], len(nodes), "node")
+    require_lengths(f"numbers in a row of `{name}`", table, len(positions) or 1, "position")
 
 
 def _require_finite(

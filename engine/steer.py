@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
@@ -34,6 +35,7 @@ from nncirc.engine.written import Written, written
 Into: TypeAlias = Literal["clean", "corrupt"]
 
 
+@public
 def steering(
     contrast: Contrast,
     graph: Graph,
@@ -113,6 +115,7 @@ def steering(
     return _scores(contrast, metric, names, factors, change, into, where, made, how, progress)
 
 
+@public
 def function_vector(
     contrast: Contrast,
     graph: Graph,

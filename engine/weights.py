@@ -15,12 +15,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from nncirc.circuits.annotations import SOME, Count
+from nncirc.circuits.arguments import public, unfit
 from nncirc.circuits.errors import MethodError, ModelError
 from nncirc.circuits.nodes import Node
 from nncirc.engine.model import Model
@@ -30,6 +32,7 @@ from nncirc.engine.scores import NodeScores
 Input: TypeAlias = Literal["q", "k", "v"]
 
 
+@public
 @dataclass(frozen=True, slots=True, eq=False)
 class LowRank:
     """A matrix as the product of a tall and a wide one, in float64. Leading dimensions count matrices.
@@ -55,14 +58,19 @@ class LowRank:
     def __matmul__(self, other: LowRank) -> LowRank:
         return LowRank(self.left, (self.right @ other.left) @ other.right)
 
+    @public
     def __getitem__(self, at: int | slice | Tensor) -> LowRank:
         """Some of the matrices."""
         return LowRank(self.left[at], self.right[at])
 
+    @public
     def block(
         self, rows: Int[Tensor, " some"], columns: Int[Tensor, " others"]
     ) -> Float[Tensor, "*batch some others"]:
         """The entries of some rows and columns."""
+        for name, at, size in (("rows", rows, self.shape[0]), ("columns", columns, self.shape[1])):
+            if len(at) and not 0 <= int(at.min()) <= int(at.max()) < size:
+                raise unfit(f"`{name}`", f"indices from 0 to {size - 1}", at.tolist())
         return self.left[..., rows, :] @ self.right[..., columns]
 
     def matrix(self) -> Float[Tensor, "*batch rows columns"]:
@@ -169,7 +177,8 @@ def _head(model: Model, name: str) -> tuple[int, int]:
     return layer, index
 
 
-def qk_circuit(model: Model, head: str, *, tokens: bool = False, distance: int = 0) -> LowRank:
+@public
+def qk_circuit(model: Model, head: str, *, tokens: bool = False, distance: Count = 0) -> LowRank:
     """How a head attends from every token or direction (rows) to every other (columns).
 
     Args:
@@ -190,6 +199,7 @@ def qk_circuit(model: Model, head: str, *, tokens: bool = False, distance: int =
     return LowRank(embed @ found.left, found.right @ embed.T)
 
 
+@public
 def ov_circuit(model: Model, head: str, *, tokens: bool = False) -> LowRank:
     """What a head writes (columns) where it attends to a token or direction (rows).
 
@@ -205,6 +215,7 @@ def ov_circuit(model: Model, head: str, *, tokens: bool = False) -> LowRank:
     return _between_tokens(model, ov_circuits(model, layer)[index], tokens=tokens)
 
 
+@public
 def virtual_head(model: Model, first: str, second: str, *, tokens: bool = False) -> LowRank:
     """OV of two heads in a row: what `second` writes where it attends to what `first` has written.
 
@@ -250,6 +261,7 @@ def _through_tokens(model: Model) -> Float[Tensor, "d_model d_model"]:
     return unembedding(model).T @ embedding(model)
 
 
+@public
 def copying_scores(model: Model) -> Float[Tensor, "layer head"]:
     """Σ λ / Σ |λ| of every head's OV circuit from token to logit (Elhage et al. 2021).
 
@@ -265,6 +277,7 @@ def copying_scores(model: Model) -> Float[Tensor, "layer head"]:
     return torch.stack(found).cpu()
 
 
+@public
 def matching_scores(model: Model) -> Float[Tensor, "layer head"]:
     """Σ λ / Σ |λ| of every head's QK circuit from token to token: 1 if tokens attend to themselves.
 
@@ -279,6 +292,7 @@ def matching_scores(model: Model) -> Float[Tensor, "layer head"]:
     return torch.stack(found).cpu()
 
 
+@public
 def composition_scores(model: Model, which: Input) -> Float[Tensor, "layer head layer head"]:
     """How much every head (first) composes with what every earlier head (last) writes, 0 to 1.
 
@@ -327,7 +341,8 @@ OF_HEADS = ("copying", "matching", *COMPOSITIONS)
 OF_PAIRS = (*COMPOSITIONS, "virtual_copying")
 
 
-def weight_statistics(model: Model, of: Sequence[str]) -> NodeScores:
+@public
+def weight_statistics(model: Model, of: Annotated[Sequence[str], SOME]) -> NodeScores:
     """Statistics of every head's weights; each is a column of the result. No prompt is run.
 
     - `copying`: `copying_scores`.
@@ -355,6 +370,7 @@ def weight_statistics(model: Model, of: Sequence[str]) -> NodeScores:
     return NodeScores.of(_heads(model), of, table, _made(model, "weight_statistics"), model.digits)
 
 
+@public
 def composition(model: Model, of: str) -> NodeScores:
     """A number for every pair of heads: a row for the later head, a column for the earlier one.
 

@@ -15,7 +15,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.graph import Graph
+from nncirc.engine.fits import check_tokens
 from nncirc.engine.forward import attention_outputs, neuron_outputs, source_outputs
 from nncirc.engine.model import Model
 from nncirc.engine.tracing import run
@@ -183,8 +185,14 @@ def written(
     return run(model.envoy, model.inputs(tokens, keep=1), body)
 
 
+@public
 def sender_outputs(
     model: Model, graph: Graph, tokens: Int[Tensor, "batch pos"]
 ) -> Float[Tensor, "sender batch pos d_model"]:
-    """What every sender writes into the residual stream in a plain run."""
+    """What every sender writes into the residual stream in a plain run.
+
+    Raises:
+        DataError: C336, C337, the model cannot read the tokens.
+    """
+    check_tokens(model, tokens.tolist())
     return written(model, tokens, neurons=graph.neuron_counts).outputs(graph)

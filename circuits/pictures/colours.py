@@ -11,8 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from nncirc.circuits.arguments import public
+
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap, Normalize
+
+__all__ = ["Diverging", "Sequential"]
 
 # Blue and vermilion tell sign to colour-blind readers; both ends are dark, so in grey |score| is what is seen
 # and the number or the mark in the cell tells the sign.
@@ -28,6 +32,7 @@ _WHITE_BELOW = 0.1791
 """The luminance at which black and white text have the same contrast, 4.6 to 1 (WCAG 2.1)."""
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Diverging:
     """Two hues around a neutral value, as far to one side as to the other, so that equal effects look equal.
@@ -54,6 +59,7 @@ class Diverging:
         return _SIGNED
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Sequential:
     """One hue, from pale to dark.

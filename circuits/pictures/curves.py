@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from math import isfinite, log10, nan
 from typing import TYPE_CHECKING
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.pictures.figure import Format, as_bytes, framed, label, nothing, settings, spaced
 from nncirc.circuits.pictures.text import ems, one_line, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+__all__ = ["Curve", "curves"]
 
 _STYLES = (
     ("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."), ("#CC79A7", "D", ":"),
@@ -38,6 +41,7 @@ _WIDE = 50
 """From so many times the least x on, an axis is logarithmic: small sizes would fall into one place."""
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Curve:
     """One line of a plot.
@@ -60,6 +64,7 @@ class Curve:
     steps: bool = False
 
 
+@public
 def curves(
     lines: Curve | Sequence[Curve],
     *,

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from nncirc.circuits.annotations import Positive
+from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.nodes import Node
 from nncirc.circuits.pictures import style
@@ -15,6 +17,8 @@ from nncirc.circuits.pictures.legend import attributes, fitted, legend, legend_d
 from nncirc.circuits.pictures.legend import caption as below
 from nncirc.circuits.pictures.text import number, one_line, quoted, record, wrapped
 
+__all__ = ["to_dot"]
+
 FONT = "Helvetica,Arial,sans-serif"
 LEFT = r"\l"
 _POINT = "shape=point, style=invis, width=0.01, height=0.01"
@@ -22,13 +26,14 @@ _RUNGS = 6
 """Hidden edges for each pair of neighbours: more than the lines that would rather cross them."""
 
 
+@public
 def to_dot(
     circuit: Circuit,
     *,
     highlight: Circuit | None = None,
     title: str | None = None,
     caption: str | None = None,
-    max_edges: int = MAX_EDGES,
+    max_edges: Positive = MAX_EDGES,
 ) -> str:
     """The circuit as DOT text, the same to the byte for the same circuit.
 

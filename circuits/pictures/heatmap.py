@@ -12,6 +12,7 @@ from itertools import groupby, islice
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.pictures.colours import (
     Digits,
     Diverging,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
+__all__ = ["Panel", "heatmap"]
+
 Numbers: TypeAlias = Sequence[Sequence[float]] | Any
 """Rows of numbers: nested sequences, or a numpy array of two dimensions."""
 
@@ -48,6 +51,7 @@ _LABEL_SIZES = (8.0, 7.0, 6.0, 5.0)
 _PITCH = 1.25 / 72
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Panel:
     """One heatmap.
@@ -155,6 +159,7 @@ class _Group:
         _ticks(bar, self.scale, self.finite)
 
 
+@public
 def heatmap(
     panels: Panel | Sequence[Panel],
     *,

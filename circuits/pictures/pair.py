@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from nncirc.circuits.annotations import Positive
+from nncirc.circuits.arguments import public
 from nncirc.circuits.atomic import write_bytes
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.comparison import SIDES, Comparison
@@ -18,14 +20,17 @@ from nncirc.circuits.pictures.drawing import MAX_EDGES, Pair, arrange
 from nncirc.circuits.pictures.render import FORMATS, picture_format
 from nncirc.circuits.pictures.text import one_line, provenance
 
+__all__ = ["pair_to_dot", "render_pair"]
 
+
+@public
 def pair_to_dot(
     comparison: Comparison,
     names: tuple[str, str],
     *,
     title: str | None = None,
     caption: str | None = None,
-    max_edges: int = MAX_EDGES,
+    max_edges: Positive = MAX_EDGES,
 ) -> str:
     """Two circuits as DOT text, the same to the byte for the same circuits.
 
@@ -50,13 +55,14 @@ def pair_to_dot(
     return written(replace(drawing, pair=pair, fills=fills), title=title, caption=below)
 
 
+@public
 def render_pair(
     comparison: Comparison,
     names: tuple[str, str],
     path: str | os.PathLike[str],
     *,
     title: str | None = None,
-    max_edges: int = MAX_EDGES,
+    max_edges: Positive = MAX_EDGES,
 ) -> None:
     """Draw two circuits into a file whose ending says how: `.dot`, `.svg`, `.png` or `.pdf`.
 

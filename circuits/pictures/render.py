@@ -9,16 +9,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from nncirc.circuits.annotations import Positive
+from nncirc.circuits.arguments import public
 from nncirc.circuits.atomic import write_bytes
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import FileError
 from nncirc.circuits.pictures.dot import to_dot
 from nncirc.circuits.pictures.drawing import MAX_EDGES
 
+__all__ = ["render", "to_pdf", "to_png", "to_svg"]
+
 PNG_DPI = 200
 _DOT_SECONDS = 120
 
 
+@public
 def render(
     circuit: Circuit,
     path: str | os.PathLike[str],
@@ -26,7 +31,7 @@ def render(
     highlight: Circuit | None = None,
     title: str | None = None,
     caption: str | None = None,
-    max_edges: int = MAX_EDGES,
+    max_edges: Positive = MAX_EDGES,
 ) -> None:
     """Draw a circuit into a file whose ending says how: `.dot`, `.svg`, `.png` or `.pdf`.
 
@@ -69,6 +74,7 @@ def picture_format(path: str | os.PathLike[str], formats: Mapping[str, object]) 
     return ending
 
 
+@public
 def to_svg(dot: str) -> str:
     """DOT text as SVG, by the Graphviz that comes with the package.
 
@@ -84,6 +90,7 @@ def to_svg(dot: str) -> str:
     return svg
 
 
+@public
 def to_png(dot: str) -> bytes:
     """DOT text as PNG at 200 dots an inch, in the font that comes with matplotlib, on every machine alike.
 
@@ -105,6 +112,7 @@ def to_png(dot: str) -> bytes:
     )
 
 
+@public
 def to_pdf(dot: str) -> bytes:
     """DOT text as PDF, by a Graphviz installed on the machine.
 

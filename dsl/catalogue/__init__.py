@@ -13,7 +13,7 @@ from functools import cache
 from nncirc.dsl.catalogue.data import DATA
 from nncirc.dsl.catalogue.entry import Entry
 from nncirc.dsl.catalogue.evaluation import EVALUATION
-from nncirc.dsl.catalogue.files import COMMAND, FILES, RESOURCES
+from nncirc.dsl.catalogue.files import ARGUMENTS, COMMAND, FILES, RESOURCES
 from nncirc.dsl.catalogue.form import FORM
 from nncirc.dsl.catalogue.meaning import MEANING
 from nncirc.dsl.catalogue.measuring import MEASURED, MEASURING
@@ -32,6 +32,7 @@ RUN: Mapping[str, Entry] = {
     **METHODS,
     **FILES,
     **RESOURCES,
+    **ARGUMENTS,
 }
 
 

@@ -172,6 +172,24 @@ RESOURCES: Mapping[str, Entry] = {
     ),
 }
 
+ARGUMENTS: Mapping[str, Entry] = {
+    "C751": Entry(
+        "an argument of a Python function does not fit",
+        "Public functions and classes look at their arguments before they work, by their annotations: every "
+        "item of a list, every key of a mapping. The message names the argument, what it must be, and what "
+        "was found. A string is not taken for a list of its letters, nor `True` for a number.",
+    ),
+    "C752": Entry(
+        "arguments that a Python function does not have, or lacks",
+        "The call does not fit the function's signature: `help` of the function shows it.",
+    ),
+    "C753": Entry(
+        "arguments of a Python function that do not belong together",
+        "Each by itself would do: a graph or a circuit and a model of other layers and heads, tensors of "
+        "shapes that do not match. A graph of another model would name parts of this one by chance.",
+    ),
+}
+
 COMMAND: Mapping[str, Entry] = {
     "C119": Entry(
         "`--only` for a result that the script does not have",

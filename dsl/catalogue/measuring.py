@@ -145,7 +145,9 @@ MEASURED: Mapping[str, Entry] = {
     "C585": Entry(
         "a function that cannot be loaded",
         "There is no such module, function or entry point, or the module raised an error when it was loaded. "
-        "Modules are looked for beside the script first, and then where Python looks.",
+        "Modules are looked for beside the script first, and then where Python looks. Results are stored "
+        "under the code of a function: its module, and all that this imports. A module that it loads later, "
+        "by a name that is made as it runs, would not be seen, so it is refused: import it at the top.",
     ),
     "C586": Entry(
         "a function that gives something else",

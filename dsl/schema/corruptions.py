@@ -53,7 +53,7 @@ CORRUPTIONS = {
     "python": Implementation(
         "A function of your own, of the dataset: it gives each prompt's corrupted text, or tokens, or a "
         "corruption. An entry point `nncirc.corruptions` of an installed package likewise. Runs with "
-        "`--allow-code` only.",
+        "`--allow-code` only, and is stored as a metric of your own is.",
         {"data": _CLEAN, "function": FUNCTION},
         run=True,
     ),

@@ -73,7 +73,9 @@ METRICS = {
     ),
     "python": Implementation(
         "A function of your own, of the logits at the positions read, or an entry point `nncirc.metrics` of "
-        "an installed package. Runs with `--allow-code` only.",
+        "an installed package. Runs with `--allow-code` only. Results are stored under the text of its "
+        "module and of all that this imports, and the versions of what is installed; files that it reads are "
+        "not looked at, so run with `--fresh` when one has changed.",
         {
             "function": FUNCTION,
             "at": AT,

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace as with_fields
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import quote
 from nncirc.engine.data.labels import show_tokens
@@ -15,6 +16,7 @@ from nncirc.engine.data.tokens import frame_of, slot_at
 from nncirc.engine.data.types import Dataset, Example, Occurrence, Template, Tokens, Value
 
 
+@public
 def replace(dataset: Dataset, replacements: Mapping[tuple[str, int | None], str]) -> tuple[Example, ...]:
     """Every prompt again, with some slots filled by what was drawn for others.
 
@@ -86,6 +88,7 @@ def _check_replacements(dataset: Dataset, replacements: Mapping[tuple[str, int |
                 )
 
 
+@public
 def counterpart(dataset: Dataset) -> tuple[Example, ...]:
     """The other column of a paired dataset.
 
@@ -102,6 +105,7 @@ def counterpart(dataset: Dataset) -> tuple[Example, ...]:
     return dataset.counterparts
 
 
+@public
 def shuffle(dataset: Dataset, *, seed: int = 0) -> tuple[Example, ...]:
     """The prompts in another order, so that each is corrupted by another one that aligns with it.
 

@@ -6,10 +6,11 @@ import random
 from collections.abc import Iterator
 from itertools import product
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import decode
 from nncirc.engine.data.limits import MOST_TOKENS, check_count, in_words
-from nncirc.engine.data.sources import positive, whole
+from nncirc.engine.data.sources import positive
 from nncirc.engine.data.template import describe_tokenizer
 from nncirc.engine.data.tokens import frame_of, plain_token_ids
 from nncirc.engine.data.types import Dataset, Example, Tokenizer
@@ -18,6 +19,7 @@ MOST = 200_000
 """More prompts than this would take days, and are no small program's."""
 
 
+@public
 def all_inputs(tokenizer: Tokenizer, *, length: int, counterparts: int = 0, seed: int = 0) -> Dataset:
     """Every sequence of `length` tokens, without special tokens, in the order of their ids.
 
@@ -36,7 +38,6 @@ def all_inputs(tokenizer: Tokenizer, *, length: int, counterparts: int = 0, seed
         DataError: C310, fewer other inputs than counterparts; C312, an option; C348, too many prompts.
     """
     positive("length", length)
-    whole("seed", seed)
     if counterparts:
         positive("counterparts", counterparts)
     check_count(length, MOST_TOKENS, "tokens in each input", about="length")

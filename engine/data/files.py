@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.door import is_folder, read_file
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.words import counted, visible
@@ -34,6 +35,7 @@ LONGEST_FIELD = 100_000
 """Characters of the longest prompt that a file may hold; more is a broken file (an open quote)."""
 
 
+@public
 def file_dataset(
     tokenizer: Tokenizer,
     path: str | Path,

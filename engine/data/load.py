@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar, cast
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.door import at_home, is_folder, is_there, read_text, require_regular_files
 from nncirc.circuits.errors import ModelError, NncircError
 from nncirc.engine.data.types import Tokenizer
@@ -22,6 +23,7 @@ SECONDS = 5.0
 """How long the hub has to answer before it counts as out of reach."""
 
 
+@public
 def load_tokenizer(folder_or_id: str | Path, revision: str | None = None) -> Tokenizer:
     """The tokenizer of a model.
 

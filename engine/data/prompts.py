@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace as with_fields
 from typing import Any, Literal
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.words import counted
 from nncirc.engine.data.encoding import require_offsets
@@ -34,6 +35,7 @@ from nncirc.engine.data.tokens import Frame, check_open_end, frame_of
 from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Tokenizer, Value
 
 
+@public
 def prompt_dataset(
     tokenizer: Tokenizer,
     *,

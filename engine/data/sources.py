@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import quote
 from nncirc.engine.data.limits import MOST_TOKENS, check_count, repeated
@@ -21,6 +22,7 @@ class RandomTokens:
     count: int
 
 
+@public
 def random_tokens(count: int) -> RandomTokens:
     """A source of blocks of `count` distinct tokens, uniform over the vocabulary without special tokens.
 
@@ -173,13 +175,6 @@ def _words(slot: str, source: Sequence[str]) -> tuple[str, ...]:
     if not words:
         raise DataError("C309", f"the slot {slot} has no words", hint="give at least one", about=slot)
     for word in words:
-        if not isinstance(word, str):
-            raise DataError(
-                "C309",
-                f"the words of the slot {slot} must be text; {word!r} is {type(word).__name__}",
-                hint="put it in quotes",
-                about=slot,
-            )
         if not word:
             raise DataError(
                 "C309",
@@ -206,17 +201,6 @@ def positive(name: str, value: object) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise DataError("C312", f"{name} must be a whole number from 1; it is {value!r}", about=name)
-    return value
-
-
-def whole(name: str, value: object) -> int:
-    """A whole number.
-
-    Raises:
-        DataError: C312.
-    """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise DataError("C312", f"{name} must be a whole number; it is {value!r}", about=name)
     return value
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from dataclasses import replace as with_fields
 from typing import TypeAlias
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.words import visible
+from nncirc.engine.data.encoding import require_offsets
 from nncirc.engine.data.labels import show_tokens
 from nncirc.engine.data.limits import MOST_TARGETS, check_count, repeated
 from nncirc.engine.data.tokens import check_open_end, frame_of, joined_note, one_token_each, tokens_after
@@ -240,6 +242,7 @@ def target_notes(prompt: str, targets: Mapping[str, Given]) -> list[str]:
     ]
 
 
+@public
 def with_answers(
     dataset: Dataset,
     answers: Sequence[Texts] | None = None,
@@ -263,6 +266,7 @@ def with_answers(
             C344, ids that cannot be used; C348, a set is too large.
     """
     tokenizer = dataset.tokenizer
+    require_offsets(tokenizer)
     check_open_end(tokenizer, frame_of(tokenizer))
     ids = {
         what: None if sets is None else [token_ids(what, each) for each in sets]

@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace as with_fields
 from itertools import pairwise, product
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.tasks import Task, task_named
 from nncirc.circuits.tasks.task import Answers, Words
@@ -21,6 +22,7 @@ from nncirc.engine.data.types import NEXT, Dataset, Example, Field, Template, To
 from nncirc.engine.data.words import left_out_note, single_tokens
 
 
+@public
 def task_dataset(
     tokenizer: Tokenizer, task: str | Task, *, size: int, seed: int = 0, corrupt: str | None = None
 ) -> Dataset:

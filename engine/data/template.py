@@ -7,8 +7,10 @@ import hashlib
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Annotated, Any, TypeAlias, cast
 
+from nncirc.circuits.annotations import Accepts
+from nncirc.circuits.arguments import public
 from nncirc.circuits.data import word_list
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import quote, require_offsets
@@ -34,7 +36,6 @@ from nncirc.engine.data.sources import (
     make_groups,
     positive,
     random_tokens,
-    whole,
 )
 from nncirc.engine.data.targets import (
     Texts,
@@ -51,10 +52,12 @@ from nncirc.engine.data.tokens import Frame, check_open_end, frame_of, plain_tok
 from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Template, Tokenizer, Value
 from nncirc.engine.data.words import check_kept, left_out_note, single_tokens
 
-Slots: TypeAlias = Mapping[Any, Source]  # keys: str | tuple[str, ...], of which a mapping is invariant
+# Of its keys a mapping is invariant, so the type checker is told less than is taken.
+Slots: TypeAlias = Mapping[Annotated[Any, Accepts(str | tuple[str, ...])], Source]
 """A source by slot, or by several slots that are drawn together."""
 
 
+@public
 def template_dataset(
     tokenizer: Tokenizer,
     *,
@@ -94,7 +97,6 @@ def template_dataset(
         check_forced(answer, foil)
         one_text(cast("Texts", answer))
     check_count(positive("size", size), MOST_PROMPTS, "prompts", about="size")
-    whole("seed", seed)
     require_offsets(tokenizer)
     phrasings = _phrasings(prompt)
     targets = _targets(answer, foil)
@@ -171,6 +173,7 @@ def template_dataset(
     )
 
 
+@public
 def token_dataset(
     tokenizer: Tokenizer,
     *,

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias
+
+from nncirc.circuits.annotations import Accepts
+from nncirc.circuits.arguments import public
 
 Tokens: TypeAlias = tuple[int, ...]
 Target: TypeAlias = int | Tokens | None
@@ -56,6 +59,7 @@ NEXT: Final = Next.NEXT
 """As an answer: at every position p, the token at p + 1 of the clean prompt (`answer = next` in a script)."""
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Example:
     """One prompt.
@@ -106,6 +110,7 @@ Template: TypeAlias = tuple[str | Field, ...]
 """A prompt with slots, taken apart: literal text and fields in order."""
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """Prompts, all made in the same way.
@@ -129,7 +134,10 @@ class Dataset:
     made: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     phrasings: tuple[Template, ...] = ()
-    tokenizer: Tokenizer = field(repr=False, compare=False, kw_only=True)
+    # Without one there is nothing to show, and nothing to answer in words.
+    tokenizer: Annotated[Tokenizer, Accepts(Tokenizer | None)] = field(
+        repr=False, compare=False, kw_only=True
+    )
 
 
 def tokens_of(target: Target) -> Tokens:

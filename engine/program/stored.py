@@ -7,7 +7,6 @@ circuit by its edges. So it does not matter what a declaration is called, or in 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import math
 import re
@@ -34,6 +33,7 @@ from nncirc.engine.plugins import Checked
 from nncirc.engine.program.results import finite
 from nncirc.engine.program.store import VERSION
 from nncirc.engine.scores import EdgeScores, NodeScores
+from nncirc.engine.user_code import code_of
 
 T = TypeVar("T")
 
@@ -134,10 +134,7 @@ def _of_function(function: Any) -> Any:
     name = f"{function.__module__}.{function.__qualname__}"
     if function.__module__.startswith("nncirc."):
         return name
-    try:
-        return f"{name} {_of_file(Path(inspect.getfile(function)))}"
-    except (OSError, TypeError):
-        return name
+    return f"{name} {code_of(function.__module__).sha256}"
 
 
 @cache

@@ -9,9 +9,9 @@ from hypothesis import given
 from tests.circuits.strategies import circuit_pairs, circuits, graphs
 
 from nncirc.circuits.circuit import Circuit, difference, intersection, keep, prune, union
-from nncirc.circuits.errors import GraphError
+from nncirc.circuits.errors import GraphError, NncircError
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.nodes import Edge, Node
 
 SMALL = Graph(Shape(2, 2, 2))
 OTHER = Graph(Shape(2, 2, 2, parallel=True))
@@ -139,13 +139,37 @@ def test_circuits_of_different_graphs_do_not_mix(operation: object) -> None:
     assert caught.value.code == "C455"
 
 
+def test_what_a_circuit_and_a_graph_hold() -> None:
+    """Edges, nodes that an edge touches, and inputs that an edge enters."""
+    circuit = Circuit.of(SMALL, [Edge("embed", "L0H0.q"), Edge("L0H0", "logits")])
+    for there in (Edge("embed", "L0H0.q"), ("L0H0", "logits"), "embed", "L0H0", "L0H0.q", "logits"):
+        assert there in circuit
+        assert there in SMALL
+    for absent in (("embed", "logits"), "L0H1", "L0H0.k", "MLP0"):
+        assert absent not in circuit
+        assert absent in SMALL
+    assert "L9H9" not in circuit
+    assert "L9H9" not in SMALL
+    assert ("logits", "embed") not in SMALL
+
+
+@pytest.mark.parametrize("thing", ["L0.H0", "L0H0 ", "", 3, None, ["embed", "logits"], Node.parse("L0H0")])
+def test_what_is_neither_an_edge_nor_a_node(thing: object) -> None:
+    """A name that is misspelled is not one that is absent."""
+    for holder in (Circuit.of(SMALL, []), SMALL):
+        with pytest.raises(NncircError) as caught:
+            assert thing in holder
+        assert caught.value.code == ("C451" if isinstance(thing, str) else "C751")
+        assert caught.value.hint
+
+
 def test_an_edge_that_the_graph_lacks() -> None:
     with pytest.raises(GraphError, match=r"no edge L1H0 -> L0H0\.q") as caught:
         Circuit.of(SMALL, [Edge("L1H0", "L0H0.q")])
     assert caught.value.code == "C454"
 
 
-@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf, "much"])
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
 def test_a_score_is_a_finite_number(score: float) -> None:
     with pytest.raises(GraphError, match="embed -> logits") as caught:
         Circuit(SMALL, {Edge("embed", "logits"): score})

@@ -51,13 +51,13 @@ THEIRS: dict[str, Any] = {
 
 
 def test_a_file_as_the_package_writes_it(tmp_path: Path) -> None:
-    write_eap_ig(EXAMPLE, tmp_path / "file", d_model=16)
-    assert json.loads((tmp_path / "file").read_text()) == THEIRS
+    write_eap_ig(EXAMPLE, tmp_path / "file.json", d_model=16)
+    assert json.loads((tmp_path / "file.json").read_text()) == THEIRS
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("eap_ig") / "file"
+    return tmp_path_factory.mktemp("eap_ig") / "file.json"
 
 
 @given(circuits(graphs(finest=True)), st.booleans())
@@ -107,7 +107,7 @@ SPLIT = Circuit.full(Graph(Shape(1, 2, 2), neurons=((0, 2),)))
 @pytest.mark.parametrize("coarse", [join_heads(EXAMPLE), join_inputs(EXAMPLE), APART, AT, SPLIT])
 def test_coarse_circuits_are_not_written(tmp_path: Path, coarse: Circuit) -> None:
     with pytest.raises(GraphError) as caught:
-        write_eap_ig(coarse, tmp_path / "file", d_model=16)
+        write_eap_ig(coarse, tmp_path / "file.json", d_model=16)
     assert caught.value.code == "C459"
     assert list(tmp_path.iterdir()) == []
 

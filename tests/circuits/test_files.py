@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from tests.circuits.strategies import circuits, json_values
 
 from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.eap_ig import write_eap_ig
 from nncirc.circuits.errors import FileError
 from nncirc.circuits.files import circuit_from_json, circuit_to_json, read_circuit, write_circuit
 from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.graphml import write_graphml
 from nncirc.circuits.nodes import Edge
 
 EXAMPLE = Circuit(
@@ -91,6 +94,26 @@ def test_a_circuit_on_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("write", "ending"),
+    [
+        (write_circuit, "json"),
+        (write_graphml, "graphml"),
+        (partial(write_eap_ig, d_model=8), "json"),
+    ],
+)
+@pytest.mark.parametrize("name", ["found", "found.txt", "found.json.gz", "found.svg"])
+def test_a_name_says_what_the_file_is(
+    tmp_path: Path, write: Callable[[Circuit, Path], None], ending: str, name: str
+) -> None:
+    """A file that ends otherwise is read by no command."""
+    with pytest.raises(FileError) as caught:
+        write(EXAMPLE, tmp_path / name)
+    assert (caught.value.code, caught.value.hint) == ("C631", f"known are .{ending}")
+    assert not list(tmp_path.iterdir())
+    write(EXAMPLE, tmp_path / f"found.{ending}")
+
+
+@pytest.mark.parametrize(
     ("made", "problem"),
     [
         ({"x": float("nan")}, "'made' holds Out of range float values"),
@@ -101,7 +124,7 @@ def test_a_circuit_on_disk(tmp_path: Path) -> None:
 )
 def test_what_json_has_no_word_for_is_not_written(tmp_path: Path, made: dict[str, Any], problem: str) -> None:
     with pytest.raises(FileError, match=problem) as caught:
-        write_circuit(Circuit.of(EXAMPLE.graph, [], made=made), tmp_path / "file")
+        write_circuit(Circuit.of(EXAMPLE.graph, [], made=made), tmp_path / "file.json")
     assert caught.value.code == "C605"
     assert list(tmp_path.iterdir()) == []
 

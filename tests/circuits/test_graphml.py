@@ -36,21 +36,21 @@ def test_a_circuit_reads_back(file: Path, circuit: Circuit) -> None:
 
 
 def test_the_same_bytes(tmp_path: Path) -> None:
-    write_graphml(EXAMPLE, tmp_path / "a")
-    write_graphml(read_graphml(tmp_path / "a"), tmp_path / "b")
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert (tmp_path / "a").read_text().startswith("<graphml")
+    write_graphml(EXAMPLE, tmp_path / "a.graphml")
+    write_graphml(read_graphml(tmp_path / "a.graphml"), tmp_path / "b.graphml")
+    assert (tmp_path / "a.graphml").read_bytes() == (tmp_path / "b.graphml").read_bytes()
+    assert (tmp_path / "a.graphml").read_text().startswith("<graphml")
 
 
 def test_another_programs_file_needs_the_graph(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text(
+    (tmp_path / "file.graphml").write_text(
         '<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph edgedefault="directed">'
         '<node id="embed"/><node id="MLP0"/><edge source="embed" target="MLP0"/></graph></graphml>'
     )
     with pytest.raises(GraphError) as caught:
-        read_graphml(tmp_path / "file")
+        read_graphml(tmp_path / "file.graphml")
     assert caught.value.code == "C452"
-    assert read_graphml(tmp_path / "file", GRAPH).edges == (Edge("embed", "MLP0"),)
+    assert read_graphml(tmp_path / "file.graphml", GRAPH).edges == (Edge("embed", "MLP0"),)
 
 
 BOMB = '<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><graphml>&c;</graphml>'
@@ -68,9 +68,9 @@ BOMB = '<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><graphml>&c;</graphml
     ],
 )
 def test_not_graphml(tmp_path: Path, text: str, problem: str) -> None:
-    (tmp_path / "file").write_text(text)
+    (tmp_path / "file.graphml").write_text(text)
     with pytest.raises(FileError) as caught:
-        read_graphml(tmp_path / "file")
+        read_graphml(tmp_path / "file.graphml")
     assert caught.value.code == "C632"
     assert problem in caught.value.message
 
@@ -89,17 +89,17 @@ def test_not_graphml(tmp_path: Path, text: str, problem: str) -> None:
     ],
 )
 def test_damaged_files(tmp_path: Path, old: str, new: str) -> None:
-    write_graphml(EXAMPLE, tmp_path / "file")
-    text = (tmp_path / "file").read_text()
+    write_graphml(EXAMPLE, tmp_path / "file.graphml")
+    text = (tmp_path / "file.graphml").read_text()
     assert old in text
-    (tmp_path / "file").write_text(text.replace(old, new, 1))
+    (tmp_path / "file.graphml").write_text(text.replace(old, new, 1))
     with pytest.raises(NncircError):
-        read_graphml(tmp_path / "file")
+        read_graphml(tmp_path / "file.graphml")
 
 
 def test_no_text(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"\xff")
-    for path, code in ((tmp_path / "file", "C632"), (tmp_path / "nothing", "C601")):
+    (tmp_path / "file.graphml").write_bytes(b"\xff")
+    for path, code in ((tmp_path / "file.graphml", "C632"), (tmp_path / "nothing", "C601")):
         with pytest.raises(FileError) as caught:
             read_graphml(path)
         assert caught.value.code == code

@@ -391,7 +391,6 @@ def test_ranks_of_several_decades(figures: list[Figure]) -> None:
         lambda: curves(Curve([1], [1], low=[0])),
         lambda: curves(Curve([0], [1]), log_x=True),
         lambda: curves(Curve([-1, 5], [1, 1]), log_x=True),
-        lambda: curves(Curve([1], [1]), format="gif"),  # type: ignore[arg-type]
     ],
 )
 def test_what_cannot_be_drawn(draw: Any) -> None:

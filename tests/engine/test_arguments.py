@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from tests.engine.tiny import contrast, tiny_gpt2
 
-from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.errors import NncircError
-from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.measures import agreement
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.attribution import attribution_patching
-from nncirc.engine.contrast import Contrast
-from nncirc.engine.metrics import END, Metric
+from nncirc import circuits, engine
+from nncirc.circuits import ArgumentError, Circuit, NncircError
+from nncirc.engine import Metric, attribution_patching
+from nncirc.engine.metrics import END
 
 MODEL = tiny_gpt2()
 GRAPH = MODEL.graph()
 ABOUT = contrast(MODEL)
 METRIC = Metric("logit_diff")
-ANY: Any = None
+FULL = Circuit.full(GRAPH)
+# What a type checker would say is not asked here.
+CIRCUITS: Any = circuits
+ENGINE: Any = engine
 
 
 def scores() -> Any:
@@ -31,30 +32,183 @@ def scores() -> Any:
 @pytest.mark.parametrize(
     ("code", "call"),
     [
-        ("C524", lambda: activation_patching(ABOUT, GRAPH, METRIC, direction="denoising")),  # type: ignore[arg-type]
-        ("C512", lambda: activation_patching(ABOUT, GRAPH, METRIC, positions=[("end",)])),  # type: ignore[list-item]
-        ("C512", lambda: Metric("logit_diff", at=[("S", "2")])),  # type: ignore[arg-type]
-        ("C545", lambda: scores().top(3, rank="sigend")),
-        ("C545", lambda: scores().threshold(0.1, rank="abs")),
-        ("C543", lambda: scores().top("a")),
-        ("C546", lambda: attribution_patching(ABOUT, GRAPH, METRIC, steps=2, along="input")),  # type: ignore[arg-type]
-        ("C525", lambda: Contrast(MODEL, ABOUT.dataset, ABOUT.dataset.examples)),  # type: ignore[arg-type]
+        ("C512", lambda: ENGINE.Metric("logit_diff", at="S.x")),
+        ("C512", lambda: ENGINE.activation_patching(ABOUT, GRAPH, METRIC, positions=[])),
+        ("C531", lambda: scores().threshold(float("nan"))),
+        ("C543", lambda: scores().top(-1)),
         ("C454", lambda: scores()["L9H9", "logits"]),
-        ("C457", lambda: activation_patching(ABOUT, GRAPH, METRIC)["L9H9"]),
-        ("C462", lambda: agreement(Circuit.full(GRAPH), Circuit.full(GRAPH), by="edge")),  # type: ignore[arg-type]
-        ("C463", lambda: Graph(Shape(1, 1, 1), attention="head")),  # type: ignore[arg-type]
+        ("C457", lambda: ENGINE.activation_patching(ABOUT, GRAPH, METRIC)["L9H9"]),
     ],
 )
-def test_a_wrong_argument_is_refused(code: str, call: Callable[[], object]) -> None:
+def test_a_wrong_value_is_refused(code: str, call: Callable[[], object]) -> None:
     with pytest.raises(NncircError) as caught:
         call()
     assert caught.value.code == code
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("call", "said", "hint"),
+    [
+        (
+            lambda: ENGINE.acdc(ABOUT, GRAPH, "logit_diff", threshold=0.1),
+            "acdc: `metric` must be a `Metric`, found the string 'logit_diff'",
+            'write Metric("logit_diff")',
+        ),
+        (
+            lambda: ENGINE.acdc(GRAPH, ABOUT, METRIC, threshold=0.1),
+            "acdc: `contrast` must be a `Contrast`"
+            ", found a `Graph`; `graph` must be a `Graph`, found a `Contrast`",
+            "these are in each other's place: write acdc(contrast, graph, metric, threshold=...)",
+        ),
+        (
+            lambda: ENGINE.acdc(ABOUT, GRAPH, METRIC, threshold=True),
+            "acdc: `threshold` must be a number, found True",
+            None,
+        ),
+        (
+            lambda: ENGINE.acdc(ABOUT, GRAPH, METRIC, threshold=0.1, depth=0),
+            "acdc: `depth` must be a whole number of at least 1 or None, found 0",
+            None,
+        ),
+        (
+            lambda: ENGINE.attention_statistics(MODEL, ABOUT.dataset, "induction"),
+            "attention_statistics: `of` must be a list of strings that is not empty"
+            ", found the string 'induction'",
+            "write ['induction']",
+        ),
+        (
+            lambda: ENGINE.attention_statistics(MODEL, ABOUT.dataset, []),
+            "attention_statistics: `of` must be a list of strings that is not empty, found the list []",
+            None,
+        ),
+        (
+            lambda: ENGINE.weight_statistics(MODEL, {"copying", "matching"}),
+            "weight_statistics: `of` must be a list of strings that is not empty, found the set ...",
+            "write sorted(...) of it: a set has no order of its own",
+        ),
+        (
+            lambda: ENGINE.incompleteness([]),
+            "incompleteness: `knockouts` must be a list of `Knockout`s that is not empty, found the list []",
+            None,
+        ),
+        (
+            lambda: ENGINE.replace(ABOUT.dataset, {"S.2": "A"}),
+            "replace: `replacements`: key 'S.2' must be a tuple (string, whole number or None)"
+            ", found the string 'S.2'",
+            'write ("S", 2)',
+        ),
+        (
+            lambda: ENGINE.sender_outputs(MODEL, GRAPH, "When Mary"),
+            "sender_outputs: `tokens` must be an int tensor of shape (batch, pos)"
+            ", found the string 'When Mary'",
+            None,
+        ),
+        (
+            lambda: ENGINE.activation_patching(ABOUT, GRAPH, METRIC, direction="denoising"),
+            'activation_patching: `direction` must be "denoise" or "noise", found the string \'denoising\'',
+            'write "denoise"',
+        ),
+        (
+            lambda: ENGINE.activation_patching(ABOUT, GRAPH, METRIC, positions=("S", 2)),
+            "activation_patching: `positions`[1] must be a string or a tuple (string, whole number or None)"
+            ", found 2",
+            "write [('S', 2)]",
+        ),
+        (
+            lambda: ENGINE.faithfulness(ABOUT, scores(), METRIC),
+            "faithfulness: `circuit` must be a `Circuit`, found an `EdgeScores`",
+            "take a circuit of the scores: scores.top(100) or scores.threshold(0.01)",
+        ),
+        (
+            lambda: ENGINE.Contrast(MODEL, ABOUT.dataset, ABOUT.dataset.examples),
+            "Contrast: `corruption` must be a `Resample`, a `Gaussian`, a `Zero` or a `Mean`"
+            ", found the tuple ...",
+            "write Resample(replace(dataset, {...}))",
+        ),
+        (
+            lambda: ENGINE.load_bundled("ioi-4l", dtype=torch.float32),
+            'load_bundled: `dtype` must be "float32", "float64", "bfloat16" or "float16", found a `dtype`',
+            'write "float32"',
+        ),
+        (
+            lambda: CIRCUITS.agreement(FULL, FULL, by="edge"),
+            'agreement: `by` must be "nodes", "edges", "heads", "mlps", "q", "k" or "v"'
+            ", found the string 'edge'",
+            'write "edges"',
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named_and_put_right(
+    call: Callable[[], object], said: str, hint: str | None
+) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        call()
+    assert caught.value.code == "C751"
+    before, dots, _ = said.partition("...")
+    assert caught.value.message.startswith(before) if dots else caught.value.message == said
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("call", "said", "hint"),
+    [
+        (
+            lambda: ENGINE.acdc(ABOUT, GRAPH, METRIC, treshold=0.1),
+            "acdc has no argument `treshold`",
+            "did you mean `threshold`?",
+        ),
+        (
+            lambda: ENGINE.acdc(ABOUT, GRAPH, METRIC),
+            "acdc needs `threshold`",
+            "it is called as acdc(contrast, graph, metric, threshold=...)",
+        ),
+        (
+            lambda: ENGINE.acdc(ABOUT, GRAPH, METRIC, 0.1),
+            "acdc takes 3 arguments by place, found 4",
+            "write the others by name: threshold=...",
+        ),
+        (
+            lambda: ENGINE.Metric("logit_diff", name="prob"),
+            "Metric: `name` is given twice, by its place and by its name",
+            "it is called as Metric(name, at, normalize, own)",
+        ),
+    ],
+)
+def test_a_call_that_does_not_fit_the_signature(call: Callable[[], object], said: str, hint: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        call()
+    assert (caught.value.code, caught.value.message, caught.value.hint) == ("C752", said, hint)
+
+
+def test_a_graph_of_another_model_is_refused() -> None:
+    """Its nodes would be those of this model by chance, as far as there are any."""
+    for layers, heads in ((1, 2), (2, 1), (3, 2)):
+        other = tiny_gpt2(layers=layers, heads=heads).graph()
+        for function, arguments in (
+            (ENGINE.acdc, {"contrast": ABOUT, "graph": other, "metric": METRIC, "threshold": 0.1}),
+            (ENGINE.attribution_patching, {"contrast": ABOUT, "graph": other, "metric": METRIC}),
+            (ENGINE.faithfulness, {"contrast": ABOUT, "circuit": Circuit.full(other), "metric": METRIC}),
+            (ENGINE.sender_outputs, {"model": MODEL, "graph": other, "tokens": torch.tensor([[1, 2]])}),
+        ):
+            with pytest.raises(ArgumentError, match="another model") as caught:
+                function(**arguments)
+            assert caught.value.code == "C753"
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    found = scores().top(np.int64(3))
+    assert len(found) <= 3
+    assert type(found.made["edges"]) is int
+    steps = [np.float32(0.5), np.float64(0.25)]
+    family = ENGINE.acdc_family(ABOUT, GRAPH, METRIC, thresholds=np.array(steps))
+    assert [each.made["threshold"] for each in family] == [0.5, 0.25]
+    assert all(type(each.made["threshold"]) is float for each in family)
+
+
 def test_positions_may_be_written_as_in_a_script() -> None:
-    assert Metric("logit_diff", at="end").at == (END,)  # type: ignore[arg-type]
-    assert Metric("logit_diff", at=["S.2", ("IO", None)]).at == (("S", 2), ("IO", None))  # type: ignore[arg-type]
-    short = activation_patching(ABOUT, GRAPH, METRIC, positions=["end"])
-    assert short == activation_patching(ABOUT, GRAPH, METRIC, positions=[END])
+    assert ENGINE.Metric("logit_diff", at="end").at == (END,)
+    assert ENGINE.Metric("logit_diff", at=["S.2", ("IO", None)]).at == (("S", 2), ("IO", None))
+    short = ENGINE.activation_patching(ABOUT, GRAPH, METRIC, positions=["end"])
+    assert short == ENGINE.activation_patching(ABOUT, GRAPH, METRIC, positions=[END])
     assert scores()["embed", "logits"] == scores().values["embed", "logits"]

@@ -116,11 +116,14 @@ def test_integrated_gradients_of_samples_sum_to_the_whole_difference() -> None:
         assert into == pytest.approx(fall, rel=0.05)
 
 
-@pytest.mark.parametrize(("options", "at"), [({"scale": 0.0}, SUBJECT), ({"samples": 0}, SUBJECT), ({}, ())])
-def test_what_is_no_noise(options: Any, at: Any) -> None:
+@pytest.mark.parametrize(
+    ("options", "at", "code"),
+    [({"scale": 0.0}, SUBJECT, "C580"), ({"samples": 0}, SUBJECT, "C580"), ({}, (), "C512")],
+)
+def test_what_is_no_noise(options: Any, at: Any, code: str) -> None:
     with pytest.raises(MethodError) as caught:
         Gaussian(at, **options)
-    assert caught.value.code == "C580"
+    assert caught.value.code == code
 
 
 def test_the_store_tells_noise_apart() -> None:

@@ -202,7 +202,7 @@ def test_intervals_are_of_differences() -> None:
         assert 0 <= low <= high
 
 
-@pytest.mark.parametrize(("by", "code"), [("groups", "C558"), ("layers", "C559")])
+@pytest.mark.parametrize(("by", "code"), [("groups", "C558")])
 def test_parts_that_are_not_there(by: Any, code: str) -> None:
     about, circuit = tiny()
     for method in (completeness, minimality):

@@ -175,9 +175,8 @@ def test_states_are_mapped_on_their_way() -> None:
     [
         ({"layer": 3}, "C574"),
         ({"layer": -1}, "C574"),
-        ({"layer": True}, "C574"),
         ({"of": "top"}, "C572"),
-        ({"into": 3}, "C512"),
+        ({"into": "A.x"}, "C512"),
         ({"mapping": lambda states: states.float()}, "C502"),
         ({"mapping": lambda states: states / 0}, "C503"),
         ({"target": random_prompts(size=2)}, "C575"),

@@ -39,6 +39,21 @@ def failing(logits):
     return logits.patched[0].nothing
 def two(logits, more): return logits
 number = 3
+def leaving(logits):
+    import sys
+    sys.exit(7)
+def base(logits):
+    raise BaseException("lowest")
+class Mute(Exception):
+    def __str__(self): raise ValueError
+def speechless(logits):
+    raise Mute
+def sneaking(logits):
+    import importlib, sys
+    sys.path.insert(0, HERE)
+    importlib.import_module("my_" + "late")
+    sys.path.remove(HERE)
+HERE = __file__.rpartition("/")[0]
 
 def swapped(dataset):
     return [example.text.replace("store", "park") for example in dataset.examples]
@@ -78,9 +93,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a module, which is forgotten afterwards."""
     (tmp_path / "my_metrics.py").write_text(MODULE, encoding="utf-8")
     (tmp_path / "my_broken.py").write_text("1 / 0", encoding="utf-8")
+    (tmp_path / "my_leaving.py").write_text("import sys\nsys.exit(7)", encoding="utf-8")
+    (tmp_path / "my_late.py").write_text("", encoding="utf-8")
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield tmp_path
-    sys.modules.pop("my_metrics", None)
+    for name in [name for name in sys.modules if name.partition(".")[0].startswith("my_")]:
+        del sys.modules[name]
+    plugins._LOADED.clear()
 
 
 def builder(
@@ -113,7 +132,7 @@ def test_it_is_a_metric_in_every_method(folder: Path) -> None:
     assert values[0] == values[1]
     assert acdc(about, graph, mine, threshold=0.05).edges == acdc(about, graph, ours, threshold=0.05).edges
     assert about.clean(combined("/", mine, 2.0)) == pytest.approx(about.clean(ours) / 2)
-    digest = plugins.source_of(own.function.function)  # type: ignore[attr-defined]
+    digest = own.function.source  # type: ignore[attr-defined]
     assert about.facts(mine)["metric_sha256"] == digest
     assert len(digest) == 64
 
@@ -134,6 +153,55 @@ def test_the_store_tells_its_text(folder: Path) -> None:
     assert identity(first) != identity(
         Metric("m", own=own_measure("my_metrics:difference", folder, allowed=True))
     )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "my_helper.py",  # imported
+        "my_deep.py",  # imported by what is imported
+        "my_lazy.py",  # imported inside of a function
+        "my_package/__init__.py",  # above what is imported
+        "my_package/inner.py",  # imported by its place in a package
+        "my_package/beside.py",  # from a module beside it
+        "my_named.py",  # loaded by a name that is made as the module is loaded
+    ],
+)
+def test_the_store_tells_the_text_of_what_it_imports(folder: Path, changed: str) -> None:
+    (folder / "my_package").mkdir()
+    texts = {
+        "my_metrics.py": """
+import importlib
+import my_helper
+from my_package import inner
+importlib.import_module("my_" + "named")
+def f(logits):
+    import my_lazy
+    return logits.at(logits.answer, logits.patched)
+""",
+        "my_helper.py": "from my_deep import x",
+        "my_deep.py": "x = 1",
+        "my_lazy.py": "x = 1",
+        "my_package/__init__.py": "x = 1",
+        "my_package/inner.py": "from .beside import x",
+        "my_package/beside.py": "x = 1",
+        "my_named.py": "x = 1",
+        "my_other.py": "x = 1",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+    def now() -> object:
+        for name in [name for name in sys.modules if name.partition(".")[0].startswith("my_")]:
+            del sys.modules[name]
+        plugins._LOADED.clear()
+        return identity(Metric("m", own=own_measure("my_metrics:f", folder, allowed=True)))
+
+    first = now()
+    (folder / "my_other.py").write_text("x = 2", encoding="utf-8")  # nobody imports it
+    assert now() == first
+    (folder / changed).write_text(texts[changed] + "\ny = 2", encoding="utf-8")
+    assert now() != first
 
 
 @pytest.mark.parametrize("name", ["swapped", "tokens"])
@@ -175,6 +243,11 @@ def test_nothing_is_loaded_unless_allowed(folder: Path) -> None:
         ("my_metrics:flat", "C586", "gives () of torch.float64"),
         ("my_metrics:whole", "C586", "torch.int64"),
         ("my_metrics:failing", "C587", "AttributeError"),
+        ("my_metrics:leaving", "C587", "raised SystemExit: 7"),
+        ("my_metrics:base", "C587", "raised BaseException: lowest"),
+        ("my_metrics:speechless", "C587", "raised Mute: "),
+        ("my_metrics:sneaking", "C585", "loads the module my_late by a name that is made as it runs"),
+        ("my_leaving:f", "C585", "SystemExit: 7"),
     ],
 )
 def test_what_is_no_metric(folder: Path, metric: str, code: str, said: str) -> None:
@@ -201,6 +274,7 @@ def test_what_is_no_corruption(folder: Path, corruption: str, code: str, said: s
 def test_an_entry_point_is_named_without_a_colon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Entry:
         name = "top"
+        module = "nncirc.engine.metrics"
 
         def load(self) -> object:
             return measures()["logprob"]

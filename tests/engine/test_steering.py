@@ -210,10 +210,9 @@ def test_what_cannot_be_steered() -> None:
         ("C595", {"nodes": "MLP0", "scale": []}),
         ("C595", {"nodes": "MLP0", "scale": [2.0, 2.0]}),
         ("C595", {"nodes": "MLP0", "shift": [float("nan")]}),
-        ("C595", {"nodes": "MLP0", "scale": [2.0], "into": "both"}),
         ("C596", {"nodes": ["logits"], "scale": [2.0]}),
         ("C596", {"nodes": [], "scale": [2.0]}),
-        ("C512", {"nodes": "MLP0", "scale": [2.0], "at": [3]}),
+        ("C512", {"nodes": "MLP0", "scale": [2.0], "at": ["A.x"]}),
     ]
     for code, options in wrong:
         with pytest.raises(MethodError) as error:

@@ -20,7 +20,8 @@ CLASSES = {
     "GraphError": range(450, 500),
     "MethodError": range(500, 600),
     "FileError": range(600, 700),
-    "ResourceError": range(700, 799),
+    "ResourceError": range(700, 750),
+    "ArgumentError": range(750, 760),
     "NncircError": (104, 206, 799),  # arguments of the command line; a fault of nncirc itself
     "Guard": (*range(413, 421), 425, 426),  # becomes a ModelError
 }
