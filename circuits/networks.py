@@ -89,8 +89,9 @@ def from_networkx(network: Any, graph: Graph | None = None) -> Circuit:
         if edge in scores:
             raise GraphError("C454", f"the edge {edge} stands twice in the network", about=str(edge))
         score = data.get("score")
-        if not (score is None or isinstance(score, int | float)):
-            raise GraphError("C458", f"the score of {edge} is {score!r}, which is no number", about=str(edge))
+        if isinstance(score, bool) or not (score is None or isinstance(score, int | float)):
+            found = f"the score of {edge} is {score!r}, which is no number"
+            raise GraphError("C458", found, about=str(edge))
         scores[edge] = score
     if graph is not None:
         return Circuit(graph, scores)

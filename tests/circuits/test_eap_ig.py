@@ -14,7 +14,7 @@ from tests.circuits.strategies import circuits, graphs, json_values
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.collapse import join_heads, join_inputs, ungroup
 from nncirc.circuits.eap_ig import read_eap_ig, write_eap_ig
-from nncirc.circuits.errors import FileError, GraphError
+from nncirc.circuits.errors import FileError, GraphError, NncircError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.nodes import Edge
 
@@ -91,12 +91,12 @@ def test_heads_of_a_group_that_differ(file: Path) -> None:
     assert caught.value.hint is not None and caught.value.hint.endswith("read it without n_kv_heads")
 
 
-@pytest.mark.parametrize("n_kv_heads", [0, 3, -1])
-def test_no_such_groups(file: Path, n_kv_heads: int) -> None:
+@pytest.mark.parametrize(("n_kv_heads", "code"), [(0, "C751"), (3, "C603"), (-1, "C751")])
+def test_no_such_groups(file: Path, n_kv_heads: int, code: str) -> None:
     write_eap_ig(EXAMPLE, file, d_model=16)
-    with pytest.raises(FileError) as caught:
+    with pytest.raises(NncircError) as caught:
         read_eap_ig(file, n_kv_heads=n_kv_heads)
-    assert caught.value.code == "C603"
+    assert caught.value.code == code
 
 
 APART = Circuit.full(Graph(Shape(1, 2, 2), pos_embed=True))

@@ -143,7 +143,7 @@ assert clean(logit_diff(at = end), corruption = other) > 0
     (found,) = check_text(script).diagnostics
     assert found.code == "C433"
     assert found.help is not None
-    assert "measure mse" in found.help
+    assert "measure `mse`" in found.help
 
 
 @pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.symbols])

@@ -267,25 +267,22 @@ def test_files_are_the_same_to_the_byte(tmp_path: Path) -> None:
 # Light and interrupted ----------------------------------------------------------------------------------
 
 CHECK = """
-import resource, sys
+import sys
 from nncirc.cli import main
 status = main(["check", sys.argv[1]])
 heavy = {"torch", "nnsight", "transformers", "networkx", "numpy", "matplotlib"} & set(sys.modules)
-used = resource.getrusage(resource.RUSAGE_SELF)
 print("HEAVY", sorted(heavy))
-print("CPU", used.ru_utime + used.ru_stime)
+print("MODULES", len(sys.modules))
 sys.exit(status)
 """
 
 
 def test_check_is_light() -> None:
-    seconds = []
-    for _ in range(3):
-        done = in_process_of_its_own(["-c", CHECK, EXAMPLES / "gpt2_ioi.circ"])
-        assert done.status == 0, done.err
-        assert "HEAVY []" in done.out
-        seconds.append(float(done.out.split("CPU")[1]))
-    assert min(seconds) < 0.5
+    """What takes time is importing: about 250 modules are loaded, and torch alone would be a thousand more."""
+    done = in_process_of_its_own(["-c", CHECK, EXAMPLES / "gpt2_ioi.circ"])
+    assert done.status == 0, done.err
+    assert "HEAVY []" in done.out
+    assert int(done.out.split("MODULES")[1]) < 350
 
 
 LONG = SCRIPT.replace("size   = 4", "size   = 200") + (

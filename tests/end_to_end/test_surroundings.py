@@ -135,6 +135,9 @@ def test_no_home(script: Path, command: str) -> None:
     assert not (script.parent / "~").exists()
 
 
+PROGRAM = (EXAMPLES / "tracr_reverse.circ").read_text()
+
+
 @pytest.mark.parametrize("name", ["~nosuch/x", "~nosuch"])
 def test_a_home_that_is_not_there(
     nncirc: Command, script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -146,9 +149,13 @@ def test_a_home_that_is_not_there(
     assert "~nosuch is no home folder here" in done.out
     assert "~nosuch is no home folder here" in nncirc("cache").out
     assert not (tmp_path / "~nosuch").exists()
-    for key in ("id", "path"):
-        using = "huggingface" if key == "id" else "compiled"
-        script.write_text(SCRIPT.replace('bundled {\n  name = "ioi-4l"', f'{using} {{\n  {key} = "{name}"'))
+    scripts = (
+        SCRIPT.replace('bundled {\n  name = "ioi-4l"', f'huggingface {{\n  id = "{name}"'),
+        PROGRAM.replace('bundled {\n  name = "tracr-reverse"', f'compiled {{\n  path = "{name}"'),
+    )
+    for text in scripts:
+        assert name in text
+        script.write_text(text)
         for command in ("plan", "run"):
             assert "~nosuch" in nncirc(command, script).refused("C402")
 
