@@ -309,6 +309,8 @@ def _panels(scores: NodeScores) -> list[Panel]:
             scores,
             positions=tuple(scores.positions[column] for column in group),
             values=tuple(tuple(row[column] for column in group) for row in scores.values),
+            low=None,
+            high=None,
         )
         if (unit, scale) == _COMPOSITION:
             part = _with_earlier(part)

@@ -135,7 +135,19 @@ def test_no_home(script: Path, command: str) -> None:
     assert not (script.parent / "~").exists()
 
 
-PROGRAM = (EXAMPLES / "tracr_reverse.circ").read_text()
+PROGRAM = """
+model reverse using bundled {
+  name = "tracr-reverse"
+}
+dataset inputs using all_inputs {
+  model  = reverse
+  length = 3
+}
+corruption zeros using zero {
+  data = inputs
+}
+assert clean(mse(at = token), corruption = zeros) >= 0
+"""
 
 
 @pytest.mark.parametrize("name", ["~nosuch/x", "~nosuch"])
