@@ -243,8 +243,6 @@ class _Asked:
                 )
 
     def _check_together(self, contrast: Contrast) -> None:
-        if self.rule not in ("gradient", "relp"):
-            raise MethodError("C547", f"there is no rule {self.rule!r}", hint="gradient or relp")
         if self.steps > 1 and (self.rule != "gradient" or self.correct_qk or self.grad_drop):
             raise MethodError(
                 "C547",

@@ -22,7 +22,6 @@ from torch.nn.functional import scaled_dot_product_attention
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.graph import Shape
 from nncirc.circuits.json_input import Value, read_json
-from nncirc.engine.data.encoding import HALF
 from nncirc.engine.data.types import Tokenizer
 
 _WHAT = "the config of a compiled model"
@@ -127,8 +126,8 @@ def _symbol(value: Value) -> str:
     if not isinstance(value.value, str | int | float):
         raise value.wrong("expected a symbol: a string, a number, true or false")
     symbol = value.value if isinstance(value.value, str) else json.dumps(value.value)
-    if not symbol or symbol.split() != [symbol] or HALF.search(symbol):
-        raise value.wrong("expected a symbol without white space and without half of a character")
+    if not symbol or symbol.split() != [symbol]:
+        raise value.wrong("expected a symbol without white space")
     return symbol
 
 

@@ -82,12 +82,6 @@ METHODS: Mapping[str, Entry] = {
         "A threshold is a finite number. ACDC removes an edge if the loss rises by less than the threshold: "
         "below 0 only edges would go whose removal helps the model, which is another method.",
     ),
-    "C532": Entry(
-        "an unknown loss",
-        "ACDC keeps low what `loss` says: `metric`, minus the metric (a divergence as it is), or `distance`, "
-        "how far the mean of the metric over prompts is from the whole model's. Their circuits differ: by "
-        "`metric` edges also go whose removal raises the metric beyond the whole model's.",
-    ),
     "C541": Entry(
         "a gradient that is zero everywhere",
         "The KL divergence from the clean run is least on the clean run, so its gradient there is zero and "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace as with_fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
+from nncirc.circuits.annotations import Accepts
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.words import counted
@@ -34,6 +35,12 @@ from nncirc.engine.data.template import describe_tokenizer
 from nncirc.engine.data.tokens import Frame, check_open_end, frame_of
 from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Tokenizer, Value
 
+# A number in place of a text is refused with what it is called by: ids of tokens have names of their own.
+_Answer: TypeAlias = Annotated[
+    str | Sequence[Texts] | Next | None, Accepts(str | int | Sequence[Texts | Ids] | Next | None)
+]
+_Foil: TypeAlias = Annotated[str | Sequence[Texts] | None, Accepts(str | int | Sequence[Texts | Ids] | None)]
+
 
 @public
 def prompt_dataset(
@@ -41,8 +48,8 @@ def prompt_dataset(
     *,
     clean: str | Sequence[str],
     corrupt: str | Sequence[str] | None = None,
-    answer: str | Sequence[Texts] | Next | None = None,
-    foil: str | Sequence[Texts] | None = None,
+    answer: _Answer = None,
+    foil: _Foil = None,
     answer_ids: int | Sequence[Ids] | None = None,
     foil_ids: int | Sequence[Ids] | None = None,
     teacher_forced: bool = False,

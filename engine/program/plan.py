@@ -25,7 +25,7 @@ from nncirc.dsl.program import Assertion, Declaration, Program, Ref
 from nncirc.dsl.shapes import model_shape
 from nncirc.engine.configs import parameters, read_config
 from nncirc.engine.data import Dataset, load_tokenizer
-from nncirc.engine.data.load import check_json, is_local
+from nncirc.engine.data.load import check_json, is_local, no_folder
 from nncirc.engine.memory import machine_memory
 from nncirc.engine.model import Model
 from nncirc.engine.program.build import Builder
@@ -159,9 +159,8 @@ class _Planner(Builder):
     def plan(self, wanted: Iterable[Declaration], claims: Sequence[Assertion]) -> Plan:
         steps, before = [], resident()
         # What only claims ask for: circuits of other scripts, or written in a claim.
-        asked = (self.program.declarations[name] for claim in claims for name in claim.references())
-        measured = (each for each in asked if each.kind in ("scores", "circuit", "curve"))
-        needed = self.program.needed(each.name for each in (*wanted, *measured))
+        asked = (name for claim in claims for name in claim.references())
+        needed = self.program.needed([*(each.name for each in wanted), *asked])
         for declaration in needed:
             step = self.step(declaration)
             if step is None or any(name in self.unknown for name in declaration.references()):
@@ -385,8 +384,11 @@ def _config(declaration: Declaration) -> tuple[Any, str | Path]:
                 return None, name
             return GPT2Config(n_layer=shape.layers, n_head=shape.heads, n_embd=64 * shape.heads), name
         folder = at_home(name)
-    if not is_there(folder / "config.json"):
-        raise ModelError("C402", f"the model folder {folder} has no config.json", about=str(folder))
+    what = no_folder(folder)
+    if not what and not is_there(folder / "config.json"):
+        what = "has no config.json"
+    if what:
+        raise ModelError("C402", f"the model folder {folder} {what}", about=str(folder))
     check_json(folder / "config.json")
     return read_config(str(folder)), folder
 

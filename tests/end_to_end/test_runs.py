@@ -278,7 +278,7 @@ sys.exit(status)
 
 
 def test_check_is_light() -> None:
-    """What takes time is importing: about 250 modules are loaded, and torch alone would be a thousand more."""
+    """What takes time is importing: some 250 modules are loaded, and torch alone would be a thousand."""
     done = in_process_of_its_own(["-c", CHECK, EXAMPLES / "gpt2_ioi.circ"])
     assert done.status == 0, done.err
     assert "HEAVY []" in done.out

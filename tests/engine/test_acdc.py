@@ -400,13 +400,6 @@ def test_by_distance_a_circuit_does_not_overshoot() -> None:
         assert 0.95 < kept[1] < 1.05
 
 
-def test_a_loss_has_a_name() -> None:
-    about = contrast(tiny_gpt2())
-    with pytest.raises(MethodError) as caught:
-        acdc(about, about.model.graph(), Metric("prob"), threshold=0.1, loss="faithfulness")  # type: ignore[arg-type]
-    assert caught.value.code == "C532"
-
-
 @pytest.mark.parametrize("threshold", [-1e-9, math.nan])
 def test_a_threshold_is_at_least_zero(threshold: float) -> None:
     about = contrast(tiny_gpt2())

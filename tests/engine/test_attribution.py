@@ -201,7 +201,6 @@ def test_what_cannot_be_taken_on_the_corrupted_run() -> None:
         {"rule": "relp"},
         {"grad_drop": True},
         {"correct_qk": True},
-        {"base": "corrupt"},
     ]
     for options in wrong:
         with pytest.raises(MethodError) as caught:

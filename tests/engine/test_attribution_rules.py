@@ -200,7 +200,6 @@ def test_patterns_are_constant_under_relp() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"rule": "lrp"},
         {"rule": "relp", "steps": 2},
         {"grad_drop": True, "steps": 2},
         {"correct_qk": True, "steps": 5},

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nncirc.circuits.errors import DataError
+from nncirc.circuits.errors import NncircError
 from nncirc.dsl import check_text
 from nncirc.engine.data import (
     NEXT,
@@ -30,8 +30,8 @@ def targets(dataset: Dataset) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     return [(tokens_of(e.answer), tokens_of(e.foil)) for e in dataset.examples]
 
 
-def error_of(call: Any, *arguments: Any, **options: Any) -> DataError:
-    with pytest.raises(DataError) as caught:
+def error_of(call: Any, *arguments: Any, **options: Any) -> NncircError:
+    with pytest.raises(NncircError) as caught:
         call(*arguments, **options)
     return caught.value
 
@@ -80,10 +80,10 @@ def test_answers_that_are_computed(words: Tokenizer) -> None:
     ("options", "code", "said"),
     [
         ({"answer_ids": -1}, "C344", "answer_ids must be whole numbers from 0; found -1"),
-        ({"answer_ids": "5"}, "C344", "found '5'"),
-        ({"answer_ids": [True, 5]}, "C344", "found True"),
+        ({"answer_ids": "5"}, "C751", "found the string '5'"),
+        ({"answer_ids": [True, 5]}, "C751", "found True"),
         ({"answer_ids": [5, 1000]}, "C344", "prompt 2: answer_ids has 1000"),
-        ({"answer_ids": 5, "foil_ids": [6, 2.0]}, "C344", "foil_ids must be whole numbers from 0; found 2.0"),
+        ({"answer_ids": 5, "foil_ids": [6, 2.0]}, "C751", "found 2.0"),
         ({"answer": "Mary", "answer_ids": 5}, "C344", "there are answer and answer_ids"),
         ({"answer": NEXT, "answer_ids": 5}, "C344", "there are answer and answer_ids"),
         ({"foil_ids": 5}, "C304", "a foil and no answer"),

@@ -141,10 +141,9 @@ def test_the_text_of_a_metric_from_elsewhere_is_in_the_key(
     monkeypatch.syspath_prepend(tmp_path)
     found = set()
     for text in ("1", "2"):
-        (tmp_path / f"plugged{text}.py").write_text(f"def metric(logits):\n    return {text}\n")
-        function: Any = import_module(f"plugged{text}").metric
-        function.__module__ = "plugged"
-        monkeypatch.setitem(sys.modules, "plugged", sys.modules[f"plugged{text}"])
+        (tmp_path / "plugged.py").write_text(f"def metric(logits):\n    return {text}\n")
+        monkeypatch.delitem(sys.modules, "plugged", raising=False)
+        function: Any = import_module("plugged").metric
         monkeypatch.setitem(measures(), "plugged", Measure(function, (), 1, "units"))
         found.add(stored.identity(Metric("plugged")))
     assert len(found) == 2
