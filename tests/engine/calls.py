@@ -52,8 +52,8 @@ OF_METHODS = {
     "circuits.pictures.colours.Diverging": "limits seen_below",
     "circuits.pictures.colours.Sequential": "limits",
     "dsl.Program": "needed",
-    "engine.Contrast": "begins clean_logits clean_outputs clean_written fitting in_order loss"
-    " masked measure noise normalizer reading reference substitute substitute_written where",
+    "engine.Contrast": "begins clean_logits clean_outputs clean_written fitting in_order keep_written"
+    " loss masked measure noise normalizer reading reference substitute substitute_written where",
     "engine.Model": "guard head_weights inputs logits_of neuron_weights pos_embed rotary rotate scaling sees"
     " shift_embedding unembed_columns",
 }
