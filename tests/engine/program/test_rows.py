@@ -14,6 +14,7 @@ from nncirc.circuits.errors import NncircError
 from nncirc.circuits.graph import Graph
 from nncirc.dsl import check_text, render_all
 from nncirc.dsl.graphs import full_shape, graph_of
+from nncirc.dsl.schema.scores import SCORES as DECLARED
 from nncirc.dsl.shapes import model_shape
 from nncirc.dsl.tables import ONLY, table_of
 from nncirc.engine.program import inputs
@@ -80,6 +81,10 @@ SCORES = [
     "composition {\n  model = small\n  of = q_composition\n",
     "in_context_learning {\n  data = ioi\n  early = 3\n  late = 7\n",
 ]
+
+
+def test_every_kind_of_scores_is_tried() -> None:
+    assert {scores.partition(" ")[0] for scores in SCORES} == {*DECLARED}
 
 
 @pytest.fixture(autouse=True)

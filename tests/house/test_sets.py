@@ -1,0 +1,97 @@
+"""What the language declares is built, foretold, documented and shown in an example: one set, everywhere."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from tests.house.tree import ROOT
+
+from nncirc.dsl import check_text, render_all
+from nncirc.dsl.program import Apply, Program, leaves
+from nncirc.dsl.schema import FUNCTIONS, KINDS
+from nncirc.engine.metrics import measures
+from nncirc.engine.program.build import BUILDERS
+from nncirc.engine.program.forecast.declared import WORK
+from nncirc.engine.program.methods.evaluation import _OF_PROMPTS, _OF_RESULTS
+
+DECLARED = {(kind, name) for kind, each in KINDS.items() for name in each.implementations}
+COMPUTED = {each for each in DECLARED if each[0] in ("scores", "circuit", "curve", "compare")}
+FREE = {
+    ("scores", "weight_statistics"),
+    ("scores", "composition"),
+    ("circuit", "threshold"),
+    ("circuit", "top"),
+    ("circuit", "reference"),
+    ("circuit", "union"),
+    ("circuit", "intersection"),
+    ("circuit", "difference"),
+    ("curve", "roc"),
+}
+"""What runs no model: it is of weights, or of results that are there."""
+DRAWN = {("plot", "plot"), ("render", "render")}
+"""What is drawn when all is computed, and built by nothing."""
+NOT_SHOWN = {("corruption", "python"), ("metric", "python"), ("model", "compiled")}
+"""What needs files of the user's own; `docs` and tests have scripts of it."""
+
+
+@cache
+def examples() -> tuple[Program, ...]:
+    """All examples, checked."""
+    found = []
+    for path in sorted((ROOT / "examples").rglob("*.circ")):
+        result = check_text(path.read_text(), name=str(path))
+        assert result.program is not None, render_all(result.diagnostics)
+        found.append(result.program)
+    assert found
+    return tuple(found)
+
+
+def test_what_is_declared_is_built() -> None:
+    built = {(kind, name) for kind, each in BUILDERS.items() for name in each}
+    assert built | DRAWN == DECLARED
+    assert not built & DRAWN
+
+
+def test_a_metric_is_computed() -> None:
+    assert {*KINDS["metric"].implementations} == {*measures(), "task", "expression", "python"}
+
+
+def test_a_function_of_claims_is_computed() -> None:
+    assert {*_OF_PROMPTS, *_OF_RESULTS} == {*FUNCTIONS}
+    assert not _OF_PROMPTS.keys() & _OF_RESULTS.keys()
+
+
+def test_what_runs_a_model_is_foretold() -> None:
+    assert {*WORK} | FREE == COMPUTED
+    assert not WORK.keys() & FREE
+
+
+def test_what_is_declared_is_documented() -> None:
+    text = (ROOT / "docs" / "language.md").read_text()
+    assert {*re.findall(r"^### (\w+) using (\w+)$", text, re.MULTILINE)} == {
+        each for each in DECLARED if not KINDS[each[0]].output
+    }
+    assert {*re.findall(r"^## ([a-z]+)$", text, re.MULTILINE)} == {*KINDS}
+    assert {*re.findall(r"^### (\w+)\(", text, re.MULTILINE)} == {*FUNCTIONS}
+
+
+def test_what_is_declared_is_in_an_example() -> None:
+    shown = {
+        (each.kind, each.implementation) for program in examples() for each in program.declarations.values()
+    }
+    shown.add(("metric", "task"))  # checked, it is the metric that it stands for
+    assert shown | NOT_SHOWN == DECLARED
+    assert not shown & NOT_SHOWN
+
+
+def test_a_function_of_claims_is_in_an_example() -> None:
+    called = {
+        part.function
+        for program in examples()
+        for claim in program.assertions
+        for side in (claim.left, claim.right)
+        for part in leaves(side)
+        if isinstance(part, Apply)
+    }
+    assert called == {*FUNCTIONS}
