@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from nncirc.circuits.door import at_home, is_there
-from nncirc.circuits.errors import ModelError, NncircError
+from nncirc.circuits.errors import ModelError, NncircError, ResourceError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.circuits.words import counted, memory_in_words
@@ -270,8 +270,8 @@ class _Planner(Builder):
         ] = None
         # What is stored is known by the weights that it was made with.
         self.store = None
-        with suppress(NncircError):
-            self.stand_ins[declaration.name] = stand_in(config, dtype)
+        with placed(declaration), suppress(ResourceError):
+            self.stand_ins[declaration.name] = stand_in(config, dtype, str(place))
         return model
 
     def dataset_step(self, declaration: Declaration) -> Step | None:

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from nncirc.circuits.door import at_home
-from nncirc.circuits.errors import ResourceError
+from nncirc.circuits.errors import NncircError, ResourceError
 from nncirc.circuits.words import memory_in_words
 from nncirc.dsl.program import Declaration
-from nncirc.engine.configs import empty
+from nncirc.engine.configs import empty, impossible
 from nncirc.engine.data.load import is_local
+from nncirc.engine.live import clean_state
 from nncirc.engine.memory import default_memory
 from nncirc.engine.model import Model
 
@@ -40,20 +41,21 @@ def is_at_hand(declaration: Declaration, size: int) -> bool:
     return any(isinstance(try_to_load_from_cache(name, file, revision=wanted), str) for file in files)
 
 
-def stand_in(config: Any, dtype: torch.dtype) -> Model:
+def stand_in(config: Any, dtype: torch.dtype, place: str = "the model") -> Model:
     """A model of a config's sizes and few layers, whose weights are no one's: for how fast it is.
 
     Args:
         config: of transformers.
         dtype: of weights and activations.
+        place: what an error calls the model.
 
     Raises:
-        ModelError: C430, no model can be made of the config.
+        ModelError: C430, no model can be made of the config, or none that runs.
         ResourceError: C701, even that is too large for this machine.
     """
     small = deepcopy(config)
     small.num_hidden_layers = min(STAND_IN_LAYERS, config.num_hidden_layers)
-    module = empty(small, dtype)
+    module = empty(small, dtype, place)
     needed, free = sum(weight.nbytes for weight in module.parameters()), default_memory(torch.device("cpu"))
     if needed > free:
         raise ResourceError(
@@ -65,4 +67,14 @@ def stand_in(config: Any, dtype: torch.dtype) -> Model:
     for tensor in [*module.parameters(), *module.buffers()]:
         # Memory as it was found may hold numbers so small that arithmetic with them is slow.
         tensor.fill_(0.01)
-    return Model(module, name="stand-in")
+    made = Model(module, name="stand-in")
+    tokens = torch.zeros(1, 1, dtype=torch.long)
+    try:
+        with torch.no_grad():
+            module(**made.inputs(tokens, 1))
+            clean_state(made, tokens)
+    except NncircError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a module made of a wrong config raises anything
+        raise impossible(place, error, run=True) from None
+    return made

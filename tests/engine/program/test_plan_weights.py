@@ -13,6 +13,7 @@ from nncirc.dsl import check_text
 from nncirc.engine.configs import parameters
 from nncirc.engine.program import plan
 from nncirc.engine.program.forecast import at_hand
+from nncirc.engine.program.places import ProgramError
 from nncirc.engine.program.plan import Plan, plan_program
 
 SCRIPT = """
@@ -88,7 +89,7 @@ def test_every_weight_is_counted(name: str, tmp_path: Path, monkeypatch: pytest.
     """The published numbers of parameters of Llama 3, and what the layout makes."""
     config, published = BIG[name]
     assert counted(config) == published
-    monkeypatch.setattr(plan, "stand_in", lambda config, dtype: None)
+    monkeypatch.setattr(plan, "stand_in", lambda *_: None)
     found = planned(tmp_path, config)
     assert found.steps[0].memory == 4 * published
     assert found.memory > 4 * published
@@ -102,7 +103,7 @@ def test_gpt2_is_counted_with_its_tied_embedding() -> None:
 
 def test_more_than_the_machine_has_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, published = BIG["70B"]
-    monkeypatch.setattr(plan, "stand_in", lambda config, dtype: None)
+    monkeypatch.setattr(plan, "stand_in", lambda *_: None)
     monkeypatch.setattr(plan, "machine_memory", lambda: 23 * 2**30)
     (said,) = (note for note in planned(tmp_path, config, "bfloat16").notes if "machine" in note)
     assert said.startswith("this machine has 23 GiB of memory, and the weights alone are more")
@@ -120,3 +121,13 @@ def test_a_stand_in_that_is_too_large_is_not_made(tmp_path: Path, monkeypatch: p
     steps = {step.name: step for step in found.steps}
     assert (steps["big"].memory, steps["eap"].seconds) == (4 * BIG["70B"][1], None)
     assert steps["eap"].at_most
+
+
+def test_a_config_that_makes_no_model_that_runs(tmp_path: Path) -> None:
+    """Its sizes are those of a model, and what runs is refused as it is when it is loaded."""
+    rope = {"rope_type": "linear", "rope_theta": 10.0, "factor": 2.0}
+    small = llama(50, 32, 64, 2, 8, rope_parameters=rope)
+    assert planned(tmp_path, small).steps[-1].seconds is not None
+    with pytest.raises(ProgramError, match="a plain run fails") as caught:
+        planned(tmp_path, {**small, "rope_parameters": {**rope, "partial_rotary_factor": 0.5}})
+    assert caught.value.code == "C430"
