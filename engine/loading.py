@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from nncirc.circuits.arguments import public
@@ -138,6 +139,7 @@ def _load(
         made["weights_sha256"] = _hash(files)
         try:
             module = _pretrained(str(place), config, dtype)
+            _check_files(files, module, name)
         except NncircError:
             raise
         except Exception as error:  # noqa: BLE001 - transformers and safetensors raise anything
@@ -302,6 +304,42 @@ def _check_complete(name: str, info: dict[str, Any]) -> None:
             )
     keys = sorted(str(key) for key in info.get("unexpected_keys", ()))
     check_no_more(name, [key for key in keys if not key.endswith(_IDLE)])
+
+
+def _check_files(files: Sequence[Path], module: Any, name: str) -> None:
+    """Every weight is in the files once and in fractions.
+
+    Of a weight that is there twice transformers takes one without a word; and it takes whole numbers, which
+    quantized weights are saved as, as they are.
+
+    Raises:
+        ModelError: C403, a weight is there twice; C404, it has no fractions.
+    """
+    weights = {key for key, _ in module.named_parameters(remove_duplicate=False)}
+    found: dict[str, str] = {}
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 - it is no mapping
+                weight = key if key in weights else f"{module.base_model_prefix}.{key}"
+                if weight not in weights:
+                    continue
+                here = f"{key} of {file.name}"
+                if weight in found:
+                    raise ModelError(
+                        "C403",
+                        f"the files of {name} hold one weight twice: as {found[weight]} and as {here}",
+                        hint="copy the model again, or save it anew: model.save_pretrained(folder)",
+                        about=name,
+                    )
+                found[weight] = here
+                kind = str(tensors.get_slice(key).get_dtype())
+                if not kind.startswith(("F", "BF")):
+                    raise ModelError(
+                        "C404",
+                        f"the weights of {name} have numbers of type {kind} for {key}",
+                        hint="save them as float32 or float64",
+                        about=name,
+                    )
 
 
 def _listed(keys: Sequence[str], most: int = 3) -> str:

@@ -37,14 +37,15 @@ MODELS: Mapping[str, Entry] = {
         "model files that cannot be loaded",
         "The folder has all files, and safetensors refused them: they are damaged, cut off, or do not belong "
         "together. Or one of them is no regular file, or not in the folder: weights are read from "
-        "`model.safetensors`, or from the files that `model.safetensors.index.json` lists beside it. Copy "
-        "them again.",
+        "`model.safetensors`, or from the files that `model.safetensors.index.json` lists beside it. Or "
+        "these hold one weight twice, and nobody knows which is meant. Copy them again.",
     ),
     "C404": Entry(
-        "weights that are missing or of another shape",
+        "weights that are missing, of another shape, or whole numbers",
         "The configuration describes parameters that the file does not have. They would be filled with "
         "random numbers, and every result would be one of an untrained part. Use the configuration that was "
-        "saved with these weights.",
+        "saved with these weights. Whole numbers are quantized weights, whose scale is not with them: save "
+        "the model as float32.",
     ),
     "C405": Entry(
         "weights that are not finite",

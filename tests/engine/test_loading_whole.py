@@ -140,6 +140,38 @@ def test_other_files_are_no_model(two: Path) -> None:
     assert (error.code, "has no model.safetensors" in error.message) == ("C402", True)
 
 
+def test_a_weight_is_there_once(two: Path) -> None:
+    """Of two files that both hold it, the one that is read last would win, whatever the index says of it."""
+    names = sorted(load_file(two / "a.safetensors"))
+    where = {name: f"{'ab'[i % 2]}.safetensors" for i, name in enumerate(names)}
+    (two / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": where}))
+    error = refused(two)
+    assert (error.code, "hold one weight twice" in error.message) == ("C403", True)
+    assert "of a.safetensors and as" in error.message
+
+
+def test_a_weight_is_there_under_one_name(gpt2: Path) -> None:
+    """Files of the model without its head have names without `transformer.`, which are read too."""
+    before, tensors = logits(load_huggingface(gpt2)), load_file(gpt2 / SINGLE)
+    bare = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
+    save_file(bare, gpt2 / SINGLE, metadata={"format": "pt"})
+    assert torch.equal(logits(load_huggingface(gpt2)), before)
+    doubled = {name: 2 * tensor for name, tensor in bare.items()}
+    save_file({**tensors, **doubled}, gpt2 / SINGLE, metadata={"format": "pt"})
+    error = refused(gpt2)
+    assert (error.code, "hold one weight twice" in error.message) == ("C403", True)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.uint8, torch.bool])
+def test_weights_are_fractions(gpt2: Path, dtype: torch.dtype) -> None:
+    """As whole numbers quantized weights are saved, whose scale is elsewhere."""
+    name = "transformer.h.0.attn.c_attn.weight"
+    tensors = load_file(gpt2 / SINGLE)
+    save_file({**tensors, name: tensors[name].to(dtype)}, gpt2 / SINGLE, metadata={"format": "pt"})
+    error = refused(gpt2)
+    assert (error.code, f"for {name}" in error.message) == ("C404", True)
+
+
 def test_a_folder_in_a_files_place(gpt2: Path) -> None:
     (gpt2 / "x.safetensors").mkdir()
     assert load_huggingface(gpt2).made["weights_sha256"]
