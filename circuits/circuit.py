@@ -11,7 +11,7 @@ from typing import Any, Self
 from nncirc.circuits.arguments import public, unfit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, owner
-from nncirc.circuits.nodes import Edge, Node
+from nncirc.circuits.nodes import Edge, Node, may_be_edge
 from nncirc.circuits.words import visible
 
 MOST_GROUPS = 1000
@@ -85,7 +85,13 @@ class Circuit:
             ArgumentError: C751, the thing is neither.
         """
         if isinstance(thing, tuple):
-            return thing in self.scores
+            try:
+                if thing in self.scores:
+                    return True
+            except TypeError:  # no hash
+                pass
+        if may_be_edge(thing):
+            return False
         if not isinstance(thing, str):
             hint = 'write ("embed", "L0H0.q"), or "L0H0"'
             raise unfit("what a circuit is asked for", "an edge or the name of a node", thing, hint=hint)

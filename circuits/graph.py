@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from nncirc.circuits.arguments import public, unfit
 from nncirc.circuits.errors import GraphError
-from nncirc.circuits.nodes import Edge, Node, is_position
+from nncirc.circuits.nodes import Edge, Node, is_position, may_be_edge
 from nncirc.circuits.words import listed, visible
 
 Attention: TypeAlias = Literal["heads", "layers"]
@@ -168,7 +168,11 @@ class Graph:
     def heard(self, receiver: int) -> range:
         """The senders that a receiver can read, in order."""
         n = len(self.positions) or 1
-        return range(receiver % n, self.reach[receiver // n] * n, n)
+        try:
+            return range(receiver % n, self.reach[receiver // n] * n, n)
+        except (TypeError, IndexError):
+            most = len(self.receivers) - 1
+            raise unfit("a receiver", f"its index, from 0 to {most}", receiver) from None
 
     def __str__(self) -> str:
         shape = self.shape
@@ -250,8 +254,14 @@ class Graph:
             ArgumentError: C751, the thing is neither.
         """
         if isinstance(thing, tuple) and len(thing) == 2:
-            sender, receiver = self.sender_index.get(thing[0]), self.receiver_index.get(thing[1])
-            return sender is not None and receiver is not None and sender in self.heard(receiver)
+            try:  # costs less than `suppress`, and every edge of a circuit is asked for
+                sender, receiver = self.sender_index.get(thing[0]), self.receiver_index.get(thing[1])
+            except TypeError:  # no hash
+                sender = receiver = None
+            if sender is not None and receiver is not None:
+                return sender in self.heard(receiver)
+        if may_be_edge(thing):
+            return False
         if not isinstance(thing, str):
             hint = 'write ("embed", "L0H0.q"), or "L0H0"'
             raise unfit("what a graph is asked for", "an edge or the name of a node", thing, hint=hint)
@@ -263,7 +273,10 @@ class Graph:
 
         Raises:
             GraphError: C454, the edge is not in the graph.
+            ArgumentError: C751, it is no edge.
         """
+        if not isinstance(edge, tuple):
+            raise unfit("an edge", "a tuple (string, string)", edge)
         if edge not in self:
             raise GraphError(
                 "C454",
@@ -387,6 +400,8 @@ def stages(shape: Shape, *, halves: bool = True) -> list[str]:
 
 def owner(receiver: str) -> str:
     """The node that a receiver belongs to: `L1H0` for `L1H0.q`, the node itself for `MLP3`."""
+    if not isinstance(receiver, str):
+        raise unfit("a receiver", "a string", receiver)
     name, at, position = receiver.partition("@")
     return name.partition(".")[0] + at + position
 

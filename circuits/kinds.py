@@ -441,7 +441,17 @@ def described(value: object) -> str:
         return f"the module `{value.__name__}`"
     if type(value) in _NOUNS:
         return f"the {_NOUNS[type(value)]} {shown(value)}"
+    if shape := _shape(value):
+        return f"{called(type(value))} of {shape}"
     return called(type(value))
+
+
+def _shape(value: object) -> str | None:
+    """Shape and type of the numbers of a tensor or an array."""
+    shape, dtype = (getattr(value, name, None) for name in ("shape", "dtype"))
+    if not isinstance(shape, tuple) or not shape or dtype is None:
+        return None
+    return f"shape ({', '.join(map(str, shape))}) and type {str(dtype).removeprefix('torch.')}"
 
 
 def called(cls: type) -> str:

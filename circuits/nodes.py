@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self, TypeAlias
 
+from nncirc.circuits.arguments import unfit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.words import visible
 
@@ -54,12 +55,15 @@ class Node:
 
         Raises:
             GraphError: C451, the name is not one of a node.
+            ArgumentError: C751, it is no string.
 
         >>> Node.parse("L9H6.q")
         Node(kind='head', layer=9, index=6, input='q', position=None)
         """
         match = _NAME.fullmatch(name) if isinstance(name, str) else None
         if match is None:
+            if not isinstance(name, str):
+                raise unfit("the name of a node", "a string", name)
             raise GraphError(
                 "C451",
                 f"{visible(name, 60)!r} is not a node",
@@ -97,3 +101,8 @@ class Edge(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.sender} -> {self.receiver}"
+
+
+def may_be_edge(thing: object) -> bool:
+    """Whether something is a pair of names, as an edge is."""
+    return isinstance(thing, tuple) and len(thing) == 2 and all(isinstance(name, str) for name in thing)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+from nncirc.circuits.arguments import public
+
 __all__ = ["Source", "Span"]
 
 
+@public
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
     """A text and the name under which messages speak of it (a path, `<stdin>`, `--set tau`).

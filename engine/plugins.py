@@ -180,7 +180,7 @@ def _loaded(name: str, module: str, make: Callable[[], Any]) -> tuple[Any, Code]
     except BaseException as error:  # noqa: BLE001 - a user's code raises what it likes, SystemExit too
         raise MethodError(
             "C585",
-            f"{name} cannot be loaded: {type(error).__name__}: {_line(error)}",
+            f"{name} cannot be loaded: {_line(error)}",
             hint="modules are looked for beside the script, and where Python looks",
         ) from None
 
@@ -221,7 +221,7 @@ def _called(name: str, function: Callable[[Any], Any], argument: object, code: C
         where = f"{Path(at.filename).name}, line {at.lineno}"
         raise MethodError(
             "C587",
-            f"{name} raised {type(error).__name__}: {_line(error)} ({where})",
+            f"{name} raised {_line(error)} ({where})",
             hint="the fault is in that function, not in the script",
         ) from None
     # Results are stored under the code that was known before: a change of these would not be seen.
@@ -236,10 +236,12 @@ def _called(name: str, function: Callable[[Any], Any], argument: object, code: C
 
 
 def _line(error: BaseException) -> str:
+    """The type of an error, and the first line of what it says, if it says anything."""
     try:
-        return (str(error).splitlines() or [""])[0][:200]
+        said = (str(error).splitlines() or [""])[0][:200]
     except Exception:  # noqa: BLE001 - likewise
-        return ""
+        said = ""
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _unknown(_: float) -> float:

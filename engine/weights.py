@@ -55,7 +55,13 @@ class LowRank:
         """The transpose."""
         return LowRank(self.right.transpose(-1, -2), self.left.transpose(-1, -2))
 
+    def __post_init__(self) -> None:
+        _require_product("`right`", "`left`", self.left, self.right)
+
+    @public
     def __matmul__(self, other: LowRank) -> LowRank:
+        """The product, whose rank is that of the first."""
+        _require_product("`other`", "the first matrix", self.right, other.left)
         return LowRank(self.left, (self.right @ other.left) @ other.right)
 
     @public
@@ -92,6 +98,13 @@ class LowRank:
         """Σ λ / Σ |λ|: 1 if all eigenvalues are positive, -1 if all are negative; 0 of a matrix that is 0."""
         eigenvalues = self.eigenvalues()
         return _ratio(eigenvalues.real.sum(-1), eigenvalues.abs().sum(-1))
+
+
+def _require_product(what: str, of: str, first: Tensor, second: Tensor) -> None:
+    """Refuse matrices that have no product."""
+    rows, columns = second.shape[-2], first.shape[-1]
+    if rows != columns:
+        raise unfit(what, f"a matrix of as many rows as {of} has columns, {columns}", rows)
 
 
 def _ratio(above: Tensor, below: Tensor) -> Tensor:

@@ -141,6 +141,7 @@ def shuffle(dataset: Dataset, *, seed: int = 0) -> tuple[Example, ...]:
     return tuple(found)
 
 
+@public
 def check_alignment(dataset: Dataset, corrupt: Sequence[Example]) -> None:
     """Refuse corrupted prompts of which one does not match its clean prompt, token for token.
 
@@ -198,6 +199,7 @@ def _misaligned(dataset: Dataset, bad: Sequence[int], clean: Example, corrupt: E
     )
 
 
+@public
 def alignment_table(dataset: Dataset, clean: Example, corrupt: Example, *, around: int = 4) -> str:
     """Two prompts side by side, a token a line; `>` marks the first line at which they part.
 

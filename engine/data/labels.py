@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from nncirc.circuits.arguments import public
 from nncirc.engine.data.encoding import decode, encode_raw, quote
 from nncirc.engine.data.types import Tokenizer, Tokens
 
@@ -17,6 +18,7 @@ MORE: Final = "\u2026"
 """What stands for those that are not shown."""
 
 
+@public
 def labels_of(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[str]:
     """Each token as its text, or where that is not its own, as the vocabulary writes it.
 
@@ -34,6 +36,7 @@ def labels_of(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[str]:
     ]
 
 
+@public
 def show_tokens(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[str]:
     """Each token in quotes as its text, or where that is not its own, without quotes as in `labels_of`."""
     return [

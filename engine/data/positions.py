@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import quote
 from nncirc.engine.data.render import RESERVED, name_of, nearest
@@ -13,6 +14,7 @@ from nncirc.engine.data.types import Example
 Role: TypeAlias = tuple[str, int, int, int]
 
 
+@public
 def roles(example: Example) -> tuple[Role, ...]:
     """What every token of a prompt is in its template: a place that prompts of other lengths have too.
 
@@ -32,6 +34,7 @@ def roles(example: Example) -> tuple[Role, ...]:
     return tuple(found)
 
 
+@public
 def resolve(example: Example, name: str, occurrence: int | None = None) -> tuple[int, ...]:
     """The token positions that a name means in one example, ascending.
 

@@ -15,6 +15,7 @@ from nncirc.engine.data.limits import MOST_TOKENS, check_count, repeated
 from nncirc.engine.data.types import Tokens, Value
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class RandomTokens:
     """Blocks of random tokens; made by `random_tokens`."""

@@ -99,6 +99,7 @@ class Example:
         return self.tokens[self.end + 1 :]
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Field:
     """A slot where a template mentions it: `{S}`."""
@@ -140,6 +141,7 @@ class Dataset:
     )
 
 
+@public
 def tokens_of(target: Target) -> Tokens:
     """The tokens of an answer or a foil.
 
@@ -149,6 +151,7 @@ def tokens_of(target: Target) -> Tokens:
     return () if target is None else (target,) if isinstance(target, int) else target
 
 
+@public
 def buckets(examples: Sequence[Example]) -> tuple[tuple[int, ...], ...]:
     """Indices of the examples grouped by their number of tokens, shortest first.
 

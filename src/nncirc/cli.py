@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from nncirc import __version__
 from nncirc.circuits.door import read_text
@@ -69,8 +69,15 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         raise
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that spells out what it does not understand."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="nncirc", description="Find circuits in transformer language models, as a script says."
     )
     parser.add_argument("--version", action="version", version=f"nncirc {__version__}")

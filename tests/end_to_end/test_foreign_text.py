@@ -81,6 +81,15 @@ def test_a_constant_is_set_once(nncirc: Command, script: Path, command: str) -> 
     assert "'1' and '2'" in said
 
 
+@pytest.mark.parametrize(
+    "arguments", [[EVIL], [f"--{EVIL}"], ["check", f"--{EVIL}"], ["explain", "C1", EVIL]]
+)
+def test_commands_that_are_none(nncirc: Command, arguments: list[str]) -> None:
+    done = nncirc(*arguments)
+    assert done.status == 2
+    assert harmless(done.err)
+
+
 def test_nothing_but_scripts_is_used(nncirc: Command, tmp_path: Path) -> None:
     """Messages show lines of what is used: of no other file, neither by its name nor by a link."""
     (tmp_path / "secret").write_text("root:$6$hash\n")

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,11 +23,16 @@ from nncirc.circuits.pictures.curves import Curve
 from nncirc.circuits.pictures.dot import to_dot
 from nncirc.circuits.pictures.heatmap import Panel
 from nncirc.dsl.program import Number
+from nncirc.engine import data
 from nncirc.engine.intervals import estimates
 
 Call: TypeAlias = tuple[Callable[..., Any], Mapping[str, Any]]
 
-PACKAGES = ["nncirc.circuits", "nncirc.dsl", "nncirc.engine"]
+PACKAGES = ["nncirc.circuits", "nncirc.dsl", "nncirc.engine", "nncirc.engine.data"]
+OPERATORS = {
+    *("__add__", "__and__", "__call__", "__contains__", "__ge__", "__getitem__", "__gt__", "__le__"),
+    *("__lt__", "__matmul__", "__mul__", "__or__", "__sub__", "__truediv__", "__xor__"),
+}
 PICTURES = [
     f"nncirc.circuits.pictures.{each.name}"
     for each in pkgutil.iter_modules(nncirc.circuits.pictures.__path__)
@@ -40,7 +46,8 @@ OFTEN = {
     "circuits.Graph.order": "for every edge of a circuit; says itself what is no edge",
     "circuits.RocPoint": "a curve has one for every score",
     "circuits.owner": "for every receiver of a graph; says itself what is no name",
-    "dsl.Source": "made by the parser",
+    "circuits.Circuit.__contains__": "for every edge; says itself what is none",
+    "circuits.Graph.__contains__": "for every edge; says itself what is none",
     "dsl.Source.line": "for the parser's own places",
     "dsl.Source.location": "for the parser's own places",
     "dsl.Span": "made by the parser, for every token",
@@ -78,7 +85,11 @@ def everything() -> Mapping[str, Any]:
         module = importlib.import_module(name)
         for each in getattr(module, "__all__", ()):
             value, short = getattr(module, each), f"{name.removeprefix('nncirc.')}.{each}"
-            if inspect.isclass(value) and not issubclass(value, BaseException):
+            if any(value is other for other in found.values()):
+                continue  # in `engine`, too
+            if inspect.isclass(value) and (issubclass(value, BaseException | Enum) or is_protocol(value)):
+                continue
+            if inspect.isclass(value):
                 found[short] = value
                 found.update(_methods(short, value))
             elif inspect.isroutine(value):
@@ -86,9 +97,16 @@ def everything() -> Mapping[str, Any]:
     return found
 
 
+def is_protocol(cls: type) -> bool:
+    """Whether a class only says what others have."""
+    return getattr(cls, "_is_protocol", False)
+
+
 def _methods(short: str, cls: type) -> dict[str, Any]:
     named = {
-        name: getattr(cls, name) for name in vars(cls) if not name.startswith("_") or name == "__getitem__"
+        name: getattr(cls, name)
+        for name in vars(cls)
+        if not name.startswith("_") or (name in OPERATORS and callable(getattr(cls, name)))
     }
     taking = {
         name: list(inspect.signature(value).parameters) for name, value in named.items() if callable(value)
@@ -372,6 +390,27 @@ def calls() -> dict[str, Call]:
         "engine.composition": (e.composition, {"model": MODEL, "of": "q_composition"}),
         "engine.composition_scores": (e.composition_scores, {"model": MODEL, "which": "q"}),
         "engine.copying_scores": (e.copying_scores, {"model": MODEL}),
+        "engine.LowRank.__matmul__": (
+            e.LowRank(torch.ones(2, 3, 1), torch.ones(2, 1, 3)).__matmul__,
+            {"other": e.LowRank(torch.ones(2, 3, 1), torch.ones(2, 1, 3))},
+        ),
+        "engine.data.Field": (data.Field, {"slot": "A"}),
+        "engine.data.buckets": (data.buckets, {"examples": TEMPLATE.examples}),
+        "engine.data.resolve": (data.resolve, {"example": TEMPLATE.examples[0], "name": "A"}),
+        "engine.data.roles": (data.roles, {"example": EXAMPLE}),
+        "engine.data.tokens_of": (data.tokens_of, {"target": 3}),
+        "dsl.Source": (dsl.Source, {"name": "x.circ", "text": "a = 1"}),
+        "engine.data.RandomTokens": (data.RandomTokens, {"count": 2}),
+        "engine.data.alignment_table": (
+            data.alignment_table,
+            {"dataset": TEMPLATE, "clean": TEMPLATE.examples[0], "corrupt": TEMPLATE.examples[1]},
+        ),
+        "engine.data.check_alignment": (
+            data.check_alignment,
+            {"dataset": TEMPLATE, "corrupt": e.shuffle(TEMPLATE)},
+        ),
+        "engine.data.labels_of": (data.labels_of, {"tokenizer": WORDS, "tokens": [3, 9]}),
+        "engine.data.show_tokens": (data.show_tokens, {"tokenizer": WORDS, "tokens": [3, 9]}),
         "engine.counterpart": (e.counterpart, {"dataset": pairs()}),
         "engine.cut_metric": (e.cut_metric, {**by_graph, "cut": EDGES}),
         "engine.faithfulness": (e.faithfulness, by_circuit),

@@ -8,8 +8,9 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -35,11 +36,11 @@ from tests.engine.calls import (
 )
 from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
 
-from nncirc.circuits import Circuit
+from nncirc.circuits import ArgumentError, Circuit, Node, owner
 from nncirc.circuits.arguments import is_public
 from nncirc.circuits.errors import FileError, NncircError
 from nncirc.circuits.kinds import Function
-from nncirc.engine import EdgeScores, Gaussian, Mask, Mean, Metric, Resample, Zero
+from nncirc.engine import EdgeScores, Gaussian, LowRank, Mask, Mean, Metric, Resample, Zero
 
 NUMBERS = [-1, 0, 3, 0.5, math.nan, math.inf, -math.inf, 1e308, np.int64(2), np.float32(0.5), True, 2j]
 TEXTS = ["", "x", "L0H0", "S.2", "end", "\x00", "a/b", b"x", Path("x")]
@@ -118,6 +119,63 @@ def test_a_wrong_argument_is_an_error_of_the_tree(name: str) -> None:
             except Exception as error:  # noqa: BLE001 - these are what is looked for
                 raw.append(f"{each}={value!r:.40}: {type(error).__name__}: {error!s:.80}")
     assert not raw
+
+
+OFTEN_ASKED: dict[str, Callable[[Any], object]] = {
+    "circuits.Circuit.__contains__": CIRCUIT.__contains__,
+    "circuits.Graph.__contains__": GRAPH.__contains__,
+    "circuits.Graph.heard": GRAPH.heard,
+    "circuits.Graph.order": GRAPH.order,
+    "circuits.Node.parse": Node.parse,
+    "circuits.owner": owner,
+}
+
+
+def test_what_is_called_often_is_tried() -> None:
+    """All but what only holds values, or is the parser's."""
+    holding = {"circuits.Edge", "circuits.Node", "circuits.RocPoint"}
+    assert OFTEN_ASKED.keys() == {name for name in OFTEN if not name.startswith("dsl.")} - holding
+
+
+@pytest.mark.parametrize("name", OFTEN_ASKED)
+def test_what_is_called_often_says_itself_what_is_wrong(name: str) -> None:
+    raw = []
+    for value in [*chain(*KINDS), ([], "logits"), ("embed", {}), ("embed", 2), ("embed",), [[]], 10**9]:
+        try:
+            OFTEN_ASKED[name](value)
+        except NncircError as error:
+            assert error.code != "C799"
+        except Exception as error:  # noqa: BLE001 - likewise
+            raw.append(f"{value!r:.40}: {type(error).__name__}: {error!s:.80}")
+    assert not raw
+
+
+@pytest.mark.parametrize("where", [CIRCUIT, GRAPH], ids=["circuit", "graph"])
+@pytest.mark.parametrize(
+    "thing", [("embed",), ("embed", 2), ([], "logits"), ("a", "b", "c"), None, ["embed"]]
+)
+def test_what_is_no_edge_is_in_nothing(where: Any, thing: object) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        assert thing in where
+    assert caught.value.code == "C751"
+
+
+def test_an_array_is_found_with_its_shape() -> None:
+    low_rank: Any = LowRank(torch.ones(3, 1), torch.ones(1, 3))
+    for wrong, found in (
+        (torch.zeros(2, 1), "a `Tensor` of shape (2, 1) and type float32"),
+        (np.zeros(3, dtype=np.int64), "a `ndarray` of shape (3) and type int64"),
+    ):
+        with pytest.raises(ArgumentError) as caught:
+            _ = low_rank @ wrong
+        assert str(caught.value.message).endswith(f"must be a `LowRank`, found {found}")
+
+
+def test_matrices_that_have_no_product() -> None:
+    with pytest.raises(ArgumentError, match="`right` must be a matrix of as many rows"):
+        LowRank(torch.ones(3, 1), torch.ones(2, 3))
+    with pytest.raises(ArgumentError, match="`other` must be a matrix of as many rows"):
+        _ = LowRank(torch.ones(3, 1), torch.ones(1, 4)) @ LowRank(torch.ones(3, 1), torch.ones(1, 4))
 
 
 def door_of(name: str) -> Any:
