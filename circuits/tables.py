@@ -14,6 +14,7 @@ import csv
 import io
 import math
 import os
+import re
 
 from nncirc.circuits.atomic import write_text
 from nncirc.circuits.circuit import Circuit
@@ -24,6 +25,7 @@ from nncirc.circuits.nodes import Edge
 from nncirc.circuits.words import counted, visible
 
 _COLUMNS = ("sender", "receiver", "score")
+_NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?")
 
 
 def write_edges(circuit: Circuit, path: str | os.PathLike[str]) -> None:
@@ -92,7 +94,7 @@ def write_nodes(scores: Value, path: str | os.PathLike[str]) -> None:
     members = scores.open_members(["positions", "scores"])
     ends = ["low", "high"] if {"low", "high"} & members.keys() else []
     scores.open_members(ends)
-    positions = [_plain(each) for each in members["positions"].elements()] or ["score"]
+    positions = [_column(each) for each in members["positions"].elements()] or ["score"]
     columns = [name for each in positions for name in (each, *(f"{each} {end}" for end in ends))]
     nodes, values = _numbers(members["scores"], len(positions))
     tables = [values]
@@ -127,6 +129,11 @@ def _plain(value: Value) -> str:
     if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
         raise value.wrong(f"expected a name, found {visible(text, 60)!r}, which a spreadsheet would compute")
     return text
+
+
+def _column(value: Value) -> str:
+    """The name of a column: of steering it is a scale, and of a number nothing is computed."""
+    return value.text() if _NUMBER.fullmatch(value.text()) else _plain(value)
 
 
 def _csv(rows: object) -> str:

@@ -82,6 +82,15 @@ def test_nodes(file: Path) -> None:
     assert file.read_text() == "node,score\nL0H0,1.0\n"
 
 
+def test_a_scale_of_steering_is_a_number(file: Path) -> None:
+    """A spreadsheet computes nothing from it."""
+    write_nodes(nodes(positions=["-2", "-1e-05"]), file)
+    assert file.read_text().splitlines()[0] == "node,-2,-1e-05"
+    for formula in ("-2+3", "-2 ", "-2\n=1", "-e5", "--2"):
+        with pytest.raises(FileError, match="a spreadsheet would compute"):
+            write_nodes(nodes(positions=["end", formula]), file)
+
+
 LOW = {"low": [["L0H0", 0.25, None], ["MLP0", 0.0, 1.5]]}
 HIGH = {"high": [["L0H0", 0.75, None], ["MLP0", 0.0, 2.5]]}
 
