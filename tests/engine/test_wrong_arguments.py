@@ -25,15 +25,12 @@ from tests.engine.calls import (
     GRAPH,
     METRIC,
     MODEL,
-    OFTEN,
     SCORES,
     TOKENS,
     calls,
-    everything,
     files,
-    inside,
-    surface,
 )
+from tests.engine.surface import OFTEN, everything, inside, surface
 from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
 
 from nncirc.circuits import ArgumentError, Circuit, Node, owner
