@@ -164,8 +164,11 @@ class Model:
 
     @property
     def digits(self) -> int:
-        """Significant digits of a result's largest number that another batch or number of threads leaves."""
-        return 9 if self.resolution < 1e-12 else 6
+        """Significant digits of a result's largest number that another batch or number of threads leaves.
+
+        In float64 they are nine also where norms are in float32: the same inputs are rounded to the same.
+        """
+        return 9 if self.dtype == torch.float64 else 6
 
     @property
     def device(self) -> torch.device:
