@@ -19,6 +19,11 @@ from typing import Any
 
 from benchmarks.clock import Conditions, timed
 from benchmarks.setups import ROOT, contrast_for, fresh
+from nncirc.engine.program.forecast import interventions, methods, readings
+from nncirc.engine.program.forecast.methods import prompts_of
+from nncirc.engine.program.forecast.rates import Rates
+from nncirc.engine.program.forecast.sweep import Played, Sweep, effects, reads_of
+from nncirc.engine.program.forecast.work import NOTHING, Sizes, Work
 
 from nncirc.circuits.graph import Graph
 from nncirc.dsl.checker import check_file
@@ -31,11 +36,6 @@ from nncirc.engine.lens import logit_lens
 from nncirc.engine.metrics import Metric
 from nncirc.engine.patchscope import patchscopes
 from nncirc.engine.paths import carriers_of, path_patching, receivers_of
-from nncirc.engine.program.forecast import interventions, methods, readings
-from nncirc.engine.program.forecast.methods import prompts_of
-from nncirc.engine.program.forecast.rates import Rates
-from nncirc.engine.program.forecast.sweep import Played, Sweep, effects, reads_of
-from nncirc.engine.program.forecast.work import NOTHING, Sizes, Work
 from nncirc.engine.program.run import Options, run_program
 from nncirc.engine.reading import reading
 from nncirc.engine.restoration import causal_tracing

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
@@ -150,6 +150,18 @@ def acdc_family(
     )
 
 
+def alive(graph: Graph, kept: Collection[str]) -> Iterator[tuple[int, bool]]:
+    """The receivers from the output back, and whether their node still has an outgoing edge.
+
+    Args:
+        graph: the edges.
+        kept: the senders of the edges that were kept so far; who iterates adds to it.
+    """
+    for receiver in reversed(range(len(graph.receivers))):
+        name = graph.receivers[receiver]
+        yield receiver, name in graph.sinks or any(sender in kept for sender in graph.outputs[name])
+
+
 def _part(progress: Callable[[int, int], None], number: int, of: int) -> Callable[[int, int], None]:
     """Progress of one member as progress of the family."""
     return lambda done, total: progress(number * total + done, of * total)
@@ -223,14 +235,13 @@ class _Sweep:
 
     def receivers(self, progress: Callable[[int, int], None] | None) -> Iterator[int]:
         """The receivers to test, from the output back; those of dead nodes lose their edges here."""
-        heard: set[int] = set()
+        kept: set[str] = set()
         done = 0
-        for receiver in reversed(range(len(self.graph.receivers))):
-            name = self.graph.receivers[receiver]
+        for receiver, tested in alive(self.graph, kept):
             candidates = self.graph.heard(receiver)
-            if name in self.graph.sinks or heard.intersection(self.feeds[receiver]):
+            if tested:
                 yield receiver
-                heard.update(self.graph.sender_index[e.sender] for e in self.scores if e.receiver == name)
+                kept.update(edge.sender for s in candidates if (edge := self.edge(receiver, s)) in self.scores)
             else:
                 self.cut.update(self.edge(receiver, s) for s in candidates)
             done += len(candidates)

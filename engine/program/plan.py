@@ -28,10 +28,11 @@ from nncirc.engine.data import Dataset, load_tokenizer
 from nncirc.engine.data.load import check_json, is_local, no_folder
 from nncirc.engine.memory import machine_memory
 from nncirc.engine.model import Model
+from nncirc.engine.program.at_hand import is_at_hand, stand_in
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.claims import check_rows
-from nncirc.engine.program.forecast.at_hand import is_at_hand, stand_in
-from nncirc.engine.program.forecast.predict import Forecast
+from nncirc.engine.program.costing import Costing
+from nncirc.engine.program.methods.costs import COSTS, of_claim
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.run import free_cores, requested
 from nncirc.engine.program.store import Store
@@ -152,7 +153,7 @@ class _Planner(Builder):
     ) -> None:
         super().__init__(program, batch, memory, store=store, allow_code=allow_code)
         self.stand_ins: dict[str, Model | None] = {}
-        self.forecast = Forecast(self, self.stand_ins.get)
+        self.costing = Costing(self, COSTS, of_claim, self.stand_ins.get)
         self.notes: dict[str, None] = {}
         self.unknown: set[str] = set()
 
@@ -170,8 +171,8 @@ class _Planner(Builder):
         known = {declaration.name for declaration in needed} - self.unknown
         check_rows(self, [claim for claim in claims if set(claim.references()) <= known])
         if claims and not self.unknown:
-            found = self.forecast.of_claims(claims)
-            most = found.at_most
+            found = self.costing.of_claims(claims)
+            most = found.cost.at_most
             steps.append(Step("claims", f"{len(claims)}", found.forwards, None, found.seconds, at_most=most))
         kinds = {name: declaration.kind for name, declaration in self.program.declarations.items()}
         weights = sum(step.memory or 0 for step in steps if kinds.get(step.name) == "model")
@@ -307,20 +308,21 @@ class _Planner(Builder):
                 for each in contrast.batches:
                     contrast.reading(each, metric)
         what = f"{declaration.implementation}" + _family(declaration)
-        found = self.forecast.of(declaration) if self.is_known(declaration) else None
+        found = self.costing.of(declaration) if self.is_known(declaration) else None
         if found is None:
             passes = _forwards(declaration, graph) if isinstance(graph, Graph) else None
             return Step(declaration.name, what, passes, at_most=passes is not None)
-        if found.tested is not None:
-            what += f"; {'at most' if found.at_most else 'about'} {found.tested:,} edges tested"
+        cost = found.cost
+        if cost.tested is not None:
+            what += f"; {'at most' if cost.at_most else 'about'} {cost.tested:,} edges tested"
         return Step(
             declaration.name,
             what,
             found.forwards,
-            found.memory,
+            cost.memory,
             found.seconds,
-            found.tested,
-            found.at_most,
+            cost.tested,
+            cost.at_most,
             found.stored,
         )
 

@@ -33,11 +33,10 @@ from nncirc.engine.program import folder as files
 from nncirc.engine.program import pictures
 from nncirc.engine.program.build import Builder, Progress
 from nncirc.engine.program.claims import Claim, check_rows, intervals_of, measure
-from nncirc.engine.program.forecast.predict import Predictions, forecast
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.results import Curve, Table, areas, printed
 from nncirc.engine.program.store import Store
-from nncirc.engine.room import peak, resident
+from nncirc.engine.room import peak
 from nncirc.engine.scores import EdgeScores, NodeScores
 from nncirc.engine.shortage import shortage
 
@@ -159,10 +158,7 @@ def run_program(
     builder = Builder(program, options.batch, options.memory, progress, store, options.allow_code)
     results: list[Result] = []
     claims: list[Claim] = []
-    predicted = Predictions()
     asserted = () if options.only else program.assertions
-    claimed = {"wall": 0.0, "cpu": 0.0}
-    holding: int | None = None
 
     def write_provenance() -> None:
         how = {
@@ -172,19 +168,15 @@ def run_program(
                 "wall": round(time.perf_counter() - wall, 3),
                 "cpu": round(time.process_time() - cpu, 3),
             },
-            "forecast": compared(builder, predicted, claimed),
-            "memory": {"limit": options.memory, "predicted": holding, "peak": peak()},
+            "memory": {"limit": options.memory, "peak": peak()},
         }
-        content = provenance(builder, options, results, claims, how, predicted)
+        content = provenance(builder, options, results, claims, how)
         with files.disk():
             files.write_json(files.inside(folder, PROVENANCE), content)
 
     try:
         prepare(builder, wanted)
         check_rows(builder, asserted)
-        needed = program.needed(each.name for each in wanted)
-        predicted = forecast(builder, needed, asserted)
-        holding = resident() + predicted.memory
         broken: Exception | None = None
         for declaration in wanted:
             # One by one: what was finished before an error is in the provenance.
@@ -195,7 +187,6 @@ def run_program(
                     raise
                 # A picture that cannot be drawn takes neither results nor claims with it.
                 broken = broken or error
-        claims_wall, claims_cpu = time.perf_counter(), time.process_time()
         for assertion in asserted:
             # One that cannot be measured does not take the others with it.
             try:
@@ -203,10 +194,6 @@ def run_program(
                     claims.append(measure(builder, assertion))
             except NncircError as error:
                 broken = broken or error
-        claimed = {
-            "wall": round(time.perf_counter() - claims_wall, 4),
-            "cpu": round(time.process_time() - claims_cpu, 4),
-        }
         if broken is not None:
             finished(_report(builder, folder, options, results, claims))
             raise broken
@@ -371,25 +358,12 @@ def summarize(result: Any) -> str:
     return ""
 
 
-def compared(
-    builder: Builder, predicted: Predictions, claimed: Mapping[str, float]
-) -> dict[str, dict[str, Any]]:
-    """What was predicted and what was measured: of the claims, and of all that was predicted."""
-    measured = [builder.seconds.get(name, {}) for name in predicted.results]
-    total = {clock: round(sum(each.get(clock, 0.0) for each in [*measured, claimed]), 4) for clock in claimed}
-    return {
-        "claims": {"predicted": predicted.claims.as_json(), "seconds": dict(claimed)},
-        "total": {"predicted": predicted.total.as_json(), "seconds": total},
-    }
-
-
 def provenance(
     builder: Builder,
     options: Options,
     results: Iterable[Result],
     claims: Iterable[Claim],
     how: Mapping[str, Any],
-    predicted: Predictions,
 ) -> dict[str, Any]:
     """Everything that made a run's results; JSON values only."""
     program = builder.program
@@ -420,7 +394,6 @@ def provenance(
                 "using": declaration.implementation,
                 "values": {key: _plain(value) for key, value in declaration.values.items()},
                 **({"seconds": builder.seconds[name]} if name in builder.seconds else {}),
-                **({"predicted": predicted.results[name].as_json()} if name in predicted.results else {}),
             }
             for name, declaration in program.declarations.items()
             if name in builder.seconds

@@ -13,6 +13,11 @@ from typing import Any
 
 import pytest
 import torch
+from nncirc.engine.program.forecast import interventions, methods, readings
+from nncirc.engine.program.forecast.claims import Size
+from nncirc.engine.program.forecast.methods import Prompts, prompts_of
+from nncirc.engine.program.forecast.sweep import Sweep, effects, pilot, reads_of
+from nncirc.engine.program.forecast.work import Sizes, Work
 from tests.end_to_end.command import ROOT
 from tests.engine.program.scripts import program
 from tests.engine.tiny import contrast as tiny_contrast
@@ -37,11 +42,6 @@ from nncirc.engine.model import Model
 from nncirc.engine.patchscope import patchscopes
 from nncirc.engine.paths import carriers_of, path_patching, receivers_of
 from nncirc.engine.program import plan
-from nncirc.engine.program.forecast import interventions, methods, readings
-from nncirc.engine.program.forecast.claims import Size
-from nncirc.engine.program.forecast.methods import Prompts, prompts_of
-from nncirc.engine.program.forecast.sweep import Sweep, effects, pilot, reads_of
-from nncirc.engine.program.forecast.work import Sizes, Work
 from nncirc.engine.program.plan import plan_program
 from nncirc.engine.program.run import run_program
 from nncirc.engine.program.store import Store

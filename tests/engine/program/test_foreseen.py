@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nncirc.engine.program.forecast.claims import size_of
+from nncirc.engine.program.forecast.predict import Forecast, Predictions, forecast
 from tests.end_to_end.command import ROOT
 from tests.engine.program.scripts import NAMES, SCRIPT, USUAL
 from tests.some import some
@@ -18,8 +20,6 @@ from nncirc.dsl.checker import check_file
 from nncirc.engine.knockouts import completeness
 from nncirc.engine.program import plan
 from nncirc.engine.program.build import Builder
-from nncirc.engine.program.forecast.claims import size_of
-from nncirc.engine.program.forecast.predict import Forecast, Predictions, forecast
 from nncirc.engine.program.methods import evaluation
 from nncirc.engine.program.plan import plan_program
 from nncirc.engine.program.run import run_program
