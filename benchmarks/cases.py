@@ -27,6 +27,7 @@ class Case:
         setting: what else there is to say, in a few words.
         run: the method, on a contrast with nothing computed yet.
         oracle: the same by the definition; None where that takes hours.
+        thresholds: of ACDC.
         repeats: how often it is timed.
         rows: of how many the time is to be divided by: patches; 1 for a whole method.
         target: plain forwards asked for; None where nothing was asked.
@@ -41,6 +42,7 @@ class Case:
     run: Method
     spread: float = 0.05
     oracle: Method | None = None
+    thresholds: tuple[float, ...] = ()
     repeats: int = 1
     rows: int = 1
     target: float | None = None
@@ -106,6 +108,7 @@ def acdc_case(
         run=discovery(threshold),
         spread=spread,
         oracle=None if size == "gpt2" else sequential(threshold),
+        thresholds=(threshold,),
         repeats=repeats,
         target=target,
     )
@@ -122,6 +125,7 @@ def family_case(
         run=family(thresholds),
         spread=spread,
         oracle=alone(thresholds),
+        thresholds=thresholds,
         repeats=repeats,
         share=1,
     )

@@ -19,9 +19,10 @@ from time import perf_counter, process_time
 import torch
 
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.engine.contrast import Contrast, Mean, Zero
+from nncirc.engine.activation import mask_of
+from nncirc.engine.contrast import Batch, Contrast, Mean, Resample, Zero
 from nncirc.engine.memory import TOKENS_IN_A_TRACE
-from nncirc.engine.metrics import Metric
+from nncirc.engine.metrics import Metric, Place
 from nncirc.engine.model import Model
 from nncirc.engine.wiring import Wiring
 from nncirc.engine.written import sender_stages
@@ -259,6 +260,19 @@ def patching(
     return found + Cost(0.0, 2 * len(firsts) + layers / 4)
 
 
+def first_changes(contrast: Contrast, batch: Batch, columns: Sequence[Place | int | None]) -> list[int]:
+    """Of each column of patches the first token that may be written otherwise in the other run."""
+    found = []
+    for column in columns:
+        changed = mask_of(batch, column, torch.device("cpu"))
+        if batch.corrupt is not None and isinstance(contrast.corruption, Resample):
+            # A token sees none after it: all after the first that differs may change.
+            changed &= (batch.clean != batch.corrupt).cpu().cumsum(1) > 0
+        seen = changed.any(0)
+        found.append(int(seen.int().argmax()) if bool(seen.any()) else len(seen))
+    return found
+
+
 def _after(sizes: Sizes, number: int) -> tuple[int, int]:
     """How many attention layers and MLPs come after a stage of senders: embed, attention 0, MLP 0, ..."""
     layers = sizes.shape.n_layers
@@ -269,10 +283,13 @@ def _after(sizes: Sizes, number: int) -> tuple[int, int]:
 
 
 def edited(sizes: Sizes, prompts: Prompts, rows: int) -> Cost:
-    """At most what runs take in which something is changed: so many whole runs, as rows of traces."""
+    """At most what runs take in which something is changed: so many whole runs, as rows of traces.
+
+    Three more are those that they are compared with: clean, corrupted, and the one that is changed.
+    """
     together = -(-rows * prompts.tokens // TOKENS_IN_A_TRACE)
     whole = measured(sizes, prompts)
-    return Cost(rows * whole.multiplications, 2 + 2 * together, at_most=True)
+    return Cost((rows + 3) * whole.multiplications, 5 + 2 * together, at_most=True)
 
 
 # Seconds ---------------------------------------------------------------------------------------------------

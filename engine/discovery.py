@@ -241,7 +241,8 @@ class _Sweep:
             candidates = self.graph.heard(receiver)
             if tested:
                 yield receiver
-                kept.update(edge.sender for s in candidates if (edge := self.edge(receiver, s)) in self.scores)
+                edges = (self.edge(receiver, sender) for sender in candidates)
+                kept.update(edge.sender for edge in edges if edge in self.scores)
             else:
                 self.cut.update(self.edge(receiver, s) for s in candidates)
             done += len(candidates)

@@ -1,4 +1,4 @@
-"""Models for a forecast: the one itself where it is at hand and not too large, or one of the same sizes."""
+"""Models for a plan: the one itself where it is at hand and not too large, or one of the same sizes."""
 
 from __future__ import annotations
 

@@ -11,7 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from nncirc.circuits.errors import NncircError
+from torch.nn import Module
+
+from nncirc.circuits.errors import NncircError, ResourceError
 from nncirc.circuits.graph import Graph
 from nncirc.dsl.program import Apply, Assertion, Declaration, Ref, leaves
 from nncirc.engine.acdc_cost import Decisions
@@ -113,16 +115,25 @@ class Costing:
         return Foretold(self.speed(priced).seconds(priced.cost), forwards, priced.cost)
 
     def sizes(self, model: Model) -> Sizes:
-        """The sizes of a model, whose weights may not be there."""
-        return Sizes.of(self.stand_in(model.name) or model, model.shape)
+        """The sizes of a model, whose weights may not be there.
+
+        Raises:
+            ResourceError: C701, not even a model of a few of its layers can be made here.
+        """
+        return Sizes.of(self._timed(model), model.shape)
+
+    def _timed(self, model: Model) -> Model:
+        found = self.stand_in(model.name) or model
+        if not isinstance(found.module, Module):
+            raise ResourceError("C701", f"{model.name} is too large for this machine", hint="use another")
+        return found
 
     def speed(self, priced: Priced) -> Speed:
         """How fast the model is on its largest batch, measured once."""
         largest = max(priced.prompts, key=lambda each: each.tokens)
         key = priced.model.name, largest
         if key not in self._speeds:
-            timed = self.stand_in(priced.model.name) or priced.model
-            self._speeds[key] = Speed.of(timed, largest, priced.model.shape)
+            self._speeds[key] = Speed.of(self._timed(priced.model), largest, priced.model.shape)
         return self._speeds[key]
 
     # What a method's cost starts from ---------------------------------------------------------------------

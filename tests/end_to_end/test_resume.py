@@ -136,11 +136,11 @@ def contents(out: Path) -> dict[str, bytes]:
     return {**found, "run.json": json.dumps(_lasting(json.loads(found["run.json"]))).encode()}
 
 
-MOMENTARY = ("seconds", "began", "stored", "predicted", "forecast", "memory")
+MOMENTARY = ("seconds", "began", "stored", "memory")
 
 
 def _lasting(run: Any) -> Any:
-    """All of `run.json` but what was predicted and what it took, and which results were there before."""
+    """All of `run.json` but what it took, and which results were there before."""
     if isinstance(run, dict):
         return {k: _lasting(v) for k, v in run.items() if k not in MOMENTARY}
     return [_lasting(each) for each in run] if isinstance(run, list) else run

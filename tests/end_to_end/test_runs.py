@@ -88,7 +88,7 @@ def test_run_json_says_how_it_was_made(nncirc: Command, script: Path, tmp_path: 
     assert run["constants"] == {"tau": 0.1}
     assert (run["batch"], run["threads"], run["only"]) == (3, 1, [])
     assert run["memory"]["limit"] == 3 << 29
-    assert run["memory"]["predicted"] > 1 << 20 < run["memory"]["peak"]
+    assert run["memory"]["peak"] > 1 << 20
     assert set(run["versions"]) == {"python", "nncirc", "torch", "transformers", "nnsight"}
     model = run["models"]["small"]
     assert (model["id"], model["dtype"]) == ("ioi-4l", "float64")

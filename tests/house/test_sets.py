@@ -1,4 +1,4 @@
-"""What the language declares is built, foretold, documented and shown in an example: one set, everywhere."""
+"""What the language declares is built, costed, documented and shown in an example: one set, everywhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nncirc.dsl.program import Apply, Program, leaves
 from nncirc.dsl.schema import FUNCTIONS, KINDS
 from nncirc.engine.metrics import measures
 from nncirc.engine.program.build import BUILDERS
-from nncirc.engine.program.forecast.declared import WORK
+from nncirc.engine.program.methods.costs import COSTS
 from nncirc.engine.program.methods.evaluation import _OF_PROMPTS, _OF_RESULTS
 
 DECLARED = {(kind, name) for kind, each in KINDS.items() for name in each.implementations}
@@ -62,9 +62,9 @@ def test_a_function_of_claims_is_computed() -> None:
     assert not _OF_PROMPTS.keys() & _OF_RESULTS.keys()
 
 
-def test_what_runs_a_model_is_foretold() -> None:
-    assert {*WORK} | FREE == COMPUTED
-    assert not WORK.keys() & FREE
+def test_what_runs_a_model_has_a_cost() -> None:
+    assert {*COSTS} | FREE == COMPUTED
+    assert not COSTS.keys() & FREE
 
 
 def test_what_is_declared_is_documented() -> None:

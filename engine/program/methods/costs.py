@@ -6,16 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from nncirc.circuits.areas import SHARES
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph, stages
 from nncirc.circuits.reference import expand
 from nncirc.dsl.program import Apply, Declaration, Ref
 from nncirc.engine import acdc_cost, costs
-from nncirc.engine.activation import columns_of, mask_of
-from nncirc.engine.contrast import Batch, Contrast, Resample
+from nncirc.engine.activation import columns_of
 from nncirc.engine.costs import FREE, Cost, Prompts
 from nncirc.engine.data import Dataset
 from nncirc.engine.paths import receivers_of
@@ -47,19 +44,9 @@ def _activation(costing: Costing, declaration: Declaration) -> Priced:
     columns = columns_of(at.contrast.dataset, patched_positions(declaration))[1]
     for batch, prompts in zip(at.contrast.batches, at.prompts, strict=True):
         last = int(at.contrast.reading(batch, at.metric).kept.max())
-        firsts = [_first(at.contrast, batch, column) for column in columns]
+        firsts = costs.first_changes(at.contrast, batch, columns)
         cost += costs.patching(at.sizes, at.graph, at.metric, prompts, firsts, last)
     return at.priced(replace(cost, memory=patching_room(at.contrast)))
-
-
-def _first(contrast: Contrast, batch: Batch, column: Any) -> int:
-    """The first token of a column at which any prompt of a batch may be written otherwise in the other run."""
-    changed = mask_of(batch, column, torch.device("cpu"))
-    if batch.corrupt is not None and isinstance(contrast.corruption, Resample):
-        # A token sees none after it: all after the first that differs may change.
-        changed &= (batch.clean != batch.corrupt).cpu().cumsum(1) > 0
-    seen = changed.any(0)
-    return int(seen.int().argmax()) if bool(seen.any()) else len(seen)
 
 
 def _attribution(costing: Costing, declaration: Declaration) -> Priced:

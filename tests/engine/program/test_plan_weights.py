@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nncirc.engine.program.forecast import at_hand
 from tests.engine.data.vocabulary import word_tokenizer
 
 from nncirc.dsl import check_text
 from nncirc.engine.configs import parameters
-from nncirc.engine.program import plan
+from nncirc.engine.program import at_hand, plan
 from nncirc.engine.program.places import ProgramError
 from nncirc.engine.program.plan import Plan, plan_program
 

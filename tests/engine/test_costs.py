@@ -1,0 +1,202 @@
+"""What methods are said to cost, against the multiplications that PyTorch executes: never seconds."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from tests.end_to_end.command import ROOT
+from tests.engine.tiny import contrast as tiny_contrast
+from tests.engine.tiny import tiny_gpt2, tiny_llama
+
+from nncirc.engine import acdc_cost, costs
+from nncirc.engine.activation import activation_patching, columns_of
+from nncirc.engine.attribution import attribution_patching, node_attribution
+from nncirc.engine.contrast import Contrast
+from nncirc.engine.costs import FREE, Cost, Prompts, Sizes, Speed, prompts_of, written
+from nncirc.engine.discovery import acdc
+from nncirc.engine.evaluate import circuit_metric
+from nncirc.engine.metrics import Metric
+from nncirc.engine.model import Model
+from nncirc.engine.restoration import causal_tracing
+from nncirc.engine.steer import steering
+
+MODELS: dict[str, Callable[[], Model]] = {
+    "gpt2": lambda: tiny_gpt2(layers=3, heads=4, d_head=8),
+    "attention_only": lambda: tiny_gpt2(layers=3, heads=4, d_head=8, attention_only=True),
+    "llama": lambda: tiny_llama(layers=3, heads=4, kv_heads=2),
+}
+METRICS = [Metric("logit_diff"), Metric("kl_divergence")]
+
+
+@pytest.fixture(autouse=True)
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their folder is a namespace package of the repository's root."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    # What is no product, such as a softmax, PyTorch's count has not.
+    monkeypatch.setattr(costs, "ELEMENTWISE", 0)
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> Model:
+    return MODELS[request.param]()
+
+
+def metered(run: Callable[[], Any]) -> tuple[float, Any]:
+    """Multiplications of matrix products that PyTorch executes, and what `run` gives."""
+    with importlib.import_module("benchmarks.multiplications").Meter() as meter:
+        found = run()
+    return float(meter.total), found
+
+
+def setting(model: Model) -> tuple[Contrast, Sizes, Prompts]:
+    contrast = tiny_contrast(model, size=8, lengths=(9,))
+    (prompts,) = prompts_of(contrast, METRICS[0])
+    return contrast, Sizes.of(model), prompts
+
+
+def runs(sizes: Sizes, contrast: Contrast) -> Cost:
+    return written(sizes, contrast, "clean") + written(sizes, contrast, "corrupt")
+
+
+def within(cost: Cost, executed: float, least: float, most: float) -> None:
+    assert least <= cost.multiplications / executed <= most
+
+
+def test_a_plain_forward_is_counted_to_the_last_product(model: Model) -> None:
+    _, sizes, _ = setting(model)
+    tokens = torch.zeros(3, 7, dtype=torch.long)
+    executed, _ = metered(lambda: model.module(input_ids=tokens))
+    within(costs.plain_forward(sizes, Prompts(3, 7)), executed, 0.98, 1.02)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_masked_forward_is_counted(model: Model, metric: Metric) -> None:
+    contrast, sizes, prompts = setting(model)
+    graph = model.graph()
+    circuit = attribution_patching(contrast, graph, METRICS[0]).top(1)
+    contrast.clean(metric)  # what both runs give is there
+    contrast.corrupt(metric)
+    executed, _ = metered(lambda: circuit_metric(contrast, circuit, metric))
+    within(costs.masked(sizes, graph, prompts), executed, 0.6, 1.7)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("edges", [True, False])
+def test_attribution_is_counted(model: Model, steps: int, edges: bool) -> None:
+    contrast, sizes, prompts = setting(model)
+    run = attribution_patching if edges else node_attribution
+    executed, _ = metered(lambda: run(contrast, model.graph(), METRICS[0], steps=steps))
+    cost = costs.attribution(sizes, model.graph(), prompts, steps=steps, along="inputs", by_edges=edges)
+    within(runs(sizes, contrast) + cost, executed, 0.6, 1.7)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("positions", [None, "all", ["A.1", "B"]])
+def test_activation_patching_is_counted(model: Model, metric: Metric, positions: Any) -> None:
+    contrast, sizes, _ = setting(model)
+    (batch,), (prompts,) = contrast.batches, prompts_of(contrast, metric)
+    firsts = costs.first_changes(contrast, batch, columns_of(contrast.dataset, positions)[1])
+    last = int(contrast.reading(batch, metric).kept.max())
+    fresh = Contrast(model, contrast.dataset, contrast.corruption)
+    executed, _ = metered(lambda: activation_patching(fresh, model.graph(), metric, positions=positions))
+    cost = runs(sizes, contrast) + costs.patching(sizes, model.graph(), metric, prompts, firsts, last)
+    within(cost, executed, 0.5, 2)
+
+
+def test_interventions_take_no_more_than_is_said(model: Model) -> None:
+    contrast, sizes, prompts = setting(model)
+    metric, layers, heads = METRICS[0], model.shape.n_layers, model.shape.n_layers * model.shape.n_heads
+    methods: list[tuple[int, Callable[[Contrast], Any]]] = [
+        (layers, lambda about: causal_tracing(about, metric, positions=["B"])),
+        (heads, lambda about: steering(about, model.graph(), metric, nodes=["L*H*"], scale=[0.0])),
+    ]
+    for rows, run in methods:
+        fresh = Contrast(model, contrast.dataset, contrast.corruption)
+        executed, _ = metered(partial(run, fresh))
+        cost = runs(sizes, contrast) + costs.edited(sizes, prompts, rows)
+        assert cost.at_most
+        within(cost, executed, 0.9, 6)
+
+
+class Kept:
+    """A journal that only listens: which edges stay, before pruning."""
+
+    def __init__(self) -> None:
+        self.edges: dict[str, set[str]] = {}
+
+    def known(self, receiver: str) -> None:
+        return None
+
+    def decided(self, receiver: str, kept: Mapping[str, float]) -> None:
+        self.edges[receiver] = set(kept)
+
+
+@pytest.mark.parametrize("positions", [(), ("A.1", "other")])
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_acdc_is_counted_when_its_decisions_are_known(
+    model: Model, metric: Metric, positions: tuple[str, ...]
+) -> None:
+    contrast, _, _ = setting(model)
+    graph, heard, read = (
+        replace(model.graph(), positions=positions),
+        Kept(),
+        tuple(prompts_of(contrast, metric)),
+    )
+    estimates = acdc_cost.effects(contrast, graph, metric)
+    threshold = float(estimates.clamp(min=0).max()) * 0.2
+    executed, circuit = metered(lambda: acdc(contrast, graph, metric, threshold=threshold, journal=heard))
+    known = torch.full_like(estimates, -1.0)
+    for receiver, senders in heard.edges.items():
+        for sender in senders:
+            known[graph.receiver_index[receiver], graph.sender_index[sender]] = 1.0
+    cost, _ = acdc_cost.acdc(contrast, graph, metric, read, 0.0, known)
+    assert cost.tested == circuit.made["tested"]
+    within(cost, executed, 0.4, 2.5)
+
+
+@pytest.mark.parametrize("loss", ["metric", "distance"])
+@pytest.mark.parametrize(("name", "threshold"), [("ioi", 0.02), ("induction", 0.01), ("positions", 0.02)])
+def test_edges_to_test_are_foreseen_within_a_factor_of_two(name: str, threshold: float, loss: Any) -> None:
+    builder, contrast, declaration = importlib.import_module("benchmarks.setups").example(name)
+    graph, metric = builder.of(declaration, "graph"), builder.of(declaration, "metric")
+    read, estimates = tuple(prompts_of(contrast, metric)), acdc_cost.effects(contrast, graph, metric)
+    cost, _ = acdc_cost.acdc(contrast, graph, metric, read, threshold, estimates, loss=loss)
+    assert cost.tested is not None
+    assert (
+        0.5 <= cost.tested / acdc(contrast, graph, metric, threshold=threshold, loss=loss).made["tested"] <= 2
+    )
+
+
+def test_what_a_family_has_measured_is_not_counted_again() -> None:
+    contrast, sizes, _ = setting(tiny_gpt2())
+    graph, metric = contrast.model.graph(), METRICS[0]
+    estimates = acdc_cost.effects(contrast, graph, metric)
+    threshold, read = float(estimates.max()) / 4, tuple(prompts_of(contrast, metric))
+    alone, decisions = acdc_cost.acdc(contrast, graph, metric, read, threshold, estimates)
+    again, _ = acdc_cost.acdc(contrast, graph, metric, read, threshold, estimates, [decisions])
+    assert again.tested == alone.tested
+    assert again.multiplications == pytest.approx(runs(sizes, contrast).multiplications)
+    assert alone.multiplications > 1.5 * again.multiplications
+
+
+def test_the_pilot_takes_a_few_prompts_from_all_over_and_keeps_nothing() -> None:
+    contrast = tiny_contrast(tiny_gpt2(), size=20)
+    assert acdc_cost.pilot(contrast).dataset.examples == contrast.dataset.examples[::3]
+    acdc_cost.effects(contrast, contrast.model.graph(), METRICS[0])
+    assert not contrast._cache
+    assert not contrast._large.kept
+
+
+def test_seconds_are_multiplications_and_passes() -> None:
+    speed = Speed(rate=1000.0, least=0.5)
+    assert speed.seconds(Cost(2000.0, 3)) == 3.5
+    both = Cost(1.0, 2, memory=5, tested=3) + Cost(10.0, 20, memory=4, at_most=True)
+    assert both == Cost(11.0, 22, 5, 3, at_most=True)
+    assert FREE + both == both
+    assert (both * 2).multiplications == 22
