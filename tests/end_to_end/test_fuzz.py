@@ -82,7 +82,7 @@ def status_of(command: str, text: str) -> int:
 
 @given(damaged(TEXTS))
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 def test_checking_a_damaged_script(text: str) -> None:
     status_of("check", text)

@@ -63,7 +63,7 @@ def same(fast: Circuit, slow: Circuit) -> None:
 # The fast way against the definition ------------------------------------------------------------------------
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(cases(exact=None), METRICS, LOSSES, THRESHOLDS, DEPTHS, BATCHES)
 def test_the_fast_way_is_the_definition(
     case: Case, metric: Metric, loss: Any, threshold: float, depth: int | None, batch: int | None
@@ -131,7 +131,7 @@ class Recorded(_Sweep):
         return loss
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(cases(exact=None), METRICS, LOSSES, st.sampled_from([1e-3, 0.02, 0.2]), DEPTHS, BATCHES, st.data())
 def test_a_threshold_that_a_rise_meets_exactly(
     case: Case,
@@ -177,7 +177,7 @@ def acdc_scores(about: Contrast, graph: Graph, metric: Metric, threshold: float)
     return _Sweep(about, graph, metric, threshold).live(None)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(cases(exact=None, corruption="resample"), METRICS, LOSSES, st.sampled_from([0.01, 0.1]), st.data())
 def test_batches_and_order_of_prompts_change_nothing(
     case: Case, metric: Metric, loss: Any, threshold: float, data: st.DataObject

@@ -147,7 +147,7 @@ def test_a_patch_at_one_token_reaches_those_before_it(
             )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(st.integers(0, 10_000), st.sampled_from(["zero", "resample"]), st.sampled_from([0.0, 0.001, 0.1, 1.0]))
 def test_acdc_is_the_definition(
     tmp_path_factory: pytest.TempPathFactory, seed: int, kind: Literal["zero", "resample"], threshold: float

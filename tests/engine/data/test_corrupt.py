@@ -122,7 +122,7 @@ def obviously_aligned(clean: Example, corrupt: Example) -> bool:
     return slots(clean) == slots(corrupt)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=40)
 @given(
     words_of=st.lists(
         st.sampled_from(["cat", "elephant", "elephantine", "hippopotamus", "dog house", "Zoë", "x"]),

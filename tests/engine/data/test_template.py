@@ -119,7 +119,7 @@ WORD = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(values=st.lists(WORD, min_size=2, max_size=2, unique=True), start=st.booleans())
 @pytest.mark.parametrize("name", ["gpt2", "stories"])
 def test_a_span_decodes_to_its_words(
