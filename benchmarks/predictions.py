@@ -15,7 +15,7 @@ from benchmarks.setups import contrast_for, fresh
 from nncirc.engine import acdc_cost, costs
 from nncirc.engine.activation import columns_of
 from nncirc.engine.contrast import Contrast
-from nncirc.engine.costs import FREE, Cost, Sizes, Speed, first_changes, prompts_of, written
+from nncirc.engine.costs import FREE, Cost, Sizes, Speed, prompts_of, written
 from nncirc.engine.metrics import Metric
 
 LONG = 0.3
@@ -61,11 +61,7 @@ def cost_of(case: Case, contrast: Contrast) -> Cost:
         return sum(each, corrupt if steps == 1 else clean + corrupt)
     if case.method == "activation":
         columns = columns_of(contrast.dataset, THREE if "3" in case.setting else "all")[1]
-        found, metric = clean + corrupt, Metric("logit_diff")
-        for batch, prompts in zip(contrast.batches, prompts_of(contrast, metric), strict=True):
-            firsts = first_changes(contrast, batch, columns)
-            found += costs.patching(sizes, graph, metric, prompts, firsts, prompts.length - 1)
-        return found
+        return clean + corrupt + costs.patching(sizes, contrast, graph, Metric("logit_diff"), columns)
     metric = Metric("kl_divergence")
     estimates, found, others = acdc_cost.effects(contrast, graph, metric), FREE, list[acdc_cost.Decisions]()
     read = tuple(prompts_of(contrast, metric))

@@ -63,6 +63,11 @@ class Shape:
                 hint="the largest models have some 16,000; is this the right file?",
             )
 
+    @public
+    def kv_of(self, head: int) -> int:
+        """The key-value group of a query head under grouped-query attention; the head itself without."""
+        return head * self.n_kv_heads // self.n_heads
+
 
 @public
 @dataclass(frozen=True)
@@ -328,7 +333,7 @@ class Graph:
         if sender.kind == "attention":
             return [f"{sender}.{which}" for which in "qkv"]
         assert sender.index is not None
-        group = sender.index * self.shape.n_kv_heads // self.shape.n_heads
+        group = self.shape.kv_of(sender.index)
         shared = f"L{sender.layer}KV{group}" if self.shape.n_kv_heads < self.shape.n_heads else str(sender)
         return [f"{sender}.q", f"{shared}.k", f"{shared}.v"]
 

@@ -141,6 +141,7 @@ class _Live:
         self.tokens = sum(each.tokens for each in prompts)
         self.positions = sum(each.positions for each in prompts)
         self.length = max(each.length for each in prompts)
+        self.groups = list(map(sizes.shape.kv_of, range(sizes.shape.n_heads)))
         self.read = 0 if metric.measure.columns else self.positions * sizes.unembed
         self.batches = len(prompts)
         self.narrow = {len(graph.receivers) - 1}
@@ -156,7 +157,7 @@ class _Live:
 
     def evaluation(self, receiver: int) -> Cost:
         """One candidate of a receiver: all that changes, from the receiver to the logits."""
-        sizes, wiring, shape = self.sizes, self.wiring, self.sizes.shape
+        sizes, wiring = self.sizes, self.wiring
         changed, found, stages = {receiver}, float(self.read), 1
         for stage in wiring.stages[wiring.stage_of[receiver] : -1]:
             inputs = changed.intersection(stage.receivers)
@@ -174,7 +175,7 @@ class _Live:
                 )
                 senders = []
                 for head, sender in enumerate(wiring.head_sender[stage.layer]):
-                    group = head * shape.n_kv_heads // shape.n_heads
+                    group = self.groups[head]
                     if self.listeners[sender] and fresh & {(0, head), (1, group), (2, group)}:
                         senders.append(sender)
                         found += self.at(sender) * (sizes.unit + 2 * sizes.d_head * self.length)

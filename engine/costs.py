@@ -235,19 +235,29 @@ def query_key(sizes: Sizes, graph: Graph, prompts: Prompts) -> Cost:
 
 
 def patching(
-    sizes: Sizes, graph: Graph, metric: Metric, prompts: Prompts, firsts: Sequence[int], last: int
+    sizes: Sizes, contrast: Contrast, graph: Graph, metric: Metric, columns: Sequence[Place | int | None]
 ) -> Cost:
-    """Activation patching of one batch, beside the two runs: every sender at every column.
+    """Activation patching, beside the two runs: every sender at every column.
 
     Args:
         sizes: of the model.
+        contrast: model, prompts and corruption.
         graph: whose senders are patched.
         metric: what is measured.
-        prompts: the batch.
-        firsts: of each column the first token at which the two runs differ there; from it on a patched run
-            is computed.
-        last: the last token that the metric reads.
+        columns: positions that are patched, as `columns_of` gives them.
     """
+    found = FREE
+    for batch, prompts in zip(contrast.batches, prompts_of(contrast, metric), strict=True):
+        last = int(contrast.reading(batch, metric).kept.max())
+        firsts = _first_changes(contrast, batch, columns)
+        found += _patches(sizes, graph, metric, prompts, firsts, last)
+    return found
+
+
+def _patches(
+    sizes: Sizes, graph: Graph, metric: Metric, prompts: Prompts, firsts: Sequence[int], last: int
+) -> Cost:
+    """Those of a batch: of each column from the first token that changes, to the last that is read."""
     found, layers = FREE, sizes.shape.n_layers
     for number, stage in enumerate(sender_stages(graph)):
         attentions, mlps = _after(sizes, number)
@@ -260,7 +270,7 @@ def patching(
     return found + Cost(0.0, 2 * len(firsts) + layers / 4)
 
 
-def first_changes(contrast: Contrast, batch: Batch, columns: Sequence[Place | int | None]) -> list[int]:
+def _first_changes(contrast: Contrast, batch: Batch, columns: Sequence[Place | int | None]) -> list[int]:
     """Of each column of patches the first token that may be written otherwise in the other run."""
     found = []
     for column in columns:
@@ -269,7 +279,9 @@ def first_changes(contrast: Contrast, batch: Batch, columns: Sequence[Place | in
             # A token sees none after it: all after the first that differs may change.
             changed &= (batch.clean != batch.corrupt).cpu().cumsum(1) > 0
         seen = changed.any(0)
-        found.append(int(seen.int().argmax()) if bool(seen.any()) else len(seen))
+        # Where tokens see those behind them all may change.
+        start = int(seen.int().argmax()) if contrast.model.causal else 0
+        found.append(start if bool(seen.any()) else len(seen))
     return found
 
 

@@ -90,6 +90,7 @@ def calls() -> dict[str, Call]:
         "circuits.Resampling": (c.Resampling, {}),
         "circuits.Roc": (c.Roc, {"points": (c.RocPoint(0.0, 0.0), c.RocPoint(1.0, 1.0))}),
         "circuits.Shape": (c.Shape, {"n_layers": 2, "n_heads": 2, "n_kv_heads": 2}),
+        "circuits.Shape.kv_of": (GRAPH.shape.kv_of, {"head": 1}),
         "circuits.agreement": (c.agreement, against),
         "circuits.bootstrap": (
             c.bootstrap,

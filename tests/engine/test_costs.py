@@ -14,6 +14,7 @@ from tests.end_to_end.command import ROOT
 from tests.engine.tiny import contrast as tiny_contrast
 from tests.engine.tiny import tiny_gpt2, tiny_llama
 
+from nncirc.dsl.checker import check_file
 from nncirc.engine import acdc_cost, costs
 from nncirc.engine.activation import activation_patching, columns_of
 from nncirc.engine.attribution import attribution_patching, node_attribution
@@ -23,6 +24,9 @@ from nncirc.engine.discovery import acdc
 from nncirc.engine.evaluate import circuit_metric
 from nncirc.engine.metrics import Metric
 from nncirc.engine.model import Model
+from nncirc.engine.program.build import Builder
+from nncirc.engine.program.costing import Costing
+from nncirc.engine.program.methods.costs import COSTS, of_claim
 from nncirc.engine.restoration import causal_tracing
 from nncirc.engine.steer import steering
 
@@ -100,12 +104,10 @@ def test_attribution_is_counted(model: Model, steps: int, edges: bool) -> None:
 @pytest.mark.parametrize("positions", [None, "all", ["A.1", "B"]])
 def test_activation_patching_is_counted(model: Model, metric: Metric, positions: Any) -> None:
     contrast, sizes, _ = setting(model)
-    (batch,), (prompts,) = contrast.batches, prompts_of(contrast, metric)
-    firsts = costs.first_changes(contrast, batch, columns_of(contrast.dataset, positions)[1])
-    last = int(contrast.reading(batch, metric).kept.max())
+    columns = columns_of(contrast.dataset, positions)[1]
     fresh = Contrast(model, contrast.dataset, contrast.corruption)
     executed, _ = metered(lambda: activation_patching(fresh, model.graph(), metric, positions=positions))
-    cost = runs(sizes, contrast) + costs.patching(sizes, model.graph(), metric, prompts, firsts, last)
+    cost = runs(sizes, contrast) + costs.patching(sizes, contrast, model.graph(), metric, columns)
     within(cost, executed, 0.5, 2)
 
 
@@ -122,6 +124,24 @@ def test_interventions_take_no_more_than_is_said(model: Model) -> None:
         cost = runs(sizes, contrast) + costs.edited(sizes, prompts, rows)
         assert cost.at_most
         within(cost, executed, 0.9, 6)
+
+
+@pytest.mark.parametrize("name", ["interventions", "lens", "held_out", "weights"])
+def test_what_is_said_to_be_the_most_is(name: str) -> None:
+    """Every result of an example, each from nothing but what it refers to."""
+    program = check_file(ROOT / "examples" / f"{name}.circ").program
+    assert program is not None
+    builder, bounded = Builder(program), 0
+    costing = Costing(builder, COSTS, of_claim)
+    for declaration in program.needed(program.declarations):
+        if declaration.kind in ("plot", "render"):
+            continue
+        said = costing.of(declaration)
+        executed, _ = metered(partial(builder.get, declaration.name))
+        if said is not None and said.cost.at_most:
+            within(said.cost, executed, 0.999, 8)  # the products of a bootstrap are none of the model's
+            bounded += 1
+    assert bounded >= 2
 
 
 class Kept:

@@ -42,10 +42,7 @@ def _activation(costing: Costing, declaration: Declaration) -> Priced:
     at = costing.setting(declaration)
     cost = costing.runs(at, *BOTH)
     columns = columns_of(at.contrast.dataset, patched_positions(declaration))[1]
-    for batch, prompts in zip(at.contrast.batches, at.prompts, strict=True):
-        last = int(at.contrast.reading(batch, at.metric).kept.max())
-        firsts = costs.first_changes(at.contrast, batch, columns)
-        cost += costs.patching(at.sizes, at.graph, at.metric, prompts, firsts, last)
+    cost += costs.patching(at.sizes, at.contrast, at.graph, at.metric, columns)
     return at.priced(replace(cost, memory=patching_room(at.contrast)))
 
 
@@ -210,7 +207,7 @@ def _direct(
     graph: Graph = costing.builder.of(declaration, "graph").base
     read = Prompts(prompts.count, columns)
     products = Cost(8 * len(graph.senders) * read.tokens * sizes.d_model, columns)
-    found = costs.unread(sizes, prompts) + costs.heads_apart(sizes, graph, read) + products
+    found = costs.measured(sizes, prompts) + costs.heads_apart(sizes, graph, read) + products
     doubles = 2 * len(graph.senders) * prompts.count
     return found, reading_room(model, prompts.tokens, kept=2 * model.shape.n_layers + 1, doubles=doubles)
 
@@ -232,6 +229,7 @@ def _circuits(costing: Costing, at: Setting, count: int, *, plain: bool) -> Pric
     cost = costing.runs(at, "corrupt") + at.total(
         lambda prompts: (
             costs.masked(at.sizes, at.graph, prompts) * count
+            + costs.heads_apart(at.sizes, at.graph, prompts)  # of the corrupted run
             + costs.measured(at.sizes, prompts) * (2 if plain else 0)
         )
     )
