@@ -8,7 +8,7 @@ from benchmarks.methods import Method, activation, attribution, discovery, famil
 from benchmarks.oracles import alone, mask_gradients, node_cuts, sequential
 from benchmarks.setups import CHANGED, LENGTH
 
-from nncirc.engine.metrics import Place
+from nncirc.engine.metrics.metric import Place
 
 THREE: list[Place] = [(f"changed{i}", None) for i in CHANGED]
 NODES = {"tiny": 11, "small": 37, "gpt2": 157}

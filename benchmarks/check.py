@@ -10,11 +10,11 @@ from typing import TypeAlias
 from benchmarks.setups import ROOT, example, fresh, random_contrast, random_model
 
 from nncirc.circuits.graph import Graph
-from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import Dataset, Example
-from nncirc.engine.discovery import acdc
-from nncirc.engine.loading import load_huggingface
-from nncirc.engine.metrics import Metric
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.model.loading import load_huggingface
+from nncirc.engine.runs.contrast import Contrast, Resample
 
 Comparison: TypeAlias = tuple[str, Contrast, Graph, Metric, float]
 

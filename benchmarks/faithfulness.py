@@ -23,18 +23,18 @@ from nncirc.circuits.chance import random_circuits
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph, owner
 from nncirc.circuits.intervals import USUAL, Estimate
-from nncirc.circuits.nodes import Edge
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.attribution import attribution_patching
-from nncirc.engine.contrast import Contrast, Resample
+from nncirc.circuits.names import Edge
 from nncirc.engine.data.corrupt import replace
 from nncirc.engine.data.template import template_dataset
-from nncirc.engine.discovery import acdc_family
-from nncirc.engine.evaluate import Baseline, circuit_metric, cut_metric
-from nncirc.engine.loading import load_bundled
-from nncirc.engine.metrics import Metric
-from nncirc.engine.model import Model
-from nncirc.engine.scores import EdgeScores, Rank
+from nncirc.engine.evaluation.faithfulness import Baseline, circuit_metric, cut_metric
+from nncirc.engine.methods.acdc import acdc_family
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attribution_patching import attribution_patching
+from nncirc.engine.methods.scores import EdgeScores, Rank
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.model.loading import load_bundled
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.contrast import Contrast, Resample
 
 RECOVERED = Metric("logit_diff", normalize=True)
 

@@ -13,8 +13,8 @@ from benchmarks.multiplications import LARGE, Meter, rate
 from benchmarks.setups import contrast_for, fresh, plain_forward
 
 from nncirc.circuits.circuit import Circuit
-from nncirc.engine.contrast import Contrast
-from nncirc.engine.scores import EdgeScores, NodeScores
+from nncirc.engine.methods.scores import EdgeScores, NodeScores
+from nncirc.engine.runs.contrast import Contrast
 
 ENOUGH = 0.3
 """Seconds of plain forwards before and after each time that something is measured."""

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from nncirc.circuits.graph import Graph
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.attribution import attribution_patching, node_attribution
-from nncirc.engine.contrast import Contrast
-from nncirc.engine.directions import Base
-from nncirc.engine.discovery import acdc, acdc_family
-from nncirc.engine.metrics import Metric, Place
-from nncirc.engine.scores import NodeScores
+from nncirc.engine.methods.acdc import acdc, acdc_family
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
+from nncirc.engine.methods.directions import Base
+from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.metrics.metric import Metric, Place
+from nncirc.engine.runs.contrast import Contrast
 
 LOGIT_DIFF, KL = Metric("logit_diff"), Metric("kl_divergence")
 

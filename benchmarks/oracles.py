@@ -7,10 +7,10 @@ from benchmarks.methods import KL, LOGIT_DIFF, Method
 from torch import Tensor
 
 from nncirc.circuits.graph import Graph
-from nncirc.engine.contrast import Batch, Contrast
-from nncirc.engine.discovery import acdc
-from nncirc.engine.forward import Mask, masked_forward
-from nncirc.engine.reading import Reading
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.metrics.reading import Reading
+from nncirc.engine.runs.contrast import Batch, Contrast
+from nncirc.engine.runs.masked_forward import Mask, masked_forward
 
 
 def mask_gradients(steps: int) -> Method:

@@ -32,11 +32,11 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 from nncirc.circuits.rounding import decimals
-from nncirc.engine.contrast import Contrast
 from nncirc.engine.data import Example
-from nncirc.engine.scores import NodeScores
+from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.runs.contrast import Contrast
 
 STEPS = 5
 

@@ -12,11 +12,11 @@ from benchmarks.cases import CASES, THREE, Case
 from benchmarks.clock import Conditions, timed
 from benchmarks.setups import contrast_for, fresh
 
-from nncirc.engine import acdc_cost, costs
-from nncirc.engine.activation import columns_of
-from nncirc.engine.contrast import Contrast
-from nncirc.engine.costs import FREE, Cost, Sizes, Speed, prompts_of, written
-from nncirc.engine.metrics import Metric
+from nncirc.engine.methods import acdc_cost, costs
+from nncirc.engine.methods.activation_patching import columns_of
+from nncirc.engine.methods.costs import FREE, Cost, Sizes, Speed, prompts_of, written
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.contrast import Contrast
 
 LONG = 0.3
 """Seconds from which a prediction is held to a factor of two."""

@@ -24,10 +24,13 @@ from benchmarks.multiplications import LARGE, Meter, rate
 from benchmarks.setups import contrast_for, fresh, plain_forward
 from transformers.models.gpt2 import modeling_gpt2
 
-from nncirc.engine import activation, attribution, gradients, live, scores, written
-from nncirc.engine import contrast as contrasts
-from nncirc.engine.discovery import _Sweep
-from nncirc.engine.reading import Reading
+from nncirc.engine.methods import activation_patching as activation
+from nncirc.engine.methods import attribution_patching as attribution
+from nncirc.engine.methods import scores
+from nncirc.engine.methods.acdc import _Sweep
+from nncirc.engine.metrics.reading import Reading
+from nncirc.engine.runs import contrast as contrasts
+from nncirc.engine.runs import gradients, live, written
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "MLP": [(modeling_gpt2.GPT2MLP, "forward")],

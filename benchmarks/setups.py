@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from nncirc.dsl.checker import check_file
-from nncirc.dsl.program import Declaration
-from nncirc.engine.contrast import Contrast, Resample
+from nncirc.dsl.check.checker import check_file
+from nncirc.dsl.check.program import Declaration
 from nncirc.engine.data import Dataset, Example
-from nncirc.engine.loading import load_bundled
-from nncirc.engine.model import Model
+from nncirc.engine.model.loading import load_bundled
+from nncirc.engine.model.model import Model
 from nncirc.engine.program.build import Builder
+from nncirc.engine.runs.contrast import Contrast, Resample
 
 ROOT = Path(__file__).parents[1]
 

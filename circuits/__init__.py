@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         ungroup,
     )
     from nncirc.circuits.comparison import Comparison, compare
-    from nncirc.circuits.eap_ig import read_eap_ig, write_eap_ig
     from nncirc.circuits.errors import (
         ArgumentError,
         DataError,
@@ -35,14 +34,15 @@ if TYPE_CHECKING:
         ResourceError,
         ScriptError,
     )
-    from nncirc.circuits.files import circuit_from_json, circuit_to_json, read_circuit, write_circuit
+    from nncirc.circuits.formats.eap_ig import read_eap_ig, write_eap_ig
+    from nncirc.circuits.formats.graphml import read_graphml, write_graphml
+    from nncirc.circuits.formats.json import circuit_from_json, circuit_to_json, read_circuit, write_circuit
+    from nncirc.circuits.formats.mib import read_submission
+    from nncirc.circuits.formats.networks import from_networkx, to_networkx
     from nncirc.circuits.graph import Graph, Shape, owner
-    from nncirc.circuits.graphml import read_graphml, write_graphml
     from nncirc.circuits.intervals import Estimate, Resampling, bootstrap
     from nncirc.circuits.measures import Agreement, agreement, f1, jaccard, precision, recall
-    from nncirc.circuits.mib import read_submission
-    from nncirc.circuits.networks import from_networkx, to_networkx
-    from nncirc.circuits.nodes import Edge, Node
+    from nncirc.circuits.names import Edge, Node
     from nncirc.circuits.reference import expand, from_paths
     from nncirc.circuits.roc import Roc, RocPoint, node_scores, roc_of_circuits, roc_of_scores
 
@@ -127,7 +127,7 @@ _MODULES = {
         "ungroup",
     ),
     "comparison": ("Comparison", "compare"),
-    "eap_ig": ("read_eap_ig", "write_eap_ig"),
+    "formats.eap_ig": ("read_eap_ig", "write_eap_ig"),
     "errors": (
         "ArgumentError",
         "DataError",
@@ -139,13 +139,13 @@ _MODULES = {
         "ResourceError",
         "ScriptError",
     ),
-    "files": ("circuit_from_json", "circuit_to_json", "read_circuit", "write_circuit"),
+    "formats.json": ("circuit_from_json", "circuit_to_json", "read_circuit", "write_circuit"),
     "graph": ("Graph", "Shape", "owner"),
-    "graphml": ("read_graphml", "write_graphml"),
+    "formats.graphml": ("read_graphml", "write_graphml"),
     "measures": ("Agreement", "agreement", "f1", "jaccard", "precision", "recall"),
-    "mib": ("read_submission",),
-    "networks": ("from_networkx", "to_networkx"),
-    "nodes": ("Edge", "Node"),
+    "formats.mib": ("read_submission",),
+    "formats.networks": ("from_networkx", "to_networkx"),
+    "names": ("Edge", "Node"),
     "reference": ("expand", "from_paths"),
     "areas": ("cmd", "cpr", "mib_sizes"),
     "chance": ("Null", "hypergeometric_tail", "overlap_p", "random_circuits"),

@@ -13,7 +13,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.measures import By, agreement
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 
 _RESTARTS = 100
 

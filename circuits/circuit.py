@@ -11,7 +11,7 @@ from typing import Any, Self
 from nncirc.circuits.arguments import public, unfit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, owner
-from nncirc.circuits.nodes import Edge, Node, may_be_edge
+from nncirc.circuits.names import Edge, Node, may_be_edge
 from nncirc.circuits.words import visible
 
 MOST_GROUPS = 1000

@@ -31,7 +31,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.nodes import Edge, Node
+from nncirc.circuits.names import Edge, Node
 
 Scores: TypeAlias = Literal["sum", "max_abs"]
 

@@ -10,7 +10,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit, require_same_graph
 from nncirc.circuits.collapse import collapse_to
 from nncirc.circuits.measures import jaccard
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 from nncirc.circuits.pictures.text import number
 from nncirc.circuits.words import counted
 

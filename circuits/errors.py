@@ -10,7 +10,7 @@
     ├── ResourceError  C7xx memory, disk, interruption
     └── ArgumentError  C75x arguments of a Python function
 
-`nncirc explain CODE` prints the long form of a code; `nncirc.dsl.catalogue` holds the texts.
+`nncirc explain CODE` prints the long form of a code; `nncirc.dsl.codes` holds the texts.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from nncirc.circuits.arguments import public, unfit
 from nncirc.circuits.errors import GraphError
-from nncirc.circuits.nodes import Edge, Node, is_position, may_be_edge
+from nncirc.circuits.names import Edge, Node, is_position, may_be_edge
 from nncirc.circuits.words import listed, visible
 
 Attention: TypeAlias = Literal["heads", "layers"]

@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias, get_args
 from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit, require_same_graph
 from nncirc.circuits.errors import GraphError
-from nncirc.circuits.nodes import Node
+from nncirc.circuits.names import Node
 
 By: TypeAlias = Literal["nodes", "edges", "heads", "mlps", "q", "k", "v"]
 """What is counted. `heads` are attention layers where these are nodes; `q`, `k`, `v` the queries, keys or
@@ -81,7 +81,7 @@ def agreement(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> Agre
 
     >>> from nncirc.circuits.circuit import Circuit
     >>> from nncirc.circuits.graph import Graph, Shape
-    >>> from nncirc.circuits.nodes import Edge
+    >>> from nncirc.circuits.names import Edge
     >>> graph = Graph(Shape(1, 2, 2, mlps=False))
     >>> true = Circuit.of(graph, [Edge("embed", "L0H0.v"), Edge("L0H0", "logits")])
     >>> ours = Circuit.of(graph, [Edge("embed", "L0H1.v"), Edge("L0H0", "logits")])

@@ -28,7 +28,7 @@ from nncirc.circuits.arguments import public, require_lengths
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.nodes import Edge, Input, Node
+from nncirc.circuits.names import Edge, Input, Node
 
 Term: TypeAlias = tuple[str, Input | None]
 Step: TypeAlias = Sequence[Term]

@@ -20,7 +20,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import owner
 from nncirc.circuits.measures import By, agreement, members
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@
 'float32'
 """
 
-from nncirc.dsl.checker import CheckResult, check_file, check_text
-from nncirc.dsl.diagnostics import Diagnostic, Label, render, render_all, to_json
-from nncirc.dsl.program import Assertion, Declaration, Program
-from nncirc.dsl.source import Source, Span
+from nncirc.dsl.check.checker import CheckResult, check_file, check_text
+from nncirc.dsl.check.program import Assertion, Declaration, Program
+from nncirc.dsl.text.diagnostics import Diagnostic, Label, render, render_all, to_json
+from nncirc.dsl.text.source import Source, Span
 
 __all__ = [
     "Assertion",

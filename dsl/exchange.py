@@ -19,14 +19,14 @@ from typing import Any
 from nncirc.circuits.atomic import make_folder, require_ending
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.door import is_folder, require_regular
-from nncirc.circuits.eap_ig import read_eap_ig, write_eap_ig
 from nncirc.circuits.errors import FileError
-from nncirc.circuits.files import EDGE_SCORES, NODE_SCORES, circuit_in, scores_of, write_circuit
+from nncirc.circuits.formats.csv import read_edges, write_edges, write_nodes
+from nncirc.circuits.formats.eap_ig import read_eap_ig, write_eap_ig
+from nncirc.circuits.formats.graphml import read_graphml, write_graphml
+from nncirc.circuits.formats.json import EDGE_SCORES, NODE_SCORES, circuit_in, scores_of, write_circuit
+from nncirc.circuits.formats.json_input import Value, cannot_read, read_json
+from nncirc.circuits.formats.mib import IMPORTANCES, read_submission
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.graphml import read_graphml, write_graphml
-from nncirc.circuits.json_input import Value, cannot_read, read_json
-from nncirc.circuits.mib import IMPORTANCES, read_submission
-from nncirc.circuits.tables import read_edges, write_edges, write_nodes
 from nncirc.dsl.references import read_reference, write_reference
 
 __all__ = ["export_file", "import_file", "read_any"]

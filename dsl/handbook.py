@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from nncirc.dsl.catalogue import SCRIPT
-from nncirc.dsl.keytypes import describe
-from nncirc.dsl.program import Position, Value
-from nncirc.dsl.schema import FUNCTIONS, KINDS, Implementation, Key
+from nncirc.dsl.blocks import FUNCTIONS, KINDS, Implementation, Key
+from nncirc.dsl.check.program import Position, Value
+from nncirc.dsl.check.types import describe
+from nncirc.dsl.codes import SCRIPT
 
 __all__ = ["handbook"]
 

@@ -10,11 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nncirc.engine.activation import activation_patching
-    from nncirc.engine.attention import attention_pattern, attention_statistics
-    from nncirc.engine.attribution import attribution_patching, node_attribution
-    from nncirc.engine.contrast import Contrast
-    from nncirc.engine.corruptions import Gaussian, Mean, Resample, Zero
     from nncirc.engine.data import (
         NEXT,
         Dataset,
@@ -32,9 +27,14 @@ if TYPE_CHECKING:
         token_dataset,
         with_answers,
     )
-    from nncirc.engine.direct import logit_attribution
-    from nncirc.engine.discovery import acdc, acdc_family
-    from nncirc.engine.evaluate import (
+    from nncirc.engine.evaluation.completeness import (
+        Knockout,
+        completeness,
+        incompleteness,
+        least,
+        minimality,
+    )
+    from nncirc.engine.evaluation.faithfulness import (
         Baseline,
         circuit_metric,
         cut_metric,
@@ -42,21 +42,20 @@ if TYPE_CHECKING:
         faithfulness_interval,
         random_faithfulness,
     )
-    from nncirc.engine.families import Family
-    from nncirc.engine.forward import Mask, masked_forward
-    from nncirc.engine.in_context import in_context_learning
-    from nncirc.engine.knockouts import Knockout, completeness, incompleteness, least, minimality
-    from nncirc.engine.lens import logit_lens
-    from nncirc.engine.loading import load_bundled, load_compiled, load_huggingface
-    from nncirc.engine.metrics import Measure, Metric
-    from nncirc.engine.model import Model
-    from nncirc.engine.patchscope import patchscopes
-    from nncirc.engine.paths import path_patching
-    from nncirc.engine.restoration import causal_tracing
-    from nncirc.engine.rises import Measured
-    from nncirc.engine.scores import EdgeScores, NodeScores
-    from nncirc.engine.steer import function_vector, steering
-    from nncirc.engine.weights import (
+    from nncirc.engine.methods.acdc import acdc, acdc_family
+    from nncirc.engine.methods.activation_patching import activation_patching
+    from nncirc.engine.methods.attention_statistics import attention_pattern, attention_statistics
+    from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
+    from nncirc.engine.methods.causal_tracing import causal_tracing
+    from nncirc.engine.methods.direct_logit_attribution import logit_attribution
+    from nncirc.engine.methods.in_context_learning import in_context_learning
+    from nncirc.engine.methods.logit_lens import logit_lens
+    from nncirc.engine.methods.patchscopes import patchscopes
+    from nncirc.engine.methods.path_patching import path_patching
+    from nncirc.engine.methods.rises import Measured
+    from nncirc.engine.methods.scores import EdgeScores, NodeScores
+    from nncirc.engine.methods.steering import function_vector, steering
+    from nncirc.engine.methods.weight_circuits import (
         LowRank,
         composition,
         composition_scores,
@@ -67,7 +66,14 @@ if TYPE_CHECKING:
         virtual_head,
         weight_statistics,
     )
-    from nncirc.engine.written import sender_outputs
+    from nncirc.engine.metrics.metric import Logits, Measure, Metric
+    from nncirc.engine.model.families import Family
+    from nncirc.engine.model.loading import load_bundled, load_compiled, load_huggingface
+    from nncirc.engine.model.model import Model
+    from nncirc.engine.runs.contrast import Contrast
+    from nncirc.engine.runs.corruptions import Gaussian, Mean, Resample, Zero
+    from nncirc.engine.runs.masked_forward import Mask, masked_forward
+    from nncirc.engine.runs.written import sender_outputs
 
 __all__ = [
     "NEXT",
@@ -79,6 +85,7 @@ __all__ = [
     "Family",
     "Gaussian",
     "Knockout",
+    "Logits",
     "LowRank",
     "Mask",
     "Mean",
@@ -141,17 +148,17 @@ __all__ = [
 ]
 
 _MODULES = {
-    "activation": ("activation_patching",),
-    "attention": (
+    "methods.activation_patching": ("activation_patching",),
+    "methods.attention_statistics": (
         "attention_pattern",
         "attention_statistics",
     ),
-    "attribution": (
+    "methods.attribution_patching": (
         "attribution_patching",
         "node_attribution",
     ),
-    "contrast": ("Contrast",),
-    "corruptions": (
+    "runs.contrast": ("Contrast",),
+    "runs.corruptions": (
         "Gaussian",
         "Mean",
         "Resample",
@@ -174,9 +181,9 @@ _MODULES = {
         "token_dataset",
         "with_answers",
     ),
-    "direct": ("logit_attribution",),
-    "discovery": ("acdc", "acdc_family"),
-    "evaluate": (
+    "methods.direct_logit_attribution": ("logit_attribution",),
+    "methods.acdc": ("acdc", "acdc_family"),
+    "evaluation.faithfulness": (
         "Baseline",
         "circuit_metric",
         "cut_metric",
@@ -184,43 +191,44 @@ _MODULES = {
         "faithfulness_interval",
         "random_faithfulness",
     ),
-    "families": ("Family",),
-    "forward": (
+    "model.families": ("Family",),
+    "runs.masked_forward": (
         "Mask",
         "masked_forward",
     ),
-    "knockouts": (
+    "evaluation.completeness": (
         "Knockout",
         "completeness",
         "incompleteness",
         "least",
         "minimality",
     ),
-    "in_context": ("in_context_learning",),
-    "lens": ("logit_lens",),
-    "loading": (
+    "methods.in_context_learning": ("in_context_learning",),
+    "methods.logit_lens": ("logit_lens",),
+    "model.loading": (
         "load_bundled",
         "load_compiled",
         "load_huggingface",
     ),
-    "metrics": (
+    "metrics.metric": (
+        "Logits",
         "Measure",
         "Metric",
     ),
-    "model": ("Model",),
-    "patchscope": ("patchscopes",),
-    "paths": ("path_patching",),
-    "restoration": ("causal_tracing",),
-    "rises": ("Measured",),
-    "scores": (
+    "model.model": ("Model",),
+    "methods.patchscopes": ("patchscopes",),
+    "methods.path_patching": ("path_patching",),
+    "methods.causal_tracing": ("causal_tracing",),
+    "methods.rises": ("Measured",),
+    "methods.scores": (
         "EdgeScores",
         "NodeScores",
     ),
-    "steer": (
+    "methods.steering": (
         "function_vector",
         "steering",
     ),
-    "weights": (
+    "methods.weight_circuits": (
         "LowRank",
         "composition",
         "composition_scores",
@@ -231,7 +239,7 @@ _MODULES = {
         "virtual_head",
         "weight_statistics",
     ),
-    "written": ("sender_outputs",),
+    "runs.written": ("sender_outputs",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -93,7 +93,7 @@ RECIPES: Mapping[str, Recipe] = {
 
 
 def tensors(compiled: Any, unembed: Sequence[int]) -> dict[str, Any]:
-    """The weights in the layout that `nncirc.engine.compiled` reads: vectors are rows.
+    """The weights in the layout that `nncirc.engine.model.compiled` reads: vectors are rows.
 
     Args:
         compiled: what Tracr gives.

@@ -9,7 +9,7 @@ from itertools import pairwise
 from nncirc.circuits.annotations import Positive
 from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.nodes import Node
+from nncirc.circuits.names import Node
 from nncirc.circuits.pictures import style
 from nncirc.circuits.pictures.drawing import MAX_EDGES, Drawing, arrange
 from nncirc.circuits.pictures.fold import Line

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from nncirc.circuits.circuit import Circuit, difference
 from nncirc.circuits.comparison import Side
 from nncirc.circuits.graph import owner
-from nncirc.circuits.nodes import Edge, Kind, Node
+from nncirc.circuits.names import Edge, Kind, Node
 from nncirc.circuits.pictures import style
 from nncirc.circuits.pictures.fold import MOST_NEURONS, Folding, Line, fold, is_neuron, merge
 

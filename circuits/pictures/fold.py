@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph, owner
-from nncirc.circuits.nodes import Edge, Node
+from nncirc.circuits.names import Edge, Node
 
 MOST_NEURONS = 12
 """Drawn neurons of one MLP that each remain a node."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nncirc.circuits.nodes import Node
+from nncirc.circuits.names import Node
 from nncirc.circuits.pictures import style
 from nncirc.circuits.pictures.drawing import Drawing, Pair
 from nncirc.circuits.pictures.fold import is_neuron

@@ -9,11 +9,11 @@ from dataclasses import replace as with_fields
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import quote
+from nncirc.engine.data.examples import Dataset, Example, Occurrence, Template, Tokens, Value
 from nncirc.engine.data.labels import show_tokens
 from nncirc.engine.data.render import Rendered, name_of, nearest, occurrences, render, unparse
 from nncirc.engine.data.targets import asked_as, in_prompt
 from nncirc.engine.data.tokens import frame_of, slot_at
-from nncirc.engine.data.types import Dataset, Example, Occurrence, Template, Tokens, Value
 
 
 @public

@@ -9,7 +9,7 @@ from string import ascii_letters
 from typing import Any, Final
 
 from nncirc.circuits.errors import DataError
-from nncirc.engine.data.types import Span, Tokenizer, Tokens
+from nncirc.engine.data.examples import Span, Tokenizer, Tokens
 
 HALF: Final = re.compile("[\ud800-\udfff]")
 """Half of a character beyond 16 bits: JSON can write one, and no text has any."""

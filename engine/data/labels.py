@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from nncirc.circuits.arguments import public
 from nncirc.engine.data.encoding import decode, encode_raw, quote
-from nncirc.engine.data.types import Tokenizer, Tokens
+from nncirc.engine.data.examples import Tokenizer, Tokens
 
 ANSWER: Final = "answer: "
 """What marks the label of the first token of an answer that the model gets."""

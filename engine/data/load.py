@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 from nncirc.circuits.arguments import public
 from nncirc.circuits.door import at_home, is_folder, is_there, read_text, require_regular_files
 from nncirc.circuits.errors import ModelError, NncircError
-from nncirc.engine.data.types import Tokenizer
+from nncirc.engine.data.examples import Tokenizer
 from nncirc.engine.shortage import causes, shortage
 
 T = TypeVar("T")

@@ -7,9 +7,9 @@ from typing import TypeAlias
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import quote
+from nncirc.engine.data.examples import Example
 from nncirc.engine.data.render import RESERVED, name_of, nearest
 from nncirc.engine.data.tokens import slot_at
-from nncirc.engine.data.types import Example
 
 Role: TypeAlias = tuple[str, int, int, int]
 

@@ -11,6 +11,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.words import counted
 from nncirc.engine.data.encoding import require_offsets
+from nncirc.engine.data.examples import NEXT, Dataset, Example, Next, Tokenizer, Value
 from nncirc.engine.data.limits import MOST_PROMPTS, check_count
 from nncirc.engine.data.render import render
 from nncirc.engine.data.targets import (
@@ -33,7 +34,6 @@ from nncirc.engine.data.targets import (
 )
 from nncirc.engine.data.template import describe_tokenizer
 from nncirc.engine.data.tokens import Frame, check_open_end, frame_of
-from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Tokenizer, Value
 
 # A number in place of a text is refused with what it is called by: ids of tokens have names of their own.
 _Answer: TypeAlias = Annotated[

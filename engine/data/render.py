@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import decode, encode, quote
+from nncirc.engine.data.examples import Field, Occurrence, Span, Template, Tokenizer, Tokens, Value
 from nncirc.engine.data.tokens import Frame, check_doubled, find_span, one_token, tokens_after
-from nncirc.engine.data.types import Field, Occurrence, Span, Template, Tokenizer, Tokens, Value
 
 RESERVED = ("start", "end")
 """Names of positions; no slot can have them."""

@@ -11,8 +11,8 @@ from typing import TypeAlias
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import quote
+from nncirc.engine.data.examples import Tokens, Value
 from nncirc.engine.data.limits import MOST_TOKENS, check_count, repeated
-from nncirc.engine.data.types import Tokens, Value
 
 
 @public

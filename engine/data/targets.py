@@ -12,10 +12,10 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.words import visible
 from nncirc.engine.data.encoding import require_offsets
+from nncirc.engine.data.examples import Dataset, Example, Next, Target, Tokenizer, Tokens, tokens_of
 from nncirc.engine.data.labels import show_tokens
 from nncirc.engine.data.limits import MOST_TARGETS, check_count, repeated
 from nncirc.engine.data.tokens import check_open_end, frame_of, joined_note, one_token_each, tokens_after
-from nncirc.engine.data.types import Dataset, Example, Next, Target, Tokenizer, Tokens, tokens_of
 
 Texts: TypeAlias = str | Sequence[str]
 """One text, or several that make up a set."""

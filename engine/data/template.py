@@ -14,6 +14,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.data import word_list
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import quote, require_offsets
+from nncirc.engine.data.examples import NEXT, Dataset, Example, Next, Template, Tokenizer, Value
 from nncirc.engine.data.limits import MOST_PROMPTS, MOST_TOKENS, check_count, repeated
 from nncirc.engine.data.render import (
     RESERVED,
@@ -49,7 +50,6 @@ from nncirc.engine.data.targets import (
     texts_of,
 )
 from nncirc.engine.data.tokens import Frame, check_open_end, frame_of, plain_token_ids
-from nncirc.engine.data.types import NEXT, Dataset, Example, Next, Template, Tokenizer, Value
 from nncirc.engine.data.words import check_kept, left_out_note, single_tokens
 
 # Of its keys a mapping is invariant, so the type checker is told less than is taken.

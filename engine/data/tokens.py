@@ -17,8 +17,8 @@ from nncirc.engine.data.encoding import (
     refuse_unknown,
     unknown_ids,
 )
+from nncirc.engine.data.examples import Example, Occurrence, Span, Tokenizer, Tokens
 from nncirc.engine.data.labels import show_tokens
-from nncirc.engine.data.types import Example, Occurrence, Span, Tokenizer, Tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import encode_raw, quote, unknown_ids
+from nncirc.engine.data.examples import Field, Template, Tokenizer, Value
 from nncirc.engine.data.labels import show_tokens
 from nncirc.engine.data.render import filled_text
 from nncirc.engine.data.sources import Group, slots_need
 from nncirc.engine.data.tokens import is_single_token, one_token, tokens_inside
-from nncirc.engine.data.types import Field, Template, Tokenizer, Value
 
 
 def single_tokens(

@@ -10,12 +10,12 @@ import torch
 from nncirc.circuits.door import at_home
 from nncirc.circuits.errors import NncircError, ResourceError
 from nncirc.circuits.words import memory_in_words
-from nncirc.dsl.program import Declaration
-from nncirc.engine.configs import empty, impossible
+from nncirc.dsl.check.program import Declaration
 from nncirc.engine.data.load import is_local
-from nncirc.engine.live import clean_state
-from nncirc.engine.memory import default_memory
-from nncirc.engine.model import Model
+from nncirc.engine.model.configs import empty, impossible
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.live import clean_state
+from nncirc.engine.runs.memory import default_memory
 
 STAND_IN_LAYERS = 2
 

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from nncirc.circuits.graph import Graph
-from nncirc.dsl.program import Declaration, Program, Ref
-from nncirc.engine.activation import columns_of
-from nncirc.engine.contrast import Contrast
-from nncirc.engine.model import Model
+from nncirc.dsl.check.program import Declaration, Program, Ref
+from nncirc.engine.blocks import METHODS
+from nncirc.engine.blocks.common import sweep_of
+from nncirc.engine.blocks.inputs import INPUTS
+from nncirc.engine.methods.activation_patching import columns_of
+from nncirc.engine.methods.rises import Measured
+from nncirc.engine.model.model import Model
 from nncirc.engine.program import stored
-from nncirc.engine.program.inputs import INPUTS
-from nncirc.engine.program.methods import METHODS
-from nncirc.engine.program.methods.common import sweep_of
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.store import Store
-from nncirc.engine.rises import Measured
+from nncirc.engine.runs.contrast import Contrast
 
 T = TypeVar("T")
 

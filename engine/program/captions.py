@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from nncirc.circuits.made import called
-from nncirc.engine.metrics import measures
+from nncirc.engine.metrics.metric import measures
 
 Made: TypeAlias = Mapping[str, Any]
 

@@ -12,7 +12,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import Estimate
-from nncirc.dsl.program import (
+from nncirc.dsl.check.program import (
     OPERATORS,
     Apply,
     Assertion,
@@ -23,11 +23,11 @@ from nncirc.dsl.program import (
     Range,
     leaves,
 )
-from nncirc.dsl.tables import table_of
-from nncirc.engine.model import Model
+from nncirc.dsl.check.tables import table_of
+from nncirc.engine.blocks.evaluation import bounded, evaluate
+from nncirc.engine.blocks.inputs import OnlyShape
+from nncirc.engine.model.model import Model
 from nncirc.engine.program.build import Builder
-from nncirc.engine.program.inputs import OnlyShape
-from nncirc.engine.program.methods.evaluation import bounded, evaluate
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.results import finite
 

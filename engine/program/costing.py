@@ -1,6 +1,6 @@
 """What the declarations and claims of a program will cost, before they are computed.
 
-What a method costs stands beside how it is built (`nncirc.engine.program.methods`); here it is looked up,
+What a method costs stands beside how it is built (`nncirc.engine.blocks`); here it is looked up,
 turned into seconds, and left out where a run would find the result in the store.
 """
 
@@ -15,13 +15,13 @@ from torch.nn import Module
 
 from nncirc.circuits.errors import NncircError, ResourceError
 from nncirc.circuits.graph import Graph
-from nncirc.dsl.program import Apply, Assertion, Declaration, Ref, leaves
-from nncirc.engine.acdc_cost import Decisions
-from nncirc.engine.contrast import Contrast
-from nncirc.engine.costs import FREE, Cost, Prompts, Sizes, Speed, plain_forward, prompts_of, written
-from nncirc.engine.metrics import Metric
-from nncirc.engine.model import Model
+from nncirc.dsl.check.program import Apply, Assertion, Declaration, Ref, leaves
+from nncirc.engine.methods.acdc_cost import Decisions
+from nncirc.engine.methods.costs import FREE, Cost, Prompts, Sizes, Speed, plain_forward, prompts_of, written
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.model.model import Model
 from nncirc.engine.program.build import Builder
+from nncirc.engine.runs.contrast import Contrast
 
 
 @dataclass(frozen=True, slots=True)

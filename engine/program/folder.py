@@ -13,11 +13,11 @@ from nncirc.circuits.atomic import make_folder, remove_leftovers, write_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.door import is_folder, is_there, require_regular
 from nncirc.circuits.errors import FileError, MethodError, ResourceError
-from nncirc.circuits.files import circuit_to_json, header
-from nncirc.dsl.outputs import result_file
+from nncirc.circuits.formats.json import circuit_to_json, header
+from nncirc.dsl.check.outputs import result_file
+from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.program.results import Curve, Table, finite
 from nncirc.engine.program.store import FULL
-from nncirc.engine.scores import EdgeScores, NodeScores
 
 VERSION = 1
 KINDS = {EdgeScores: "edge scores", NodeScores: "node scores", Curve: "curve", Table: "table"}

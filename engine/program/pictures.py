@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.nodes import Node
+from nncirc.circuits.names import Node
 from nncirc.circuits.pictures.colours import Diverging, Scale, Sequential
 from nncirc.circuits.pictures.curves import Curve as Line
 from nncirc.circuits.pictures.curves import curves
@@ -18,9 +18,9 @@ from nncirc.circuits.pictures.heatmap import Panel, heatmap
 from nncirc.circuits.pictures.render import render
 from nncirc.circuits.pictures.text import token
 from nncirc.engine.data.labels import ANSWER, OR
+from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.program.captions import facts, metric_in_words, together, told
 from nncirc.engine.program.results import Cell, Curve, Table, areas
-from nncirc.engine.scores import EdgeScores, NodeScores
 
 # Up to so many positions each gets a head grid of its own; beyond, a layer's heads are one row.
 GRIDS = 6

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nncirc.circuits.errors import NncircError
-from nncirc.dsl.diagnostics import Diagnostic
-from nncirc.dsl.program import Assertion, Declaration
-from nncirc.dsl.source import Span
+from nncirc.dsl.check.program import Assertion, Declaration
+from nncirc.dsl.text.diagnostics import Diagnostic
+from nncirc.dsl.text.source import Span
 
 _MODEL = ("id", "path", "name")
 

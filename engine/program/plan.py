@@ -21,22 +21,22 @@ from nncirc.circuits.errors import ModelError, NncircError, ResourceError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.circuits.words import counted, memory_in_words
-from nncirc.dsl.program import Assertion, Declaration, Program, Ref
-from nncirc.dsl.shapes import model_shape
-from nncirc.engine.configs import parameters, read_config
+from nncirc.dsl.check.program import Assertion, Declaration, Program, Ref
+from nncirc.dsl.check.shapes import model_shape
+from nncirc.engine.blocks.costs import COSTS, of_claim
 from nncirc.engine.data import Dataset, load_tokenizer
 from nncirc.engine.data.load import check_json, is_local, no_folder
-from nncirc.engine.memory import machine_memory
-from nncirc.engine.model import Model
+from nncirc.engine.model.configs import parameters, read_config
+from nncirc.engine.model.model import Model
 from nncirc.engine.program.at_hand import is_at_hand, stand_in
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.claims import check_rows
 from nncirc.engine.program.costing import Costing
-from nncirc.engine.program.methods.costs import COSTS, of_claim
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.run import free_cores, requested
 from nncirc.engine.program.store import Store
-from nncirc.engine.room import resident
+from nncirc.engine.runs.memory import machine_memory
+from nncirc.engine.runs.room import resident
 
 
 @dataclass(frozen=True, slots=True)

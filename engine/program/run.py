@@ -21,14 +21,15 @@ import torch
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import NncircError, ScriptError
 from nncirc.circuits.words import counted, visible
-from nncirc.dsl.diagnostics import suggest
-from nncirc.dsl.outputs import DRAWN, PROVENANCE, result_file, written
-from nncirc.dsl.program import (
+from nncirc.dsl.check.outputs import DRAWN, PROVENANCE, result_file, written
+from nncirc.dsl.check.program import (
     Declaration,
     Program,
     Ref,
 )
-from nncirc.dsl.scope import kinds_in_words
+from nncirc.dsl.check.scope import kinds_in_words
+from nncirc.dsl.text.diagnostics import suggest
+from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.program import folder as files
 from nncirc.engine.program import pictures
 from nncirc.engine.program.build import Builder, Progress
@@ -36,8 +37,7 @@ from nncirc.engine.program.claims import Claim, check_rows, intervals_of, measur
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.results import Curve, Table, areas, printed
 from nncirc.engine.program.store import Store
-from nncirc.engine.room import peak
-from nncirc.engine.scores import EdgeScores, NodeScores
+from nncirc.engine.runs.room import peak
 from nncirc.engine.shortage import shortage
 
 PREPARED = ("model", "dataset", "corruption", "graph", "metric")

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from nncirc.circuits.atomic import append_bytes, make_folder, remove_leftovers, write_text
 from nncirc.circuits.door import at_home, is_folder, read_file
 from nncirc.circuits.errors import NncircError
-from nncirc.circuits.json_input import Value, read_json
+from nncirc.circuits.formats.json_input import Value, read_json
 
 T = TypeVar("T")
 

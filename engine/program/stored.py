@@ -19,21 +19,21 @@ from typing import Any, Generic, TypeVar
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.door import read_file
-from nncirc.circuits.files import header
+from nncirc.circuits.formats.json import header
+from nncirc.circuits.formats.json_input import Value
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import Estimate
-from nncirc.circuits.json_input import Value
-from nncirc.circuits.nodes import Edge
-from nncirc.engine.arithmetic import Combined
-from nncirc.engine.contrast import Gaussian, Mean, Resample, Zero
+from nncirc.circuits.names import Edge
 from nncirc.engine.data import Dataset, Example
-from nncirc.engine.metrics import Metric
-from nncirc.engine.model import Model
-from nncirc.engine.plugins import Checked
+from nncirc.engine.methods.scores import EdgeScores, NodeScores
+from nncirc.engine.metrics.expressions import Combined
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.metrics.plugins import Checked
+from nncirc.engine.metrics.user_code import code_of
+from nncirc.engine.model.model import Model
 from nncirc.engine.program.results import finite
 from nncirc.engine.program.store import VERSION
-from nncirc.engine.scores import EdgeScores, NodeScores
-from nncirc.engine.user_code import code_of
+from nncirc.engine.runs.contrast import Gaussian, Mean, Resample, Zero
 
 T = TypeVar("T")
 

@@ -280,7 +280,7 @@ def _check(options: Any) -> int:
 
 
 def _explain(options: Any) -> int:
-    from nncirc.dsl.catalogue import explain
+    from nncirc.dsl.codes import explain
 
     text = explain(f"C{options.code.zfill(3)}" if options.code.isdecimal() else options.code)
     if text is None:

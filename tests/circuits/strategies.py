@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 
 scores = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 json_values: st.SearchStrategy[Any] = st.recursive(

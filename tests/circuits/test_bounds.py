@@ -12,16 +12,16 @@ import pytest
 
 from nncirc.circuits import Circuit, Graph, Shape, read_circuit, write_circuit
 from nncirc.circuits.circuit import MOST_GROUPS
-from nncirc.circuits.eap_ig import write_eap_ig
 from nncirc.circuits.errors import ArgumentError, FileError, GraphError, NncircError
-from nncirc.circuits.files import circuit_from_json
-from nncirc.circuits.graphml import read_graphml, write_graphml
-from nncirc.circuits.json_input import parse_json
-from nncirc.circuits.mib import read_submission
-from nncirc.circuits.networks import from_networkx, to_networkx
-from nncirc.circuits.nodes import Edge
-from nncirc.circuits.tables import read_edges, write_nodes
-from nncirc.circuits.torch_file import read_torch
+from nncirc.circuits.formats.csv import read_edges, write_nodes
+from nncirc.circuits.formats.eap_ig import write_eap_ig
+from nncirc.circuits.formats.graphml import read_graphml, write_graphml
+from nncirc.circuits.formats.json import circuit_from_json
+from nncirc.circuits.formats.json_input import parse_json
+from nncirc.circuits.formats.mib import read_submission
+from nncirc.circuits.formats.networks import from_networkx, to_networkx
+from nncirc.circuits.formats.torch_file import read_torch
+from nncirc.circuits.names import Edge
 
 LONG = "x" * 1_000_000
 GRAPH = {

@@ -11,7 +11,7 @@ from tests.circuits.strategies import circuit_pairs, circuits, graphs
 from nncirc.circuits.circuit import Circuit, difference, intersection, keep, prune, union
 from nncirc.circuits.errors import GraphError, NncircError
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.nodes import Edge, Node
+from nncirc.circuits.names import Edge, Node
 
 SMALL = Graph(Shape(2, 2, 2))
 OTHER = Graph(Shape(2, 2, 2, parallel=True))

@@ -21,7 +21,7 @@ from nncirc.circuits.collapse import (
 )
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.nodes import Edge, Node
+from nncirc.circuits.names import Edge, Node
 
 
 @st.composite

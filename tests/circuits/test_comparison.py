@@ -11,7 +11,7 @@ from nncirc.circuits.collapse import join_heads, join_inputs
 from nncirc.circuits.comparison import SIDES, as_json, as_text, collapsed, compare
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 
 GRAPH = Graph(Shape(1, 2, 2))
 OURS = Circuit(

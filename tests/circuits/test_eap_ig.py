@@ -13,10 +13,10 @@ from tests.circuits.strategies import circuits, graphs, json_values
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.collapse import join_heads, join_inputs, ungroup
-from nncirc.circuits.eap_ig import read_eap_ig, write_eap_ig
 from nncirc.circuits.errors import FileError, GraphError, NncircError
+from nncirc.circuits.formats.eap_ig import read_eap_ig, write_eap_ig
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 
 GRAPH = Graph(Shape(1, 2, 2))
 EXAMPLE = Circuit(

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from tests.circuits.strategies import circuits, json_values
 
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.eap_ig import write_eap_ig
 from nncirc.circuits.errors import FileError
-from nncirc.circuits.files import circuit_from_json, circuit_to_json, read_circuit, write_circuit
+from nncirc.circuits.formats.eap_ig import write_eap_ig
+from nncirc.circuits.formats.graphml import write_graphml
+from nncirc.circuits.formats.json import circuit_from_json, circuit_to_json, read_circuit, write_circuit
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.graphml import write_graphml
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 
 EXAMPLE = Circuit(
     Graph(Shape(2, 4, 4)),

@@ -10,7 +10,7 @@ from tests.some import some
 
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape, owner
-from nncirc.circuits.nodes import Edge, Node
+from nncirc.circuits.names import Edge, Node
 
 
 def test_gpt2_small_has_the_published_number_of_edges() -> None:

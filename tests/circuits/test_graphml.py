@@ -10,9 +10,9 @@ from tests.circuits.strategies import circuits
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import FileError, GraphError, NncircError
+from nncirc.circuits.formats.graphml import read_graphml, write_graphml
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.graphml import read_graphml, write_graphml
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 
 GRAPH = Graph(Shape(1, 2, 1))
 EXAMPLE = Circuit(

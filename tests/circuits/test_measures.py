@@ -11,7 +11,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.measures import By, agreement, f1, jaccard, precision, recall
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 
 GRAPH = Graph(Shape(2, 2, 2))
 EMPTY, FULL = Circuit.of(GRAPH, []), Circuit.full(GRAPH)

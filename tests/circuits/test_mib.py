@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.eap_ig import write_eap_ig
 from nncirc.circuits.errors import FileError
+from nncirc.circuits.formats.eap_ig import write_eap_ig
+from nncirc.circuits.formats.mib import read_submission
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.mib import read_submission
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 
 GRAPH = Graph(Shape(1, 2, 2))
 SCORED = Circuit(GRAPH, {edge: float(i) for i, edge in enumerate(GRAPH.edges())})

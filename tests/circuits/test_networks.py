@@ -11,9 +11,9 @@ from tests.circuits.strategies import circuits
 
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import FileError, GraphError
+from nncirc.circuits.formats.networks import from_networkx, to_networkx
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.networks import from_networkx, to_networkx
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 
 GRAPH = Graph(Shape(1, 4, 2))
 EXAMPLE = Circuit(

@@ -22,7 +22,7 @@ from tests.circuits.strategies import circuits
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import FileError, GraphError
 from nncirc.circuits.graph import Graph, Shape, owner
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 from nncirc.circuits.pictures import style
 from nncirc.circuits.pictures.dot import to_dot
 from nncirc.circuits.pictures.drawing import arrange

@@ -13,7 +13,7 @@ from matplotlib.textpath import TextPath
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.nodes import Edge, Node
+from nncirc.circuits.names import Edge, Node
 from nncirc.circuits.pictures.dot import to_dot
 from nncirc.circuits.pictures.drawing import arrange
 from nncirc.circuits.pictures.fold import fold

@@ -15,7 +15,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.comparison import compare
 from nncirc.circuits.errors import FileError
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 from nncirc.circuits.pictures.pair import pair_to_dot, render_pair
 from nncirc.circuits.pictures.render import to_svg
 from nncirc.circuits.pictures.style import FIRST_FILL, SECOND_FILL, side_line

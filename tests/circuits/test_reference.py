@@ -11,7 +11,7 @@ from tests.circuits.strategies import graphs
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape, owner
-from nncirc.circuits.nodes import Edge, Input, Node
+from nncirc.circuits.names import Edge, Input, Node
 from nncirc.circuits.reference import Path, Term, expand, from_paths
 
 GPT2 = Graph(Shape(12, 12, 12))

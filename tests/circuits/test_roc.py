@@ -14,7 +14,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.measures import By, agreement
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 from nncirc.circuits.roc import Roc, RocPoint, node_scores, roc_of_circuits, roc_of_scores
 
 GRAPH = Graph(Shape(2, 2, 2))

@@ -12,10 +12,10 @@ from tests.circuits.strategies import circuits
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import FileError
+from nncirc.circuits.formats.csv import read_edges, write_edges, write_nodes
+from nncirc.circuits.formats.json_input import parse_json
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.json_input import parse_json
-from nncirc.circuits.nodes import Edge
-from nncirc.circuits.tables import read_edges, write_edges, write_nodes
+from nncirc.circuits.names import Edge
 
 GRAPH = Graph(Shape(1, 2, 2))
 

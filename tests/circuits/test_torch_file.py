@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nncirc.circuits.errors import FileError
-from nncirc.circuits.torch_file import Tensor, read_torch
+from nncirc.circuits.formats.torch_file import Tensor, read_torch
 
 DTYPES = [
     torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8,

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nncirc.dsl import check_text, render_all, syntax
-from nncirc.dsl.parser import parse, parse_value
-from nncirc.dsl.program import Apply, Assertion, Calculation, Number, Program, Ref, leaves
-from nncirc.dsl.source import Source
+from nncirc.dsl import check_text, render_all
+from nncirc.dsl.check.program import Apply, Assertion, Calculation, Number, Program, Ref, leaves
+from nncirc.dsl.text import syntax
+from nncirc.dsl.text.parser import parse, parse_value
+from nncirc.dsl.text.source import Source
 
 PREAMBLE = """\
 model small using bundled {

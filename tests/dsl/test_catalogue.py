@@ -8,7 +8,7 @@ from tests.some import some
 
 import nncirc.dsl
 from nncirc.dsl import check_text, render_all
-from nncirc.dsl.catalogue import RUN, SCRIPT, entries, explain
+from nncirc.dsl.codes import RUN, SCRIPT, entries, explain
 
 PREAMBLE = """\
 model gpt2 using huggingface {
@@ -52,8 +52,8 @@ ROOM = Path(nncirc.dsl.__file__).parent
 
 def test_every_reported_code_is_explained_and_every_explained_code_reported() -> None:
     reported = set()
-    for path in some(ROOM.glob("*.py")):
-        if not path.name.startswith("catalogue"):
+    for path in some(ROOM.rglob("*.py")):
+        if path.parent.name != "codes":
             reported |= set(re.findall(r'"(C\d{3})"', path.read_text(encoding="utf-8")))
     # Circuits that are read and written as scripts raise errors of files; a test of the house is about these.
     assert reported - set(RUN) == set(SCRIPT)

@@ -9,7 +9,7 @@ from tests.some import some
 
 from nncirc.circuits.errors import NncircError
 from nncirc.dsl import Program, check_text, render_all
-from nncirc.dsl.catalogue import RUN
+from nncirc.dsl.codes import RUN
 from nncirc.dsl.handbook import handbook
 from nncirc.engine.program.build import Builder
 

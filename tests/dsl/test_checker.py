@@ -10,8 +10,8 @@ from tests.some import some
 
 import nncirc.dsl
 from nncirc.dsl import Program, check_file, check_text, render_all
-from nncirc.dsl.handbook import handbook
-from nncirc.dsl.program import (
+from nncirc.dsl.blocks import KINDS
+from nncirc.dsl.check.program import (
     Apply,
     Choices,
     GroupRef,
@@ -30,7 +30,7 @@ from nncirc.dsl.program import (
     Template,
     Where,
 )
-from nncirc.dsl.schema import KINDS
+from nncirc.dsl.handbook import handbook
 
 from .test_catalogue import PREAMBLE
 

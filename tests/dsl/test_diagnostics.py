@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from nncirc.dsl import Diagnostic, Label, Source, Span, check_text, render, render_all, to_json
-from nncirc.dsl.diagnostics import suggest
-from nncirc.dsl.program import NodePattern, Position
-from nncirc.dsl.shapes import ModelShape, model_shape
+from nncirc.dsl.check.program import NodePattern, Position
+from nncirc.dsl.check.shapes import ModelShape, model_shape
+from nncirc.dsl.text.diagnostics import suggest
 
 from .test_catalogue import PREAMBLE
 

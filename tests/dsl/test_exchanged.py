@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from nncirc.dsl import check_text, render_all, to_json
-from nncirc.dsl.catalogue import SCRIPT
+from nncirc.dsl.codes import SCRIPT
 
 from .test_catalogue import PREAMBLE
 

@@ -9,8 +9,8 @@ import pytest
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.units import addable, unit_of
 from nncirc.dsl import check_text, render_all
-from nncirc.dsl.schema.metrics import METRICS
-from nncirc.dsl.shapes import ModelShape
+from nncirc.dsl.blocks.metrics import METRICS
+from nncirc.dsl.check.shapes import ModelShape
 from nncirc.engine.program.build import Builder
 
 from .test_catalogue_run import PREAMBLE
@@ -183,10 +183,10 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
         *("check_drawn", "check_foil", "check_graph", "check_heads", "check_layers", "check_outputs"),
         *("check_paired", "check_shuffled", "check_unit"),
     ):
-        monkeypatch.setattr(f"nncirc.dsl.meaning.{name}", lambda *_: None)
-    monkeypatch.setattr("nncirc.dsl.meaning.Meaning.selects", lambda *_: None)
-    monkeypatch.setattr("nncirc.dsl.metrics.check_values", lambda *_: True)
-    monkeypatch.setattr("nncirc.dsl.evaluation._check_scores", lambda *_: None)
+        monkeypatch.setattr(f"nncirc.dsl.check.meaning.{name}", lambda *_: None)
+    monkeypatch.setattr("nncirc.dsl.check.meaning.Meaning.selects", lambda *_: None)
+    monkeypatch.setattr("nncirc.dsl.check.metrics.check_values", lambda *_: True)
+    monkeypatch.setattr("nncirc.dsl.check.evaluation._check_scores", lambda *_: None)
 
 
 @pytest.mark.usefixtures("unchecked")

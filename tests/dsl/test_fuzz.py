@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.lark import from_lark
 
 from nncirc.dsl import CheckResult, check_text, render_all, to_json
-from nncirc.dsl.parser import lark, parse
-from nncirc.dsl.schema import KINDS
-from nncirc.dsl.source import Source
+from nncirc.dsl.blocks import KINDS
+from nncirc.dsl.text.parser import lark, parse
+from nncirc.dsl.text.source import Source
 
 HERE = Path(__file__).parent
 TEXTS = [

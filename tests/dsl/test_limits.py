@@ -11,7 +11,7 @@ from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.reference import Path, Term, from_paths, wrong_paths
 from nncirc.dsl import Diagnostic, Source, Span, check_text, render, render_all, to_json
-from nncirc.dsl.limits import LONGEST_NAME, MOST_SHOWN, MOST_WORDS, passed
+from nncirc.dsl.text.limits import LONGEST_NAME, MOST_SHOWN, MOST_WORDS, passed
 
 from .test_catalogue import PREAMBLE
 
@@ -114,7 +114,7 @@ def calls(text: str) -> int:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_twice_the_script_takes_twice_the_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nncirc.dsl.diagnostics._MOST_LETTERS", 2000)  # spent at this size, too
+    monkeypatch.setattr("nncirc.dsl.text.diagnostics._MOST_LETTERS", 2000)  # spent at this size, too
     once, twice = (calls(script(name, count)) for count in (60, 120))
     assert twice < 2.2 * once
 
@@ -196,7 +196,7 @@ def test_texts_of_an_error_are_cut() -> None:
     ids=["a list", "lines", "comments", "a name", "a number", "a dotted name", "a string"],
 )
 def test_what_is_too_much_is_not_read(text: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nncirc.dsl.checker.parse", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr("nncirc.dsl.check.checker.parse", lambda _: pytest.fail("it was read"))
     (found,) = check_text(text).diagnostics
     assert found.code == "C132"
     assert said in found.message
@@ -204,7 +204,7 @@ def test_what_is_too_much_is_not_read(text: str, said: str, monkeypatch: pytest.
 
 
 def test_used_files_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nncirc.dsl.limits.MOST_WORDS", 1000)
+    monkeypatch.setattr("nncirc.dsl.text.limits.MOST_WORDS", 1000)
     main = 'use "half.circ" as a\nuse "half.circ" as b\n'
     for lines, codes in ((240, set()), (249, {"C113", "C132"})):
         found = check_text(main, loader=dict.fromkeys(["half.circ"], b"#\n" * lines).__getitem__).diagnostics

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nncirc.dsl import check_text, render_all
-from nncirc.dsl.outputs import result_file, written
+from nncirc.dsl.check.outputs import result_file, written
 
 from .test_catalogue import PREAMBLE
 

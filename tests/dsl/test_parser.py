@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from lark import Lark
 
-from nncirc.dsl import syntax
-from nncirc.dsl.complaints import EXPECTED, Context, complain, complain_character, situation
-from nncirc.dsl.diagnostics import render
-from nncirc.dsl.parser import accepts, lark, parse, parse_value, states
-from nncirc.dsl.source import Source, Span
+from nncirc.dsl.text import syntax
+from nncirc.dsl.text.diagnostics import render
+from nncirc.dsl.text.parser import accepts, lark, parse, parse_value, states
+from nncirc.dsl.text.source import Source, Span
+from nncirc.dsl.text.syntax_errors import EXPECTED, Context, complain, complain_character, situation
 
 HERE = Path(__file__).parent
 GRAMMAR = HERE.parents[1] / "grammar" / "circ.lark"

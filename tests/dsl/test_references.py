@@ -14,7 +14,7 @@ from tests.some import some
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import FileError
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 from nncirc.dsl import check_file, check_text, references, render_all
 from nncirc.dsl.references import circuit_of, read_reference, reference_text, write_reference
 

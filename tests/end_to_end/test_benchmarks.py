@@ -15,7 +15,7 @@ from tests.end_to_end.command import ROOT
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph
-from nncirc.engine.contrast import Contrast
+from nncirc.engine.runs.contrast import Contrast
 
 
 @pytest.fixture

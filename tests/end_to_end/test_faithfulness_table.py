@@ -15,9 +15,9 @@ from tests.some import some
 from nncirc.circuits.areas import cmd
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph
-from nncirc.engine.contrast import Contrast
-from nncirc.engine.evaluate import cut_metric, faithfulness
-from nncirc.engine.loading import load_bundled
+from nncirc.engine.evaluation.faithfulness import cut_metric, faithfulness
+from nncirc.engine.model.loading import load_bundled
+from nncirc.engine.runs.contrast import Contrast
 
 
 @pytest.fixture

@@ -47,8 +47,9 @@ import json, os, pathlib, signal, sys, traceback
 import torch
 torch.set_num_threads(1)
 from nncirc.dsl import check_file
-from nncirc.engine.loading import load_bundled
-from nncirc.engine.program import inputs, store, stored
+from nncirc.engine.model.loading import load_bundled
+from nncirc.engine.program import store, stored
+from nncirc.engine.blocks import inputs
 from nncirc.engine.program.run import Options, run_program
 from nncirc.engine.program.store import Store
 

@@ -100,7 +100,7 @@ def test_a_head_that_the_model_lacks_is_found_before_it_is_loaded(
     def load(*_: object, **__: object) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("nncirc.engine.loading._load", load)
+    monkeypatch.setattr("nncirc.engine.model.loading._load", load)
     for command in ("check", "run"):
         done = nncirc(command, script)
         assert done.status == 2

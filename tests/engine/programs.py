@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from tests.end_to_end.command import shared
 from torch import Tensor
 
-from nncirc.engine.contrast import Contrast, Corruption, Mean, Resample, Zero
 from nncirc.engine.data import all_inputs
-from nncirc.engine.model import Model
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.contrast import Contrast, Corruption, Mean, Resample, Zero
 
 Kind: TypeAlias = Literal["zero", "resample", "mean"]
 

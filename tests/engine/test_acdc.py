@@ -22,19 +22,19 @@ from tests.some import some
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.nodes import Edge
-from nncirc.engine import reading
-from nncirc.engine.contrast import Contrast, Resample
+from nncirc.circuits.names import Edge
 from nncirc.engine.data import resolve
-from nncirc.engine.discovery import _Sweep, acdc
-from nncirc.engine.evaluate import faithfulness
-from nncirc.engine.live import Live, with_modules
-from nncirc.engine.metrics import END, Metric
-from nncirc.engine.reading import Reading
-from nncirc.engine.wiring import Wiring
+from nncirc.engine.evaluation.faithfulness import faithfulness
+from nncirc.engine.methods.acdc import _Sweep, acdc
+from nncirc.engine.metrics import reading
+from nncirc.engine.metrics.metric import END, Metric
+from nncirc.engine.metrics.reading import Reading
+from nncirc.engine.runs.contrast import Contrast, Resample
+from nncirc.engine.runs.live import Live, with_modules
+from nncirc.engine.runs.wiring import Wiring
 
 # The package offers a function of the same name.
-acdc_module = sys.modules["nncirc.engine.discovery"]
+acdc_module = sys.modules["nncirc.engine.methods.acdc"]
 
 METRICS = st.sampled_from(
     [
@@ -534,8 +534,8 @@ SCRIPT = """
 import json, sys, torch
 torch.set_num_threads(int(sys.argv[1]))
 from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
-from nncirc.engine.discovery import acdc
-from nncirc.engine.metrics import Metric
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.metrics.metric import Metric
 for make in (tiny_gpt2, tiny_llama):
     model = make(layers=2, dtype=torch.float32)
     about = contrast(model, size=4, lengths=(6, 8))

@@ -14,12 +14,12 @@ from tests.engine.test_acdc import LOSSES, METRICS, THRESHOLDS, same
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nncirc.engine import speculation
-from nncirc.engine.discovery import _Sweep, acdc, acdc_family
-from nncirc.engine.live import Live
-from nncirc.engine.metrics import Metric
-from nncirc.engine.model import Model
-from nncirc.engine.rises import Measured, Record, Tried
+from nncirc.engine.methods import speculation
+from nncirc.engine.methods.acdc import _Sweep, acdc, acdc_family
+from nncirc.engine.methods.rises import Measured, Record, Tried
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.live import Live
 
 
 @settings(max_examples=15, deadline=None)

@@ -22,20 +22,20 @@ from tests.some import some
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.nodes import Edge
-from nncirc.engine import activation
-from nncirc.engine.activation import activation_patching, token_labels
-from nncirc.engine.contrast import Contrast, Gaussian, Resample, Zero
+from nncirc.circuits.names import Edge
 from nncirc.engine.data import Dataset, Example, resolve
-from nncirc.engine.directions import Direction
-from nncirc.engine.evaluate import cut_metric
-from nncirc.engine.memory import pass_bytes
-from nncirc.engine.metrics import END, Metric, Place
-from nncirc.engine.model import Model
-from nncirc.engine.paths import path_patching
-from nncirc.engine.plain import by_position, token_texts
-from nncirc.engine.restoration import causal_tracing
-from nncirc.engine.scores import NodeScores
+from nncirc.engine.evaluation.faithfulness import cut_metric
+from nncirc.engine.methods import activation_patching as activation
+from nncirc.engine.methods.activation_patching import activation_patching, token_labels
+from nncirc.engine.methods.causal_tracing import causal_tracing
+from nncirc.engine.methods.directions import Direction
+from nncirc.engine.methods.path_patching import path_patching
+from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.metrics.metric import END, Metric, Place
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.contrast import Contrast, Gaussian, Resample, Zero
+from nncirc.engine.runs.memory import pass_bytes
+from nncirc.engine.runs.plain import by_position, token_texts
 
 METRICS = st.sampled_from(
     [

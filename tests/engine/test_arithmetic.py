@@ -13,14 +13,14 @@ from tests.engine.test_metrics import random_logits, with_sets
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2
 
 from nncirc.circuits.errors import MethodError
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.arithmetic import combined, directed
-from nncirc.engine.attribution import attribution_patching
 from nncirc.engine.data import Example
-from nncirc.engine.discovery import acdc
-from nncirc.engine.metrics import END, Metric, measures
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attribution_patching import attribution_patching
+from nncirc.engine.metrics.expressions import combined, directed
+from nncirc.engine.metrics.metric import END, Metric, measures
+from nncirc.engine.metrics.reading import reading
 from nncirc.engine.program.stored import identity
-from nncirc.engine.reading import reading
 
 NAMES = [name for name in measures() if name != "mse"]
 OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.models import model_folder
-from nncirc.engine.attention import STATISTICS, attention_pattern, attention_statistics
 from nncirc.engine.data import Dataset, Example
-from nncirc.engine.live import clean_state
-from nncirc.engine.loading import load_bundled
-from nncirc.engine.model import Model
-from nncirc.engine.weights import copying_scores
+from nncirc.engine.methods.attention_statistics import STATISTICS, attention_pattern, attention_statistics
+from nncirc.engine.methods.weight_circuits import copying_scores
+from nncirc.engine.model.loading import load_bundled
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.live import clean_state
 
 OF_KINDS = (
     "previous_token",

@@ -18,14 +18,14 @@ from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.nodes import Edge
-from nncirc.engine import contrast as contrast_module
-from nncirc.engine.attribution import Along, attribution_patching, node_attribution, way
-from nncirc.engine.contrast import Contrast, Mean, Resample, Zero
-from nncirc.engine.forward import Mask, masked_forward
-from nncirc.engine.metrics import END, Metric
-from nncirc.engine.model import Model
-from nncirc.engine.written import sender_stages, written
+from nncirc.circuits.names import Edge
+from nncirc.engine.methods.attribution_patching import Along, attribution_patching, node_attribution, way
+from nncirc.engine.metrics.metric import END, Metric
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs import contrast as contrast_module
+from nncirc.engine.runs.contrast import Contrast, Mean, Resample, Zero
+from nncirc.engine.runs.masked_forward import Mask, masked_forward
+from nncirc.engine.runs.written import sender_stages, written
 
 METRICS = st.sampled_from(
     [

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.nodes import Edge
-from nncirc.engine.attribution import attribution_patching, node_attribution
-from nncirc.engine.contrast import Contrast, Zero
-from nncirc.engine.evaluate import cut_metric
-from nncirc.engine.metrics import Metric
+from nncirc.circuits.names import Edge
+from nncirc.engine.evaluation.faithfulness import cut_metric
+from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.contrast import Contrast, Zero
 
 LOGIT_DIFF = Metric("logit_diff")
 

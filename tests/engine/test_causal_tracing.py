@@ -17,12 +17,12 @@ from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.intervals import Resampling, bootstrap
-from nncirc.engine import restoration
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.contrast import Contrast, Gaussian, Resample, Zero
 from nncirc.engine.data import Example, resolve
-from nncirc.engine.metrics import Metric
-from nncirc.engine.restoration import causal_tracing
+from nncirc.engine.methods import causal_tracing as restoration
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.causal_tracing import causal_tracing
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.contrast import Contrast, Gaussian, Resample, Zero
 
 
 class Traced:

@@ -19,18 +19,18 @@ from torch import Tensor
 
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.models import COMPILED, model_folder
-from nncirc.engine import activation
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.attention import attention_pattern
-from nncirc.engine.contrast import Contrast, Resample, Zero
 from nncirc.engine.data import all_inputs, prompt_dataset, resolve
-from nncirc.engine.directions import Direction
-from nncirc.engine.discovery import acdc
-from nncirc.engine.forward import Mask, masked_forward
-from nncirc.engine.loading import load_bundled, load_compiled
-from nncirc.engine.metrics import Metric
-from nncirc.engine.model import Model
-from nncirc.engine.written import sender_outputs
+from nncirc.engine.methods import activation_patching as activation
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attention_statistics import attention_pattern
+from nncirc.engine.methods.directions import Direction
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.model.loading import load_bundled, load_compiled
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.contrast import Contrast, Resample, Zero
+from nncirc.engine.runs.masked_forward import Mask, masked_forward
+from nncirc.engine.runs.written import sender_outputs
 
 CHANGE = Metric("mse", at=(("token", None),))
 

@@ -13,10 +13,10 @@ from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2
 from tests.some import some
 
 from nncirc.circuits.errors import DataError, MethodError
-from nncirc.engine.contrast import Contrast, Mean, Resample, Zero
 from nncirc.engine.data import Dataset
-from nncirc.engine.metrics import END, Metric
-from nncirc.engine.paths import path_patching
+from nncirc.engine.methods.path_patching import path_patching
+from nncirc.engine.metrics.metric import END, Metric
+from nncirc.engine.runs.contrast import Contrast, Mean, Resample, Zero
 
 
 def outputs(case: Case, module: Any, tokens: tuple[int, ...]) -> dict[str, torch.Tensor]:

@@ -14,13 +14,13 @@ from tests.engine.tiny import contrast, random_prompts, tiny_gpt2, tiny_llama
 from tests.some import some
 
 from nncirc.circuits.errors import DataError, MethodError
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.attribution import attribution_patching
-from nncirc.engine.contrast import Contrast, Gaussian, Mean, Resample
 from nncirc.engine.data import Dataset, Example, check_alignment, roles, shuffle
-from nncirc.engine.discovery import acdc
-from nncirc.engine.metrics import END, Metric
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attribution_patching import attribution_patching
+from nncirc.engine.metrics.metric import END, Metric
 from nncirc.engine.program.stored import identity
+from nncirc.engine.runs.contrast import Contrast, Gaussian, Mean, Resample
 
 SUBJECT = (("A", None), ("B", 1))
 LOGIT_DIFF = Metric("logit_diff")

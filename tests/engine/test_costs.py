@@ -14,21 +14,21 @@ from tests.end_to_end.command import ROOT
 from tests.engine.tiny import contrast as tiny_contrast
 from tests.engine.tiny import tiny_gpt2, tiny_llama
 
-from nncirc.dsl.checker import check_file
-from nncirc.engine import acdc_cost, costs
-from nncirc.engine.activation import activation_patching, columns_of
-from nncirc.engine.attribution import attribution_patching, node_attribution
-from nncirc.engine.contrast import Contrast
-from nncirc.engine.costs import FREE, Cost, Prompts, Sizes, Speed, prompts_of, written
-from nncirc.engine.discovery import acdc
-from nncirc.engine.evaluate import circuit_metric
-from nncirc.engine.metrics import Metric
-from nncirc.engine.model import Model
+from nncirc.dsl.check.checker import check_file
+from nncirc.engine.blocks.costs import COSTS, of_claim
+from nncirc.engine.evaluation.faithfulness import circuit_metric
+from nncirc.engine.methods import acdc_cost, costs
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.activation_patching import activation_patching, columns_of
+from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
+from nncirc.engine.methods.causal_tracing import causal_tracing
+from nncirc.engine.methods.costs import FREE, Cost, Prompts, Sizes, Speed, prompts_of, written
+from nncirc.engine.methods.steering import steering
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.model.model import Model
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.costing import Costing
-from nncirc.engine.program.methods.costs import COSTS, of_claim
-from nncirc.engine.restoration import causal_tracing
-from nncirc.engine.steer import steering
+from nncirc.engine.runs.contrast import Contrast
 
 MODELS: dict[str, Callable[[], Model]] = {
     "gpt2": lambda: tiny_gpt2(layers=3, heads=4, d_head=8),

@@ -18,9 +18,8 @@ from nncirc.circuits.chance import random_circuits
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Estimate, Resampling
-from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import resolve
-from nncirc.engine.evaluate import (
+from nncirc.engine.evaluation.faithfulness import (
     Baseline,
     circuit_metric,
     cut_metric,
@@ -28,7 +27,8 @@ from nncirc.engine.evaluate import (
     faithfulness_interval,
     random_faithfulness,
 )
-from nncirc.engine.metrics import Metric
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.contrast import Contrast, Resample
 
 METRICS = st.sampled_from(
     [Metric("logit_diff"), Metric("logprob", at=(("A", None),)), Metric("kl_divergence"), Metric("prob")]

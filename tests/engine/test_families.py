@@ -16,10 +16,11 @@ from tests.engine.tiny import tiny_gpt2
 from transformers import BertConfig, GPTNeoXConfig, MambaConfig, T5Config
 
 from nncirc.circuits.errors import ModelError, NncircError
-from nncirc.dsl import check_text, model_types
-from nncirc.engine import families
-from nncirc.engine.families import COMPILED, LLAMA, OURS, family_of
-from nncirc.engine.loading import load_bundled, load_huggingface
+from nncirc.dsl import check_text
+from nncirc.dsl.check import model_types
+from nncirc.engine.model import families
+from nncirc.engine.model.families import COMPILED, LLAMA, OURS, family_of
+from nncirc.engine.model.loading import load_bundled, load_huggingface
 from nncirc.engine.program.plan import plan_program
 from nncirc.engine.program.run import run_program
 

@@ -13,21 +13,21 @@ from torch import Tensor
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError, ModelError, NncircError
-from nncirc.engine import guards
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.arithmetic import combined
-from nncirc.engine.attribution import attribution_patching, node_attribution
-from nncirc.engine.contrast import Contrast, Gaussian
-from nncirc.engine.discovery import acdc
-from nncirc.engine.evaluate import faithfulness_interval
-from nncirc.engine.lens import logit_lens
-from nncirc.engine.metrics import END, Logits, Measure, Metric
-from nncirc.engine.model import Model
-from nncirc.engine.normalization import between
-from nncirc.engine.paths import path_patching
-from nncirc.engine.restoration import causal_tracing
-from nncirc.engine.steer import steering
-from nncirc.engine.tracing import has_norm
+from nncirc.engine.evaluation.faithfulness import faithfulness_interval
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
+from nncirc.engine.methods.causal_tracing import causal_tracing
+from nncirc.engine.methods.logit_lens import logit_lens
+from nncirc.engine.methods.path_patching import path_patching
+from nncirc.engine.methods.steering import steering
+from nncirc.engine.metrics.expressions import combined
+from nncirc.engine.metrics.metric import END, Logits, Measure, Metric
+from nncirc.engine.model import guards
+from nncirc.engine.model.model import Model
+from nncirc.engine.model.tracing import has_norm
+from nncirc.engine.runs.contrast import Contrast, Gaussian
+from nncirc.engine.runs.normalization import between
 
 LD = Metric("logit_diff")
 SITE = (("A", 1),)

@@ -13,10 +13,10 @@ from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2, 
 from tests.some import some
 from torch import Tensor
 
-from nncirc.circuits.nodes import Edge
-from nncirc.engine.forward import Mask, masked_forward
-from nncirc.engine.model import Model
-from nncirc.engine.written import sender_outputs
+from nncirc.circuits.names import Edge
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.masked_forward import Mask, masked_forward
+from nncirc.engine.runs.written import sender_outputs
 
 CLOSE: dict[str, Any] = {"rtol": 0, "atol": 1e-9}
 # Rotary embeddings are computed in float32, and in another order here.

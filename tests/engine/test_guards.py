@@ -13,9 +13,9 @@ from tests.engine.tiny import Case, cases, tiny_gpt2, tiny_llama
 from torch import Tensor, nn
 
 from nncirc.circuits.errors import ModelError
-from nncirc.engine import guards
-from nncirc.engine.families import GPT2, LLAMA, families, family_of
-from nncirc.engine.model import Model
+from nncirc.engine.model import guards
+from nncirc.engine.model.families import GPT2, LLAMA, families, family_of
+from nncirc.engine.model.model import Model
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 

@@ -27,11 +27,11 @@ from transformers import (
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from nncirc.circuits.errors import ModelError
-from nncirc.engine import families
-from nncirc.engine.contrast import Contrast, Zero
-from nncirc.engine.families import LLAMA, Family
-from nncirc.engine.loading import DTYPES, DType, load_huggingface
-from nncirc.engine.model import Model
+from nncirc.engine.model import families
+from nncirc.engine.model.families import LLAMA, Family
+from nncirc.engine.model.loading import DTYPES, DType, load_huggingface
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.contrast import Contrast, Zero
 
 SIZES: dict[str, Any] = {
     "vocab_size": VOCABULARY,

@@ -11,9 +11,9 @@ from tests.engine.tiny import random_prompts, tiny_gpt2, tiny_llama
 from torch.nn.functional import cross_entropy
 
 from nncirc.circuits.errors import MethodError, ModelError
-from nncirc.engine.in_context import in_context_learning
-from nncirc.engine.lens import logit_lens
-from nncirc.engine.loading import load_bundled
+from nncirc.engine.methods.in_context_learning import in_context_learning
+from nncirc.engine.methods.logit_lens import logit_lens
+from nncirc.engine.model.loading import load_bundled
 
 
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])

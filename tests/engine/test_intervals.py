@@ -17,23 +17,23 @@ from tests.engine.tiny import contrast, random_prompts, tiny_gpt2
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Estimate, Resampling, bootstrap
-from nncirc.engine import intervals
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.attention import attention_statistics
-from nncirc.engine.attribution import node_attribution
-from nncirc.engine.contrast import Contrast, Gaussian, Normalizer, Resample
 from nncirc.engine.data import Dataset
-from nncirc.engine.direct import logit_attribution
-from nncirc.engine.in_context import in_context_learning
-from nncirc.engine.intervals import by_prompt, estimates, metric_estimates, share
-from nncirc.engine.lens import logit_lens
-from nncirc.engine.metrics import Metric
-from nncirc.engine.patchscope import patchscopes
-from nncirc.engine.paths import path_patching
-from nncirc.engine.restoration import causal_tracing
-from nncirc.engine.scores import NodeScores
-from nncirc.engine.steer import function_vector, steering
-from nncirc.engine.weights import weight_statistics
+from nncirc.engine.evaluation import bootstrap as intervals
+from nncirc.engine.evaluation.bootstrap import by_prompt, estimates, metric_estimates, share
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attention_statistics import attention_statistics
+from nncirc.engine.methods.attribution_patching import node_attribution
+from nncirc.engine.methods.causal_tracing import causal_tracing
+from nncirc.engine.methods.direct_logit_attribution import logit_attribution
+from nncirc.engine.methods.in_context_learning import in_context_learning
+from nncirc.engine.methods.logit_lens import logit_lens
+from nncirc.engine.methods.patchscopes import patchscopes
+from nncirc.engine.methods.path_patching import path_patching
+from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.methods.steering import function_vector, steering
+from nncirc.engine.methods.weight_circuits import weight_statistics
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.contrast import Contrast, Gaussian, Normalizer, Resample
 
 HOW = Resampling(60, 0.8, seed=4)
 

@@ -18,11 +18,11 @@ from tests.some import some
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Resampling
-from nncirc.circuits.nodes import Edge
-from nncirc.engine.contrast import Contrast, Resample
-from nncirc.engine.evaluate import faithfulness
-from nncirc.engine.knockouts import Parts, completeness, incompleteness, least, minimality
-from nncirc.engine.metrics import Metric
+from nncirc.circuits.names import Edge
+from nncirc.engine.evaluation.completeness import Parts, completeness, incompleteness, least, minimality
+from nncirc.engine.evaluation.faithfulness import faithfulness
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.contrast import Contrast, Resample
 
 METRIC = Metric("logit_diff")
 FEW = Resampling(resamples=5)

@@ -10,15 +10,15 @@ from tests.engine.programs import Kind, all_against, published
 from tests.some import some
 
 from nncirc.circuits.models import COMPILED
-from nncirc.circuits.nodes import Edge
+from nncirc.circuits.names import Edge
 from nncirc.circuits.roc import roc_of_circuits
-from nncirc.engine.attribution import attribution_patching
-from nncirc.engine.contrast import Contrast, Corruption, Resample, Zero
 from nncirc.engine.data import task_dataset
-from nncirc.engine.discovery import acdc
-from nncirc.engine.evaluate import cut_metric
-from nncirc.engine.loading import load_bundled
-from nncirc.engine.metrics import Metric
+from nncirc.engine.evaluation.faithfulness import cut_metric
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.attribution_patching import attribution_patching
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.model.loading import load_bundled
+from nncirc.engine.runs.contrast import Contrast, Corruption, Resample, Zero
 
 CHANGE = Metric("mse", at=(("token", None),))
 

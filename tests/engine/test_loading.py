@@ -17,10 +17,10 @@ from tests.engine.tiny import tiny_gpt2, tiny_llama
 
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.models import TRAINED, model_folder
-from nncirc.engine import guards
 from nncirc.engine.data import load as tokenizers
-from nncirc.engine.loading import DTYPES, load_bundled, load_huggingface
-from nncirc.engine.model import Model
+from nncirc.engine.model import guards
+from nncirc.engine.model.loading import DTYPES, load_bundled, load_huggingface
+from nncirc.engine.model.model import Model
 
 Spoil = Callable[[Path], None]
 

@@ -21,9 +21,9 @@ from transformers import GPT2LMHeadModel, LlamaForCausalLM
 from nncirc.circuits.errors import ModelError, NncircError, ResourceError
 from nncirc.circuits.models import model_folder
 from nncirc.dsl import check_text
-from nncirc.engine import loading
-from nncirc.engine.loading import load_bundled, load_compiled, load_huggingface
-from nncirc.engine.model import Model
+from nncirc.engine.model import loading
+from nncirc.engine.model.loading import load_bundled, load_compiled, load_huggingface
+from nncirc.engine.model.model import Model
 from nncirc.engine.program import stored
 from nncirc.engine.program.plan import plan_program
 

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.engine.data import Dataset, Example, resolve
-from nncirc.engine.direct import logit_attribution
-from nncirc.engine.lens import logit_lens
-from nncirc.engine.metrics import Logits
-from nncirc.engine.model import Model
-from nncirc.engine.norms import norm_parts
-from nncirc.engine.plain import READ, batches, likeliest, rank, stages
+from nncirc.engine.methods.direct_logit_attribution import logit_attribution
+from nncirc.engine.methods.logit_lens import logit_lens
+from nncirc.engine.metrics.metric import Logits
+from nncirc.engine.model.model import Model
+from nncirc.engine.model.norms import norm_parts
+from nncirc.engine.runs.plain import READ, batches, likeliest, rank, stages
 
 PLACES = {"end": ("end", None), "A": ("A", None), "A.2": ("A", 2), "B": ("B", 1)}
 

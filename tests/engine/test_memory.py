@@ -14,12 +14,12 @@ from tests.engine.peak import peak_bytes
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 
 from nncirc.circuits.errors import ResourceError
-from nncirc.engine import memory
-from nncirc.engine.attribution import attribution_patching, node_attribution
-from nncirc.engine.contrast import Contrast, Zero
-from nncirc.engine.memory import default_memory, free_memory, pass_bytes
-from nncirc.engine.metrics import Metric
-from nncirc.engine.model import Model
+from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs import memory
+from nncirc.engine.runs.contrast import Contrast, Zero
+from nncirc.engine.runs.memory import default_memory, free_memory, pass_bytes
 
 LOGIT_DIFF = Metric("logit_diff")
 

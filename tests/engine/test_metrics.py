@@ -16,12 +16,12 @@ from tests.engine.tiny import Case, contrast, random_prompts, tiny_gpt2, tiny_ll
 from tests.some import some
 
 from nncirc.circuits.errors import DataError, MethodError
-from nncirc.dsl.schema.metrics import METRICS
-from nncirc.engine import metrics
-from nncirc.engine.contrast import Contrast, Mean, Normalizer, Resample, Zero
+from nncirc.dsl.blocks.metrics import METRICS
 from nncirc.engine.data import Dataset, Example, tokens_of
-from nncirc.engine.metrics import END, Metric, Place, measures
-from nncirc.engine.reading import reading
+from nncirc.engine.metrics import metric as metrics
+from nncirc.engine.metrics.metric import END, Metric, Place, measures
+from nncirc.engine.metrics.reading import reading
+from nncirc.engine.runs.contrast import Contrast, Mean, Normalizer, Resample, Zero
 
 NAMES = (
     "logit_diff",

@@ -18,21 +18,22 @@ from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.collapse import join_neurons
 from nncirc.circuits.errors import GraphError, MethodError, ModelError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.nodes import Edge
-from nncirc.engine import attribution, families
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.attribution import attribution_patching, node_attribution
-from nncirc.engine.contrast import Contrast, Corruption, Gaussian, Mean, Zero
-from nncirc.engine.direct import logit_attribution
-from nncirc.engine.discovery import acdc
-from nncirc.engine.evaluate import circuit_metric, cut_metric
-from nncirc.engine.forward import Mask, masked_forward, neuron_outputs
-from nncirc.engine.loading import load_bundled
-from nncirc.engine.metrics import Metric
-from nncirc.engine.model import Model
-from nncirc.engine.paths import path_patching
+from nncirc.circuits.names import Edge
+from nncirc.engine.evaluation.faithfulness import circuit_metric, cut_metric
+from nncirc.engine.methods import attribution_patching as attribution
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
+from nncirc.engine.methods.direct_logit_attribution import logit_attribution
+from nncirc.engine.methods.path_patching import path_patching
+from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.model import families
+from nncirc.engine.model.loading import load_bundled
+from nncirc.engine.model.model import Model
 from nncirc.engine.program import pictures
-from nncirc.engine.scores import NodeScores
+from nncirc.engine.runs.contrast import Contrast, Corruption, Gaussian, Mean, Zero
+from nncirc.engine.runs.masked_forward import Mask, masked_forward, neuron_outputs
 
 LOGIT_DIFF = Metric("logit_diff")
 WIDTH = 5
@@ -287,7 +288,7 @@ def test_neurons_are_unfolded_in_parts_where_memory_is_short(monkeypatch: pytest
         made.append(len(found))
         return found
 
-    monkeypatch.setattr("nncirc.engine.written.neuron_outputs", counted)
+    monkeypatch.setattr("nncirc.engine.runs.written.neuron_outputs", counted)
     unfolded = attribution._Unfolded
     monkeypatch.setattr(attribution, "_Unfolded", lambda d, g, s, _: unfolded(d, g, s, 2 * d.embed.nbytes))
     assert attribution_patching(about, graph, LOGIT_DIFF).values == pytest.approx(wanted.values, abs=1e-7)

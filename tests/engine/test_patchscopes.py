@@ -17,10 +17,10 @@ from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
 from nncirc.engine.data import resolve
-from nncirc.engine.lens import logit_lens
-from nncirc.engine.model import Model
-from nncirc.engine.patchscope import patched, patchscopes
-from nncirc.engine.plain import READ, residual_stream, stages, unembed
+from nncirc.engine.methods.logit_lens import logit_lens
+from nncirc.engine.methods.patchscopes import patched, patchscopes
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.plain import READ, residual_stream, stages, unembed
 
 
 def layers_of(module: Any) -> list[Any]:

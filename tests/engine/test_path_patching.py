@@ -16,14 +16,14 @@ from torch import Tensor
 
 from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.nodes import Edge, Node
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.contrast import Contrast, Gaussian, Resample, Zero
+from nncirc.circuits.names import Edge, Node
 from nncirc.engine.data import resolve
-from nncirc.engine.evaluate import cut_metric
-from nncirc.engine.metrics import Metric
-from nncirc.engine.paths import path_patching
-from nncirc.engine.written import sender_outputs
+from nncirc.engine.evaluation.faithfulness import cut_metric
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.path_patching import path_patching
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.contrast import Contrast, Gaussian, Resample, Zero
+from nncirc.engine.runs.written import sender_outputs
 
 
 def norms(module: Any) -> list[tuple[Any, Any]]:

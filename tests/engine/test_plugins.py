@@ -12,20 +12,20 @@ from tests.engine.tiny import contrast, tiny_gpt2
 
 from nncirc.circuits.errors import MethodError, NncircError
 from nncirc.dsl import check_file, render_all
-from nncirc.engine import plugins
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.arithmetic import combined
-from nncirc.engine.attribution import attribution_patching
-from nncirc.engine.contrast import Resample
-from nncirc.engine.discovery import acdc
-from nncirc.engine.metrics import Metric, measures
-from nncirc.engine.plugins import own_measure
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attribution_patching import attribution_patching
+from nncirc.engine.metrics import plugins
+from nncirc.engine.metrics.expressions import combined
+from nncirc.engine.metrics.metric import Metric, measures
+from nncirc.engine.metrics.plugins import own_measure
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.stored import identity
+from nncirc.engine.runs.contrast import Resample
 
 MODULE = """
 import torch
-from nncirc.engine.metrics import Measure
+from nncirc.engine.metrics.metric import Measure
 from nncirc.engine import Zero
 
 def difference(logits):
@@ -274,7 +274,7 @@ def test_what_is_no_corruption(folder: Path, corruption: str, code: str, said: s
 def test_an_entry_point_is_named_without_a_colon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Entry:
         name = "top"
-        module = "nncirc.engine.metrics"
+        module = "nncirc.engine.metrics.metric"
 
         def load(self) -> object:
             return measures()["logprob"]

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.nodes import Edge
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.attribution import Along, attribution_patching, node_attribution
-from nncirc.engine.contrast import Mean, Zero
-from nncirc.engine.discovery import acdc
-from nncirc.engine.evaluate import cut_metric
-from nncirc.engine.forward import Mask, masked_forward
-from nncirc.engine.metrics import Metric
-from nncirc.engine.written import sender_outputs
+from nncirc.circuits.names import Edge
+from nncirc.engine.evaluation.faithfulness import cut_metric
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attribution_patching import Along, attribution_patching, node_attribution
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.contrast import Mean, Zero
+from nncirc.engine.runs.masked_forward import Mask, masked_forward
+from nncirc.engine.runs.written import sender_outputs
 
 DIFF = Metric("logit_diff")
 

@@ -18,14 +18,14 @@ from tests.some import some
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.nodes import Edge
-from nncirc.engine.attribution import attribution_patching, node_attribution
-from nncirc.engine.contrast import Contrast
-from nncirc.engine.discovery import acdc
-from nncirc.engine.evaluate import circuit_metric, cut_metric
-from nncirc.engine.forward import Mask, masked_forward
-from nncirc.engine.metrics import Metric
-from nncirc.engine.where import whereabouts
+from nncirc.circuits.names import Edge
+from nncirc.engine.evaluation.faithfulness import circuit_metric, cut_metric
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.masked_forward import Mask, masked_forward
+from nncirc.engine.runs.where import whereabouts
 
 NAMED = ("A.1", "A.2", "end", "other")
 LOGIT_DIFF = Metric("logit_diff")

@@ -9,20 +9,21 @@ from tests.engine.peak import peak_bytes
 from tests.engine.tiny import contrast, random_prompts, tiny_gpt2, tiny_llama
 
 from nncirc.circuits.errors import ResourceError
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.attention import attention_statistics
-from nncirc.engine.attribution import attribution_patching
-from nncirc.engine.contrast import Contrast
-from nncirc.engine.direct import logit_attribution
-from nncirc.engine.discovery import acdc
-from nncirc.engine.in_context import in_context_learning
-from nncirc.engine.lens import logit_lens
-from nncirc.engine.memory import pass_bytes
-from nncirc.engine.metrics import Metric
-from nncirc.engine.patchscope import patchscopes
-from nncirc.engine.paths import path_patching
-from nncirc.engine.restoration import causal_tracing
-from nncirc.engine.room import (
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attention_statistics import attention_statistics
+from nncirc.engine.methods.attribution_patching import attribution_patching
+from nncirc.engine.methods.causal_tracing import causal_tracing
+from nncirc.engine.methods.direct_logit_attribution import logit_attribution
+from nncirc.engine.methods.in_context_learning import in_context_learning
+from nncirc.engine.methods.logit_lens import logit_lens
+from nncirc.engine.methods.patchscopes import patchscopes
+from nncirc.engine.methods.path_patching import path_patching
+from nncirc.engine.methods.steering import steering
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.memory import pass_bytes
+from nncirc.engine.runs.room import (
     acdc_room,
     attribution_room,
     edited_room,
@@ -31,7 +32,6 @@ from nncirc.engine.room import (
     peak,
     reading_room,
 )
-from nncirc.engine.steer import steering
 
 LOGIT_DIFF, KL = Metric("logit_diff"), Metric("kl_divergence")
 

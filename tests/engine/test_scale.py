@@ -17,16 +17,16 @@ from tests.some import some
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Resampling
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.arithmetic import combined
-from nncirc.engine.attribution import attribution_patching, node_attribution
-from nncirc.engine.contrast import Contrast, Resample, Zero
 from nncirc.engine.data import Dataset, Example
-from nncirc.engine.discovery import _Sweep, acdc
-from nncirc.engine.evaluate import Baseline, faithfulness
-from nncirc.engine.loading import load_huggingface
-from nncirc.engine.metrics import Metric
-from nncirc.engine.model import Model
+from nncirc.engine.evaluation.faithfulness import Baseline, faithfulness
+from nncirc.engine.methods.acdc import _Sweep, acdc
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
+from nncirc.engine.metrics.expressions import combined
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.model.loading import load_huggingface
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.contrast import Contrast, Resample, Zero
 
 PROB, LOGPROB, LD = Metric("prob"), Metric("logprob"), Metric("logit_diff")
 FACTORS = (1e6, 1e-6, 1e30, 1e-30, 3.0)

@@ -13,8 +13,8 @@ from tests.circuits.strategies import graphs, shapes
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.nodes import Edge
-from nncirc.engine.scores import EdgeScores, NodeScores, Rank
+from nncirc.circuits.names import Edge
+from nncirc.engine.methods.scores import EdgeScores, NodeScores, Rank
 
 SMALL = Graph(Shape(n_layers=1, n_heads=1, n_kv_heads=1))
 EDGES = list(SMALL.edges())

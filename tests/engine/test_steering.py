@@ -15,11 +15,11 @@ from torch import Tensor
 
 from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.contrast import Contrast, Resample, Zero
 from nncirc.engine.data import Example, resolve
-from nncirc.engine.metrics import Metric
-from nncirc.engine.steer import function_vector, steering
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.steering import function_vector, steering
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.contrast import Contrast, Resample, Zero
 
 
 def heads_of(module: Any, node: str) -> list[str]:

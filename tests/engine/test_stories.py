@@ -11,16 +11,16 @@ from tests.engine.data.conftest import shared
 from tests.some import some
 
 from nncirc.circuits.circuit import Circuit
-from nncirc.engine import guards
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.attribution import attribution_patching
-from nncirc.engine.contrast import Contrast, Resample
 from nncirc.engine.data import Dataset, Example
-from nncirc.engine.discovery import acdc
-from nncirc.engine.evaluate import circuit_metric, faithfulness
-from nncirc.engine.loading import load_huggingface
-from nncirc.engine.metrics import Metric
-from nncirc.engine.model import Model
+from nncirc.engine.evaluation.faithfulness import circuit_metric, faithfulness
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attribution_patching import attribution_patching
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.model import guards
+from nncirc.engine.model.loading import load_huggingface
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.contrast import Contrast, Resample
 
 GIRLS = (
     "Once upon a time, there was a little girl named Lily.",

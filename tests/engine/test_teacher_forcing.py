@@ -16,10 +16,6 @@ from tests.engine.tiny import VOCABULARY, Case, cases, random_prompts, tiny_gpt2
 from tests.some import some
 
 from nncirc.circuits.errors import DataError
-from nncirc.engine.activation import activation_patching
-from nncirc.engine.arithmetic import combined
-from nncirc.engine.attribution import attribution_patching
-from nncirc.engine.contrast import Contrast, Resample, Zero
 from nncirc.engine.data import (
     NEXT,
     Dataset,
@@ -35,11 +31,15 @@ from nncirc.engine.data import (
 from nncirc.engine.data.corrupt import check_alignment
 from nncirc.engine.data.corrupt import replace as replaced
 from nncirc.engine.data.targets import asked_as, forced
-from nncirc.engine.discovery import acdc
-from nncirc.engine.lens import logit_lens
-from nncirc.engine.metrics import Metric
-from nncirc.engine.model import Model
-from nncirc.engine.reading import reading
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attribution_patching import attribution_patching
+from nncirc.engine.methods.logit_lens import logit_lens
+from nncirc.engine.metrics.expressions import combined
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.metrics.reading import reading
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.contrast import Contrast, Resample, Zero
 
 JOINT = ("logprob", "cross_entropy", "prob", "accuracy")
 

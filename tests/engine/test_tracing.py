@@ -10,8 +10,8 @@ import torch
 from tests.engine.tiny import tiny_gpt2, tiny_llama
 
 from nncirc.circuits.errors import DataError, MethodError, ModelError
-from nncirc.engine.model import Model
-from nncirc.engine.tracing import checked, run
+from nncirc.engine.model.model import Model
+from nncirc.engine.model.tracing import checked, run
 
 TOKENS = torch.tensor([[1, 2, 3]])
 

@@ -15,9 +15,7 @@ from tests.some import some
 from torch import Tensor, nn
 
 from nncirc.circuits.errors import GraphError, MethodError, ModelError
-from nncirc.engine.loading import load_bundled
-from nncirc.engine.model import Model
-from nncirc.engine.weights import (
+from nncirc.engine.methods.weight_circuits import (
     OF_HEADS,
     OF_PAIRS,
     LowRank,
@@ -28,6 +26,8 @@ from nncirc.engine.weights import (
     virtual_head,
     weight_statistics,
 )
+from nncirc.engine.model.loading import load_bundled
+from nncirc.engine.model.model import Model
 
 FAMILIES = pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
 

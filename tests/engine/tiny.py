@@ -13,9 +13,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from nncirc.circuits.graph import Attention, Graph
-from nncirc.engine.contrast import Contrast, Corruption, Gaussian, Mean, Resample, Zero
 from nncirc.engine.data import Dataset, Example
-from nncirc.engine.model import Model
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.contrast import Contrast, Corruption, Gaussian, Mean, Resample, Zero
 
 VOCABULARY = 50
 

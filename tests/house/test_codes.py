@@ -11,7 +11,7 @@ from tests.house.tree import Module, modules
 from tests.some import some
 
 import nncirc.circuits.errors as errors
-from nncirc.dsl.catalogue import RUN, SCRIPT, entries
+from nncirc.dsl.codes import RUN, SCRIPT, entries
 
 CLASSES = {
     "ScriptError": range(100, 300),
@@ -91,7 +91,7 @@ def test_every_error_has_a_code() -> None:
 def test_codes_in_docstrings_exist() -> None:
     known = set(entries())
     for module in some(modules()):
-        if not module.path.startswith("dsl/catalogue"):
+        if not module.path.startswith("dsl/codes"):
             found = set(re.findall(r"\bC[1-7]\d\d\b", module.text))
             assert found <= known, f"{module.path}: {sorted(found - known)}"
 

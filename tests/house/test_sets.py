@@ -8,12 +8,12 @@ from functools import cache
 from tests.house.tree import ROOT
 
 from nncirc.dsl import check_text, render_all
-from nncirc.dsl.program import Apply, Program, leaves
-from nncirc.dsl.schema import FUNCTIONS, KINDS
-from nncirc.engine.metrics import measures
+from nncirc.dsl.blocks import FUNCTIONS, KINDS
+from nncirc.dsl.check.program import Apply, Program, leaves
+from nncirc.engine.blocks.costs import COSTS
+from nncirc.engine.blocks.evaluation import _OF_PROMPTS, _OF_RESULTS
+from nncirc.engine.metrics.metric import measures
 from nncirc.engine.program.build import BUILDERS
-from nncirc.engine.program.methods.costs import COSTS
-from nncirc.engine.program.methods.evaluation import _OF_PROMPTS, _OF_RESULTS
 
 DECLARED = {(kind, name) for kind, each in KINDS.items() for name in each.implementations}
 COMPUTED = {each for each in DECLARED if each[0] in ("scores", "circuit", "curve", "compare")}

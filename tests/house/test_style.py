@@ -8,14 +8,6 @@ import re
 import pytest
 from tests.house.tree import ROOT, TRAINING, Module, imports, modules, tracked
 
-LONGEST = 500
-LONGER = {
-    "tests/engine/test_acdc.py": "the fast way against the definition, and the definition against the paper",
-    "tests/circuits/test_pictures_circuit.py": "pictures are tested by reading their elements one by one",
-    "tests/engine/data/test_template.py": "one subject, and every message is written out",
-}
-"""Modules of more than LONGEST lines, and why."""
-
 ABSOLUTE = {
     "tests/dsl/broken/C209_file.circ": "an absolute path is what is wrong with it",
     "tests/dsl/broken/C209_file.txt": "and its message shows it",
@@ -71,8 +63,8 @@ RESOURCES = {
     "circuits/data/__init__.py",
     "circuits/models/__init__.py",
     "circuits/tasks/words.py",
-    "dsl/parser.py",
-    "dsl/shapes.py",
+    "dsl/text/parser.py",
+    "dsl/check/shapes.py",
 }
 """They read files of the package itself, besides."""
 
@@ -95,16 +87,6 @@ def test_files_come_in_by_one_door() -> None:
             elif isinstance(node, ast.Call) and ast.unparse(node.func) == "open":
                 found.append(f"{module.path}:{node.lineno} open")
     assert not found
-
-
-def test_modules_are_short() -> None:
-    lengths = {
-        name: (ROOT / name).read_text(encoding="utf-8").count("\n")
-        for name in tracked()
-        if name.endswith(".py")
-    }
-    assert {name: n for name, n in lengths.items() if n > LONGEST and name not in LONGER} == {}
-    assert all(lengths.get(name, 0) > LONGEST for name in LONGER), "an exception that is none any more"
 
 
 def test_no_paths_of_a_machine() -> None:

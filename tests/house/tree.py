@@ -30,8 +30,8 @@ class Module:
     """A module of the package.
 
     Attributes:
-        path: relative to the repository: `dsl/parser.py`.
-        name: as it is imported: `nncirc.dsl.parser`.
+        path: relative to the repository: `dsl/text/parser.py`.
+        name: as it is imported: `nncirc.dsl.text.parser`.
         text: the source.
         tree: its syntax tree.
     """

@@ -12,7 +12,7 @@ from tests.engine.data.vocabulary import word_tokenizer
 from nncirc.engine.data import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
-    from nncirc.engine.model import Model
+    from nncirc.engine.model.model import Model
 
 SHARED = Path(os.environ.get("NNCIRC_SHARED", Path(__file__).parents[4] / "shared"))
 
@@ -58,7 +58,7 @@ def stories() -> Tokenizer:
 @pytest.fixture(scope="session")
 def stories_model() -> Model:
     """The model of that tokenizer, in float64."""
-    from nncirc.engine.loading import load_huggingface
+    from nncirc.engine.model.loading import load_huggingface
 
     return load_huggingface(shared("stories260K"), dtype="float64")
 

@@ -11,7 +11,6 @@ from tests.some import some
 
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.tasks import TASKS, Derived, Task
-from nncirc.engine.compiled import read_config, symbol_tokenizer
 from nncirc.engine.data import (
     Dataset,
     Tokenizer,
@@ -23,6 +22,7 @@ from nncirc.engine.data import (
     task_dataset,
     tokens_of,
 )
+from nncirc.engine.model.compiled import read_config, symbol_tokenizer
 
 PROGRAMS = [name for name, task in TASKS.items() if task.symbols]
 WORDED = [name for name in TASKS if name not in PROGRAMS]

@@ -6,8 +6,8 @@ from functools import cache
 from typing import Any
 
 from nncirc.dsl import Program, check_text
-from nncirc.engine.loading import load_bundled
-from nncirc.engine.model import Model
+from nncirc.engine.model.loading import load_bundled
+from nncirc.engine.model.model import Model
 
 SCRIPT = """\
 model {small} using bundled {{

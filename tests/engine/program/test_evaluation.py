@@ -15,20 +15,20 @@ from nncirc.circuits.areas import cmd, cpr, mib_sizes
 from nncirc.circuits.chance import overlap_p, random_circuits
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError, NncircError
-from nncirc.circuits.files import read_circuit
+from nncirc.circuits.formats.json import read_circuit
 from nncirc.circuits.intervals import Estimate, Resampling
 from nncirc.circuits.measures import agreement
 from nncirc.circuits.pictures.text import provenance
 from nncirc.circuits.roc import roc_of_circuits
 from nncirc.dsl import check_text, render_all
-from nncirc.dsl.program import Apply
-from nncirc.engine.discovery import acdc
-from nncirc.engine.evaluate import faithfulness, faithfulness_interval, random_faithfulness
-from nncirc.engine.knockouts import completeness, incompleteness, least, minimality
-from nncirc.engine.program import inputs, pictures
+from nncirc.dsl.check.program import Apply
+from nncirc.engine.blocks import evaluation, inputs
+from nncirc.engine.evaluation.completeness import completeness, incompleteness, least, minimality
+from nncirc.engine.evaluation.faithfulness import faithfulness, faithfulness_interval, random_faithfulness
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.program import pictures
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.captions import told
-from nncirc.engine.program.methods import evaluation
 from nncirc.engine.program.run import Report, run_program
 from nncirc.engine.program.store import Store
 

@@ -12,22 +12,22 @@ from tests.engine.program.scripts import model
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.intervals import Resampling
 from nncirc.dsl import Program, check_text, render_all
-from nncirc.dsl.program import Ref
-from nncirc.engine.attribution import node_attribution
-from nncirc.engine.metrics import Metric
-from nncirc.engine.paths import path_patching
-from nncirc.engine.program import inputs
+from nncirc.dsl.check.program import Ref
+from nncirc.engine.blocks import inputs
+from nncirc.engine.blocks.evaluation import evaluate
+from nncirc.engine.methods.attribution_patching import node_attribution
+from nncirc.engine.methods.causal_tracing import causal_tracing
+from nncirc.engine.methods.path_patching import path_patching
+from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.methods.steering import function_vector, steering
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.captions import told
 from nncirc.engine.program.claims import Claim, measure
-from nncirc.engine.program.methods.evaluation import evaluate
 from nncirc.engine.program.pictures import draw_scores
 from nncirc.engine.program.results import Table
 from nncirc.engine.program.run import summarize
 from nncirc.engine.program.store import Store
-from nncirc.engine.restoration import causal_tracing
-from nncirc.engine.scores import NodeScores
-from nncirc.engine.steer import function_vector, steering
 
 SCRIPT = """\
 model small using bundled {

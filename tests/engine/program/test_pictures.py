@@ -15,12 +15,12 @@ from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.intervals import Estimate
 from nncirc.circuits.pictures.colours import Diverging, Sequential
 from nncirc.circuits.pictures.text import provenance
+from nncirc.engine.blocks.common import shared_facts
+from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.program import pictures
 from nncirc.engine.program.captions import facts, together, told
-from nncirc.engine.program.methods.common import shared_facts
 from nncirc.engine.program.pictures import draw_curves, draw_scores, draw_table
 from nncirc.engine.program.results import Curve, Table
-from nncirc.engine.scores import EdgeScores, NodeScores
 
 
 def scores(values: Any, **made: Any) -> NodeScores:

@@ -11,9 +11,9 @@ from tests.engine.program.scripts import program
 from tests.some import some
 
 from nncirc.dsl import Program
-from nncirc.dsl.checker import check_file
+from nncirc.dsl.check.checker import check_file
+from nncirc.engine.blocks.costs import COSTS
 from nncirc.engine.program import plan
-from nncirc.engine.program.methods.costs import COSTS
 from nncirc.engine.program.plan import Step, plan_program
 from nncirc.engine.program.run import run_program
 from nncirc.engine.program.store import Store

@@ -10,7 +10,7 @@ import pytest
 from tests.engine.data.vocabulary import word_tokenizer
 
 from nncirc.dsl import check_text
-from nncirc.engine.configs import parameters
+from nncirc.engine.model.configs import parameters
 from nncirc.engine.program import at_hand, plan
 from nncirc.engine.program.places import ProgramError
 from nncirc.engine.program.plan import Plan, plan_program

@@ -11,18 +11,18 @@ from tests.engine.program.scripts import model
 from tests.some import some
 
 from nncirc.dsl import Program, check_text, render_all
-from nncirc.engine.attention import attention_statistics
-from nncirc.engine.direct import logit_attribution
-from nncirc.engine.in_context import in_context_learning
-from nncirc.engine.lens import logit_lens
-from nncirc.engine.patchscope import patchscopes
-from nncirc.engine.program import inputs
+from nncirc.engine.blocks import inputs
+from nncirc.engine.methods.attention_statistics import attention_statistics
+from nncirc.engine.methods.direct_logit_attribution import logit_attribution
+from nncirc.engine.methods.in_context_learning import in_context_learning
+from nncirc.engine.methods.logit_lens import logit_lens
+from nncirc.engine.methods.patchscopes import patchscopes
+from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.methods.weight_circuits import composition, weight_statistics
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.pictures import draw_scores
 from nncirc.engine.program.run import run_program
 from nncirc.engine.program.store import Store
-from nncirc.engine.scores import NodeScores
-from nncirc.engine.weights import composition, weight_statistics
 
 SCRIPT = """\
 model small using bundled {

@@ -13,15 +13,15 @@ from tests.some import some
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.graph import Graph
 from nncirc.dsl import check_text, render_all
-from nncirc.dsl.graphs import full_shape, graph_of
-from nncirc.dsl.schema.scores import SCORES as DECLARED
-from nncirc.dsl.shapes import model_shape
-from nncirc.dsl.tables import ONLY, table_of
-from nncirc.engine.program import inputs
+from nncirc.dsl.blocks.scores import SCORES as DECLARED
+from nncirc.dsl.check.graphs import full_shape, graph_of
+from nncirc.dsl.check.shapes import model_shape
+from nncirc.dsl.check.tables import ONLY, table_of
+from nncirc.engine.blocks import inputs
+from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.plan import plan_program
 from nncirc.engine.program.run import Options, run_program
-from nncirc.engine.scores import NodeScores
 
 HEAD = """\
 model small using bundled {
@@ -179,7 +179,7 @@ def test_what_the_checker_cannot_know_is_found_before_anything_is_computed(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("something was computed")
 
-    monkeypatch.setattr("nncirc.engine.program.methods.scores.activation_patching", never)
+    monkeypatch.setattr("nncirc.engine.blocks.scores.activation_patching", never)
     for error in some(refused(text, tmp_path, shapes=lambda *_: None)):
         assert error.code == "C579"
         assert re.search(message.replace("`", "."), str(error))

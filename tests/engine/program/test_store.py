@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nncirc.circuits.json_input import Value
+from nncirc.circuits.formats.json_input import Value
 from nncirc.engine.program import store as module
 from nncirc.engine.program.store import Store, default_folder
 

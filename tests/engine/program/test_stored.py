@@ -20,12 +20,15 @@ from tests.engine.tiny import tiny_gpt2
 from tests.some import some
 
 from nncirc.circuits.circuit import Circuit
-from nncirc.engine import activation, live, tracing
-from nncirc.engine.metrics import Measure, Metric, measures
-from nncirc.engine.program import inputs, stored
+from nncirc.engine.blocks import inputs
+from nncirc.engine.methods import activation_patching as activation
+from nncirc.engine.metrics.metric import Measure, Metric, measures
+from nncirc.engine.model import tracing
+from nncirc.engine.program import stored
 from nncirc.engine.program.build import Builder, Progress
 from nncirc.engine.program.run import Options, Report, run_program
 from nncirc.engine.program.store import Store
+from nncirc.engine.runs import live
 
 METHODS = ("eap", "nodes", "heads", "found")
 
@@ -68,7 +71,7 @@ def keys(batch: int | None = None, **changes: Any) -> dict[str, str]:
     return {name: builder.key(words.declarations[changes.get(name, name)]) for name in METHODS}
 
 
-sweeps: Any = import_module("nncirc.engine.discovery")
+sweeps: Any = import_module("nncirc.engine.methods.acdc")
 usual_keys = cache(keys)
 
 

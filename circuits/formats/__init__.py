@@ -1,0 +1,1 @@
+"""Circuits and scores in files: ours, and those of the field."""

@@ -1,0 +1,239 @@
+"""One block, or one inline call, against the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nncirc.dsl.blocks import KINDS, Implementation
+from nncirc.dsl.check.bodies import read_groups, read_path, read_replacement, read_slots
+from nncirc.dsl.check.scope import Draft, Scope, kinds_in_words
+from nncirc.dsl.check.types import Reference, describe
+from nncirc.dsl.check.values import Wrong, convert
+from nncirc.dsl.text import syntax
+from nncirc.dsl.text.diagnostics import Label, suggest
+from nncirc.dsl.text.source import Span
+
+if TYPE_CHECKING:
+    from nncirc.dsl.check.meaning import Meaning
+
+__all__ = ["read_block"]
+
+_INNER = {"slots": "slots", "edges": "groups"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A key and its value, as written in a block or a call."""
+
+    key: str
+    place: Span
+    value: syntax.Value
+
+
+def read_block(scope: Scope, block: syntax.Block, draft: Draft, meaning: Meaning) -> None:
+    """Fill a draft from its block, and hand it to `meaning`."""
+    implementation = KINDS[draft.kind].implementations[draft.implementation]
+    given: list[_Given] = []
+    inner: dict[str, syntax.Block] = {}
+    paths: list[syntax.Path] = []
+    for statement in block.body:
+        match statement:
+            case syntax.Attribute(targets=(target,)):
+                given.append(_Given(target.text, target.span, statement.value))
+            case syntax.Attribute():
+                scope.report(
+                    "C118",
+                    "several names at once stand in `slots` only",
+                    statement.span,
+                    help="write one key a line",
+                )
+            case syntax.Block():
+                _inner_block(scope, statement, implementation, draft, inner)
+            case syntax.Path() if implementation.extra in {"replacements", "edges"}:
+                paths.append(statement)
+            case syntax.Path():
+                scope.report(
+                    "C118",
+                    f"`{draft.implementation}` has no paths",
+                    statement.span,
+                    help="they stand in `replace` (slots) and `reference` (nodes)",
+                )
+            case syntax.Use() | syntax.Assertion():
+                word = "use" if isinstance(statement, syntax.Use) else "assert"
+                scope.report("C118", f"`{word}` stands outside of blocks", statement.span)
+    _fill(scope, draft, implementation, given, meaning)
+    if "slots" in inner:
+        read_slots(scope, inner["slots"], draft)
+    if "groups" in inner:
+        read_groups(scope, inner["groups"], draft, draft.group_spans)
+    _read_paths(scope, draft, implementation, paths)
+    meaning.add(draft)
+
+
+def _inner_block(
+    scope: Scope,
+    block: syntax.Block,
+    implementation: Implementation,
+    draft: Draft,
+    inner: dict[str, syntax.Block],
+) -> None:
+    word = block.kind.text
+    allowed = _INNER.get(implementation.extra or "")
+    if word == allowed and word not in inner:
+        inner[word] = block
+        return
+    if word == allowed:
+        labels = (Label(inner[word].kind.span, "first here"),)
+        scope.report("C106", f"the block `{word}` stands twice", block.kind.span, labels=labels)
+        return
+    if word in KINDS:
+        help_text = "blocks of this kind stand by themselves; is the `}` of the block above missing?"
+    elif word in implementation.keys:
+        help_text = f"`{word}` is a key: `{word} = …`"
+    else:
+        help_text = f"there is `{allowed} {{`" if allowed else "there are only keys in it"
+    scope.report(
+        "C118", f"`{draft.implementation}` has no inner block `{word}`", block.kind.span, help=help_text
+    )
+
+
+def _fill(
+    scope: Scope, draft: Draft, implementation: Implementation, given: Sequence[_Given], meaning: Meaning
+) -> None:
+    """Convert what was given, and fill in defaults."""
+    seen: dict[str, Span] = {}
+
+    def inline(call: syntax.Call, kinds: tuple[str, ...], name: str) -> str | None:
+        return declare_inline(scope, call, kinds, name, meaning)
+
+    for each in given:
+        key = implementation.keys.get(each.key)
+        if key is None:
+            _unknown_key(scope, draft, implementation, each)
+        elif each.key in seen:
+            labels = (Label(seen[each.key], "first here"),)
+            scope.report("C106", f"the key `{each.key}` stands twice", each.place, labels=labels)
+        else:
+            seen[each.key] = each.place
+            name = f"{draft.name}.{each.key}"
+            value = convert(scope, each.value, key.type, each.key, name, inline, key.family)
+            draft.spans[each.key] = each.value.span
+            draft.written[each.key] = each.value
+            if not isinstance(value, Wrong):
+                draft.values[each.key] = value
+                if key.family and isinstance(value, tuple):
+                    draft.members = each.key
+    for name, key in implementation.keys.items():
+        if name in seen:
+            continue
+        if key.required:
+            near = {suggest(each.key, [name]) for each in given if each.key not in implementation.keys}
+            if name not in near:
+                scope.report(
+                    "C105",
+                    f"`{draft.implementation}` needs the key `{name}`",
+                    draft.span,
+                    help=f"add `{name} = …`: {key.doc} ({describe(key.type)})",
+                )
+        else:
+            draft.values[name] = key.default
+
+
+def _unknown_key(scope: Scope, draft: Draft, implementation: Implementation, given: _Given) -> None:
+    near = suggest(given.key, implementation.keys)
+    help_text = (
+        f"did you mean `{near}`?"
+        if near
+        else f"its keys are {', '.join(f'`{k}`' for k in implementation.keys)}"
+    )
+    if near is None:
+        others = [
+            name
+            for name, other in KINDS[draft.kind].implementations.items()
+            if given.key in other.keys and name != draft.implementation
+        ]
+        if others:
+            help_text = f"`{others[0]}` has this key; {help_text}"
+    scope.report("C103", f"`{draft.implementation}` has no key `{given.key}`", given.place, help=help_text)
+
+
+def _read_paths(
+    scope: Scope, draft: Draft, implementation: Implementation, paths: Sequence[syntax.Path]
+) -> None:
+    if implementation.extra == "replacements":
+        found = []
+        for path in paths:
+            replacement = read_replacement(scope, path)
+            if replacement is not None:
+                found.append(replacement)
+                draft.replacement_spans.append(path)
+        draft.replacements = tuple(found)
+        if not paths:
+            scope.report(
+                "C105", "`replace` replaces nothing", draft.span, help="add a line such as `S.2 -> C`"
+            )
+    elif implementation.extra == "edges":
+        read = [each for each in (read_path(scope, path, draft.group_spans) for path in paths) if each]
+        draft.paths = tuple(path for path, _ in read)
+        draft.path_spans = [places for _, places in read]
+        if not paths:
+            scope.report(
+                "C105",
+                "`reference` has no paths",
+                draft.span,
+                help="add a line such as `embed -> L5H5 -> logits`",
+            )
+
+
+def declare_inline(
+    scope: Scope, call: syntax.Call, kinds: tuple[str, ...], name: str, meaning: Meaning
+) -> str | None:
+    """`kl_divergence(at = end)` for a metric; an argument without a key is the first reference."""
+    wanted = call.function.text
+    kind = next((each for each in kinds if wanted in KINDS[each].implementations), None)
+    if kind is None or KINDS[kind].output:
+        known = [each for k in kinds for each in KINDS[k].implementations]
+        near = suggest(wanted, known)
+        help_text = (
+            f"did you mean `{near}`?" if near else f"there is {', '.join(f'`{each}`' for each in known)}"
+        )
+        elsewhere = [k for k, each in KINDS.items() if wanted in each.implementations]
+        if elsewhere:
+            help_text = f"`{wanted}` makes {kinds_in_words(elsewhere[:1])}; {help_text}"
+        made = kinds_in_words(kinds)
+        scope.report(
+            "C102", f"no way to make {made} is called `{wanted}`", call.function.span, help=help_text
+        )
+        return None
+    implementation = KINDS[kind].implementations[wanted]
+    if implementation.extra:
+        scope.report(
+            "C118",
+            f"`{wanted}` cannot be written inline",
+            call.span,
+            help=f"write a block, `{kind} name using {wanted} {{`, and use its name here",
+        )
+        return None
+    draft = Draft(name, kind, wanted, call.span, call.function.span)
+    given: list[_Given] = []
+    first = next((k for k, each in implementation.keys.items() if isinstance(each.type, Reference)), None)
+    for argument in call.arguments:
+        if argument.key is not None:
+            given.append(_Given(argument.key.text, argument.key.span, argument.value))
+        elif first is not None and not given:
+            given.append(_Given(first, argument.span, argument.value))
+        else:
+            keys = ", ".join(implementation.keys)
+            scope.report(
+                "C121",
+                f"this argument of `{wanted}` needs its key",
+                argument.span,
+                help=f"write `{wanted}(key = value)`; its keys are {keys}",
+            )
+            return None
+    _fill(scope, draft, implementation, given, meaning)
+    scope.drafts[name] = draft
+    meaning.add(draft)
+    return name

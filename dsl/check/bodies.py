@@ -1,0 +1,410 @@
+"""What a block's body holds besides keys: slots, replacements, groups and paths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Literal
+
+from nncirc.dsl.check.places import position, small_int
+from nncirc.dsl.check.program import (
+    Choices,
+    EdgePath,
+    Generator,
+    Group,
+    GroupRef,
+    NamedList,
+    NodePattern,
+    RandomTokens,
+    Ref,
+    Replacement,
+    Slot,
+    Term,
+    Where,
+)
+from nncirc.dsl.check.readings import check_column
+from nncirc.dsl.check.scope import Draft, Scope
+from nncirc.dsl.check.values import kind_of
+from nncirc.dsl.text import syntax
+from nncirc.dsl.text.diagnostics import Label, suggest
+from nncirc.dsl.text.source import Span
+
+__all__ = ["ENDS", "NODE", "node", "read_groups", "read_path", "read_replacement", "read_slots"]
+
+_NAMED = ("names", "places", "objects")
+ENDS = ("embed", "pos_embed", "logits")
+"""The nodes that are written as plain words."""
+NODE = re.compile(r"(?:L(\d+|\*)(?:(H|KV)(\d+|\*))?|MLP(\d+|\*)(?:(N)(\d+|\*))?)")
+
+
+def _attributes(scope: Scope, block: syntax.Block, example: str) -> Iterator[syntax.Attribute]:
+    """The attributes of an inner block; anything else in it is reported."""
+    if block.label is not None or block.implementation is not None:
+        odd = block.label or block.implementation
+        assert odd is not None
+        scope.report(
+            "C118", f"a `{block.kind.text}` block has no name", odd.span, help=f"write `{block.kind.text} {{`"
+        )
+    for statement in block.body:
+        if isinstance(statement, syntax.Attribute):
+            yield statement
+        else:
+            scope.report(
+                "C118",
+                f"only `name = value` stands in a `{block.kind.text}` block",
+                statement.span,
+                help=f"such as `{example}`",
+            )
+
+
+def read_slots(scope: Scope, block: syntax.Block, draft: Draft) -> None:
+    """`slots { IO, S = names }`."""
+    for number, statement in enumerate(_attributes(scope, block, 'place = ["store", "garden"]')):
+        generator = _generator(scope, statement.value, statement.targets[0].text)
+        for target in statement.targets:
+            if target.text in {"start", "end"}:
+                scope.report(
+                    "C116",
+                    f"a slot cannot be called `{target.text}`, which is a position",
+                    target.span,
+                    help="choose another name",
+                )
+            elif target.text in draft.slots or target.text in draft.slot_spans:
+                scope.report(
+                    "C107",
+                    f"the slot `{target.text}` is declared twice",
+                    target.span,
+                    labels=(Label(draft.slot_spans[target.text], "first here"),),
+                )
+            else:
+                draft.slot_spans[target.text] = target.span
+                if generator is not None:
+                    draft.slots[target.text] = Slot(target.text, generator, number)
+        if isinstance(generator, Choices) and len(statement.targets) > len(generator.items):
+            scope.report(
+                "C217",
+                f"{len(statement.targets)} different slots cannot be drawn from {len(generator.items)} words",
+                statement.value.span,
+                help="slots of one line differ within a prompt; on lines of their own they may be equal",
+            )
+
+
+def _generator(scope: Scope, value: syntax.Value, name: str) -> Generator | None:
+    constant = scope.constant(value)
+    actual = constant.value if constant is not None else value
+    match actual:
+        case syntax.Ref() if actual.text in _NAMED:
+            named: Literal["names", "places", "objects"] = actual.text  # type: ignore[assignment]
+            return NamedList(named)
+        case syntax.Ref():
+            near = suggest(actual.text, _NAMED)
+            scope.report(
+                "C203",
+                f"there is no list of words called `{actual.text}`",
+                actual.span,
+                help=f"did you mean `{near}`?"
+                if near
+                else "it is `names`, `places` or `objects`, or a list of strings",
+            )
+            return None
+        case syntax.List(items=items):
+            words = [item for item in items if isinstance(item, syntax.String)]
+            for item in items:
+                if not isinstance(item, syntax.String):
+                    scope.report("C201", f"a slot's words are strings, not {kind_of(item)}", item.span)
+            if not items:
+                scope.report("C204", f"the list for the slot `{name}` is empty", actual.span)
+            first: dict[str, Span] = {}
+            for word in words:
+                if word.value in first:
+                    labels = (Label(first[word.value], "first here"),)
+                    scope.report(
+                        "C205", f"{word.span.text} stands twice in this list", word.span, labels=labels
+                    )
+                first.setdefault(word.value, word.span)
+                if not word.value:
+                    scope.report("C204", "a slot's word is empty", word.span)
+            return Choices(tuple(w.value for w in words)) if len(words) == len(items) and items else None
+        case syntax.Call(function=function, arguments=arguments):
+            return _random_tokens(scope, function, arguments, actual.span)
+        case _:
+            scope.report(
+                "C201",
+                "a slot takes a list of strings, `names`, `places`, `objects` or `random_tokens(24)`, "
+                f"not {kind_of(actual)}",
+                actual.span,
+            )
+            return None
+
+
+def _random_tokens(
+    scope: Scope, function: syntax.Name, arguments: tuple[syntax.Argument, ...], span: Span
+) -> RandomTokens | None:
+    if function.text != "random_tokens":
+        near = suggest(function.text, ["random_tokens"])
+        scope.report(
+            "C110",
+            f"slots have no function `{function.text}`",
+            function.span,
+            help="did you mean `random_tokens`?" if near else "there is `random_tokens(24)`",
+        )
+        return None
+    if len(arguments) == 1 and (arguments[0].key is None or arguments[0].key.text == "length"):
+        constant = scope.constant(arguments[0].value)
+        value = constant.value if constant is not None else arguments[0].value
+        if isinstance(value, syntax.Number) and isinstance(value.value, int):
+            if value.value < 1:
+                scope.report("C202", "at least one token is drawn", arguments[0].span)
+                return None
+            return RandomTokens(value.value)
+    scope.report(
+        "C121", "`random_tokens` takes a whole number of tokens", span, help="such as `random_tokens(24)`"
+    )
+    return None
+
+
+def read_replacement(scope: Scope, path: syntax.Path) -> Replacement | None:
+    """`S.2 -> C`."""
+    if len(path.terms) != 2:
+        scope.report(
+            "C118",
+            "a replacement has two sides",
+            path.span,
+            help="such as `S.2 -> C`: the second S becomes C",
+        )
+        return None
+    left, right = path.terms
+    for side in path.terms:
+        if not isinstance(side, syntax.Ref):
+            scope.report("C201", f"a replacement is between slots, and this is {kind_of(side)}", side.span)
+    if not isinstance(left, syntax.Ref) or not isinstance(right, syntax.Ref):
+        return None
+    found = position(scope, left)
+    if len(right.parts) > 1:
+        scope.report(
+            "C118",
+            "what takes the place is a slot without a number",
+            right.span,
+            help=f"write `{right.parts[0].text}`",
+        )
+        return None
+    return None if found is None else Replacement(found.name, found.occurrence, right.text)
+
+
+def node(scope: Scope, value: syntax.Value) -> NodePattern | None:
+    """`L9H9.q`, `MLP*`, `embed`; None where the value is something else. Reports a node that is malformed."""
+    if isinstance(value, syntax.Placed) and value.ref.text in ENDS:
+        return NodePattern(value.ref.text, position=position(scope, value.position))  # type: ignore[arg-type]
+    if isinstance(value, syntax.Ref):
+        return NodePattern(value.text) if value.text in ENDS else None  # type: ignore[arg-type]
+    if not isinstance(value, syntax.Node):
+        return None
+    match = NODE.fullmatch(value.text)
+    assert match is not None
+    layer, unit, index = match.group(1, 2, 3) if match[1] else match.group(4, 5, 6)
+    numbers: list[int | None] = []
+    for text in (layer, index):
+        number = None if text is None or text == "*" else small_int(text)
+        if number is None and text not in {None, "*"}:
+            scope.report("C226", "no model has so many layers, heads or neurons", value.span)
+        numbers.append(number)
+    kind = {"H": "head", "KV": "kv", "N": "neuron", None: "attention" if match[1] else "mlp"}[unit]
+    at = None if value.position is None else position(scope, value.position)
+    tail = list(value.tail)
+    entry = tail[0].text if tail else None
+    allowed = {"head": ("q", "k", "v"), "attention": ("q", "k", "v"), "kv": ("k", "v")}.get(kind, ())
+    if len(tail) > 1 or (entry is not None and entry not in allowed):
+        odd = tail[-1]
+        inputs = f"its inputs are {', '.join(f'`.{a}`' for a in allowed)}" if allowed else "it has one input"
+        behind = tail[1:] if tail[0].text in allowed else tail
+        inputs += _at(f"{value.text}{'.' + tail[0].text if behind != tail else ''}", behind)
+        if kind == "mlp" and re.fullmatch(r"[nN]\d+", odd.text):
+            inputs = f"a neuron is written `{value.text}{odd.text.upper()}`"
+        scope.report("C230", f"`{value.text}` has no input `.{odd.text}`", odd.span, help=inputs)
+        entry = None
+    return NodePattern(kind, numbers[0], numbers[1], entry, at)  # type: ignore[arg-type]
+
+
+def _at(node: str, tail: Sequence[syntax.Name]) -> str:
+    """What to say of `embed.S.2`, whose tail may be meant for a position."""
+    first = tail[0].text
+    likely = first in {"start", "end", "other"} or first.isdigit() or re.match(r"[A-Z](?!\d)", first)
+    meant = f"{node}@{'.'.join(part.text for part in tail)}"
+    return f"; a position stands behind `@`: `{meant}`" if likely else ""
+
+
+def read_groups(scope: Scope, block: syntax.Block, draft: Draft, spans: dict[str, Span]) -> None:
+    """`groups { induction = [L5H5, L6H9] }`; `spans` gets the place of every group's name."""
+    for statement in _attributes(scope, block, "induction = [L5H5, L6H9]"):
+        members: list[NodePattern | Where] = []
+        places: list[Span] = []
+        items = statement.value.items if isinstance(statement.value, syntax.List) else (statement.value,)
+        if not items:
+            scope.report("C204", f"the group `{statement.targets[0].text}` is empty", statement.value.span)
+        for item in items:
+            member = _member(scope, item)
+            if member is not None:
+                members.append(member)
+                places.append(item.span)
+        for target in statement.targets:
+            name = target.text
+            if name in ENDS:
+                scope.report(
+                    "C116",
+                    f"a group cannot be called `{name}`, which is a node",
+                    target.span,
+                    help="choose another name",
+                )
+            elif name in spans:
+                labels = (Label(spans[name], "first here"),)
+                scope.report("C107", f"the group `{name}` is declared twice", target.span, labels=labels)
+            else:
+                spans[name] = target.span
+                group: Group = tuple(members)
+                draft.groups[name] = group
+                draft.member_spans[name] = tuple(places)
+
+
+def _member(scope: Scope, item: syntax.Value) -> NodePattern | Where | None:
+    if isinstance(item, syntax.Call):
+        return _where(scope, item)
+    found = node(scope, item)
+    if found is None:
+        scope.report(
+            "C201", f"a group holds nodes such as `L5H5`, or `where(…)`, not {kind_of(item)}", item.span
+        )
+    elif found.kind in ENDS:
+        scope.report("C201", f"`{found}` stands in paths by itself, not in a group", item.span)
+        return None
+    elif found.input is not None:
+        scope.report(
+            "C230",
+            "a group holds nodes, not their inputs",
+            item.span,
+            help=f"say in the path how it is entered: `embed -> group.{found.input}`",
+        )
+        return None
+    return found
+
+
+def _where(scope: Scope, call: syntax.Call) -> Where | None:
+    if call.function.text != "where":
+        near = suggest(call.function.text, ["where"])
+        scope.report(
+            "C110",
+            f"groups have no function `{call.function.text}`",
+            call.function.span,
+            help="did you mean `where`?" if near else "there is `where(scores.statistic, above = 0.5)`",
+        )
+        return None
+    limits: dict[str, float] = {}
+    subject: syntax.Ref | None = None
+    for argument in call.arguments:
+        key, value = argument.key, argument.value
+        if key is None and subject is None and isinstance(value, syntax.Ref):
+            subject = value
+            continue
+        if key is None or key.text not in {"above", "below"}:
+            scope.report(
+                "C121",
+                "`where` takes a statistic, and `above` or `below`",
+                argument.span,
+                help="`where(scores.copying, above = 0.5)`",
+            )
+            return None
+        if key.text in limits:
+            scope.report("C106", f"`{key.text}` stands twice", key.span)
+        constant = scope.constant(value)
+        actual = constant.value if constant is not None else value
+        if not isinstance(actual, syntax.Number):
+            scope.report("C201", f"`{key.text}` takes a number, not {kind_of(value)}", value.span)
+            return None
+        limits[key.text] = actual.value
+    if subject is None or not limits:
+        missing = "which statistic" if subject is None else "`above` or `below`"
+        scope.report(
+            "C121", f"`where` is not told {missing}", call.span, help="`where(scores.copying, above = 0.5)`"
+        )
+        return None
+    if len(subject.parts) < 2:
+        scope.report(
+            "C121",
+            "`where` is not told which statistic",
+            subject.span,
+            help=f"write `{subject.text}.copying`, or another that is computed there",
+        )
+        return None
+    # What stands behind the scores is the column, and some columns have a dot in them: `direct.S.2`.
+    shorter = (n for n in range(1, len(subject.parts)) if isinstance(scope.find(subject.parts[:n]), Draft))
+    count = next(shorter, len(subject.parts) - 1)
+    parts, rest = subject.parts[:count], subject.parts[count:]
+    ref, column = syntax.Ref(parts, parts[0].span.to(parts[-1].span)), ".".join(part.text for part in rest)
+    draft = scope.declaration(ref, ("scores",))
+    if draft is None or not check_column(scope, draft, ref.text, column, rest):
+        return None
+    return Where(Ref(draft.name), column, limits.get("above"), limits.get("below"))
+
+
+def read_path(
+    scope: Scope, path: syntax.Path, groups: dict[str, Span]
+) -> tuple[EdgePath, tuple[tuple[Span, ...], ...]] | None:
+    """`embed -> [a, b.k] -> logits`, and the places of its terms."""
+    steps: list[tuple[Term, ...]] = []
+    places: list[tuple[Span, ...]] = []
+    good = True
+    for value in path.terms:
+        items = value.items if isinstance(value, syntax.List) else (value,)
+        if not items:
+            scope.report("C204", "this step of the path is empty", value.span)
+        terms = [_term(scope, item, groups) for item in items]
+        good = good and bool(items) and None not in terms
+        steps.append(tuple(term for term in terms if term is not None))
+        places.append(tuple(item.span for item in items))
+    score = None if path.score is None else path.score.value
+    return (EdgePath(tuple(steps), path.span, score), tuple(places)) if good else None
+
+
+def _term(scope: Scope, value: syntax.Value, groups: dict[str, Span]) -> Term | None:
+    found = node(scope, value)
+    if found is not None:
+        return found
+    at = None
+    if isinstance(value, syntax.Placed):
+        at = position(scope, value.position)
+        value = value.ref
+    if not isinstance(value, syntax.Ref):
+        head = re.fullmatch(r"(\d+)\.(\d+)", value.span.text)
+        advice = f"a head is written `L{head[1]}H{head[2]}`" if head else None
+        scope.report(
+            "C201", f"a path joins nodes and groups, and this is {kind_of(value)}", value.span, help=advice
+        )
+        return None
+    first, *rest = value.parts
+    if first.text in ENDS:
+        scope.report(
+            "C230",
+            f"`{first.text}` has no inputs of its own",
+            value.span,
+            help=f"write `{first.text}`{_at(first.text, rest)}",
+        )
+        return None
+    if first.text not in groups:
+        lower = re.fullmatch(
+            r"[la](\d+)(?:\.|\.?h)(\d+)|(?:mlp|m)\.?(\d+)|(?:mlp|m|l)\.?(\d+)\.?n(\d+)", value.text.lower()
+        )
+        if lower is not None:
+            node_text = f"MLP{lower[3]}" if lower[3] else f"L{lower[1]}H{lower[2]}"
+            if lower[5]:
+                node_text = f"MLP{lower[4]}N{lower[5]}"
+            scope.report("C104", f"`{value.text}` is no node", value.span, help=f"write `{node_text}`")
+            return None
+        near = suggest(first.text, chain(groups, ENDS))
+        help_text = f"did you mean `{near}`?" if near else "declare it in `groups { … }`"
+        scope.report("C104", f"there is no group or node called `{first.text}`", first.span, help=help_text)
+        return None
+    if len(rest) > 1 or (rest and rest[0].text not in {"q", "k", "v"}):
+        scope.report("C230", "a group is entered as `.q`, `.k` or `.v`", value.span)
+        return None
+    entry: Literal["q", "k", "v"] | None = rest[0].text if rest else None  # type: ignore[assignment]
+    return GroupRef(first.text, entry, at)

@@ -1,0 +1,448 @@
+"""From a script to a checked program.
+
+One file is read in the order: used files, names, constants, blocks, meaning (`meaning.py`), claims.
+At the end the program is put in order and its families are expanded (`families.py`).
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from nncirc.circuits.arguments import public
+from nncirc.circuits.door import read_file
+from nncirc.circuits.words import counted
+from nncirc.dsl.blocks import KINDS
+from nncirc.dsl.check.block import read_block
+from nncirc.dsl.check.bodies import ENDS, NODE
+from nncirc.dsl.check.claims import Claim, read_claim
+from nncirc.dsl.check.constants import LONE, overridden, read_constants, value_of
+from nncirc.dsl.check.meaning import Known, Meaning, check_slots_used
+from nncirc.dsl.check.program import Program, Value
+from nncirc.dsl.check.scope import Broken, Constant, Draft, Module, Scope, kinds_in_words
+from nncirc.dsl.check.shapes import ModelShape, ShapeProvider, model_shape
+from nncirc.dsl.check.sweeps import expand
+from nncirc.dsl.text import syntax
+from nncirc.dsl.text.diagnostics import Diagnostic, Label, sort_key, suggest, suggestions
+from nncirc.dsl.text.limits import MOST_BYTES, MOST_SHOWN, passed
+from nncirc.dsl.text.parser import parse
+from nncirc.dsl.text.source import Source, Span
+from nncirc.dsl.text.syntax_errors import node_name
+
+__all__ = ["CheckResult", "Loader", "check_file", "check_text"]
+
+Loader: TypeAlias = Callable[[str], bytes]
+"""Reads a used file by its path (joined with the folder of the script that uses it); raises OSError."""
+
+_LARGEST = 4_000_000  # bytes of a script
+_MOST_FILES = 100
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What checking gave: a program if there is no error, and what was found, by position."""
+
+    program: Program | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a program to run."""
+        return self.program is not None
+
+
+def read_bytes(path: str) -> bytes:
+    """The contents of a script.
+
+    Raises:
+        OSError: it cannot be read, is not a file, or is too large to be a script.
+    """
+    return read_file(path, at_most=_LARGEST)
+
+
+@public
+def check_file(
+    path: str | os.PathLike[str],
+    *,
+    set: Mapping[str, object] | None = None,  # noqa: A002
+    shapes: ShapeProvider = model_shape,
+) -> CheckResult:
+    """Check a script from disk. What cannot be read is a diagnostic, too.
+
+    Args:
+        path: the script; messages call it by this name.
+        set: constants to set, by name (`tau`, `wang.tau`), as text or as numbers, strings and booleans.
+        shapes: says how many layers and heads a model has.
+    """
+    name = os.fspath(path)
+    try:
+        data = read_bytes(name)
+    except OSError as error:
+        source = Source(name, "")
+        reason = error.strerror or str(error)
+        found = Diagnostic("C012", f"the script cannot be read: {reason}", Span(source, 0, 0))
+        return CheckResult(None, (found,))
+    return _Check(read_bytes, set or {}, shapes).run(name, data)
+
+
+@public
+def check_text(
+    text: str | bytes,
+    *,
+    name: str = "<script>",
+    set: Mapping[str, object] | None = None,  # noqa: A002
+    loader: Loader | None = None,
+    shapes: ShapeProvider = model_shape,
+) -> CheckResult:
+    """Check a script given as text.
+
+    Args:
+        text: the script.
+        name: what messages call it; used files are looked for in its folder.
+        set: constants to set, as for `check_file`.
+        loader: reads used files; from disk by default.
+        shapes: says how many layers and heads a model has.
+    """
+    return _Check(loader or read_bytes, set or {}, shapes).run(name, text)
+
+
+class _Check:
+    """One check of a script and of the files that it uses."""
+
+    def __init__(self, loader: Loader, overrides: Mapping[str, object], shapes: ShapeProvider) -> None:
+        self.loader = loader
+        self.overrides = overrides
+        self.shapes = _remembered(shapes)
+        self.known = Known()
+        self.size = self.words = 0  # of all files
+        self.diagnostics: list[Diagnostic] = []
+        self.drafts: dict[str, Draft] = {}
+        self.claims: list[Claim] = []
+        self.files = 0
+        self.constants: dict[str, Constant] = {}
+
+    def run(self, name: str, text: str | bytes) -> CheckResult:
+        program = None
+        with suggestions():
+            scope = self.file(name, text, "", (), None)
+            if scope is not None:
+                self.unknown_overrides()
+                check_slots_used(scope, self.drafts)
+                program = self.program(scope)
+        # Python's sort is stable; a file that is used twice says everything twice.
+        found = tuple(
+            dict.fromkeys(sorted(self.diagnostics, key=lambda d: (d.span.source.name != name, *sort_key(d))))
+        )
+        return CheckResult(program, _first(_without_echo(found)))
+
+    def program(self, scope: Scope) -> Program | None:
+        if any(each.severity == "error" for each in self.diagnostics):
+            return None
+        declarations, families, assertions = expand(scope, self.drafts, self.claims)
+        if any(each.severity == "error" for each in self.diagnostics):
+            return None
+        constants = {name: value_of(constant.value) for name, constant in self.constants.items()}
+        return Program(scope.source, constants, declarations, families, tuple(assertions))
+
+    def file(
+        self, name: str, text: str | bytes, prefix: str, above: tuple[str, ...], used: syntax.Use | None
+    ) -> Scope | None:
+        source, problem = _decode(name, text)
+        problem = problem or self.too_much(source)
+        if problem is not None:
+            self.diagnostics.append(problem)
+            return None
+        script, syntax_errors = parse(source)
+        self.diagnostics += syntax_errors
+        if any(each.severity == "error" for each in syntax_errors):
+            return None
+        scope = Scope(source, prefix, self.diagnostics, self.drafts)
+        here = (*above, os.path.normpath(name))
+        for statement in script.statements:
+            if isinstance(statement, syntax.Use):
+                self.use(scope, statement, here)
+        self.collect(scope, script)
+        read_constants(scope, script, overridden(scope, script, self.overrides))
+        for local, entry in scope.names.items():
+            if isinstance(entry, Constant):
+                self.constants[scope.qualified(local)] = entry
+        self.blocks(scope, script)
+        if used is None:
+            for statement in script.statements:
+                if isinstance(statement, syntax.Assertion):
+                    claim = read_claim(scope, statement, self.meaning(scope))
+                    if claim is not None:
+                        self.claims.append(claim)
+        return scope
+
+    def meaning(self, scope: Scope) -> Meaning:
+        return Meaning(scope, self.drafts, self.shapes, self.known)
+
+    def too_much(self, source: Source) -> Diagnostic | None:
+        """What is wrong with the size of a file and of those before it, if anything."""
+        self.size += len(source.text)
+        self.words, place, problem = passed(source.text, self.words)
+        if self.size > MOST_BYTES:
+            place, problem = 0, f"a script and the files that it uses have at most {MOST_BYTES:,} characters"
+        if problem is None:
+            return None
+        help_text = "write prompts into a file (`using file`), and scripts into several"
+        return Diagnostic("C132", problem, Span(source, place, place + 1), help=help_text)
+
+    def use(self, scope: Scope, statement: syntax.Use, above: tuple[str, ...]) -> None:
+        name = statement.name
+        if self.taken(scope, name):
+            return
+        module = Module(name.text, name.span, None)
+        scope.names[name.text] = module
+        written = statement.path.value
+        path = os.path.normpath(os.path.join(os.path.dirname(scope.source.name), written))  # noqa: PTH118, PTH120
+        if odd := _no_script(written, path):
+            scope.report("C209", f"a used file ends in `.circ`, and {odd}", statement.path.span)
+            return
+        if path in above:
+            chain = " -> ".join(os.path.basename(p) for p in (*above[above.index(path) :], path))  # noqa: PTH119
+            scope.report("C112", f"files use each other in a circle: {chain}", statement.path.span)
+            return
+        self.files += 1
+        if self.files > _MOST_FILES:
+            scope.report("C112", f"more than {_MOST_FILES} files are used", statement.path.span)
+            return
+        try:
+            if not written:
+                raise OSError("the name is empty")
+            data = self.loader(path)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            scope.report(
+                "C111",
+                f'the used file "{written}" cannot be read: {reason}',
+                statement.path.span,
+                help="the path is relative to the script's own folder",
+            )
+            return
+        before = len(self.diagnostics)
+        module.scope = self.file(path, data, f"{scope.prefix}{name.text}.", above, statement)
+        if any(each.severity == "error" for each in self.diagnostics[before:]):
+            scope.report(
+                "C113",
+                f'the used file "{written}" has errors',
+                statement.path.span,
+                help="they are shown with it",
+            )
+
+    def taken(self, scope: Scope, name: syntax.Name) -> bool:
+        entry = scope.names.get(name.text)
+        place = None if entry is None else entry.place
+        if name.text in ENDS:
+            scope.report("C116", f"`{name.text}` is a node, so nothing else can be called that", name.span)
+            return True
+        if NODE.fullmatch(name.text):
+            # The lexer takes it for a name where only a name can stand, and for a node wherever it is used.
+            self.diagnostics.append(node_name(name.text, name.span))
+            scope.names[name.text] = Broken("", name.span)
+            return True
+        if place is None:
+            return False
+        scope.report(
+            "C107",
+            f"the name `{name.text}` is declared twice",
+            name.span,
+            labels=(Label(place, "first here"),),
+        )
+        return True
+
+    def collect(self, scope: Scope, script: syntax.Script) -> None:
+        """Enter the names of all blocks and constants, so that they may be used before they stand."""
+        for statement in script.statements:
+            if isinstance(statement, syntax.Block) and statement.label is not None:
+                # A block of a misspelt kind has its name all the same: one error for one mistake.
+                kind = statement.kind.text
+                kind = kind if kind in KINDS else suggest(kind, KINDS) or ""
+                if not self.taken(scope, statement.label):
+                    scope.names[statement.label.text] = Broken(kind, statement.label.span)
+            elif isinstance(statement, syntax.Attribute):
+                for target in statement.targets:
+                    if not self.taken(scope, target):
+                        scope.names[target.text] = Broken("number", target.span)
+
+    def blocks(self, scope: Scope, script: syntax.Script) -> None:
+        unnamed: dict[str, int] = {}
+        blocks: list[tuple[syntax.Block, Draft]] = []
+        for statement in script.statements:
+            if isinstance(statement, syntax.Block):
+                draft = self.enter(scope, statement, unnamed)
+                if draft is not None:
+                    blocks.append((statement, draft))
+            elif isinstance(statement, syntax.Path):
+                scope.report(
+                    "C118",
+                    "a path stands in a block only",
+                    statement.span,
+                    help="in `replace` or `reference`",
+                )
+        meaning = self.meaning(scope)
+        # First every block by itself, then what they mean together: they may stand in any order.
+        order = _where_last(blocks)
+        for block, draft in order:
+            read_block(scope, block, draft, meaning)
+        meaning.check()
+
+    def enter(self, scope: Scope, block: syntax.Block, unnamed: dict[str, int]) -> Draft | None:
+        kind = KINDS.get(block.kind.text)
+        if kind is None:
+            near = suggest(block.kind.text, KINDS)
+            known = ", ".join(KINDS)
+            scope.report(
+                "C101",
+                f"there is no kind of block called `{block.kind.text}`",
+                block.kind.span,
+                help=f"did you mean `{near}`?" if near else f"the kinds are {known}",
+            )
+            return None
+        implementation = block.implementation
+        if kind.output and implementation is not None:
+            scope.report(
+                "C102",
+                f"`{block.kind.text}` has no implementations to choose from",
+                implementation.span,
+                help=f"write `{block.kind.text} {block.label.text if block.label else ''}".rstrip() + " {`",
+            )
+        if block.label is None:
+            if not kind.output:
+                scope.report(
+                    "C114",
+                    f"this {block.kind.text} has no name",
+                    block.header,
+                    help=f"write `{block.kind.text} name using … {{`",
+                )
+                return None
+            unnamed[block.kind.text] = unnamed.get(block.kind.text, 0) + 1
+            local, place = f"{block.kind.text}.{unnamed[block.kind.text]}", block.kind.span
+        else:
+            local, place = block.label.text, block.label.span
+        chosen = block.kind.text
+        if not kind.output:
+            known = ", ".join(f"`{each}`" for each in kind.implementations)
+            if implementation is None:
+                scope.report(
+                    "C114",
+                    f"this {block.kind.text} does not say what it uses",
+                    block.header,
+                    help=f"add `using` and one of {known}",
+                )
+                return None
+            if implementation.text not in kind.implementations:
+                near = suggest(implementation.text, kind.implementations)
+                scope.report(
+                    "C102",
+                    f"no way to make {kinds_in_words([block.kind.text])} is called `{implementation.text}`",
+                    implementation.span,
+                    help=f"did you mean `{near}`?" if near else f"there is {known}",
+                )
+                return None
+            chosen = implementation.text
+        draft = Draft(scope.qualified(local), block.kind.text, chosen, block.header, place)
+        entry = scope.names.get(local)
+        if block.label is None or (isinstance(entry, Broken) and entry.place == place):
+            scope.names[local] = draft
+            self.drafts[draft.name] = draft
+        return draft
+
+    def unknown_overrides(self) -> None:
+        for name, value in self.overrides.items():
+            if name in self.constants:
+                continue
+            near = suggest(name, self.constants)
+            declared = ", ".join(f"`{each}`" for each in self.constants)
+            source = Source("--set", f"{name}={value}")
+            self.diagnostics.append(
+                Diagnostic(
+                    "C115",
+                    f"the script has no constant called `{name}`",
+                    Span(source, 0, len(name)),
+                    help=f"did you mean `{near}`?"
+                    if near
+                    else f"its constants are {declared}"
+                    if declared
+                    else "a constant is declared above the blocks: `tau = 0.05`",
+                )
+            )
+
+
+def _no_script(written: str, path: str) -> str | None:
+    """Why a file is none to use: messages show its lines, and not those of whatever a script may name."""
+    if not written.lower().endswith(".circ"):
+        return f'"{written}" does not'
+    try:
+        target = os.path.realpath(path)
+    except (OSError, ValueError):  # said where it is read
+        return None
+    return None if target.lower().endswith(".circ") else f'"{written}" is a link to "{target}"'
+
+
+def _where_last(blocks: list[tuple[syntax.Block, Draft]]) -> list[tuple[syntax.Block, Draft]]:
+    """Reference circuits behind all else, since `where(…)` in them asks for values of another block."""
+    return sorted(blocks, key=lambda pair: pair[1].implementation == "reference")
+
+
+def _decode(name: str, text: str | bytes) -> tuple[Source, Diagnostic | None]:
+    if isinstance(text, str):
+        source = Source(name, text.removeprefix("\ufeff"))
+        found = LONE.search(source.text)
+        if found is None:
+            return source, None
+        span, code = Span(source, found.start(), found.end()), ord(found.group())
+        return source, Diagnostic("C011", f"this is not text: half of a pair, U+{code:04X}", span)
+    try:
+        return Source(name, text.decode("utf-8").removeprefix("\ufeff")), None
+    except UnicodeDecodeError as error:
+        before = text[: error.start].decode("utf-8", "replace").removeprefix("\ufeff")
+        source = Source(name, text.decode("utf-8", "replace").removeprefix("\ufeff"))
+        span = Span(source, len(before), len(before) + 1)
+        byte = text[error.start]
+        help_text = "save the file as UTF-8"
+        return source, Diagnostic("C011", f"this is not UTF-8: byte 0x{byte:02X}", span, help=help_text)
+
+
+def _first(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    """As many as can be read, errors before warnings, and how many more there are."""
+    if len(found) <= MOST_SHOWN:
+        return found
+    errors = [each for each in found if each.severity == "error"]
+    warnings = [each for each in found if each.severity != "error"]
+    chosen = set((errors + warnings)[:MOST_SHOWN])
+    shown = [each for each in found if each in chosen]
+    more, what = len(errors) - MOST_SHOWN, "error"
+    if more <= 0:
+        more, what = len(found) - MOST_SHOWN, "warning"
+    problem = f"{counted(more, f'more {what}')} {'is' if more == 1 else 'are'} not shown"
+    return (*shown, Diagnostic("C131", problem, shown[-1].span, severity="warning"))
+
+
+def _remembered(shapes: ShapeProvider) -> ShapeProvider:
+    """Each model's shape is looked for once."""
+    known: dict[object, ModelShape | None] = {}
+
+    def shape(implementation: str, values: Mapping[str, Value]) -> ModelShape | None:
+        key = implementation, tuple(values.items())
+        if key not in known:
+            known[key] = shapes(implementation, values)
+        return known[key]
+
+    return shape
+
+
+def _without_echo(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    """Each message once, though a file that is used twice gives it twice (from two sources)."""
+    seen: set[tuple[object, ...]] = set()
+    kept: list[Diagnostic] = []
+    for each in found:
+        key = (each.span.source.name, each.span.start, each.span.end, each.code, each.message)
+        if key not in seen:
+            seen.add(key)
+            kept.append(each)
+    return tuple(kept)

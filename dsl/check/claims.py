@@ -1,0 +1,321 @@
+"""Claims: `assert recall(found, expected, by = edges) >= 0.9`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from nncirc.dsl.blocks import FUNCTIONS
+from nncirc.dsl.check.arithmetic import divides_by_zero
+from nncirc.dsl.check.block import declare_inline
+from nncirc.dsl.check.evaluation import check_function, check_score
+from nncirc.dsl.check.program import (
+    OPERATORS,
+    Apply,
+    Calculation,
+    Comparison,
+    Expression,
+    Number,
+    Property,
+    Range,
+    Ref,
+    Value,
+)
+from nncirc.dsl.check.scope import Constant, Draft, Module, Scope
+from nncirc.dsl.check.values import Wrong, convert, kind_of
+from nncirc.dsl.text import syntax
+from nncirc.dsl.text.diagnostics import Label, suggest
+from nncirc.dsl.text.source import Span
+
+if TYPE_CHECKING:
+    from nncirc.dsl.check.meaning import Meaning
+
+__all__ = ["Claim", "read_claim"]
+
+_PROPERTIES = ("edges", "nodes")
+_SHARES = {"recall", "precision", "jaccard", "overlap_p", "random_p", "auc"}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim before families are expanded."""
+
+    left: Expression
+    comparison: Comparison
+    right: Expression
+    text: str
+    span: Span
+
+
+def read_claim(scope: Scope, statement: syntax.Assertion, meaning: Meaning) -> Claim | None:
+    """The claim, or None where something in it is wrong, which has then been reported."""
+    reader = _Reader(scope, meaning, f"assert.{statement.span.line}")
+    left = reader.expression(statement.left)
+    right: Expression | None
+    if statement.comparison == "in":
+        right = reader.range(statement.right)
+    else:
+        right = reader.expression(statement.right)
+    meaning.check()
+    if left is None or right is None:
+        return None
+    if isinstance(left, Number) and isinstance(right, Number | Range):
+        scope.report(
+            "C122",
+            "this claim says nothing about the run",
+            statement.span,
+            help="compare a result: `assert found.edges <= 100`",
+        )
+        return None
+    reader.functions(left, statement.left)
+    reader.functions(right, statement.right)
+    _possible(scope, left, right, statement.right.span)
+    _possible(scope, right, left, statement.left.span)
+    text = Span(scope.source, statement.left.span.start, statement.right.span.end).text
+    comparison: Comparison = statement.comparison  # type: ignore[assignment]
+    return Claim(left, comparison, right, " ".join(text.split()), statement.span)
+
+
+def _possible(scope: Scope, measured: Expression, number: Expression, span: Span) -> None:
+    if not (isinstance(measured, Apply) and measured.function in _SHARES):
+        return
+    match number:
+        case Number(value):
+            numbers: tuple[float, ...] = (value,)
+        case Range(low, high):
+            numbers = low, high
+        case _:
+            return
+    for each in numbers:
+        if not 0 <= each <= 1:
+            scope.report(
+                "C202",
+                f"a share lies between 0 and 1, and {each:g} does not",
+                span,
+                help="write 90% as 0.9",
+            )
+            return
+
+
+class _Reader:
+    """Reads the two sides of one claim."""
+
+    def __init__(self, scope: Scope, meaning: Meaning, name: str) -> None:
+        self.scope = scope
+        self.meaning = meaning
+        self.name = scope.qualified(name)
+        self.count = 0
+
+    def expression(self, value: syntax.Value) -> Expression | None:
+        match value:
+            case syntax.Number():
+                return Number(value.value)
+            case syntax.Ref():
+                return self.ref(value)
+            case syntax.Call():
+                return self.call(value)
+            case syntax.Arithmetic():
+                return self.calculation(value)
+            case _:
+                is_range = isinstance(value, syntax.List)
+                self.scope.report(
+                    "C201",
+                    f"a claim compares numbers, and this is {kind_of(value)}",
+                    value.span,
+                    help="a range is behind `in`: `assert found.edges in [10, 20]`" if is_range else None,
+                )
+                return None
+
+    def range(self, value: syntax.Value) -> Range | None:
+        """What is behind `in`."""
+        constant = self.scope.constant(value)
+        written = value if constant is None else constant.value
+        items = written.items if isinstance(written, syntax.List) else ()
+        ends = [self.expression(item) for item in items]
+        if None in ends:
+            return None
+        match ends:
+            case [Number(low), Number(high)] if low <= high:
+                return Range(low, high)
+            case [Number(low), Number(high)]:
+                self.scope.report(
+                    "C122",
+                    f"no number is in this range: {low:g} is above {high:g}",
+                    value.span,
+                    help=f"write the lower one first: `[{high:g}, {low:g}]`",
+                )
+            case _:
+                found = kind_of(written)
+                if isinstance(written, syntax.List):
+                    found = f"a list of {len(items)}" if len(items) != 2 else "a list of other things"
+                self.scope.report(
+                    "C201",
+                    f"`in` takes a range of two numbers, and this is {found}",
+                    value.span,
+                    help="write the lowest and the highest number that are right: `in [0.9, 1.1]`",
+                )
+        return None
+
+    def calculation(self, value: syntax.Arithmetic) -> Expression | None:
+        left, right = self.expression(value.left), self.expression(value.right)
+        if left is None or right is None:
+            return None
+        if divides_by_zero(self.scope, value, right.value if isinstance(right, Number) else None):
+            return None
+        if isinstance(left, Number) and isinstance(right, Number):
+            return Number(OPERATORS[value.symbol](left.value, right.value))
+        return Calculation(left, value.symbol, right)
+
+    def ref(self, value: syntax.Ref) -> Expression | None:
+        entry = self.scope.find(value.parts)
+        if isinstance(entry, Constant):
+            if isinstance(entry.value, syntax.Number):
+                return Number(entry.value.value)
+            labels = (Label(entry.place, f"it is {kind_of(entry.value)}"),)
+            self.scope.report("C201", "a claim compares numbers", value.span, labels=labels)
+            return None
+        *parts, last = value.parts
+        if isinstance(entry, Draft):
+            advice = f"write `{value.text}.edges`, its number of edges" if entry.kind == "circuit" else None
+            if entry.kind == "metric":
+                advice = f"write `clean({value.text}, corruption = …)`"
+            labels = (Label(entry.place, f"declared as {entry.kind} here"),)
+            self.scope.report(
+                "C201", f"`{value.text}` is not a number", value.span, labels=labels, help=advice
+            )
+            return None
+        if not parts:
+            if entry is None:
+                known = (n for n, e in self.scope.names.items() if not isinstance(e, Module))
+                near = suggest(last.text, known)
+                self.scope.report(
+                    "C104",
+                    f"there is nothing called `{last.text}`",
+                    value.span,
+                    help=f"did you mean `{near}`?" if near else None,
+                )
+            return None
+        head = syntax.Ref(tuple(parts), parts[0].span.to(parts[-1].span))
+        scores = self.scope.find(parts)
+        if isinstance(scores, Draft) and scores.kind == "scores":
+            self.scope.report(
+                "C117",
+                f"`{head.text}` are scores, and have no `.{last.text}`",
+                last.span,
+                labels=(Label(scores.place, "declared here"),),
+                help=f'write `score({head.text}, "{last.text}")`: the row, and behind it the column',
+            )
+            return None
+        circuit = self.scope.declaration(head, ("circuit",))
+        if circuit is None:
+            return None
+        if last.text in _PROPERTIES:
+            counted: Literal["edges", "nodes"] = last.text  # type: ignore[assignment]
+            return Property(Ref(circuit.name), counted)
+        near = suggest(last.text, _PROPERTIES)
+        self.scope.report(
+            "C117",
+            f"a circuit has no `{last.text}`",
+            last.span,
+            help=f"did you mean `{near}`?" if near else "it has `edges` and `nodes`, their numbers",
+        )
+        return None
+
+    def call(self, call: syntax.Call) -> Expression | None:
+        function = FUNCTIONS.get(call.function.text)
+        if function is None:
+            near = suggest(call.function.text, FUNCTIONS)
+            known = ", ".join(f"`{each}`" for each in FUNCTIONS)
+            self.scope.report(
+                "C110",
+                f"there is no function called `{call.function.text}`",
+                call.function.span,
+                help=f"did you mean `{near}`?" if near else f"claims have {known}",
+            )
+            return None
+        values: dict[str, Value] = {}
+        given: set[str] = set()
+        good = True
+        for argument in call.arguments:
+            free = [name for name in function.arguments if name not in given]
+            name = argument.key.text if argument.key is not None else (free or [""])[0]
+            key = function.arguments.get(name)
+            if key is None or name in given:
+                code, problem = (
+                    ("C106", "stands twice") if name in given else ("C103", "is none of its arguments")
+                )
+                shown = f"`{name}`" if name else "this"
+                near = suggest(name, free)
+                self.scope.report(
+                    code,
+                    f"`{call.function.text}`: {shown} {problem}",
+                    argument.key.span if argument.key else argument.span,
+                    help=f"did you mean `{near}`?"
+                    if near
+                    else f"its arguments are {', '.join(function.arguments)}",
+                )
+                good = False
+                continue
+            given.add(name)
+            self.count += 1
+            inline_name = f"{self.name}.{name}.{self.count}"
+            value = convert(self.scope, argument.value, key.type, name, inline_name, self.inline)
+            if isinstance(value, Wrong):
+                good = False
+            else:
+                values[name] = value
+        for name, key in function.arguments.items():
+            if name not in given:
+                values[name] = key.default
+                if key.required:
+                    good = False
+                    self.scope.report(
+                        "C121", f"`{call.function.text}` needs `{name}`", call.span, help=f"{name}: {key.doc}"
+                    )
+        if good and "circuit" in values and values.get("corruption", "") is None:
+            good = self.default_corruption(call, values)
+        return (
+            Apply(call.function.text, {name: values[name] for name in function.arguments}) if good else None
+        )
+
+    def default_corruption(self, call: syntax.Call, values: dict[str, Value]) -> bool:
+        self.meaning.check()  # a circuit written inline does not know its corruption before
+        circuit = values["circuit"]
+        draft = self.scope.drafts[circuit.name] if isinstance(circuit, Ref) else None
+        if draft is None or draft.corruption is None:
+            self.scope.report(
+                "C235",
+                "it is not said how the rest of the model is corrupted",
+                call.span,
+                labels=()
+                if draft is None
+                else (Label(draft.place, "this circuit was not found with one corruption"),),
+                help="add `corruption = …`",
+            )
+            return False
+        values["corruption"] = Ref(draft.corruption)
+        return True
+
+    def inline(self, call: syntax.Call, kinds: tuple[str, ...], name: str) -> str | None:
+        return declare_inline(self.scope, call, kinds, name, self.meaning)
+
+    def functions(self, expression: Expression, value: syntax.Value) -> None:
+        """Do the arguments fit each other?"""
+        if isinstance(expression, Calculation) and isinstance(value, syntax.Arithmetic):
+            self.functions(expression.left, value.left)
+            self.functions(expression.right, value.right)
+        if not isinstance(expression, Apply):
+            return
+        check_function(self.meaning, expression, value.span)
+        if expression.function == "score" and isinstance(value, syntax.Call):
+            check_score(self.meaning, expression, value)
+        found = {
+            name: self.scope.drafts[argument.name]
+            for name, argument in expression.arguments.items()
+            if isinstance(argument, Ref) and argument.name in self.scope.drafts
+        }
+        if "reference" in found and found["circuit"] is not found["reference"]:
+            self.meaning.same_graph(value.span, found["circuit"], found["reference"])
+        if "metric" in found and "corruption" in found:
+            self.meaning.measured(value.span, found["metric"], found["corruption"])
+            self.meaning.circuit_fits(value.span, found.get("circuit"), found["corruption"])

@@ -1,0 +1,338 @@
+"""Can the paths of a reference circuit be edges of its graph?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from nncirc.circuits.names import OTHER, Input
+from nncirc.circuits.reference import Path, wrong_paths
+from nncirc.dsl.check.program import EdgePath, Group, GroupRef, NodePattern, Position, Term, Where
+from nncirc.dsl.check.scope import Draft, Scope
+from nncirc.dsl.check.shapes import ModelShape
+from nncirc.dsl.text.diagnostics import Label, suggest
+from nncirc.dsl.text.source import Span
+
+if TYPE_CHECKING:
+    from nncirc.dsl.check.meaning import Meaning
+
+__all__ = ["check_node", "check_reference", "path_of"]
+
+_MOST_PLACES = 5_000_000  # of terms of paths at positions of the graph: what is more, a run looks at
+
+_PART = {
+    "head": "heads",
+    "kv": "heads",
+    "attention": "attention",
+    "mlp": "mlps",
+    "neuron": "mlps",
+    "pos_embed": "pos_embed",
+}
+
+
+def check_reference(meaning: Meaning, draft: Draft, graph: Draft) -> None:
+    """Nodes exist in the graph, edges go forward, groups are used."""
+    scope, shape = meaning.scope, meaning.shape(graph)
+    before = len(scope.diagnostics)
+    checker = _Reference(scope, graph, shape, draft.groups)
+    for name, group in draft.groups.items():
+        for member, span in zip(group, draft.member_spans[name], strict=True):
+            if isinstance(member, NodePattern):
+                checker.exists(member, span)
+            elif isinstance(member, Where):
+                checker.part("heads", span)
+    for path, places in zip(draft.paths, draft.path_spans, strict=True):
+        checker.path(path.steps, places)
+        if path.score is not None:
+            checker.scored(path, places)
+    used = {t.name for p in draft.paths for step in p.steps for t in step if isinstance(t, GroupRef)}
+    complete = len(draft.paths) > 0
+    for name, span in draft.group_spans.items():
+        if complete and name not in used:
+            near = suggest(name, used)
+            scope.report(
+                "C120",
+                f"no path uses the group `{name}`",
+                span,
+                severity="warning",
+                help=f"did you mean `{near}`?" if near else "its nodes are not part of the circuit",
+            )
+    if shape is not None and not any(each.severity == "error" for each in scope.diagnostics[before:]):
+        _check_edges(meaning, draft, graph)
+
+
+def path_of(path: EdgePath) -> Path:
+    """A path as `from_paths` takes it."""
+    return [[_written(term) for term in step] for step in path.steps]
+
+
+def _written(term: Term) -> tuple[str, Input | None]:
+    if isinstance(term, NodePattern):
+        return str(replace(term, input=None)), term.input
+    return term.name if term.position is None else f"{term.name}@{term.position}", term.input
+
+
+def _check_edges(meaning: Meaning, draft: Draft, graph: Draft) -> None:
+    """Every path makes edges, where the graph and the groups are known without a run."""
+    known = {
+        name: [str(member) for member in group]
+        for name, group in draft.groups.items()
+        if group and not any(isinstance(member, Where) for member in group)
+    }
+    paths = [
+        path
+        for path in draft.paths
+        if all(t.name in known for step in path.steps for t in step if isinstance(t, GroupRef))
+    ]
+    found = meaning.graph(graph)
+    terms = sum(len(step) for path in paths for step in path.steps)
+    if found is None or terms * len(found.positions) > _MOST_PLACES:
+        return
+
+    scores = [path.score for path in paths]
+    for number, error in wrong_paths(found, known, [path_of(path) for path in paths], scores):
+        meaning.scope.report(
+            "C464" if error.code == "C464" else "C229",
+            error.message,
+            draft.span if number is None else paths[number].span,
+            labels=(Label(graph.place, "the graph"),),
+            help=error.hint,
+        )
+
+
+def check_node(scope: Scope, graph: Draft, shape: ModelShape | None, node: NodePattern, span: Span) -> None:
+    """A node, or some node of a pattern, is in the graph and in the model."""
+    _Reference(scope, graph, shape, {}).exists(node, span)
+
+
+class _Reference:
+    """The checks of nodes and paths in one graph."""
+
+    def __init__(
+        self, scope: Scope, graph: Draft, shape: ModelShape | None, groups: Mapping[str, Group]
+    ) -> None:
+        self.scope = scope
+        self.graph = graph
+        self.groups = groups
+        self.shape = shape
+        nodes, inputs = graph.values.get("nodes"), graph.values.get("inputs")
+        self.nodes = nodes if isinstance(nodes, tuple) else None
+        self.joined = inputs == ()
+        self.at = graph.values.get("positions")
+        self.split = graph.values.get("neurons")
+        self.named = {*map(str, self.at), OTHER} if isinstance(self.at, tuple) else set[str]()
+        self.scores: dict[tuple[str, str], Span] = {}
+        self.ranks = {name: _ranks(group) for name, group in groups.items()}
+        self.shared = {name for name, group in groups.items() if any(map(_is_shared, group))}
+
+    def report(self, code: str, message: str, span: Span, advice: str | None = None, key: str = "") -> None:
+        labels = (Label(self.graph.where(key) if key else self.graph.place, "the graph"),)
+        self.scope.report(code, message, span, labels=labels, help=advice)
+
+    def part(self, part: str, span: Span) -> None:
+        if self.nodes is not None and part not in self.nodes:
+            self.report("C230", f"this graph has no {part}", span, f"add `{part}` to its `nodes`", "nodes")
+
+    def exists(self, node: NodePattern, span: Span) -> None:
+        """A node, or some node of a pattern, is in the graph and in the model."""
+        if node.kind in _PART:
+            self.part(_PART[node.kind], span)
+        if node.input is not None and self.joined:
+            self.report(
+                "C230",
+                "the inputs of heads are joined in this graph",
+                span,
+                "write the node without `.q`, `.k` or `.v`",
+                "inputs",
+            )
+        self.position(node.position, span)
+        if node.kind == "neuron":
+            self.neuron(node, span)
+        if self.shape is None:
+            return
+        if node.layer is not None and node.layer >= self.shape.layers:
+            self.report(
+                "C226",
+                f"`{node}` is beyond the model, which has {self.shape.layers} layers",
+                span,
+                f"layers count from 0 to {self.shape.layers - 1}",
+            )
+            return
+        count = self.shape.kv_groups if node.kind == "kv" else self.shape.heads
+        what = "key-value groups" if node.kind == "kv" else "heads"
+        if node.kind != "neuron" and node.head is not None and node.head >= count:
+            self.report(
+                "C226",
+                f"`{node}` is beyond the model, which has {count} {what} a layer",
+                span,
+                f"they count from 0 to {count - 1}",
+            )
+
+    def has(self, position: Position) -> bool:
+        """Whether the graph is split at a position; unknown counts as yes."""
+        name, length = str(position), self.graph.values.get("length")
+        if self.at == "all":
+            return name.isdigit() and not (isinstance(length, int) and int(name) >= length)
+        if isinstance(self.at, tuple):
+            return name in self.named
+        return "positions" in self.graph.spans
+
+    def position(self, position: Position | None, span: Span) -> None:
+        """The graph is split at this position."""
+        if position is None or self.has(position):
+            return
+        name = str(position)
+        if self.at is None:
+            advice = f"leave `@{name}` away, or split the graph: `positions = [{name}]`"
+            self.report("C230", "the nodes of this graph are not split by position", span, advice)
+        elif self.at == "all":
+            length = self.graph.values.get("length")
+            last = f" to {length - 1}" if isinstance(length, int) else ", 1, 2, …"
+            advice = f"its positions are the numbers of tokens, 0{last}"
+            self.report("C230", f"this graph has no position `{name}`", span, advice, "positions")
+        elif isinstance(self.at, tuple):
+            near = suggest(name, self.named)
+            listed = ", ".join(f"`{each}`" for each in dict.fromkeys((*map(str, self.at[:12]), OTHER)))
+            advice = f"did you mean `@{near}`?" if near else f"it is split at {listed}"
+            self.report("C230", f"this graph has no position `{name}`", span, advice, "positions")
+
+    def neuron(self, node: NodePattern, span: Span) -> None:
+        """The MLP of its layer is split, into so many."""
+        split = self.split if isinstance(self.split, tuple) else ()
+        layers = [layer for layer in split if isinstance(layer, int)]
+        if node.layer is None:
+            if self.split is None and "neurons" not in self.graph.spans:
+                self.report(
+                    "C230", "this graph splits no MLP into neurons", span, "add `neurons = [0]` to it"
+                )
+        elif node.layer not in layers and (layers or "neurons" not in self.graph.spans):
+            listed = ", ".join(map(str, sorted({*layers, node.layer})))
+            advice = f"write `MLP{node.layer}` for the whole of it, or `neurons = [{listed}]` in the graph"
+            self.report("C230", f"this graph does not split MLP{node.layer} into neurons", span, advice)
+        count = None if self.shape is None else self.shape.d_mlp
+        if node.head is not None and count is not None and node.head >= count:
+            self.report(
+                "C226",
+                f"`{node}` is beyond the model, whose MLPs have {count} neurons",
+                span,
+                f"they count from 0 to {count - 1}",
+            )
+
+    def scored(self, path: EdgePath, places: tuple[tuple[Span, ...], ...]) -> None:
+        """A path with a score is one edge, and no other gives that edge a score."""
+        terms = [term for step in path.steps for term in step]
+        problem = None
+        if len(path.steps) != 2 or len(terms) != 2:
+            problem = "a score is of one edge, and this path is several"
+        elif any(isinstance(term, GroupRef) or "*" in str(term) for term in terms):
+            problem = "a score is of one edge between two nodes, and this is a group or a pattern"
+        elif self.at is not None and any(getattr(term, "position", None) is None for term in terms):
+            problem = "a score is of one edge, and a node without a position is at every one"
+        elif getattr(terms[1], "kind", "") in ("head", "attention") and not (terms[1].input or self.joined):
+            problem = "a score is of one edge, and three lead into this head"
+        if problem is not None:
+            self.scope.report("C246", problem, path.span, help="such as `L0H1 -> L2H3.k = 0.25`, one a line")
+            return
+        key = (str(terms[0]), str(terms[1]))
+        if key in self.scores:
+            labels = (Label(self.scores[key], "first here"),)
+            self.scope.report("C246", "this edge has two scores", path.span, labels=labels, help="remove one")
+        self.scores.setdefault(key, places[0][0].to(places[-1][-1]))
+
+    def path(self, steps: tuple[tuple[Term, ...], ...], places: tuple[tuple[Span, ...], ...]) -> None:
+        last, absent = len(steps) - 1, set[Term]()
+        for index, (step, spans) in enumerate(zip(steps, places, strict=True)):
+            for term, span in zip(step, spans, strict=True):
+                before = len(self.scope.diagnostics)
+                self.term(term, span, first=index == 0, last=index == last)
+                if any(each.code in ("C226", "C230") for each in self.scope.diagnostics[before:]):
+                    absent.add(term)
+        for (senders, receivers), spans in zip(pairwise(steps), places[1:], strict=True):
+            if absent.intersection(senders):
+                continue
+            sent, known = {term.position for term in senders}, all(self.is_at(term) for term in senders)
+            earliest = min((self.rank(term)[0] for term in senders), default=-math.inf)
+            for receiver, span in zip(receivers, spans, strict=True):
+                if receiver in absent:
+                    continue
+                # All senders are at other positions than the receiver, of those that the graph has.
+                if known and self.is_at(receiver) and receiver.position not in sent:
+                    self.report(
+                        "C229",
+                        f"nothing before it sends to `{span.text}`: an edge stays at its position",
+                        span,
+                        "heads carry from one position to another: end the path at a key or value, and "
+                        "begin another where the head writes",
+                    )
+                elif earliest >= self.rank(receiver)[1]:
+                    self.report(
+                        "C229", f"nothing before it sends to `{span.text}`: edges go to later nodes", span
+                    )
+
+    def term(self, term: Term, span: Span, *, first: bool, last: bool) -> None:
+        kind = term.kind if isinstance(term, NodePattern) else "group"
+        if isinstance(term, NodePattern):
+            self.exists(term, span)
+        else:
+            self.position(term.position, span)
+            if term.input is not None and self.joined:
+                advice = f"write `{term.name}`"
+                self.report("C230", "the inputs of heads are joined in this graph", span, advice, "inputs")
+        if first and term.input is not None:
+            self.report(
+                "C229",
+                f"an edge leaves by a node's output, not by `.{term.input}`",
+                span,
+                "write the node alone",
+            )
+        if term.input in ("k", "v") and term.position is not None and not (first or last):
+            self.report(
+                "C229",
+                f"a head whose key or value is at `{term.position}` writes at other positions too",
+                span,
+                "end the path here, and begin another where the head writes: `L2H1@end -> …`",
+            )
+        if kind == "logits" and not last:
+            self.report("C229", "no edge leaves `logits`", span, "a path ends there")
+        if kind in ("embed", "pos_embed") and not first:
+            self.report("C229", f"no edge enters `{kind}`", span, "a path begins there")
+        if kind == "kv" and not last:
+            self.report("C229", "a key-value group sends nothing by itself", span, "its heads do: `L3H*`")
+        if isinstance(term, GroupRef) and not last and term.name in self.shared:
+            self.report("C229", "a key-value group sends nothing by itself", span, "its heads do: `L3H*`")
+
+    def is_at(self, term: Term) -> bool:
+        """Whether it is at one position, which the graph has."""
+        return term.position is not None and self.has(term.position)
+
+    def rank(self, term: Term) -> tuple[float, float]:
+        """The places of a term's earliest and latest node in the computation."""
+        return self.ranks.get(term.name, _ANYWHERE) if isinstance(term, GroupRef) else _ranks((term,))
+
+
+_ANYWHERE = (-math.inf, math.inf)
+
+
+def _ranks(members: Group) -> tuple[float, float]:
+    earliest = min((_rank(member, lowest=True) for member in members), default=-math.inf)
+    return earliest, max((_rank(member, lowest=False) for member in members), default=math.inf)
+
+
+def _is_shared(member: NodePattern | Where) -> bool:
+    return isinstance(member, NodePattern) and member.kind == "kv"
+
+
+def _rank(member: NodePattern | Where, *, lowest: bool) -> float:
+    """The place of a node in the computation: two steps a layer, attention before the MLP."""
+    if isinstance(member, Where):
+        return -0.5 if lowest else math.inf
+    if member.kind in ("embed", "pos_embed"):
+        return -1
+    if member.kind == "logits":
+        return math.inf
+    if member.layer is None:
+        return 0 if lowest else 1e9
+    return 2 * member.layer + (member.kind in ("mlp", "neuron"))

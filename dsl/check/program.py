@@ -1,0 +1,415 @@
+"""The checked program: what `check` hands to the engine.
+
+Every name in it is qualified and known to exist, every key of an implementation is present with its
+default filled in, families are expanded, and declarations stand in an order in which they can be run.
+
+    Key type in the schema        Python value
+    number                        int or float
+    text, word                    str
+    boolean                       bool
+    reference                     Ref
+    list, "one or a list"         tuple (always a tuple, even of one)
+    position                      Position
+    node                          NodePattern
+    prompt, answer, foil          Template (`answer = next` is NextToken())
+    sum of metrics and numbers    tuple in postfix order, of Ref, numbers and `+`, `-`, `*`, `/`
+    absent and without default    None
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from nncirc.circuits.arguments import public
+from nncirc.dsl.text.source import Source, Span
+
+__all__ = [
+    "OPERATORS",
+    "Apply",
+    "Assertion",
+    "Calculation",
+    "Choices",
+    "Comparison",
+    "Declaration",
+    "EdgePath",
+    "Expression",
+    "Generator",
+    "Group",
+    "GroupRef",
+    "NamedList",
+    "NextToken",
+    "NodeKind",
+    "NodePattern",
+    "Number",
+    "Placeholder",
+    "Position",
+    "Program",
+    "Property",
+    "RandomTokens",
+    "Range",
+    "Ref",
+    "Replacement",
+    "Slot",
+    "Template",
+    "Term",
+    "Value",
+    "Where",
+    "leaves",
+]
+
+NodeKind: TypeAlias = Literal["embed", "pos_embed", "head", "kv", "attention", "mlp", "neuron", "logits"]
+Comparison: TypeAlias = Literal["==", "!=", "<=", ">=", "<", ">", "in"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The qualified name of a declaration of the same program (`found`, `wang.ioi`, `found[0]`)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a prompt: `start`, `end`, a slot (`IO`, `S.2`), or of a node also a token's number.
+
+    `occurrence` counts from 1 within a prompt; None means every occurrence of the slot. A `tokens`
+    dataset calls its repeated block `block`.
+    """
+
+    name: str
+    occurrence: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.occurrence is None else f"{self.name}.{self.occurrence}"
+
+
+@dataclass(frozen=True, slots=True)
+class NodePattern:
+    """One node of a graph or, where `layer` or `head` is None, all of them.
+
+    `head` is the key-value group's number where `kind` is "kv", the neuron's where it is "neuron".
+    Embeddings and `logits` have neither layer nor head: None does not mean "all" there. `input` is "q", "k",
+    "v" for one input of a head, None for the whole of it.
+    """
+
+    kind: NodeKind
+    layer: int | None = None
+    head: int | None = None
+    input: Literal["q", "k", "v"] | None = None
+    position: Position | None = None
+
+    def __str__(self) -> str:
+        layer = "*" if self.layer is None else str(self.layer)
+        head = "*" if self.head is None else str(self.head)
+        names: dict[NodeKind, str] = {
+            "embed": "embed",
+            "pos_embed": "pos_embed",
+            "head": f"L{layer}H{head}",
+            "kv": f"L{layer}KV{head}",
+            "attention": f"L{layer}",
+            "mlp": f"MLP{layer}",
+            "neuron": f"MLP{layer}N{head}",
+            "logits": "logits",
+        }
+        text = names[self.kind]
+        if self.input is not None:
+            text = f"{text}.{self.input}"
+        return text if self.position is None else f"{text}@{self.position}"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The heads whose statistic lies above and below given numbers (None: no limit on that side).
+
+    `scores` is a declaration that scores heads, `statistic` one of its columns.
+    """
+
+    scores: Ref
+    statistic: str
+    above: float | None = None
+    below: float | None = None
+
+
+Group: TypeAlias = tuple[NodePattern | Where, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRef:
+    """A named group of a reference circuit, entered through `input` (None: through every input).
+
+    `position` leaves only those of its nodes that are there.
+    """
+
+    name: str
+    input: Literal["q", "k", "v"] | None = None
+    position: Position | None = None
+
+
+Term: TypeAlias = NodePattern | GroupRef
+
+
+@dataclass(frozen=True, slots=True)
+class EdgePath:
+    """`a -> [b, c.k] -> d`: every term of a step sends to every term of the next one.
+
+    A term's input (`.q`, `.k`, `.v`) says how the edge *enters* it; it leaves by the output. A path that is
+    one edge may have a score.
+    """
+
+    steps: tuple[tuple[Term, ...], ...]
+    span: Span = field(compare=False, repr=False)
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextToken:
+    """`answer = next`: at every measured position the answer is the token that comes next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """`{S}` in a template: the `occurrence`-th `S` of it, from 1."""
+
+    slot: str
+    occurrence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text with slots: `parts` joined, placeholders filled, is the prompt (or answer, or foil)."""
+
+    text: str
+    parts: tuple[str | Placeholder, ...]
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The slots in it, each once, in order of first occurrence."""
+        return tuple(dict.fromkeys(part.slot for part in self.parts if isinstance(part, Placeholder)))
+
+    def count(self, slot: str) -> int:
+        """How often a slot occurs in it."""
+        return sum(isinstance(part, Placeholder) and part.slot == slot for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """A written list of strings."""
+
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedList:
+    """A list that comes with nncirc: `names`, `places` or `objects`."""
+
+    name: Literal["names", "places", "objects"]
+
+
+@dataclass(frozen=True, slots=True)
+class RandomTokens:
+    """`length` tokens drawn at random from the vocabulary."""
+
+    length: int
+
+
+Generator: TypeAlias = Choices | NamedList | RandomTokens
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A slot of a template dataset.
+
+    Slots with the same `group` come from one line of the script: within a prompt they are drawn
+    without replacement, so that they differ.
+    """
+
+    name: str
+    generator: Generator
+    group: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """`S.2 -> C`: the second S becomes C; without an occurrence every S of the prompt does."""
+
+    slot: str
+    occurrence: int | None
+    by: str
+
+
+One: TypeAlias = bool | int | float | str | Ref | Position | NodePattern | Template | NextToken
+Value: TypeAlias = "One | tuple[Value, ...] | None"
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One block (or inline call) with everything that it says.
+
+    Attributes:
+        name: qualified; `found.metric` for what is written inline under `found`'s `metric`,
+            `found[0]` for the first member of a family, `render.1` for an output without a label.
+        kind: `model`, `dataset`, `corruption`, `graph`, `metric`, `scores`, `circuit`, `curve`,
+            `compare`, `plot`, `render`.
+        implementation: what stands behind `using`; an output's implementation is its kind.
+        values: every key of the implementation's schema, defaults filled in.
+        span: the block's header or the inline call.
+        spans: where each value that was written stands.
+        slots: of a `template` dataset, by name.
+        replacements: of a `replace` corruption.
+        groups: of a `reference` circuit, by name.
+        paths: of a `reference` circuit.
+        family: the family's name where this is a member of one (`found` of `found[0]`).
+    """
+
+    name: str
+    kind: str
+    implementation: str
+    values: Mapping[str, Value]
+    span: Span = field(compare=False, repr=False)
+    spans: Mapping[str, Span] = field(default_factory=dict, compare=False, repr=False)
+    slots: Mapping[str, Slot] = field(default_factory=dict)
+    replacements: tuple[Replacement, ...] = ()
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    paths: tuple[EdgePath, ...] = ()
+    family: str | None = None
+
+    def references(self) -> tuple[str, ...]:
+        """The names of the declarations that this one needs, each once, in the order written."""
+        found: dict[str, None] = {}
+        for value in self.values.values():
+            for item in value if isinstance(value, tuple) else (value,):
+                if isinstance(item, Ref):
+                    found[item.name] = None
+        for group in self.groups.values():
+            for member in group:
+                if isinstance(member, Where):
+                    found[member.scores.name] = None
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number in a claim."""
+
+    value: int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`[0.9, 1.1]`: all numbers from the one to the other, both among them."""
+
+    low: int | float
+    high: int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """`found.edges`, `found.nodes`: how many a circuit has."""
+
+    circuit: Ref
+    name: Literal["edges", "nodes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """A function of declarations (`schema.functions`), every argument filled in, the corruption too."""
+
+    function: str
+    arguments: Mapping[str, Value]
+
+
+OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+}
+"""What the signs of arithmetic do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calculation:
+    """Two numbers of a claim and what is done with them."""
+
+    left: Expression
+    symbol: str
+    right: Expression
+
+
+Expression: TypeAlias = "Number | Range | Property | Apply | Calculation"
+
+
+def leaves(expression: Expression) -> tuple[Number | Range | Property | Apply, ...]:
+    """What a side of a claim is computed from."""
+    if isinstance(expression, Calculation):
+        return (*leaves(expression.left), *leaves(expression.right))
+    return (expression,)
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """A claim. One about a family stands here once for each member, which `about` names.
+
+    `text` is the claim as written, without `assert`. On the right of `in` is a range, and nowhere else.
+    """
+
+    left: Expression
+    comparison: Comparison
+    right: Expression
+    text: str
+    span: Span = field(compare=False, repr=False)
+    about: str | None = None
+
+    def references(self) -> tuple[str, ...]:
+        """The names of the declarations that the claim needs, each once."""
+        found: dict[str, None] = {}
+        for side in (*leaves(self.left), *leaves(self.right)):
+            if isinstance(side, Property):
+                found[side.circuit.name] = None
+            elif isinstance(side, Apply):
+                found.update((v.name, None) for v in side.arguments.values() if isinstance(v, Ref))
+        return tuple(found)
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A script that checked without an error.
+
+    Attributes:
+        source: the script's text and name.
+        constants: with `--set` applied, those of used files under their qualified names.
+        declarations: by name, in an order in which each one's references come before it.
+        families: a family's name -> its members' names, in the order of the list written.
+        assertions: in the order written.
+    """
+
+    source: Source = field(compare=False)
+    constants: Mapping[str, Value]
+    declarations: Mapping[str, Declaration]
+    families: Mapping[str, tuple[str, ...]]
+    assertions: tuple[Assertion, ...]
+
+    @public
+    def of_kind(self, *kinds: str) -> tuple[Declaration, ...]:
+        """The declarations of some kinds, in order."""
+        return tuple(each for each in self.declarations.values() if each.kind in kinds)
+
+    def needed(self, names: Iterable[str], known: Container[str] = ()) -> list[Declaration]:
+        """Some declarations and all that they need, in order; not those that are known, nor what these need.
+
+        Written without recursion: a script may chain any number of declarations.
+        """
+        found: set[str] = set()
+        stack = list(names)
+        while stack:
+            name = stack.pop()
+            if name not in found and name not in known:
+                found.add(name)
+                stack += self.declarations[name].references()
+        return [each for name, each in self.declarations.items() if name in found]

@@ -1,0 +1,220 @@
+"""Names while a script is being checked: what each of them stands for, and what was found wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeAlias
+
+from nncirc.dsl.blocks import KINDS
+from nncirc.dsl.check.program import EdgePath, Group, Replacement, Slot, Value
+from nncirc.dsl.text import syntax
+from nncirc.dsl.text.diagnostics import Diagnostic, Label, Severity, suggest
+from nncirc.dsl.text.source import Source, Span
+
+__all__ = ["Constant", "Draft", "Entry", "Module", "Scope", "kinds_in_words"]
+
+
+@dataclass(slots=True)
+class Draft:
+    """A declaration in the making. A key with a wrong value is absent from `values`.
+
+    A family key that was given a list holds a tuple, and `members` names the key.
+    """
+
+    name: str
+    kind: str
+    implementation: str
+    span: Span
+    place: Span  # of the name, for second labels
+    values: dict[str, Value] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
+    written: dict[str, syntax.Value] = field(default_factory=dict)
+    slots: dict[str, Slot] = field(default_factory=dict)
+    slot_spans: dict[str, Span] = field(default_factory=dict)
+    replacements: tuple[Replacement, ...] = ()
+    replacement_spans: list[syntax.Path] = field(default_factory=list)
+    groups: dict[str, Group] = field(default_factory=dict)
+    group_spans: dict[str, Span] = field(default_factory=dict)
+    member_spans: dict[str, tuple[Span, ...]] = field(default_factory=dict)
+    paths: tuple[EdgePath, ...] = ()
+    path_spans: list[tuple[tuple[Span, ...], ...]] = field(default_factory=list)
+    members: str | None = None
+    graph: str | None = None  # of circuits and scores: the graph that they are of, once known
+    corruption: str | None = None  # likewise the corruption that they were found with
+    # What is made of others of its kind: of how many that are of no others, how deep; None if of too many.
+    parts: tuple[int, int] | None = (1, 0)
+    often: dict[str, tuple[int, int, int]] | None = None  # of prompts: how often their slots are in them
+    unit: str = ""  # of a metric's values, where that is known
+
+    @property
+    def count(self) -> int:
+        """How many it is: of a family its members."""
+        numbers = self.values.get(self.members or "")
+        return len(numbers) if isinstance(numbers, tuple) else 1
+
+    def where(self, key: str) -> Span:
+        """The place of a value, or of the header where the value is a default."""
+        return self.spans.get(key, self.span)
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A top-level constant, down to the value that it finally has."""
+
+    name: str
+    value: syntax.Value
+    place: Span
+
+
+@dataclass(slots=True)
+class Module:
+    """A used file; `scope` is None where it could not be read."""
+
+    name: str
+    place: Span
+    scope: Scope | None
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A name whose declaration has an error of its own, so that nothing more is said about it."""
+
+    kind: str
+    place: Span
+
+
+Entry: TypeAlias = Draft | Constant | Module | Broken
+
+
+def kinds_in_words(kinds: Sequence[str]) -> str:
+    """`a circuit`, `scores`: the plural takes no article."""
+    return " or ".join(kind if kind == "scores" else f"a {kind}" for kind in kinds)
+
+
+@dataclass(slots=True)
+class Scope:
+    """One file. `drafts`, `diagnostics` and `order` are shared with the files that use it."""
+
+    source: Source
+    prefix: str
+    diagnostics: list[Diagnostic]
+    drafts: dict[str, Draft]
+    names: dict[str, Entry] = field(default_factory=dict)
+
+    def report(
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        *,
+        label: str = "",
+        labels: Iterable[Label] = (),
+        help: str | None = None,  # noqa: A002
+        severity: Severity = "error",
+    ) -> None:
+        """Note a finding."""
+        self.diagnostics.append(Diagnostic(code, message, span, label, tuple(labels), help, severity))
+
+    def qualified(self, name: str) -> str:
+        """The name by which the whole program knows a name of this file."""
+        return f"{self.prefix}{name}"
+
+    def find(self, parts: Sequence[syntax.Name]) -> Entry | None:
+        """What a dotted name stands for; None where there is nothing by that name."""
+        entry = self.names.get(parts[0].text)
+        for part in parts[1:]:
+            if not isinstance(entry, Module):
+                return None
+            if entry.scope is None:
+                return Broken("", entry.place)
+            entry = entry.scope.names.get(part.text)
+        return entry
+
+    def constant(self, value: syntax.Value) -> Constant | None:
+        """The constant that a value names, if it does."""
+        if not isinstance(value, syntax.Ref):
+            return None
+        entry = self.find(value.parts)
+        return entry if isinstance(entry, Constant) else None
+
+    def declaration(self, ref: syntax.Ref, kinds: Sequence[str]) -> Draft | None:
+        """The declaration that a name stands for; reports where there is none of these kinds."""
+        entry = self.find(ref.parts)
+        if isinstance(entry, Broken):
+            return None
+        if isinstance(entry, Draft) and entry.kind in kinds:
+            return entry
+        wanted = kinds_in_words(kinds)
+        if entry is None:
+            self._unknown(ref, kinds)
+        elif isinstance(entry, Draft):
+            self.report(
+                "C108",
+                f"`{ref.text}` is {kinds_in_words([entry.kind])}, but {wanted} belongs here",
+                ref.span,
+                labels=(Label(entry.place, f"declared as {kinds_in_words([entry.kind])} here"),),
+                help=self._of_kind(kinds),
+            )
+        else:
+            what = "a constant" if isinstance(entry, Constant) else "a used file"
+            inside = ""
+            if isinstance(entry, Module) and entry.scope is not None:
+                own = entry.scope.names.items()
+                known = (n for n, e in own if isinstance(e, Draft) and e.kind in kinds)
+                some = ", ".join(f"`{ref.text}.{n}`" for n in islice(known, 8))
+                inside = f"it has {some}" if some else ""
+            self.report(
+                "C108",
+                f"`{ref.text}` is {what}, but {wanted} belongs here",
+                ref.span,
+                labels=(Label(entry.place, "declared here"),),
+                help=inside or self._of_kind(kinds),
+            )
+        return None
+
+    def _unknown(self, ref: syntax.Ref, kinds: Sequence[str]) -> None:
+        *parts, last = ref.parts
+        head = self.find(parts) if parts else None
+        wanted = kinds_in_words(kinds)
+        if isinstance(head, Draft):
+            self.report(
+                "C117",
+                f"`{head.name}` is {kinds_in_words([head.kind])} and has no `.{last.text}`; "
+                f"{wanted} belongs here",
+                last.span,
+                labels=(Label(head.place, "declared here"),),
+                help="properties (`found.edges`) stand in claims only" if head.kind == "circuit" else None,
+            )
+            return
+        names = self.names
+        prefix = ""
+        if isinstance(head, Module) and head.scope is not None:
+            names, prefix = head.scope.names, f"{ref.text.rpartition('.')[0]}."
+        elif len(ref.parts) > 1:
+            last = ref.parts[0]
+        same = (n for n, e in names.items() if isinstance(e, Draft) and e.kind in kinds)
+        near = suggest(last.text, same) or suggest(last.text, names)
+        where = f" in `{prefix[:-1]}`" if prefix else ""
+        help_text = f"did you mean `{prefix}{near}`?" if near else None
+        if help_text is None and not prefix:
+            for kind in kinds:
+                if ref.text in KINDS[kind].implementations:
+                    first = next(iter(KINDS[kind].implementations[ref.text].keys))
+                    help_text = (
+                        f"`{ref.text}` is an implementation; inline it is written `{ref.text}({first} = …)`"
+                    )
+        self.report(
+            "C104",
+            f"there is no {' or '.join(kinds)} called `{last.text}`{where}",
+            last.span,
+            help=help_text or self._of_kind(kinds),
+        )
+
+    def _of_kind(self, kinds: Sequence[str]) -> str | None:
+        known = (n for n, e in self.names.items() if isinstance(e, Draft | Broken) and e.kind in kinds)
+        some = [f"`{n}`" for n in islice(known, 8)]
+        if not some:
+            return f"declare one: `{kinds[0]} name using … {{`"
+        return f"this script has {', '.join(some)}"

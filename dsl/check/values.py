@@ -1,0 +1,473 @@
+"""From a value as written to a value of the type that the schema wants, or a diagnostic."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from dataclasses import replace
+from enum import Enum
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+
+from nncirc.dsl.check.arithmetic import postfix
+from nncirc.dsl.check.places import position
+from nncirc.dsl.check.program import NextToken, Placeholder, Ref, Template, Value
+from nncirc.dsl.check.types import (
+    Boolean,
+    Either,
+    InputFile,
+    Many,
+    NodeType,
+    Number,
+    OutputFile,
+    PositionType,
+    Prompt,
+    Reference,
+    Sum,
+    Text,
+    Type,
+    Word,
+    describe,
+)
+from nncirc.dsl.text import syntax
+from nncirc.dsl.text.diagnostics import Label, suggest
+from nncirc.dsl.text.source import Span
+
+if TYPE_CHECKING:
+    from nncirc.dsl.check.scope import Scope
+
+__all__ = ["WRONG", "Inline", "Wrong", "convert", "kind_of", "template"]
+
+
+# Of what is written: enough for people, and few enough for every file system, with what is put at the end.
+_LONGEST_NAME, _LONGEST_PATH = 200, 1000
+_HYPHENS = re.compile(r"[A-Za-z_]\w*(-\w+)+")
+
+
+class Wrong(Enum):
+    """The value was not usable, and a diagnostic says so."""
+
+    WRONG = "wrong"
+
+
+WRONG: Final = Wrong.WRONG
+Result: TypeAlias = Value | Literal[Wrong.WRONG]
+
+
+class Inline(Protocol):
+    """Declares what is written inline; returns its name."""
+
+    def __call__(self, call: syntax.Call, kinds: tuple[str, ...], name: str) -> str | None:
+        """None where it cannot be declared, which has then been reported."""
+        ...
+
+
+def kind_of(value: syntax.Value) -> str:
+    """What a value is, in words."""
+    match value:
+        case syntax.Ref():
+            return f"the name `{value.text}`"
+        case syntax.Node() | syntax.Placed():
+            return f"the node `{value.span.text}`"
+        case syntax.Call():
+            return f"`{value.function.text}(…)`"
+        case syntax.List():
+            return "a list"
+        case syntax.String():
+            return "a string"
+        case syntax.Number():
+            return "a number"
+        case syntax.Boolean():
+            return "`true` or `false`"
+        case syntax.Path():
+            return "a path"
+        case syntax.Arithmetic():
+            return "arithmetic"
+
+
+class Converter:
+    """Converts the values of one declaration."""
+
+    def __init__(self, scope: Scope, key: str, name: str, inline: Inline) -> None:
+        self.scope = scope
+        self.key = key
+        self.name = name  # of what is declared inline here
+        self.inline = inline
+
+    def wrong(
+        self, value: syntax.Value, wanted: Type, help_text: str | None = None, via: Span | None = None
+    ) -> Result:
+        labels = () if via is None else (Label(value.span, "the constant is given this value here"),)
+        if isinstance(value, syntax.Arithmetic) and _HYPHENS.fullmatch(value.span.text):
+            in_quotes = isinstance(wanted, Text | Prompt | InputFile | OutputFile)
+            help_text = f'write it in quotes: "{value.span.text}"' if in_quotes else "a name has no hyphens"
+        self.scope.report(
+            "C201",
+            f"`{self.key}` takes {describe(wanted)}, not {kind_of(value)}",
+            via or value.span,
+            labels=labels,
+            help=help_text,
+        )
+        return WRONG
+
+    def convert(self, value: syntax.Value, wanted: Type) -> Result:
+        match wanted:
+            case Many():
+                return self.many(value, wanted)
+            case Prompt(several=True) | Text(several=True) | Number(several=True) if self.is_list(value):
+                return self.several(value, wanted)
+            case Either():
+                return self.either(value, wanted)
+            case Word():
+                return self.word(value, wanted)
+            case PositionType():
+                return self.position(value, wanted)
+            case NodeType():
+                return self.node(value, wanted)
+            case Reference():
+                return self.reference(value, wanted)
+            case Sum():
+                return self.sum(value, wanted)
+            case _:
+                return self.plain(value, wanted)
+
+    def plain(self, value: syntax.Value, wanted: Type) -> Result:
+        """A number, string or boolean, possibly by way of a constant."""
+        constant = self.scope.constant(value)
+        via = value.span if constant is not None else None
+        actual = value if constant is None else constant.value
+        if constant is None and isinstance(value, syntax.Ref):
+            return self.name_for_plain(value, wanted)
+        if isinstance(actual, syntax.Number) and isinstance(wanted, Number):
+            return self.number(actual, wanted, via)
+        if isinstance(actual, syntax.Boolean) and isinstance(wanted, Boolean):
+            return actual.value
+        if isinstance(actual, syntax.String):
+            return self.string(actual, wanted, via)
+        help_text = None
+        if isinstance(actual, syntax.List):
+            help_text = "only keys such as `threshold` make a family of a list"
+        elif isinstance(actual, syntax.Number | syntax.Node) and isinstance(wanted, Text | Prompt):
+            help_text = f'write it in quotes: "{actual.span.text}"'
+            if self.key in ("answer", "foil") and isinstance(actual, syntax.Number):
+                help_text = f"text is in quotes; ids of tokens are `{self.key}_ids`, of `prompts` and `file`"
+        return self.wrong(actual, wanted, help_text, via)
+
+    def name_for_plain(self, value: syntax.Ref, wanted: Type) -> Result:
+        from nncirc.dsl.check.scope import Constant, Draft, kinds_in_words
+
+        entry = self.scope.find(value.parts)
+        if entry is None and not isinstance(wanted, Number | Boolean):
+            return self.wrong(value, wanted, f'write it in quotes: "{value.text}"')
+        if entry is None and isinstance(wanted, Boolean):
+            meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(value.text.lower())
+            near = meant or suggest(value.text, ["true", "false"])
+            return self.wrong(value, wanted, f"did you mean `{near}`?" if near else None)
+        if entry is None:
+            known = (name for name, each in self.scope.names.items() if isinstance(each, Constant))
+            near = suggest(value.text, known)
+            self.scope.report(
+                "C104",
+                f"there is no constant called `{value.text}`",
+                value.span,
+                help=f"did you mean `{near}`?"
+                if near
+                else f"declare it above the blocks: `{value.text} = …`",
+            )
+            return WRONG
+        if isinstance(entry, Draft):
+            self.scope.report(
+                "C201",
+                f"`{self.key}` takes {describe(wanted)}, "
+                f"but `{value.text}` is {kinds_in_words([entry.kind])}",
+                value.span,
+                labels=(Label(entry.place, f"declared as {kinds_in_words([entry.kind])} here"),),
+            )
+        return WRONG
+
+    def number(self, value: syntax.Number, wanted: Number, via: Span | None) -> Result:
+        number = value.value
+        span = via or value.span
+        labels = () if via is None else (Label(value.span, "the constant is given this value here"),)
+        if wanted.integer and isinstance(number, float):
+            self.scope.report(
+                "C201", f"`{self.key}` takes {describe(wanted)}, not a fraction", span, labels=labels
+            )
+            return WRONG
+        low, high = wanted.low, wanted.high
+        if (low is not None and number < low) or (high is not None and number > high):
+            self.scope.report(
+                "C202", f"`{self.key}` takes {describe(wanted)}, and {number:g} is not", span, labels=labels
+            )
+            return WRONG
+        return number
+
+    def string(self, value: syntax.String, wanted: Type, via: Span | None) -> Result:
+        span = via or value.span
+        if isinstance(wanted, Number | Boolean):
+            bare = value.value.strip()
+            looks = bare.replace(".", "", 1).isdigit() or bare in {"true", "false"}
+            return self.wrong(value, wanted, f"write {bare} without quotes" if looks else None, via)
+        if not value.value:
+            self.scope.report("C204", f"the string for `{self.key}` is empty", span)
+            return WRONG
+        if isinstance(wanted, Prompt):
+            parsed = template(self.scope, value)
+            return WRONG if parsed is None else parsed
+        if isinstance(wanted, Text) and wanted.choices and value.value not in wanted.choices:
+            near = suggest(value.value, wanted.choices)
+            self.scope.report(
+                "C203",
+                f"`{self.key}` takes {describe(wanted)}",
+                span,
+                help=f'did you mean "{near}"?' if near else wanted.otherwise,
+            )
+            return WRONG
+        if isinstance(wanted, OutputFile):
+            return self.output(value, wanted, span)
+        if isinstance(wanted, InputFile):
+            if "\0" in value.value or not value.value.lower().endswith(wanted.extensions):
+                self.scope.report("C209", f"`{self.key}` takes {describe(wanted)}", span)
+                return WRONG
+            return os.path.join(os.path.dirname(self.scope.source.name), value.value)  # noqa: PTH118, PTH120
+        return value.value
+
+    def output(self, value: syntax.String, wanted: OutputFile, span: Span) -> Result:
+        text = value.value
+        posix, windows = PurePosixPath(text), PureWindowsPath(text)
+        problem = None
+        if (
+            posix.is_absolute()
+            or windows.is_absolute()
+            or windows.drive
+            or windows.root
+            or text.startswith("~")
+        ):
+            problem = "an output file's name is relative to the output folder"
+        elif ".." in windows.parts:
+            problem = "an output file stays within the output folder, so its name has no `..`"
+        elif "\\" in text or not text.isprintable():
+            problem = "this is no portable file name"
+        elif len(text.encode()) > _LONGEST_PATH or any(len(p.encode()) > _LONGEST_NAME for p in posix.parts):
+            problem = f"a path has at most {_LONGEST_PATH} bytes, and each name in it {_LONGEST_NAME}"
+        if problem:
+            self.scope.report("C209", problem, span, help="the folder is chosen with `--out`")
+            return WRONG
+        if posix.suffix.lower() not in wanted.extensions or not posix.stem:
+            known = ", ".join(wanted.extensions)
+            self.scope.report("C209", f"the file's ending says its format, and is one of {known}", span)
+            return WRONG
+        return text
+
+    def many(self, value: syntax.Value, wanted: Many) -> Result:
+        constant = self.scope.constant(value)
+        actual = constant.value if constant is not None and isinstance(constant.value, syntax.List) else value
+        if not isinstance(actual, syntax.List):
+            item = self.convert_item(actual, wanted) if wanted.single else None
+            if item is not None:
+                return WRONG if isinstance(item, Wrong) else (item,)
+            return self.wrong(actual, wanted, f"write it as a list: `[{actual.span.text[:60]}]`")
+        if not actual.items and not wanted.empty:
+            self.scope.report("C204", f"the list for `{self.key}` is empty", actual.span)
+            return WRONG
+        if wanted.exactly is not None and len(actual.items) != wanted.exactly:
+            self.scope.report(
+                "C204",
+                f"`{self.key}` takes {describe(wanted)}, and here are {len(actual.items)}",
+                actual.span,
+            )
+            return WRONG
+        name = self.name
+        found: list[Value] = []
+        places: dict[Value, Span] = {}
+        failed = False
+        for index, element in enumerate(actual.items):
+            self.name = f"{name}.{index}"
+            each = self.convert_item(element, wanted)
+            if isinstance(each, Wrong):
+                failed = True
+            elif wanted.distinct and each in places:
+                first = places[each]
+                self.scope.report(
+                    "C205",
+                    f"{element.span.text} stands twice in this list",
+                    element.span,
+                    labels=(Label(first, "first here"),),
+                )
+                failed = True
+            else:
+                found.append(each)
+                places[each] = element.span
+        self.name = name
+        return WRONG if failed else tuple(found)
+
+    def is_list(self, value: syntax.Value) -> bool:
+        constant = self.scope.constant(value)
+        return isinstance(value if constant is None else constant.value, syntax.List)
+
+    def several(self, value: syntax.Value, wanted: Prompt | Text | Number) -> Result:
+        """A set of strings, or numbers one after another; of one it is the string or number itself."""
+        found = self.many(
+            value, Many(replace(wanted, several=False), distinct=not isinstance(wanted, Number))
+        )
+        return found[0] if isinstance(found, tuple) and len(found) == 1 else found
+
+    def convert_item(self, value: syntax.Value, wanted: Many) -> Result:
+        if isinstance(value, syntax.List) and not getattr(wanted.item, "several", False):
+            return self.wrong(value, wanted, "lists do not stand within lists")
+        return self.convert(value, wanted.item)
+
+    def either(self, value: syntax.Value, wanted: Either) -> Result:
+        if isinstance(value, syntax.Ref) and value.text in wanted.words:
+            # Only `answer` has a word beside a free string, which must not be mistaken for it.
+            return NextToken() if value.text == "next" else value.text
+        if (
+            isinstance(wanted.type, Prompt)
+            and isinstance(value, syntax.Ref)
+            and self.scope.find(value.parts) is None
+        ):
+            near = suggest(value.text, wanted.words)
+            return self.wrong(value, wanted, f"did you mean `{near}`?" if near else None)
+        return self.convert(value, wanted.type)
+
+    def word(self, value: syntax.Value, wanted: Word) -> Result:
+        if isinstance(value, syntax.Ref) and value.text in wanted.choices:
+            return value.text
+        constant = self.scope.constant(value)
+        if constant is not None and isinstance(constant.value, syntax.String):
+            if constant.value.value in wanted.choices:
+                return constant.value.value
+            value = constant.value
+        choices = ", ".join(f"`{c}`" for c in wanted.choices)
+        if isinstance(value, syntax.Ref | syntax.String):
+            text = value.text if isinstance(value, syntax.Ref) else value.value
+            near = suggest(text, wanted.choices)
+            help_text = f"did you mean `{near}`?" if near else f"it is one of {choices}"
+            if text in wanted.choices:
+                help_text = f"write {text} without quotes"
+            self.scope.report("C203", f"`{self.key}` takes {describe(wanted)}", value.span, help=help_text)
+            return WRONG
+        return self.wrong(value, wanted)
+
+    def position(self, value: syntax.Value, wanted: Type) -> Result:
+        if not isinstance(value, syntax.Ref):
+            help_text = "positions are named: `start`, `end`, or a slot and its occurrence, `S.2`"
+            return self.wrong(value, wanted, help_text)
+        found = position(self.scope, value)
+        return WRONG if found is None else found
+
+    def node(self, value: syntax.Value, wanted: Type) -> Result:
+        from nncirc.dsl.check.bodies import node
+
+        found = node(self.scope, value)
+        help_text = "nodes are `L9H9` and `L9H9.q`, `MLP3`, `embed`, `logits`, and with `*` all of them"
+        return self.wrong(value, wanted, help_text) if found is None else found
+
+    def reference(self, value: syntax.Value, wanted: Reference) -> Result:
+        if isinstance(value, syntax.Call):
+            name = self.inline(value, wanted.kinds, self.name)
+            return WRONG if name is None else Ref(name)
+        if isinstance(value, syntax.Arithmetic) and "metric" in wanted.kinds:
+            # The short form of a block: `metric = ld / 3` is `metric = expression(of = ld / 3)`.
+            written = syntax.Argument(syntax.Name("of", value.span), value, value.span)
+            call = syntax.Call(syntax.Name("expression", value.span), (written,), value.span)
+            name = self.inline(call, wanted.kinds, self.name)
+            return WRONG if name is None else Ref(name)
+        if isinstance(value, syntax.Node) and value.text in self.scope.names:
+            return WRONG  # said where it is declared
+        if not isinstance(value, syntax.Ref):
+            return self.wrong(value, wanted)
+        draft = self.scope.declaration(value, wanted.kinds)
+        return WRONG if draft is None else Ref(draft.name)
+
+    def sum(self, value: syntax.Value, wanted: Sum) -> Result:
+        """In postfix order: what is computed with, then what is done with it."""
+
+        def operand(written: syntax.Value, place: str) -> tuple[Value, ...] | None:
+            constant = self.scope.constant(written)
+            actual = written if constant is None else constant.value
+            if isinstance(actual, syntax.Number):
+                return (actual.value,)
+            if constant is not None or not isinstance(written, syntax.Ref | syntax.Call):
+                self.wrong(actual, wanted, None, written.span if constant is not None else None)
+                return None
+            name, self.name = self.name, f"{self.name}{place}"
+            found = self.reference(written, Reference((wanted.kind,)))
+            self.name = name
+            return None if isinstance(found, Wrong) else (found,)
+
+        found = postfix(self.scope, value, operand)
+        return WRONG if found is None else found
+
+
+def convert(
+    scope: Scope, value: syntax.Value, wanted: Type, key: str, name: str, inline: Inline, family: bool = False
+) -> Result:
+    """The value as `wanted`. With `family`, a list of numbers is one too, and gives a tuple."""
+    converter = Converter(scope, key, name, inline)
+    constant = scope.constant(value)
+    if family and isinstance(constant.value if constant else value, syntax.List):
+        return converter.many(value, Many(wanted))
+    return converter.convert(value, wanted)
+
+
+def template(scope: Scope, value: syntax.String) -> Template | None:
+    """Split a string at its `{slot}`s; `{{` and `}}` stand for braces."""
+    text = value.value
+    parts: list[str | Placeholder] = []
+    literal: list[str] = []
+    counts: dict[str, int] = {}
+    index = brace = 0
+
+    def complain(message: str, advice: str) -> None:
+        start = _nth_brace(value.span, brace)
+        span = value.span if start is None else Span(value.span.source, start, start + 1)
+        scope.report("C211", message, span, help=advice)
+
+    while index < len(text):
+        character = text[index]
+        if character in "{}" and text[index : index + 2] == character * 2:
+            literal.append(character)
+            index += 2
+            brace += 2
+        elif character == "}":
+            complain("this `}` closes nothing", "a literal brace is written twice: `}}`")
+            return None
+        elif character == "{":
+            end = text.find("}", index)
+            name = text[index + 1 : end]
+            if end < 0 or "{" in name:
+                complain(
+                    "this `{` is never closed", "close it with `}`; a literal brace is written twice: `{{`"
+                )
+                return None
+            if not (name.isidentifier() and name.isascii()):
+                complain(f"`{{{name}}}` does not name a slot", "write the slot's name only, such as `{S}`")
+                return None
+            if literal:
+                parts.append("".join(literal))
+                literal.clear()
+            counts[name] = counts.get(name, 0) + 1
+            parts.append(Placeholder(name, counts[name]))
+            index = end + 1
+            brace += 2
+        else:
+            literal.append(character)
+            index += 1
+    if literal:
+        parts.append("".join(literal))
+    return Template(text, tuple(parts))
+
+
+def _nth_brace(span: Span, number: int) -> int | None:
+    """Where the `number`-th brace (from 0) of a string stands. Escapes never make braces."""
+    places = [i for i, c in enumerate(span.text) if c in "{}"]
+    return span.start + places[number] if number < len(places) else None
+
+
+def placeholder_span(value: Span, slot: str) -> Span:
+    """The place of `{slot}` in the string, or the string."""
+    found = value.text.find(f"{{{slot}}}")
+    if found < 0:
+        return value
+    return Span(value.source, value.start + found, value.start + found + len(slot) + 2)

@@ -1,0 +1,60 @@
+"""What each code means: the texts behind `nncirc explain C104`.
+
+`SCRIPT` has the codes of scripts (C0xx to C2xx), which `check` gives; `RUN` those of what goes wrong when a
+script runs: data (C3xx), models and graphs, methods, files and resources (C7xx). Tests run every example:
+`bad` gives the code and `good` gives none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+from nncirc.dsl.codes.data import DATA
+from nncirc.dsl.codes.entry import Entry
+from nncirc.dsl.codes.evaluation import EVALUATION
+from nncirc.dsl.codes.files import ARGUMENTS, COMMAND, FILES, RESOURCES
+from nncirc.dsl.codes.form import FORM
+from nncirc.dsl.codes.meaning import MEANING
+from nncirc.dsl.codes.measuring import MEASURED, MEASURING
+from nncirc.dsl.codes.methods import METHODS
+from nncirc.dsl.codes.models import GRAPHS, MODELS
+
+__all__ = ["RUN", "SCRIPT", "Entry", "entries", "explain"]
+
+SCRIPT: Mapping[str, Entry] = {**FORM, **MEANING, **MEASURING, **EVALUATION}
+RUN: Mapping[str, Entry] = {
+    **COMMAND,
+    **DATA,
+    **MEASURED,
+    **MODELS,
+    **GRAPHS,
+    **METHODS,
+    **FILES,
+    **RESOURCES,
+    **ARGUMENTS,
+}
+
+
+@cache
+def entries() -> Mapping[str, Entry]:
+    """Every code, in order."""
+    return dict(sorted({**SCRIPT, **RUN}.items()))
+
+
+def explain(code: str) -> str | None:
+    """The long form of a code (`C104`, `c104`) as text; None where there is no such code."""
+    code = code.strip().upper()
+    entry = entries().get(code)
+    if entry is None:
+        return None
+    parts = [f"{code}: {entry.title}", entry.text]
+    if entry.bad:
+        parts.append("For example:\n\n" + _indented(entry.bad))
+    if entry.good:
+        parts.append("Put right:\n\n" + _indented(entry.good))
+    return "\n\n".join(parts) + "\n"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}".rstrip() for line in text.splitlines())

@@ -1,0 +1,114 @@
+"""Circuits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace as with_fields
+from typing import TYPE_CHECKING, Any
+
+from nncirc.circuits.circuit import Circuit, difference, intersection, union
+from nncirc.circuits.errors import GraphError, MethodError
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.names import Node
+from nncirc.dsl.check.program import Declaration, NodePattern, Where
+from nncirc.dsl.references import built
+from nncirc.engine.blocks.common import edge_scores, journal, scored
+from nncirc.engine.blocks.inputs import Build
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.scores import NodeScores, some
+from nncirc.engine.program import stored
+
+if TYPE_CHECKING:
+    from nncirc.engine.program.build import Builder
+
+
+def _acdc(builder: Builder, declaration: Declaration) -> Circuit:
+    values: Any = declaration.values
+    graph = builder.of(declaration, "graph")
+
+    def method() -> Circuit:
+        return acdc(
+            builder.contrast_of(declaration),
+            graph,
+            builder.of(declaration, "metric"),
+            threshold=values["threshold"],
+            loss=values["loss"],
+            journal=journal(builder, declaration),
+            measured=builder.measured(declaration),
+            progress=builder.progress(declaration.name),
+        )
+
+    found: Circuit = scored(builder, declaration, stored.circuit_of(graph), method)
+    return found
+
+
+def _threshold(builder: Builder, declaration: Declaration) -> Circuit:
+    values: Any = declaration.values
+    return edge_scores(builder, declaration).threshold(values["threshold"], rank=values["rank"])
+
+
+def _top(builder: Builder, declaration: Declaration) -> Circuit:
+    values: Any = declaration.values
+    return edge_scores(builder, declaration).top(values["edges"], rank=values["rank"])
+
+
+def _reference(builder: Builder, declaration: Declaration) -> Circuit:
+    graph: Graph = builder.of(declaration, "graph")
+    groups = {
+        name: [node for member in group for node in _members(builder, member)]
+        for name, group in declaration.groups.items()
+    }
+    circuit = built(graph, groups, declaration, declaration.name)
+    model = builder.of(builder.declaration(declaration, "graph"), "model")
+    return with_fields(circuit, made={**circuit.made, "model": model.name})
+
+
+def _members(builder: Builder, member: NodePattern | Where) -> list[str]:
+    if isinstance(member, NodePattern):
+        return [str(member)]
+    scores: NodeScores = builder.get(member.scores.name)
+    if member.statistic not in scores.positions:
+        raise MethodError(
+            "C579",
+            f"{member.scores.name} has no column {member.statistic}",
+            hint=f"there are {some(scores.positions)}",
+        )
+    column = scores.positions.index(member.statistic)
+    above = -float("inf") if member.above is None else member.above
+    below = float("inf") if member.below is None else member.below
+    rows = zip(scores.nodes, scores.values, strict=True)
+    heads = [(name, row) for name, row in rows if Node.parse(name).kind == "head"]
+    if not heads:
+        raise MethodError(
+            "C579", f"{member.scores.name} scores no heads", hint="add heads to the nodes of its graph"
+        )
+    found = [name for name, row in heads if above < row[column] < below]
+    if not found:
+        by_value = sorted((row[column], name) for name, row in heads)
+        lowest, highest = by_value[0], by_value[-1]
+        raise GraphError(
+            "C461",
+            f"no head has {member.statistic} in the wanted range; it goes from {lowest[0]:.3g} of {lowest[1]}"
+            f" to {highest[0]:.3g} of {highest[1]}",
+            hint="change the limit of where(...)",
+        )
+    return found
+
+
+def _algebra(operation: Callable[..., Circuit]) -> Build:
+    def build(builder: Builder, declaration: Declaration) -> Circuit:
+        refs: Any = declaration.values["circuits"]
+        return operation(*(builder.get(ref.name) for ref in refs))
+
+    return build
+
+
+CIRCUITS: Mapping[str, Build] = {
+    "acdc": _acdc,
+    "threshold": _threshold,
+    "top": _top,
+    "reference": _reference,
+    "union": _algebra(union),
+    "intersection": _algebra(intersection),
+    "difference": _algebra(difference),
+}

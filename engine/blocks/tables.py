@@ -1,0 +1,98 @@
+"""Comparisons of circuits."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from nncirc.circuits.chance import overlap_p
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.measures import agreement
+from nncirc.dsl.check.program import Declaration
+from nncirc.engine.blocks import evaluation
+from nncirc.engine.blocks.common import shared_facts
+from nncirc.engine.blocks.inputs import Build
+from nncirc.engine.program.results import Cell, Table, finite
+
+if TYPE_CHECKING:
+    from nncirc.engine.program.build import Builder
+
+DIGITS = 4
+"""Decimals of a ratio of whole numbers."""
+
+
+def _compare(builder: Builder, declaration: Declaration) -> Table:
+    values: Any = declaration.values
+    named = [(ref.name, builder.get(ref.name)) for ref in values["circuits"]]
+    reference, metric = builder.of(declaration, "reference"), builder.of(declaration, "metric")
+    made: dict[str, Any] = {"method": "compare", **shared_facts(circuit for _, circuit in named)}
+    pairs = None
+    if reference is None and (metric is None or len(named) > 1):
+        pairs = _each_with_each(named, values["by"], {**made, "by": list(values["by"])})
+        if metric is None:
+            return pairs
+    rows: list[dict[str, Cell]] = []
+    report = builder.steps(declaration.name)
+    for done, (name, circuit) in enumerate(named, 1):
+        row: dict[str, Cell] = {"circuit": name, "edges": len(circuit), "nodes": len(circuit.nodes)}
+        if reference is not None:
+            row |= dict(_overlap(circuit, reference, values["by"]))
+        if metric is not None:
+            row |= _measured(builder, declaration, circuit)
+        rows.append(row)
+        report(done, len(named))
+    against = {} if reference is None else {"by": list(values["by"]), "reference": values["reference"].name}
+    made = (
+        {**made, **against}
+        if metric is None
+        else {"method": "compare", **against, **_made(builder, declaration)}
+    )
+    columns = tuple(rows[0])
+    cells = tuple(tuple(row[column] for column in columns) for row in rows)
+    return Table(columns, cells, made, pairs)
+
+
+def _each_with_each(named: list[tuple[str, Circuit]], by: tuple[Any, ...], made: Mapping[str, Any]) -> Table:
+    columns = ("circuit", "with", *(f"{what} by {each}" for each in by for what in ("jaccard", "p")))
+    rows: list[tuple[Cell, ...]] = []
+    for i, (name, circuit) in enumerate(named):
+        for other_name, other in named[i + 1 :]:
+            found: list[Cell] = []
+            for each in by:
+                found += [round(agreement(circuit, other, by=each).jaccard, DIGITS)]
+                found += [overlap_p(circuit, other, by=each)]
+            rows.append((name, other_name, *found))
+    return Table(columns, tuple(rows), made)
+
+
+def _overlap(circuit: Circuit, reference: Circuit, by: tuple[Any, ...]) -> Iterator[tuple[str, Cell]]:
+    for each in by:
+        counts = agreement(circuit, reference, by=each)
+        yield f"recall by {each}", round(counts.recall, DIGITS)
+        yield f"precision by {each}", round(counts.precision, DIGITS)
+        yield f"p by {each}", overlap_p(circuit, reference, by=each)
+
+
+def _measured(builder: Builder, declaration: Declaration, circuit: Circuit) -> dict[str, Cell]:
+    """Faithfulness, its interval, and what random circuits have."""
+    values, metric = declaration.values, builder.declaration(declaration, "metric").name
+    corruption = builder.declaration(declaration, "corruption")
+    how = evaluation.resampling(values)
+    found = evaluation.faithfulness(builder, corruption, metric, circuit, how)
+    low, high = map(finite, (found.low, found.high))
+    row: dict[str, Cell] = {"faithfulness": found.value, "low": low, "high": high}
+    if values["draws"] is not None:
+        null = evaluation.null(builder, corruption, metric, circuit, values, found.value)
+        row |= {"random (median)": statistics.median(null.values), "p": round(null.p, DIGITS)}
+    return row
+
+
+def _made(builder: Builder, declaration: Declaration) -> dict[str, Any]:
+    values, corruption = declaration.values, builder.declaration(declaration, "corruption")
+    keys = ("resamples", "level", "seed", *(("draws", "connected") if values["draws"] is not None else ()))
+    facts = builder.contrast(corruption).facts(builder.of(declaration, "metric"))
+    return {"direction": "noise", **facts, **builder.facts(corruption), **{key: values[key] for key in keys}}
+
+
+TABLES: Mapping[str, Build] = {"compare": _compare}

@@ -1,0 +1,1 @@
+"""The methods of the papers, each under its own name."""

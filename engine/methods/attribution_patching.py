@@ -1,0 +1,413 @@
+"""Attribution patching: the effect of every edge or node at once, to first order.
+
+    score(s -> r) = Σ (clean[s] − substitute[s]) · ∂metric / ∂input(r)
+
+by how much the metric is estimated to fall if the edge were cut (Syed et al. 2023). Summed over
+prompts' means and positions; the gradient is taken at the input before the norm. It equals minus the
+gradient of the masked forward by its mask at mask 0, and costs one forward and one backward: the gradient
+by every receiver's own input follows from the gradients by the projections, layer by layer.
+
+With the gradient on the corrupted run (`base`) it is by how much the metric is estimated to rise if the edge
+were restored there (Nanda 2023): the first is noising to first order, the second denoising.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from nncirc.circuits.arguments import public
+from nncirc.circuits.errors import MethodError
+from nncirc.circuits.graph import Graph
+from nncirc.engine.methods.atp_star import Recomputed
+from nncirc.engine.methods.directions import Base, require_run
+from nncirc.engine.methods.scores import EdgeScores, NodeScores
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.contrast import Batch, Contrast, Resample, Zero
+from nncirc.engine.runs.gradients import Gradients, Rule, metric_gradients
+from nncirc.engine.runs.written import Written, sender_stages, split_layer
+
+Along: TypeAlias = Literal["inputs", "activations"]
+
+
+@public
+def attribution_patching(
+    contrast: Contrast,
+    graph: Graph,
+    metric: Metric,
+    *,
+    base: Base = "clean",
+    steps: int = 1,
+    along: Along = "inputs",
+    rule: Rule = "gradient",
+    correct_qk: bool = False,
+    grad_drop: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> EdgeScores:
+    """Attribution scores of all edges.
+
+    Args:
+        contrast: model, prompts and corruption.
+        graph: the edges to score.
+        metric: what is attributed. For a divergence, a score is the rise of the divergence (its fall on the
+            corrupted run), so that positive scores help in any case.
+        base: the run on which the gradient is taken, where there is one step. `clean`: a score says what
+            cutting the edge takes. `corrupted`: what restoring it in the corrupted run gives, by the
+            gradient there, as in TransformerLens; the corruption has to be a run of the model.
+        steps: 1 takes one gradient, on `base`. m > 1 averages it over k/m of the way from corrupted
+            to clean, k = 0 .. m−1: integrated gradients, EAP-IG (Hanna et al. 2024); over (k + ½)/m where the
+            way starts at embeddings of zero, as under `Zero` (see `way`). It converges slowly under `Mean`,
+            where all tokens start alike (on a small Llama 5 steps are off by an eighth of the largest score,
+            40 by a twenty-fifth): compare with twice as many. Under `Zero` the embedding's own score does not
+            converge: a norm takes its length away, so that all happens next to zero. Patch that.
+        along: what goes that way. `inputs`: the embeddings, one run a step for all scores. `activations`:
+            what the senders of one place write (embedding, a layer's attention, an MLP), one run a step for
+            the scores of these senders, all before them being clean.
+        rule: what the difference is multiplied with: the gradient, or `relp`, coefficients of relevance
+            propagation (Rezaei Jafari et al. 2025). With `relp` attention patterns are constant, so that
+            edges into queries and keys score zero.
+        correct_qk: compute the attention that an edge into a query or key gives, and go on to first order
+            from what the heads then write: a saturated pattern has no gradient, and moves all the same
+            (AtP*, Kramár et al. 2024). It costs about a dozen forwards.
+        grad_drop: the mean magnitude over runs in each of which one layer passes no gradient on, so that
+            effects that cancel each other are seen (AtP*); as many backwards as layers. Scores have no
+            sign, and are magnitudes of means over prompts.
+        progress: called with passes done and passes in all.
+
+    Raises:
+        MethodError: C541, the metric has no gradient where it is taken; C542, no such number of steps; C546,
+            no such way; C547, options that do not go together, or not with this model; C523, a corrupted run
+            where the corruption is none.
+    """
+    asked = _Asked(base, steps, along, rule, correct_qk, grad_drop)
+    weight = asked.check(contrast, metric)
+    total = asked.zeros(contrast, graph, len(graph.base.receivers), len(graph.base.senders))
+    recomputed = Recomputed(contrast.model, graph.base) if correct_qk else None
+    for point in _points(contrast, graph, metric, asked, progress):
+        into = total[point.drop or 0]
+        places = _places(contrast, point.batch, graph)
+        unfolded = _Unfolded(point.difference, graph.base, point.scored, contrast.memory // 16)
+        for first, gradient in point.gradients.by_receiver(graph.base, contrast.memory // 8):
+            for senders, outputs in unfolded.up_to(graph.reach[first]):
+                for position, tokens in enumerate(places):
+                    product = _at(gradient, tokens) @ _at(outputs, tokens).T
+                    if recomputed is not None:
+                        product *= recomputed.linear[first : first + len(gradient), None]
+                    product = point.gradients.scale * product.double().cpu()
+                    into[position, first : first + len(gradient), senders] += product
+        if recomputed is not None:
+            falls = recomputed.falls(point.batch, point.gradients, unfolded.up_to, places)
+            for position, receiver, senders, fall in falls:
+                into[position, receiver, senders] += point.gradients.scale * fall.double().cpu()
+    # A row for each receiver, node by node and at each node position by position.
+    values = (weight * asked.combined(total)).transpose(0, 1).flatten(0, 1).tolist()
+    return EdgeScores.of(graph, values, asked.made(contrast, metric, "edge", "cut"), contrast.model.digits)
+
+
+@public
+def node_attribution(
+    contrast: Contrast,
+    graph: Graph,
+    metric: Metric,
+    *,
+    base: Base = "clean",
+    steps: int = 1,
+    along: Along = "inputs",
+    rule: Rule = "gradient",
+    grad_drop: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> NodeScores:
+    """Attribution scores of all senders: for each the sum over the edges out of it.
+
+    Arguments and errors as for `attribution_patching`; with `grad_drop` magnitudes are those of the sums.
+    """
+    asked = _Asked(base, steps, along, rule, correct_qk=False, grad_drop=grad_drop)
+    weight, whole = asked.check(contrast, metric), graph.base
+    total = asked.zeros(contrast, graph, len(whole.senders))
+    for point in _points(contrast, graph, metric, asked, progress):
+        stages = zip(sender_stages(whole), point.gradients.senders, strict=True)
+        for stage, (senders, gradient) in enumerate(stages):
+            if point.scored.start <= senders.start < point.scored.stop:
+                product = point.gradients.scale * point.difference.dot(whole, stage, gradient).double().cpu()
+                for position, tokens in enumerate(_places(contrast, point.batch, graph)):
+                    total[point.drop or 0, position, senders] += _at(product, tokens).sum(1)
+    scores = (weight * asked.combined(total)).T.tolist()
+    made = asked.made(contrast, metric, "node", "patched")
+    return NodeScores.of(whole.senders, graph.positions, scores, made, contrast.model.digits)
+
+
+def way(contrast: Contrast, steps: int) -> list[float]:
+    """How far from corrupted to clean integrated gradients are taken: k/m, k = 0 .. m−1, as Hanna et al. do.
+
+    Where the way starts at embeddings of zero it is (k + ½)/m, the midpoints of the steps: at zero a norm is
+    defined by its ε alone, and each norm on the way back multiplies the gradient by 1/√ε.
+    """
+    return [(k + 0.5 * starts_at_zero(contrast)) / steps for k in range(steps)]
+
+
+def starts_at_zero(contrast: Contrast) -> bool:
+    """Whether norms read corrupted embeddings that are zero at a token where clean ones are not."""
+    model = contrast.model
+    if isinstance(attrgetter(model.family.final_norm)(model.module), nn.Identity):
+        return False
+    if isinstance(contrast.corruption, Zero):
+        return True
+    if not isinstance(contrast.corruption, Resample) or model.family.pos_embed is not None:
+        return False
+    empty = (model.module.get_input_embeddings().weight == 0).all(-1)
+    runs = ((batch.clean, batch.corrupt) for batch in contrast.batches)
+    return any(bool((empty[corrupt] & ~empty[clean]).any()) for clean, corrupt in runs if corrupt is not None)
+
+
+def _places(contrast: Contrast, batch: Batch, graph: Graph) -> list[Bool[Tensor, "batch pos"] | None]:
+    """The tokens at each position of a graph; None, for all of them, if it has none."""
+    at = contrast.where(batch, graph)
+    return [None] if at is None else list(at.bool())
+
+
+def _at(
+    values: Float[Tensor, "node batch pos *rest"], tokens: Bool[Tensor, "batch pos"] | None
+) -> Float[Tensor, "node value"]:
+    return values.flatten(1) if tokens is None else values[:, tokens].flatten(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The options of a call."""
+
+    base: Base
+    steps: int
+    along: Along
+    rule: Rule
+    correct_qk: bool
+    grad_drop: bool
+
+    def check(self, contrast: Contrast, metric: Metric) -> float:
+        """Check the options; the factor from a sum of metric gradients to a score."""
+        if self.along not in ("inputs", "activations"):
+            raise MethodError(
+                "C546", f"nothing is integrated along {self.along!r}", hint="inputs or activations"
+            )
+        self._check_base(contrast)
+        if self.steps < 1:
+            raise MethodError("C542", f"{self.steps} steps are no integration", hint="steps is at least 1")
+        if not metric.measure.gradient:
+            raise MethodError(
+                "C541",
+                f"{metric.name} has no gradient: it is a count, which a small change leaves as it is",
+                hint="use logit_diff, logprob or prob_diff, or activation_patching",
+            )
+        if metric.measure.against_clean and self.steps == 1 and self.base == "clean":
+            raise MethodError(
+                "C541",
+                f"{metric.name} compares with the clean run, where the gradient of that is zero:"
+                " nothing of it would be in the scores",
+                hint="use steps = 5 (integrated gradients), base = corrupted, or another metric",
+            )
+        self._check_together(contrast)
+        sign = 1 if metric.normalize else metric.measure.sign
+        return sign / contrast.normalizer(metric).span / (len(contrast.dataset.examples) * contrast.samples)
+
+    def _check_base(self, contrast: Contrast) -> None:
+        if self.base not in get_args(Base):
+            raise MethodError(
+                "C547",
+                f"no gradient is taken on {self.base!r}",
+                hint="write base = clean or base = corrupted",
+            )
+        if self.base == "corrupted" and self.steps > 1:
+            raise MethodError(
+                "C547",
+                f"`base` is the run of one gradient, and {self.steps} are taken between both runs",
+                hint="leave steps at 1, or leave out base",
+            )
+        if self.base == "corrupted" and (self.rule != "gradient" or self.correct_qk or self.grad_drop):
+            raise MethodError(
+                "C547",
+                "relp, correct_qk and grad_drop repair the gradient on the clean run",
+                hint="leave them out with base = corrupted",
+            )
+        if self.base == "corrupted":
+            require_run(contrast.corruption, "base = corrupted", "use base = clean, or ")
+            if starts_at_zero(contrast):
+                raise MethodError(
+                    "C547",
+                    "a corrupted token has an embedding of zero, where a norm has the gradient of its ε",
+                    hint="use base = clean or steps = 5, or other corrupted prompts",
+                )
+
+    def _check_together(self, contrast: Contrast) -> None:
+        if self.steps > 1 and (self.rule != "gradient" or self.correct_qk or self.grad_drop):
+            raise MethodError(
+                "C547",
+                "integrated gradients go with neither relp, correct_qk nor grad_drop",
+                hint="each repairs the gradient on the clean run by itself: leave steps at 1",
+            )
+        if self.rule == "relp" and self.correct_qk:
+            raise MethodError(
+                "C547",
+                "relp holds attention patterns constant, and correct_qk computes them anew",
+                hint="use one of them",
+            )
+        model = contrast.model
+        if self.rule == "relp" and model.shape.mlps and model.family.activation is None:
+            raise MethodError(
+                "C547",
+                f"relp has to know the activations of a model's MLPs, and {model.name} does not tell",
+                hint="give the family's adapter its `activation`",
+            )
+        if self.grad_drop and model.shape.n_layers < 2:
+            raise MethodError(
+                "C547", "with one layer grad_drop has nothing to drop", hint="leave out grad_drop"
+            )
+
+    def drops(self, contrast: Contrast) -> range | tuple[None]:
+        """The layers that are dropped one by one; None where none is."""
+        return range(contrast.model.shape.n_layers) if self.grad_drop else (None,)
+
+    def zeros(self, contrast: Contrast, graph: Graph, *shape: int) -> Float[Tensor, "drop position ..."]:
+        """Where scores are summed up, for each run with a layer dropped and each position by itself."""
+        places = len(graph.positions) or 1
+        return torch.zeros(len(self.drops(contrast)), places, *shape, dtype=torch.float64)
+
+    def combined(self, total: Float[Tensor, "drop ..."]) -> Tensor:
+        """One score of the scores with each layer dropped; a node is dead in the run that drops its own."""
+        return total.abs().sum(0) / (len(total) - 1) if self.grad_drop else total[0]
+
+    def made(self, contrast: Contrast, metric: Metric, what: str, noised: str) -> dict[str, Any]:
+        """What the result says of itself; `noised` is what noising does to an edge or a node."""
+        point = f"(k + 1/2)/{self.steps}" if starts_at_zero(contrast) else f"k/{self.steps}"
+        along = f"{self.along} at {point} from corrupted to clean, k = 0..{self.steps - 1}"
+        effect = f"estimated fall of the metric when the {what} is {noised}"
+        if self.base == "corrupted":
+            effect = f"estimated rise of the metric when the {what} is restored"
+        return {
+            "method": "attribution_patching",
+            "steps": self.steps,
+            "gradient_at": self.base if self.steps == 1 else along,
+            "rule": self.rule,
+            "correct_qk": self.correct_qk,
+            "grad_drop": self.grad_drop,
+            "direction": "noise" if self.base == "clean" else "denoise",
+            "score": effect + (", magnitude" if self.grad_drop else ""),
+            **contrast.facts(metric),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Point:
+    """One gradient of one batch.
+
+    Attributes:
+        batch: the prompts.
+        scored: the senders whose scores it goes into.
+        difference: clean − substitute of what is written.
+        gradients: at this point.
+        drop: the layer that passes no gradient on.
+    """
+
+    batch: Batch
+    scored: slice
+    difference: Written
+    gradients: Gradients
+    drop: int | None = None
+
+
+def _points(
+    contrast: Contrast,
+    graph: Graph,
+    metric: Metric,
+    asked: _Asked,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[_Point]:
+    """Every batch, and every step or dropped layer."""
+    graph = graph.base
+    places, steps, drops = sender_stages(graph), asked.steps, asked.drops(contrast)
+    everything = slice(0, len(graph.senders))
+    moved = range(len(places)) if asked.along == "activations" and steps > 1 else range(1)
+    done, passes = 0, steps * len(moved) * len(drops) * len(contrast.batches)
+
+    def of(batch: Batch) -> Iterator[_Point]:
+        if steps == 1:
+            for drop in drops:
+                # What the senders write in the run that is differentiated is there already.
+                gradients = metric_gradients(
+                    contrast,
+                    batch,
+                    metric,
+                    base=asked.base,
+                    keep=not drop,  # every dropped layer has the same clean run
+                    rule=asked.rule,
+                    drop=drop,
+                    by_z=asked.correct_qk,
+                    neurons=graph.neuron_counts,
+                )
+                yield _Point(batch, everything, _difference(contrast, batch, graph), gradients, drop)
+            return
+        difference = _difference(contrast, batch, graph)
+        for place in moved:
+            scored = places[place] if len(moved) > 1 else everything
+            moving = difference.together(graph, place)
+            for point in way(contrast, steps):
+                shift = (place, (point - 1) * moving)
+                gradients = metric_gradients(contrast, batch, metric, shift, scale=1 / steps)
+                yield _Point(batch, scored, difference, gradients)
+
+    moves = False
+    for batch in contrast.batches:
+        for point in of(batch):
+            moves = moves or point.gradients.scale > 0
+            yield point
+            done += 1
+            if progress is not None:
+                progress(done, passes)
+    if not moves:  # the scores are zeros, and edges would be ranked by their place in the graph
+        raise MethodError(
+            "C541",
+            f"{metric.name} has a gradient of zero on every prompt: no logit moves it to first order",
+            hint="use logit_diff or logprob, or activation_patching",
+        )
+
+
+def _difference(contrast: Contrast, batch: Batch, graph: Graph) -> Written:
+    return contrast.clean_written(batch, graph) - contrast.substitute_written(batch, graph)
+
+
+def _parts(graph: Graph, most: int) -> Iterator[slice]:
+    """The stages of a graph's senders, those of more neurons than `most` in parts."""
+    for number, stage in enumerate(sender_stages(graph)):
+        size = stage.stop - stage.start if split_layer(graph, number) is None else most
+        for start in range(stage.start, stage.stop, size):
+            yield slice(start, min(start + size, stage.stop))
+
+
+class _Unfolded:
+    """The outputs of some senders, as many at a time as there is room for.
+
+    Where there is room for all they are made once; else again for all receivers that stand side by side.
+    """
+
+    def __init__(self, difference: Written, graph: Graph, senders: slice, room: int) -> None:
+        self.difference, self.graph = difference, graph
+        one = difference.embed.nbytes
+        self.groups: list[slice] = []
+        for stage in _parts(graph, max(1, room // one)):
+            if senders.start <= stage.start < senders.stop:
+                if self.groups and (stage.stop - self.groups[-1].start) * one <= room:
+                    stage = slice(self.groups.pop().start, stage.stop)
+                self.groups.append(stage)
+        self.all = difference.outputs(graph, senders) if len(self.groups) == 1 else None
+
+    def up_to(self, reach: int) -> Iterator[tuple[slice, Float[Tensor, "sender batch pos d_model"]]]:
+        """The first `reach` senders of the graph, in groups."""
+        for group in self.groups:
+            senders = slice(group.start, min(group.stop, reach))
+            if senders.stop > senders.start:
+                outputs = self.difference.outputs(self.graph, senders) if self.all is None else self.all
+                yield senders, outputs[: senders.stop - senders.start]

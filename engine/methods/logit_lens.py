@@ -1,0 +1,106 @@
+"""The logit lens: what the model would predict if a layer were its last (nostalgebraist 2020)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import torch
+
+from nncirc.circuits.annotations import Positive
+from nncirc.circuits.arguments import public
+from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.engine.data import Dataset
+from nncirc.engine.evaluation.bootstrap import estimates
+from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.metrics.metric import Place
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.plain import (
+    batches,
+    by_position,
+    likeliest,
+    logits_bytes,
+    measure_of,
+    name_of,
+    read,
+    residual_stream,
+    selected,
+    stages,
+    token_texts,
+    unembed,
+    where,
+)
+
+
+@public
+def logit_lens(
+    model: Model,
+    dataset: Dataset,
+    *,
+    of: str = "prob",
+    positions: str | Sequence[str | Place] = "end",
+    how: Resampling = USUAL,
+    batch: Positive | None = None,
+    memory: Positive | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> NodeScores:
+    """The residual stream after every attention and MLP, through the final norm and the unembedding.
+
+    A row is named by the node that has written last: `embed`, `L0` (after layer 0's attention), `MLP0`, ...;
+    the last row is the model's own prediction. Values are means over prompts, with intervals. `made["top"]`
+    has for every row and position the token that is the likeliest in most prompts.
+
+    Args:
+        model: the model.
+        dataset: the prompts; their answers are asked for at every position.
+        of: `prob`, `logprob`, `logit_diff` or `rank` of the answer (1 is the best), or `kl_divergence`: of
+            the model's own prediction at that position from the row's.
+        positions: where the stream is read, one column each; "all" for every token.
+        how: how the intervals over prompts are drawn.
+        batch: most prompts at once.
+        memory: bytes of activations; None for half of what is free.
+        progress: called with prompts done and prompts in all.
+
+    Raises:
+        MethodError: C572, nothing is read by the name `of`; C512, no such position.
+        DataError: C331, the dataset lacks the answers; C332, C334 and those of `resolve`: positions.
+
+    Source: nostalgebraist 2020, "interpreting GPT: the logit lens"; halfway through a layer as in Belrose et
+    al. 2023.
+    """
+    measure = measure_of(of, dataset)
+    named, columns = by_position(dataset, positions)
+    rows = stages(model.shape)
+    found = torch.zeros(len(rows), len(columns), len(dataset.examples), dtype=torch.float64)
+    tops = [[Counter[int]() for _ in columns] for _ in rows]
+    done = 0
+    for prompts in batches(model, named, batch=batch, memory=memory, more=logits_bytes(model, len(columns))):
+        wheres = [where(of, named, prompts, place, model) for place in columns]
+        widths = [each.index.shape[1] for each in wheres]
+        # All columns at once: the unembedding is the larger part of the work.
+        stream = [
+            torch.cat([selected(each, residual) for each in wheres], dim=1)
+            for residual in residual_stream(model, prompts.tokens)
+        ]
+        final = unembed(model, stream[-1]).split(widths, dim=1)
+        for row, residual in enumerate(stream):
+            logits = unembed(model, residual).split(widths, dim=1)
+            for column, each in enumerate(wheres):
+                values, likely = read(measure, each, logits[column], final[column])
+                found[row, column, prompts.indices] = values.cpu()
+                tops[row][column] += likely
+        done += len(prompts.examples)
+        if progress is not None:
+            progress(done, len(named.examples))
+    made = {
+        "method": "logit_lens",
+        "score": f"{of}, {measure.unit}",
+        "of": of,
+        "rows": "residual stream",
+        "prompts": len(dataset.examples),
+        "top": likeliest(dataset, tops),
+        **token_texts(named, columns),
+        "dtype": str(model.dtype).removeprefix("torch."),
+    }
+    names = [name_of(place) for place in columns]
+    return NodeScores.estimated(rows, names, estimates([found], how=how), made, model.digits)

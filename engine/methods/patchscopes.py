@@ -1,0 +1,208 @@
+"""Patchscopes: a state of one prompt is put into another prompt, which says what is in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nncirc.circuits.annotations import Positive
+from nncirc.circuits.arguments import public
+from nncirc.circuits.errors import MethodError
+from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.engine.data import Dataset, Example, buckets, resolve
+from nncirc.engine.evaluation.bootstrap import estimates
+from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.metrics.metric import END, Place, places
+from nncirc.engine.model.model import Model
+from nncirc.engine.model.tracing import checked, run
+from nncirc.engine.runs.contrast import check_fits
+from nncirc.engine.runs.memory import pass_bytes
+from nncirc.engine.runs.plain import (
+    batches,
+    by_position,
+    likeliest,
+    logits_bytes,
+    measure_of,
+    name_of,
+    read,
+    residual_stream,
+    selected,
+    stages,
+    token_texts,
+    unembed,
+    where,
+)
+
+Mapping: TypeAlias = Callable[[Float[Tensor, "state d_model"]], Float[Tensor, "state d_model"]]
+
+
+@public
+def patchscopes(
+    model: Model,
+    source: Dataset,
+    target: Dataset,
+    *,
+    of: str = "prob",
+    positions: str | Sequence[str | Place] = "end",
+    into: str | Place = END,
+    layer: int | None = None,
+    mapping: Mapping | None = None,
+    how: Resampling = USUAL,
+    batch: Positive | None = None,
+    memory: Positive | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> NodeScores:
+    """What the target prompt goes on with when it carries a state of the source prompt.
+
+    The residual stream of a source prompt before a layer, at a position, takes the place of the target
+    prompt's before a layer, at a position; then the next-token distribution at the target's end is read. Rows
+    are the source's layers, named by the node that wrote last (`embed`, `MLP0`, ...; without MLPs `L0`, ...).
+    Values are means over the source prompts, with intervals. `made["top"]` has the token that is the
+    likeliest in most of them.
+
+    With `layer` the number of layers, where the final norm reads, and `into` the end, this is the logit lens.
+
+    Args:
+        model: of both prompts.
+        source: the prompts whose states are taken; what is read are their answers.
+        target: one prompt for all of them, or one for each.
+        of: `prob`, `logprob`, `logit_diff` or `rank` of the answer (1 is the best), or `kl_divergence`: of
+            the model's own prediction at the source's position from what is read.
+        positions: of the source, one column each; "all" for every token.
+        into: the position of the target that takes the state; of a slot's tokens, the last.
+        layer: the target's layer that reads the state, counted from 0; None for the source's own.
+        mapping: what is done to states on their way; None for nothing.
+        how: how the intervals over prompts are drawn.
+        batch: most source prompts at once.
+        memory: bytes of activations; None for half of what is free.
+        progress: called with prompts done and prompts in all.
+
+    Raises:
+        MethodError: C572, nothing is read by the name `of`; C574, there is no such layer; C575, neither one
+            target nor as many as sources; C512, no such position; C502, C503, what the mapping gives cannot
+            stand there.
+        DataError: C331, the dataset lacks the answers; C332, C334 and those of `resolve`: positions.
+
+    Source: Ghandeharioun et al. 2024, section 3; f is `mapping`.
+    """
+    depth = model.shape.n_layers
+    if layer is not None and not (type(layer) is int and 0 <= layer <= depth):
+        raise MethodError(
+            "C574",
+            f"there is no layer {layer!r} in {model.name}",
+            hint=f"0 to {depth - 1}, or {depth} for what the final norm reads",
+        )
+    if len(target.examples) not in (1, len(source.examples)):
+        raise MethodError(
+            "C575",
+            f"{len(source.examples)} source prompts and {len(target.examples)} target prompts",
+            hint="give one target for all, or one for each",
+        )
+    measure = measure_of(of, source)
+    check_fits(model, target)
+    (place,) = places([into])
+    named, columns = by_position(source, positions)
+    rows = stages(model.shape, halves=False)
+    found = torch.zeros(len(rows), len(columns), len(source.examples), dtype=torch.float64)
+    tops = [[Counter[int]() for _ in columns] for _ in rows]
+    done = 0
+    length = max(len(example.tokens) for example in target.examples)
+    more = logits_bytes(model, 1) + pass_bytes(model, length)
+    for prompts in batches(model, named, batch=batch, memory=memory, more=more):
+        stream = residual_stream(model, prompts.tokens, halves=False)
+        ours = [target.examples[0 if len(target.examples) == 1 else i] for i in prompts.indices]
+        for column, each in enumerate(columns):
+            reading = where(of, named, prompts, each, model)
+            final = unembed(model, selected(reading, stream[-1]))
+            for row, residual in enumerate(stream):
+                states = selected(reading, residual)
+                if mapping is not None:
+                    states = mapping(states.flatten(0, 1)).view_as(states)
+                logits = _answers(model, ours, place, row if layer is None else layer, states)
+                values, likely = read(measure, reading, logits, final)
+                found[row, column, prompts.indices] = values.cpu()
+                tops[row][column] += likely
+        done += len(prompts.examples)
+        if progress is not None:
+            progress(done, len(named.examples))
+    made = {
+        "method": "patchscopes",
+        "score": f"{of}, {measure.unit}",
+        "of": of,
+        "rows": "residual stream",
+        "into": name_of(place),
+        "layer": "same" if layer is None else layer,
+        "mapping": "identity" if mapping is None else getattr(mapping, "__name__", "given"),
+        "target": target.examples[0].text if len(target.examples) == 1 else "one for each",
+        "prompts": len(source.examples),
+        "top": likeliest(source, tops),
+        **token_texts(named, columns),
+        "dtype": str(model.dtype).removeprefix("torch."),
+    }
+    names = [name_of(each) for each in columns]
+    return NodeScores.estimated(rows, names, estimates([found], how=how), made, model.digits)
+
+
+def _answers(
+    model: Model,
+    targets: Sequence[Example],
+    place: Place,
+    layer: int,
+    states: Float[Tensor, "batch read d_model"],
+) -> Float[Tensor, "batch read vocab"]:
+    """Logits at the end of each prompt's target, once with each of its states put in."""
+    found: Tensor | None = None
+    count = states.shape[1]
+    for bucket in buckets(targets):
+        tokens = torch.tensor([targets[i].tokens for i in bucket], device=model.device)
+        at = torch.tensor([resolve(targets[i], *place)[-1] for i in bucket], device=model.device)
+        logits = patched(
+            model,
+            tokens.repeat_interleave(count, 0),
+            layer,
+            at.repeat_interleave(count, 0),
+            states[list(bucket)].flatten(0, 1),
+        ).unflatten(0, (len(bucket), count))
+        found = logits.new_empty(*states.shape[:2], logits.shape[-1]) if found is None else found
+        found[list(bucket)] = logits
+    assert found is not None
+    return found
+
+
+def patched(
+    model: Model,
+    tokens: Int[Tensor, "batch pos"],
+    layer: int,
+    at: Int[Tensor, " batch"],
+    states: Float[Tensor, "batch d_model"],
+) -> Float[Tensor, "batch vocab"]:
+    """Logits at the end of a run in which a layer finds other states at one position of each prompt.
+
+    Args:
+        model: the model.
+        tokens: the prompts.
+        layer: which one, from 0; the number of layers for the final norm.
+        at: the positions.
+        states: of the residual stream there.
+
+    Raises:
+        MethodError: C502, C503, the states cannot stand there.
+    """
+    rows = torch.arange(len(tokens), device=model.device)
+    # A view of the last position is unembedded prompt by prompt, four times as slow as a copy.
+    end = torch.tensor([tokens.shape[1] - 1], device=model.device)
+
+    def body() -> Tensor:
+        site = model.final_norm if layer == len(model.blocks) else model.blocks[layer].block
+        new = site.input.clone()
+        new[rows, at] = checked(states, new[rows, at], site.path)
+        site.input = new
+        logits: Tensor = model.unembed.output[:, -1].clone()
+        return logits
+
+    return run(model.envoy, model.inputs(tokens, keep=end), body)

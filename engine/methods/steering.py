@@ -1,0 +1,352 @@
+"""Steering: what nodes write is scaled or shifted, or a vector is added to the residual stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nncirc.circuits.arguments import public
+from nncirc.circuits.errors import MethodError
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.names import Node
+from nncirc.circuits.reference import expand
+from nncirc.circuits.rounding import rounded
+from nncirc.engine.data import Dataset
+from nncirc.engine.evaluation.bootstrap import by_prompt, end, metric_estimates
+from nncirc.engine.methods.activation_patching import mask_of
+from nncirc.engine.methods.directions import require_run
+from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.metrics.metric import Metric, Place, places
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.contrast import Batch, Contrast
+from nncirc.engine.runs.edited import Site, check_whole, edited_run, in_traces, residual_stream
+from nncirc.engine.runs.masked_forward import source_outputs
+from nncirc.engine.runs.plain import batches, name_of, stages
+from nncirc.engine.runs.written import Written, written
+
+Into: TypeAlias = Literal["clean", "corrupt"]
+
+
+@public
+def steering(
+    contrast: Contrast,
+    graph: Graph,
+    metric: Metric,
+    *,
+    nodes: str | Sequence[str],
+    scale: Sequence[float] | None = None,
+    shift: Sequence[float] | None = None,
+    together: bool = False,
+    into: Into = "clean",
+    at: str | Sequence[str | Place] | None = None,
+    how: Resampling = USUAL,
+    progress: Callable[[int, int], None] | None = None,
+) -> NodeScores:
+    """The metric with what a node writes scaled or shifted, one node and one factor at a time.
+
+    A row for each node, or one for all together; a column for each factor. What is scaled is what the node
+    writes in the run that is steered, behind nodes that are steered as well. Scaled by 1 or shifted by 0 the
+    run is as it was; scaled by 0 the node is zero-ablated. A node is shifted by the factor times the mean
+    difference of what it writes, clean minus corrupted, over all prompts and all tokens that are steered.
+
+    Values are means over prompts, with intervals; a resample keeps the mean difference of all prompts.
+    `made["unsteered"]` is the metric of the run as it was, `made["unsteered interval"]` its interval.
+
+    Args:
+        contrast: model, prompts and corruption.
+        graph: whose nodes are steered.
+        metric: what is measured.
+        nodes: senders by name or pattern: `L9H9`, `L5H*`, `MLP3`, `embed`.
+        scale: the factors of what is written; give these or those of `shift`.
+        shift: the factors of the mean difference.
+        together: steer all nodes at once; the row is named by what `nodes` says.
+        into: the run that is steered.
+        at: the positions at which it is steered; None for all tokens.
+        how: how the intervals over prompts are drawn.
+        progress: called with runs done and runs in all.
+
+    Raises:
+        GraphError: C451, C457, the graph has no such nodes.
+        MethodError: C595, not factors of one kind; C596, a node that writes nothing; C594, a graph of
+            positions; C523, a corrupted run to be steered where there is none; C512, no such position.
+
+    Source: mean differences as in Rimsky et al. 2024, "Steering Llama 2 via contrastive activation addition".
+    """
+    check_whole(graph)
+    model = contrast.model
+    if (scale is None) == (shift is None):
+        raise MethodError("C595", "steering takes scale or shift", hint="scale = [0, 2], or shift = [1]")
+    factors = _factors(scale if shift is None else shift)
+    targets, where = _targets(model, graph, nodes), None if at is None else places(at)
+    means = None if shift is None else _mean_changes(contrast, targets, where)
+
+    def edit(batch: Batch, base: Written, number: int, factor: float) -> _Change:
+        target, mask = targets[number], _mask(batch, where, model)
+        if means is not None:
+            return _added(target.site, target.width, factor * means[number].to(model.dtype) * mask)
+        if target.site.part == "residual":  # tokens and positions stand there as one sum
+            return _added(target.site, target.width, (factor - 1) * target.output(base) * mask)
+        return _Change(target.site, target.width, lambda value: value * (1 + (factor - 1) * mask))
+
+    names = [target.node for target in targets]
+    rows = [[number] for number in range(len(targets))]
+    if together:
+        names, rows = [" + ".join([nodes] if isinstance(nodes, str) else nodes)], [list(range(len(targets)))]
+
+    def change(batch: Batch, base: Written, row: int, factor: float) -> list[_Change]:
+        return [edit(batch, base, number, factor) for number in rows[row]]
+
+    kind = "scale" if shift is None else "shift"
+    made = {
+        "method": "steering",
+        "score": f"the metric with what the node writes steered by {kind}",
+        "rows": "nodes",
+        **({"together": [target.node for target in targets]} if together else {}),
+        "by": kind,
+    }
+    return _scores(contrast, metric, names, factors, change, into, where, made, how, progress)
+
+
+@public
+def function_vector(
+    contrast: Contrast,
+    graph: Graph,
+    metric: Metric,
+    *,
+    heads: str | Sequence[str],
+    scale: Sequence[float] = (1.0,),
+    source: Dataset | None = None,
+    into: Into = "corrupt",
+    at: str | Sequence[str | Place] | None = "end",
+    how: Resampling = USUAL,
+    progress: Callable[[int, int], None] | None = None,
+) -> NodeScores:
+    """The metric with the function vector of some heads added to the residual stream, layer by layer.
+
+    The vector is the sum over heads of the mean of what each writes at the last token of the source prompts.
+    A row for each layer behind which it is added, named by the node that wrote last (`MLP3`; without MLPs
+    `L3`); a column for each factor. Values are means over prompts, with intervals; a resample keeps the
+    vector. `made` has the metric of the run as it was, as for `steering`.
+
+    Args:
+        contrast: model, prompts and corruption. In the paper, prompts with examples of a task, corrupted by
+            shuffling the examples' labels.
+        graph: whose heads are named.
+        metric: what is measured.
+        heads: by name or pattern.
+        scale: the factors of the vector.
+        source: the prompts over which means are taken; None for the clean prompts.
+        into: the run to which it is added.
+        at: the positions at which it is added; None for all tokens.
+        how: how the intervals over prompts are drawn.
+        progress: called with runs done and runs in all.
+
+    Raises:
+        GraphError: C451, C457, the graph has no such heads.
+        MethodError: C595, no factors; C596, no heads; C594, a graph of positions; C523, a corrupted run to be
+            steered where there is none; C512, no such position.
+
+    Source: Todd et al. 2024, "Function Vectors in Large Language Models", section 2.3 and equation 5.
+    """
+    check_whole(graph)
+    model, factors = contrast.model, _factors(scale)
+    targets, where = _targets(model, graph, heads), None if at is None else places(at)
+    odd = [target.node for target in targets if Node.parse(target.node).kind not in ("head", "attention")]
+    if odd:
+        raise MethodError(
+            "C596", f"{odd[0]} is no head", hint="a function vector is made of heads: L9H6, L5H*"
+        )
+    vector = _function_vector(contrast, targets, source or contrast.dataset).to(model.dtype)
+
+    def change(batch: Batch, _: Written, row: int, factor: float) -> list[_Change]:
+        by = factor * vector * _mask(batch, where, model)
+        return [_added(Site(row + 1, "residual"), slice(None), by)]
+
+    made = {
+        "method": "function_vector",
+        "score": "the metric with the function vector added",
+        "rows": "states",
+        "heads": [target.node for target in targets],
+    }
+    names = stages(model.shape, halves=False)[1:]
+    return _scores(contrast, metric, names, factors, change, into, where, made, how, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A node, where it writes, and which part of what is there is its own."""
+
+    node: str
+    graph: Graph
+    site: Site
+    width: slice
+
+    def output(self, run: Written) -> Float[Tensor, "batch pos width"]:
+        """What it writes in a run."""
+        if self.site.part == "mlp":
+            return run.mlps[self.site.layer]
+        if self.site.part == "attention":
+            return run.zs[self.site.layer][..., self.width]
+        return source_outputs(self.graph, run.embed, run.pos_embed)[self.graph.sender_index[self.node]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What becomes of a part of the width of what stands at a site."""
+
+    site: Site
+    width: slice
+    edit: Callable[[Float[Tensor, "batch pos width"]], Float[Tensor, "batch pos width"]]
+
+
+def _added(site: Site, width: slice, by: Float[Tensor, "batch pos width"]) -> _Change:
+    return _Change(site, width, lambda value: value + by)
+
+
+def _factors(given: Sequence[float] | None) -> tuple[float, ...]:
+    factors = tuple(given or ())
+    if not factors or not all(math.isfinite(each) for each in factors) or len(set(factors)) < len(factors):
+        raise MethodError(
+            "C595",
+            f"no factors are {list(factors)}",
+            hint="give different numbers, such as scale = [0, 0.5, 2]",
+        )
+    return factors
+
+
+def _targets(model: Model, graph: Graph, nodes: str | Sequence[str]) -> list[_Target]:
+    """The senders that are meant, in the order of the computation."""
+    terms = [nodes] if isinstance(nodes, str) else nodes
+    names = {name for term in terms for name in expand(graph, term)}
+    silent = [name for name in graph.nodes if name in names and name not in graph.sender_index]
+    if silent or not names:
+        raise MethodError(
+            "C596", f"{', '.join(silent) or 'nothing'} writes nothing", hint="name heads, MLPs or embed"
+        )
+    return [_target(model, graph, name) for name in graph.senders if name in names]
+
+
+def _target(model: Model, graph: Graph, name: str) -> _Target:
+    node, width = Node.parse(name), slice(None)
+    if node.layer is None:
+        return _Target(name, graph, Site(0, "residual"), width)
+    if node.index is not None:
+        width = slice(node.index * model.d_head, (node.index + 1) * model.d_head)
+    return _Target(name, graph, Site(node.layer, "mlp" if node.kind == "mlp" else "attention"), width)
+
+
+def _mask(batch: Batch, at: tuple[Place, ...] | None, model: Model) -> Float[Tensor, "batch pos 1"]:
+    """1 at the tokens that are steered."""
+    masks = [mask_of(batch, place, model.device) for place in at or (None,)]
+    return torch.stack(masks).any(0)[..., None].to(model.dtype)
+
+
+def _mean_changes(
+    contrast: Contrast, targets: Sequence[_Target], at: tuple[Place, ...] | None
+) -> list[Float[Tensor, " width"]]:
+    """Of every node the mean of what it writes in the clean run minus the corrupted one, in float64."""
+    total: list[Tensor | float] = [0.0] * len(targets)
+    count = 0.0
+    for batch in contrast.batches:
+        mask = _mask(batch, at, contrast.model).double()
+        count += float(mask.sum())
+        change = contrast.clean_written(batch) - contrast.substitute_written(batch)
+        for i, target in enumerate(targets):
+            total[i] = total[i] + (target.output(change).double() * mask).sum((0, 1))
+    return [torch.as_tensor(each) / count for each in total]
+
+
+def _function_vector(
+    contrast: Contrast, heads: Sequence[_Target], source: Dataset
+) -> Float[Tensor, " d_model"]:
+    """The sum over heads of the mean of what each writes at the prompts' last token, in float64."""
+    model = contrast.model
+    total = torch.zeros(model.d_model, dtype=torch.float64, device=model.device)
+    for prompts in batches(model, source, batch=contrast.batch, memory=contrast.memory):
+        run = written(model, prompts.tokens)
+        prompt, end_of = range(len(prompts.examples)), [example.end for example in prompts.examples]
+        for head in heads:
+            out = model.weights[head.site.layer].out.flatten(0, 1)[head.width]
+            total += (head.output(run)[prompt, end_of].double() @ out.double()).sum(0)
+    return total / len(source.examples)
+
+
+def _scores(
+    contrast: Contrast,
+    metric: Metric,
+    rows: Sequence[str],
+    factors: Sequence[float],
+    change: Callable[[Batch, Written, int, float], Sequence[_Change]],
+    into: Into,
+    at: tuple[Place, ...] | None,
+    made: Mapping[str, Any],
+    how: Resampling,
+    progress: Callable[[int, int], None] | None,
+) -> NodeScores:
+    """The metric with every row's change, at every factor.
+
+    Args:
+        contrast: model, prompts and corruption.
+        metric: what is measured.
+        rows: names of the rows.
+        factors: one column each.
+        change: what is changed in a batch, whose run without it has written this, in a row, with a factor.
+        into: the run that is changed.
+        at: where; for provenance.
+        made: how the scores were made.
+        how: how the intervals over prompts are drawn.
+        progress: called with runs done and runs in all.
+    """
+    if into not in get_args(Into):
+        raise MethodError("C595", f"no run is called {into!r}", hint="clean or corrupt")
+    if into == "corrupt":
+        require_run(contrast.corruption, "into = corrupt", "steer the clean run, or ")
+    cells = [(row, column) for row in range(len(rows)) for column in range(len(factors))]
+    found: dict[tuple[int, int], list[Tensor]] = {cell: [] for cell in cells}
+    done, total = 0, len(cells) * len(contrast.batches)
+    for batch in contrast.batches:
+        base = contrast.clean_written(batch) if into == "clean" else contrast.substitute_written(batch)
+        stream = residual_stream(contrast.model, base.embed)
+        where, reference = contrast.reading(batch, metric), contrast.reference(batch, metric)
+        for group in in_traces(contrast, batch, metric, cells):
+            changes: dict[Site, list[tuple[int, _Change]]] = {}
+            for number, (row, column) in enumerate(group):
+                for each in change(batch, base, row, factors[column]):
+                    changes.setdefault(each.site, []).append((number, each))
+            edits = {site: partial(_with, here) for site, here in changes.items()}
+            logits = edited_run(contrast.model, stream, len(group), edits, where.kept)
+            for cell, values in zip(group, where.values(metric, logits, reference), strict=True):
+                found[cell].append(values[None])
+            done += len(group)
+            if progress is not None:
+                progress(done, total)
+    scores = metric_estimates(contrast, metric, by_prompt(contrast, found), how)
+    as_it_was = contrast.clean_values(metric) if into == "clean" else contrast.corrupt_values(metric)
+    unsteered = metric_estimates(contrast, metric, as_it_was, how)
+    digits = contrast.model.digits
+    places = scores.decimals(digits)
+    facts = {
+        "columns": "factor",
+        "into": into,
+        "steered": None if at is None else [name_of(place) for place in at],
+        "unsteered": rounded(float(unsteered.value), places),
+        "unsteered interval": [end(float(each), places) for each in (unsteered.low, unsteered.high)],
+    }
+    names = [f"{factor:g}" for factor in factors]
+    return NodeScores.estimated(rows, names, scores, {**made, **facts, **contrast.facts(metric)}, digits)
+
+
+def _with(changes: Sequence[tuple[int, _Change]], value: Tensor) -> Tensor:
+    """The values at a site with what becomes of some rows."""
+    new = value.clone()
+    for row, each in changes:
+        new[row, :, :, each.width] = each.edit(new[row, :, :, each.width])
+    return new

@@ -1,0 +1,327 @@
+"""Metrics: what is measured at some positions of the logits.
+
+A metric is one function of the logits at its positions and one entry in `METRICS`; positions, means over
+prompts, normalisation and the sign of the loss are the same for all. A package can add one through the
+entry point group `nncirc.metrics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Annotated, Literal, TypeAlias
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nncirc.circuits.annotations import Accepts
+from nncirc.circuits.arguments import public
+from nncirc.circuits.errors import MethodError, ModelError
+from nncirc.engine.model.model import Model
+
+Place: TypeAlias = tuple[str, int | None]
+"""A position by name: `("end", None)`, `("S", 2)` for the second S, `("IO", None)` for every IO."""
+
+END: Place = ("end", None)
+
+
+def places(given: str | Sequence[str | Place]) -> tuple[Place, ...]:
+    """Positions by name, checked; `"end"` and `"S.2"` may be written for `("end", None)` and `("S", 2)`.
+
+    Raises:
+        MethodError: C512, something is no position.
+    """
+    found: list[Place] = []
+    for one in [given] if isinstance(given, str) else given:
+        if isinstance(one, str):
+            name, dot, number = one.partition(".")
+            if dot and not number.isdecimal():
+                raise MethodError("C512", f"{one!r} is no position", hint='write "end", "S.2", or ("S", 2)')
+            one = (name, int(number) if dot else None)
+        found.append(one)
+    if not found:
+        raise MethodError("C512", "no position is named", hint='write "end", or ["S.2", "end"]')
+    return tuple(found)
+
+
+Joint: TypeAlias = Literal["sum", "product"]
+Function: TypeAlias = Callable[["Logits"], Float[Tensor, "row batch read"]]
+ChangeFunction: TypeAlias = Callable[
+    [Float[Tensor, "row batch read vocab"], Float[Tensor, "batch read vocab"]],
+    Float[Tensor, "row batch read"],
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Logits:
+    """What a metric's function sees: logits at the positions read, and what belongs to them.
+
+    Attributes:
+        patched: of the run that is measured, in float64. For a measure of `columns` only those of the
+            tokens that it reads.
+        clean: log-probabilities of the clean run, or its outputs for a measure `of_outputs`, in float64; None
+            for a measure that is not `against_clean`.
+        answer: the tokens of which each is right; -1 where a prompt has fewer than another, zeros where the
+            dataset has no answers.
+        foil: the tokens of which each is wrong.
+    """
+
+    patched: Float[Tensor, "row batch read vocab"]
+    clean: Float[Tensor, "batch read vocab"] | None
+    answer: Int[Tensor, "batch read choice"]
+    foil: Int[Tensor, "batch read choice"]
+
+    def each(
+        self,
+        tokens: Int[Tensor, "batch read choice"],
+        values: Float[Tensor, "row batch read vocab"],
+        missing: float,
+    ) -> Float[Tensor, "row batch read choice"]:
+        """The value of every token of the sets at each position read; `missing` where a set is smaller."""
+        index = tokens.clamp(min=0).expand(len(values), -1, -1, -1)
+        return values.gather(-1, index).masked_fill(tokens < 0, missing)
+
+    def at(
+        self, tokens: Int[Tensor, "batch read choice"], values: Float[Tensor, "row batch read vocab"]
+    ) -> Float[Tensor, "row batch read"]:
+        """The mean value over the set of tokens at each position read."""
+        return self.each(tokens, values, 0.0).sum(-1) / (tokens >= 0).sum(-1)
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A kind of metric.
+
+    Attributes:
+        function: its value at every position read.
+        needs: whether the dataset must have answers, or answers and foils.
+        sign: +1 where more is better, -1 where less is.
+        unit: of its values.
+        columns: whether it reads the logits of answers and foils only, through `Logits.at` or
+            `Logits.each`, so that no others have to be computed.
+        against_clean: whether it compares with the clean run.
+        of_outputs: whether it takes what the model gives as values, and so has a meaning where these are no
+            logits of tokens.
+        sensitivity: from a value, by how much the metric can move when every logit moves by at most 1;
+            infinite where that cannot be said.
+        nothing: by how much runs that compute the same may differ by rounding, in its unit: of a measure that
+            is 0 on the clean run, so that its own values tell no scale.
+        gradient: whether it has a gradient that says something: a count has none.
+        joint: how its values at the tokens of an answer of several make that of the answer: log-probabilities
+            are added, probabilities multiplied. None where it has no meaning for such an answer.
+        of_change: its value from the change of the logits since the clean run, which it may overwrite, and
+            the clean run's probabilities, both in float32: as exact as such logits are. None where there
+            is no such formula.
+    """
+
+    function: Function
+    needs: tuple[Literal["answer", "foil"], ...]
+    sign: Literal[1, -1]
+    unit: str
+    columns: bool = False
+    against_clean: bool = False
+    of_outputs: bool = False
+    sensitivity: Callable[[float], float] = lambda _: 2.0
+    of_change: ChangeFunction | None = None
+    nothing: float = 0.0
+    gradient: bool = True
+    joint: Joint | None = None
+
+
+def logit_diff(logits: Logits) -> Tensor:
+    """Mean logit of the answers minus mean logit of the foils (Wang et al. 2022), in logits."""
+    return logits.at(logits.answer, logits.patched) - logits.at(logits.foil, logits.patched)
+
+
+def _logprob(logits: Logits, tokens: Int[Tensor, "batch read choice"]) -> Float[Tensor, "row batch read"]:
+    return logits.each(tokens, logits.patched.log_softmax(-1), -torch.inf).logsumexp(-1)
+
+
+def logprob(logits: Logits) -> Tensor:
+    """Log-probability that one of the answers comes, in nats."""
+    return _logprob(logits, logits.answer)
+
+
+def prob(logits: Logits) -> Tensor:
+    """Probability that one of the answers comes, 0 to 1."""
+    return logprob(logits).exp()
+
+
+def prob_diff(logits: Logits) -> Tensor:
+    """Summed probability of the answers minus that of the foils (Hanna et al. 2023), -1 to 1."""
+    return prob(logits) - _logprob(logits, logits.foil).exp()
+
+
+def cross_entropy(logits: Logits) -> Tensor:
+    """Minus the log-probability that one of the answers comes, in nats."""
+    return -logprob(logits)
+
+
+def accuracy(logits: Logits) -> Tensor:
+    """1 where an answer is the likeliest of all tokens, else 0; a tie with another token is 0."""
+    return _beats(logits, without(logits.patched, logits.answer).amax(-1))
+
+
+def paired_accuracy(logits: Logits) -> Tensor:
+    """1 where an answer is likelier than every foil, else 0; a tie is 0."""
+    return _beats(logits, logits.each(logits.foil, logits.patched, -torch.inf).amax(-1))
+
+
+def _beats(logits: Logits, others: Float[Tensor, "row batch read"]) -> Float[Tensor, "row batch read"]:
+    best = logits.each(logits.answer, logits.patched, -torch.inf).amax(-1)
+    return (best > others).to(best.dtype)
+
+
+def without(
+    values: Float[Tensor, "row batch read vocab"], tokens: Int[Tensor, "batch read choice"]
+) -> Float[Tensor, "row batch read vocab"]:
+    """Values in which those of some tokens are minus infinity."""
+    # A set that is filled up names its first token again, so that no other is touched.
+    index = torch.where(tokens < 0, tokens[..., :1], tokens).expand(len(values), -1, -1, -1)
+    return values.scatter(-1, index, -torch.inf)
+
+
+def kl_divergence(logits: Logits) -> Tensor:
+    """D(clean || patched), in nats (Conmy et al. 2023)."""
+    assert logits.clean is not None
+    probability = logits.clean.exp()
+    # Σ p log p − Σ p log q, with log q = logit − logsumexp and Σ p = 1: one pass over the patched logits
+    entropy = (probability * logits.clean).sum(-1)
+    cross = torch.einsum("rbnv,bnv->rbn", logits.patched, probability)
+    return entropy - cross + logits.patched.logsumexp(-1)
+
+
+def kl_of_change(
+    change: Float[Tensor, "row batch read vocab"], probability: Float[Tensor, "batch read vocab"]
+) -> Tensor:
+    """D(clean || patched), in nats, from the change of the logits since the clean run.
+
+    log Σ p eˣ − Σ p x of the change x, with its mean under p taken off. No term of Σ p (eˣ − 1 − x) is
+    negative, so nothing cancels, and float32 gives what the small change is known to.
+    """
+    change -= (change * probability).sum(-1, keepdim=True)
+    excess = (change.expm1() - change).mul_(probability).sum(-1)
+    return excess.double().log1p()
+
+
+def _jumps(_: float) -> float:
+    """The sensitivity of a count: the least change of a logit can change it by 1."""
+    return torch.inf
+
+
+def mse(logits: Logits) -> Tensor:
+    """Mean over the outputs of the squared difference from the clean run's (Conmy et al. 2023)."""
+    assert logits.clean is not None
+    return (logits.patched - logits.clean).square().mean(-1)
+
+
+_OURS = {
+    "logit_diff": Measure(logit_diff, ("answer", "foil"), 1, "logits", columns=True),
+    "logprob": Measure(logprob, ("answer",), 1, "nats", joint="sum"),
+    "prob": Measure(prob, ("answer",), 1, "probability", joint="product"),
+    "prob_diff": Measure(prob_diff, ("answer", "foil"), 1, "probability"),
+    "cross_entropy": Measure(cross_entropy, ("answer",), -1, "nats", joint="sum"),
+    "accuracy": Measure(
+        accuracy, ("answer",), 1, "share", sensitivity=_jumps, gradient=False, joint="product"
+    ),
+    "paired_accuracy": Measure(
+        paired_accuracy,
+        ("answer", "foil"),
+        1,
+        "share",
+        columns=True,
+        sensitivity=_jumps,
+        gradient=False,
+    ),
+    # Pinsker's inequality: |p − q|₁ ≤ √(2 D), and dD = Σ (q − p) dlogit
+    "kl_divergence": Measure(
+        kl_divergence,
+        (),
+        -1,
+        "nats",
+        against_clean=True,
+        sensitivity=lambda d: (2 * max(d, 0.0)) ** 0.5,
+        of_change=kl_of_change,
+        nothing=1e-8,
+    ),
+    # (d + 1)² − d² = 2 d + 1, and the mean of |d| is at most √mse
+    "mse": Measure(
+        mse,
+        (),
+        -1,
+        "squared outputs",
+        against_clean=True,
+        of_outputs=True,
+        sensitivity=lambda m: 2 * max(m, 0.0) ** 0.5,
+        nothing=1e-12,
+    ),
+}
+
+
+@cache
+def measures() -> dict[str, Measure]:
+    """The known kinds of metric by name; entry points come after our own and cannot replace them."""
+    found = dict(_OURS)
+    for entry in sorted(entry_points(group="nncirc.metrics"), key=lambda entry: entry.name):
+        found.setdefault(entry.name, entry.load())
+    return found
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric as a script or a caller asks for it.
+
+    Args:
+        name: a kind of metric: `logit_diff`, `logprob`, `prob`, `prob_diff`, `cross_entropy`, `accuracy`,
+            `paired_accuracy`, `kl_divergence`, `mse`.
+        at: the positions to read, as `places` takes them; a prompt's value is the mean over them. Of an
+            answer of several tokens all are read from `end` on, and a prompt's value is that of the answer.
+        normalize: put the corrupted run at 0 and the clean run at 1. The means over prompts are
+            normalised, not each prompt.
+        own: a measure of the caller's, of whatever name; None for the kind of that name.
+    """
+
+    name: str
+    at: Annotated[tuple[Place, ...], Accepts(str | Sequence[str | Place])] = (END,)
+    normalize: bool = False
+    own: Measure | None = None
+
+    def __post_init__(self) -> None:
+        if self.own is None and self.name not in measures():
+            raise MethodError("C511", f"no metric is called {self.name!r}", hint=", ".join(measures()))
+        object.__setattr__(self, "at", places(self.at))
+
+    @property
+    def measure(self) -> Measure:
+        """The kind of metric."""
+        return self.own or measures()[self.name]
+
+    @property
+    def source(self) -> str:
+        """SHA-256 of the code that computes it, where that is the user's own; else ""."""
+        return getattr(self.measure.function, "source", "")
+
+    @property
+    def unit(self) -> str:
+        """Unit of its values."""
+        return "normalized" if self.normalize else self.measure.unit
+
+
+def check_metric(metric: Metric, model: Model) -> None:
+    """Whether a metric has a meaning for a model's outputs.
+
+    Raises:
+        ModelError: C433, it is of logits of tokens, and the model gives values.
+    """
+    if not model.predicts_tokens and not metric.measure.of_outputs:
+        raise ModelError(
+            "C433",
+            f"{metric.name} is about logits of tokens, and the outputs of {model.name} are values"
+            " that a program computes: their softmax is no prediction",
+            hint="measure mse, the squared difference from the clean run's outputs",
+        )

@@ -1,0 +1,119 @@
+"""What a model's `config.json` says, before any weight is read: which class it is, and how large."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from nncirc.circuits.errors import ModelError
+from nncirc.engine.model.families import family_of
+from nncirc.engine.shortage import shortage
+
+# What a config may say that does not describe the model, and how the engine runs one.
+_RUN = {"return_dict": True, "output_hidden_states": False, "use_cache": False}
+# What would have other files read than those of the folder, or other code run than that of its class.
+_ELSEWHERE = ("transformers_weights", "fusion_config")
+_SIZES = (
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "hidden_size",
+    "vocab_size",
+    "max_position_embeddings",
+)
+
+
+def read_config(place: str, *, revision: str | None = None, offline: bool = True) -> Any:
+    """The config of a folder or a hub id, as transformers has it, with what only says how to run it set.
+
+    Raises:
+        ModelError: C411, there is no adapter for models of its type; C430, it says what no model can be.
+    """
+    from transformers import AutoConfig, PretrainedConfig
+
+    options = {"revision": revision} if revision else {}
+    given, _ = PretrainedConfig.get_config_dict(place, local_files_only=offline, **options)
+    family_of(str(given.get("model_type")), given)
+    if "quantization_config" in given:
+        raise ModelError(
+            "C430",
+            f"the weights of {place} are quantized, and the engine computes with plain ones",
+            hint="use the model that they were made from, or model.dequantize() and save it again",
+            about=place,
+        )
+    try:
+        config = AutoConfig.from_pretrained(
+            place, local_files_only=offline, trust_remote_code=False, **options, **_said(given)
+        )
+    except Exception as error:  # noqa: BLE001 - a config can be wrong in any way
+        raise impossible(place, error) from None
+    for name in _ELSEWHERE:
+        if hasattr(config, name):
+            delattr(config, name)
+    for name in _SIZES:
+        _check_size(place, name, getattr(config, name, None))
+    if not isinstance(getattr(config, "is_causal", True), bool):
+        raise _wrong(place, "is_causal", config.is_causal, "true or false")
+    return config
+
+
+def _said(given: Mapping[str, Any]) -> dict[str, Any]:
+    """How the model is run, where the config says something on it."""
+    return {name: value for name, value in _RUN.items() if name in given}
+
+
+def _check_size(place: str, name: str, size: Any) -> None:
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        raise _wrong(place, name, size, "a whole number of at least 1")
+
+
+def _wrong(place: str, name: str, found: Any, wanted: str) -> ModelError:
+    return ModelError(
+        "C430",
+        f"the config.json of {place} has {name} = {found!r}"[:300] + f"; expected {wanted}",
+        hint="use the config.json that was saved with the weights",
+        about=place,
+    )
+
+
+def impossible(place: str, error: Exception, *, run: bool = False) -> Exception:
+    """The error to raise where no model can be made of a config, or none that runs."""
+    what = "a plain run fails of the model that is made of" if run else "no model can be made of"
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    return shortage(error) or ModelError(
+        "C430",
+        f"{what} the config.json of {place}: {type(error).__name__}: {' '.join(lines[:2])[:300]}",
+        hint="use the config.json that was saved with the weights",
+        about=place,
+    )
+
+
+def empty(config: Any, dtype: torch.dtype, place: str = "the model") -> Any:
+    """The model of a config, with shapes and no memory.
+
+    Raises:
+        ModelError: C430, there is none.
+    """
+    from transformers import AutoModelForCausalLM
+
+    make: Any = AutoModelForCausalLM.from_config
+    try:
+        with torch.device("meta"):
+            module = make(config, dtype=dtype, attn_implementation="eager")
+        # Families without it take the slow way: what they compute is the same.
+        module.set_attn_implementation("sdpa" if module._supports_sdpa else "eager")
+    except Exception as error:  # noqa: BLE001 - likewise
+        raise impossible(place, error) from None
+    return module
+
+
+def parameters(config: Any) -> int:
+    """How many parameters a config makes, tied ones once.
+
+    Raises:
+        ModelError: C430, no model can be made of it.
+    """
+    return sum(weight.numel() for weight in empty(config, torch.float32).parameters())

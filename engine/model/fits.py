@@ -1,0 +1,58 @@
+"""Whether something belongs to a model: a graph, or tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nncirc.circuits.arguments import related
+from nncirc.circuits.errors import ArgumentError, DataError
+from nncirc.circuits.graph import Graph
+from nncirc.engine.model.model import Model
+
+
+@related(Model, Graph)
+def check_graph(model: Model, graph: Graph) -> None:
+    """Whether a graph is one of a model: of its layers, heads and MLPs.
+
+    Raises:
+        ArgumentError: C753, it is not.
+    """
+    fits = graph.shape == model.shape
+    if fits and graph.neurons:
+        fits = graph.neurons == model.neurons(layer for layer, _ in graph.neurons)
+    if not fits:
+        raise ArgumentError(
+            "C753",
+            f"the graph is of another model than {model.name}: it has {graph.base}, and the model"
+            f" {Graph(model.shape)}",
+            hint="write model.graph() for the graph of a model",
+        )
+
+
+def check_tokens(model: Model, tokens: Sequence[Sequence[int]]) -> None:
+    """Whether a model can read tokens.
+
+    Raises:
+        DataError: C336, a prompt is longer than the model reads; C337, a token is not of its vocabulary.
+        ArgumentError: C753, there are none.
+    """
+    vocabulary = model.module.get_input_embeddings().num_embeddings
+    longest = getattr(model.module.config, "max_position_embeddings", None)
+    if not tokens:
+        raise ArgumentError("C753", "there are no prompts", hint="give at least one")
+    for prompt in tokens:
+        if not prompt:
+            raise ArgumentError("C753", "a prompt has no tokens", hint="give at least one")
+        if longest is not None and len(prompt) > longest:
+            raise DataError(
+                "C336",
+                f"a prompt has {len(prompt)} tokens, and {model.name} reads at most {longest}",
+                hint="use shorter prompts",
+            )
+        wrong = [token for token in (min(prompt), max(prompt)) if not 0 <= token < vocabulary]
+        if wrong:
+            raise DataError(
+                "C337",
+                f"token {wrong[0]} is not one of the {vocabulary} tokens that {model.name} knows",
+                hint="the tokenizer does not belong to this model",
+            )

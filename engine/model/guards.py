@@ -1,0 +1,482 @@
+"""Guards: what has to hold for the engine's numbers to be right, tested on every model when it is loaded.
+
+A family's adapter says where a model keeps its parts; it cannot say that the model adds them up the way
+the engine's mathematics assumes. So the model is run on a few tokens and compared with that mathematics:
+
+- block by block in float64, whatever the model's own dtype: a few kilobytes of activations, and at no time
+  more than one block's weights are held a second time. Every token is compared by itself, and what is added
+  up is compared number by number with what was added, so that one huge activation hides nothing;
+- as a whole in its own dtype, by the masked forward itself.
+
+Attention may reach only so far back, which a short prompt does not show. `Reach` tests it again when a
+prompt comes that is longer than all before.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from nncirc.circuits.errors import MethodError, ModelError, NncircError
+from nncirc.engine.model.configs import impossible
+from nncirc.engine.model.model import Block, Model
+from nncirc.engine.model.tracing import run
+from nncirc.engine.runs.live import attend
+from nncirc.engine.runs.masked_forward import Mask, masked_forward, project
+from nncirc.engine.runs.written import sender_outputs
+
+COLUMNS = 64
+"""Of the vocabulary, tried in float64."""
+
+SHORT, LONG = 7, 40
+"""Tokens of the prompts that everything, and that attention's reach is tried on."""
+
+EXACT = 1e-9
+"""How far equal numbers may be apart in float64, relative to what they are made of."""
+
+FLOAT32 = 1e-5
+"""Likewise where models compute in float32 on the way: a softmax, a rotation, a norm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The code of an error, and what must hold for it not to be raised."""
+
+    code: str
+    holds: str
+
+
+SIDE_BY_SIDE = Guard("C413", "the output projection reads all heads side by side")
+ADDED = Guard("C414", "blocks add attention and MLP to the residual stream")
+SUMMED = Guard("C415", "embedding, heads, MLPs and biases sum to the final residual stream")
+NOTHING_CUT = Guard("C416", "with no edge cut the model computes the clean run")
+ALL_CUT = Guard("C417", "with all edges cut the model computes the corrupted run")
+QUIET = Guard("C418", "a model without MLPs in its graph has MLPs that write nothing")
+ALONE = Guard("C419", "single heads attend as the whole layer does")
+POSITIONS = Guard("C420", "what is added for a position is that of the family")
+NEURONS = Guard("C425", "an MLP's neurons, which its activation function gives, sum to what it writes")
+UNEMBEDDED = Guard("C426", "logits are the final norm's output times the unembedding")
+
+GUARDS = (
+    SIDE_BY_SIDE,
+    ADDED,
+    SUMMED,
+    NOTHING_CUT,
+    ALL_CUT,
+    QUIET,
+    ALONE,
+    POSITIONS,
+    NEURONS,
+    UNEMBEDDED,
+)
+
+HINT = "the engine would give wrong numbers for this model; its family needs an adapter of its own"
+
+
+def check(model: Model) -> dict[str, float]:
+    """Run all guards; returns the largest relative error of each, for the provenance.
+
+    Raises:
+        ModelError: C411, C412, C427, the adapter does not fit at all; C413 to C420, C425 and C426, a guard
+            fails; C428, the model's own run overflows.
+    """
+    _check_places(model)
+    found = _Errors(model)
+    draw = random.Random(0)
+    rows = [_tokens(model, SHORT, draw) for _ in range(4)]
+    clean, other = rows[0], rows[1]
+    try:
+        with torch.no_grad():
+            model.module(**model.inputs(clean, 1))
+    except Exception as error:  # noqa: BLE001 - a module made of a wrong config raises anything
+        raise impossible(model.name, error, run=True) from None
+    try:
+        logits = _whole(model, torch.cat([clean, other]), found)
+        _positions(model, _tokens(model, LONG, draw), found)
+        _by_block(model, torch.cat(rows), found)
+        _by_block(model, _tokens(model, LONG, draw), found)
+    except (NncircError, MemoryError):
+        raise
+    except Exception as error:
+        raise _unfit(model, (str(error).strip().splitlines() or [type(error).__name__])[0]) from error
+    _masked(model, clean, other, logits, found)
+    return {guard.holds: found.largest.get(guard, 0.0) for guard in GUARDS}
+
+
+@dataclass(slots=True)
+class Reach:
+    """Refuses prompts that are longer than a model's attention reaches back.
+
+    Attributes:
+        tried: the longest prompt on which single heads were seen to attend as the layer does.
+    """
+
+    tried: int
+
+    @classmethod
+    def of(cls, model: Model) -> Reach:
+        """Of a model that has passed `check`."""
+        return cls(min(LONG, _longest(model)))
+
+    def __call__(self, model: Model, length: int) -> None:
+        """Nothing, if single heads attend as the whole layer does in a prompt of so many tokens.
+
+        Raises:
+            ModelError: C419, C420, they do not, or positions are embedded otherwise.
+        """
+        if length <= self.tried:
+            return
+        tokens = _tokens(model, length, random.Random(0))
+        found = _Errors(model, f" in prompts of {length} tokens", f"use at most {self.tried} tokens")
+        _positions(model, tokens, found)
+        _by_block(model, tokens, found)
+        self.tried = length
+
+
+def _longest(model: Model) -> int:
+    return int(getattr(model.module.config, "max_position_embeddings", None) or LONG)
+
+
+def _tokens(model: Model, length: int, draw: random.Random) -> Int[Tensor, "1 pos"]:
+    vocabulary = model.module.get_input_embeddings().num_embeddings
+    drawn = [draw.randrange(vocabulary) for _ in range(min(length, _longest(model)))]
+    return torch.tensor([drawn], device=model.device)
+
+
+def _check_places(model: Model) -> None:
+    """The modules that the adapter names are there."""
+    family = model.family
+    where = ("blocks", "final_norm", "unembed", "rotary", "pos_embed")
+    inside = (
+        "attention_norm",
+        "attention",
+        "output",
+        "mlp_norm",
+        "mlp",
+        "mlp_output",
+        "activation",
+        "gated",
+    )
+    paths = [path for name in where if (path := getattr(family, name))]
+    paths += [f"{family.blocks}.0.{path}" for name in inside if (path := getattr(family, name))]
+    paths += [f"{family.blocks}.0.{path}" for path in family.projections]
+    for path in paths:
+        try:
+            model.module.get_submodule(path)
+        except AttributeError:
+            raise _unfit(model, f"it has no module {path}") from None
+
+
+def _unfit(model: Model, why: str) -> ModelError:
+    return ModelError(
+        "C427",
+        f"{model.name} does not run as its adapter says: {why}",
+        hint="its family needs an adapter of its own",
+        about=model.name,
+    )
+
+
+@dataclass(slots=True)
+class _Errors:
+    """The largest relative error of every guard so far; one that is too large is raised."""
+
+    model: Model
+    where: str = ""
+    hint: str = HINT
+    largest: dict[Guard, float] = field(default_factory=dict)
+
+    def note(
+        self,
+        guard: Guard,
+        found: Tensor,
+        wanted: Tensor,
+        scale: Tensor | None = None,
+        *,
+        allowed: float = EXACT,
+    ) -> None:
+        """Compare two tensors token by token.
+
+        Args:
+            guard: what is tested.
+            found: what the engine's mathematics makes.
+            wanted: what the model does.
+            scale: what errors are relative to; None for the largest number of each token.
+            allowed: the largest relative error.
+
+        Raises:
+            ModelError: with the guard's code.
+        """
+        relative = torch.inf
+        if found.shape == wanted.shape:
+            difference = (found.double() - wanted.double()).abs()
+            scale = wanted.abs().amax(-1, keepdim=True) if scale is None else scale
+            relative = float((difference / scale.double().clamp_min(1e-30)).max())
+        if not relative <= allowed:
+            raise ModelError(
+                guard.code,
+                f"{self.model.name} is not what its adapter says{self.where}: expected that {guard.holds};"
+                f" found a relative error of {relative:.2g}, where {allowed:.2g} is allowed",
+                hint=self.hint,
+                about=self.model.name,
+            )
+        self.largest[guard] = max(self.largest.get(guard, 0.0), relative)
+
+
+# The model as a whole, in its own dtype --------------------------------------------------------------------
+
+
+def _rounded(model: Model) -> float:
+    """What is allowed where two numbers differ by a few roundings."""
+    return 10 * torch.finfo(model.dtype).eps
+
+
+def _rounding(model: Model) -> float:
+    """What is allowed between two computations of all layers in the model's own dtype.
+
+    In half precision, 2000 roundings would be more than the values themselves, and nothing would fail; a
+    sound model of 30 layers comes to 0.05.
+    """
+    return min(2000 * model.resolution, 0.25)
+
+
+def _whole(
+    model: Model, tokens: Int[Tensor, "batch pos"], found: _Errors
+) -> Float[Tensor, "batch pos vocab"]:
+    """Logits of a plain run: its parts are reached in order, and logits are what the unembedding gives."""
+    width = torch.tensor([model.shape.n_heads * model.d_head])
+
+    def body() -> tuple[Tensor, Tensor]:
+        for block in model.blocks:
+            # That all of these are reached, and in this order, is a test too.
+            _ = block.attention_norm.input, [projection.output for projection in block.projections]
+            found.note(SIDE_BY_SIDE, width, torch.tensor([block.output.input.shape[-1]]))
+            _ = block.mlp_norm.input, _activation(model, block)
+            _ = None if block.mlp_output is None else block.mlp_output.input
+            _ = block.mlp.output, block.block.output
+        _ = model.final_norm.output
+        made = model.unembed.output.clone()
+        return made, model.logits_of(model.envoy.output).clone()
+
+    try:
+        made, logits = run(model.envoy, model.inputs(tokens), body)
+    except MethodError as error:
+        raise _unfit(model, error.message) from None
+    if not torch.isfinite(made).all():
+        raise ModelError(
+            "C428",
+            f"a plain run of {model.name} in {str(model.dtype).removeprefix('torch.')} gives logits that are"
+            " not finite",
+            hint="load it with dtype = float32, or bfloat16: float16 ends at 65,504"
+            if model.dtype == torch.float16
+            else "use the config.json that was saved with the weights, or copy the weights again",
+            about=model.name,
+        )
+    found.note(UNEMBEDDED, made, logits, made.abs(), allowed=_rounded(model))
+    return logits
+
+
+def _positions(model: Model, tokens: Int[Tensor, "batch pos"], found: _Errors) -> None:
+    """Without what is added for its position, the embedding of a token is the same everywhere."""
+    positions = model.pos_embed(tokens.shape[1])
+    if positions is None:
+        return
+    same = tokens[:, :1].expand_as(tokens).contiguous()
+
+    def body() -> Tensor:
+        embedded = model.blocks[0].attention_norm.input.clone()
+        model.skip_logits()
+        return embedded
+
+    embedded = run(model.envoy, model.inputs(same, 1), body)
+    alone = embedded.double() - positions.double()
+    terms = embedded.abs() + positions.abs()
+    first = alone[:, :1].expand_as(alone)
+    found.note(POSITIONS, alone, first, terms + terms[:, :1], allowed=_rounded(model))
+
+
+def _masked(
+    model: Model,
+    clean: Int[Tensor, "1 pos"],
+    other: Int[Tensor, "1 pos"],
+    logits: Float[Tensor, "2 pos vocab"],
+    found: _Errors,
+) -> None:
+    """The masked forward with no edge cut, with all cut, and with all but those into the logits.
+
+    In the last the logits read what senders compute from cut inputs: it shows whether a sender depends on
+    anything but its inputs.
+    """
+    graph = model.graph(pos_embed=model.family.pos_embed is not None)
+    everything = Mask.everything(model, graph).cut
+    # Not zeros: nothing would be written, and the projections would go untested.
+    finite = torch.finfo(model.dtype)
+    nothing = everything * max(1e-30, finite.tiny * finite.eps)
+    senders = everything.clone()
+    senders[:, graph.receiver_index["logits"], len(graph.sources) :] = 0
+    cut = Mask(torch.cat([nothing, everything, senders]))
+    made = masked_forward(model, graph, clean, cut, sender_outputs(model, graph, other))
+    found.note(NOTHING_CUT, made[0], logits[:1], allowed=_rounding(model))
+    found.note(ALL_CUT, made[1:], logits[1:].expand_as(made[1:]), allowed=_rounding(model))
+
+
+# Block by block, in float64 --------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Float64:
+    """Modules whose weights are in float64 for a while; their own are kept and put back."""
+
+    kept: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    def take(self, module: Any, without: Any = None) -> None:
+        """All of a module, or all but one within it."""
+        left = set() if without is None else {id(tensor) for tensor in _tensors(without)}
+        for tensor in _tensors(module):
+            if id(tensor) not in left and tensor.is_floating_point() and tensor.dtype != torch.float64:
+                self.kept.append((tensor, tensor.data))
+                tensor.data = tensor.data.double()
+
+    def first(self, module: Any, rows: int) -> None:
+        """Only the first rows of the module's own tensors: of the vocabulary."""
+        for tensor in module.parameters():
+            self.kept.append((tensor, tensor.data))
+            tensor.data = tensor.data[:rows].double()
+
+    def give_back(self) -> None:
+        while self.kept:
+            tensor, own = self.kept.pop()
+            tensor.data = own
+
+
+def _tensors(module: Any) -> tuple[Tensor, ...]:
+    return *module.parameters(), *module.buffers()
+
+
+def _double(value: Any) -> Any:
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def _by_block(model: Model, tokens: Int[Tensor, "row pos"], found: _Errors) -> None:
+    """One run, in which each block in its turn is in float64 and compared with the engine's mathematics.
+
+    Of four prompts the last two are mixed: every block reads the residual stream of the first or of the
+    second prompt, in turn, so that whatever else it depended on (its tokens, what an earlier block
+    computed) would give them away. With one prompt only attention is tried, and MLPs are skipped.
+    """
+    mixed = len(tokens) == 4
+    modules = attrgetter(model.family.blocks)(model.module)
+    norm, unembed = (attrgetter(p)(model.module) for p in (model.family.final_norm, model.family.unembed))
+    rotary: Any = tree_map(_double, model.rotary(tokens))
+    upcast = _Float64()
+
+    def body() -> None:
+        stream: Tensor | None = None
+        for layer, (block, module) in enumerate(zip(model.blocks, modules, strict=True)):
+            upcast.take(module, None if mixed else attrgetter(model.family.mlp)(module))
+            block.block.inputs = tree_map(_double, block.block.inputs)
+            if stream is not None:
+                found.note(SUMMED, stream, block.block.input, stream.abs())
+            sources = [0, 1, layer % 2, 1 - layer % 2] if mixed else [0]
+            block.block.input = block.block.input[sources]
+            stream = _block(model, layer, block, rotary, sources, found)
+            upcast.give_back()
+        assert stream is not None
+        found.note(SUMMED, stream, model.final_norm.input, stream.abs())
+        upcast.take(norm)
+        normed = model.final_norm.output
+        found.note(UNEMBEDDED, normed, model.unembed.input)
+        upcast.give_back()
+        upcast.first(unembed, COLUMNS)
+        weight, bias = unembed.weight, getattr(unembed, "bias", None)
+        made, terms = normed @ weight.T, normed.abs() @ weight.T.abs()
+        if bias is not None:
+            made, terms = made + bias, terms + bias.abs()
+        found.note(UNEMBEDDED, made, model.unembed.output, terms)
+        # What comes after is tried on numbers large enough to show a soft cap.
+        given = torch.linspace(-100, 100, len(weight), dtype=torch.float64, device=model.device)
+        given = given.expand_as(made).clone()
+        model.unembed.output = given
+        found.note(UNEMBEDDED, given, model.logits_of(model.envoy.output), given.abs() + 1)
+        upcast.give_back()
+
+    try:
+        run(model.envoy, model.inputs(tokens), body)
+    finally:
+        upcast.give_back()
+
+
+def _block(
+    model: Model, layer: int, block: Block, rotary: Any, sources: Sequence[int], found: _Errors
+) -> Float[Tensor, "row pos d_model"]:
+    """Compare a block with the engine's mathematics; returns what it makes of the residual stream."""
+    shape, weights = model.shape, model.head_weights(layer)
+
+    def heads(value: Tensor) -> Tensor:
+        return value.unflatten(-1, (-1, model.d_head)).movedim(-2, 0)
+
+    residual = block.attention_norm.input
+    units = (shape.n_heads, shape.n_kv_heads, shape.n_kv_heads)
+    made = torch.cat([projection.output for projection in block.projections], dim=-1)
+    query, key, value = (part.clone() for part in heads(made).split(units))
+    z = block.output.input.clone()
+    attention = block.output.output.clone()
+    middle = block.mlp_norm.input.clone()
+    mixed = len(sources) > 1
+    if not mixed:
+        block.mlp.skip(torch.zeros_like(middle))
+    activation = _activation(model, block) if mixed and model.family.gated is None else None
+    neurons = block.mlp_output.input.clone() if mixed and block.mlp_output is not None else None
+    mlp = block.mlp.output.clone()
+    stream: Tensor = block.block.output.clone()
+
+    found.note(ADDED, residual + attention, middle, residual.abs() + attention.abs())
+    found.note(ADDED, middle + mlp, stream, middle.abs() + mlp.abs())
+    if not shape.mlps:
+        found.note(QUIET, torch.zeros_like(mlp), mlp)
+    out = weights.out.flatten(0, 1)
+    bias = _bias(model, layer, model.family.output, attention)
+    found.note(SUMMED, z @ out + bias, attention, z.abs() @ out.abs() + bias.abs())
+    if mixed:
+        for part in (attention, mlp):
+            found.note(ALL_CUT, part[sources], part, allowed=FLOAT32)
+        # Of one prompt: each part computed anew, as the masked forward and ACDC compute it. A norm that
+        # computes in float32 may round otherwise among fewer prompts.
+        normed = block.attention_norm(residual[:1])
+        again = project(weights, normed.expand(sum(units), *normed.shape))
+        for projected, mine in zip((query, key, value), again, strict=True):
+            found.note(NOTHING_CUT, mine, projected[:, :1], allowed=10 * FLOAT32)
+        found.note(NOTHING_CUT, block.mlp(block.mlp_norm(middle[:1])), mlp[:1], allowed=10 * FLOAT32)
+    if neurons is not None and shape.mlps:
+        rows = model.neuron_weights(layer)
+        bias = _bias(model, layer, str(model.family.mlp_output), mlp)
+        found.note(NEURONS, neurons @ rows + bias, mlp, neurons.abs() @ rows.abs() + bias.abs())
+        if activation is not None:
+            found.note(NEURONS, activation, neurons)
+    group = shape.n_heads // shape.n_kv_heads
+    shared = (each.repeat_interleave(group, 0)[:, None] for each in (model.rotate(key, rotary), value))
+    alone = attend(model, layer, model.rotate(query, rotary)[:, None], *shared)[:, 0]
+    # Attention is a mean of values, so that no error is small beside the largest of them.
+    largest = value.abs().amax((-2, -1), keepdim=True).repeat_interleave(group, 0)
+    found.note(ALONE, alone, heads(z), largest, allowed=FLOAT32)
+    return stream
+
+
+def _activation(model: Model, block: Block) -> Tensor | None:
+    """What the activation function of a block's MLP gives, where it is a module."""
+    path = model.family.activation
+    return None if path is None else attrgetter(path)(block.block).output.clone()
+
+
+def _bias(model: Model, layer: int, path: str, like: Tensor) -> Tensor:
+    """The bias of a block's module; zeros if it has none."""
+    block = attrgetter(model.family.blocks)(model.module)[layer]
+    bias: Tensor | None = getattr(attrgetter(path)(block), "bias", None)
+    return torch.zeros_like(like[0, 0]) if bias is None else bias

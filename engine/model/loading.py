@@ -1,0 +1,391 @@
+"""Loading models: from a folder, from the Hugging Face hub, or one that comes with the package."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from nncirc.circuits.arguments import public
+from nncirc.circuits.door import at_home, open_file, read_text
+from nncirc.circuits.errors import ModelError, NncircError, ResourceError
+from nncirc.circuits.models import COMPILED, model_folder
+from nncirc.circuits.words import memory_in_words
+from nncirc.engine.data import load_tokenizer
+from nncirc.engine.data.load import (
+    check_json,
+    first_line,
+    from_hub,
+    is_local,
+    list_folder,
+    no_folder,
+    unreadable,
+)
+from nncirc.engine.model import guards
+from nncirc.engine.model.compiled import build, shapes, symbol_tokenizer
+from nncirc.engine.model.compiled import read_config as read_compiled
+from nncirc.engine.model.configs import empty, read_config
+from nncirc.engine.model.model import Model
+from nncirc.engine.runs.memory import free_memory
+from nncirc.engine.shortage import shortage
+
+DType: TypeAlias = Literal["float32", "float64", "bfloat16", "float16"]
+DTYPES: dict[str, torch.dtype] = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+SINGLE, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_config.json"
+
+_IDLE = (".masked_bias", ".rotary_emb.inv_freq")
+"""Constants that older versions of transformers saved beside the weights, which nothing reads."""
+
+
+@public
+def load_bundled(name: str, *, dtype: DType = "float64", device: str = "cpu") -> Model:
+    """A small model that comes with the package, trained or compiled (`nncirc.circuits.models.BUNDLED`).
+
+    Raises:
+        ModelError: C401, there is no such model; otherwise as `load_huggingface` or `load_compiled`.
+    """
+    folder = model_folder(name)
+    if name in COMPILED:
+        return _load_compiled(folder, dtype, device, name=name)
+    return _load(folder, None, dtype, device, name=name, tokenizer=None)
+
+
+@public
+def load_compiled(path: str | Path, *, dtype: DType = "float64", device: str = "cpu") -> Model:
+    """A program that was compiled to the weights of a transformer, from a folder (`engine.model.compiled`).
+
+    Args:
+        path: the folder, with `config.json` and `model.safetensors`.
+        dtype: of weights and activations.
+        device: a torch device.
+
+    Raises:
+        ModelError: C402 to C406, as `load_huggingface`; C432, a kind of compiled model that is not known
+            here; C413 to C420, a guard fails.
+        FileError: C601 to C603, the config cannot be read or is another.
+    """
+    return _load_compiled(at_home(path), dtype, device, name=str(path))
+
+
+def _load_compiled(folder: Path, dtype: DType, device: str, *, name: str) -> Model:
+    _check_device(device)
+    digest = _hash(_weight_files(folder, indexed=False))
+    config = read_compiled(folder)
+    try:
+        weights = load_file(folder / SINGLE)
+    except Exception as error:  # noqa: BLE001 - safetensors raises anything at damaged files
+        raise _damaged(folder, error) from None
+    module = _ready(build(config, weights, name).to(DTYPES[dtype]), device, name)
+    check_no_more(name, sorted(weights.keys() - shapes(config).keys()))
+    made = {"id": name, "dtype": dtype, "device": device, "weights_sha256": digest}
+    return _guarded(Model(module, symbol_tokenizer(config), made, name))
+
+
+@public
+def load_huggingface(
+    id: str | Path,  # noqa: A002 - the hub's own word
+    *,
+    revision: str | None = None,
+    dtype: DType = "float32",
+    device: str = "cpu",
+    tokenizer: str | None = None,
+) -> Model:
+    """A causal language model from a local folder or from the Hugging Face hub.
+
+    Weights are read from safetensors only, never unpickled, and every weight must be there. The guards
+    of `nncirc.engine.model.guards` run before the model is given back.
+
+    Args:
+        id: a folder, or a hub id such as `openai-community/gpt2`.
+        revision: branch, tag or commit on the hub.
+        dtype: of weights and activations.
+        device: a torch device.
+        tokenizer: folder or hub id of the tokenizer; None for the model's own.
+
+    Raises:
+        ModelError: C402 the folder has no model, C403 its files are damaged, C404 weights are missing or
+            do not fit, C405 weights are not finite, C406 no such device; C411 no adapter for this type of
+            model; C412 to C420 and C425 to C428, a guard fails; C421 to C424, the tokenizer or the hub;
+            C429, weights that the config has no place for; C430, the config says what no model can be.
+        ResourceError: C701, there is not enough memory.
+    """
+    place = at_home(id) if isinstance(id, Path) or is_local(id) else id
+    return _load(place, revision, dtype, device, name=str(id), tokenizer=tokenizer)
+
+
+def _load(
+    place: str | Path, revision: str | None, dtype: DType, device: str, *, name: str, tokenizer: str | None
+) -> Model:
+    made: dict[str, Any] = {"id": name, "dtype": dtype, "device": device}
+    _check_device(device)
+    if isinstance(place, Path):
+        files = _weight_files(place)
+        check_json(place / "config.json")
+        config = read_config(str(place))
+        made["weights_sha256"] = _hash(files)
+        try:
+            module = _pretrained(str(place), config, dtype)
+            _check_files(files, module, name)
+        except NncircError:
+            raise
+        except Exception as error:  # noqa: BLE001 - transformers and safetensors raise anything
+            raise _damaged(place, error) from None
+    else:
+        module = from_hub(
+            place, revision, "model", lambda offline: _from_hub(place, dtype, revision, offline)
+        )
+        made["revision"] = getattr(module.config, "_commit_hash", None) or revision
+    module = _ready(module, device, name)
+    return _guarded(Model(module, load_tokenizer(tokenizer or place, revision), made, name))
+
+
+def _damaged(folder: Path, error: Exception) -> Exception:
+    return shortage(error) or ModelError(
+        "C403",
+        f"the model in {folder} cannot be loaded: {first_line(error)}",
+        hint="its files are damaged or do not belong together: copy them again",
+        about=str(folder),
+    )
+
+
+def _ready(module: Any, device: str, name: str) -> Any:
+    """The module on its device, if its weights are numbers."""
+    _check_finite(module, name)
+    try:
+        return module.to(device).eval().requires_grad_(False)
+    except RuntimeError as error:
+        raise ModelError(
+            "C406", f"{name} does not fit on {device}: {first_line(error)}", hint='write `device = "cpu"`'
+        ) from None
+
+
+def _guarded(model: Model) -> Model:
+    """The model, if the guards let it pass."""
+    passed = {holds: float(f"{error:.1e}") for holds, error in guards.check(model).items()}
+    facts = {"type": model.family.model_type, "d_model": model.d_model, "guards": passed}
+    return replace(model, made={**model.made, **facts}, guard=guards.Reach.of(model))
+
+
+def _check_device(device: str) -> None:
+    """Whether a device computes, also in float64, as all metrics are, and gives back what it computed."""
+    try:
+        (torch.ones(1, dtype=torch.float64, device=device) + 1).cpu()
+    except Exception as error:  # noqa: BLE001 - every backend raises what it likes
+        raise ModelError(
+            "C406",
+            f"the device {device!r} is not there, or does not compute in float64: {first_line(error)}",
+            hint='write `device = "cpu"`',
+        ) from None
+
+
+def _weight_files(folder: Path, *, indexed: bool = True) -> list[Path]:
+    """The files with weights that are loaded from a folder: one, or those that its index lists, if it may.
+
+    Raises:
+        ModelError: C402, there is no model; C403, a file cannot be read or is not in the folder.
+    """
+    if what := no_folder(folder):
+        raise ModelError("C402", f"the model folder {folder} {what}", about=str(folder))
+    names = list_folder(folder)
+    missing, hint = None, "weights are read from safetensors only: model.save_pretrained(folder)"
+    if "config.json" not in names:
+        missing, hint = "config.json", "save it with model.save_pretrained(folder)"
+    elif not any(name.endswith(".safetensors") for name in names):
+        missing = "*.safetensors"
+    elif SINGLE not in names and not (indexed and INDEX in names):
+        missing = SINGLE
+    if missing:
+        raise ModelError("C402", f"the model folder {folder} has no {missing}", hint=hint, about=str(folder))
+    if ADAPTER in names:
+        raise ModelError(
+            "C402",
+            f"the model folder {folder} has an {ADAPTER}: what the adapter adds would be left out",
+            hint="merge it into the weights and save them: model.merge_and_unload().save_pretrained(folder)",
+            about=str(folder),
+        )
+    return [folder / SINGLE] if SINGLE in names else _listed_files(folder, names)
+
+
+def _listed_files(folder: Path, names: Sequence[str]) -> list[Path]:
+    """The files of an index, which are all in its own folder."""
+    index = folder / INDEX
+    check_json(index)
+    where = json.loads(read_text(index)).get("weight_map")
+    files = sorted({str(file) for file in where.values()}) if isinstance(where, dict) else []
+    for file in files:
+        if file not in names:
+            raise ModelError(
+                "C403",
+                f"the model in {folder} cannot be loaded: {INDEX} lists {file!r}, which is not in the folder",
+                hint="copy its files again; an index lists files beside it, by their names",
+                about=str(folder),
+            )
+    if not files:
+        raise ModelError(
+            "C403",
+            f"the model in {folder} cannot be loaded: {INDEX} has no weight_map that lists files",
+            hint="copy its files again",
+            about=str(folder),
+        )
+    return [folder / file for file in files]
+
+
+def _hash(weights: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in weights:
+        try:
+            with open_file(file) as stream:
+                while chunk := stream.read(1 << 20):
+                    digest.update(chunk)
+        except OSError as error:
+            raise unreadable(error, file.parent) from None
+    return digest.hexdigest()
+
+
+def _from_hub(name: str, dtype: DType, revision: str | None, offline: bool) -> Any:
+    config = read_config(name, revision=revision, offline=offline)
+    options = {"revision": revision} if revision else {}
+    return _pretrained(name, config, dtype, local_files_only=offline, **options)
+
+
+def _pretrained(name: str, config: Any, dtype: DType, **options: Any) -> Any:
+    """The model with its weights, all of them and no others."""
+    module = empty(config, DTYPES[dtype], name)
+    needed, free = sum(weight.nbytes for weight in module.parameters()), free_memory(torch.device("cpu"))
+    if needed > free:
+        raise ResourceError(
+            "C701",
+            f"{name} takes {memory_in_words(needed)} in {dtype}; {memory_in_words(free)} of memory is free",
+            hint="use a smaller model, a narrower dtype, or a larger machine",
+        )
+    with _quiet():
+        loaded, info = type(module).from_pretrained(
+            name,
+            config=config,
+            dtype=DTYPES[dtype],
+            attn_implementation=module.config._attn_implementation,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told by name below, where transformers prints a report
+            **{"local_files_only": True, **options},
+        )
+    _check_complete(name, info)
+    return loaded
+
+
+def _check_complete(name: str, info: dict[str, Any]) -> None:
+    """transformers fills in random numbers where weights are missing, and ignores those that no part uses.
+
+    Here both are errors.
+    """
+    missing = sorted(str(key) for key in info.get("missing_keys", ()))
+    mismatched = sorted(str(key) for key in info.get("mismatched_keys", ()))
+    for what, keys in (("lack", missing), ("have the wrong shape for", mismatched)):
+        if keys:
+            raise ModelError(
+                "C404",
+                f"the weights of {name} {what} {_listed(keys)}",
+                hint="the config does not belong to these weights, or the file is incomplete",
+                about=name,
+            )
+    keys = sorted(str(key) for key in info.get("unexpected_keys", ()))
+    check_no_more(name, [key for key in keys if not key.endswith(_IDLE)])
+
+
+def _check_files(files: Sequence[Path], module: Any, name: str) -> None:
+    """Every weight is in the files once and in fractions.
+
+    Of a weight that is there twice transformers takes one without a word; and it takes whole numbers, which
+    quantized weights are saved as, as they are.
+
+    Raises:
+        ModelError: C403, a weight is there twice; C404, it has no fractions.
+    """
+    weights = {key for key, _ in module.named_parameters(remove_duplicate=False)}
+    found: dict[str, str] = {}
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 - it is no mapping
+                weight = key if key in weights else f"{module.base_model_prefix}.{key}"
+                if weight not in weights:
+                    continue
+                here = f"{key} of {file.name}"
+                if weight in found:
+                    raise ModelError(
+                        "C403",
+                        f"the files of {name} hold one weight twice: as {found[weight]} and as {here}",
+                        hint="copy the model again, or save it anew: model.save_pretrained(folder)",
+                        about=name,
+                    )
+                found[weight] = here
+                kind = str(tensors.get_slice(key).get_dtype())
+                if not kind.startswith(("F", "BF")):
+                    raise ModelError(
+                        "C404",
+                        f"the weights of {name} have numbers of type {kind} for {key}",
+                        hint="save them as float32 or float64",
+                        about=name,
+                    )
+
+
+def _listed(keys: Sequence[str], most: int = 3) -> str:
+    rest = len(keys) - most
+    return ", ".join(keys[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def check_no_more(name: str, surplus: Sequence[str]) -> None:
+    """Refuse weights that no part of the model would use.
+
+    Raises:
+        ModelError: C429, there are some.
+    """
+    if surplus:
+        raise ModelError(
+            "C429",
+            f"the weights of {name} hold {_listed(surplus)}, for which its config has no place",
+            hint="use the config.json that was saved with the weights, or save the model without them:"
+            " AutoModelForCausalLM.from_pretrained(folder).save_pretrained(other)",
+            about=name,
+        )
+
+
+def _check_finite(module: Any, name: str) -> None:
+    for key, weight in module.named_parameters():
+        if not torch.isfinite(weight).all():
+            raise ModelError(
+                "C405",
+                f"the weights of {name} hold values that are not finite, first in {key}",
+                hint="the file is damaged, or the dtype too narrow: try dtype = float32",
+                about=name,
+            )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' log lines and progress bars: what matters is raised."""
+    import transformers.utils.logging
+
+    logging: Any = transformers.utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

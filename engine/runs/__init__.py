@@ -1,0 +1,1 @@
+"""Runs of a model: clean, corrupted, masked, edited, and their gradients."""

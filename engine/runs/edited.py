@@ -1,0 +1,153 @@
+"""Runs in which something else stands at some places: what causal tracing and steering are made of.
+
+A run begins with what is embedded, not with tokens, so that noise on the embeddings is a run like any other.
+Interventions are rows of one trace. Layers before the first that any of them changes are not computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nncirc.circuits.errors import MethodError
+from nncirc.circuits.graph import Graph
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.model.model import Model
+from nncirc.engine.model.tracing import checked, run
+from nncirc.engine.runs.contrast import Batch, Contrast
+from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE, pass_bytes
+
+T = TypeVar("T")
+
+Part: TypeAlias = Literal["residual", "attention", "mlp"]
+Edit: TypeAlias = Callable[
+    [Float[Tensor, "row batch pos width"]],
+    Float[Tensor, "row batch pos width"],
+]
+
+
+class Site(NamedTuple):
+    """A place that can be changed, layer by layer in the order in which a model computes its parts.
+
+    Attributes:
+        layer: from 0; of the residual stream also the number of layers, where the final norm reads.
+        part: `residual`, the stream before the layer; `attention`, the z of all its heads side by side,
+            before the output projection; `mlp`, what its MLP writes.
+    """
+
+    layer: int
+    part: Part
+
+
+def residual_stream(
+    model: Model, embed: Float[Tensor, "batch pos d_model"]
+) -> list[Float[Tensor, "batch pos d_model"]]:
+    """The residual stream before every layer and before the final norm, in a run from its embeddings."""
+
+    def body() -> list[Tensor]:
+        found = []
+        for layer, block in enumerate(model.blocks):
+            if layer == 0:
+                block.block.input = checked(embed, block.block.input, block.block.path)
+            found.append(block.block.input.clone())
+        found.append(model.final_norm.input.clone())
+        model.skip_logits()
+        return found
+
+    return run(model.envoy, model.inputs(_tokens(embed), keep=1), body)
+
+
+def edited_run(
+    model: Model,
+    stream: Sequence[Float[Tensor, "batch pos d_model"]],
+    rows: int,
+    edits: Mapping[Site, Edit],
+    keep: Tensor | int = 0,
+) -> Float[Tensor, "row batch kept vocab"]:
+    """Logits of a run in which the values at some sites are others.
+
+    Args:
+        model: the model.
+        stream: `residual_stream` of the run without the edits.
+        rows: how many versions of the run there are; an edit sees them all.
+        edits: by site, from the value there to the value that takes its place. An edit sees what those before
+            it have changed.
+        keep: positions to compute logits at; 0 for all.
+
+    Raises:
+        MethodError: C502, C503, an edit gives what cannot stand there.
+    """
+    first = min((site.layer for site in edits), default=model.shape.n_layers)
+    start = stream[first].repeat(rows, 1, 1)
+
+    def change(layer: int, part: Part, value: Tensor, path: str) -> Tensor:
+        new = edits[Site(layer, part)](value.unflatten(0, (rows, -1)))
+        return checked(new.flatten(0, 1), value, path)
+
+    def body() -> Tensor:
+        for layer, block in enumerate(model.blocks):
+            if layer < first:
+                block.block.skip(start)
+                continue
+            if layer == 0:
+                block.block.input = checked(start, block.block.input, block.block.path)
+            if (layer, "residual") in edits:
+                block.block.input = change(layer, "residual", block.block.input, block.block.path)
+            if (layer, "attention") in edits:
+                block.output.input = change(layer, "attention", block.output.input, block.output.path)
+            if (layer, "mlp") in edits:
+                block.mlp.output = change(layer, "mlp", block.mlp.output, block.mlp.path)
+        last: Any = model.final_norm
+        if (model.shape.n_layers, "residual") in edits:
+            last.input = change(model.shape.n_layers, "residual", last.input, last.path)
+        logits: Tensor = model.unembed.output.unflatten(0, (rows, -1)).clone()
+        return logits
+
+    return run(model.envoy, model.inputs(_tokens(start), keep), body)
+
+
+def _tokens(embed: Tensor) -> Tensor:
+    """Tokens that stand for embeddings: which they are does not matter, since the embeddings are written."""
+    return torch.zeros(embed.shape[:2], dtype=torch.long, device=embed.device)
+
+
+def in_traces(contrast: Contrast, batch: Batch, metric: Metric, rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Rows in the groups that run together: as many as make large products, if there is memory."""
+    at_once = rows_in_a_trace(contrast, batch, metric)
+    for start in range(0, len(rows), at_once):
+        yield rows[start : start + at_once]
+
+
+def rows_in_a_trace(contrast: Contrast, batch: Batch, metric: Metric) -> int:
+    """How many versions of a batch's runs run together."""
+    model = contrast.model
+    prompts, length = batch.clean.shape
+    vocabulary = model.module.get_input_embeddings().num_embeddings
+    kept = len(contrast.reading(batch, metric).kept)
+    # Logits are made float64, and a metric makes as much of them again twice.
+    size = prompts * (pass_bytes(model, length) + kept * vocabulary * (model.dtype.itemsize + 24))
+    return max(1, min(TOKENS_IN_A_TRACE // (prompts * length), contrast.memory // 4 // size))
+
+
+def check_whole(graph: Graph) -> None:
+    """Refuse a graph that is split by position or neuron: these interventions are on whole nodes.
+
+    Raises:
+        MethodError: C594, it is.
+    """
+    if graph.neurons:
+        raise MethodError(
+            "C594",
+            "the graph splits MLPs into neurons, and the intervention is on whole nodes",
+            hint="take the graph without neurons; activation_patching and attribution_patching know them",
+        )
+    if graph.positions:
+        raise MethodError(
+            "C594",
+            "the graph is split by position, and the intervention is on whole nodes",
+            hint="take the graph without positions; the method itself is told where to intervene",
+        )

@@ -1,0 +1,306 @@
+"""Gradients of a metric in one forward and one backward: by what senders write and receivers read.
+
+The gradient by every receiver's own input follows from the gradients by the projections, layer by layer.
+
+Beside the gradient itself there are two things that attribution patching multiplies with in its place:
+
+- `relp`, coefficients of layer-wise relevance propagation (Rezaei Jafari et al. 2025): the scale of norms and
+  the pattern of attention count as constants, an activation f(x) passes f(x)/x on, and the two factors of
+  a gated MLP share what they make. So what is saturated or renormalised is not lost.
+- a gradient that does not pass through one layer, for GradDrop (Kramár et al. 2024).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Literal, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nncirc.circuits.errors import MethodError
+from nncirc.circuits.graph import Graph
+from nncirc.engine.methods.directions import Base
+from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.metrics.reading import Reading
+from nncirc.engine.model.model import Block, Model
+from nncirc.engine.model.tracing import run
+from nncirc.engine.runs.contrast import Batch, Contrast
+from nncirc.engine.runs.masked_forward import attention_receivers, unit_project, unit_receivers
+from nncirc.engine.runs.written import Written
+
+Rule: TypeAlias = Literal["gradient", "relp"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gradients:
+    """Gradients of a metric, summed over prompts, at one point; all are to be multiplied by `scale`.
+
+    Attributes:
+        norm_inputs: the residual stream at every stage's norm.
+        norm_outputs: gradient by the output of every stage's norm, for the MLPs and the logits.
+        projections: gradient by every layer's queries, keys and values, `unit batch pos d_head`.
+        zs: gradient by every layer's z, heads side by side: the input of the output projection.
+        senders: gradient by what every stage's senders write together: embed, attention 0, MLP 0, ...
+        rule: what stands for the gradient.
+        scale: a power of two, so that neither a rare answer's probability nor a metric of large numbers has
+            gradients beyond the range of the model's dtype; 0 where the metric has none by the logits.
+    """
+
+    model: Model
+    norm_inputs: Sequence[Float[Tensor, "batch pos d_model"]]
+    norm_outputs: Sequence[Float[Tensor, "batch pos d_model"]]
+    projections: Sequence[Float[Tensor, "unit batch pos d_head"]]
+    zs: Sequence[Float[Tensor, "batch pos z"]]
+    senders: Sequence[Float[Tensor, "batch pos d_model"]]
+    rule: Rule
+    scale: float
+
+    def by_receiver(
+        self, graph: Graph, room: int
+    ) -> Iterator[tuple[int, Float[Tensor, "receiver batch pos d_model"]]]:
+        """The gradient by each receiver's own input, for receivers that stand side by side.
+
+        Each comes with the index of the first of them.
+
+        Args:
+            graph: whose receivers.
+            room: bytes that the gradients of some receivers may take; one receiver's are never split.
+        """
+        # At the projections, before and behind the norm, and what the norm keeps.
+        at_once = max(1, room // (4 * self.norm_inputs[0].nbytes))
+        blocks = attrgetter(self.model.family.blocks)(self.model.module)
+        per_layer = 1 + graph.shape.mlps
+        for layer, block in enumerate(blocks):
+            inside = attention_receivers(graph, layer)
+            norm = attrgetter(self.model.family.attention_norm)(block)
+            for start in range(inside.start, inside.stop, at_once):
+                some = range(start - inside.start, min(start + at_once, inside.stop) - inside.start)
+                gradient = self._before_projection(graph, layer, some)
+                yield start, self._through(norm, self.norm_inputs[layer * per_layer], gradient)
+            if graph.shape.mlps:
+                norm = attrgetter(self.model.family.mlp_norm)(block)
+                point, gradient = self.norm_inputs[layer * per_layer + 1], self.norm_outputs[layer]
+                yield inside.stop, self._through(norm, point, gradient[None])
+        norm = attrgetter(self.model.family.final_norm)(self.model.module)
+        yield len(graph.receivers) - 1, self._through(norm, self.norm_inputs[-1], self.norm_outputs[-1][None])
+
+    def _through(self, norm: nn.Module, point: Tensor, gradients: Tensor) -> Tensor:
+        return through_norm(norm, point, gradients, self.rule)
+
+    def _before_projection(
+        self, graph: Graph, layer: int, receivers: range
+    ) -> Float[Tensor, "receiver batch pos d_model"]:
+        """The gradient by what the norm gives some of a layer's attention receivers."""
+        weights = self.model.weights[layer]
+        where = unit_receivers(graph, layer)
+        found = self.norm_inputs[0].new_zeros(len(receivers), *self.norm_inputs[0].shape)
+        start = 0
+        for matrix in (weights.query, weights.key, weights.value):
+            units = [u for u in range(len(matrix)) if where[start + u] in receivers]
+            if units:
+                at = slice(units[0], units[-1] + 1)  # a receiver's units stand side by side
+                gradient = self.projections[layer][start + at.start : start + at.stop]
+                to = torch.tensor([where[start + u] - receivers.start for u in units], device=found.device)
+                found.index_add_(0, to, unit_project(gradient, matrix[at].transpose(1, 2), None))
+            start += len(matrix)
+        return found
+
+
+def through_norm(
+    norm: nn.Module,
+    point: Float[Tensor, "batch pos d_model"],
+    gradients: Float[Tensor, "receiver batch pos d_model"],
+    rule: Rule = "gradient",
+) -> Float[Tensor, "receiver batch pos d_model"]:
+    """Gradients by a norm's input from gradients by its output; the norm is differentiated, not frozen.
+
+    By the rule `relp` its scale is frozen.
+    """
+    with torch.enable_grad():
+        inputs = point.expand_as(gradients).detach().requires_grad_()
+        outputs = norm(inputs) if rule == "gradient" else constant_scale(norm, inputs, norm(inputs))
+        (found,) = torch.autograd.grad(outputs, inputs, gradients)
+    return found
+
+
+def constant_scale(
+    norm: nn.Module, inputs: Float[Tensor, "*batch d_model"], outputs: Float[Tensor, "*batch d_model"]
+) -> Float[Tensor, "*batch d_model"]:
+    """What a norm gives, as a function of its input in which what it divides by is constant.
+
+    A layer norm still subtracts the mean, which is linear.
+    """
+    linear = inputs - inputs.mean(-1, keepdim=True) if isinstance(norm, nn.LayerNorm) else inputs
+    bias = getattr(norm, "bias", None)
+    return proportional(linear, outputs if bias is None else outputs - bias) + (0 if bias is None else bias)
+
+
+def proportional(inputs: Tensor, outputs: Tensor) -> Tensor:
+    """`outputs`, as a function that is proportional to `inputs`, entry by entry, with constant ratio.
+
+    Where an input is zero nothing passes: neither does any part of the relevance.
+    """
+    zero = inputs == 0
+    ratio = torch.where(zero, 0, outputs / torch.where(zero, 1, inputs)).detach()
+    return outputs.detach() + ratio * (inputs - inputs.detach())
+
+
+def metric_gradients(
+    contrast: Contrast,
+    batch: Batch,
+    metric: Metric,
+    shift: tuple[int, Float[Tensor, "batch pos d_model"]] | None = None,
+    *,
+    base: Base = "clean",
+    keep: bool = False,
+    scale: float = 1.0,
+    rule: Rule = "gradient",
+    drop: int | None = None,
+    by_z: bool = False,
+    neurons: Collection[int] = (),
+) -> Gradients:
+    """One forward, one backward.
+
+    Args:
+        contrast: model and prompts.
+        batch: the prompts.
+        metric: its sum over the prompts is differentiated.
+        shift: a place (as in `sender_stages`) and what is added to what is written there.
+        base: the run that is differentiated; a corrupted one needs a corruption that is a run.
+        keep: keep what is written in the contrast, as what this run writes; without a shift only.
+        scale: a factor for the metric.
+        rule: what stands for the gradient.
+        drop: a layer whose attention and MLP pass no gradient on.
+        by_z: whether the gradients by z are wanted.
+        neurons: layers of which what is kept is to tell neurons apart.
+
+    Raises:
+        MethodError: C541, the metric is no differentiable function of the logits.
+    """
+    model, where = contrast.model, contrast.reading(batch, metric)
+    family, modules = model.family, attrgetter(model.family.blocks)(model.module)
+    tokens, noise = contrast.begins(batch, base)
+    norm_inputs: list[Tensor] = []
+    norm_outputs: list[Tensor] = []
+    projections: list[tuple[Tensor, ...]] = []
+    senders: list[Tensor] = []
+    z_probes: list[Tensor] = []
+    zs: list[Tensor] = []
+    mlps: list[Tensor] = []
+    activations: dict[int, Tensor] = {}
+
+    def probe(value: Tensor, probes: list[Tensor]) -> Tensor:
+        """Add a zero to what a module computes: the gradient by the zero is the gradient there."""
+        zero = torch.zeros_like(value, requires_grad=True)
+        probes.append(zero)
+        return value + zero
+
+    def written(value: Tensor, layer: int | None = None) -> Tensor:
+        """What senders write, shifted if theirs is the place."""
+        if layer is not None and layer == drop:
+            value = value.detach()
+        if shift is not None and shift[0] == len(senders):
+            value = value + shift[1]
+        return probe(value, senders)
+
+    def body() -> tuple[Tensor, Tensor]:
+        first = model.blocks[0].block
+        start = first.input if noise is None else first.input + noise
+        embed = start.detach().clone()
+        first.input = written(start)
+        for number, block in enumerate(model.blocks):
+            norm_inputs.append(block.attention_norm.input.detach())
+            if rule == "relp":
+                _constant_norm(modules[number], family.attention_norm, block.attention_norm)
+            layer: list[Tensor] = []
+            for place, projection in enumerate(block.projections):
+                made = probe(projection.output, layer)
+                projection.output = made if rule == "gradient" else _constant_pattern(model, place, made)
+            projections.append(tuple(layer))
+            if keep:
+                zs.append(block.output.input.detach().clone())
+            if by_z:
+                block.output.input = probe(block.output.input, z_probes)
+            block.output.output = written(block.output.output, number)
+            if model.shape.mlps:
+                norm_inputs.append(block.mlp_norm.input.detach())
+                if rule == "relp":
+                    _constant_norm(modules[number], family.mlp_norm, block.mlp_norm)
+                block.mlp_norm.output = probe(block.mlp_norm.output, norm_outputs)
+                if rule == "relp":
+                    _proportional_mlp(model, block)
+                if keep and number in neurons:
+                    activations[number] = block.mlp_output.input.detach().clone()
+                if keep:
+                    mlps.append(block.mlp.output.detach().clone())
+                block.mlp.output = written(block.mlp.output, number)
+        norm_inputs.append(model.final_norm.input.detach())
+        if rule == "relp":
+            _constant_norm(model.module, family.final_norm, model.final_norm)
+        model.final_norm.output = probe(model.final_norm.output, norm_outputs)
+        return embed, model.unembed.output[None]
+
+    embed, logits = run(model.envoy, model.inputs(tokens, where.kept), body, grad=True)
+    if keep:
+        contrast.keep_written(batch, Written.of_run(model, embed, zs, mlps, activations), base)
+    by_logits, size = _by_logits(where, metric, logits, contrast.reference(batch, metric))
+    probes = [*norm_outputs, *senders, *z_probes, *(zero for layer in projections for zero in layer)]
+    # What a rule or a dropped layer cuts off has a gradient of zero.
+    found = iter(torch.autograd.grad(logits, probes, by_logits, allow_unused=True, materialize_grads=True))
+    by_norm = [next(found) for _ in norm_outputs]
+    by_sender = [next(found) for _ in senders]
+    of_z = [next(found) for _ in z_probes]
+    by_projection = [
+        torch.cat([next(found) for _ in layer], dim=-1).unflatten(-1, (-1, model.d_head)).movedim(-2, 0)
+        for layer in projections
+    ]
+    return Gradients(model, norm_inputs, by_norm, by_projection, of_z, by_sender, rule, scale * size)
+
+
+def _by_logits(
+    where: Reading, metric: Metric, logits: Tensor, reference: Tensor | None
+) -> tuple[Float[Tensor, "1 batch kept vocab"], float]:
+    """The gradient of a metric's sum over prompts by the logits, and a factor that was taken out of it."""
+    with torch.enable_grad():
+        at = logits.detach().double().requires_grad_()
+        value = where.values(metric, at, reference).sum()
+    if not value.requires_grad:
+        raise MethodError(
+            "C541",
+            f"{metric.name} has no gradient: torch finds no way from its value back to the logits",
+            hint="compute it from `logits.patched` with torch alone, without detach() and item()",
+        )
+    (gradient,) = torch.autograd.grad(value, at)
+    largest = float(gradient.abs().max())
+    size = math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 0.0
+    return gradient.div_(size or 1.0).to(logits.dtype), size
+
+
+# Rules of relevance propagation: inside a trace only -------------------------------------------------------
+
+
+def _constant_norm(module: nn.Module, path: str, norm: Any) -> None:
+    norm.output = constant_scale(attrgetter(path)(module), norm.input, norm.output)
+
+
+def _constant_pattern(model: Model, place: int, made: Tensor) -> Tensor:
+    """What a projection gives, queries and keys without a gradient: values pass on what the pattern says."""
+    if len(model.family.projections) > 1:
+        return made if place == 2 else made.detach()
+    values = model.shape.n_kv_heads * model.d_head
+    return torch.cat([made[..., :-values].detach(), made[..., -values:]], dim=-1)
+
+
+def _proportional_mlp(model: Model, block: Block) -> None:
+    family = model.family
+    assert family.activation is not None
+    activation = attrgetter(family.activation)(block.block)
+    activation.output = proportional(activation.input, activation.output)
+    if family.gated is not None:
+        gated = attrgetter(family.gated)(block.block)
+        gated.input = (gated.input + gated.input.detach()) / 2

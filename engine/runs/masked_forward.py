@@ -1,0 +1,294 @@
+"""The masked forward: one trace in which any set of edges carries another run's values.
+
+With mask[r, s] = 1 where the edge s -> r is cut, and substitute[s] what takes the place of sender s:
+
+    input(r) = residual + Σ_s mask[r, s] · (substitute[s] − current[s])
+
+The residual stream itself flows as the model computes it; every receiver sees its own version of it. With
+mask 0 that is the plain run, with mask 1 and the senders of another run it is that other run, exactly.
+In a graph of positions an edge is cut at the tokens of its position only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nncirc.circuits.arguments import public
+from nncirc.circuits.errors import ArgumentError
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.names import Edge
+from nncirc.engine.model.fits import check_tokens
+from nncirc.engine.model.model import Block, HeadWeights, Model
+from nncirc.engine.model.tracing import checked, run
+
+
+def attention_outputs(
+    model: Model, graph: Graph, layer: int, z: Float[Tensor, "*batch pos z"]
+) -> Float[Tensor, "sender *batch pos d_model"]:
+    """The outputs of a layer's heads (or of the layer as one sender) from the output projection's input."""
+    out = model.weights[layer].out
+    if graph.attention == "layers":
+        return (z @ out.flatten(0, 1))[None]
+    heads = z.unflatten(-1, out.shape[:2]).movedim(-2, 0)
+    by_head = torch.bmm(heads.flatten(1, -2), out)
+    return by_head.view(*heads.shape[:-1], out.shape[-1])
+
+
+def neuron_outputs(
+    model: Model, layer: int, activations: Float[Tensor, "*batch pos neuron"], some: slice = slice(None)
+) -> Float[Tensor, "some *batch pos d_model"]:
+    """What some neurons of a layer's MLP write, from the activations of all: each its row of the weights."""
+    weights = model.neuron_weights(layer)[some]
+    return torch.einsum("...n,nd->n...d", activations[..., some], weights)
+
+
+def source_outputs(
+    graph: Graph,
+    embedding: Float[Tensor, "*batch pos d_model"],
+    positions: Float[Tensor, "*#batch pos d_model"] | None,
+) -> Float[Tensor, "source *batch pos d_model"]:
+    """The outputs of a graph's sources from what is embedded in all and the part of it that positions are."""
+    if not graph.pos_embed:
+        return embedding[None]
+    assert positions is not None
+    positions = positions.expand_as(embedding)
+    return torch.stack([embedding - positions, positions])
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Which edges are cut, for each row of a batch of interventions.
+
+    Attributes:
+        cut: by receiver and sender of the graph without positions, and for a graph with positions by these.
+    """
+
+    cut: Float[Tensor, "row receiver sender"] | Float[Tensor, "row receiver sender position"]
+
+    @classmethod
+    @public
+    def of(cls, model: Model, graph: Graph, rows: Sequence[Iterable[Edge]]) -> Mask:
+        """One row for each set of cut edges."""
+        n = len(graph.positions) or 1
+        cut = cls._none(model, graph, len(rows))
+        for row, edges in enumerate(rows):
+            for edge in edges:
+                receiver, sender = graph.order(edge)
+                cut[(row, receiver // n, sender // n, receiver % n)[: cut.ndim]] = 1
+        return cls(cut.to(model.device))
+
+    @classmethod
+    @public
+    def everything(cls, model: Model, graph: Graph) -> Mask:
+        """One row in which all edges are cut."""
+        cut = cls._none(model, graph, 1)
+        for receiver, reach in enumerate(graph.reach):
+            cut[:, receiver, :reach] = 1
+        return cls(cut.to(model.device))
+
+    @staticmethod
+    def _none(model: Model, graph: Graph, rows: int) -> Tensor:
+        base = graph.base
+        shape = rows, len(base.receivers), len(base.senders), len(graph.positions)
+        return torch.zeros(shape if graph.positions else shape[:3], dtype=model.dtype)
+
+
+@public
+def masked_forward(
+    model: Model,
+    graph: Graph,
+    tokens: Int[Tensor, "batch pos"],
+    mask: Mask,
+    substitute: Float[Tensor, "sender batch pos d_model"],
+    *,
+    where: Float[Tensor, "position batch pos"] | None = None,
+    keep: Int[Tensor, " kept"] | int = 0,
+    grad: bool = False,
+) -> Float[Tensor, "row batch kept vocab"]:
+    """Logits of the model with the cut edges of each row carrying `substitute`.
+
+    Args:
+        model: the model.
+        graph: whose edges the mask is about.
+        tokens: the prompts of the run, of equal length.
+        mask: the cut edges; fractions interpolate.
+        substitute: for each sender, of the graph without positions, what a cut edge carries.
+        where: which tokens are at which of the graph's positions; None if it has none.
+        keep: positions to compute logits at; 0 for all.
+        grad: whether autograd records, for the gradient by the mask.
+
+    Raises:
+        DataError: C336, C337, the model cannot read the tokens.
+        ArgumentError: C753, the shapes do not belong together.
+    """
+    check_tokens(model, tokens.tolist())
+    base, batch, cut = graph.base, tuple(tokens.shape), mask.cut
+    edges = (len(base.receivers), len(base.senders), len(graph.positions))[: cut.ndim - 1]
+    _require("mask.cut", cut, (len(cut), *edges))
+    _require("substitute", substitute, (len(base.senders), *batch, model.d_model))
+    if graph.positions or where is not None:
+        _require("where", where, (len(graph.positions), *batch))
+    return run_masked(model, graph, tokens, mask, substitute, where=where, keep=keep, grad=grad)
+
+
+def _require(name: str, tensor: Tensor | None, wanted: tuple[int, ...]) -> None:
+    found = None if tensor is None else tuple(tensor.shape)
+    if found != wanted:
+        raise ArgumentError("C753", f"`{name}` must have the shape {wanted}, found {found}")
+
+
+def run_masked(
+    model: Model,
+    graph: Graph,
+    tokens: Int[Tensor, "batch pos"],
+    mask: Mask,
+    substitute: Float[Tensor, "sender batch pos d_model"],
+    *,
+    where: Float[Tensor, "position batch pos"] | None = None,
+    keep: Tensor | int = 0,
+    grad: bool = False,
+) -> Float[Tensor, "row batch kept vocab"]:
+    """`masked_forward` of what is known to fit."""
+    rows, graph = len(mask.cut), graph.base
+
+    def body() -> Tensor:
+        state = _Pass(model, graph, mask.cut, substitute, where, grad=grad)
+        for layer, block in enumerate(model.blocks):
+            state.attention(layer, block)
+            if graph.shape.mlps:
+                state.mlp(layer, block)
+        state.write_input(model.final_norm, len(graph.receivers) - 1)
+        logits: Tensor = model.unembed.output
+        return logits.unflatten(0, (rows, -1)).clone()
+
+    return run(model.envoy, model.inputs(tokens.repeat(rows, 1), keep), body, grad=grad)
+
+
+class _Pass:
+    """One masked forward under way: the differences substitute − current of the senders seen so far."""
+
+    def __init__(
+        self, model: Model, graph: Graph, cut: Tensor, substitute: Tensor, where: Tensor | None, *, grad: bool
+    ) -> None:
+        self.model, self.graph, self.cut, self.substitute, self.grad = model, graph, cut, substitute, grad
+        self.where = where
+        self.touched = cut.detach().flatten(2).any(dim=2).any(dim=0).tolist()
+        self.parts: list[Tensor] = []
+        self.seen = 0
+        senders, *shape = substitute.shape
+        self.differences = None if grad else substitute.new_empty(len(cut), senders, *shape)
+
+    def sent(self, current: Float[Tensor, "sender row batch pos d_model"]) -> None:
+        """Senders have written: remember how far they are from their substitutes."""
+        substitute = self.substitute[self.seen : self.seen + len(current)]
+        difference = (substitute[:, None] - current).transpose(0, 1)
+        if self.differences is None:
+            self.parts.append(difference)
+        else:
+            self.differences[:, self.seen : self.seen + len(current)] = difference
+        self.seen += len(current)
+
+    def change(self, receivers: slice) -> Float[Tensor, "row receiver batch pos d_model"]:
+        """Σ_s mask[r, s] · (substitute[s] − current[s]) for some receivers."""
+        known = torch.cat(self.parts, 1) if self.differences is None else self.differences[:, : self.seen]
+        weights = self.cut[:, receivers, : self.seen]
+        if self.where is None:
+            return torch.bmm(weights, known.flatten(2)).unflatten(2, known.shape[2:])
+        return torch.einsum("rcsp,pbt,rsbtd->rcbtd", weights, self.where, known)
+
+    def is_touched(self, receivers: slice) -> bool:
+        """Whether any row cuts an edge into one of these receivers; if not, the model's own input stands."""
+        return self.grad or any(self.touched[receivers])
+
+    def by_row(self, tensor: Tensor) -> Tensor:
+        return tensor.unflatten(0, (len(self.cut), -1))
+
+    def attention(self, layer: int, block: Block) -> None:
+        residual = self.by_row(block.attention_norm.input)
+        if layer == 0:
+            self.sent(source_outputs(self.graph, residual, self.model.pos_embed(residual.shape[-2])))
+        receivers = attention_receivers(self.graph, layer)
+        if self.is_touched(receivers):
+            inputs = residual[:, None] + self.change(receivers)
+            # A receiver may serve several units: a joined head its query, key and value.
+            units = inputs.movedim(1, 0)[unit_receivers(self.graph, layer)]
+            projected = project(self.model.weights[layer], block.attention_norm(units))
+            self.write_projections(block, projected)
+        z = self.by_row(block.output.input)
+        self.sent(attention_outputs(self.model, self.graph, layer, z))
+
+    def write_projections(self, block: Block, projected: Sequence[Tensor]) -> None:
+        """Write queries, keys and values where the model computes them: in one fused module or in three."""
+        values = [p.flatten(1, 2).movedim(0, -2).flatten(-2) for p in projected]
+        if len(block.projections) == 1:
+            values = [torch.cat(values, dim=-1)]
+        for envoy, value in zip(block.projections, values, strict=True):
+            envoy.output = checked(value, envoy.output, envoy.path)
+
+    def mlp(self, layer: int, block: Block) -> None:
+        self.write_input(block.mlp_norm, self.graph.receiver_index[f"MLP{layer}"])
+        if layer in self.graph.neuron_counts:
+            self.sent(neuron_outputs(self.model, layer, self.by_row(block.mlp_output.input)))
+        else:
+            self.sent(self.by_row(block.mlp.output)[None])
+
+    def write_input(self, norm: object, receiver: int) -> None:
+        """Let a norm read the receiver's own version of the residual stream."""
+        receivers = slice(receiver, receiver + 1)
+        if self.is_touched(receivers):
+            old = norm.input  # type: ignore[attr-defined]
+            new = old + self.change(receivers)[:, 0].flatten(0, 1)
+            norm.input = checked(new, old, norm.path)  # type: ignore[attr-defined]
+
+
+def attention_receivers(graph: Graph, layer: int) -> slice:
+    """The receivers of a layer's attention, which stand side by side."""
+    per_layer = (len(graph.receivers) - 1) // graph.shape.n_layers
+    start = layer * per_layer
+    return slice(start, start + per_layer - graph.shape.mlps)
+
+
+def unit_receivers(graph: Graph, layer: int) -> list[int]:
+    """For every query head, key group and value group of a layer the receiver it reads through.
+
+    Indices are within `attention_receivers(graph, layer)`; the units are all queries, then keys, then values.
+    """
+    start = attention_receivers(graph, layer).start
+    unit = "H" if graph.shape.n_kv_heads == graph.shape.n_heads else "KV"
+    counts = {"q": graph.shape.n_heads, "k": graph.shape.n_kv_heads, "v": graph.shape.n_kv_heads}
+    found = []
+    for which, count in counts.items():
+        for index in range(count):
+            head = "" if graph.attention == "layers" else f"{'H' if which == 'q' else unit}{index}"
+            name = f"L{layer}{head}" + (f".{which}" if graph.split_inputs else "")
+            found.append(graph.receiver_index[name] - start)
+    return found
+
+
+def project(
+    weights: HeadWeights, normed: Float[Tensor, "unit *batch pos d_model"]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values, each head's from its own input; each is `head *batch pos d_head`."""
+    n_query, n_key = len(weights.query), len(weights.key)
+    inputs = normed.split([n_query, n_key, n_key])
+    matrices = (weights.query, weights.key, weights.value)
+    biases = (weights.query_bias, weights.key_bias, weights.value_bias)
+    query, key, value = (unit_project(x, w, b) for x, w, b in zip(inputs, matrices, biases, strict=True))
+    return query, key, value
+
+
+def unit_project(
+    inputs: Float[Tensor, "unit *batch pos d_model"],
+    matrix: Float[Tensor, "unit d_model d_head"],
+    bias: Float[Tensor, "unit 1 d_head"] | None,
+) -> Float[Tensor, "unit *batch pos d_head"]:
+    """Each unit's input through its own matrix."""
+    flat = inputs.flatten(1, -2)
+    out = torch.bmm(flat, matrix) if bias is None else torch.baddbmm(bias, flat, matrix)
+    return out.view(*inputs.shape[:-1], matrix.shape[-1])

@@ -1,0 +1,60 @@
+"""How much memory there is, and how much of it passes over a model take.
+
+Only what a method holds beside the model and Python counts: activations, gradients, logits.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import psutil
+import torch
+
+from nncirc.circuits.door import read_text
+from nncirc.engine.model.model import Model
+
+SHARE = 0.5
+TOKENS_IN_A_TRACE = 1024  # enough for large products: more only take room
+_CGROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that could be allocated on a device now: without swapping, and within a container's limit."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = int(psutil.virtual_memory().available)
+    for limit, used in _CGROUPS:
+        with suppress(OSError, ValueError):  # there is no such file, or it says "max"
+            free = min(free, int(read_text(limit)) - int(read_text(used)))
+    return max(free, 0)
+
+
+def machine_memory() -> int:
+    """Bytes that this machine has in all, or a container's limit: no process can have more."""
+    most = int(psutil.virtual_memory().total)
+    for limit, _ in _CGROUPS:
+        with suppress(OSError, ValueError):
+            most = min(most, int(read_text(limit)))
+    return most
+
+
+def default_memory(device: torch.device) -> int:
+    """What is used where nobody says: half of what is free, since others may need some of it too."""
+    return int(SHARE * free_memory(device))
+
+
+def pass_bytes(model: Model, tokens: int) -> int:
+    """Bytes that one prompt takes in the largest pass: forward and backward, with what senders write kept.
+
+    Measured, and held by a test. In units of `pos × d_model` a block keeps about 40 for its backward with
+    GPT-2's MLP; what is written in the clean run, the corrupted run and their difference are two a
+    block each. Logits are those of one position, in float64 for the metric.
+    """
+    shape = model.shape
+    unit = tokens * model.d_model
+    blocks = shape.n_layers * (46 * unit + shape.n_heads * tokens**2) + 8 * unit
+    vocabulary = model.module.get_input_embeddings().num_embeddings
+    return blocks * model.dtype.itemsize + 4 * 8 * vocabulary

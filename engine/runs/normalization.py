@@ -1,0 +1,70 @@
+"""The scale between a metric's corrupted run, 0, and its clean run, 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nncirc.circuits.errors import MethodError
+from nncirc.engine.metrics.metric import Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Normalizer:
+    """value -> (value − zero) / span.
+
+    Attributes:
+        zero: the corrupted run.
+        span: the clean run minus the corrupted one.
+        least: two runs that differ by no more are one, but for rounding.
+    """
+
+    zero: float
+    span: float
+    least: float = 0.0
+
+    def __call__(self, value: Any) -> Any:
+        """The value on the scale where the corrupted run is 0 and the clean run is 1."""
+        return (value - self.zero) / self.span
+
+    def apart(self, clean: Any, corrupt: Any) -> Any:
+        """Whether two runs of this metric, such as those of a resample, have a scale between them."""
+        return abs(clean - corrupt) > self.least
+
+
+def between(metric: Metric, clean: Sequence[float], corrupt: Sequence[float]) -> Normalizer:
+    """What puts a corrupted run at 0 and a clean run at 1, from the metric of every prompt on both.
+
+    Raises:
+        MethodError: C522, the two runs do not differ by this metric; C562, it is not finite.
+    """
+    one, zero = mean(clean), mean(corrupt)
+    if not (math.isfinite(one) and math.isfinite(zero)):
+        raise MethodError(
+            "C562",
+            f"{metric.name} is {one:.6g} on the clean prompts and {zero:.6g} on the corrupted ones",
+            hint="look at its value on every prompt",
+        )
+    # Relative to the prompts' own values, for means over prompts may cancel; whatever the unit.
+    size = max(mean(map(abs, clean)), mean(map(abs, corrupt)))
+    found = Normalizer(zero, one - zero, max(APART * size, metric.measure.nothing))
+    if not found.apart(one, zero):
+        raise MethodError(
+            "C522",
+            f"{metric.name} is {one:.6g} on the clean prompts and {zero:.6g} on the corrupted ones:"
+            " nothing is left to explain",
+            hint="the corruption does not touch what the metric measures; check positions and answers",
+        )
+    return found
+
+
+APART = 1e-6
+"""By how much of the metric's mean magnitude over prompts two runs differ at least, to be a scale."""
+
+
+def mean(values: Iterable[float]) -> float:
+    """The mean over prompts."""
+    numbers = tuple(values)
+    return math.fsum(numbers) / len(numbers)

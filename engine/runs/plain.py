@@ -1,0 +1,231 @@
+"""Plain runs over a dataset: prompts in batches, positions as columns, the residual stream at every stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nncirc.circuits.errors import DataError, MethodError
+from nncirc.circuits.graph import stages as stages
+from nncirc.engine.data import Dataset, Example, buckets, labels_of
+from nncirc.engine.methods.activation_patching import columns_of, token_labels
+from nncirc.engine.metrics.metric import Logits, Measure, Metric, Place, check_metric, measures, places
+from nncirc.engine.metrics.reading import Reading, reading
+from nncirc.engine.model.model import Model
+from nncirc.engine.model.tracing import run
+from nncirc.engine.runs.contrast import check_fits
+from nncirc.engine.runs.memory import default_memory, pass_bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompts:
+    """Prompts of one length that run together.
+
+    Attributes:
+        indices: which prompts of the dataset they are.
+        examples: the prompts.
+        tokens: their tokens.
+    """
+
+    indices: tuple[int, ...]
+    examples: tuple[Example, ...]
+    tokens: Int[Tensor, "batch pos"]
+
+
+def batches(
+    model: Model, dataset: Dataset, *, batch: int | None = None, memory: int | None = None, more: int = 0
+) -> Iterator[Prompts]:
+    """The prompts of a dataset, those of one length together, as many as there is memory for.
+
+    Args:
+        model: what runs them.
+        dataset: the prompts.
+        batch: most prompts at once; None for as many as fit.
+        memory: bytes of activations; None for half of what is free.
+        more: bytes that a prompt takes beside those of a pass.
+
+    Raises:
+        DataError: C336, C337, the model cannot read a prompt.
+    """
+    check_fits(model, dataset)
+    room = default_memory(model.device) if memory is None else memory
+    for bucket in buckets(dataset.examples):
+        length = len(dataset.examples[bucket[0]].tokens)
+        fitting = max(1, room // 2 // (pass_bytes(model, length) + more))
+        at_once = fitting if batch is None else min(batch, fitting)
+        for start in range(0, len(bucket), at_once):
+            indices = bucket[start : start + at_once]
+            examples = tuple(dataset.examples[i] for i in indices)
+            yield Prompts(indices, examples, torch.tensor([e.tokens for e in examples], device=model.device))
+
+
+def logits_bytes(model: Model, positions: int) -> int:
+    """Bytes that logits at so many positions of a prompt take while they are read, in float64."""
+    return 4 * 8 * int(model.module.get_input_embeddings().num_embeddings) * positions
+
+
+# Positions -------------------------------------------------------------------------------------------------
+
+
+def name_of(place: Place) -> str:
+    """`S.2` for the second S."""
+    name, occurrence = place
+    return name if occurrence is None else f"{name}.{occurrence}"
+
+
+def by_position(
+    dataset: Dataset, positions: str | Sequence[str | Place]
+) -> tuple[Dataset, tuple[Place, ...]]:
+    """A dataset and its positions by name, one column of a result each.
+
+    "all" is every token of prompts of one length; then the tokens get names in the dataset that is given
+    back, "0", "1", ... Where the answer is the next token the last one is left out, since it has none.
+
+    Raises:
+        MethodError: C512, something is no position.
+        DataError: C334, "all" positions of prompts that have several lengths.
+    """
+    if positions != "all":
+        return dataset, places(positions)
+    count = len(columns_of(dataset, "all")[0]) - (dataset.answers == "next")
+    spans = {(str(i), 1): (i, i + 1) for i in range(count)}
+    named = tuple(replace(e, spans={**e.spans, **spans}) for e in dataset.examples)
+    return replace(dataset, examples=named), tuple((str(i), None) for i in range(count))
+
+
+def token_texts(dataset: Dataset, columns: Sequence[Place]) -> dict[str, list[str]]:
+    """For pictures: labels of the tokens that are read, if a result is of all of them; otherwise nothing."""
+    if dataset.tokenizer is None or not all(name.isdecimal() for name, _ in columns):
+        return {}
+    return {"tokens": token_labels(dataset, [int(name) for name, _ in columns])}
+
+
+# Stages ----------------------------------------------------------------------------------------------------
+
+
+def residual_stream(
+    model: Model, tokens: Int[Tensor, "batch pos"], *, halves: bool = True
+) -> list[Float[Tensor, "batch pos d_model"]]:
+    """The residual stream at every one of `stages`, in a plain run."""
+
+    def body() -> list[Tensor]:
+        found = []
+        for block in model.blocks:
+            found.append(block.attention_norm.input.clone())
+            if halves and model.shape.mlps:
+                found.append(block.mlp_norm.input.clone())
+        found.append(model.final_norm.input.clone())
+        model.skip_logits()
+        return found
+
+    return run(model.envoy, model.inputs(tokens, keep=1), body)
+
+
+def final_norm(model: Model, residual: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+    """What the final norm makes of any stage of the residual stream."""
+    with torch.no_grad():
+        found: Tensor = attrgetter(model.family.final_norm)(model.module)(residual)
+    return found
+
+
+def unembed(model: Model, residual: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch vocab"]:
+    """Logits as if a stage of the residual stream were its last."""
+    with torch.no_grad():
+        found: Tensor = attrgetter(model.family.unembed)(model.module)(final_norm(model, residual))
+    return found
+
+
+# What is read ----------------------------------------------------------------------------------------------
+
+
+def rank(logits: Logits) -> Tensor:
+    """The place of the answer, of several the best, among all tokens, by logit: 1 is the best."""
+    answer = logits.each(logits.answer, logits.patched, -torch.inf).amax(-1, keepdim=True)
+    return 1.0 + (logits.patched > answer).sum(-1)
+
+
+_RANK = Measure(rank, ("answer",), -1, "1 is the best")
+READ = ("logit_diff", "logprob", "prob", "kl_divergence", "rank")
+
+
+def measure_of(name: str, dataset: Dataset) -> Measure:
+    """What is read from logits by this name, if the dataset has the answers for it.
+
+    Raises:
+        MethodError: C572, nothing has this name.
+        DataError: C331, it needs an answer or foil that the dataset lacks; C343, answers of several tokens.
+    """
+    if name not in READ:
+        raise MethodError("C572", f"{name!r} cannot be read from logits", hint=f"there are {', '.join(READ)}")
+    found = _RANK if name == "rank" else measures()[name]
+    if found.needs and dataset.answers == "forced":
+        raise DataError(
+            "C343",
+            f"{name} of the answer is read at one position, and the answers here may be several tokens",
+            hint="ask for kl_divergence, or give answers of one token each and leave `teacher_forced` out",
+        )
+    for need in found.needs:
+        if dataset.answers is None or (need == "foil" and any(e.foil is None for e in dataset.examples)):
+            raise DataError(
+                "C331",
+                f"{name} needs the {need} of every prompt, and the dataset has none",
+                hint=f'give the dataset {need} = "..."',
+            )
+    return found
+
+
+def where(of: str, dataset: Dataset, prompts: Prompts, place: Place, model: Model) -> Reading:
+    """Where a column is read in some prompts, and the answers there.
+
+    Raises:
+        ModelError: C433, the model's outputs are no logits of tokens.
+    """
+    # A rank has an answer at the same positions as its probability.
+    metric = Metric("prob" if of == "rank" else of, at=(place,))
+    check_metric(metric, model)
+    return reading(metric, dataset, prompts.examples, model.device)
+
+
+def selected(where: Reading, at_all: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch read width"]:
+    """What stands at the positions that each prompt reads."""
+    rows = torch.arange(len(at_all), device=at_all.device)[:, None]
+    return at_all[rows, where.kept[where.index]]
+
+
+def read(
+    measure: Measure,
+    where: Reading,
+    logits: Float[Tensor, "batch read vocab"],
+    own: Float[Tensor, "batch read vocab"],
+) -> tuple[Float[Tensor, " batch"], Counter[int]]:
+    """A measure of every prompt, and how often each token was the likeliest where it was read.
+
+    Args:
+        measure: what is measured.
+        where: the positions that are read, and the answers there.
+        logits: at these positions.
+        own: the model's own prediction there, for a measure that is `against_clean`.
+    """
+    clean = own.double().log_softmax(-1) if measure.against_clean else None
+    values = measure.function(Logits(logits.double()[None], clean, where.answer, where.foil))
+    return where.mean(values)[0], Counter(logits.argmax(-1)[where.weight > 0].tolist())
+
+
+def likeliest(dataset: Dataset, tops: Sequence[Sequence[Counter[int]]]) -> list[list[str]]:
+    """The tokens that were the likeliest most often, as `labels_of` says; of equals that with the smaller id.
+
+    Args:
+        dataset: the prompts; without a tokenizer tokens are shown as their ids.
+        tops: by row and column how often each token was.
+    """
+    best = [[min(cell, key=lambda token: (-cell[token], token)) for cell in row] for row in tops]
+    tokens = sorted({token for row in best for token in row})
+    texts = map(str, tokens) if dataset.tokenizer is None else labels_of(dataset.tokenizer, tokens)
+    shown = dict(zip(tokens, texts, strict=True))
+    return [[shown[token] for token in row] for row in best]

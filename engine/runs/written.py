@@ -1,0 +1,198 @@
+"""What every sender writes into the residual stream, kept as small as it can be.
+
+The output of a head is its z times its slice of the output projection, so that the outputs of all heads
+of a layer take `n_heads` times the room of what they are made of. So it is with neurons, of which there are
+thousands. `Written` keeps what they are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nncirc.circuits.arguments import public
+from nncirc.circuits.graph import Graph
+from nncirc.engine.model.fits import check_tokens
+from nncirc.engine.model.model import Model
+from nncirc.engine.model.tracing import run
+from nncirc.engine.runs.masked_forward import attention_outputs, neuron_outputs, source_outputs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Written:
+    """What the parts of a model write in one run, or a linear combination of runs.
+
+    That the outputs are linear in what is kept here is why means and differences of runs are runs too.
+
+    Attributes:
+        model: whose output projections turn z into outputs.
+        embed: the embedding, positions and all.
+        pos_embed: the part of `embed` that learned positions are; None if there are none.
+        zs: of every layer the input of its output projection, all heads side by side. That projection's bias
+            belongs to no sender, it is the same in every run.
+        mlps: of every layer what its MLP writes; empty if the model has none.
+        neurons: of the layers that a graph splits into neurons, their activations: the input of the MLP's
+            output projection, whose bias belongs to no neuron.
+    """
+
+    model: Model
+    embed: Float[Tensor, "batch pos d_model"]
+    pos_embed: Float[Tensor, "#batch pos d_model"] | None
+    zs: tuple[Float[Tensor, "batch pos z"], ...]
+    mlps: tuple[Float[Tensor, "batch pos d_model"], ...]
+    neurons: Mapping[int, Float[Tensor, "batch pos neuron"]]
+
+    @classmethod
+    def of_run(
+        cls,
+        model: Model,
+        embed: Float[Tensor, "batch pos d_model"],
+        zs: Sequence[Float[Tensor, "batch pos z"]],
+        mlps: Sequence[Float[Tensor, "batch pos d_model"]],
+        neurons: Mapping[int, Float[Tensor, "batch pos neuron"]],
+    ) -> Written:
+        """What was written in a run of the model: positions are the same in every one."""
+        pos_embed = model.pos_embed(embed.shape[1])
+        pos_embed = None if pos_embed is None else pos_embed[None]
+        return cls(model, embed, pos_embed, tuple(zs), tuple(mlps), dict(neurons))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Written:
+        """The same function, which must be linear, of every part."""
+        zs, mlps = tuple(map(function, self.zs)), tuple(map(function, self.mlps))
+        pos_embed = None if self.pos_embed is None else function(self.pos_embed)
+        neurons = {layer: function(part) for layer, part in self.neurons.items()}
+        return Written(self.model, function(self.embed), pos_embed, zs, mlps, neurons)
+
+    def __add__(self, other: Written) -> Written:
+        return self._with(other, torch.add)
+
+    def __sub__(self, other: Written) -> Written:
+        return self._with(other, torch.sub)
+
+    def _with(self, other: Written, function: Callable[[Tensor, Tensor], Tensor]) -> Written:
+        both = self.pos_embed is not None and other.pos_embed is not None
+        return Written(
+            self.model,
+            function(self.embed, other.embed),
+            function(self.pos_embed, other.pos_embed) if both else None,  # type: ignore[arg-type]
+            tuple(map(function, self.zs, other.zs)),
+            tuple(map(function, self.mlps, other.mlps)),
+            {layer: function(part, other.neurons[layer]) for layer, part in self.neurons.items()},
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+        return sum(part.nbytes for part in (self.embed, *self.zs, *self.mlps, *self.neurons.values()))
+
+    def outputs(
+        self, graph: Graph, senders: slice = slice(None)
+    ) -> Float[Tensor, "sender batch pos d_model"]:
+        """What senders write: all of them, or some that follow one another."""
+        start, stop, _ = senders.indices(len(graph.senders))
+        return torch.cat(
+            [
+                self._of_stage(graph, number, slice(max(start - at.start, 0), stop - at.start))
+                for number, at in enumerate(sender_stages(graph))
+                if start < at.stop and at.start < stop
+            ]
+        )
+
+    def _of_stage(self, graph: Graph, stage: int, some: slice) -> Float[Tensor, "sender batch pos d_model"]:
+        """What some senders of one of `sender_stages` write."""
+        if stage == 0:
+            return source_outputs(graph, self.embed, self.pos_embed)[some]
+        layer, is_mlp = _layer_of(graph, stage)
+        if not is_mlp:
+            return attention_outputs(self.model, graph, layer, self.zs[layer])[some]
+        if layer in graph.neuron_counts:
+            return neuron_outputs(self.model, layer, self.neurons[layer], some)
+        return self.mlps[layer][None]
+
+    def together(self, graph: Graph, stage: int) -> Float[Tensor, "batch pos d_model"]:
+        """What all senders of one of `sender_stages` write, summed up."""
+        layer = split_layer(graph, stage)
+        if layer is None:
+            return self.outputs(graph, sender_stages(graph)[stage]).sum(0)
+        return self.neurons[layer] @ self.model.neuron_weights(layer)
+
+    def dot(
+        self, graph: Graph, stage: int, by: Float[Tensor, "batch pos d_model"]
+    ) -> Float[Tensor, "sender batch pos"]:
+        """The product of what each sender of one of `sender_stages` writes with the same vectors.
+
+        Of neurons without their outputs, which all at once may be more than there is room for.
+        """
+        layer = split_layer(graph, stage)
+        if layer is None:
+            return (self.outputs(graph, sender_stages(graph)[stage]) * by).sum(-1)
+        return (self.neurons[layer] * (by @ self.model.neuron_weights(layer).T)).movedim(-1, 0)
+
+
+def sender_stages(graph: Graph) -> list[slice]:
+    """The senders that write at the same place: embeddings, attention of layer 0, MLP of layer 0, ..."""
+    heads = graph.shape.n_heads if graph.attention == "heads" else 1
+    counts = [len(graph.sources)]
+    for layer in range(graph.shape.n_layers):
+        counts += [heads, graph.neuron_counts.get(layer, 1)] if graph.shape.mlps else [heads]
+    stops = list(accumulate(counts))
+    return [slice(stop - count, stop) for stop, count in zip(stops, counts, strict=True)]
+
+
+def _layer_of(graph: Graph, stage: int) -> tuple[int, bool]:
+    """The layer of one of `sender_stages` but the first, and whether it is its MLP."""
+    layer, place = divmod(stage - 1, 1 + graph.shape.mlps)
+    return layer, place == 1
+
+
+def split_layer(graph: Graph, stage: int) -> int | None:
+    """The layer whose neurons are the senders of one of `sender_stages`; None if they are no neurons."""
+    if stage == 0:
+        return None
+    layer, is_mlp = _layer_of(graph, stage)
+    return layer if is_mlp and layer in graph.neuron_counts else None
+
+
+def written(
+    model: Model,
+    tokens: Int[Tensor, "batch pos"],
+    noise: Float[Tensor, "batch pos d_model"] | None = None,
+    neurons: Collection[int] = (),
+) -> Written:
+    """What every part of a model writes in a plain run, or in one with noise added to the embeddings.
+
+    Of the layers `neurons` it keeps what every neuron's output is made of.
+    """
+
+    def body() -> Written:
+        model.shift_embedding(noise)
+        embed = model.blocks[0].attention_norm.input.detach().clone()
+        zs, mlps, activations = [], [], {}
+        for layer, block in enumerate(model.blocks):
+            zs.append(block.output.input.detach().clone())
+            if layer in neurons:
+                activations[layer] = block.mlp_output.input.detach().clone()
+            if model.shape.mlps:
+                mlps.append(block.mlp.output.detach().clone())
+        model.skip_logits()
+        return Written.of_run(model, embed, zs, mlps, activations)
+
+    return run(model.envoy, model.inputs(tokens, keep=1), body)
+
+
+@public
+def sender_outputs(
+    model: Model, graph: Graph, tokens: Int[Tensor, "batch pos"]
+) -> Float[Tensor, "sender batch pos d_model"]:
+    """What every sender writes into the residual stream in a plain run.
+
+    Raises:
+        DataError: C336, C337, the model cannot read the tokens.
+    """
+    check_tokens(model, tokens.tolist())
+    return written(model, tokens, neurons=graph.neuron_counts).outputs(graph)
