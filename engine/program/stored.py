@@ -59,11 +59,12 @@ def code() -> str:
     """The code that makes numbers: ours to the letter, that of others by version."""
     engine = Path(__file__).parents[1]
     circuits = engine.parent / "circuits"
-    made = ("build", "inputs", "results", "stored")
-    program = [engine / "program" / f"{name}.py" for name in made]
-    program += (engine / "program" / "methods").glob("*.py")
-    files = [*engine.glob("*.py"), *(engine / "data").glob("*.py"), *circuits.glob("*.py"), *program]
-    ours = {f"{file.parent.name}/{file.name}": _of_file(file) for file in files}
+    made = ("build", "results", "stored")
+    ours = {
+        str(file.relative_to(engine.parent)): _of_file(file)
+        for file in [*engine.rglob("*.py"), *circuits.glob("*.py"), *(circuits / "formats").glob("*.py")]
+        if file.parent.name != "program" or file.stem in made
+    }
     others = {name: version(name) for name in ("nncirc", "torch", "transformers", "nnsight")}
     return _digest([ours, others])
 

@@ -48,7 +48,7 @@ ESTIMATE = circuits.Estimate(0.5, 0.4, 0.6)
 KNOCKOUT = engine.Knockout("MLP0", 0.5, 1.0, ESTIMATE)
 CURVE = Curve([1, 2], [0.5, 1.0])
 PANEL = Panel([[1.0]], ["L0"], ["end"])
-COMPARISON = circuits.comparison(CIRCUIT, OTHER)
+COMPARISON = circuits.compare(CIRCUIT, OTHER)
 CHECKED = dsl.check_text('model m using bundled {\n  name = "ioi-4l"\n}')
 SPAN = dsl.Span(dsl.Source("x.circ", "model"), 0, 5)
 
@@ -100,7 +100,7 @@ def calls() -> dict[str, Call]:
         "circuits.circuit_to_json": (c.circuit_to_json, {"circuit": CIRCUIT}),
         "circuits.cmd": (c.cmd, {"faithfulness": [0.5, 1.0], "shares": [0.1, 1.0]}),
         "circuits.collapse_to": (c.collapse_to, {"circuit": CIRCUIT, "graph": GRAPH}),
-        "circuits.comparison": (c.compare, both),
+        "circuits.compare": (c.compare, both),
         "circuits.cpr": (c.cpr, {"faithfulness": [0.5, 1.0], "shares": [0.1, 1.0]}),
         "circuits.difference": (c.difference, both),
         "circuits.expand": (c.expand, {"graph": GRAPH, "name": "L*H0"}),
