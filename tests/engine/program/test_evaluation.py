@@ -427,8 +427,8 @@ def test_a_second_run_finds_all_of_it(tmp_path: Path, monkeypatch: pytest.Monkey
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("the model runs")
 
-    for name in ("evaluate", "knockouts"):
-        module = __import__(f"nncirc.engine.{name}", fromlist=["cut_metric"])
+    for name in ("faithfulness", "completeness"):
+        module = __import__(f"nncirc.engine.evaluation.{name}", fromlist=["cut_metric"])
         monkeypatch.setattr(module, "cut_metric", refuse)
     second = run(tmp_path / "second", text, size, store=Store(tmp_path / "store"))
     assert first.claims == second.claims
