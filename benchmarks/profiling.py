@@ -27,7 +27,7 @@ from transformers.models.gpt2 import modeling_gpt2
 from nncirc.engine.methods import activation_patching as activation
 from nncirc.engine.methods import attribution_patching as attribution
 from nncirc.engine.methods import scores
-from nncirc.engine.methods.acdc import _Sweep
+from nncirc.engine.methods.acdc import ExactLoss
 from nncirc.engine.metrics.reading import Reading
 from nncirc.engine.runs import contrast as contrasts
 from nncirc.engine.runs import gradients, live, written
@@ -50,7 +50,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "stacking heads, output projection": [(live.Live, "compute")],
     "changes to inputs": [(live.Live, "send"), (live.Live, "cut")],
     "moving the state": [(live.Live, "accept"), (live.Live, "rebuild"), (live.Live, "close")],
-    "ties: the definition": [(_Sweep, "exact")],
+    "ties: the definition": [(ExactLoss, "measured")],
 }
 REST = "the rest"
 

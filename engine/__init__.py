@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         random_faithfulness,
     )
     from nncirc.engine.methods.acdc import acdc, acdc_family
+    from nncirc.engine.methods.acdc_fast import Measured
     from nncirc.engine.methods.activation_patching import activation_patching
     from nncirc.engine.methods.attention_statistics import attention_pattern, attention_statistics
     from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from nncirc.engine.methods.logit_lens import logit_lens
     from nncirc.engine.methods.patchscopes import patchscopes
     from nncirc.engine.methods.path_patching import path_patching
-    from nncirc.engine.methods.rises import Measured
     from nncirc.engine.methods.scores import EdgeScores, NodeScores
     from nncirc.engine.methods.steering import function_vector, steering
     from nncirc.engine.methods.weight_circuits import (
@@ -219,7 +219,7 @@ _MODULES = {
     "methods.patchscopes": ("patchscopes",),
     "methods.path_patching": ("path_patching",),
     "methods.causal_tracing": ("causal_tracing",),
-    "methods.rises": ("Measured",),
+    "methods.acdc_fast": ("Measured",),
     "methods.scores": (
         "EdgeScores",
         "NodeScores",

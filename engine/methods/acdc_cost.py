@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nncirc.circuits.graph import Graph
-from nncirc.engine.methods.acdc import alive
+from nncirc.engine.methods.acdc_fast import alive
 from nncirc.engine.methods.costs import FREE, Cost, Prompts, Sizes, masked, written
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.runs.contrast import Contrast, Loss, Resample

@@ -33,10 +33,10 @@ from nncirc.engine.data.render import name_of
 from nncirc.engine.data.tokens import slot_at
 from nncirc.engine.evaluation.bootstrap import by_prompt, metric_estimates
 from nncirc.engine.methods.directions import PATCHED, Direction, check_direction
-from nncirc.engine.methods.rises import Journal
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric, Place, places
 from nncirc.engine.runs.contrast import Batch, Contrast
+from nncirc.engine.runs.journal import Journal
 from nncirc.engine.runs.live import attend, clean_state, with_modules
 from nncirc.engine.runs.masked_forward import source_outputs
 from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE

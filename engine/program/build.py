@@ -13,8 +13,8 @@ from nncirc.dsl.check.program import Declaration, Program, Ref
 from nncirc.engine.blocks import METHODS
 from nncirc.engine.blocks.common import sweep_of
 from nncirc.engine.blocks.inputs import INPUTS
+from nncirc.engine.methods.acdc_fast import Measured
 from nncirc.engine.methods.activation_patching import columns_of
-from nncirc.engine.methods.rises import Measured
 from nncirc.engine.model.model import Model
 from nncirc.engine.program import stored
 from nncirc.engine.program.places import placed

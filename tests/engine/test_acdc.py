@@ -25,7 +25,8 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import Edge
 from nncirc.engine.data import resolve
 from nncirc.engine.evaluation.faithfulness import faithfulness
-from nncirc.engine.methods.acdc import _Sweep, acdc
+from nncirc.engine.methods.acdc import ExactLoss, Found, acdc, definition
+from nncirc.engine.methods.acdc_fast import Sweep
 from nncirc.engine.metrics import reading
 from nncirc.engine.metrics.metric import END, Metric
 from nncirc.engine.metrics.reading import Reading
@@ -35,6 +36,7 @@ from nncirc.engine.runs.wiring import Wiring
 
 # The package offers a function of the same name.
 acdc_module = sys.modules["nncirc.engine.methods.acdc"]
+acdc_fast = sys.modules["nncirc.engine.methods.acdc_fast"]
 
 METRICS = st.sampled_from(
     [
@@ -112,23 +114,23 @@ def test_float32_reads_divergences_from_changes_of_logits(monkeypatch: pytest.Mo
     assert all(one is None for one in read)
 
 
-class Recorded(_Sweep):
-    """A sweep by the definition that remembers every rise it measured, unrounded."""
+def by_definition(
+    about: Contrast, graph: Graph, metric: Metric, threshold: float, loss: Any = "metric"
+) -> tuple[Found, list[float]]:
+    """What the definition finds, and every rise that it measured, unrounded."""
+    exact, losses = ExactLoss(about, graph, metric, loss), dict[frozenset[Edge], float]()
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.rises_seen: list[float] = []
-        self.last = math.nan
+    def recorded(removed: frozenset[Edge]) -> float:
+        losses[removed] = exact(removed)
+        return losses[removed]
 
-    def exact(self, *more: Edge) -> float:
-        loss = super().exact(*more)
-        if more:
-            self.rises_seen.append(loss - self.last)
-            if loss - self.last < self.threshold:
-                self.last = loss
-        else:
-            self.last = loss
-        return loss
+    found = definition(graph, recorded, threshold)
+    rises = []
+    for removed, after in losses.items():
+        last = max(removed, key=lambda edge: (-graph.order(edge)[0], -graph.order(edge)[1]), default=None)
+        before = None if last is None else losses.get(removed - {last})
+        rises += [] if before is None else [after - before]
+    return found, rises
 
 
 @settings(max_examples=35, deadline=None)
@@ -148,9 +150,8 @@ def test_a_threshold_that_a_rise_meets_exactly(
         case = replace(case, exact=False)
     model = case.model()
     graph, about = case.graph(model), case.contrast(model)
-    recorded = Recorded(about, graph, metric, threshold, loss)
-    recorded.sequential(None)
-    positive = [rise for rise in recorded.rises_seen if rise > 0]
+    _, rises = by_definition(about, graph, metric, threshold, loss)
+    positive = [rise for rise in rises if rise > 0]
     assume(positive)
     above = [rise for rise in positive if rise >= threshold]
     tied: float = data.draw(st.sampled_from([*positive, *([min(above)] * 5 if above else [])]))
@@ -165,16 +166,19 @@ def test_a_tie_is_decided_by_the_definition_and_refused() -> None:
     case = Case("gpt2", layers=2, heads=2, seed=1)
     model = case.model()
     graph, about, metric = case.graph(model), case.contrast(model), Metric("logit_diff")
-    recorded = Recorded(about, graph, metric, 0.05)
-    scores = recorded.sequential(None)
+    scores = by_definition(about, graph, metric, 0.05)[0].kept
     tied = min(scores.values())
     edge = next(edge for edge, score in scores.items() if score == tied)
     assert edge in acdc_scores(about, graph, metric, tied)
     assert edge not in acdc_scores(about, graph, metric, math.nextafter(tied, math.inf))
 
 
+def sweep_of(about: Contrast, graph: Graph, metric: Metric, threshold: float) -> Sweep:
+    return Sweep(about, graph, metric, threshold, "metric", ExactLoss(about, graph, metric))
+
+
 def acdc_scores(about: Contrast, graph: Graph, metric: Metric, threshold: float) -> dict[Edge, float]:
-    return _Sweep(about, graph, metric, threshold).live(None)
+    return sweep_of(about, graph, metric, threshold).run()
 
 
 @settings(max_examples=15, deadline=None)
@@ -202,8 +206,7 @@ def test_a_batch_does_not_move_a_tie(normalize: bool) -> None:
         case = Case("gpt2", layers=2, heads=2, size=5, seed=seed, dtype="float32")
         model = case.model()
         graph, metric = case.graph(model), Metric("logit_diff", normalize=normalize)
-        recorded = Recorded(case.contrast(model), graph, metric, 0.05)
-        tied = min(recorded.sequential(None).values())
+        tied = min(by_definition(case.contrast(model), graph, metric, 0.05)[0].kept.values())
         found = [
             acdc(case.contrast(model, batch), graph, metric, threshold=tied) for batch in (None, 1, 2, 3)
         ]
@@ -222,15 +225,13 @@ def test_the_first_candidate_can_tie(family: Any) -> None:
         case = Case(family, layers=1, heads=2, size=4, seed=seed)
         model = case.model()
         graph, metric = case.graph(model), Metric("logit_diff")
-        recorded = Recorded(case.contrast(model), graph, metric, 0.01)
-        recorded.sequential(None)
-        tied = recorded.rises_seen[0]
+        tied = by_definition(case.contrast(model), graph, metric, 0.01)[1][0]
         if tied <= 0:
             continue
         ties += 1
         for threshold in (tied, math.nextafter(tied, math.inf)):
-            slow = _Sweep(case.contrast(model), graph, metric, threshold).sequential(None)
-            assert set(slow) == set(acdc_scores(case.contrast(model), graph, metric, threshold))
+            slow, _ = by_definition(case.contrast(model), graph, metric, threshold)
+            assert set(slow.kept) == set(acdc_scores(case.contrast(model), graph, metric, threshold))
     assert ties > 2
 
 
@@ -242,18 +243,16 @@ def test_a_rise_depends_on_what_is_cut_and_on_nothing_else(dtype: Any) -> None:
         case = Case("gpt2", layers=3, heads=2, size=3, seed=seed, corruption="zero", dtype=dtype)
         model = case.model()
         graph, about = case.graph(model), case.contrast(model)
-        sweep = _Sweep(about, graph, Metric("logit_diff"), 0.3)
-        kept = sweep.sequential(None)
+        kept = definition(graph, ExactLoss(about, graph, Metric("logit_diff")), 0.3).kept
         for edge, rise in kept.items():
-            fresh = _Sweep(about, graph, Metric("logit_diff"), 0.3)
-            at = graph.order(edge)
-            # Cut by then: what was refused nowhere of later receivers, and of this one from later senders.
-            fresh.cut = {
-                e
-                for e in sweep.cut
-                if graph.order(e)[0] > at[0] or (graph.order(e)[0] == at[0] and graph.order(e)[1] > at[1])
-            }
-            assert fresh.exact(edge) - fresh.exact() == rise, edge
+            exact, (receiver, sender) = ExactLoss(about, graph, Metric("logit_diff")), graph.order(edge)
+            # Removed by then: what was kept nowhere of later receivers, and of this one from later senders.
+            removed = frozenset(
+                each
+                for each in graph.edges()
+                if each not in kept and (-graph.order(each)[0], -graph.order(each)[1]) < (-receiver, -sender)
+            )
+            assert exact(removed | {edge}) - exact(removed) == rise, edge
             compared += 1
     assert compared > 30
 
@@ -262,7 +261,7 @@ def test_the_definition_computes_on_one_thread_and_gives_the_others_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     about = contrast(tiny_gpt2())
-    sweep = _Sweep(about, about.model.graph(), Metric("logit_diff"), 0.1)
+    exact = ExactLoss(about, about.model.graph(), Metric("logit_diff"))
     threads: list[int] = []
 
     def broken(*arguments: Any) -> Any:
@@ -274,7 +273,7 @@ def test_the_definition_computes_on_one_thread_and_gives_the_others_back(
     try:
         torch.set_num_threads(2)
         with pytest.raises(MethodError):
-            sweep.exact()
+            exact(frozenset())
         assert threads == [1]
         assert torch.get_num_threads() == 2
     finally:
@@ -377,8 +376,9 @@ def test_the_circuit_is_pruned(sequential: bool) -> None:
         case = Case("gpt2", layers=3, heads=2, corruption="zero", seed=seed)
         model = case.model()
         graph, about = case.graph(model), case.contrast(model)
-        sweep = _Sweep(about, graph, Metric("logit_diff"), 0.3)
-        raw = sweep.sequential(None) if sequential else sweep.live(None)
+        metric = Metric("logit_diff")
+        slow = by_definition(about, graph, metric, 0.3)[0].kept if sequential else None
+        raw = acdc_scores(about, graph, metric, 0.3) if slow is None else slow
         circuit = acdc(about, graph, Metric("logit_diff"), threshold=0.3, sequential=sequential)
         wanted = prune(Circuit.of(graph, raw))
         assert circuit.edges == wanted.edges
@@ -420,7 +420,7 @@ def test_how_often_the_state_is_rebuilt_changes_nothing(
     graph, about = case.graph(model), case.contrast(model)
     slow = acdc(about, graph, metric, threshold=threshold, sequential=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(acdc_module, "REBUILD_AFTER", after)
+        patch.setattr(acdc_fast, "REBUILD_AFTER", after)
         same(acdc(about, graph, metric, threshold=threshold), slow)
 
 
@@ -434,19 +434,19 @@ class Watched(Live):
         self.made.append(self)
 
 
-def swept(case: Case, metric: Metric, *, rebuild: int) -> tuple[Live, _Sweep]:
+def swept(case: Case, metric: Metric, *, rebuild: int) -> tuple[Live, Sweep]:
     """The state behind a whole sweep."""
     model = case.model()
     Watched.made.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(acdc_module, "Live", Watched)
-        patch.setattr(acdc_module, "REBUILD_AFTER", rebuild)
-        sweep = _Sweep(case.contrast(model), case.graph(model), metric, 0.02)
-        sweep.live(None)
+        patch.setattr(acdc_fast, "Live", Watched)
+        patch.setattr(acdc_fast, "REBUILD_AFTER", rebuild)
+        sweep = sweep_of(case.contrast(model), case.graph(model), metric, 0.02)
+        sweep.run()
     return Watched.made[0], sweep
 
 
-def value(state: Live, sweep: _Sweep) -> list[float]:
+def value(state: Live, sweep: Sweep) -> list[float]:
     """The metric that the state stands for."""
     logits = state.wiring.graph.receiver_index["logits"]
     nothing = torch.zeros_like(state.input[logits])[None][:, :, state.reading.kept]
@@ -465,7 +465,7 @@ def test_the_state_is_the_run_with_these_edges_cut(case: Case, metric: Metric) -
     run = oracle.forward(
         module,
         batch.clean,
-        cut={(edge.sender, edge.receiver): 1.0 for edge in sweep.cut},
+        cut={(edge.sender, edge.receiver): 1.0 for edge in sweep.removed},
         substitute=dict(zip(graph.senders, sweep.contrast.substitute(batch, graph), strict=True)),
         attention=case.attention,
         split=case.split,
@@ -508,7 +508,7 @@ def test_the_state_is_rebuilt_in_a_long_sweep(monkeypatch: pytest.MonkeyPatch) -
         rebuilt.append(1)
 
     monkeypatch.setattr(Live, "rebuild", count)
-    monkeypatch.setattr(acdc_module, "REBUILD_AFTER", 8)
+    monkeypatch.setattr(acdc_fast, "REBUILD_AFTER", 8)
     about = contrast(tiny_gpt2(layers=3, heads=3))
     acdc(about, about.model.graph(), Metric("logit_diff"), threshold=0.1)
     assert len(rebuilt) > 3

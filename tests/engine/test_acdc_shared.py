@@ -10,13 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.test_acdc import LOSSES, METRICS, THRESHOLDS, same
+from tests.engine.test_acdc import LOSSES, METRICS, THRESHOLDS, same, sweep_of
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nncirc.engine.methods import speculation
-from nncirc.engine.methods.acdc import _Sweep, acdc, acdc_family
-from nncirc.engine.methods.rises import Measured, Record, Tried
+from nncirc.engine.methods.acdc import acdc, acdc_family
+from nncirc.engine.methods.acdc_fast import Measured, Pace, Record, Sweep, Tried
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.live import Live
@@ -47,7 +46,7 @@ def test_a_family_evaluates_less_than_its_members_alone(monkeypatch: pytest.Monk
     about, metric = contrast(model), Metric("logit_diff")
     thresholds = [10 ** (exponent / 5) for exponent in range(-15, 3)]
     # One candidate at a time, so that what is counted does not depend on how fast the machine is.
-    monkeypatch.setattr(speculation.Pace, "depth", lambda pace, left: 1)
+    monkeypatch.setattr(Pace, "depth", lambda pace, left: 1)
     for threshold in thresholds:
         acdc(about, model.graph(), metric, threshold=threshold)
     alone = len(evaluations)
@@ -72,13 +71,13 @@ def test_whatever_is_expected_the_circuit_is_the_definitions(
     model = case.model()
     graph, about = case.graph(model), case.contrast(model)
 
-    def anything(sweep: _Sweep, receiver: int) -> dict[int, float]:
+    def anything(sweep: Sweep, receiver: int) -> dict[int, float]:
         senders = range(graph.reach[receiver])
         return {s: random.choice([0.0, 2 * threshold + 1]) for s in senders if random.random() < 0.8}
 
     slow = acdc(about, graph, metric, threshold=threshold, loss=loss, sequential=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_Sweep, "guessed", anything)
+        patch.setattr(Sweep, "guessed", anything)
         same(acdc(about, graph, metric, threshold=threshold, loss=loss, depth=depth), slow)
 
 
@@ -86,13 +85,13 @@ def test_refusals_that_another_threshold_foretells_end_no_evaluation(monkeypatch
     model = tiny_gpt2(layers=3)
     about, graph, metric = contrast(model), model.graph(), Metric("logit_diff")
     tried: list[int] = []
-    attempt = _Sweep.attempt
+    attempt = Sweep.attempt
 
-    def counted(sweep: _Sweep, *arguments: Any) -> Any:
+    def counted(sweep: Sweep, *arguments: Any) -> Any:
         tried.append(len(arguments[1]))
         return attempt(sweep, *arguments)
 
-    monkeypatch.setattr(_Sweep, "attempt", counted)
+    monkeypatch.setattr(Sweep, "attempt", counted)
     measured = Measured()
     acdc(about, graph, metric, threshold=0.01, depth=64, measured=measured)
     tried.clear()
@@ -101,7 +100,7 @@ def test_refusals_that_another_threshold_foretells_end_no_evaluation(monkeypatch
     tried.clear()
     # As if nothing had been decided alike, so that expecting is all that is left of the other sweep.
     monkeypatch.setattr(
-        _Sweep, "foreseen", lambda sweep, receiver: sweep.record.tried.setdefault(receiver, [])
+        Sweep, "foreseen", lambda sweep, receiver: sweep.record.tried.setdefault(receiver, [])
     )
     found = acdc(about, graph, metric, threshold=0.012, depth=64, measured=measured)
     assert found.edges == alone.edges
@@ -111,7 +110,7 @@ def test_refusals_that_another_threshold_foretells_end_no_evaluation(monkeypatch
 
 def test_the_nearest_threshold_is_believed() -> None:
     about = contrast(tiny_gpt2())
-    sweep = _Sweep(about, about.model.graph(), Metric("logit_diff"), 0.1)
+    sweep = sweep_of(about, about.model.graph(), Metric("logit_diff"), 0.1)
     rises = {0.0: {1: 1.0, 2: 1.0, 3: 1.0}, 0.05: {1: 2.0}, 0.3: {1: 3.0, 2: 3.0}}
     sweep.others = [
         Record(threshold, {5: [Tried(sender, rise, 0.0) for sender, rise in found.items()]})

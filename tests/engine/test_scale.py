@@ -19,7 +19,8 @@ from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Resampling
 from nncirc.engine.data import Dataset, Example
 from nncirc.engine.evaluation.faithfulness import Baseline, faithfulness
-from nncirc.engine.methods.acdc import _Sweep, acdc
+from nncirc.engine.methods.acdc import ExactLoss, acdc
+from nncirc.engine.methods.acdc_fast import Sweep
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
 from nncirc.engine.metrics.expressions import combined
@@ -161,7 +162,8 @@ def test_what_is_near_a_threshold_has_no_unit() -> None:
     about = contrast(tiny_gpt2(dtype=torch.float32), size=2)
     errors = []
     for factor in (1.0, 1e-9, 1e9):
-        sweep = _Sweep(about, about.model.graph(), times(LD, factor, normalize=True), 0.1)
+        graph, metric = about.model.graph(), times(LD, factor, normalize=True)
+        sweep = Sweep(about, graph, metric, 0.1, "metric", ExactLoss(about, graph, metric))
         sweep.logit_error = sweep.rounding_error()
         errors.append(sweep.loss_error(-0.7))
     assert errors == pytest.approx([errors[0]] * 3)

@@ -71,7 +71,7 @@ def keys(batch: int | None = None, **changes: Any) -> dict[str, str]:
     return {name: builder.key(words.declarations[changes.get(name, name)]) for name in METHODS}
 
 
-sweeps: Any = import_module("nncirc.engine.methods.acdc")
+sweeps: Any = import_module("nncirc.engine.methods.acdc_fast")
 usual_keys = cache(keys)
 
 
@@ -283,13 +283,13 @@ def test_acdc_goes_on_where_it_was_interrupted(
     share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[int] = []
-    attempt = sweeps._Sweep.attempt
+    attempt = sweeps.Sweep.attempt
 
     def counted(self: Any, receiver: int, senders: tuple[int, ...]) -> Any:
         tried.append(receiver)
         return attempt(self, receiver, senders)
 
-    monkeypatch.setattr(sweeps._Sweep, "attempt", counted)
+    monkeypatch.setattr(sweeps.Sweep, "attempt", counted)
     run(tmp_path / "whole", None, tau=0.001)
     all_of_them = set(tried)
     tried.clear()
