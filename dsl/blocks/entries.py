@@ -29,22 +29,14 @@ class Implementation:
     Attributes:
         extra: what its body holds besides keys.
         source: where the field has it from.
-        needs: what of a dataset a metric reads.
-        gradient: of a metric, where it has one: none on the clean run, or none anywhere.
         run: whether a corruption is a run of the model, so that one can begin in it.
-        of_values: whether a metric is of values that a program computes, and not of logits of tokens.
-        unit: of a metric's values, where that is known; see `nncirc.circuits.units`.
     """
 
     doc: str
     keys: Mapping[str, Key]
     extra: Literal["slots", "replacements", "edges"] | None = None
     source: str = ""
-    needs: tuple[Literal["answer", "foil"], ...] = ()
-    gradient: Literal["everywhere", "not clean", "nowhere"] = "everywhere"
     run: bool = False
-    of_values: bool = False
-    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,8 +193,8 @@ def check_gradient(meaning: Meaning, draft: Draft) -> None:
 
 
 def _check_gradient(meaning: Meaning, draft: Draft, metric: Draft, labels: Sequence[Label]) -> None:
-    gradient = METRICS[metric.implementation].gradient
-    if gradient == "nowhere":
+    kind = METRICS[metric.implementation]
+    if kind.count:
         meaning.scope.report(
             "C240",
             f"`{metric.implementation}` has no gradient: it is a count, which a small change leaves as it is",
@@ -202,7 +202,7 @@ def _check_gradient(meaning: Meaning, draft: Draft, metric: Draft, labels: Seque
             labels=labels,
             help="measure `logit_diff` or `prob_diff`, or use `activation_patching`",
         )
-    elif gradient == "not clean" and draft.values.get("steps") == 1 and draft.values.get("base") == "clean":
+    elif kind.against_clean and draft.values.get("steps") == 1 and draft.values.get("base") == "clean":
         meaning.scope.report(
             "C223",
             f"the gradient of `{metric.implementation}` is zero at the clean run, so every score would be 0",

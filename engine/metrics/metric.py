@@ -1,8 +1,8 @@
 """Metrics: what is measured at some positions of the logits.
 
-A metric is one function of the logits at its positions and one entry in `METRICS`; positions, means over
-prompts, normalisation and the sign of the loss are the same for all. A package can add one through the
-entry point group `nncirc.metrics`.
+Our own are one table, with their formulas, in `dsl/blocks/metrics.py`; positions, means over prompts,
+normalisation and the sign of the loss are the same for all. A package can add one through the entry point
+group `nncirc.metrics`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, TypedDict
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +20,8 @@ from torch import Tensor
 from nncirc.circuits.annotations import Accepts
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError, ModelError
+from nncirc.dsl.blocks.metrics import METRICS
+from nncirc.dsl.blocks.metrics import Metric as Declared
 from nncirc.engine.model.model import Model
 
 Place: TypeAlias = tuple[str, int | None]
@@ -90,6 +92,32 @@ class Logits:
         """The mean value over the set of tokens at each position read."""
         return self.each(tokens, values, 0.0).sum(-1) / (tokens >= 0).sum(-1)
 
+    def logit(self, tokens: Int[Tensor, "batch read choice"]) -> Float[Tensor, "row batch read"]:
+        """The mean logit of the tokens."""
+        return self.at(tokens, self.patched)
+
+    def logprob(self, tokens: Int[Tensor, "batch read choice"]) -> Float[Tensor, "row batch read"]:
+        """The log-probability that one of the tokens comes, in nats."""
+        return self.each(tokens, self.patched.log_softmax(-1), -torch.inf).logsumexp(-1)
+
+    def prob(self, tokens: Int[Tensor, "batch read choice"]) -> Float[Tensor, "row batch read"]:
+        """The probability that one of the tokens comes, 0 to 1."""
+        return self.logprob(tokens).exp()
+
+    def best(self, tokens: Int[Tensor, "batch read choice"]) -> Float[Tensor, "row batch read"]:
+        """The highest logit of the tokens."""
+        return self.each(tokens, self.patched, -torch.inf).amax(-1)
+
+    def best_of_others(self, tokens: Int[Tensor, "batch read choice"]) -> Float[Tensor, "row batch read"]:
+        """The highest logit of all other tokens."""
+        # A set that is filled up names its first token again, so that no other is touched.
+        index = torch.where(tokens < 0, tokens[..., :1], tokens).expand(len(self.patched), -1, -1, -1)
+        return self.patched.scatter(-1, index, -torch.inf).amax(-1)
+
+    def mean_under(self, probability: Float[Tensor, "batch read vocab"]) -> Float[Tensor, "row batch read"]:
+        """The mean of all logits under a distribution over the vocabulary."""
+        return torch.einsum("rbnv,bnv->rbn", self.patched, probability)
+
 
 @public
 @dataclass(frozen=True, slots=True)
@@ -101,8 +129,8 @@ class Measure:
         needs: whether the dataset must have answers, or answers and foils.
         sign: +1 where more is better, -1 where less is.
         unit: of its values.
-        columns: whether it reads the logits of answers and foils only, through `Logits.at` or
-            `Logits.each`, so that no others have to be computed.
+        columns: whether it reads the logits of answers and foils only, through `Logits.logit`,
+            `best`, `at` or `each`, so that no others have to be computed.
         against_clean: whether it compares with the clean run.
         of_outputs: whether it takes what the model gives as values, and so has a meaning where these are no
             logits of tokens.
@@ -132,69 +160,6 @@ class Measure:
     joint: Joint | None = None
 
 
-def logit_diff(logits: Logits) -> Tensor:
-    """Mean logit of the answers minus mean logit of the foils (Wang et al. 2022), in logits."""
-    return logits.at(logits.answer, logits.patched) - logits.at(logits.foil, logits.patched)
-
-
-def _logprob(logits: Logits, tokens: Int[Tensor, "batch read choice"]) -> Float[Tensor, "row batch read"]:
-    return logits.each(tokens, logits.patched.log_softmax(-1), -torch.inf).logsumexp(-1)
-
-
-def logprob(logits: Logits) -> Tensor:
-    """Log-probability that one of the answers comes, in nats."""
-    return _logprob(logits, logits.answer)
-
-
-def prob(logits: Logits) -> Tensor:
-    """Probability that one of the answers comes, 0 to 1."""
-    return logprob(logits).exp()
-
-
-def prob_diff(logits: Logits) -> Tensor:
-    """Summed probability of the answers minus that of the foils (Hanna et al. 2023), -1 to 1."""
-    return prob(logits) - _logprob(logits, logits.foil).exp()
-
-
-def cross_entropy(logits: Logits) -> Tensor:
-    """Minus the log-probability that one of the answers comes, in nats."""
-    return -logprob(logits)
-
-
-def accuracy(logits: Logits) -> Tensor:
-    """1 where an answer is the likeliest of all tokens, else 0; a tie with another token is 0."""
-    return _beats(logits, without(logits.patched, logits.answer).amax(-1))
-
-
-def paired_accuracy(logits: Logits) -> Tensor:
-    """1 where an answer is likelier than every foil, else 0; a tie is 0."""
-    return _beats(logits, logits.each(logits.foil, logits.patched, -torch.inf).amax(-1))
-
-
-def _beats(logits: Logits, others: Float[Tensor, "row batch read"]) -> Float[Tensor, "row batch read"]:
-    best = logits.each(logits.answer, logits.patched, -torch.inf).amax(-1)
-    return (best > others).to(best.dtype)
-
-
-def without(
-    values: Float[Tensor, "row batch read vocab"], tokens: Int[Tensor, "batch read choice"]
-) -> Float[Tensor, "row batch read vocab"]:
-    """Values in which those of some tokens are minus infinity."""
-    # A set that is filled up names its first token again, so that no other is touched.
-    index = torch.where(tokens < 0, tokens[..., :1], tokens).expand(len(values), -1, -1, -1)
-    return values.scatter(-1, index, -torch.inf)
-
-
-def kl_divergence(logits: Logits) -> Tensor:
-    """D(clean || patched), in nats (Conmy et al. 2023)."""
-    assert logits.clean is not None
-    probability = logits.clean.exp()
-    # Σ p log p − Σ p log q, with log q = logit − logsumexp and Σ p = 1: one pass over the patched logits
-    entropy = (probability * logits.clean).sum(-1)
-    cross = torch.einsum("rbnv,bnv->rbn", logits.patched, probability)
-    return entropy - cross + logits.patched.logsumexp(-1)
-
-
 def kl_of_change(
     change: Float[Tensor, "row batch read vocab"], probability: Float[Tensor, "batch read vocab"]
 ) -> Tensor:
@@ -213,59 +178,45 @@ def _jumps(_: float) -> float:
     return torch.inf
 
 
-def mse(logits: Logits) -> Tensor:
-    """Mean over the outputs of the squared difference from the clean run's (Conmy et al. 2023)."""
-    assert logits.clean is not None
-    return (logits.patched - logits.clean).square().mean(-1)
+class _Numerics(TypedDict, total=False):
+    sensitivity: Callable[[float], float]
+    of_change: ChangeFunction
+    nothing: float
 
 
-_OURS = {
-    "logit_diff": Measure(logit_diff, ("answer", "foil"), 1, "logits", columns=True),
-    "logprob": Measure(logprob, ("answer",), 1, "nats", joint="sum"),
-    "prob": Measure(prob, ("answer",), 1, "probability", joint="product"),
-    "prob_diff": Measure(prob_diff, ("answer", "foil"), 1, "probability"),
-    "cross_entropy": Measure(cross_entropy, ("answer",), -1, "nats", joint="sum"),
-    "accuracy": Measure(
-        accuracy, ("answer",), 1, "share", sensitivity=_jumps, gradient=False, joint="product"
-    ),
-    "paired_accuracy": Measure(
-        paired_accuracy,
-        ("answer", "foil"),
-        1,
-        "share",
-        columns=True,
-        sensitivity=_jumps,
-        gradient=False,
-    ),
+_NUMERICS: dict[str, _Numerics] = {
     # Pinsker's inequality: |p − q|₁ ≤ √(2 D), and dD = Σ (q − p) dlogit
-    "kl_divergence": Measure(
-        kl_divergence,
-        (),
-        -1,
-        "nats",
-        against_clean=True,
-        sensitivity=lambda d: (2 * max(d, 0.0)) ** 0.5,
-        of_change=kl_of_change,
-        nothing=1e-8,
-    ),
+    "kl_divergence": {
+        "sensitivity": lambda d: (2 * max(d, 0.0)) ** 0.5,
+        "of_change": kl_of_change,
+        "nothing": 1e-8,
+    },
     # (d + 1)² − d² = 2 d + 1, and the mean of |d| is at most √mse
-    "mse": Measure(
-        mse,
-        (),
-        -1,
-        "squared outputs",
-        against_clean=True,
-        of_outputs=True,
-        sensitivity=lambda m: 2 * max(m, 0.0) ** 0.5,
-        nothing=1e-12,
-    ),
+    "mse": {"sensitivity": lambda m: 2 * max(m, 0.0) ** 0.5, "nothing": 1e-12},
 }
+"""What only the exactness of runs asks of our metrics, beside what `dsl/blocks/metrics.py` says of them."""
+
+
+def _measure(name: str, metric: Declared, formula: Function) -> Measure:
+    numerics = _NUMERICS.get(name, {"sensitivity": _jumps} if metric.count else {})
+    return Measure(
+        formula,
+        metric.needs,
+        metric.sign,
+        metric.unit,
+        columns=metric.columns,
+        against_clean=metric.against_clean,
+        of_outputs=metric.of_values,
+        gradient=not metric.count,
+        joint=metric.joint,
+        **numerics,
+    )
 
 
 @cache
 def measures() -> dict[str, Measure]:
     """The known kinds of metric by name; entry points come after our own and cannot replace them."""
-    found = dict(_OURS)
+    found = {name: _measure(name, each, each.formula) for name, each in METRICS.items() if each.formula}
     for entry in sorted(entry_points(group="nncirc.metrics"), key=lambda entry: entry.name):
         found.setdefault(entry.name, entry.load())
     return found

@@ -59,10 +59,16 @@ def code() -> str:
     """The code that makes numbers: ours to the letter, that of others by version."""
     engine = Path(__file__).parents[1]
     circuits = engine.parent / "circuits"
+    formulas = engine.parent / "dsl" / "blocks" / "metrics.py"  # of metrics
     made = ("build", "results", "stored")
     ours = {
         str(file.relative_to(engine.parent)): _of_file(file)
-        for file in [*engine.rglob("*.py"), *circuits.glob("*.py"), *(circuits / "formats").glob("*.py")]
+        for file in [
+            *engine.rglob("*.py"),
+            *circuits.glob("*.py"),
+            *(circuits / "formats").glob("*.py"),
+            formulas,
+        ]
         if file.parent.name != "program" or file.stem in made
     }
     others = {name: version(name) for name in ("nncirc", "torch", "transformers", "nnsight")}
