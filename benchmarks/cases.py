@@ -8,9 +8,9 @@ from benchmarks.methods import Method, activation, attribution, discovery, famil
 from benchmarks.oracles import alone, mask_gradients, node_cuts, sequential
 from benchmarks.setups import CHANGED, LENGTH
 
-from nncirc.engine.metrics.metric import Place
+from nncirc.circuits.names import Position
 
-THREE: list[Place] = [(f"changed{i}", None) for i in CHANGED]
+THREE: list[Position] = [Position(f"changed{i}") for i in CHANGED]
 NODES = {"tiny": 11, "small": 37, "gpt2": 157}
 GRID = tuple(10 ** (-4 + step / 5) for step in range(21))
 """The thresholds of ACDC's paper: 10^linspace(-4, 0, 21) (Conmy et al. 2023)."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.names import Positions
 from nncirc.engine.methods.acdc import acdc, acdc_family
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
 from nncirc.engine.methods.directions import Base
 from nncirc.engine.methods.scores import NodeScores
-from nncirc.engine.metrics.metric import Metric, Place
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.runs.contrast import Contrast
 
 LOGIT_DIFF, KL = Metric("logit_diff"), Metric("kl_divergence")
@@ -29,7 +30,7 @@ def nodes(contrast: Contrast, graph: Graph) -> NodeScores:
     return node_attribution(contrast, graph, LOGIT_DIFF, base="corrupted")
 
 
-def activation(positions: str | Sequence[Place]) -> Method:
+def activation(positions: Positions) -> Method:
     """Every node noised, at every one of these positions."""
     return lambda contrast, graph: activation_patching(
         contrast, graph, LOGIT_DIFF, direction="noise", positions=positions

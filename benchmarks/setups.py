@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from nncirc.circuits.names import Position
 from nncirc.dsl.check.checker import check_file
 from nncirc.dsl.check.program import Declaration
 from nncirc.engine.data import Dataset, Example
@@ -55,7 +56,7 @@ def random_contrast(model: Model, *, seed: int = 0) -> Contrast:
 
     def prompt() -> Example:
         answer, foil = draw.sample(range(VOCABULARY), 2)
-        spans = {(f"changed{i}", 1): (i, i + 1) for i in CHANGED}
+        spans = {Position(f"changed{i}", 1): (i, i + 1) for i in CHANGED}
         return Example("", tuple(draw.choices(range(VOCABULARY), k=LENGTH)), spans, answer, foil, {})
 
     def changed(clean: Example) -> Example:

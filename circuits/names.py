@@ -11,11 +11,12 @@ In a graph of positions each is one at every position: `L9H9.q@end`, `MLP3@S.2`,
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self, TypeAlias
 
 from nncirc.circuits.arguments import unfit
-from nncirc.circuits.errors import GraphError
+from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.words import visible
 
 Kind: TypeAlias = Literal["embed", "pos_embed", "head", "kv", "attention", "mlp", "neuron", "logits"]
@@ -37,6 +38,52 @@ _NAME = re.compile(
 def is_position(name: str) -> bool:
     """Whether nodes can be at a position of this name: `end`, `S.2`, `14`."""
     return re.fullmatch(_POSITION, name) is not None
+
+
+class Position(NamedTuple):
+    """A place in a prompt: `start`, `end`, a slot (`IO`), one of its occurrences (`S.2`), a token's number.
+
+    `occurrence` counts from 1 within a prompt; None means every occurrence of the slot.
+    """
+
+    name: str
+    occurrence: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The position that is written so.
+
+        Raises:
+            MethodError: C512, what follows the dot is no number.
+
+        >>> Position.parse("S.2"), Position.parse("end")
+        (Position(name='S', occurrence=2), Position(name='end', occurrence=None))
+        """
+        name, dot, number = text.partition(".")
+        if dot and not number.isdecimal():
+            raise MethodError("C512", f"{text!r} is no position", hint='write "end", "S.2", or ("S", 2)')
+        return cls(name, int(number) if dot else None)
+
+    def __str__(self) -> str:
+        return self.name if self.occurrence is None else f"{self.name}.{self.occurrence}"
+
+
+END = Position("end")
+Positions: TypeAlias = str | Sequence[str | tuple[str, int | None]]
+"""What public functions take: `"end"`, or several as `["S.2", Position("end")]`; ("S", 2) is S.2."""
+
+
+def as_positions(given: Positions) -> tuple[Position, ...]:
+    """Positions, of which `"S.2"` and ("S", 2) are ways to write one.
+
+    Raises:
+        MethodError: C512, something is no position, or nothing is given.
+    """
+    listed = [given] if isinstance(given, str) else given
+    found = tuple(Position.parse(one) if isinstance(one, str) else Position(*one) for one in listed)
+    if not found:
+        raise MethodError("C512", "no position is named", hint='write "end", or ["S.2", "end"]')
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from nncirc.circuits.names import Position
 from nncirc.dsl.blocks import FUNCTIONS, KINDS, Implementation, Key
-from nncirc.dsl.check.program import Position, Value
+from nncirc.dsl.check.program import Value
 from nncirc.dsl.check.types import describe
 from nncirc.dsl.codes import SCRIPT
 
@@ -88,7 +89,7 @@ def _value(value: Value) -> str:
             return ""
         case bool():
             return f"`{str(value).lower()}`"
-        case tuple():
+        case tuple() if not isinstance(value, Position):
             inner = ", ".join(_value(each).strip("`") for each in value)
             return f"`{inner}`" if len(value) == 1 and isinstance(value[0], Position) else f"`[{inner}]`"
         case _:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from nncirc.dsl.check.program import Position, Value
+from nncirc.circuits.names import Position
+from nncirc.dsl.check.program import Value
 from nncirc.dsl.check.types import Boolean, Many, Number, PositionType, Reference, Text, Type, Word
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from nncirc.circuits.names import Position
 from nncirc.dsl.blocks.entries import CORRUPTION, GRAPH, INTERVAL, METRIC, Implementation, Key, one
-from nncirc.dsl.check.program import NodePattern, Position
+from nncirc.dsl.check.program import NodePattern
 from nncirc.dsl.check.types import Boolean, Either, Many, NodeType, Number, PositionType, Word
 
 _FACTORS = Many(Number(), single=True)

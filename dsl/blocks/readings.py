@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from nncirc.circuits.names import Position
 from nncirc.dsl.blocks.entries import GRAPH, Implementation, Key, one
-from nncirc.dsl.check.program import Position
 from nncirc.dsl.check.types import Either, Many, Number, PositionType, Word
 
 _PLACES = Either(Many(PositionType(), single=True), ("all",))

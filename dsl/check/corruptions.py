@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nncirc.circuits.names import Position
 from nncirc.dsl.blocks.corruptions import CORRUPTIONS
 from nncirc.dsl.check.datasets import check_positions, check_replace, has_column
 from nncirc.dsl.check.metrics import check_function
-from nncirc.dsl.check.program import Position
 from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.text.diagnostics import Label
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import chain, islice
 
-from nncirc.dsl.check.program import NextToken, Placeholder, Position, RandomTokens, Slot, Template
+from nncirc.circuits.names import Position
+from nncirc.dsl.check.program import NextToken, Placeholder, RandomTokens, Slot, Template
 from nncirc.dsl.check.scope import Draft, Scope
 from nncirc.dsl.check.tasks import task_of, task_templates
 from nncirc.dsl.check.values import placeholder_span

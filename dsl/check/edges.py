@@ -8,9 +8,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from nncirc.circuits.names import OTHER, Input
+from nncirc.circuits.names import OTHER, Input, Position
 from nncirc.circuits.reference import Path, wrong_paths
-from nncirc.dsl.check.program import EdgePath, Group, GroupRef, NodePattern, Position, Term, Where
+from nncirc.dsl.check.program import EdgePath, Group, GroupRef, NodePattern, Term, Where
 from nncirc.dsl.check.scope import Draft, Scope
 from nncirc.dsl.check.shapes import ModelShape
 from nncirc.dsl.text.diagnostics import Label, suggest

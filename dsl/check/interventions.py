@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nncirc.circuits.names import Position
 from nncirc.dsl.blocks.corruptions import CORRUPTIONS
 from nncirc.dsl.blocks.interventions import INTERVENTIONS
 from nncirc.dsl.check.datasets import check_positions
 from nncirc.dsl.check.edges import check_node
-from nncirc.dsl.check.program import NodePattern, Position
+from nncirc.dsl.check.program import NodePattern
 from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Label

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.names import OTHER
+from nncirc.circuits.names import OTHER, Position
 from nncirc.dsl.check.attribution import check_attribution
 from nncirc.dsl.check.corruptions import check_corruption, check_denoised
 from nncirc.dsl.check.datasets import check_positions, check_prompts, check_targets, check_template
@@ -38,7 +38,7 @@ from nncirc.dsl.check.metrics import (
 from nncirc.dsl.check.neurons import check_neurons
 from nncirc.dsl.check.outputs import Files
 from nncirc.dsl.check.positions import check_graph_positions, check_split
-from nncirc.dsl.check.program import Position, Ref, Where
+from nncirc.dsl.check.program import Ref, Where
 from nncirc.dsl.check.readings import READINGS, check_reading
 from nncirc.dsl.check.scope import Draft, Scope
 from nncirc.dsl.check.shapes import ModelShape, ShapeProvider, check_adapter, check_runs, check_shape

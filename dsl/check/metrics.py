@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nncirc.circuits.names import Position
 from nncirc.circuits.units import addable, unit_of
 from nncirc.dsl.blocks.metrics import METRICS
 from nncirc.dsl.check.datasets import answers_follow, check_positions, has_column, teacher_forced
 from nncirc.dsl.check.foreseen import check_values
-from nncirc.dsl.check.program import Position, Ref
+from nncirc.dsl.check.program import Ref
 from nncirc.dsl.check.scope import Draft, Scope
 from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.source import Span

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nncirc.dsl.check.program import Position
+from nncirc.circuits.names import Position
 from nncirc.dsl.text import syntax
 
 if TYPE_CHECKING:

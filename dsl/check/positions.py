@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nncirc.circuits.names import OTHER
+from nncirc.circuits.names import OTHER, Position
 from nncirc.dsl.check.datasets import check_positions
-from nncirc.dsl.check.program import Position
 from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.text.diagnostics import Label
 

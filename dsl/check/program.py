@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from nncirc.circuits.arguments import public
+from nncirc.circuits.names import Position
 from nncirc.dsl.text.source import Source, Span
 
 __all__ = [
@@ -45,7 +46,6 @@ __all__ = [
     "NodePattern",
     "Number",
     "Placeholder",
-    "Position",
     "Program",
     "Property",
     "RandomTokens",
@@ -69,21 +69,6 @@ class Ref:
     """The qualified name of a declaration of the same program (`found`, `wang.ioi`, `found[0]`)."""
 
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in a prompt: `start`, `end`, a slot (`IO`, `S.2`), or of a node also a token's number.
-
-    `occurrence` counts from 1 within a prompt; None means every occurrence of the slot. A `tokens`
-    dataset calls its repeated block `block`.
-    """
-
-    name: str
-    occurrence: int | None = None
-
-    def __str__(self) -> str:
-        return self.name if self.occurrence is None else f"{self.name}.{self.occurrence}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from nncirc.circuits.names import Position
 from nncirc.dsl.blocks.readings import READINGS
 from nncirc.dsl.check.datasets import answers_follow, check_positions, has_column, teacher_forced
-from nncirc.dsl.check.program import Position
 from nncirc.dsl.check.scope import Draft, Scope
 from nncirc.dsl.text.diagnostics import Label, suggest
 from nncirc.dsl.text.syntax import Name

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from nncirc.circuits.names import Position
 from nncirc.dsl.blocks import KINDS
 from nncirc.dsl.check.claims import Claim
 from nncirc.dsl.check.meaning import ordered
@@ -154,7 +155,7 @@ class _Expansion:
         """A reference to a family becomes one to its member; in a list, to all its members."""
         if isinstance(value, Ref) and value.name in self.families and index is not None:
             return Ref(self.families[value.name][index])
-        if isinstance(value, tuple):
+        if isinstance(value, tuple) and not isinstance(value, Position):
             flat: list[Value] = []
             for item in value:
                 if isinstance(item, Ref) and item.name in self.families:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from nncirc.circuits.names import Position
 from nncirc.circuits.tasks import TASKS, Task
-from nncirc.dsl.check.program import Placeholder, Position, Template, Value
+from nncirc.dsl.check.program import Placeholder, Template, Value
 from nncirc.dsl.check.scope import Draft, Scope
 from nncirc.dsl.text.diagnostics import Label, suggest
 
@@ -40,7 +41,7 @@ def measure_as(scope: Scope, metric: Draft, data: Draft | None) -> None:
     task = None if data is None else task_of(data)
     if task is not None:
         name, places = re.fullmatch(r"(\w+)\(at = \[?([\w., ]+)\]?\)", task.metric).groups()  # type: ignore[union-attr]
-        at: Value = tuple(_position(place) for place in places.split(", "))
+        at: Value = tuple(Position.parse(place) for place in places.split(", "))
         metric.implementation = name
         metric.values = {"at": at, "normalize": metric.values.get("normalize", False)}
     elif data is not None and data.implementation != "task":
@@ -51,11 +52,6 @@ def measure_as(scope: Scope, metric: Draft, data: Draft | None) -> None:
             labels=(Label(data.place, f"uses {data.implementation}"),),
             help="name a metric, such as `using logit_diff`",
         )
-
-
-def _position(text: str) -> Position:
-    name, _, number = text.partition(".")
-    return Position(name, int(number) if number else None)
 
 
 def check_task(scope: Scope, draft: Draft) -> None:

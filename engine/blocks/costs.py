@@ -14,8 +14,6 @@ from nncirc.dsl.check.program import Apply, Declaration, Ref
 from nncirc.engine.blocks.common import sweep_of
 from nncirc.engine.blocks.evaluation import is_measured
 from nncirc.engine.blocks.interventions import nodes_of
-from nncirc.engine.blocks.readings import read_positions
-from nncirc.engine.blocks.scores import patched_positions
 from nncirc.engine.data import Dataset
 from nncirc.engine.methods import acdc_cost, costs
 from nncirc.engine.methods.activation_patching import columns_of
@@ -41,7 +39,8 @@ BOTH = ("clean", "corrupt")
 def _activation(costing: Costing, declaration: Declaration) -> Priced:
     at = costing.setting(declaration)
     cost = costing.runs(at, *BOTH)
-    columns = columns_of(at.contrast.dataset, patched_positions(declaration))[1]
+    positions: Any = declaration.values["positions"]
+    columns = columns_of(at.contrast.dataset, positions)[1]
     cost += costs.patching(at.sizes, at.contrast, at.graph, at.metric, columns)
     return at.priced(replace(cost, memory=patching_room(at.contrast)))
 
@@ -103,7 +102,8 @@ def _edited(costing: Costing, declaration: Declaration, rows: int, streams: int 
 
 def _tracing(costing: Costing, declaration: Declaration) -> Priced:
     contrast = costing.setting(declaration).contrast
-    columns = columns_of(contrast.dataset, patched_positions(declaration))[1]
+    positions: Any = declaration.values["positions"]
+    columns = columns_of(contrast.dataset, positions)[1]
     streams = 2 if declaration.values["of"] == "states" else 1
     return _edited(costing, declaration, contrast.model.shape.n_layers * len(columns), streams)
 
@@ -130,7 +130,8 @@ def _function_vector(costing: Costing, declaration: Declaration) -> Priced:
 
 def _paths(costing: Costing, declaration: Declaration) -> Priced:
     at = costing.setting(declaration)
-    columns = columns_of(at.contrast.dataset, patched_positions(declaration))[1]
+    positions: Any = declaration.values["positions"]
+    columns = columns_of(at.contrast.dataset, positions)[1]
     receivers = receivers_of(at.graph, nodes_of(declaration.values["to"]))
     rows = at.graph.reach[max(receivers)] * len(columns)
     # What is carried to the receivers, and from there on.
@@ -156,8 +157,9 @@ def _reading(
         model, dataset = builder.model_of(data), builder.get(data.name)
         columns = 0
         if "positions" in declaration.values:
-            dataset, places = by_position(dataset, read_positions(declaration.values["positions"]))
-            columns = len(places)
+            positions: Any = declaration.values["positions"]
+            dataset, named = by_position(dataset, positions)
+            columns = len(named)
         found, memory, prompts = FREE, 0, []
         for each in batches(model, dataset, batch=builder.batch, memory=builder.memory):
             prompts.append(Prompts(*each.tokens.shape))

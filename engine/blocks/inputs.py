@@ -17,7 +17,6 @@ from nncirc.dsl.check.program import (
     Declaration,
     NamedList,
     NextToken,
-    Position,
     RandomTokens,
     Ref,
     Template,
@@ -39,7 +38,7 @@ from nncirc.engine.data import (
 )
 from nncirc.engine.methods.activation_patching import columns_of
 from nncirc.engine.metrics.expressions import combined, directed
-from nncirc.engine.metrics.metric import Metric, Place
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.metrics.plugins import own_corruption, own_measure
 from nncirc.engine.model.loading import load_bundled, load_compiled, load_huggingface
 from nncirc.engine.model.model import Model
@@ -216,11 +215,7 @@ def _shuffle(builder: Builder, declaration: Declaration) -> Resample:
 
 def _gaussian(_: Builder, declaration: Declaration) -> Gaussian:
     values: Any = declaration.values
-    return Gaussian(_places(values["at"]), values["scale"], values["samples"], values["seed"])
-
-
-def _places(at: Iterable[Position]) -> tuple[Place, ...]:
-    return tuple((place.name, place.occurrence) for place in at)
+    return Gaussian(values["at"], values["scale"], values["samples"], values["seed"])
 
 
 def _mean(builder: Builder, declaration: Declaration) -> Mean:
@@ -269,7 +264,7 @@ def _own_metric(builder: Builder, declaration: Declaration) -> Metric:
     values: Any = declaration.values
     name = values["function"]
     measure = own_measure(name, _folder(declaration), allowed=builder.allow_code)
-    metric = Metric(name, _places(values["at"]), own=measure)
+    metric = Metric(name, values["at"], own=measure)
     metric = directed(metric, values["better"]) if values["better"] else metric
     return with_fields(metric, normalize=values["normalize"])
 
@@ -286,7 +281,7 @@ def _folder(declaration: Declaration) -> Path:
 
 def _metric(_: Builder, declaration: Declaration) -> Metric:
     values: Any = declaration.values
-    return Metric(declaration.implementation, _places(values["at"]), values["normalize"])
+    return Metric(declaration.implementation, values["at"], values["normalize"])
 
 
 INPUTS: Mapping[str, Mapping[str, Build]] = {

@@ -7,10 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nncirc.circuits.intervals import Resampling
-from nncirc.dsl.check.program import Declaration, NodePattern, Position
+from nncirc.dsl.check.program import Declaration, NodePattern
 from nncirc.engine.blocks.common import scored
 from nncirc.engine.blocks.inputs import Build
-from nncirc.engine.blocks.scores import patched_positions
 from nncirc.engine.methods.causal_tracing import causal_tracing
 from nncirc.engine.methods.path_patching import path_patching
 from nncirc.engine.methods.scores import NodeScores
@@ -23,11 +22,9 @@ if TYPE_CHECKING:
 
 def _tracing(builder: Builder, declaration: Declaration) -> NodeScores:
     values: Any = declaration.values
-    options = {key: values[key] for key in ("direction", "of", "window", "sever")}
+    options = {key: values[key] for key in ("direction", "of", "window", "sever", "positions")}
     how = Resampling(values["resamples"], values["level"], values["seed"])
-    return _made(
-        builder, declaration, causal_tracing, positions=patched_positions(declaration), how=how, **options
-    )
+    return _made(builder, declaration, causal_tracing, how=how, **options)
 
 
 def _paths(builder: Builder, declaration: Declaration) -> NodeScores:
@@ -38,7 +35,7 @@ def _paths(builder: Builder, declaration: Declaration) -> NodeScores:
         direction=declaration.values["direction"],
         to=nodes_of(declaration.values["to"]),
         through=nodes_of(declaration.values["through"]),
-        positions=patched_positions(declaration),
+        positions=declaration.values["positions"],
     )
 
 
@@ -53,7 +50,7 @@ def _steering(builder: Builder, declaration: Declaration) -> NodeScores:
         shift=values["shift"],
         together=values["together"],
         into=values["into"],
-        at=_places(values["at"]),
+        at=values["at"],
     )
 
 
@@ -67,7 +64,7 @@ def _function_vector(builder: Builder, declaration: Declaration) -> NodeScores:
         scale=values["scale"],
         source=builder.of(declaration, "source"),
         into=values["into"],
-        at=_places(values["at"]),
+        at=values["at"],
     )
 
 
@@ -93,12 +90,6 @@ def nodes_of(value: Any) -> Any:
     return (
         [str(each) for each in value if isinstance(each, NodePattern)] if isinstance(value, tuple) else value
     )
-
-
-def _places(value: Any) -> Any:
-    if value is None:
-        return None
-    return [(place.name, place.occurrence) for place in value if isinstance(place, Position)]
 
 
 INTERVENTIONS: Mapping[str, Build] = {

@@ -7,7 +7,7 @@ from dataclasses import replace as with_fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nncirc.dsl.check.program import Declaration, Position
+from nncirc.dsl.check.program import Declaration
 from nncirc.engine.blocks.inputs import Build
 from nncirc.engine.methods.attention_statistics import attention_statistics
 from nncirc.engine.methods.direct_logit_attribution import logit_attribution
@@ -34,13 +34,6 @@ def _read(
     return with_fields(found, made={**found.made, "model": model.name, "dataset": dict(dataset.made)})
 
 
-def read_positions(value: Any) -> Any:
-    """The positions of a block that reads the model, as the method takes them."""
-    if isinstance(value, Position):
-        return value.name, value.occurrence
-    return [read_positions(each) for each in value] if isinstance(value, tuple) else value
-
-
 def _statistics(builder: Builder, declaration: Declaration) -> NodeScores:
     return _read(builder, declaration, "data", attention_statistics, of=declaration.values["of"])
 
@@ -54,7 +47,7 @@ def _attribution(builder: Builder, declaration: Declaration) -> NodeScores:
         logit_attribution,
         graph=builder.of(declaration, "graph"),
         of=values["of"],
-        positions=read_positions(values["positions"]),
+        positions=values["positions"],
         progress=builder.progress(declaration.name),
     )
 
@@ -67,7 +60,7 @@ def _lens(builder: Builder, declaration: Declaration) -> NodeScores:
         "data",
         logit_lens,
         of=values["of"],
-        positions=read_positions(values["positions"]),
+        positions=values["positions"],
         progress=builder.progress(declaration.name),
     )
 
@@ -81,8 +74,8 @@ def _patchscopes(builder: Builder, declaration: Declaration) -> NodeScores:
         patchscopes,
         target=builder.of(declaration, "target"),
         of=values["of"],
-        positions=read_positions(values["positions"]),
-        into=read_positions(values["into"]),
+        positions=values["positions"],
+        into=values["into"],
         layer=values["layer"],
         progress=builder.progress(declaration.name),
     )

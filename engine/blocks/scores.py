@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nncirc.circuits.errors import MethodError
-from nncirc.dsl.check.program import Declaration, Position
+from nncirc.dsl.check.program import Declaration
 from nncirc.engine.blocks.common import journal, scored
 from nncirc.engine.blocks.inputs import Build
 from nncirc.engine.blocks.readings import READINGS
@@ -20,24 +20,16 @@ if TYPE_CHECKING:
     from nncirc.engine.program.build import Builder
 
 
-def patched_positions(declaration: Declaration) -> Any:
-    """The positions of a block of activation patching, as the method takes them."""
-    positions: Any = declaration.values["positions"]
-    if isinstance(positions, tuple):
-        return [(place.name, place.occurrence) for place in positions if isinstance(place, Position)]
-    return positions
-
-
 def _activation(builder: Builder, declaration: Declaration) -> NodeScores:
-    direction: Any = declaration.values["direction"]
+    values: Any = declaration.values
 
     def method() -> NodeScores:
         return activation_patching(
             builder.contrast_of(declaration),
             builder.of(declaration, "graph"),
             builder.of(declaration, "metric"),
-            direction=direction,
-            positions=patched_positions(declaration),
+            direction=values["direction"],
+            positions=values["positions"],
             journal=journal(builder, declaration),
             progress=builder.progress(declaration.name),
         )

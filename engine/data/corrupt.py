@@ -8,8 +8,9 @@ from dataclasses import replace as with_fields
 
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.names import Position
 from nncirc.engine.data.encoding import quote
-from nncirc.engine.data.examples import Dataset, Example, Occurrence, Template, Tokens, Value
+from nncirc.engine.data.examples import Dataset, Example, Template, Tokens, Value
 from nncirc.engine.data.labels import show_tokens
 from nncirc.engine.data.render import Rendered, name_of, nearest, occurrences, render, unparse
 from nncirc.engine.data.targets import asked_as, in_prompt
@@ -45,7 +46,7 @@ def replace(dataset: Dataset, replacements: Mapping[tuple[str, int | None], str]
     frame = frame_of(dataset.tokenizer)
 
     def rendered(example: Example, template: Template) -> Rendered:
-        def value_of(occurrence: Occurrence) -> Value:
+        def value_of(occurrence: Position) -> Value:
             slot, number = occurrence
             source = replacements.get((slot, number)) or replacements.get((slot, None)) or slot
             return example.values[source]
@@ -66,7 +67,7 @@ def replace(dataset: Dataset, replacements: Mapping[tuple[str, int | None], str]
 def _check_replacements(dataset: Dataset, replacements: Mapping[tuple[str, int | None], str]) -> None:
     drawn = list(dataset.examples[0].values)
     for (slot, number), source in replacements.items():
-        place = slot if number is None else f"{slot}.{number}"
+        place = Position(slot, number)
         for name in (slot, source):
             if name not in drawn:
                 raise DataError(

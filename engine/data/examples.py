@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias
 
 from nncirc.circuits.annotations import Accepts
 from nncirc.circuits.arguments import public
+from nncirc.circuits.names import Position
 
 Tokens: TypeAlias = tuple[int, ...]
 Target: TypeAlias = int | Tokens | None
@@ -19,9 +20,6 @@ Value: TypeAlias = str | Tokens
 
 Span: TypeAlias = tuple[int, int]
 """A half-open range of token positions, [start, stop)."""
-
-Occurrence: TypeAlias = tuple[str, int]
-"""A slot and which of its occurrences in the prompt is meant, counted from 1: `S.2` is ("S", 2)."""
 
 
 class Tokenizer(Protocol):
@@ -81,7 +79,7 @@ class Example:
 
     text: str
     tokens: Tokens
-    spans: Mapping[Occurrence, Span]
+    spans: Mapping[Position, Span]
     answer: Target
     foil: Target
     values: Mapping[str, Value]

@@ -8,6 +8,7 @@ from itertools import product
 
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.names import Position
 from nncirc.engine.data.encoding import decode
 from nncirc.engine.data.examples import Dataset, Example, Tokenizer
 from nncirc.engine.data.limits import MOST_TOKENS, check_count, in_words
@@ -65,7 +66,7 @@ def all_inputs(tokenizer: Tokenizer, *, length: int, counterparts: int = 0, seed
 
     def example(tokens: tuple[int, ...]) -> Example:
         start = len(frame.prefix)
-        spans = {("token", i + 1): (start + i, start + i + 1) for i in range(length)}
+        spans = {Position("token", i + 1): (start + i, start + i + 1) for i in range(length)}
         return Example(
             decode(tokenizer, tokens), (*frame.prefix, *tokens, *frame.suffix), spans, None, None, {}
         )

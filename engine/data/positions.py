@@ -29,7 +29,7 @@ def roles(example: Example) -> tuple[Role, ...]:
             found.append((name, number, example.phrasing, behind))
             behind += 1
         else:
-            (name, number), behind = inside, 0
+            name, number, behind = inside.name, inside.occurrence or 0, 0
             found.append((name, number, -1, 0))
     return tuple(found)
 

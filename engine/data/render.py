@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.names import Position
 from nncirc.engine.data.encoding import decode, encode, quote
-from nncirc.engine.data.examples import Field, Occurrence, Span, Template, Tokenizer, Tokens, Value
+from nncirc.engine.data.examples import Field, Span, Template, Tokenizer, Tokens, Value
 from nncirc.engine.data.tokens import Frame, check_doubled, find_span, one_token, tokens_after
 
 RESERVED = ("start", "end")
@@ -79,25 +80,25 @@ def unparse(template: Template) -> str:
     )
 
 
-def occurrences(template: Template) -> tuple[Occurrence, ...]:
+def occurrences(template: Template) -> tuple[Position, ...]:
     """Every slot of a template as often as it occurs, in order.
 
     >>> occurrences(parse_template("{S} and {IO}, {S}"))
-    (('S', 1), ('IO', 1), ('S', 2))
+    (Position(name='S', occurrence=1), Position(name='IO', occurrence=1), Position(name='S', occurrence=2))
     """
     seen: dict[str, int] = {}
     found = []
     for part in template:
         if isinstance(part, Field):
             seen[part.slot] = seen.get(part.slot, 0) + 1
-            found.append((part.slot, seen[part.slot]))
+            found.append(Position(part.slot, seen[part.slot]))
     return tuple(found)
 
 
-def name_of(occurrence: Occurrence, among: Iterable[Occurrence]) -> str:
+def name_of(occurrence: Position, among: Iterable[Position]) -> str:
     """`S.2`, or plain `IO` for the only occurrence of a slot."""
-    slot, number = occurrence
-    return f"{slot}.{number}" if sum(other == slot for other, _ in among) > 1 else slot
+    alone = sum(other.name == occurrence.name for other in among) <= 1
+    return occurrence.name if alone else str(occurrence)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -120,7 +121,7 @@ class Rendered:
 
     text: str
     tokens: Tokens
-    spans: Mapping[Occurrence, Span]
+    spans: Mapping[Position, Span]
     tail: str
     blocks: bool
 
@@ -130,7 +131,7 @@ class _Text:
     """A run of text between blocks, with its slots as ranges of characters."""
 
     text: str
-    slots: tuple[tuple[Occurrence, Span], ...]
+    slots: tuple[tuple[Position, Span], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +139,11 @@ class _Block:
     """A slot that is given as tokens."""
 
     tokens: Tokens
-    occurrence: Occurrence
+    occurrence: Position
 
 
 def render(
-    tokenizer: Tokenizer, frame: Frame, template: Template, value_of: Callable[[Occurrence], Value]
+    tokenizer: Tokenizer, frame: Frame, template: Template, value_of: Callable[[Position], Value]
 ) -> Rendered:
     """Fill a template in and tokenize it.
 
@@ -155,7 +156,7 @@ def render(
     """
     runs = _runs(template, value_of)
     among = occurrences(template)
-    spans: dict[Occurrence, Span] = {}
+    spans: dict[Position, Span] = {}
     has_blocks = any(isinstance(run, _Block) for run in runs)
     tokens = list(frame.prefix) if has_blocks else []
     text = ""
@@ -181,14 +182,14 @@ def render(
     return Rendered(text, tuple(tokens), ordered, tail, has_blocks)
 
 
-def _runs(template: Template, value_of: Callable[[Occurrence], Value]) -> list[_Text | _Block]:
+def _runs(template: Template, value_of: Callable[[Position], Value]) -> list[_Text | _Block]:
     runs: list[_Text | _Block] = []
     text = ""
-    slots: list[tuple[Occurrence, Span]] = []
+    slots: list[tuple[Position, Span]] = []
     numbered = iter(occurrences(template))
     for part in template:
         occurrence = next(numbered) if isinstance(part, Field) else None
-        value = part if isinstance(part, str) else value_of(occurrence or ("", 0))
+        value = part if isinstance(part, str) else value_of(occurrence or Position(""))
         if isinstance(value, str):
             if occurrence:
                 slots.append((occurrence, (len(text), len(text) + len(value))))
@@ -197,7 +198,7 @@ def _runs(template: Template, value_of: Callable[[Occurrence], Value]) -> list[_
         if text or slots:
             runs.append(_Text(text, tuple(slots)))
         text, slots = "", []
-        runs.append(_Block(value, occurrence or ("", 0)))
+        runs.append(_Block(value, occurrence or Position("")))
     if text or slots or not runs:
         runs.append(_Text(text, tuple(slots)))
     return runs

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.names import Position
 from nncirc.engine.data.encoding import (
     UNKNOWN,
     Encoded,
@@ -17,7 +18,7 @@ from nncirc.engine.data.encoding import (
     refuse_unknown,
     unknown_ids,
 )
-from nncirc.engine.data.examples import Example, Occurrence, Span, Tokenizer, Tokens
+from nncirc.engine.data.examples import Example, Span, Tokenizer, Tokens
 from nncirc.engine.data.labels import show_tokens
 
 
@@ -279,7 +280,7 @@ def _space_hint(tokenizer: Tokenizer, prompt: str, text: str, what: str, *, unkn
     )
 
 
-def slot_at(example: Example, position: int) -> Occurrence | None:
+def slot_at(example: Example, position: int) -> Position | None:
     """The occurrence of a slot that a position belongs to."""
     for occurrence, (start, stop) in example.spans.items():
         if start <= position < stop:

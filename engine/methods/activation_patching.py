@@ -26,6 +26,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.names import Position, Positions, as_positions
 from nncirc.circuits.rounding import rounded
 from nncirc.engine.data import Dataset, Example, labels_of, resolve
 from nncirc.engine.data.labels import ANSWER, MORE, OR
@@ -34,7 +35,7 @@ from nncirc.engine.data.tokens import slot_at
 from nncirc.engine.evaluation.bootstrap import by_prompt, metric_estimates
 from nncirc.engine.methods.directions import PATCHED, Direction, check_direction
 from nncirc.engine.methods.scores import NodeScores
-from nncirc.engine.metrics.metric import Metric, Place, places
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.runs.contrast import Batch, Contrast
 from nncirc.engine.runs.journal import Journal
 from nncirc.engine.runs.live import attend, clean_state, with_modules
@@ -55,7 +56,7 @@ def activation_patching(
     metric: Metric,
     *,
     direction: Direction = "denoise",
-    positions: str | Sequence[str | Place] | None = None,
+    positions: Positions | None = None,
     how: Resampling = USUAL,
     journal: Journal | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -111,14 +112,14 @@ def activation_patching(
 
 
 def columns_of(
-    dataset: Dataset, positions: str | Sequence[str | Place] | None
-) -> tuple[tuple[str, ...], list[Place | int | None]]:
+    dataset: Dataset, positions: Positions | None
+) -> tuple[tuple[str, ...], list[Position | int | None]]:
     """Names of the columns and what each stands for: a place, a token's index, or all tokens."""
     if positions is None:
         return (), [None]
     if positions != "all":
-        named = places(positions)
-        return tuple(name if n is None else f"{name}.{n}" for name, n in named), list(named)
+        named = as_positions(positions)
+        return tuple(map(str, named)), list(named)
     lengths = sorted({len(example.tokens) for example in dataset.examples})
     if len(lengths) > 1:
         answers = " with their answers" if dataset.answers == "forced" else ""
@@ -158,7 +159,7 @@ def token_labels(dataset: Dataset, positions: Sequence[int]) -> list[str]:
     return found
 
 
-def labelled(dataset: Dataset, columns: Sequence[Place | int | None]) -> dict[str, list[str]]:
+def labelled(dataset: Dataset, columns: Sequence[Position | int | None]) -> dict[str, list[str]]:
     """`tokens` of a result whose columns are all tokens, for its `made`: their labels. Otherwise nothing."""
     positions = [column for column in columns if isinstance(column, int)]
     return {"tokens": token_labels(dataset, positions)} if positions else {}
@@ -171,7 +172,7 @@ def _slot(example: Example, position: int) -> str | None:
     return None if occurrence is None else name_of(occurrence, spans)
 
 
-def mask_of(batch: Batch, place: Place | int | None, device: torch.device) -> Bool[Tensor, "batch pos"]:
+def mask_of(batch: Batch, place: Position | int | None, device: torch.device) -> Bool[Tensor, "batch pos"]:
     """Which tokens of each prompt a column stands for."""
     mask = torch.zeros(batch.clean.shape, dtype=torch.bool)
     for row, example in enumerate(batch.examples):
@@ -256,7 +257,7 @@ class _Patcher:
         graph: Graph,
         metric: Metric,
         batch: Batch,
-        columns: Sequence[Place | int | None],
+        columns: Sequence[Position | int | None],
         direction: Direction,
     ) -> None:
         model = self.model = contrast.model

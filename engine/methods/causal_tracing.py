@@ -18,11 +18,12 @@ from torch import Tensor
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.names import Positions
 from nncirc.engine.evaluation.bootstrap import Estimates, by_prompt, end, estimates, metric_estimates, share
 from nncirc.engine.methods.activation_patching import columns_of, labelled, mask_of
 from nncirc.engine.methods.directions import Direction, check_direction, require_run
 from nncirc.engine.methods.scores import NodeScores
-from nncirc.engine.metrics.metric import Metric, Place
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.contrast import Batch, Contrast
 from nncirc.engine.runs.edited import Part, Site, edited_run, in_traces, residual_stream
@@ -50,7 +51,7 @@ def causal_tracing(
     of: Restored = "states",
     window: int | None = None,
     sever: Severed = "none",
-    positions: str | Sequence[str | Place] | None = "all",
+    positions: Positions | None = "all",
     how: Resampling = USUAL,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:

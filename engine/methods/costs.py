@@ -19,8 +19,9 @@ from time import perf_counter, process_time
 import torch
 
 from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.names import Position
 from nncirc.engine.methods.activation_patching import mask_of
-from nncirc.engine.metrics.metric import Metric, Place
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.contrast import Batch, Contrast, Mean, Resample, Zero
 from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE
@@ -235,7 +236,7 @@ def query_key(sizes: Sizes, graph: Graph, prompts: Prompts) -> Cost:
 
 
 def patching(
-    sizes: Sizes, contrast: Contrast, graph: Graph, metric: Metric, columns: Sequence[Place | int | None]
+    sizes: Sizes, contrast: Contrast, graph: Graph, metric: Metric, columns: Sequence[Position | int | None]
 ) -> Cost:
     """Activation patching, beside the two runs: every sender at every column.
 
@@ -270,7 +271,7 @@ def _patches(
     return found + Cost(0.0, 2 * len(firsts) + layers / 4)
 
 
-def _first_changes(contrast: Contrast, batch: Batch, columns: Sequence[Place | int | None]) -> list[int]:
+def _first_changes(contrast: Contrast, batch: Batch, columns: Sequence[Position | int | None]) -> list[int]:
     """Of each column of patches the first token that may be written otherwise in the other run."""
     found = []
     for column in columns:

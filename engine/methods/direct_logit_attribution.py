@@ -12,7 +12,7 @@ that a sender also changes the scale, and what later nodes make of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from operator import attrgetter
 
 import torch
@@ -24,10 +24,10 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.names import Positions
 from nncirc.engine.data import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
-from nncirc.engine.metrics.metric import Place
 from nncirc.engine.metrics.reading import Reading
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.norms import Norm, norm_parts
@@ -36,7 +36,6 @@ from nncirc.engine.runs.plain import (
     by_position,
     final_norm,
     measure_of,
-    name_of,
     selected,
     token_texts,
     where,
@@ -56,7 +55,7 @@ def logit_attribution(
     graph: Graph,
     *,
     of: str = "logit_diff",
-    positions: str | Sequence[str | Place] = "end",
+    positions: Positions = "end",
     how: Resampling = USUAL,
     batch: Positive | None = None,
     memory: Positive | None = None,
@@ -127,7 +126,7 @@ def logit_attribution(
         **token_texts(named, columns),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
-    names = [name_of(place) for place in columns]
+    names = [*map(str, columns)]
     return NodeScores.estimated(graph.senders, names, scores, made, model.digits)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
 from nncirc.circuits.annotations import Positive
 from nncirc.circuits.arguments import public
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.names import Positions
 from nncirc.engine.data import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
-from nncirc.engine.metrics.metric import Place
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.plain import (
     batches,
@@ -21,7 +21,6 @@ from nncirc.engine.runs.plain import (
     likeliest,
     logits_bytes,
     measure_of,
-    name_of,
     read,
     residual_stream,
     selected,
@@ -38,7 +37,7 @@ def logit_lens(
     dataset: Dataset,
     *,
     of: str = "prob",
-    positions: str | Sequence[str | Place] = "end",
+    positions: Positions = "end",
     how: Resampling = USUAL,
     batch: Positive | None = None,
     memory: Positive | None = None,
@@ -102,5 +101,5 @@ def logit_lens(
         **token_texts(named, columns),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
-    names = [name_of(place) for place in columns]
+    names = [*map(str, columns)]
     return NodeScores.estimated(rows, names, estimates([found], how=how), made, model.digits)

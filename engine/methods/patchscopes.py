@@ -14,10 +14,10 @@ from nncirc.circuits.annotations import Positive
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.names import END, Position, Positions, as_positions
 from nncirc.engine.data import Dataset, Example, buckets, resolve
 from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
-from nncirc.engine.metrics.metric import END, Place, places
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import checked, run
 from nncirc.engine.runs.contrast import check_fits
@@ -28,7 +28,6 @@ from nncirc.engine.runs.plain import (
     likeliest,
     logits_bytes,
     measure_of,
-    name_of,
     read,
     residual_stream,
     selected,
@@ -48,8 +47,8 @@ def patchscopes(
     target: Dataset,
     *,
     of: str = "prob",
-    positions: str | Sequence[str | Place] = "end",
-    into: str | Place = END,
+    positions: Positions = "end",
+    into: str | tuple[str, int | None] = END,
     layer: int | None = None,
     mapping: Mapping | None = None,
     how: Resampling = USUAL,
@@ -105,7 +104,7 @@ def patchscopes(
         )
     measure = measure_of(of, source)
     check_fits(model, target)
-    (place,) = places([into])
+    (place,) = as_positions([into])
     named, columns = by_position(source, positions)
     rows = stages(model.shape, halves=False)
     found = torch.zeros(len(rows), len(columns), len(source.examples), dtype=torch.float64)
@@ -135,7 +134,7 @@ def patchscopes(
         "score": f"{of}, {measure.unit}",
         "of": of,
         "rows": "residual stream",
-        "into": name_of(place),
+        "into": str(place),
         "layer": "same" if layer is None else layer,
         "mapping": "identity" if mapping is None else getattr(mapping, "__name__", "given"),
         "target": target.examples[0].text if len(target.examples) == 1 else "one for each",
@@ -144,14 +143,14 @@ def patchscopes(
         **token_texts(named, columns),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
-    names = [name_of(each) for each in columns]
+    names = [*map(str, columns)]
     return NodeScores.estimated(rows, names, estimates([found], how=how), made, model.digits)
 
 
 def _answers(
     model: Model,
     targets: Sequence[Example],
-    place: Place,
+    place: Position,
     layer: int,
     states: Float[Tensor, "batch read d_model"],
 ) -> Float[Tensor, "batch read vocab"]:

@@ -25,13 +25,14 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.names import Positions
 from nncirc.circuits.reference import entered, expand
 from nncirc.circuits.rounding import rounded
 from nncirc.engine.evaluation.bootstrap import by_prompt, metric_estimates
 from nncirc.engine.methods.activation_patching import columns_of, labelled, mask_of
 from nncirc.engine.methods.directions import PATCHED, Direction, check_direction
 from nncirc.engine.methods.scores import NodeScores
-from nncirc.engine.metrics.metric import Metric, Place
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.runs.contrast import Batch, Contrast
 from nncirc.engine.runs.edited import check_whole, in_traces
 from nncirc.engine.runs.live import attend, clean_state, with_modules
@@ -51,7 +52,7 @@ def path_patching(
     direction: Direction = "noise",
     to: str | Sequence[str],
     through: str | Sequence[str] = "MLP*",
-    positions: str | Sequence[str | Place] | None = None,
+    positions: Positions | None = None,
     how: Resampling = USUAL,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:

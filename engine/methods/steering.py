@@ -16,7 +16,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
-from nncirc.circuits.names import Node
+from nncirc.circuits.names import Node, Position, Positions, as_positions
 from nncirc.circuits.reference import expand
 from nncirc.circuits.rounding import rounded
 from nncirc.engine.data import Dataset
@@ -24,12 +24,12 @@ from nncirc.engine.evaluation.bootstrap import by_prompt, end, metric_estimates
 from nncirc.engine.methods.activation_patching import mask_of
 from nncirc.engine.methods.directions import require_run
 from nncirc.engine.methods.scores import NodeScores
-from nncirc.engine.metrics.metric import Metric, Place, places
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.contrast import Batch, Contrast
 from nncirc.engine.runs.edited import Site, check_whole, edited_run, in_traces, residual_stream
 from nncirc.engine.runs.masked_forward import source_outputs
-from nncirc.engine.runs.plain import batches, name_of, stages
+from nncirc.engine.runs.plain import batches, stages
 from nncirc.engine.runs.written import Written, written
 
 Into: TypeAlias = Literal["clean", "corrupt"]
@@ -46,7 +46,7 @@ def steering(
     shift: Sequence[float] | None = None,
     together: bool = False,
     into: Into = "clean",
-    at: str | Sequence[str | Place] | None = None,
+    at: Positions | None = None,
     how: Resampling = USUAL,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:
@@ -85,7 +85,7 @@ def steering(
     if (scale is None) == (shift is None):
         raise MethodError("C595", "steering takes scale or shift", hint="scale = [0, 2], or shift = [1]")
     factors = _factors(scale if shift is None else shift)
-    targets, where = _targets(model, graph, nodes), None if at is None else places(at)
+    targets, where = _targets(model, graph, nodes), None if at is None else as_positions(at)
     means = None if shift is None else _mean_changes(contrast, targets, where)
 
     def edit(batch: Batch, base: Written, number: int, factor: float) -> _Change:
@@ -125,7 +125,7 @@ def function_vector(
     scale: Sequence[float] = (1.0,),
     source: Dataset | None = None,
     into: Into = "corrupt",
-    at: str | Sequence[str | Place] | None = "end",
+    at: Positions | None = "end",
     how: Resampling = USUAL,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:
@@ -158,7 +158,7 @@ def function_vector(
     """
     check_whole(graph)
     model, factors = contrast.model, _factors(scale)
-    targets, where = _targets(model, graph, heads), None if at is None else places(at)
+    targets, where = _targets(model, graph, heads), None if at is None else as_positions(at)
     odd = [target.node for target in targets if Node.parse(target.node).kind not in ("head", "attention")]
     if odd:
         raise MethodError(
@@ -243,14 +243,14 @@ def _target(model: Model, graph: Graph, name: str) -> _Target:
     return _Target(name, graph, Site(node.layer, "mlp" if node.kind == "mlp" else "attention"), width)
 
 
-def _mask(batch: Batch, at: tuple[Place, ...] | None, model: Model) -> Float[Tensor, "batch pos 1"]:
+def _mask(batch: Batch, at: tuple[Position, ...] | None, model: Model) -> Float[Tensor, "batch pos 1"]:
     """1 at the tokens that are steered."""
     masks = [mask_of(batch, place, model.device) for place in at or (None,)]
     return torch.stack(masks).any(0)[..., None].to(model.dtype)
 
 
 def _mean_changes(
-    contrast: Contrast, targets: Sequence[_Target], at: tuple[Place, ...] | None
+    contrast: Contrast, targets: Sequence[_Target], at: tuple[Position, ...] | None
 ) -> list[Float[Tensor, " width"]]:
     """Of every node the mean of what it writes in the clean run minus the corrupted one, in float64."""
     total: list[Tensor | float] = [0.0] * len(targets)
@@ -286,7 +286,7 @@ def _scores(
     factors: Sequence[float],
     change: Callable[[Batch, Written, int, float], Sequence[_Change]],
     into: Into,
-    at: tuple[Place, ...] | None,
+    at: tuple[Position, ...] | None,
     made: Mapping[str, Any],
     how: Resampling,
     progress: Callable[[int, int], None] | None,
@@ -336,7 +336,7 @@ def _scores(
     facts = {
         "columns": "factor",
         "into": into,
-        "steered": None if at is None else [name_of(place) for place in at],
+        "steered": None if at is None else [*map(str, at)],
         "unsteered": rounded(float(unsteered.value), places),
         "unsteered interval": [end(float(each), places) for each in (unsteered.low, unsteered.high)],
     }

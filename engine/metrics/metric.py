@@ -7,7 +7,7 @@ group `nncirc.metrics`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -20,34 +20,10 @@ from torch import Tensor
 from nncirc.circuits.annotations import Accepts
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError, ModelError
+from nncirc.circuits.names import END, Position, Positions, as_positions
 from nncirc.dsl.blocks.metrics import METRICS
 from nncirc.dsl.blocks.metrics import Metric as Declared
 from nncirc.engine.model.model import Model
-
-Place: TypeAlias = tuple[str, int | None]
-"""A position by name: `("end", None)`, `("S", 2)` for the second S, `("IO", None)` for every IO."""
-
-END: Place = ("end", None)
-
-
-def places(given: str | Sequence[str | Place]) -> tuple[Place, ...]:
-    """Positions by name, checked; `"end"` and `"S.2"` may be written for `("end", None)` and `("S", 2)`.
-
-    Raises:
-        MethodError: C512, something is no position.
-    """
-    found: list[Place] = []
-    for one in [given] if isinstance(given, str) else given:
-        if isinstance(one, str):
-            name, dot, number = one.partition(".")
-            if dot and not number.isdecimal():
-                raise MethodError("C512", f"{one!r} is no position", hint='write "end", "S.2", or ("S", 2)')
-            one = (name, int(number) if dot else None)
-        found.append(one)
-    if not found:
-        raise MethodError("C512", "no position is named", hint='write "end", or ["S.2", "end"]')
-    return tuple(found)
-
 
 Joint: TypeAlias = Literal["sum", "product"]
 Function: TypeAlias = Callable[["Logits"], Float[Tensor, "row batch read"]]
@@ -230,7 +206,7 @@ class Metric:
     Args:
         name: a kind of metric: `logit_diff`, `logprob`, `prob`, `prob_diff`, `cross_entropy`, `accuracy`,
             `paired_accuracy`, `kl_divergence`, `mse`.
-        at: the positions to read, as `places` takes them; a prompt's value is the mean over them. Of an
+        at: the positions to read, as `as_positions` takes them; a prompt's value is the mean over them. Of an
             answer of several tokens all are read from `end` on, and a prompt's value is that of the answer.
         normalize: put the corrupted run at 0 and the clean run at 1. The means over prompts are
             normalised, not each prompt.
@@ -238,14 +214,14 @@ class Metric:
     """
 
     name: str
-    at: Annotated[tuple[Place, ...], Accepts(str | Sequence[str | Place])] = (END,)
+    at: Annotated[tuple[Position, ...], Accepts(Positions)] = (END,)
     normalize: bool = False
     own: Measure | None = None
 
     def __post_init__(self) -> None:
         if self.own is None and self.name not in measures():
             raise MethodError("C511", f"no metric is called {self.name!r}", hint=", ".join(measures()))
-        object.__setattr__(self, "at", places(self.at))
+        object.__setattr__(self, "at", as_positions(self.at))
 
     @property
     def measure(self) -> Measure:

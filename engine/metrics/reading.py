@@ -10,9 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.names import END
 from nncirc.engine.data import Dataset, Example, resolve, tokens_of
 from nncirc.engine.metrics.finite import require_values
-from nncirc.engine.metrics.metric import END, ChangeFunction, Joint, Logits, Metric
+from nncirc.engine.metrics.metric import ChangeFunction, Joint, Logits, Metric
 
 LARGEST_CHANGE = 64.0
 """In float32 e⁸⁸ is infinite, and what a probability below 10⁻³⁸ loses must not come back multiplied."""
@@ -199,7 +200,7 @@ def _joint(metric: Metric, dataset: Dataset) -> Joint | None:
 
 
 def _positions(metric: Metric, dataset: Dataset, example: Example) -> list[int]:
-    found = sorted({p for name, occurrence in metric.at for p in resolve(example, name, occurrence)})
+    found = sorted({p for at in metric.at for p in resolve(example, *at)})
     if dataset.answers == "next" and metric.measure.needs:
         found = [p for p in found if p + 1 < len(example.tokens)]
     if not found:

@@ -20,6 +20,7 @@ import torch
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import NncircError, ScriptError
+from nncirc.circuits.names import Position
 from nncirc.circuits.words import counted, visible
 from nncirc.dsl.check.outputs import DRAWN, PROVENANCE, result_file, written
 from nncirc.dsl.check.program import (
@@ -422,7 +423,7 @@ def _built(builder: Builder, kind: str) -> Iterator[Declaration]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple | list) and not isinstance(value, Position):
         return [_plain(each) for each in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value

@@ -408,7 +408,7 @@ class Contrast:
             **({"metric_sha256": source} if (source := metric.source) else {}),
             "metric": metric.name,
             "unit": metric.unit,
-            "at": [name if n is None else f"{name}.{n}" for name, n in metric.at],
+            "at": [*map(str, metric.at)],
             "normalized": metric.normalize,
             **({"teacher_forced": True} if self.dataset.answers == "forced" else {}),
             "prompts": len(self.dataset.examples),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Any, Literal, TypeAlias
@@ -14,8 +14,8 @@ from torch import Tensor
 from nncirc.circuits.annotations import Accepts, Positive
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
+from nncirc.circuits.names import Position, Positions, as_positions
 from nncirc.engine.data import Dataset, Example, resolve
-from nncirc.engine.metrics.metric import Place, places
 
 Axis: TypeAlias = Literal["prompts", "positions", "slots"]
 
@@ -53,14 +53,14 @@ class Gaussian:
         MethodError: C580, no noise, or no samples.
     """
 
-    at: Annotated[tuple[Place, ...], Accepts(str | Sequence[str | Place])]
+    at: Annotated[tuple[Position, ...], Accepts(Positions)]
     scale: float = 3.0
     samples: int = 1
     seed: int = 0
     name: str = "gaussian"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "at", places(self.at))
+        object.__setattr__(self, "at", as_positions(self.at))
         if not (self.at and 0 < self.scale < float("inf") and self.samples >= 1):
             raise MethodError(
                 "C580",
@@ -71,13 +71,12 @@ class Gaussian:
     @property
     def facts(self) -> Mapping[str, Any]:
         """What a result has to say of it; JSON values only."""
-        at = [name if number is None else f"{name}.{number}" for name, number in self.at]
-        return {"at": at, "scale": self.scale, "samples": self.samples, "seed": self.seed}
+        return {"at": [*map(str, self.at)], "scale": self.scale, "samples": self.samples, "seed": self.seed}
 
     @public
     def positions(self, example: Example) -> list[int]:
         """Where the noise is in a prompt, ascending; errors as of `resolve`."""
-        return sorted({p for name, number in self.at for p in resolve(example, name, number)})
+        return sorted({p for at in self.at for p in resolve(example, *at)})
 
     @public
     def draw(self, example: Example, prompt: int, sample: int, width: Positive) -> Float[Tensor, "pos width"]:

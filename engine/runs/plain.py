@@ -13,9 +13,10 @@ from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import stages as stages
+from nncirc.circuits.names import Position, Positions, as_positions
 from nncirc.engine.data import Dataset, Example, buckets, labels_of
 from nncirc.engine.methods.activation_patching import columns_of, token_labels
-from nncirc.engine.metrics.metric import Logits, Measure, Metric, Place, check_metric, measures, places
+from nncirc.engine.metrics.metric import Logits, Measure, Metric, check_metric, measures
 from nncirc.engine.metrics.reading import Reading, reading
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import run
@@ -73,15 +74,7 @@ def logits_bytes(model: Model, positions: int) -> int:
 # Positions -------------------------------------------------------------------------------------------------
 
 
-def name_of(place: Place) -> str:
-    """`S.2` for the second S."""
-    name, occurrence = place
-    return name if occurrence is None else f"{name}.{occurrence}"
-
-
-def by_position(
-    dataset: Dataset, positions: str | Sequence[str | Place]
-) -> tuple[Dataset, tuple[Place, ...]]:
+def by_position(dataset: Dataset, positions: Positions) -> tuple[Dataset, tuple[Position, ...]]:
     """A dataset and its positions by name, one column of a result each.
 
     "all" is every token of prompts of one length; then the tokens get names in the dataset that is given
@@ -92,14 +85,14 @@ def by_position(
         DataError: C334, "all" positions of prompts that have several lengths.
     """
     if positions != "all":
-        return dataset, places(positions)
+        return dataset, as_positions(positions)
     count = len(columns_of(dataset, "all")[0]) - (dataset.answers == "next")
-    spans = {(str(i), 1): (i, i + 1) for i in range(count)}
+    spans = {Position(str(i), 1): (i, i + 1) for i in range(count)}
     named = tuple(replace(e, spans={**e.spans, **spans}) for e in dataset.examples)
-    return replace(dataset, examples=named), tuple((str(i), None) for i in range(count))
+    return replace(dataset, examples=named), tuple(Position(str(i)) for i in range(count))
 
 
-def token_texts(dataset: Dataset, columns: Sequence[Place]) -> dict[str, list[str]]:
+def token_texts(dataset: Dataset, columns: Sequence[Position]) -> dict[str, list[str]]:
     """For pictures: labels of the tokens that are read, if a result is of all of them; otherwise nothing."""
     if dataset.tokenizer is None or not all(name.isdecimal() for name, _ in columns):
         return {}
@@ -180,7 +173,7 @@ def measure_of(name: str, dataset: Dataset) -> Measure:
     return found
 
 
-def where(of: str, dataset: Dataset, prompts: Prompts, place: Place, model: Model) -> Reading:
+def where(of: str, dataset: Dataset, prompts: Prompts, place: Position, model: Model) -> Reading:
     """Where a column is read in some prompts, and the answers there.
 
     Raises:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nncirc.circuits.errors import DataError
-from nncirc.circuits.names import OTHER
+from nncirc.circuits.names import OTHER, Position
 from nncirc.engine.data import Example, resolve
 
 
@@ -67,5 +67,4 @@ def _tokens(example: Example, name: str) -> tuple[int, ...]:
                 hint="tokens are counted from 0; a graph by tokens fits prompts of its own length",
             )
         return (int(name),)
-    slot, _, occurrence = name.partition(".")
-    return resolve(example, slot, int(occurrence) if occurrence else None)
+    return resolve(example, *Position.parse(name))

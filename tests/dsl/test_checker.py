@@ -9,6 +9,7 @@ import pytest
 from tests.some import some
 
 import nncirc.dsl
+from nncirc.circuits.names import Position
 from nncirc.dsl import Program, check_file, check_text, render_all
 from nncirc.dsl.blocks import KINDS
 from nncirc.dsl.check.program import (
@@ -20,7 +21,6 @@ from nncirc.dsl.check.program import (
     NodePattern,
     Number,
     Placeholder,
-    Position,
     Property,
     RandomTokens,
     Range,

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from nncirc.circuits.names import Position
 from nncirc.dsl import Diagnostic, Label, Source, Span, check_text, render, render_all, to_json
-from nncirc.dsl.check.program import NodePattern, Position
+from nncirc.dsl.check.program import NodePattern
 from nncirc.dsl.check.shapes import ModelShape, model_shape
 from nncirc.dsl.text.diagnostics import suggest
 

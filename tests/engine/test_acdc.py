@@ -22,13 +22,13 @@ from tests.some import some
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.names import Edge
+from nncirc.circuits.names import END, Edge, Position
 from nncirc.engine.data import resolve
 from nncirc.engine.evaluation.faithfulness import faithfulness
 from nncirc.engine.methods.acdc import ExactLoss, Found, acdc, definition
 from nncirc.engine.methods.acdc_fast import Sweep
 from nncirc.engine.metrics import reading
-from nncirc.engine.metrics.metric import END, Metric
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.metrics.reading import Reading
 from nncirc.engine.runs.contrast import Contrast, Resample
 from nncirc.engine.runs.live import Live, with_modules
@@ -41,10 +41,10 @@ acdc_fast = sys.modules["nncirc.engine.methods.acdc_fast"]
 METRICS = st.sampled_from(
     [
         Metric("kl_divergence"),
-        Metric("kl_divergence", at=(("A", None),)),
+        Metric("kl_divergence", at=(Position("A"),)),
         Metric("logit_diff"),
         Metric("logit_diff", normalize=True),
-        Metric("logprob", at=(END, ("A", 2), ("B", None))),
+        Metric("logprob", at=(END, Position("A", 2), Position("B"))),
         Metric("prob", normalize=True),
         Metric("kl_divergence", normalize=True),
     ]
@@ -582,7 +582,7 @@ def test_answer_is_the_next_token_at_several_positions(make: Maker) -> None:
     clean = random_prompts(size=4, lengths=(6, 8), answers="next")
     other = random_prompts(size=4, lengths=(6, 8), seed=77)
     about = Contrast(model, clean, Resample(other.examples))
-    metric = Metric("logprob", at=(("A", None), ("B", None), END))
+    metric = Metric("logprob", at=(Position("A"), Position("B"), END))
     slow = acdc(about, model.graph(), metric, threshold=0.05, sequential=True)
     same(acdc(about, model.graph(), metric, threshold=0.05), slow)
     assert 0 < len(slow) < model.graph().n_edges

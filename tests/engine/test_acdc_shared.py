@@ -14,6 +14,7 @@ from tests.engine.test_acdc import LOSSES, METRICS, THRESHOLDS, same, sweep_of
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from nncirc.circuits.names import Position
 from nncirc.engine.methods.acdc import acdc, acdc_family
 from nncirc.engine.methods.acdc_fast import Measured, Pace, Record, Sweep, Tried
 from nncirc.engine.metrics.metric import Metric
@@ -201,7 +202,7 @@ def test_an_unembedding_with_a_bias_is_not_read_by_columns_alone(normalize: bool
 @pytest.mark.parametrize(
     ("lengths", "seed", "metric", "threshold"),
     [
-        ((5, 7), 2, Metric("kl_divergence", at=(("A", None),)), 0.2),
+        ((5, 7), 2, Metric("kl_divergence", at=(Position("A"),)), 0.2),
         ((6,), 0, Metric("logit_diff"), 0.05),
     ],
 )

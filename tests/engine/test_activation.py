@@ -22,7 +22,7 @@ from tests.some import some
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.names import Edge
+from nncirc.circuits.names import END, Edge, Position
 from nncirc.engine.data import Dataset, Example, resolve
 from nncirc.engine.evaluation.faithfulness import cut_metric
 from nncirc.engine.methods import activation_patching as activation
@@ -31,7 +31,7 @@ from nncirc.engine.methods.causal_tracing import causal_tracing
 from nncirc.engine.methods.directions import Direction
 from nncirc.engine.methods.path_patching import path_patching
 from nncirc.engine.methods.scores import NodeScores
-from nncirc.engine.metrics.metric import END, Metric, Place
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.contrast import Contrast, Gaussian, Resample, Zero
 from nncirc.engine.runs.memory import pass_bytes
@@ -40,12 +40,12 @@ from nncirc.engine.runs.plain import by_position, token_texts
 METRICS = st.sampled_from(
     [
         Metric("logit_diff"),
-        Metric("logprob", at=(END, ("A", 1))),
-        Metric("kl_divergence", at=(("B", None),)),
-        Metric("kl_divergence", at=(("A", 1), END)),
+        Metric("logprob", at=(END, Position("A", 1))),
+        Metric("kl_divergence", at=(Position("B"),)),
+        Metric("kl_divergence", at=(Position("A", 1), END)),
     ]
 )
-PLACES: tuple[Place, ...] = (END, ("A", None), ("A", 2), ("B", 1), ("start", None))
+PLACES: tuple[Position, ...] = (END, Position("A"), Position("A", 2), Position("B", 1), Position("start"))
 
 
 def close(case: Case) -> float:
@@ -62,7 +62,7 @@ def noise_of(about: Contrast, prompt: int) -> torch.Tensor:
 
 
 def by_hooks(
-    about: Contrast, graph: Graph, metric: Metric, direction: Direction, places: list[Place | int | None]
+    about: Contrast, graph: Graph, metric: Metric, direction: Direction, places: list[Position | int | None]
 ) -> list[list[float]]:
     """The metric's mean for every sender and place: one run of the plain model for each."""
     module = about.model.module
@@ -71,7 +71,7 @@ def by_hooks(
     def tokens(example: Example) -> torch.Tensor:
         return torch.tensor([example.tokens])
 
-    def at(example: Example, place: Place | int | None) -> list[int]:
+    def at(example: Example, place: Position | int | None) -> list[int]:
         if place is None:
             return list(range(len(example.tokens)))
         return [place] if isinstance(place, int) else list(resolve(example, *place))
@@ -285,7 +285,7 @@ def test_patches_that_change_nothing_are_not_run() -> None:
         for e in clean.dataset.examples
     ]
     about = Contrast(model, clean.dataset, Resample(tuple(examples)))
-    metric = Metric("logprob", at=(("A", 1), ("A", 2)))  # tokens 1 and 3
+    metric = Metric("logprob", at=(Position("A", 1), Position("A", 2)))  # tokens 1 and 3
     activation_patching(about, model.graph(), metric, positions=["start"])
     with counted(model) as seen:
         idle = activation_patching(about, model.graph(), metric, positions=["start", "A.1", END])
@@ -294,7 +294,11 @@ def test_patches_that_change_nothing_are_not_run() -> None:
     found = activation_patching(about, model.graph(), metric, positions=["start", "A.1", "A.2", END])
     assert len({row[2] for row in found.values}) > 1
     wanted = by_hooks(
-        about, model.graph(), metric, "denoise", [("start", None), ("A", 1), ("A", 2), ("end", None)]
+        about,
+        model.graph(),
+        metric,
+        "denoise",
+        [Position("start"), Position("A", 1), Position("A", 2), Position("end")],
     )
     for row, expected in zip(found.values, wanted, strict=True):
         assert row == pytest.approx(expected, abs=2e-8)
@@ -424,7 +428,7 @@ LETTERS = word_tokenizer(words=tuple("abcdefghij"))
 
 def labelled_example(*letters: int, forced: int = 0, **slots: int) -> Example:
     tokens = tuple(LETTERS.get_vocab()[chr(97 + letter)] for letter in letters)
-    spans = {(name.rstrip("_"), 1 + name.count("_")): (at, at + 1) for name, at in slots.items()}
+    spans = {Position(name.rstrip("_"), 1 + name.count("_")): (at, at + 1) for name, at in slots.items()}
     return Example("", tokens, spans, None, None, {}, forced=forced)
 
 
@@ -454,7 +458,7 @@ def test_names_that_single_tokens_are_given_are_no_slots() -> None:
     )  # fmt: skip
     named, columns = by_position(data, "all")
     assert token_texts(named, columns) == {"tokens": ["a / c", "{S}"]}
-    assert token_texts(named, [("S", None)]) == {}
+    assert token_texts(named, [Position("S")]) == {}
 
 
 def test_the_answer_that_is_forced_is_marked() -> None:

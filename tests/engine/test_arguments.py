@@ -12,8 +12,8 @@ from tests.engine.tiny import contrast, tiny_gpt2
 
 from nncirc import circuits, engine
 from nncirc.circuits import ArgumentError, Circuit, NncircError
+from nncirc.circuits.names import END
 from nncirc.engine import Metric, attribution_patching
-from nncirc.engine.metrics.metric import END
 
 MODEL = tiny_gpt2()
 GRAPH = MODEL.graph()

@@ -13,12 +13,13 @@ from tests.engine.test_metrics import random_logits, with_sets
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2
 
 from nncirc.circuits.errors import MethodError
+from nncirc.circuits.names import END, Position
 from nncirc.engine.data import Example
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import attribution_patching
 from nncirc.engine.metrics.expressions import combined, directed
-from nncirc.engine.metrics.metric import END, Metric, measures
+from nncirc.engine.metrics.metric import Metric, measures
 from nncirc.engine.metrics.reading import reading
 from nncirc.engine.program.stored import identity
 
@@ -46,7 +47,7 @@ def test_values_are_the_arithmetic_of_values(
     """At every position by itself, then the mean; also for prompts that read at more than others."""
     data = with_sets(random_prompts(size=3, lengths=(6,), seed=seed, uneven=True), seed)
     patched, clean = random_logits(2, 3, 6, seed), random_logits(1, 3, 6, seed + 1)
-    at = (("A", None), ("B", None))
+    at = (Position("A"), Position("B"))
     left: Any = Metric(first, at=at)
     right: Any = Metric(second, at=at) if isinstance(second, str) else second
     if turned:
@@ -68,8 +69,10 @@ def test_values_are_the_arithmetic_of_values(
             def value(part: Any, i: int = i, p: int = p, example: Example = example) -> Any:
                 if isinstance(part, float):
                     return part
-                here = Metric(part.name, at=(("X", None),))
-                only = Example("", example.tokens, {("X", 1): (p, p + 1)}, example.answer, example.foil, {})
+                here = Metric(part.name, at=(Position("X"),))
+                only = Example(
+                    "", example.tokens, {Position("X", 1): (p, p + 1)}, example.answer, example.foil, {}
+                )
                 one = reading(here, data, [only])
                 return one.values(here, patched[:, i : i + 1, [p]], one.logprob(clean[:, i : i + 1, [p]]))[
                     :, 0
@@ -153,7 +156,7 @@ def test_what_is_computed_again_only_if_it_has_to_be() -> None:
     ("symbol", "left", "right", "said"),
     [
         ("+", LD, Metric("prob"), "logits and probability cannot be added"),
-        ("-", LD, Metric("logprob", at=(("A", None), END)), "different positions"),
+        ("-", LD, Metric("logprob", at=(Position("A"), END)), "different positions"),
         ("*", Metric("logprob", normalize=True), 2.0, "normalised"),
         ("/", LD, 0.0, "divides by zero"),
         ("+", 1.0, 2.0, "no metric in it"),

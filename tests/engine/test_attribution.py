@@ -18,9 +18,9 @@ from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.names import Edge
+from nncirc.circuits.names import END, Edge, Position
 from nncirc.engine.methods.attribution_patching import Along, attribution_patching, node_attribution, way
-from nncirc.engine.metrics.metric import END, Metric
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs import contrast as contrast_module
 from nncirc.engine.runs.contrast import Contrast, Mean, Resample, Zero
@@ -30,8 +30,8 @@ from nncirc.engine.runs.written import sender_stages, written
 METRICS = st.sampled_from(
     [
         Metric("logit_diff"),
-        Metric("logit_diff", at=(("A", 2), ("B", None))),
-        Metric("logprob", at=(END, ("A", None))),
+        Metric("logit_diff", at=(Position("A", 2), Position("B"))),
+        Metric("logprob", at=(END, Position("A"))),
         Metric("prob"),
     ]
 )
@@ -214,7 +214,7 @@ def test_what_cannot_be_taken_on_the_corrupted_run() -> None:
 
 
 @pytest.mark.parametrize("family", ["gpt2", "attention_only"])
-@pytest.mark.parametrize("metric", [Metric("logit_diff"), Metric("logprob", at=(END, ("A", None)))])
+@pytest.mark.parametrize("metric", [Metric("logit_diff"), Metric("logprob", at=(END, Position("A")))])
 def test_scores_are_finite_differences(family: Any, metric: Metric) -> None:
     """What a little of each edge's cut takes from the metric."""
     case = Case(family, layers=2, heads=2, lengths=(5, 6), seed=3)

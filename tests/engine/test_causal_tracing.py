@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.intervals import Resampling, bootstrap
+from nncirc.circuits.names import Position
 from nncirc.engine.data import Example, resolve
 from nncirc.engine.methods import causal_tracing as restoration
 from nncirc.engine.methods.activation_patching import activation_patching
@@ -242,7 +243,7 @@ def test_noise_and_its_samples(make: Any, direction: Any) -> None:
     """The corrupted run has noise on its embeddings; of several samples the mean is a prompt's value."""
     model = make(layers=2, seed=3)
     clean = random_prompts(size=2, lengths=(6, 7), seed=1)
-    found = Contrast(model, clean, Gaussian((("A", None),), samples=3, seed=5))
+    found = Contrast(model, clean, Gaussian((Position("A"),), samples=3, seed=5))
     noises: dict[tuple[int, int], Tensor] = {}
     for batch in found.batches:
         noise = found.noise(batch)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.models import COMPILED, model_folder
+from nncirc.circuits.names import Position
 from nncirc.engine.data import all_inputs, prompt_dataset, resolve
 from nncirc.engine.methods import activation_patching as activation
 from nncirc.engine.methods.acdc import acdc
@@ -32,7 +33,7 @@ from nncirc.engine.runs.contrast import Contrast, Resample, Zero
 from nncirc.engine.runs.masked_forward import Mask, masked_forward
 from nncirc.engine.runs.written import sender_outputs
 
-CHANGE = Metric("mse", at=(("token", None),))
+CHANGE = Metric("mse", at=(Position("token"),))
 
 
 # What they compute -----------------------------------------------------------------------------------------
@@ -124,7 +125,7 @@ def test_a_patch_at_one_token_reaches_those_before_it(
     # One patch a trace: none is computed from where another begins.
     monkeypatch.setattr(activation, "TOKENS_IN_A_TRACE", 1)
     at = slice(1, None) if read is None else slice(read, read + 1)
-    metric = Metric("mse", at=(("token", read),))
+    metric = Metric("mse", at=(Position("token", read),))
     folder = write_program(tmp_path / "model", causal=causal)
     model, slow = load_compiled(folder), Slow(folder)
     dataset = all_inputs(model.tokenizer, length=3, counterparts=1)

@@ -13,9 +13,10 @@ from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2
 from tests.some import some
 
 from nncirc.circuits.errors import DataError, MethodError
+from nncirc.circuits.names import END, Position
 from nncirc.engine.data import Dataset
 from nncirc.engine.methods.path_patching import path_patching
-from nncirc.engine.metrics.metric import END, Metric
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.runs.contrast import Contrast, Mean, Resample, Zero
 
 
@@ -138,7 +139,7 @@ def test_what_was_computed_is_kept_apart() -> None:
     about = contrast(model, size=4, lengths=(5, 6), batch=1)
     metrics = [
         Metric("logit_diff"),
-        Metric("logit_diff", at=(("A", None),)),
+        Metric("logit_diff", at=(Position("A"),)),
         Metric("prob"),
         Metric("logprob"),
     ]

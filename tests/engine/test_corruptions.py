@@ -14,15 +14,16 @@ from tests.engine.tiny import contrast, random_prompts, tiny_gpt2, tiny_llama
 from tests.some import some
 
 from nncirc.circuits.errors import DataError, MethodError
+from nncirc.circuits.names import END, Position
 from nncirc.engine.data import Dataset, Example, check_alignment, roles, shuffle
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import attribution_patching
-from nncirc.engine.metrics.metric import END, Metric
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.program.stored import identity
 from nncirc.engine.runs.contrast import Contrast, Gaussian, Mean, Resample
 
-SUBJECT = (("A", None), ("B", 1))
+SUBJECT = (Position("A"), Position("B", 1))
 LOGIT_DIFF = Metric("logit_diff")
 
 
@@ -129,7 +130,7 @@ def test_what_is_no_noise(options: Any, at: Any, code: str) -> None:
 def test_the_store_tells_noise_apart() -> None:
     one = Gaussian(SUBJECT)
     others = [
-        Gaussian((("A", None),)),
+        Gaussian((Position("A"),)),
         Gaussian(SUBJECT, scale=2.0),
         Gaussian(SUBJECT, samples=2),
         Gaussian(SUBJECT, seed=1),
@@ -142,7 +143,7 @@ def test_the_store_tells_noise_apart() -> None:
 
 def test_noise_at_a_place_that_is_not_there() -> None:
     with pytest.raises(DataError) as caught:
-        contrast(tiny_gpt2(), corruption=Gaussian((("C", None),)))
+        contrast(tiny_gpt2(), corruption=Gaussian((Position("C"),)))
     assert caught.value.code == "C308"
 
 
@@ -170,7 +171,7 @@ def prompts_of_slots(seed: int) -> Dataset:
         spans = {}
         for name, each in parts:
             if name:
-                spans[name[0], int(name[2])] = (len(tokens), len(tokens) + len(each))
+                spans[Position(name[0], int(name[2]))] = (len(tokens), len(tokens) + len(each))
             tokens += each
         examples.append(Example("", tuple(tokens), spans, 1, 2, {}, phrasing=i % 2))
     return Dataset(tuple(examples), "token", None, {}, tokenizer=None)  # type: ignore[arg-type]
@@ -182,7 +183,7 @@ def role_by_hand(example: Example, position: int) -> Any:
         if start <= position < stop:
             return place
     ended = [(stop, place) for place, (_, stop) in example.spans.items() if stop <= position]
-    stop, place = max(ended, default=(0, ("", 0)))
+    stop, place = max(ended, default=(0, Position("")))
     return example.phrasing, place, position - stop
 
 

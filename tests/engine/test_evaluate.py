@@ -18,6 +18,7 @@ from nncirc.circuits.chance import random_circuits
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Estimate, Resampling
+from nncirc.circuits.names import Position
 from nncirc.engine.data import resolve
 from nncirc.engine.evaluation.faithfulness import (
     Baseline,
@@ -31,7 +32,7 @@ from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.runs.contrast import Contrast, Resample
 
 METRICS = st.sampled_from(
-    [Metric("logit_diff"), Metric("logprob", at=(("A", None),)), Metric("kl_divergence"), Metric("prob")]
+    [Metric("logit_diff"), Metric("logprob", at=(Position("A"),)), Metric("kl_divergence"), Metric("prob")]
 )
 
 
@@ -84,7 +85,7 @@ def test_all_edges_are_faithful_and_none_are_not(case: Case, metric: Metric) -> 
 
 def test_nothing_to_be_faithful_to() -> None:
     about = contrast(tiny_gpt2())
-    graph, metric = about.model.graph(), Metric("logit_diff", at=(("start", None),))
+    graph, metric = about.model.graph(), Metric("logit_diff", at=(Position("start"),))
     assert faithfulness(about, Circuit.full(graph), metric) == pytest.approx(1)
     assert isinstance(about.corruption, Resample)
     kept = tuple(

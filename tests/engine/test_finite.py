@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError, ModelError, NncircError
+from nncirc.circuits.names import END, Position
 from nncirc.engine.evaluation.faithfulness import faithfulness_interval
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching
@@ -22,7 +23,7 @@ from nncirc.engine.methods.logit_lens import logit_lens
 from nncirc.engine.methods.path_patching import path_patching
 from nncirc.engine.methods.steering import steering
 from nncirc.engine.metrics.expressions import combined
-from nncirc.engine.metrics.metric import END, Logits, Measure, Metric
+from nncirc.engine.metrics.metric import Logits, Measure, Metric
 from nncirc.engine.model import guards
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import has_norm
@@ -30,7 +31,7 @@ from nncirc.engine.runs.contrast import Contrast, Gaussian
 from nncirc.engine.runs.normalization import between
 
 LD = Metric("logit_diff")
-SITE = (("A", 1),)
+SITE = (Position("A", 1),)
 
 
 def times(metric: Metric, *factors: float) -> Metric:

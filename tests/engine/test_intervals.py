@@ -17,6 +17,7 @@ from tests.engine.tiny import contrast, random_prompts, tiny_gpt2
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Estimate, Resampling, bootstrap
+from nncirc.circuits.names import Position
 from nncirc.engine.data import Dataset
 from nncirc.engine.evaluation import bootstrap as intervals
 from nncirc.engine.evaluation.bootstrap import by_prompt, estimates, metric_estimates, share
@@ -221,7 +222,7 @@ def test_samples_of_noise_are_one_prompt() -> None:
     found = contrast(tiny_gpt2(seed=2), size=3)
     values = {(0, 0): [torch.tensor([[float(i) for i in batch.indices]]) for batch in found.batches]}
     assert by_prompt(found, values).tolist() == [[[0.0, 1.0, 2.0]]]
-    found = Contrast(found.model, found.dataset, Gaussian((("A", None),), samples=2), batch=2)
+    found = Contrast(found.model, found.dataset, Gaussian((Position("A"),), samples=2), batch=2)
     values = {(0, 0): [torch.tensor([[float(i) for i in batch.indices]]) for batch in found.batches]}
     assert by_prompt(found, values).tolist() == [[[0.5, 2.5, 4.5]]]
 
@@ -275,5 +276,7 @@ def test_two_runs_that_do_not_differ_are_refused() -> None:
     )
     same = Contrast(found.model, found.dataset, Resample(changed))
     with pytest.raises(MethodError) as caught:
-        metric_estimates(same, Metric("logit_diff", (("A", 1),), normalize=True), torch.zeros(1, 1, 3))
+        metric_estimates(
+            same, Metric("logit_diff", (Position("A", 1),), normalize=True), torch.zeros(1, 1, 3)
+        )
     assert caught.value.code == "C522"

@@ -18,7 +18,7 @@ from tests.some import some
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Resampling
-from nncirc.circuits.names import Edge
+from nncirc.circuits.names import Edge, Position
 from nncirc.engine.evaluation.completeness import Parts, completeness, incompleteness, least, minimality
 from nncirc.engine.evaluation.faithfulness import faithfulness
 from nncirc.engine.metrics.metric import Metric
@@ -190,7 +190,7 @@ def test_runs_that_do_not_differ_are_no_scale_for_a_search_either(greedy: int) -
     other = tuple(with_fields(e, tokens=(*e.tokens[:-1], (e.tokens[-1] + 1) % VOCABULARY)) for e in clean)
     same = Contrast(about.model, about.dataset, Resample(other))
     with pytest.raises(MethodError) as caught:
-        completeness(same, circuit, Metric("logit_diff", at=(("start", None),)), greedy=greedy)
+        completeness(same, circuit, Metric("logit_diff", at=(Position("start"),)), greedy=greedy)
     assert caught.value.code == "C522"
 
 

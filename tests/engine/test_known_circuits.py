@@ -10,7 +10,7 @@ from tests.engine.programs import Kind, all_against, published
 from tests.some import some
 
 from nncirc.circuits.models import COMPILED
-from nncirc.circuits.names import Edge
+from nncirc.circuits.names import Edge, Position
 from nncirc.circuits.roc import roc_of_circuits
 from nncirc.engine.data import task_dataset
 from nncirc.engine.evaluation.faithfulness import cut_metric
@@ -20,7 +20,7 @@ from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.loading import load_bundled
 from nncirc.engine.runs.contrast import Contrast, Corruption, Resample, Zero
 
-CHANGE = Metric("mse", at=(("token", None),))
+CHANGE = Metric("mse", at=(Position("token"),))
 
 
 def _ours(name: str) -> str:
@@ -60,7 +60,7 @@ def test_acdc_finds_exactly_what_matters(name: str, length: int, kind: Kind) -> 
 def test_inputs_of_the_task_show_the_same(name: str, size: int) -> None:
     model = load_bundled(name)
     dataset = task_dataset(model.tokenizer, name.replace("-", "_"), size=size)
-    change = Metric("mse", at=tuple((f"t{i}", None) for i in range(1, 6)))
+    change = Metric("mse", at=tuple(Position(f"t{i}") for i in range(1, 6)))
     against: dict[Kind, Corruption] = {"zero": Zero(), "resample": Resample(dataset.counterparts or ())}
     for kind, corruption in some(against.items()):
         found = acdc(

@@ -15,6 +15,7 @@ from tests.some import some
 from torch import Tensor, nn
 
 from nncirc.circuits.errors import DataError, MethodError
+from nncirc.circuits.names import Position
 from nncirc.engine.data import Dataset, Example, resolve
 from nncirc.engine.methods.direct_logit_attribution import logit_attribution
 from nncirc.engine.methods.logit_lens import logit_lens
@@ -23,7 +24,7 @@ from nncirc.engine.model.model import Model
 from nncirc.engine.model.norms import norm_parts
 from nncirc.engine.runs.plain import READ, batches, likeliest, rank, stages
 
-PLACES = {"end": ("end", None), "A": ("A", None), "A.2": ("A", 2), "B": ("B", 1)}
+PLACES = {"end": ("end", None), "A": Position("A"), "A.2": ("A", 2), "B": ("B", 1)}
 
 
 def answers(dataset: Dataset, example: Example, at: list[int]) -> tuple[list[int], list[int]]:

@@ -15,10 +15,11 @@ from tests.engine import oracle
 from tests.engine.tiny import Case, contrast, random_prompts, tiny_gpt2, tiny_llama
 
 from nncirc.circuits.errors import DataError, MethodError
+from nncirc.circuits.names import END, Position
 from nncirc.dsl.blocks.metrics import METRICS
 from nncirc.engine.data import Dataset, Example, tokens_of
 from nncirc.engine.metrics import metric as metrics
-from nncirc.engine.metrics.metric import END, Metric, Place, measures
+from nncirc.engine.metrics.metric import Metric, measures
 from nncirc.engine.metrics.reading import reading
 from nncirc.engine.runs.contrast import Contrast, Mean, Normalizer, Resample, Zero
 
@@ -57,11 +58,13 @@ def with_sets(data: Dataset, seed: int) -> Dataset:
 @settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from(NAMES),
-    st.sampled_from([(END,), (("A", None),), (("A", 2), END), (("B", None), ("A", 1), ("start", None), END)]),
+    st.sampled_from(
+        [(END,), (Position("A"),), (("A", 2), END), (Position("B"), ("A", 1), ("start", None), END)]
+    ),
     st.booleans(),
     st.integers(0, 10_000),
 )
-def test_values_are_the_formulas(name: str, at: tuple[Place, ...], sets: bool, seed: int) -> None:
+def test_values_are_the_formulas(name: str, at: tuple[Position, ...], sets: bool, seed: int) -> None:
     data = random_prompts(size=3, lengths=(6,), seed=seed)
     if sets:
         data = with_sets(data, seed)
@@ -69,13 +72,13 @@ def test_values_are_the_formulas(name: str, at: tuple[Place, ...], sets: bool, s
     metric = Metric(name, at=at)
     where = reading(metric, data, data.examples)
     found = where.values(metric, patched[:, :, where.kept], where.logprob(clean[:, :, where.kept]))
-    places: dict[Place, tuple[int, ...]] = {
+    places: dict[Position, tuple[int, ...]] = {
         END: (5,),
-        ("start", None): (0,),
-        ("A", None): (1, 3),
-        ("A", 1): (1,),
-        ("A", 2): (3,),
-        ("B", None): (3, 4),
+        Position("start"): (0,),
+        Position("A"): (1, 3),
+        Position("A", 1): (1,),
+        Position("A", 2): (3,),
+        Position("B"): (3, 4),
     }
     positions = sorted({p for place in at for p in places[place]})
     assert where.kept.tolist() == positions
@@ -110,7 +113,7 @@ def test_kl_from_changes_in_float32_is_kl_from_logits_in_float64(
     change = 10**size * torch.randn(3, 2, positions, 5000, generator=draw, dtype=torch.float64) + shift
     change = change.float().double()
     data = random_prompts(size=2, lengths=(6,))
-    metric = Metric("kl_divergence", at=(END,) if positions == 1 else (("A", None), END))
+    metric = Metric("kl_divergence", at=(END,) if positions == 1 else (Position("A"), END))
     where = reading(metric, data, data.examples)
     reference = where.logprob(clean)
     wanted = where.values(metric, clean + change, reference)
@@ -129,7 +132,7 @@ def test_columns_are_enough(name: str, seed: int) -> None:
     """From the logits of answers and foils alone, sets of several sizes, the same to the bit."""
     data = with_sets(random_prompts(size=4, lengths=(6,), seed=seed), seed)
     logits = random_logits(2, 4, 6, seed)
-    metric = Metric(name, at=(END, ("A", None)))
+    metric = Metric(name, at=(END, Position("A")))
     where = reading(metric, data, data.examples)
     read = where.select(logits[:, :, where.kept])
     index = where.columns().expand(2, -1, -1, -1)
@@ -185,10 +188,10 @@ def test_a_change_that_float32_cannot_carry_is_not_read() -> None:
 def test_prompts_read_at_positions_of_their_own(positions: list[list[int]]) -> None:
     """Each prompt's mean is over its own positions, however many the others have."""
     logits, clean = random_logits(1, 3, 5, 0), random_logits(1, 3, 5, 1)
-    spans = [{("X", n): (p, p + 1) for n, p in enumerate(each, start=1)} for each in positions]
+    spans = [{Position("X", n): (p, p + 1) for n, p in enumerate(each, start=1)} for each in positions]
     examples = tuple(Example("", (1, 2, 3, 4, 5), one, 7, 9, {}) for one in spans)
     data = Dataset(examples, "token", None, {}, tokenizer=None)  # type: ignore[arg-type]
-    metric = Metric("logprob", at=(("X", None),))
+    metric = Metric("logprob", at=(Position("X"),))
     where = reading(metric, data, examples)
     assert where.weight.sum(1).tolist() == pytest.approx([1.0, 1.0, 1.0])
     found = where.values(metric, logits[:, :, where.kept], where.logprob(clean[:, :, where.kept]))[0].tolist()
@@ -199,8 +202,10 @@ def test_prompts_read_at_positions_of_their_own(positions: list[list[int]]) -> N
 
 def test_a_position_named_twice_counts_once() -> None:
     data = random_prompts(size=2)
-    once = reading(Metric("logprob", at=(("A", None),)), data, data.examples)
-    twice = reading(Metric("logprob", at=(("A", None), ("A", 1), ("A", 2))), data, data.examples)
+    once = reading(Metric("logprob", at=(Position("A"),)), data, data.examples)
+    twice = reading(
+        Metric("logprob", at=(Position("A"), Position("A", 1), Position("A", 2))), data, data.examples
+    )
     assert torch.equal(once.kept, twice.kept)
     assert torch.equal(once.weight, twice.weight)
 
@@ -208,7 +213,7 @@ def test_a_position_named_twice_counts_once() -> None:
 def test_the_answer_is_next() -> None:
     """The target at p is the clean prompt's token at p + 1; the last position has none."""
     data = random_prompts(size=2, lengths=(6,), answers="next")
-    metric = Metric("logprob", at=(("A", None), ("B", None), END))
+    metric = Metric("logprob", at=(Position("A"), Position("B"), END))
     where = reading(metric, data, data.examples)
     assert where.kept.tolist() == [1, 3, 4]
     assert where.answer.tolist() == [[[e.tokens[p + 1]] for p in (1, 3, 4)] for e in data.examples]
@@ -231,7 +236,7 @@ def test_the_answer_is_next() -> None:
 def test_what_the_dataset_lacks(name: str, answers: Any, wanted: str) -> None:
     data = random_prompts(size=2, answers=answers)
     with pytest.raises(DataError) as caught:
-        reading(Metric(name, at=(("A", None),)), data, data.examples)
+        reading(Metric(name, at=(Position("A"),)), data, data.examples)
     assert caught.value.code == "C331"
     assert f"needs the {wanted}" in caught.value.message
 
@@ -268,7 +273,7 @@ def test_no_such_metric() -> None:
 @pytest.mark.parametrize("name", GRADED)
 def test_means_over_prompts_of_two_lengths_in_any_batch(make: Any, name: str) -> None:
     model = make()
-    metric = Metric(name, at=(END, ("A", None)))
+    metric = Metric(name, at=(END, Position("A")))
     about = contrast(model, size=5, lengths=(7, 5))
     assert isinstance(about.corruption, Resample)
     clean, corrupt = [], []
@@ -331,14 +336,14 @@ def test_nothing_left_to_explain() -> None:
     other = tuple(replace(e, tokens=(*e.tokens[:-1], (e.tokens[-1] + 1) % 50)) for e in clean.examples)
     about = Contrast(model, clean, Resample(other))
     with pytest.raises(MethodError) as caught:
-        about.normalizer(Metric("logprob", at=(("A", None),), normalize=True))
+        about.normalizer(Metric("logprob", at=(Position("A"),), normalize=True))
     assert caught.value.code == "C522"
-    assert about.normalizer(Metric("logprob", at=(("A", None),))) == Normalizer(0.0, 1.0)
+    assert about.normalizer(Metric("logprob", at=(Position("A"),))) == Normalizer(0.0, 1.0)
 
 
 def test_facts() -> None:
     about = contrast(tiny_llama(), lengths=(5, 6))
-    assert about.facts(Metric("logprob", at=(("A", 2), END), normalize=True)) == {
+    assert about.facts(Metric("logprob", at=(Position("A", 2), END), normalize=True)) == {
         "corruption": "resample",
         "metric": "logprob",
         "at": ["A.2", "end"],

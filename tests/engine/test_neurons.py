@@ -18,7 +18,7 @@ from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.collapse import join_neurons
 from nncirc.circuits.errors import GraphError, MethodError, ModelError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.names import Edge
+from nncirc.circuits.names import Edge, Position
 from nncirc.engine.evaluation.faithfulness import circuit_metric, cut_metric
 from nncirc.engine.methods import attribution_patching as attribution
 from nncirc.engine.methods.acdc import acdc
@@ -43,7 +43,7 @@ CORRUPTIONS: dict[str, Corruption | None] = {
     "resample": None,
     "zero": Zero(),
     "mean": Mean(),
-    "gaussian": Gaussian((("A", 1),), seed=3),
+    "gaussian": Gaussian((Position("A", 1),), seed=3),
 }
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.names import Edge, Node
+from nncirc.circuits.names import Edge, Node, Position
 from nncirc.engine.data import resolve
 from nncirc.engine.evaluation.faithfulness import cut_metric
 from nncirc.engine.methods.activation_patching import activation_patching
@@ -217,7 +217,7 @@ def test_a_direct_path_is_an_edge(make: Any) -> None:
 
 
 @pytest.mark.parametrize("direction", ["noise", "denoise"])
-@pytest.mark.parametrize("corruption", [None, Gaussian((("A", None),), samples=2)])
+@pytest.mark.parametrize("corruption", [None, Gaussian((Position("A"),), samples=2)])
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
 def test_all_paths_are_the_whole_node(make: Any, corruption: Any, direction: Any) -> None:
     model = make(layers=2, seed=6)

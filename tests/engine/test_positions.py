@@ -18,7 +18,7 @@ from tests.some import some
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.names import Edge
+from nncirc.circuits.names import Edge, Position
 from nncirc.engine.evaluation.faithfulness import circuit_metric, cut_metric
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
@@ -54,8 +54,8 @@ def test_every_token_is_at_one_position(length: int) -> None:
     assert (at.sum(0) == 1).all()
     for row, example in enumerate(examples):
         for index, span in (
-            (0, example.spans["A", 1]),
-            (1, example.spans["A", 2]),
+            (0, example.spans[Position("A", 1)]),
+            (1, example.spans[Position("A", 2)]),
         ):
             assert at[index, row].nonzero().flatten().tolist() == list(range(*span))
         assert at[2, row].nonzero().flatten().tolist() == [length - 1]

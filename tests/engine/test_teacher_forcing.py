@@ -16,6 +16,7 @@ from tests.engine.tiny import VOCABULARY, Case, cases, random_prompts, tiny_gpt2
 from tests.some import some
 
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.names import Position
 from nncirc.engine.data import (
     NEXT,
     Dataset,
@@ -183,7 +184,7 @@ def test_sums_of_log_probabilities_can_be_scaled_and_added_and_nothing_else() ->
 
 
 @pytest.mark.parametrize(
-    "metric", [Metric("logit_diff"), Metric("logprob", at=(("A", None),)), Metric("paired_accuracy")]
+    "metric", [Metric("logit_diff"), Metric("logprob", at=(Position("A"),)), Metric("paired_accuracy")]
 )
 def test_metrics_without_a_meaning_are_refused(metric: Metric) -> None:
     with pytest.raises(DataError) as caught:

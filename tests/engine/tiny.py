@@ -13,6 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from nncirc.circuits.graph import Attention, Graph
+from nncirc.circuits.names import Position
 from nncirc.engine.data import Dataset, Example
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.contrast import Contrast, Corruption, Gaussian, Mean, Resample, Zero
@@ -154,9 +155,13 @@ def random_prompts(
         length = lengths[i % len(lengths)]
         answer, foil = draw.sample(range(VOCABULARY), 2)
         tokens = tuple(draw.choices(range(VOCABULARY), k=length))
-        spans = {("A", 1): (1, 2), ("A", 2): (3, 4), ("B", 1): (length - 3, length - 1)}
+        spans = {
+            Position("A", 1): (1, 2),
+            Position("A", 2): (3, 4),
+            Position("B", 1): (length - 3, length - 1),
+        }
         if uneven and i % 3 == 0:
-            spans["B", 1] = (length - 4, length - 3)
+            spans[Position("B", 1)] = (length - 4, length - 3)
         one = answers == "token"
         return Example("", tokens, spans, answer if one else None, foil if one else None, {})
 
@@ -216,7 +221,7 @@ class Case:
             "zero": Zero(),
             "mean": Mean(),
             "mean by position": Mean(("prompts",)),
-            "gaussian": Gaussian((("A", 1), ("B", None)), seed=self.seed),
+            "gaussian": Gaussian((Position("A", 1), Position("B")), seed=self.seed),
         }
         kind = kinds[self.corruption]
         return contrast(

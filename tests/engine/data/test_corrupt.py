@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.some import some
 
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.names import Position
 from nncirc.engine.data import (
     Dataset,
     Example,
@@ -64,7 +65,7 @@ def test_replace_changes_exactly_the_named_places(
             p for p, pair in enumerate(zip(clean.tokens, corrupt.tokens, strict=True)) if len({*pair}) > 1
         } == places
         for (slot, k), source in replacements.items():
-            start, stop = corrupt.spans[slot, k or 1]
+            start, stop = corrupt.spans[Position(slot, k or 1)]
             written = tokenizer.decode(list(corrupt.tokens[start:stop])).strip()
             assert written == clean.values[source]
         assert (corrupt.answer, corrupt.foil, corrupt.values) == (clean.answer, clean.foil, clean.values)
@@ -113,7 +114,7 @@ def test_counterpart(words: Tokenizer) -> None:
 def obviously_aligned(clean: Example, corrupt: Example) -> bool:
     """The oracle: at every position the same slot, or the same lack of one, and nothing left over."""
 
-    def slots(example: Example) -> list[tuple[str, int] | None]:
+    def slots(example: Example) -> list[Position | None]:
         return [
             next((name for name, (a, b) in example.spans.items() if a <= p < b), None)
             for p in range(len(example.tokens))

@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerFast
 
 from nncirc.circuits.data import word_list
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.names import Position
 from nncirc.engine.data import (
     NEXT,
     Dataset,
@@ -96,12 +97,12 @@ def test_a_slot_that_only_a_corruption_uses_is_drawn_too(words: Tokenizer) -> No
 
 def test_a_slot_with_a_space_of_its_own(gpt2: Tokenizer) -> None:
     dataset = template_dataset(gpt2, prompt="The{X} ran", slots={"X": [" cat", " dog"]}, size=2)
-    assert {example.spans["X", 1] for example in dataset.examples} == {(1, 2)}
+    assert {example.spans[Position("X", 1)] for example in dataset.examples} == {(1, 2)}
 
 
 def test_braces(gpt2: Tokenizer) -> None:
     (example,) = template_dataset(gpt2, prompt="{{ {X} }}", slots={"X": ["cat"]}, size=1).examples
-    assert (example.text, example.spans["X", 1]) == ("{ cat }", (1, 2))
+    assert (example.text, example.spans[Position("X", 1)]) == ("{ cat }", (1, 2))
 
 
 def test_made_says_how(words: Tokenizer) -> None:
@@ -149,7 +150,7 @@ def test_a_span_is_exact_or_refused(gpt2: Tokenizer, left: str, word: str, right
     except DataError as error:
         assert error.code == "C307"
         return
-    begin, end = example.spans["X", 1]
+    begin, end = example.spans[Position("X", 1)]
     assert gpt2.decode(list(example.tokens[begin:end])).lstrip() == word.lstrip()
 
 
@@ -205,7 +206,7 @@ def test_what_the_tokenizer_adds_stands_around_blocks_too(closed: Tokenizer) -> 
     (example,) = template_dataset(closed, prompt="{a}", slots={"a": random_tokens(2)}, size=1).examples
     assert example.tokens[0] == closed.get_vocab()["<s>"]
     assert example.tokens[-1] == closed.get_vocab()["</s>"]
-    assert example.spans["a", 1] == (1, 3)
+    assert example.spans[Position("a", 1)] == (1, 3)
 
 
 def test_random_tokens_are_never_special(any_tokenizer: Tokenizer) -> None:

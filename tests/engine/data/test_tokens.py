@@ -13,6 +13,7 @@ from tokenizers.models import BPE, WordLevel, WordPiece
 from transformers import PreTrainedTokenizerFast
 
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.names import Position
 from nncirc.engine.data import (
     Tokenizer,
     prompt_dataset,
@@ -77,7 +78,7 @@ def test_text_behind_a_block_of_tokens_has_no_space_put_in_front(kind: str) -> N
     mark = "▁" if kind in ("prepend", "metaspace") else "Ġ"
     assert names([ended.answer, ended.foil, going_on.answer]) == ["y", f"{mark}y", "y"]
     assert names(going_on.tokens[2:]) == [f"{mark}Lil"]
-    assert going_on.spans["X", 1] == (2, 3)
+    assert going_on.spans[Position("X", 1)] == (2, 3)
 
 
 # What a vocabulary lacks
