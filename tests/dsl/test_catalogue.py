@@ -4,49 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.dsl.preamble import PREAMBLE
 from tests.some import some
 
 import nncirc.dsl
 from nncirc.dsl import check_text, render_all
 from nncirc.dsl.codes import RUN, SCRIPT, entries, explain
 
-PREAMBLE = """\
-model gpt2 using huggingface {
-  id = "gpt2"
-}
-dataset ioi using template {
-  model  = gpt2
-  size   = 8
-  prompt = "When {S} and {IO} went out, {S} gave a ring to"
-  answer = " {IO}"
-  foil   = " {S}"
-  slots {
-    IO, S, A = names
-  }
-}
-corruption abc using replace {
-  data = ioi
-  IO -> A
-}
-graph full using residual {
-  model = gpt2
-}
-metric recovered using logit_diff {
-}
-scores eap using attribution_patching {
-  graph = full
-  corruption = abc
-  metric = recovered
-}
-circuit small using top {
-  scores = eap
-  edges = 10
-}
-circuit found using threshold {
-  scores = eap
-  threshold = 0.1
-}
-"""
 ROOM = Path(nncirc.dsl.__file__).parent
 
 

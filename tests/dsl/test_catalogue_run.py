@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.dsl.preamble import RUNS as PREAMBLE
 from tests.some import some
 
 from nncirc.circuits.errors import NncircError
@@ -13,42 +14,6 @@ from nncirc.dsl.codes import RUN
 from nncirc.dsl.handbook import handbook
 from nncirc.engine.program.build import Builder
 
-PREAMBLE = """\
-model tiny using bundled {
-  name = "ioi-4l"
-}
-model llama using huggingface {
-  id = "./a/model/with/grouped/queries"
-}
-dataset ioi using template {
-  model  = tiny
-  size   = 4
-  prompt = "When {IO} and {S} went to the store, {S} gave a drink to"
-  answer = " {IO}"
-  foil   = " {S}"
-  slots {
-    IO, S, A = names
-  }
-}
-corruption abc using replace {
-  data = ioi
-  S.2 -> A
-}
-graph full using residual {
-  model = tiny
-}
-metric recovered using logit_diff {
-}
-scores eap using attribution_patching {
-  graph = full
-  corruption = abc
-  metric = recovered
-}
-circuit small using top {
-  scores = eap
-  edges = 10
-}
-"""
 OURS = {"tiny", "llama", "ioi", "abc", "full", "recovered", "eap", "small"}
 ELSEWHERE = {
     "C431": "needs a model with rotary embeddings; tests of compiled models have it",

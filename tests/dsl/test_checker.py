@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.dsl.preamble import PREAMBLE
 from tests.some import some
 
 import nncirc.dsl
@@ -31,8 +32,6 @@ from nncirc.dsl.check.program import (
     Where,
 )
 from nncirc.dsl.handbook import handbook
-
-from .test_catalogue import PREAMBLE
 
 HERE = Path(__file__).parent
 SCRIPTS = HERE / "scripts"

@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.dsl.preamble import PREAMBLE
 
 from nncirc.circuits.names import Position
 from nncirc.dsl import Diagnostic, Label, Source, Span, check_text, render, render_all, to_json
 from nncirc.dsl.check.program import NodePattern
 from nncirc.dsl.check.shapes import ModelShape, model_shape
 from nncirc.dsl.text.diagnostics import suggest
-
-from .test_catalogue import PREAMBLE
 
 
 def at(text: str, part: str) -> Span:

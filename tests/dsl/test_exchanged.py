@@ -13,11 +13,10 @@ from itertools import count, islice
 from pathlib import Path
 
 import pytest
+from tests.dsl.preamble import PREAMBLE
 
 from nncirc.dsl import check_text, render_all, to_json
 from nncirc.dsl.codes import SCRIPT
-
-from .test_catalogue import PREAMBLE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 VALUES = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from tests.dsl.preamble import RUNS as PREAMBLE
 
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.units import addable, unit_of
@@ -12,8 +13,6 @@ from nncirc.dsl import check_text, render_all
 from nncirc.dsl.blocks.metrics import METRICS
 from nncirc.dsl.check.shapes import ModelShape
 from nncirc.engine.program.build import Builder
-
-from .test_catalogue_run import PREAMBLE
 
 LAYERLESS = """\
 model two using bundled {

@@ -6,14 +6,13 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from tests.dsl.preamble import PREAMBLE
 
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.reference import Path, Term, from_paths, wrong_paths
 from nncirc.dsl import Diagnostic, Source, Span, check_text, render, render_all, to_json
 from nncirc.dsl.text.limits import LONGEST_NAME, MOST_SHOWN, MOST_WORDS, passed
-
-from .test_catalogue import PREAMBLE
 
 SHAPE = (
     "model m using shape {{\n  layers = {layers}\n  heads = {heads}\n}}\n"

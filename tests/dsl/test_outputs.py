@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.dsl.preamble import PREAMBLE
 
 from nncirc.dsl import check_text, render_all
 from nncirc.dsl.check.outputs import result_file, written
-
-from .test_catalogue import PREAMBLE
 
 FAMILY = "circuit swept using top {\n  scores = eap\n  edges = [10, 20]\n}\n"
 

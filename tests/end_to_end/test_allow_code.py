@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.end_to_end.command import Command
-from tests.engine.test_plugins import MODULE, SCRIPT
+from tests.engine.texts import MODULE, SCRIPT
 
 SCORES = """
 scores effect using attribution_patching {

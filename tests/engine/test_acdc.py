@@ -16,6 +16,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
+from tests.engine.compared import ACDC_METRICS as METRICS
+from tests.engine.compared import LOSSES, THRESHOLDS, same, sweep_of
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2, tiny_llama
 from tests.some import some
 
@@ -38,28 +40,8 @@ from nncirc.engine.runs.wiring import Wiring
 acdc_module = sys.modules["nncirc.engine.methods.acdc"]
 acdc_fast = sys.modules["nncirc.engine.methods.acdc_fast"]
 
-METRICS = st.sampled_from(
-    [
-        Metric("kl_divergence"),
-        Metric("kl_divergence", at=(Position("A"),)),
-        Metric("logit_diff"),
-        Metric("logit_diff", normalize=True),
-        Metric("logprob", at=(END, Position("A", 2), Position("B"))),
-        Metric("prob", normalize=True),
-        Metric("kl_divergence", normalize=True),
-    ]
-)
-THRESHOLDS = st.sampled_from([0.0, 1e-6, 1e-3, 0.01, 0.05, 0.2, 1.0, 1e9])
 DEPTHS = st.sampled_from([None, None, 1, 2, 5, 64])
 BATCHES = st.sampled_from([None, 1, 2])
-LOSSES = st.sampled_from(["metric", "distance"])
-
-
-def same(fast: Circuit, slow: Circuit) -> None:
-    assert fast.edges == slow.edges
-    assert fast.made == slow.made
-    for edge in slow.edges:
-        assert fast.scores[edge] == pytest.approx(slow.scores[edge], rel=1e-3, abs=2e-4), edge
 
 
 # The fast way against the definition ------------------------------------------------------------------------
@@ -171,10 +153,6 @@ def test_a_tie_is_decided_by_the_definition_and_refused() -> None:
     edge = next(edge for edge, score in scores.items() if score == tied)
     assert edge in acdc_scores(about, graph, metric, tied)
     assert edge not in acdc_scores(about, graph, metric, math.nextafter(tied, math.inf))
-
-
-def sweep_of(about: Contrast, graph: Graph, metric: Metric, threshold: float) -> Sweep:
-    return Sweep(about, graph, metric, threshold, "metric", ExactLoss(about, graph, metric))
 
 
 def acdc_scores(about: Contrast, graph: Graph, metric: Metric, threshold: float) -> dict[Edge, float]:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.test_acdc import LOSSES, METRICS, THRESHOLDS, same, sweep_of
+from tests.engine.compared import ACDC_METRICS as METRICS
+from tests.engine.compared import LOSSES, THRESHOLDS, same, sweep_of
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 from torch.utils._python_dispatch import TorchDispatchMode
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.test_metrics import random_logits, with_sets
-from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2
+from tests.engine.tiny import Case, cases, contrast, random_logits, random_prompts, tiny_gpt2, with_sets
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.names import END, Position

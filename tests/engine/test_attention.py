@@ -11,12 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
-from tests.engine.tiny import Case, cases, tiny_gpt2, tiny_llama
+from tests.engine.tiny import Case, cases, dataset, tiny_gpt2, tiny_llama
 from torch import Tensor, nn
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.models import model_folder
-from nncirc.engine.data import Dataset, Example
 from nncirc.engine.methods.attention_statistics import STATISTICS, attention_pattern, attention_statistics
 from nncirc.engine.methods.weight_circuits import copying_scores
 from nncirc.engine.model.loading import load_bundled
@@ -32,11 +31,6 @@ OF_KINDS = (
     "induction",
 )
 BY_PROMPTS = (*OF_KINDS, "entropy")
-
-
-def dataset(prompts: list[list[int]]) -> Dataset:
-    examples = tuple(Example("", tuple(tokens), {}, None, None, {}) for tokens in prompts)
-    return Dataset(examples, None, None, {}, tokenizer=None)  # type: ignore[arg-type]
 
 
 def eager(model: Model, tokens: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
+from tests.engine.compared import METRICS, close, value_of
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 from tests.some import some
 from torch import Tensor
@@ -26,27 +27,6 @@ from nncirc.engine.runs import contrast as contrast_module
 from nncirc.engine.runs.contrast import Contrast, Mean, Resample, Zero
 from nncirc.engine.runs.masked_forward import Mask, masked_forward
 from nncirc.engine.runs.written import sender_stages, written
-
-METRICS = st.sampled_from(
-    [
-        Metric("logit_diff"),
-        Metric("logit_diff", at=(Position("A", 2), Position("B"))),
-        Metric("logprob", at=(END, Position("A"))),
-        Metric("prob"),
-    ]
-)
-
-
-def close(case: Case) -> float:
-    """Scores are rounded to 8 decimals, or 5 where a family's norms are taken to compute in float32."""
-    return 2e-8 if case.family in ("gpt2", "attention_only") else 2e-5
-
-
-def value_of(about: Contrast, batch: Any, metric: Metric, logits: Tensor) -> Tensor:
-    """The sum over a batch of a metric, from logits at all positions."""
-    where = about.reading(batch, metric)
-    clean = about.reference(batch, metric)
-    return where.values(metric, logits[None][:, :, where.kept], clean).sum()
 
 
 def points(about: Contrast, steps: int) -> list[float]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from tests.engine import oracle
-from tests.engine.test_attribution import METRICS, close, value_of
+from tests.engine.compared import METRICS, close, value_of
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 from tests.some import some
 from torch import Tensor, nn

@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import statistics
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.circuits.strategies import edge_sets
-from tests.engine import oracle
+from tests.engine.loops import circuit_by_loops as by_loops
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2
 
 from nncirc.circuits.chance import random_circuits
@@ -19,7 +18,6 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Estimate, Resampling
 from nncirc.circuits.names import Position
-from nncirc.engine.data import resolve
 from nncirc.engine.evaluation.faithfulness import (
     Baseline,
     circuit_metric,
@@ -34,24 +32,6 @@ from nncirc.engine.runs.contrast import Contrast, Resample
 METRICS = st.sampled_from(
     [Metric("logit_diff"), Metric("logprob", at=(Position("A"),)), Metric("kl_divergence"), Metric("prob")]
 )
-
-
-def by_loops(case: Case, about: Contrast, circuit: Circuit, metric: Metric) -> list[float]:
-    """The metric of every prompt, run alone, with all edges outside the circuit cut."""
-    graph, module = circuit.graph, about.model.module
-    options: dict[str, Any] = {"attention": case.attention, "split": case.split}
-    found = [0.0] * case.size
-    for batch in about.batches:
-        other = dict(zip(graph.senders, about.substitute(batch, graph), strict=True))
-        cut = {(e.sender, e.receiver): 1.0 for e in graph.edges() if e not in circuit.scores}
-        logits = oracle.forward(module, batch.clean, cut=cut, substitute=other, **options).logits
-        clean = module(input_ids=batch.clean).logits
-        for row, index in enumerate(batch.indices):
-            example = about.dataset.examples[index]
-            at = sorted({p for name, n in metric.at for p in resolve(example, name, n)})
-            answers, foils = [example.answer or 0] * len(at), [example.foil or 0] * len(at)
-            found[index] = oracle.metric_of_prompt(metric.name, logits[row], clean[row], at, answers, foils)
-    return found
 
 
 @settings(max_examples=25, deadline=None)

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.engine.test_attention import dataset
-from tests.engine.tiny import random_prompts, tiny_gpt2, tiny_llama
+from tests.engine.tiny import dataset, random_prompts, tiny_gpt2, tiny_llama
 from torch.nn.functional import cross_entropy
 
 from nncirc.circuits.errors import MethodError, ModelError

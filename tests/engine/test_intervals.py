@@ -12,8 +12,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.engine.test_attention import dataset
-from tests.engine.tiny import contrast, random_prompts, tiny_gpt2
+from tests.engine.tiny import contrast, dataset, random_prompts, tiny_gpt2
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Estimate, Resampling, bootstrap

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.circuits.strategies import edge_sets
-from tests.engine.test_evaluate import by_loops
+from tests.engine.loops import circuit_by_loops as by_loops
 from tests.engine.tiny import VOCABULARY, Case, cases, contrast, tiny_gpt2
 from tests.some import some
 

@@ -10,47 +10,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
+from tests.engine.loops import answers, positions, value
 from tests.engine.tiny import Case, cases, random_prompts, tiny_gpt2, tiny_llama
 from tests.some import some
 from torch import Tensor, nn
 
 from nncirc.circuits.errors import DataError, MethodError
-from nncirc.circuits.names import Position
-from nncirc.engine.data import Dataset, Example, resolve
+from nncirc.engine.data import Dataset
 from nncirc.engine.methods.direct_logit_attribution import logit_attribution
 from nncirc.engine.methods.logit_lens import logit_lens
 from nncirc.engine.metrics.metric import Logits
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.norms import norm_parts
 from nncirc.engine.runs.plain import READ, batches, likeliest, rank, stages
-
-PLACES = {"end": ("end", None), "A": Position("A"), "A.2": ("A", 2), "B": ("B", 1)}
-
-
-def answers(dataset: Dataset, example: Example, at: list[int]) -> tuple[list[int], list[int]]:
-    if dataset.answers == "next":
-        return [example.tokens[p + 1] for p in at], [0] * len(at)
-    right, wrong = example.answer or 0, example.foil or 0
-    assert isinstance(right, int)
-    assert isinstance(wrong, int)
-    return [right] * len(at), [wrong] * len(at)
-
-
-def positions(dataset: Dataset, example: Example, place: str) -> list[int]:
-    found = [int(place)] if place.isdecimal() else list(resolve(example, *PLACES[place]))
-    return [p for p in found if dataset.answers != "next" or p + 1 < len(example.tokens)]
-
-
-def value(
-    name: str, logits: Tensor, clean: Tensor, at: list[int], right: list[int], wrong: list[int]
-) -> float:
-    """A measure of one prompt by its formula; logits are `pos vocab`."""
-    if name != "rank":
-        return oracle.metric_of_prompt(name, logits, clean, at, right, wrong)
-    rows = [sorted(logits[p].tolist(), reverse=True) for p in at]
-    return sum(row.index(float(logits[p, a])) + 1 for row, p, a in zip(rows, at, right, strict=True)) / len(
-        at
-    )
 
 
 def lens_by_loops(model: Model, dataset: Dataset, of: str, places: list[str]) -> dict[str, list[float]]:
@@ -265,13 +237,13 @@ def test_the_lens_says_what_it_cannot_read(of: str, answers: Any, code: str) -> 
 
 def test_attribution_says_what_it_cannot_take_apart() -> None:
     model = tiny_gpt2()
-    for of, answers, code in [
+    for of, kind, code in [
         ("prob", "token", "C573"),
         ("logit_diff", None, "C331"),
         ("logit_diff", "next", "C331"),
     ]:
         with pytest.raises((MethodError, DataError)) as caught:
-            logit_attribution(model, random_prompts(size=2, answers=answers), model.graph(), of=of)  # type: ignore[arg-type]
+            logit_attribution(model, random_prompts(size=2, answers=kind), model.graph(), of=of)  # type: ignore[arg-type]
         assert caught.value.code == code
 
 

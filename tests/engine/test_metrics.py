@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
-from tests.engine.tiny import Case, contrast, random_prompts, tiny_gpt2, tiny_llama
+from tests.engine.tiny import Case, contrast, random_logits, random_prompts, tiny_gpt2, tiny_llama, with_sets
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.names import END, Position
@@ -35,24 +34,6 @@ NAMES = (
 )
 GRADED = tuple(name for name in NAMES if "accuracy" not in name)
 """A count can be the same on two runs, and then there is nothing to normalise by."""
-
-
-def random_logits(rows: int, prompts: int, positions: int, seed: int) -> torch.Tensor:
-    draw = torch.Generator().manual_seed(seed)
-    return 4 * torch.randn(rows, prompts, positions, 50, generator=draw, dtype=torch.float64)
-
-
-def with_sets(data: Dataset, seed: int) -> Dataset:
-    """The same prompts, with one to four answers and one to three foils each."""
-    draw = random.Random(seed)
-
-    def changed(example: Example) -> Example:
-        tokens = draw.sample(range(50), 7)
-        right, wrong = draw.randint(1, 4), draw.randint(1, 3)
-        answer, foil = tuple(tokens[:right]), tuple(tokens[4 : 4 + wrong])
-        return replace(example, answer=answer if right > 1 else answer[0], foil=foil)
-
-    return replace(data, examples=tuple(map(changed, data.examples)))
 
 
 @settings(max_examples=80, deadline=None)

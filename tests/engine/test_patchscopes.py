@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
-from tests.engine.test_logit_lens import answers, positions, value
+from tests.engine.loops import answers, positions, value
 from tests.engine.tiny import Case, cases, random_prompts, tiny_gpt2, tiny_llama
 from tests.some import some
 from torch import Tensor

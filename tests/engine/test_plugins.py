@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.engine.texts import MODULE, SCRIPT
 from tests.engine.tiny import contrast, tiny_gpt2
 
 from nncirc.circuits.errors import MethodError, NncircError
@@ -22,70 +23,6 @@ from nncirc.engine.metrics.plugins import own_measure
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.stored import identity
 from nncirc.engine.runs.contrast import Resample
-
-MODULE = """
-import torch
-from nncirc.engine.metrics.metric import Measure
-from nncirc.engine import Zero
-
-def difference(logits):
-    return logits.at(logits.answer, logits.patched) - logits.at(logits.foil, logits.patched)
-
-measure = Measure(difference, ("answer", "foil"), -1, "logits", columns=True)
-
-def flat(logits): return logits.patched.mean()
-def whole(logits): return torch.zeros(logits.patched.shape[:3], dtype=torch.long)
-def failing(logits):
-    return logits.patched[0].nothing
-def two(logits, more): return logits
-number = 3
-def leaving(logits):
-    import sys
-    sys.exit(7)
-def base(logits):
-    raise BaseException("lowest")
-class Mute(Exception):
-    def __str__(self): raise ValueError
-def speechless(logits):
-    raise Mute
-def sneaking(logits):
-    import importlib, sys
-    sys.path.insert(0, HERE)
-    importlib.import_module("my_" + "late")
-    sys.path.remove(HERE)
-HERE = __file__.rpartition("/")[0]
-
-def swapped(dataset):
-    return [example.text.replace("store", "park") for example in dataset.examples]
-def tokens(dataset):
-    return [list(reversed(example.tokens)) for example in dataset.examples]
-def zero(dataset): return Zero()
-def few(dataset): return ["one"]
-def odd(dataset): return [3.5 for _ in dataset.examples]
-"""
-
-SCRIPT = """
-model small using bundled {
-  name = "ioi-4l"
-}
-dataset ioi using template {
-  model  = small
-  size   = 3
-  prompt = "When {IO} and {S} went to the store, {S} gave a drink to"
-  answer = " {IO}"
-  foil   = " {S}"
-  slots {
-    IO, S = names
-  }
-}
-metric mine using python {
-  function = "METRIC"
-}
-corruption other using python {
-  data = ioi
-  function = "CORRUPTION"
-}
-"""
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.engine import oracle
-from tests.engine.test_attribution import METRICS, close, value_of
+from tests.engine.compared import METRICS, close, value_of
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2
 from tests.some import some
 

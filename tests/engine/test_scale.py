@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from tests.engine.data.conftest import shared
-from tests.engine.test_stories import BOYS, GIRLS
+from tests.engine.texts import BOYS, GIRLS
 from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
 from tests.some import some
 

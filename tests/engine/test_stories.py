@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests.engine import oracle
 from tests.engine.data.conftest import shared
+from tests.engine.texts import BOYS, GIRLS
 from tests.some import some
 
 from nncirc.circuits.circuit import Circuit
@@ -22,14 +23,6 @@ from nncirc.engine.model.loading import load_huggingface
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.contrast import Contrast, Resample
 
-GIRLS = (
-    "Once upon a time, there was a little girl named Lily.",
-    "One day, a little girl named Lily went to the park.",
-)
-BOYS = (
-    "Once upon a time, there was a little boy named Tim.",
-    "One day, a little boy named Tim went to the park.",
-)
 METRIC = Metric("logit_diff")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -167,6 +167,29 @@ def random_prompts(
 
     examples = tuple(example(i) for i in range(size))
     return Dataset(examples, answers, None, {}, tokenizer=None)  # type: ignore[arg-type]
+
+
+def dataset(prompts: list[list[int]]) -> Dataset:
+    examples = tuple(Example("", tuple(tokens), {}, None, None, {}) for tokens in prompts)
+    return Dataset(examples, None, None, {}, tokenizer=None)  # type: ignore[arg-type]
+
+
+def random_logits(rows: int, prompts: int, positions: int, seed: int) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return 4 * torch.randn(rows, prompts, positions, 50, generator=draw, dtype=torch.float64)
+
+
+def with_sets(data: Dataset, seed: int) -> Dataset:
+    """The same prompts, with one to four answers and one to three foils each."""
+    draw = random.Random(seed)
+
+    def changed(example: Example) -> Example:
+        tokens = draw.sample(range(50), 7)
+        right, wrong = draw.randint(1, 4), draw.randint(1, 3)
+        answer, foil = tuple(tokens[:right]), tuple(tokens[4 : 4 + wrong])
+        return replace(example, answer=answer if right > 1 else answer[0], foil=foil)
+
+    return replace(data, examples=tuple(map(changed, data.examples)))
 
 
 def contrast(

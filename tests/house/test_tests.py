@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -114,6 +115,19 @@ def test_every_test_asserts_something_outside_of_loops_that_may_be_empty() -> No
         for name in vacuous(path.read_text(encoding="utf-8"))
     ]
     assert not found, "go through some(...) of tests/some.py"
+
+
+def test_no_test_imports_another() -> None:
+    """What several tests need lies beside them, in a module that is no test."""
+    found = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in some((ROOT / "tests").rglob("*.py"))
+        for line in re.findall(
+            r"^from [\w.]*\btest_\w+ import .*", path.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        if path.stem not in line
+    ]
+    assert not found
 
 
 @pytest.mark.parametrize(
