@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from benchmarks.setups import ROOT, example, fresh, random_contrast, random_model
 
+from nncirc import Dataset, Example
 from nncirc.circuits.graph import Graph
-from nncirc.engine.data import Dataset, Example
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.loading import load_huggingface

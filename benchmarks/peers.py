@@ -31,10 +31,10 @@ from tokenizers.models import WordLevel
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from nncirc import Example
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import Edge
 from nncirc.circuits.rounding import decimals
-from nncirc.engine.data import Example
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.runs.contrast import Contrast
 

@@ -24,9 +24,15 @@ from benchmarks.multiplications import LARGE, Meter, rate
 from benchmarks.setups import contrast_for, fresh, plain_forward
 from transformers.models.gpt2 import modeling_gpt2
 
-from nncirc.engine.methods import activation_patching as activation
-from nncirc.engine.methods import attribution_patching as attribution
-from nncirc.engine.methods import scores
+from nncirc.engine.methods import (
+    activation_patching as activation,
+)
+from nncirc.engine.methods import (
+    attribution_patching as attribution,
+)
+from nncirc.engine.methods import (
+    scores,
+)
 from nncirc.engine.methods.acdc import ExactLoss
 from nncirc.engine.metrics.reading import Reading
 from nncirc.engine.runs import contrast as contrasts

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from nncirc import Dataset, Example
 from nncirc.circuits.names import Position
 from nncirc.dsl.check.checker import check_file
 from nncirc.dsl.check.program import Declaration
-from nncirc.engine.data import Dataset, Example
 from nncirc.engine.model.loading import load_bundled
 from nncirc.engine.model.model import Model
 from nncirc.engine.program.build import Builder

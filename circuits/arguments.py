@@ -10,12 +10,12 @@ them early. It costs some microseconds a call, so what is called in loops is lef
 
 from __future__ import annotations
 
-import ast
 import difflib
 import functools
 import inspect
 import math
 import sys
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any, TypeAlias, TypeVar
 
@@ -289,29 +289,19 @@ def _listed(names: list[str]) -> str:
 
 
 def _hints(function: Any) -> dict[str, Any]:
-    """Annotations, evaluated; names that only a type checker imports are looked up in the packages."""
+    """Annotations, evaluated; names that only a type checker imports are public ones."""
     module = sys.modules[function.__module__]
-    written = inspect.get_annotations(function)
-    names = {
-        node.id
-        for text in written.values()
-        if isinstance(text, str)
-        for node in ast.walk(ast.parse(text, mode="eval"))
-        if isinstance(node, ast.Name)
-    }
-    found = {name: _public(module.__name__, name) for name in names if not hasattr(module, name)}
-    known = {name: value for name, value in found.items() if value is not None}
-    return inspect.get_annotations(function, globals=vars(module), locals=known, eval_str=True)
+    return inspect.get_annotations(function, locals=ChainMap(vars(module), _Public()), eval_str=True)
 
 
-def _public(module: str, name: str) -> object:
-    """What a package around a module calls by a name."""
-    packages = module.split(".")
-    for end in range(len(packages) - 1, 0, -1):
-        package = sys.modules[".".join(packages[:end])]
-        if name in getattr(package, "__all__", ()):
-            return getattr(package, name)
-    return None
+class _Public(dict[str, Any]):
+    """What `nncirc` exports, by name."""
+
+    def __missing__(self, name: str) -> object:
+        try:
+            return getattr(sys.modules["nncirc"], name)
+        except AttributeError:
+            raise KeyError(name) from None
 
 
 # What was meant, by what is wanted and what was found instead.

@@ -55,10 +55,13 @@ class Position(NamedTuple):
 
         Raises:
             MethodError: C512, what follows the dot is no number.
+            ArgumentError: C751, it is no string.
 
         >>> Position.parse("S.2"), Position.parse("end")
         (Position(name='S', occurrence=2), Position(name='end', occurrence=None))
         """
+        if not isinstance(text, str):
+            raise unfit("a position", "a string", text)
         name, dot, number = text.partition(".")
         if dot and not number.isdecimal():
             raise MethodError("C512", f"{text!r} is no position", hint='write "end", "S.2", or ("S", 2)')

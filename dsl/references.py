@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from nncirc.circuits.atomic import write_text
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.comparison import meaning_of_scores
+from nncirc.circuits.compare import meaning_of_scores
 from nncirc.circuits.errors import FileError
 from nncirc.circuits.graph import Graph, owner
 from nncirc.circuits.pictures.text import one_line, provenance

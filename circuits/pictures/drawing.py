@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from nncirc.circuits.circuit import Circuit, difference
-from nncirc.circuits.comparison import Side
+from nncirc.circuits.compare import Side
 from nncirc.circuits.graph import owner
 from nncirc.circuits.names import Edge, Kind, Node
 from nncirc.circuits.pictures import style

@@ -13,7 +13,7 @@ from nncirc.circuits.annotations import Positive
 from nncirc.circuits.arguments import public
 from nncirc.circuits.atomic import write_bytes
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.comparison import SIDES, Comparison
+from nncirc.circuits.compare import SIDES, Comparison
 from nncirc.circuits.pictures import style
 from nncirc.circuits.pictures.dot import written
 from nncirc.circuits.pictures.drawing import MAX_EDGES, Pair, arrange

@@ -14,7 +14,15 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.words import visible
 from nncirc.dsl.text.source import Span
 
-__all__ = ["Diagnostic", "Label", "Severity", "render", "render_all", "suggest", "to_json"]
+__all__ = [
+    "Diagnostic",
+    "Label",
+    "Severity",
+    "diagnostics_to_json",
+    "render_diagnostic",
+    "render_diagnostics",
+    "suggest",
+]
 
 Severity: TypeAlias = Literal["error", "warning"]
 
@@ -175,7 +183,7 @@ def _snippet(span: Span, mark: str, text: str, gutter: int, style: str, color: b
 
 
 @public
-def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
+def render_diagnostic(diagnostic: Diagnostic, *, color: bool = False) -> str:
     """The diagnostic as a person reads it: message, place, the line with carets, help."""
     span = diagnostic.span
     gutter = max(len(str(place.line)) for place in (span, *(label.span for label in diagnostic.labels)))
@@ -205,14 +213,14 @@ def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
 
 
 @public
-def render_all(diagnostics: Sequence[Diagnostic], *, color: bool = False) -> str:
+def render_diagnostics(diagnostics: Sequence[Diagnostic], *, color: bool = False) -> str:
     """All of them with a blank line between, and a line that counts them; "" for none."""
     if not diagnostics:
         return ""
     errors = sum(each.severity == "error" for each in diagnostics)
     counts = [(errors, "error"), (len(diagnostics) - errors, "warning")]
     summary = ", ".join(f"{n} {word}{'s' if n > 1 else ''}" for n, word in counts if n)
-    return "\n\n".join([*(render(each, color=color) for each in diagnostics), summary]) + "\n"
+    return "\n\n".join([*(render_diagnostic(each, color=color) for each in diagnostics), summary]) + "\n"
 
 
 def _place(span: Span) -> dict[str, object]:
@@ -224,7 +232,7 @@ def _place(span: Span) -> dict[str, object]:
 
 
 @public
-def to_json(diagnostics: Iterable[Diagnostic]) -> str:
+def diagnostics_to_json(diagnostics: Iterable[Diagnostic]) -> str:
     """A JSON array; lines and columns count from 1, columns and offsets in characters."""
     entries = [
         {

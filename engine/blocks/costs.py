@@ -14,7 +14,7 @@ from nncirc.dsl.check.program import Apply, Declaration, Ref
 from nncirc.engine.blocks.common import sweep_of
 from nncirc.engine.blocks.evaluation import is_measured
 from nncirc.engine.blocks.interventions import nodes_of
-from nncirc.engine.data import Dataset
+from nncirc.engine.data.examples import Dataset
 from nncirc.engine.methods import acdc_cost, costs
 from nncirc.engine.methods.activation_patching import columns_of
 from nncirc.engine.methods.costs import FREE, Cost, Prompts

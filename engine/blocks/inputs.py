@@ -22,20 +22,14 @@ from nncirc.dsl.check.program import (
     Template,
 )
 from nncirc.dsl.check.shapes import model_shape
-from nncirc.engine.data import (
-    NEXT,
-    Dataset,
-    all_inputs,
-    counterpart,
-    file_dataset,
-    prompt_dataset,
-    random_tokens,
-    replace,
-    shuffle,
-    task_dataset,
-    template_dataset,
-    token_dataset,
-)
+from nncirc.engine.data.corrupt import counterpart, replace, shuffle
+from nncirc.engine.data.examples import NEXT, Dataset
+from nncirc.engine.data.exhaustive import all_inputs
+from nncirc.engine.data.files import file_dataset
+from nncirc.engine.data.prompts import prompt_dataset
+from nncirc.engine.data.sources import random_tokens
+from nncirc.engine.data.tasks import task_dataset
+from nncirc.engine.data.template import template_dataset, token_dataset
 from nncirc.engine.methods.activation_patching import columns_of
 from nncirc.engine.metrics.expressions import combined, directed
 from nncirc.engine.metrics.metric import Metric

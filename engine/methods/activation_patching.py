@@ -28,8 +28,9 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import Position, Positions, as_positions
 from nncirc.circuits.rounding import rounded
-from nncirc.engine.data import Dataset, Example, labels_of, resolve
-from nncirc.engine.data.labels import ANSWER, MORE, OR
+from nncirc.engine.data.examples import Dataset, Example
+from nncirc.engine.data.labels import ANSWER, MORE, OR, labels_of
+from nncirc.engine.data.positions import resolve
 from nncirc.engine.data.render import name_of
 from nncirc.engine.data.tokens import slot_at
 from nncirc.engine.evaluation.bootstrap import by_prompt, metric_estimates

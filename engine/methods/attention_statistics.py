@@ -14,7 +14,7 @@ from nncirc.circuits.annotations import SOME, Positive
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.intervals import USUAL, Resampling
-from nncirc.engine.data import Dataset
+from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.methods.weight_circuits import copying_scores

@@ -25,7 +25,7 @@ from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import Positions
-from nncirc.engine.data import Dataset
+from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.reading import Reading

@@ -10,7 +10,7 @@ from nncirc.circuits.annotations import Positive
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import USUAL, Resampling
-from nncirc.engine.data import Dataset
+from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric, check_metric

@@ -11,7 +11,7 @@ from nncirc.circuits.annotations import Positive
 from nncirc.circuits.arguments import public
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import Positions
-from nncirc.engine.data import Dataset
+from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.model.model import Model

@@ -15,7 +15,8 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import END, Position, Positions, as_positions
-from nncirc.engine.data import Dataset, Example, buckets, resolve
+from nncirc.engine.data.examples import Dataset, Example, buckets
+from nncirc.engine.data.positions import resolve
 from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.model.model import Model

@@ -19,7 +19,7 @@ from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import Node, Position, Positions, as_positions
 from nncirc.circuits.reference import expand
 from nncirc.circuits.rounding import rounded
-from nncirc.engine.data import Dataset
+from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import by_prompt, end, metric_estimates
 from nncirc.engine.methods.activation_patching import mask_of
 from nncirc.engine.methods.directions import require_run

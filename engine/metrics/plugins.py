@@ -21,8 +21,8 @@ from torch import Tensor
 
 from nncirc.circuits.errors import MethodError, NncircError
 from nncirc.circuits.kinds import described
-from nncirc.engine.data import Dataset, Example
 from nncirc.engine.data.encoding import decode
+from nncirc.engine.data.examples import Dataset, Example
 from nncirc.engine.data.render import render
 from nncirc.engine.data.targets import asked_as
 from nncirc.engine.data.tokens import frame_of

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.names import END
-from nncirc.engine.data import Dataset, Example, resolve, tokens_of
+from nncirc.engine.data.examples import Dataset, Example, tokens_of
+from nncirc.engine.data.positions import resolve
 from nncirc.engine.metrics.finite import require_values
 from nncirc.engine.metrics.metric import ChangeFunction, Joint, Logits, Metric
 

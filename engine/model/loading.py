@@ -19,13 +19,13 @@ from nncirc.circuits.door import at_home, open_file, read_text
 from nncirc.circuits.errors import ModelError, NncircError, ResourceError
 from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.circuits.words import memory_in_words
-from nncirc.engine.data import load_tokenizer
 from nncirc.engine.data.load import (
     check_json,
     first_line,
     from_hub,
     is_local,
     list_folder,
+    load_tokenizer,
     no_folder,
     unreadable,
 )

@@ -24,8 +24,8 @@ from nncirc.circuits.words import counted, memory_in_words
 from nncirc.dsl.check.program import Assertion, Declaration, Program, Ref
 from nncirc.dsl.check.shapes import model_shape
 from nncirc.engine.blocks.costs import COSTS, of_claim
-from nncirc.engine.data import Dataset, load_tokenizer
-from nncirc.engine.data.load import check_json, is_local, no_folder
+from nncirc.engine.data.examples import Dataset
+from nncirc.engine.data.load import check_json, is_local, load_tokenizer, no_folder
 from nncirc.engine.model.configs import parameters, read_config
 from nncirc.engine.model.model import Model
 from nncirc.engine.program.at_hand import is_at_hand, stand_in

@@ -24,7 +24,7 @@ from nncirc.circuits.formats.json_input import Value
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import Estimate
 from nncirc.circuits.names import Edge
-from nncirc.engine.data import Dataset, Example
+from nncirc.engine.data.examples import Dataset, Example
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.metrics.expressions import Combined
 from nncirc.engine.metrics.metric import Metric

@@ -11,7 +11,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from nncirc.circuits.errors import DataError
-from nncirc.engine.data import Dataset, Example, roles
+from nncirc.engine.data.examples import Dataset, Example
+from nncirc.engine.data.positions import roles
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.corruptions import Mean
 from nncirc.engine.runs.written import Written, written

@@ -22,7 +22,8 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError, ModelError, ResourceError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.words import counted, memory_in_words
-from nncirc.engine.data import Dataset, Example, buckets, check_alignment
+from nncirc.engine.data.corrupt import check_alignment
+from nncirc.engine.data.examples import Dataset, Example, buckets
 from nncirc.engine.methods.directions import Base, Direction
 from nncirc.engine.metrics.metric import Metric, check_metric
 from nncirc.engine.metrics.reading import Reading, reading

@@ -15,7 +15,8 @@ from nncirc.circuits.annotations import Accepts, Positive
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.names import Position, Positions, as_positions
-from nncirc.engine.data import Dataset, Example, resolve
+from nncirc.engine.data.examples import Dataset, Example
+from nncirc.engine.data.positions import resolve
 
 Axis: TypeAlias = Literal["prompts", "positions", "slots"]
 

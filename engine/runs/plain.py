@@ -14,7 +14,8 @@ from torch import Tensor
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import stages as stages
 from nncirc.circuits.names import Position, Positions, as_positions
-from nncirc.engine.data import Dataset, Example, buckets, labels_of
+from nncirc.engine.data.examples import Dataset, Example, buckets
+from nncirc.engine.data.labels import labels_of
 from nncirc.engine.methods.activation_patching import columns_of, token_labels
 from nncirc.engine.metrics.metric import Logits, Measure, Metric, check_metric, measures
 from nncirc.engine.metrics.reading import Reading, reading

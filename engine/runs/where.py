@@ -10,7 +10,8 @@ from torch import Tensor
 
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.names import OTHER, Position
-from nncirc.engine.data import Example, resolve
+from nncirc.engine.data.examples import Example
+from nncirc.engine.data.positions import resolve
 
 
 def whereabouts(

@@ -21,7 +21,8 @@ from nncirc.streams import usable
 
 if TYPE_CHECKING:
     from nncirc.circuits.circuit import Circuit
-    from nncirc.dsl import Diagnostic, Program
+    from nncirc.dsl.check.program import Program
+    from nncirc.dsl.text.diagnostics import Diagnostic
     from nncirc.engine.program.run import Report
 
 FINE, FALSE, WRONG = 0, 1, 2
@@ -210,10 +211,10 @@ def _failed(error: NncircError, *, as_json: bool, status: int = WRONG) -> int:
 def _tell(error: NncircError, *, as_json: bool) -> None:
     diagnostic: Diagnostic | None = getattr(error, "diagnostic", None)
     if as_json:
-        from nncirc.dsl import to_json
+        from nncirc.dsl.text.diagnostics import diagnostics_to_json
 
         if diagnostic is not None:
-            print(to_json([diagnostic]))
+            print(diagnostics_to_json([diagnostic]))
         else:
             found = {"code": error.code, "severity": "error", "message": error.message, "help": error.hint}
             _say_json([found])
@@ -227,10 +228,10 @@ def _tell(error: NncircError, *, as_json: bool) -> None:
 
 
 def _show(diagnostics: Sequence[Diagnostic]) -> None:
-    from nncirc.dsl import render_all
+    from nncirc.dsl.text.diagnostics import render_diagnostics
 
     if diagnostics:
-        print(render_all(diagnostics, color=_colored(sys.stderr)), file=sys.stderr)
+        print(render_diagnostics(diagnostics, color=_colored(sys.stderr)), file=sys.stderr)
 
 
 def _colored(stream: Any) -> bool:
@@ -242,11 +243,12 @@ def _colored(stream: Any) -> bool:
 
 def _checked(options: Any) -> Program | None:
     """The checked program, or None after its errors have been shown."""
-    from nncirc.dsl import check_file, to_json
+    from nncirc.dsl.check.checker import check_file
+    from nncirc.dsl.text.diagnostics import diagnostics_to_json
 
     result = check_file(options.script, set=_settings(options.set))
     if options.json and result.program is None:
-        print(to_json(result.diagnostics))
+        print(diagnostics_to_json(result.diagnostics))
     elif not options.json:
         _show(result.diagnostics)
     return result.program
@@ -427,7 +429,7 @@ def _render(options: Any) -> int:
 
 
 def _diff(options: Any) -> int:
-    from nncirc.circuits.comparison import as_json, as_text, collapsed, compare
+    from nncirc.circuits.compare import as_json, as_text, collapsed, compare
     from nncirc.dsl.exchange import read_any
 
     first, second = read_any(options.first), read_any(options.second)
@@ -457,7 +459,7 @@ def _diff(options: Any) -> int:
 
 def _advice(first: Circuit, second: Circuit) -> str:
     """What to do about circuits of two graphs: those of one model can be collapsed."""
-    from nncirc.circuits.comparison import collapsed
+    from nncirc.circuits.compare import collapsed
 
     try:
         collapsed(first, second)

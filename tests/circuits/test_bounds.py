@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nncirc.circuits import Circuit, Graph, Shape, read_circuit, write_circuit
+from nncirc import Circuit, Graph, Shape, read_circuit, write_circuit
 from nncirc.circuits.circuit import MOST_GROUPS
 from nncirc.circuits.errors import ArgumentError, FileError, GraphError, NncircError
 from nncirc.circuits.formats.csv import read_edges, write_nodes

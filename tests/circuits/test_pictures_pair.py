@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.circuits.strategies import circuit_pairs
 
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.comparison import compare
+from nncirc.circuits.compare import compare
 from nncirc.circuits.errors import FileError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.names import Edge

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from tests.some import some
 
+from nncirc import check_text
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.tasks import TASKS, Derived, Task, task_named
 from nncirc.circuits.tasks.handbook import handbook
-from nncirc.dsl import check_text
 
 ROOT = Path(__file__).parents[2]
 

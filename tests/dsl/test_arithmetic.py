@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nncirc.dsl import check_text, render_all
+from nncirc import check_text, render_diagnostics
 from nncirc.dsl.check.program import Apply, Assertion, Calculation, Number, Program, Ref, leaves
 from nncirc.dsl.text import syntax
 from nncirc.dsl.text.parser import parse, parse_value
@@ -38,7 +38,7 @@ metric lp using logprob {
 
 def program(text: str) -> Program:
     result = check_text(PREAMBLE + text)
-    assert result.program is not None, render_all(result.diagnostics)
+    assert result.program is not None, render_diagnostics(result.diagnostics)
     return result.program
 
 

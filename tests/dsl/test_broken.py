@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nncirc.dsl import check_file, render_all, to_json
+from nncirc import check_file, diagnostics_to_json, render_diagnostics
 
 HERE = Path(__file__).parent / "broken"
 SCRIPTS = sorted(HERE.glob("*.circ"))
@@ -19,7 +19,7 @@ SCRIPTS = sorted(HERE.glob("*.circ"))
 def test_messages(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(HERE)
     found = check_file(script.name).diagnostics
-    text = render_all(found)
+    text = render_diagnostics(found)
     expected = script.with_suffix(".txt")
     if os.environ.get("NNCIRC_WRITE"):
         expected.write_text(text, encoding="utf-8")
@@ -36,7 +36,7 @@ def test_there_are_enough() -> None:
 
 def test_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(HERE)
-    entries = json.loads(to_json(check_file("C107_doubled_name.circ").diagnostics))
+    entries = json.loads(diagnostics_to_json(check_file("C107_doubled_name.circ").diagnostics))
     assert entries == [
         {
             "code": "C107",

@@ -8,7 +8,7 @@ from tests.dsl.preamble import PREAMBLE
 from tests.some import some
 
 import nncirc.dsl
-from nncirc.dsl import check_text, render_all
+from nncirc import check_text, render_diagnostics
 from nncirc.dsl.codes import RUN, SCRIPT, entries, explain
 
 ROOM = Path(nncirc.dsl.__file__).parent
@@ -26,13 +26,13 @@ def test_every_reported_code_is_explained_and_every_explained_code_reported() ->
 @pytest.mark.parametrize("code", [code for code, entry in SCRIPT.items() if entry.bad])
 def test_bad_examples_give_the_code(code: str) -> None:
     found = check_text(PREAMBLE + SCRIPT[code].bad).diagnostics
-    assert {each.code for each in found} == {code}, render_all(found)
+    assert {each.code for each in found} == {code}, render_diagnostics(found)
 
 
 @pytest.mark.parametrize("code", [code for code, entry in SCRIPT.items() if entry.good])
 def test_good_examples_give_nothing(code: str) -> None:
     result = check_text(PREAMBLE + SCRIPT[code].good)
-    assert not result.diagnostics, render_all(result.diagnostics)
+    assert not result.diagnostics, render_diagnostics(result.diagnostics)
     assert result.program is not None
 
 

@@ -8,8 +8,8 @@ import pytest
 from tests.dsl.preamble import RUNS as PREAMBLE
 from tests.some import some
 
+from nncirc import Program, check_text, render_diagnostics
 from nncirc.circuits.errors import NncircError
-from nncirc.dsl import Program, check_text, render_all
 from nncirc.dsl.codes import RUN
 from nncirc.dsl.handbook import handbook
 from nncirc.engine.program.build import Builder
@@ -24,7 +24,7 @@ ELSEWHERE = {
 
 def program(text: str) -> Program:
     result = check_text(PREAMBLE + text)
-    assert not result.diagnostics, render_all(result.diagnostics)
+    assert not result.diagnostics, render_diagnostics(result.diagnostics)
     assert result.program is not None
     return result.program
 

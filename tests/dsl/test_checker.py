@@ -9,9 +9,8 @@ import pytest
 from tests.dsl.preamble import PREAMBLE
 from tests.some import some
 
-import nncirc.dsl
+from nncirc import Program, check_file, check_text, render_diagnostics
 from nncirc.circuits.names import Position
-from nncirc.dsl import Program, check_file, check_text, render_all
 from nncirc.dsl.blocks import KINDS
 from nncirc.dsl.check.program import (
     Apply,
@@ -40,7 +39,7 @@ ROOT = HERE.parents[1]
 
 def program(text: str | bytes, **options: object) -> Program:
     result = check_text(text, **options)  # type: ignore[arg-type]
-    assert result.program is not None, render_all(result.diagnostics)
+    assert result.program is not None, render_diagnostics(result.diagnostics)
     return result.program
 
 
@@ -51,7 +50,7 @@ def codes(text: str, **options: object) -> list[str]:
 @pytest.mark.parametrize("name", ["induction", "ioi", "ioi_wang2022"])
 def test_target_scripts(name: str) -> None:
     result = check_file(SCRIPTS / f"{name}.circ")
-    assert not result.diagnostics, render_all(result.diagnostics)
+    assert not result.diagnostics, render_diagnostics(result.diagnostics)
     assert result.program is not None
 
 
@@ -61,7 +60,7 @@ def test_target_scripts_of_the_plan() -> None:
         pytest.skip("the plan is not at hand")
     for path in some(sorted(shared.glob("*.circ"))):
         result = check_file(path)
-        assert result.program is not None, render_all(result.diagnostics)
+        assert result.program is not None, render_diagnostics(result.diagnostics)
 
 
 def test_every_key_of_the_schema_is_there() -> None:
@@ -291,7 +290,7 @@ def test_many_used_files_end() -> None:
 def test_what_is_no_script(text: bytes, code: str) -> None:
     found = check_text(text).diagnostics
     assert found[0].code == code
-    assert render_all(found)
+    assert render_diagnostics(found)
 
 
 def test_byte_order_mark() -> None:
@@ -303,7 +302,7 @@ def test_a_script_that_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.circ", "a\0b", "/dev/zero"):
         result = check_file(path)
         assert [each.code for each in result.diagnostics] == ["C012"]
-        assert render_all(result.diagnostics)
+        assert render_diagnostics(result.diagnostics)
 
 
 def test_a_long_chain_of_circuits() -> None:
@@ -330,11 +329,11 @@ def test_a_block_is_no_constant() -> None:
 
 def test_order_does_not_depend_on_the_hash_seed() -> None:
     code = (
-        "from nncirc.dsl import check_file, render_all\n"
+        "from nncirc import check_file, render_diagnostics\n"
         f"r = check_file({str(SCRIPTS / 'ioi.circ')!r})\n"
         "print(list(r.program.declarations), r.program)\n"
         f"r = check_file({str(HERE / 'broken' / 'Cxxx_everything_at_once.circ')!r})\n"
-        "print(render_all(r.diagnostics))\n"
+        "print(render_diagnostics(r.diagnostics))\n"
     )
     outputs = {
         subprocess.run(
@@ -351,7 +350,7 @@ def test_order_does_not_depend_on_the_hash_seed() -> None:
 
 def test_checking_imports_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom nncirc.dsl import check_file\n"
+        "import sys\nfrom nncirc import check_file\n"
         f"assert check_file({str(SCRIPTS / 'ioi.circ')!r}).program\n"
         f"assert check_file({str(SCRIPTS / 'induction.circ')!r}).program\n"
         "heavy = {'torch', 'nnsight', 'networkx', 'numpy', 'transformers', 'rich', 'matplotlib'}\n"
@@ -365,19 +364,13 @@ def test_checking_imports_nothing_heavy() -> None:
 def test_checking_is_fast() -> None:
     """Start, imports, tables and check take 0.1 s of an idle core; the limit leaves room for others."""
     code = (
-        "from nncirc.dsl import check_file\n"
+        "from nncirc import check_file\n"
         f"check_file({str(SCRIPTS / 'ioi.circ')!r})\n"
         "import time\nprint(time.process_time())\n"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     ran = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True, text=True)
     assert float(ran.stdout) < 1.0
-
-
-def test_public_names_are_sorted() -> None:
-    assert nncirc.dsl.__all__ == sorted(nncirc.dsl.__all__)
-    for name in nncirc.dsl.__all__:
-        assert hasattr(nncirc.dsl, name)
 
 
 def test_the_handbook_is_up_to_date() -> None:

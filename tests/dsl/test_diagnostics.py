@@ -6,8 +6,17 @@ from pathlib import Path
 import pytest
 from tests.dsl.preamble import PREAMBLE
 
+from nncirc import (
+    Diagnostic,
+    Label,
+    Source,
+    Span,
+    check_text,
+    diagnostics_to_json,
+    render_diagnostic,
+    render_diagnostics,
+)
 from nncirc.circuits.names import Position
-from nncirc.dsl import Diagnostic, Label, Source, Span, check_text, render, render_all, to_json
 from nncirc.dsl.check.program import NodePattern
 from nncirc.dsl.check.shapes import ModelShape, model_shape
 from nncirc.dsl.text.diagnostics import suggest
@@ -20,7 +29,7 @@ def at(text: str, part: str) -> Span:
 
 def carets(text: str, part: str) -> tuple[str, str]:
     """The line shown and the line of carets, without the gutter."""
-    lines = render(Diagnostic("C001", "message", at(text, part))).splitlines()
+    lines = render_diagnostic(Diagnostic("C001", "message", at(text, part))).splitlines()
     return lines[3][4:], lines[4][4:]
 
 
@@ -62,15 +71,15 @@ def test_long_lines_are_cut() -> None:
 def test_spans_over_lines_and_at_the_end() -> None:
     assert carets("x = [\n1]", "[\n1]") == ("x = [", "    ^")
     source = Source("a", "x\n")
-    assert "^" in render(Diagnostic("C001", "message", Span(source, 2, 2)))
+    assert "^" in render_diagnostic(Diagnostic("C001", "message", Span(source, 2, 2)))
     # Nothing is shown of a text that has nothing in it, such as a script that cannot be read.
-    assert render(Diagnostic("C001", "message", Span(Source("a", ""), 0, 0))).endswith("a:1:1")
+    assert render_diagnostic(Diagnostic("C001", "message", Span(Source("a", ""), 0, 0))).endswith("a:1:1")
 
 
 def test_labels_in_other_files() -> None:
     here = at("x = y", "y")
     found = Diagnostic("C107", "twice", here, labels=(Label(Span(Source("b.circ", "y"), 0, 1), "first"),))
-    assert render(found).splitlines() == [
+    assert render_diagnostic(found).splitlines() == [
         "error[C107]: twice",
         "  --> a.circ:1:5",
         "  |",
@@ -84,18 +93,18 @@ def test_labels_in_other_files() -> None:
 
 def test_color() -> None:
     found = Diagnostic("C001", "message", at("x = y", "y"), help="help")
-    text = render(found, color=True)
+    text = render_diagnostic(found, color=True)
     assert "\x1b[1;31merror[C001]\x1b[0m" in text
     plain = text
     for code in ("\x1b[1;31m", "\x1b[1;34m", "\x1b[1m", "\x1b[0m"):
         plain = plain.replace(code, "")
-    assert plain == render(found)
+    assert plain == render_diagnostic(found)
 
 
 def test_names_of_files_stay_on_their_line() -> None:
     source = Source("no\udcff\n\x1b.circ", "x = y")
     label = Label(Span(Source("b\n.circ", "z"), 0, 1), "here")
-    text = render(Diagnostic("C012", "message", Span(source, 0, 1), labels=(label,)))
+    text = render_diagnostic(Diagnostic("C012", "message", Span(source, 0, 1), labels=(label,)))
     assert text.splitlines()[1] == r"  --> no\xff\n\x1b.circ:1:1"
     assert r"  ::: b\n.circ:1:1" in text.splitlines()
 
@@ -103,12 +112,12 @@ def test_names_of_files_stay_on_their_line() -> None:
 def test_counts() -> None:
     error = Diagnostic("C001", "message", at("x = y", "y"))
     warning = Diagnostic("C120", "message", at("x = y", "y"), severity="warning")
-    assert render_all([]) == ""
-    assert render_all([error, error, warning]).endswith("\n\n2 errors, 1 warning\n")
+    assert render_diagnostics([]) == ""
+    assert render_diagnostics([error, error, warning]).endswith("\n\n2 errors, 1 warning\n")
 
 
 def test_json_can_always_be_written() -> None:
-    text = to_json(check_text('x = "\ud800"\ny = \ud800').diagnostics)
+    text = diagnostics_to_json(check_text('x = "\ud800"\ny = \ud800').diagnostics)
     assert json.loads(text)[0]["code"] == "C011"
     assert text.encode("ascii")
 

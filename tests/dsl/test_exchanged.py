@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.dsl.preamble import PREAMBLE
 
-from nncirc.dsl import check_text, render_all, to_json
+from nncirc import check_text, diagnostics_to_json, render_diagnostics
 from nncirc.dsl.codes import SCRIPT
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -65,8 +65,8 @@ def holds(name: str, text: str) -> None:
         result = check_text(text, name=name)
         errors = [each for each in result.diagnostics if each.severity == "error"]
         assert (result.program is None) == bool(errors)
-        render_all(result.diagnostics, color=True).encode()
-        to_json(result.diagnostics)
+        render_diagnostics(result.diagnostics, color=True).encode()
+        diagnostics_to_json(result.diagnostics)
     except Exception as error:
         raise AssertionError(f"{type(error).__name__} from\n{text}") from error
 
@@ -99,7 +99,9 @@ assert score(steered, "L1H0 + L1H1", "2") > 0
 def test_nodes_that_are_wrong_are_no_rows(nodes: str) -> None:
     found = check_text(PREAMBLE + STEERED.format(nodes=nodes)).diagnostics
     assert found
-    assert not {each.code for each in found} - {"C104", "C201", "C204", "C226", "C247"}, render_all(found)
+    assert not {each.code for each in found} - {"C104", "C201", "C204", "C226", "C247"}, render_diagnostics(
+        found
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,7 @@ def test_metrics_that_need_each_other(metrics: dict[str, str]) -> None:
     blocks = [f"metric {name} using expression {{\n  of = {of}\n}}\n" for name, of in metrics.items()]
     claim = "assert clean(a, corruption = abc) > 0\n"
     found = check_text(PREAMBLE + "".join(blocks) + claim).diagnostics
-    assert [each.code for each in found] == ["C109"], render_all(found)
+    assert [each.code for each in found] == ["C109"], render_diagnostics(found)
 
 
 def test_an_expression_of_a_metric_that_has_none() -> None:
@@ -154,7 +156,7 @@ def test_chains_have_a_longest(chain: tuple[str, str, str], longest: int) -> Non
     assert not check_text(chained(*chain, longest)).diagnostics
     for length in (longest + 1, 600):
         found = check_text(chained(*chain, length)).diagnostics
-        assert [each.code for each in found] == ["C010"], render_all(found)
+        assert [each.code for each in found] == ["C010"], render_diagnostics(found)
         assert f"`x{longest + 1}`" in found[0].message
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from tests.dsl.preamble import RUNS as PREAMBLE
 
+from nncirc import check_text, render_diagnostics
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.units import addable, unit_of
-from nncirc.dsl import check_text, render_all
 from nncirc.dsl.blocks.metrics import METRICS
 from nncirc.dsl.check.shapes import ModelShape
 from nncirc.engine.program.build import Builder
@@ -172,7 +172,7 @@ NAMES = sorted(CASES)
 def test_said_by_the_check(name: str) -> None:
     text, code, _ = CASES[name]
     found = check_text(PREAMBLE + text).diagnostics
-    assert [each.code for each in found] == [code], render_all(found)
+    assert [each.code for each in found] == [code], render_diagnostics(found)
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def test_refused_by_the_run(name: str) -> None:
     """The check is not stricter than the run: without it, what is built ends with this code."""
     text, _, code = CASES[name]
     result = check_text(PREAMBLE + text)
-    assert result.program is not None, render_all(result.diagnostics)
+    assert result.program is not None, render_diagnostics(result.diagnostics)
     builder = Builder(result.program)
     with pytest.raises(NncircError) as caught:
         for declaration in result.program.declarations.values():
@@ -236,7 +236,7 @@ def shaped(shape: ModelShape) -> Callable[[str, object], ModelShape]:
 )
 def test_said_of_a_model_of_another_shape(shape: ModelShape, text: str, code: str) -> None:
     found = check_text(PREAMBLE + text, shapes=shaped(shape)).diagnostics
-    assert [each.code for each in found] == [code], render_all(found)
+    assert [each.code for each in found] == [code], render_diagnostics(found)
 
 
 @pytest.mark.parametrize("by", ["q", "k", "v"])
@@ -248,7 +248,7 @@ def test_nothing_to_compare_by(how: str, by: str) -> None:
         "roc": f"curve right using roc {{\n  circuits = [small]\n  reference = small\n  by = {by}\n}}\n",
     }[how]
     found = check_text(JOINED + text).diagnostics
-    assert [each.code for each in found] == ["C462"], render_all(found)
+    assert [each.code for each in found] == ["C462"], render_diagnostics(found)
     assert not check_text(PREAMBLE + text).diagnostics
 
 
@@ -271,7 +271,7 @@ def test_nothing_to_compare_by(how: str, by: str) -> None:
 )
 def test_what_is_right_is_left_alone(text: str) -> None:
     found = check_text(PREAMBLE + text).diagnostics
-    assert not found, render_all(found)
+    assert not found, render_diagnostics(found)
 
 
 def test_consequences_are_not_said() -> None:

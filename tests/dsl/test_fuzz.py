@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.lark import from_lark
 
-from nncirc.dsl import CheckResult, check_text, render_all, to_json
+from nncirc import CheckResult, check_text, diagnostics_to_json, render_diagnostics
 from nncirc.dsl.blocks import KINDS
 from nncirc.dsl.text.parser import lark, parse
 from nncirc.dsl.text.source import Source
@@ -77,8 +77,8 @@ def holds(text: str) -> CheckResult:
         assert 0 <= each.span.start <= each.span.end <= len(each.span.source.text)
     places = [each.span.start for each in result.diagnostics if each.span.source.name == "<script>"]
     assert places == sorted(places)
-    render_all(result.diagnostics, color=True).encode()
-    to_json(result.diagnostics).encode()
+    render_diagnostics(result.diagnostics, color=True).encode()
+    diagnostics_to_json(result.diagnostics).encode()
     return result
 
 
@@ -123,7 +123,7 @@ def test_any_text(text: str) -> None:
 @given(st.binary(max_size=60))
 @settings(max_examples=100, deadline=None)
 def test_any_bytes(data: bytes) -> None:
-    assert render_all(check_text(data).diagnostics) is not None
+    assert render_diagnostics(check_text(data).diagnostics) is not None
 
 
 @given(st.sampled_from(TEXTS), st.randoms(use_true_random=False))

@@ -8,10 +8,18 @@ from collections.abc import Iterator
 import pytest
 from tests.dsl.preamble import PREAMBLE
 
+from nncirc import (
+    Diagnostic,
+    Source,
+    Span,
+    check_text,
+    diagnostics_to_json,
+    render_diagnostic,
+    render_diagnostics,
+)
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.reference import Path, Term, from_paths, wrong_paths
-from nncirc.dsl import Diagnostic, Source, Span, check_text, render, render_all, to_json
 from nncirc.dsl.text.limits import LONGEST_NAME, MOST_SHOWN, MOST_WORDS, passed
 
 SHAPE = (
@@ -127,7 +135,7 @@ def test_a_hundred_errors_are_shown_and_the_others_counted(name: str, count: int
     found = check_text(script(name, count)).diagnostics
     assert [each.severity for each in found] == ["error"] * MOST_SHOWN + ["warning"]
     assert found[-1].code == "C131"
-    text = render_all(found)
+    text = render_diagnostics(found)
     more = int(found[-1].message.split()[0].replace(",", ""))
     assert MOST_SHOWN + more >= count
     assert f"{more:,} more error" in text
@@ -147,7 +155,7 @@ def test_every_bad_escape_of_a_string_is_said_once() -> None:
         ("C009", "`\\q` means nothing in a string, which has it 300,000 times"),
         ("C009", "`\\w` means nothing in a string"),
     ]
-    assert len(render_all(found)) < 1000
+    assert len(render_diagnostics(found)) < 1000
 
 
 LONG = "n" * 190
@@ -169,8 +177,8 @@ def test_no_error_is_longer_than_a_screen(name: str) -> None:
     found = check_text(LISTS[name], set={"zzz": 1} if name == "many constants" else None).diagnostics
     assert found
     for each in found:
-        assert len(render(each)) < 2500
-        assert len(to_json([each])) < 6000
+        assert len(render_diagnostic(each)) < 2500
+        assert len(diagnostics_to_json([each])) < 6000
 
 
 def test_texts_of_an_error_are_cut() -> None:
@@ -199,7 +207,7 @@ def test_what_is_too_much_is_not_read(text: str, said: str, monkeypatch: pytest.
     (found,) = check_text(text).diagnostics
     assert found.code == "C132"
     assert said in found.message
-    assert len(render(found)) < 1000
+    assert len(render_diagnostic(found)) < 1000
 
 
 def test_used_files_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.dsl.preamble import PREAMBLE
 
-from nncirc.dsl import check_text, render_all
+from nncirc import check_text, render_diagnostics
 from nncirc.dsl.check.outputs import result_file, written
 
 FAMILY = "circuit swept using top {\n  scores = eap\n  edges = [10, 20]\n}\n"
@@ -52,7 +52,7 @@ def top(name: str, kind: str = "circuit") -> str:
 )
 def test_one_file_of_two(text: str, said: str) -> None:
     found = check_text(PREAMBLE + text).diagnostics
-    assert [each.code for each in found] == ["C210"], render_all(found)
+    assert [each.code for each in found] == ["C210"], render_diagnostics(found)
     assert said in found[0].message
 
 
@@ -71,7 +71,7 @@ def test_files_of_their_own(text: str) -> None:
     # What a used file declares and draws is not written.
     loader = {"other.circ": (PREAMBLE + top("run") + render("small", "run.json/x.svg")).encode()}
     found = check_text(PREAMBLE + text, loader=loader.__getitem__).diagnostics
-    assert not found, render_all(found)
+    assert not found, render_diagnostics(found)
 
 
 def test_errors_beside_it_do_not_hide_it() -> None:
@@ -85,7 +85,7 @@ def test_errors_beside_it_do_not_hide_it() -> None:
 )
 def test_paths_that_no_file_system_takes(file: str) -> None:
     found = check_text(PREAMBLE + render("found", file)).diagnostics
-    assert [each.code for each in found] == ["C209"], render_all(found)
+    assert [each.code for each in found] == ["C209"], render_diagnostics(found)
 
 
 def test_what_is_written() -> None:

@@ -7,7 +7,7 @@ import pytest
 from lark import Lark
 
 from nncirc.dsl.text import syntax
-from nncirc.dsl.text.diagnostics import render
+from nncirc.dsl.text.diagnostics import render_diagnostic
 from nncirc.dsl.text.parser import accepts, lark, parse, parse_value, states
 from nncirc.dsl.text.source import Source, Span
 from nncirc.dsl.text.syntax_errors import EXPECTED, Context, complain, complain_character, situation
@@ -19,7 +19,7 @@ SCRIPTS = sorted((HERE / "scripts").glob("*.circ"))
 
 def read(text: str) -> syntax.Script:
     script, found = parse(Source("test", text))
-    assert not found, render(found[0])
+    assert not found, render_diagnostic(found[0])
     return script
 
 
@@ -54,7 +54,7 @@ def test_every_state_has_words_for_every_token_that_does_not_fit() -> None:
 @pytest.mark.parametrize("character", ["'", "€", "\0", "\x1b", "ü", "\u202e", "\U0001f600", "\ud800", "\r"])
 def test_any_character_has_words(character: str) -> None:
     found = complain_character(Source("test", character), 0)
-    assert character.isprintable() or character not in render(found)
+    assert character.isprintable() or character not in render_diagnostic(found)
 
 
 @pytest.mark.parametrize(

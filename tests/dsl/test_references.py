@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from tests.circuits.strategies import circuits, graphs
 from tests.some import some
 
+from nncirc import check_file, check_text, render_diagnostics
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import FileError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.names import Edge
-from nncirc.dsl import check_file, check_text, references, render_all
+from nncirc.dsl import references
 from nncirc.dsl.references import circuit_of, read_reference, reference_text, write_reference
 
 REFERENCE = Path(__file__).parents[2] / "examples" / "reference"
@@ -150,7 +151,7 @@ def test_a_circuit_becomes_a_script_and_is_the_same(circuit: Circuit, data: st.D
     circuit = Circuit(circuit.graph, circuit.scores, groups, circuit.made)
     text = reference_text(circuit)
     found = check_text(text)
-    assert found.program is not None, render_all(found.diagnostics)
+    assert found.program is not None, render_diagnostics(found.diagnostics)
     back = circuit_of(found.program)
     assert (back.graph, back.scores) == (circuit.graph, circuit.scores)
     assert {group: set(nodes) for group, nodes in back.groups.items()} == {

@@ -15,7 +15,7 @@ import torch
 from tests.end_to_end.command import EXAMPLES, Command, shared
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from nncirc.circuits import read_circuit
+from nncirc import read_circuit
 from nncirc.circuits.tasks import TASKS
 from nncirc.engine.program import pictures
 

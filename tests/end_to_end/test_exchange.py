@@ -12,7 +12,7 @@ import pytest
 import torch
 from tests.end_to_end.command import EXAMPLES, SCRIPT, Command, surroundings
 
-from nncirc.circuits import Circuit, Edge, Graph, Shape, read_circuit, write_circuit
+from nncirc import Circuit, Edge, Graph, Shape, read_circuit, write_circuit
 
 REFERENCE = EXAMPLES / "reference"
 GRAPH = Graph(Shape(2, 4, 4, mlps=False))

@@ -46,7 +46,7 @@ DRIVER = """
 import json, os, pathlib, signal, sys, traceback
 import torch
 torch.set_num_threads(1)
-from nncirc.dsl import check_file
+from nncirc import check_file
 from nncirc.engine.model.loading import load_bundled
 from nncirc.engine.program import store, stored
 from nncirc.engine.blocks import inputs

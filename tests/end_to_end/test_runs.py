@@ -23,7 +23,7 @@ from tests.end_to_end.command import (
 )
 from tests.some import some
 
-from nncirc.circuits import circuit_to_json, read_circuit
+from nncirc import circuit_to_json, read_circuit
 
 
 def run_of(folder: Path) -> Any:

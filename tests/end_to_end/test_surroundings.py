@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.end_to_end.command import EXAMPLES, ROOT, SCRIPT, Command, Outcome, surroundings
 
-from nncirc.circuits import Circuit, Graph, Shape, write_circuit
+from nncirc import Circuit, Graph, Shape, write_circuit
 from nncirc.cli import main
 from nncirc.engine.program import run
 

@@ -8,9 +8,9 @@ from tests.engine import oracle
 from tests.engine.tiny import Case
 from torch import Tensor
 
+from nncirc import Dataset, Example
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.names import Position
-from nncirc.engine.data import Dataset, Example
 from nncirc.engine.data.positions import resolve
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.runs.contrast import Contrast

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from tests.end_to_end.command import shared
 from torch import Tensor
 
-from nncirc.engine.data import all_inputs
+from nncirc import all_inputs
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.contrast import Contrast, Corruption, Mean, Resample, Zero
 

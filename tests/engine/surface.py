@@ -12,7 +12,6 @@ from typing import Any
 
 import nncirc.circuits.pictures
 
-PACKAGES = ["nncirc.circuits", "nncirc.dsl", "nncirc.engine", "nncirc.engine.data"]
 OPERATORS = {
     *("__add__", "__and__", "__call__", "__contains__", "__ge__", "__getitem__", "__gt__", "__le__"),
     *("__lt__", "__matmul__", "__mul__", "__or__", "__sub__", "__truediv__", "__xor__"),
@@ -23,32 +22,33 @@ PICTURES = [
 ]
 
 OFTEN = {
-    "circuits.Edge": "a graph has 32,491 of them; its names are looked at where it is used",
-    "circuits.Node": "made by its `parse`, for every name of a graph",
-    "circuits.Node.parse": "called for every name of a graph; checks its own argument",
-    "circuits.Graph.heard": "for every receiver of a graph, by its index",
-    "circuits.Graph.order": "called for every edge of a circuit; checks its own argument",
-    "circuits.RocPoint": "a curve has one for every score",
-    "circuits.owner": "called for every receiver of a graph; checks its own argument",
-    "circuits.Circuit.__contains__": "called for every edge; checks its own argument",
-    "circuits.Graph.__contains__": "called for every edge; checks its own argument",
-    "engine.Logits": "made for every trace",
-    "engine.Logits.at": "called for every trace, by functions of metrics",
-    "engine.Logits.each": "called for every trace, by functions of metrics",
-    "dsl.Source.line": "for the parser's own places",
-    "dsl.Source.location": "for the parser's own places",
-    "dsl.Span": "made by the parser, for every token",
-    "dsl.Span.to": "for every token",
+    "Edge": "a graph has 32,491 of them; its names are looked at where it is used",
+    "Position": "every slot of every prompt is at one",
+    "Position.parse": "called for the positions of a graph; checks its own argument",
+    "Node": "made by its `parse`, for every name of a graph",
+    "Node.parse": "called for every name of a graph; checks its own argument",
+    "Graph.heard": "for every receiver of a graph, by its index",
+    "Graph.order": "called for every edge of a circuit; checks its own argument",
+    "RocPoint": "a curve has one for every score",
+    "owner": "called for every receiver of a graph; checks its own argument",
+    "Circuit.__contains__": "called for every edge; checks its own argument",
+    "Graph.__contains__": "called for every edge; checks its own argument",
+    "Logits": "made for every trace",
+    "Source.line": "for the parser's own places",
+    "Source.location": "for the parser's own places",
+    "Span": "made by the parser, for every token",
+    "Span.to": "for every token",
 }
 """What has no door, since it is called in loops, and why."""
 
 OF_METHODS = {
     "circuits.pictures.colours.Diverging": "limits seen_below",
     "circuits.pictures.colours.Sequential": "limits",
-    "dsl.Program": "needed",
-    "engine.Contrast": "begins clean_logits clean_outputs clean_written fitting in_order keep_written"
+    "Program": "needed",
+    "Contrast": "begins clean_logits clean_outputs clean_written fitting in_order keep_written"
     " loss masked measure noise normalizer reading reference substitute substitute_written where",
-    "engine.Model": "guard head_weights inputs logits_of neuron_weights pos_embed rotary rotate scaling sees"
+    "Logits": "at best best_of_others each logit logprob mean_under prob",
+    "Model": "guard head_weights inputs logits_of neuron_weights pos_embed rotary rotate scaling sees"
     " shift_embedding unembed_columns",
 }
 """Methods for those who write methods: they take batches and tensors that only the engine makes."""
@@ -68,12 +68,12 @@ def inside() -> set[str]:
 def everything() -> Mapping[str, Any]:
     """All that is public and takes arguments: functions, classes, and methods, by name."""
     found: dict[str, Any] = {}
-    for name in [*PACKAGES, *PICTURES]:
+    for name in ["nncirc", *PICTURES]:
         module = importlib.import_module(name)
         for each in getattr(module, "__all__", ()):
-            value, short = getattr(module, each), f"{name.removeprefix('nncirc.')}.{each}"
+            value, short = getattr(module, each), f"{name}.{each}".removeprefix("nncirc.")
             if any(value is other for other in found.values()):
-                continue  # in `engine`, too
+                continue  # of pictures, and in `nncirc`, too
             if inspect.isclass(value) and (issubclass(value, BaseException | Enum) or is_protocol(value)):
                 continue
             if inspect.isclass(value):

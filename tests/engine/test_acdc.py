@@ -21,11 +21,11 @@ from tests.engine.compared import LOSSES, THRESHOLDS, same, sweep_of
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2, tiny_llama
 from tests.some import some
 
+from nncirc import resolve
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import END, Edge, Position
-from nncirc.engine.data import resolve
 from nncirc.engine.evaluation.faithfulness import faithfulness
 from nncirc.engine.methods.acdc import ExactLoss, Found, acdc, definition
 from nncirc.engine.methods.acdc_fast import Sweep

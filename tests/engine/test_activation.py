@@ -20,10 +20,10 @@ from tests.engine.peak import peak_bytes
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 from tests.some import some
 
+from nncirc import Dataset, Example, resolve
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import END, Edge, Position
-from nncirc.engine.data import Dataset, Example, resolve
 from nncirc.engine.evaluation.faithfulness import cut_metric
 from nncirc.engine.methods import activation_patching as activation
 from nncirc.engine.methods.activation_patching import activation_patching, token_labels

@@ -10,10 +10,9 @@ import pytest
 import torch
 from tests.engine.tiny import contrast, tiny_gpt2
 
-from nncirc import circuits, engine
-from nncirc.circuits import ArgumentError, Circuit, NncircError
+import nncirc
+from nncirc import ArgumentError, Circuit, Metric, NncircError, attribution_patching
 from nncirc.circuits.names import END
-from nncirc.engine import Metric, attribution_patching
 
 MODEL = tiny_gpt2()
 GRAPH = MODEL.graph()
@@ -21,8 +20,7 @@ ABOUT = contrast(MODEL)
 METRIC = Metric("logit_diff")
 FULL = Circuit.full(GRAPH)
 # What a type checker would say is not asked here.
-CIRCUITS: Any = circuits
-ENGINE: Any = engine
+ANY: Any = nncirc
 
 
 def scores() -> Any:
@@ -32,12 +30,12 @@ def scores() -> Any:
 @pytest.mark.parametrize(
     ("code", "call"),
     [
-        ("C512", lambda: ENGINE.Metric("logit_diff", at="S.x")),
-        ("C512", lambda: ENGINE.activation_patching(ABOUT, GRAPH, METRIC, positions=[])),
+        ("C512", lambda: ANY.Metric("logit_diff", at="S.x")),
+        ("C512", lambda: ANY.activation_patching(ABOUT, GRAPH, METRIC, positions=[])),
         ("C531", lambda: scores().threshold(float("nan"))),
         ("C543", lambda: scores().top(-1)),
         ("C454", lambda: scores()["L9H9", "logits"]),
-        ("C457", lambda: ENGINE.activation_patching(ABOUT, GRAPH, METRIC)["L9H9"]),
+        ("C457", lambda: ANY.activation_patching(ABOUT, GRAPH, METRIC)["L9H9"]),
     ],
 )
 def test_a_wrong_value_is_refused(code: str, call: Callable[[], object]) -> None:
@@ -51,88 +49,88 @@ def test_a_wrong_value_is_refused(code: str, call: Callable[[], object]) -> None
     ("call", "said", "hint"),
     [
         (
-            lambda: ENGINE.acdc(ABOUT, GRAPH, "logit_diff", threshold=0.1),
+            lambda: ANY.acdc(ABOUT, GRAPH, "logit_diff", threshold=0.1),
             "acdc: `metric` must be a `Metric`, found the string 'logit_diff'",
             'write Metric("logit_diff")',
         ),
         (
-            lambda: ENGINE.acdc(GRAPH, ABOUT, METRIC, threshold=0.1),
+            lambda: ANY.acdc(GRAPH, ABOUT, METRIC, threshold=0.1),
             "acdc: `contrast` must be a `Contrast`"
             ", found a `Graph`; `graph` must be a `Graph`, found a `Contrast`",
             "these are in each other's place: write acdc(contrast, graph, metric, threshold=...)",
         ),
         (
-            lambda: ENGINE.acdc(ABOUT, GRAPH, METRIC, threshold=True),
+            lambda: ANY.acdc(ABOUT, GRAPH, METRIC, threshold=True),
             "acdc: `threshold` must be a number, found True",
             None,
         ),
         (
-            lambda: ENGINE.acdc(ABOUT, GRAPH, METRIC, threshold=0.1, depth=0),
+            lambda: ANY.acdc(ABOUT, GRAPH, METRIC, threshold=0.1, depth=0),
             "acdc: `depth` must be a whole number of at least 1 or None, found 0",
             None,
         ),
         (
-            lambda: ENGINE.attention_statistics(MODEL, ABOUT.dataset, "induction"),
+            lambda: ANY.attention_statistics(MODEL, ABOUT.dataset, "induction"),
             "attention_statistics: `of` must be a list of strings that is not empty"
             ", found the string 'induction'",
             "write ['induction']",
         ),
         (
-            lambda: ENGINE.attention_statistics(MODEL, ABOUT.dataset, []),
+            lambda: ANY.attention_statistics(MODEL, ABOUT.dataset, []),
             "attention_statistics: `of` must be a list of strings that is not empty, found the list []",
             None,
         ),
         (
-            lambda: ENGINE.weight_statistics(MODEL, {"copying", "matching"}),
+            lambda: ANY.weight_statistics(MODEL, {"copying", "matching"}),
             "weight_statistics: `of` must be a list of strings that is not empty, found the set ...",
             "write sorted(...) of it: a set has no order of its own",
         ),
         (
-            lambda: ENGINE.incompleteness([]),
+            lambda: ANY.incompleteness([]),
             "incompleteness: `knockouts` must be a list of `Knockout`s that is not empty, found the list []",
             None,
         ),
         (
-            lambda: ENGINE.replace(ABOUT.dataset, {"S.2": "A"}),
+            lambda: ANY.replace(ABOUT.dataset, {"S.2": "A"}),
             "replace: `replacements`: key 'S.2' must be a tuple (string, whole number or None)"
             ", found the string 'S.2'",
             'write ("S", 2)',
         ),
         (
-            lambda: ENGINE.sender_outputs(MODEL, GRAPH, "When Mary"),
+            lambda: ANY.sender_outputs(MODEL, GRAPH, "When Mary"),
             "sender_outputs: `tokens` must be an int tensor of shape (batch, pos)"
             ", found the string 'When Mary'",
             None,
         ),
         (
-            lambda: ENGINE.activation_patching(ABOUT, GRAPH, METRIC, direction="denoising"),
+            lambda: ANY.activation_patching(ABOUT, GRAPH, METRIC, direction="denoising"),
             'activation_patching: `direction` must be "denoise" or "noise", found the string \'denoising\'',
             'write "denoise"',
         ),
         (
-            lambda: ENGINE.activation_patching(ABOUT, GRAPH, METRIC, positions=("S", 2)),
+            lambda: ANY.activation_patching(ABOUT, GRAPH, METRIC, positions=("S", 2)),
             "activation_patching: `positions`[1] must be a string or a tuple (string, whole number or None)"
             ", found 2",
             "write [('S', 2)]",
         ),
         (
-            lambda: ENGINE.faithfulness(ABOUT, scores(), METRIC),
+            lambda: ANY.faithfulness(ABOUT, scores(), METRIC),
             "faithfulness: `circuit` must be a `Circuit`, found an `EdgeScores`",
             "take a circuit of the scores: scores.top(100) or scores.threshold(0.01)",
         ),
         (
-            lambda: ENGINE.Contrast(MODEL, ABOUT.dataset, ABOUT.dataset.examples),
+            lambda: ANY.Contrast(MODEL, ABOUT.dataset, ABOUT.dataset.examples),
             "Contrast: `corruption` must be a `Resample`, a `Gaussian`, a `Zero` or a `Mean`"
             ", found the tuple ...",
             "write Resample(replace(dataset, {...}))",
         ),
         (
-            lambda: ENGINE.load_bundled("ioi-4l", dtype=torch.float32),
+            lambda: ANY.load_bundled("ioi-4l", dtype=torch.float32),
             'load_bundled: `dtype` must be "float32", "float64", "bfloat16" or "float16", found a `dtype`',
             'write "float32"',
         ),
         (
-            lambda: CIRCUITS.agreement(FULL, FULL, by="edge"),
+            lambda: ANY.agreement(FULL, FULL, by="edge"),
             'agreement: `by` must be "nodes", "edges", "heads", "mlps", "q", "k" or "v"'
             ", found the string 'edge'",
             'write "edges"',
@@ -154,22 +152,22 @@ def test_what_does_not_fit_is_named_and_put_right(
     ("call", "said", "hint"),
     [
         (
-            lambda: ENGINE.acdc(ABOUT, GRAPH, METRIC, treshold=0.1),
+            lambda: ANY.acdc(ABOUT, GRAPH, METRIC, treshold=0.1),
             "acdc has no argument `treshold`",
             "did you mean `threshold`?",
         ),
         (
-            lambda: ENGINE.acdc(ABOUT, GRAPH, METRIC),
+            lambda: ANY.acdc(ABOUT, GRAPH, METRIC),
             "acdc needs `threshold`",
             "it is called as acdc(contrast, graph, metric, threshold=...)",
         ),
         (
-            lambda: ENGINE.acdc(ABOUT, GRAPH, METRIC, 0.1),
+            lambda: ANY.acdc(ABOUT, GRAPH, METRIC, 0.1),
             "acdc takes 3 arguments by place, found 4",
             "write the others by name: threshold=...",
         ),
         (
-            lambda: ENGINE.Metric("logit_diff", name="prob"),
+            lambda: ANY.Metric("logit_diff", name="prob"),
             "Metric: `name` is given twice, by its place and by its name",
             "it is called as Metric(name, at, normalize, own)",
         ),
@@ -186,10 +184,10 @@ def test_a_graph_of_another_model_is_refused() -> None:
     for layers, heads in ((1, 2), (2, 1), (3, 2)):
         other = tiny_gpt2(layers=layers, heads=heads).graph()
         for function, arguments in (
-            (ENGINE.acdc, {"contrast": ABOUT, "graph": other, "metric": METRIC, "threshold": 0.1}),
-            (ENGINE.attribution_patching, {"contrast": ABOUT, "graph": other, "metric": METRIC}),
-            (ENGINE.faithfulness, {"contrast": ABOUT, "circuit": Circuit.full(other), "metric": METRIC}),
-            (ENGINE.sender_outputs, {"model": MODEL, "graph": other, "tokens": torch.tensor([[1, 2]])}),
+            (ANY.acdc, {"contrast": ABOUT, "graph": other, "metric": METRIC, "threshold": 0.1}),
+            (ANY.attribution_patching, {"contrast": ABOUT, "graph": other, "metric": METRIC}),
+            (ANY.faithfulness, {"contrast": ABOUT, "circuit": Circuit.full(other), "metric": METRIC}),
+            (ANY.sender_outputs, {"model": MODEL, "graph": other, "tokens": torch.tensor([[1, 2]])}),
         ):
             with pytest.raises(ArgumentError, match="another model") as caught:
                 function(**arguments)
@@ -201,14 +199,14 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert len(found) <= 3
     assert type(found.made["edges"]) is int
     steps = [np.float32(0.5), np.float64(0.25)]
-    family = ENGINE.acdc_family(ABOUT, GRAPH, METRIC, thresholds=np.array(steps))
+    family = ANY.acdc_family(ABOUT, GRAPH, METRIC, thresholds=np.array(steps))
     assert [each.made["threshold"] for each in family] == [0.5, 0.25]
     assert all(type(each.made["threshold"]) is float for each in family)
 
 
 def test_positions_may_be_written_as_in_a_script() -> None:
-    assert ENGINE.Metric("logit_diff", at="end").at == (END,)
-    assert ENGINE.Metric("logit_diff", at=["S.2", ("IO", None)]).at == (("S", 2), ("IO", None))
-    short = ENGINE.activation_patching(ABOUT, GRAPH, METRIC, positions=["end"])
-    assert short == ENGINE.activation_patching(ABOUT, GRAPH, METRIC, positions=[END])
+    assert ANY.Metric("logit_diff", at="end").at == (END,)
+    assert ANY.Metric("logit_diff", at=["S.2", ("IO", None)]).at == (("S", 2), ("IO", None))
+    short = ANY.activation_patching(ABOUT, GRAPH, METRIC, positions=["end"])
+    assert short == ANY.activation_patching(ABOUT, GRAPH, METRIC, positions=[END])
     assert scores()["embed", "logits"] == scores().values["embed", "logits"]

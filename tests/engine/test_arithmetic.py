@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.tiny import Case, cases, contrast, random_logits, random_prompts, tiny_gpt2, with_sets
 
+from nncirc import Example
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.names import END, Position
-from nncirc.engine.data import Example
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import attribution_patching

@@ -15,10 +15,10 @@ from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2, 
 from tests.some import some
 from torch import Tensor
 
+from nncirc import Example, resolve
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.intervals import Resampling, bootstrap
 from nncirc.circuits.names import Position
-from nncirc.engine.data import Example, resolve
 from nncirc.engine.methods import causal_tracing as restoration
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.causal_tracing import causal_tracing

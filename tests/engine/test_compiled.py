@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from tests.engine.programs import SMALL, Slow, all_against, published, write_program
 from torch import Tensor
 
+from nncirc import all_inputs, prompt_dataset, resolve
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.circuits.names import Position
-from nncirc.engine.data import all_inputs, prompt_dataset, resolve
 from nncirc.engine.methods import activation_patching as activation
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching

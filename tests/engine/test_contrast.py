@@ -12,9 +12,9 @@ from tests.engine import oracle
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2
 from tests.some import some
 
+from nncirc import Dataset
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.names import END, Position
-from nncirc.engine.data import Dataset
 from nncirc.engine.methods.path_patching import path_patching
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.runs.contrast import Contrast, Mean, Resample, Zero

@@ -13,9 +13,9 @@ from tests.engine import oracle
 from tests.engine.tiny import contrast, random_prompts, tiny_gpt2, tiny_llama
 from tests.some import some
 
+from nncirc import Dataset, Example, check_alignment, roles, shuffle
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.names import END, Position
-from nncirc.engine.data import Dataset, Example, check_alignment, roles, shuffle
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import attribution_patching

@@ -15,8 +15,8 @@ from tests.engine.data.vocabulary import word_tokenizer
 from tests.engine.tiny import tiny_gpt2
 from transformers import BertConfig, GPTNeoXConfig, MambaConfig, T5Config
 
+from nncirc import check_text
 from nncirc.circuits.errors import ModelError, NncircError
-from nncirc.dsl import check_text
 from nncirc.dsl.check import model_types
 from nncirc.engine.model import families
 from nncirc.engine.model.families import COMPILED, LLAMA, OURS, family_of

@@ -14,10 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.engine.tiny import contrast, dataset, random_prompts, tiny_gpt2
 
+from nncirc import Dataset
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Estimate, Resampling, bootstrap
 from nncirc.circuits.names import Position
-from nncirc.engine.data import Dataset
 from nncirc.engine.evaluation import bootstrap as intervals
 from nncirc.engine.evaluation.bootstrap import by_prompt, estimates, metric_estimates, share
 from nncirc.engine.methods.activation_patching import activation_patching

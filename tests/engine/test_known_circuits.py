@@ -9,10 +9,10 @@ import pytest
 from tests.engine.programs import Kind, all_against, published
 from tests.some import some
 
+from nncirc import task_dataset
 from nncirc.circuits.models import COMPILED
 from nncirc.circuits.names import Edge, Position
 from nncirc.circuits.roc import roc_of_circuits
-from nncirc.engine.data import task_dataset
 from nncirc.engine.evaluation.faithfulness import cut_metric
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.attribution_patching import attribution_patching

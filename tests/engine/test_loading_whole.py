@@ -18,9 +18,9 @@ from tests.engine.tiny import tiny_gpt2, tiny_llama
 from torch import Tensor
 from transformers import GPT2LMHeadModel, LlamaForCausalLM
 
+from nncirc import check_text
 from nncirc.circuits.errors import ModelError, NncircError, ResourceError
 from nncirc.circuits.models import model_folder
-from nncirc.dsl import check_text
 from nncirc.engine.model import loading
 from nncirc.engine.model.loading import load_bundled, load_compiled, load_huggingface
 from nncirc.engine.model.model import Model

@@ -15,8 +15,8 @@ from tests.engine.tiny import Case, cases, random_prompts, tiny_gpt2, tiny_llama
 from tests.some import some
 from torch import Tensor, nn
 
+from nncirc import Dataset
 from nncirc.circuits.errors import DataError, MethodError
-from nncirc.engine.data import Dataset
 from nncirc.engine.methods.direct_logit_attribution import logit_attribution
 from nncirc.engine.methods.logit_lens import logit_lens
 from nncirc.engine.metrics.metric import Logits

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tests.engine import oracle
 from tests.engine.tiny import Case, contrast, random_logits, random_prompts, tiny_gpt2, tiny_llama, with_sets
 
+from nncirc import Dataset, Example, tokens_of
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.names import END, Position
 from nncirc.dsl.blocks.metrics import METRICS
-from nncirc.engine.data import Dataset, Example, tokens_of
 from nncirc.engine.metrics import metric as metrics
 from nncirc.engine.metrics.metric import Metric, measures
 from nncirc.engine.metrics.reading import reading

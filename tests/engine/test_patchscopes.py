@@ -15,8 +15,8 @@ from tests.engine.tiny import Case, cases, random_prompts, tiny_gpt2, tiny_llama
 from tests.some import some
 from torch import Tensor
 
+from nncirc import resolve
 from nncirc.circuits.errors import MethodError
-from nncirc.engine.data import resolve
 from nncirc.engine.methods.logit_lens import logit_lens
 from nncirc.engine.methods.patchscopes import patched, patchscopes
 from nncirc.engine.model.model import Model

@@ -14,10 +14,10 @@ from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 from tests.some import some
 from torch import Tensor
 
+from nncirc import resolve
 from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import Edge, Node, Position
-from nncirc.engine.data import resolve
 from nncirc.engine.evaluation.faithfulness import cut_metric
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.path_patching import path_patching

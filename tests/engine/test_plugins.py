@@ -11,8 +11,8 @@ import torch
 from tests.engine.texts import MODULE, SCRIPT
 from tests.engine.tiny import contrast, tiny_gpt2
 
+from nncirc import check_file, render_diagnostics
 from nncirc.circuits.errors import MethodError, NncircError
-from nncirc.dsl import check_file, render_all
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import attribution_patching
@@ -45,7 +45,7 @@ def builder(
     path = folder / "script.circ"
     path.write_text(SCRIPT.replace("METRIC", metric).replace("CORRUPTION", corruption), encoding="utf-8")
     result = check_file(path)
-    assert result.program is not None, render_all(result.diagnostics)
+    assert result.program is not None, render_diagnostics(result.diagnostics)
     return Builder(result.program, allow_code=allowed)
 
 

@@ -14,10 +14,10 @@ from tests.engine.texts import BOYS, GIRLS
 from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
 from tests.some import some
 
+from nncirc import Dataset, Example
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Resampling
-from nncirc.engine.data import Dataset, Example
 from nncirc.engine.evaluation.faithfulness import Baseline, faithfulness
 from nncirc.engine.methods.acdc import ExactLoss, acdc
 from nncirc.engine.methods.acdc_fast import Sweep

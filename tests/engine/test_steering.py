@@ -13,9 +13,9 @@ from tests.engine import oracle
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2, tiny_llama
 from torch import Tensor
 
+from nncirc import Example, resolve
 from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.engine.data import Example, resolve
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.steering import function_vector, steering
 from nncirc.engine.metrics.metric import Metric

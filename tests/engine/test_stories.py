@@ -11,8 +11,8 @@ from tests.engine.data.conftest import shared
 from tests.engine.texts import BOYS, GIRLS
 from tests.some import some
 
+from nncirc import Dataset, Example
 from nncirc.circuits.circuit import Circuit
-from nncirc.engine.data import Dataset, Example
 from nncirc.engine.evaluation.faithfulness import circuit_metric, faithfulness
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching

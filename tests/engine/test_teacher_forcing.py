@@ -15,9 +15,7 @@ from tests.engine.data.conftest import shared
 from tests.engine.tiny import VOCABULARY, Case, cases, random_prompts, tiny_gpt2
 from tests.some import some
 
-from nncirc.circuits.errors import DataError
-from nncirc.circuits.names import Position
-from nncirc.engine.data import (
+from nncirc import (
     NEXT,
     Dataset,
     Tokenizer,
@@ -29,6 +27,8 @@ from nncirc.engine.data import (
     shuffle,
     template_dataset,
 )
+from nncirc.circuits.errors import DataError
+from nncirc.circuits.names import Position
 from nncirc.engine.data.corrupt import check_alignment
 from nncirc.engine.data.corrupt import replace as replaced
 from nncirc.engine.data.targets import asked_as, forced

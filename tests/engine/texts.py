@@ -15,7 +15,7 @@ BOYS = (
 MODULE = """
 import torch
 from nncirc.engine.metrics.metric import Measure
-from nncirc.engine import Zero
+from nncirc import Zero
 
 def difference(logits):
     return logits.at(logits.answer, logits.patched) - logits.at(logits.foil, logits.patched)

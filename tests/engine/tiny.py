@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
+from nncirc import Dataset, Example
 from nncirc.circuits.graph import Attention, Graph
 from nncirc.circuits.names import Position
-from nncirc.engine.data import Dataset, Example
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.contrast import Contrast, Corruption, Gaussian, Mean, Resample, Zero
 

@@ -11,6 +11,7 @@ import pytest
 from tests.house.tree import ROOMS, ROOT, TRAINING, Module, imports, modules
 from tests.some import some
 
+import nncirc
 from nncirc.circuits.errors import NncircError
 
 ALLOWED = {
@@ -115,6 +116,25 @@ def test_commands_that_load_no_framework(arguments: list[str]) -> None:
 
 def test_the_package_itself_loads_nothing() -> None:
     assert {name for name in run("import nncirc") if name.startswith("nncirc")} == {"nncirc"}
+    assert len(run("import nncirc") - run("pass")) < 40  # a tenth of a second would be hundreds
+
+
+@pytest.mark.parametrize(
+    ("rooms", "barred"),
+    [
+        (["circuits"], {*HEAVY, "nncirc.dsl"}),
+        (["circuits", "dsl"], HEAVY),
+        (["engine.data"], {"torch", "nnsight"}),
+    ],
+    ids=str,
+)
+def test_public_names_load_what_they_need_and_no_more(rooms: list[str], barred: set[str]) -> None:
+    names = [
+        name for name, home in nncirc._HOME.items() if home.startswith(tuple(f"nncirc.{r}." for r in rooms))
+    ]
+    loaded = run(f"from nncirc import {', '.join(names)}")
+    assert {f"nncirc.{room}" for room in rooms} <= loaded
+    assert not {name for name in loaded if any(is_or_is_in(name, each) for each in barred)}
 
 
 def test_errors_are_of_one_tree() -> None:

@@ -7,7 +7,7 @@ from functools import cache
 
 from tests.house.tree import ROOT
 
-from nncirc.dsl import check_text, render_all
+from nncirc import check_text, render_diagnostics
 from nncirc.dsl.blocks import FUNCTIONS, KINDS
 from nncirc.dsl.check.program import Apply, Program, leaves
 from nncirc.engine.blocks.costs import COSTS
@@ -41,7 +41,7 @@ def examples() -> tuple[Program, ...]:
     found = []
     for path in sorted((ROOT / "examples").rglob("*.circ")):
         result = check_text(path.read_text(), name=str(path))
-        assert result.program is not None, render_all(result.diagnostics)
+        assert result.program is not None, render_diagnostics(result.diagnostics)
         found.append(result.program)
     assert found
     return tuple(found)

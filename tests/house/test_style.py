@@ -65,6 +65,7 @@ RESOURCES = {
     "circuits/tasks/words.py",
     "dsl/text/parser.py",
     "dsl/check/shapes.py",
+    "src/nncirc/__init__.py",
 }
 """They read files of the package itself, besides."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.engine.data.vocabulary import word_tokenizer
 
-from nncirc.engine.data import Tokenizer, load_tokenizer
+from nncirc import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     from nncirc.engine.model.model import Model

@@ -9,9 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.some import some
 
-from nncirc.circuits.errors import DataError
-from nncirc.circuits.names import Position
-from nncirc.engine.data import (
+from nncirc import (
     Dataset,
     Example,
     Tokenizer,
@@ -24,6 +22,8 @@ from nncirc.engine.data import (
     template_dataset,
     token_dataset,
 )
+from nncirc.circuits.errors import DataError
+from nncirc.circuits.names import Position
 
 PEOPLE = ["Mary", "John", "Anna", "Paul", "Lucy", "Mark"]
 PLACES = [("IO", 1), ("S", 1), ("S", 2), ("place", 1)]

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from nncirc.circuits.errors import NncircError
-from nncirc.dsl import check_text
-from nncirc.engine.data import (
+from nncirc import (
     NEXT,
     Dataset,
     Tokenizer,
+    check_text,
     file_dataset,
     prompt_dataset,
     random_tokens,
@@ -21,6 +20,7 @@ from nncirc.engine.data import (
     tokens_of,
     with_answers,
 )
+from nncirc.circuits.errors import NncircError
 from nncirc.engine.program.build import Builder
 
 CLEAN = ["the cat gave", "the dog gave"]

@@ -6,8 +6,8 @@ from typing import Any
 
 from tests.engine.data.vocabulary import subword_tokenizer
 
+from nncirc import Tokenizer, labels_of, prompt_dataset, show_tokens
 from nncirc.circuits.pictures.text import token
-from nncirc.engine.data import Tokenizer, labels_of, prompt_dataset, show_tokens
 
 
 def shown(tokenizer: Tokenizer, *names: str) -> list[str]:

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from nncirc.circuits.errors import DataError
-from nncirc.engine.data import (
+from nncirc import (
     Tokenizer,
     all_inputs,
     file_dataset,
@@ -18,6 +17,7 @@ from nncirc.engine.data import (
     template_dataset,
     token_dataset,
 )
+from nncirc.circuits.errors import DataError
 from nncirc.engine.data.limits import MOST_TARGETS
 
 HUGE = 999_999_999_999_999_999
@@ -124,7 +124,7 @@ def test_halves_of_characters_in_a_file(words: Tokenizer, tmp_path: Path, column
 
 
 def test_a_script_is_shown_the_number_that_is_too_large() -> None:
-    from nncirc.dsl import check_text
+    from nncirc import check_text
     from nncirc.engine.program.build import Builder
     from nncirc.engine.program.places import ProgramError
 

@@ -14,8 +14,9 @@ import pytest
 from tests.engine.data.conftest import shared
 from tests.engine.data.vocabulary import word_tokenizer
 
+from nncirc import load_tokenizer
 from nncirc.circuits.errors import ModelError
-from nncirc.engine.data import load, load_tokenizer
+from nncirc.engine.data import load
 
 
 def message_of(name: Any, folder: Path | None = None, **options: Any) -> str:
@@ -176,17 +177,9 @@ def test_what_the_hub_says(monkeypatch: pytest.MonkeyPatch, error: str, message:
 
 def test_importing_the_data_code_imports_neither_torch_nor_transformers() -> None:
     program = (
-        "import sys; sys.path.insert(0, 'src'); import nncirc.engine.data\n"
+        "import sys; sys.path.insert(0, 'src'); from nncirc import load_tokenizer, task_dataset\n"
         "print([name for name in ('torch', 'nnsight', 'transformers', 'numpy') if name in sys.modules])"
     )
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, stdout=-1, text=True, check=True)
     assert done.stdout == "[]\n"
-
-
-def test_the_public_surface_is_there() -> None:
-    import nncirc.engine.data as data
-
-    assert len(set(data.__all__)) == len(data.__all__)
-    for name in data.__all__:
-        assert hasattr(data, name)

@@ -11,15 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.engine.data.conftest import SHARED
 
+from nncirc import NEXT, Tokenizer, check_alignment, counterpart, file_dataset, prompt_dataset
 from nncirc.circuits.errors import DataError
-from nncirc.engine.data import (
-    NEXT,
-    Tokenizer,
-    check_alignment,
-    counterpart,
-    file_dataset,
-    prompt_dataset,
-)
 
 PAIRS = "clean,corrupt,right,wrong\nthe cat,the dog,Mary,John\nthe ball,a ball,Anna,Paul\n"
 

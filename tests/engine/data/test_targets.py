@@ -9,15 +9,8 @@ from typing import Any
 import pytest
 from tests.some import some
 
+from nncirc import Tokenizer, file_dataset, prompt_dataset, template_dataset, tokens_of, with_answers
 from nncirc.circuits.errors import DataError
-from nncirc.engine.data import (
-    Tokenizer,
-    file_dataset,
-    prompt_dataset,
-    template_dataset,
-    tokens_of,
-    with_answers,
-)
 
 CLEAN = ["the cat gave", "the dog gave"]
 

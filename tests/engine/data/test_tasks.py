@@ -9,9 +9,7 @@ from tests.engine.data.conftest import shared
 from tests.house.tree import ROOT
 from tests.some import some
 
-from nncirc.circuits.errors import DataError
-from nncirc.circuits.tasks import TASKS, Derived, Task
-from nncirc.engine.data import (
+from nncirc import (
     Dataset,
     Tokenizer,
     all_inputs,
@@ -22,6 +20,8 @@ from nncirc.engine.data import (
     task_dataset,
     tokens_of,
 )
+from nncirc.circuits.errors import DataError
+from nncirc.circuits.tasks import TASKS, Derived, Task
 from nncirc.engine.model.compiled import read_config, symbol_tokenizer
 
 PROGRAMS = [name for name, task in TASKS.items() if task.symbols]

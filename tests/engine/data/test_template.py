@@ -18,18 +18,10 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from nncirc import NEXT, Dataset, Tokenizer, random_tokens, resolve, template_dataset, token_dataset
 from nncirc.circuits.data import word_list
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.names import Position
-from nncirc.engine.data import (
-    NEXT,
-    Dataset,
-    Tokenizer,
-    random_tokens,
-    resolve,
-    template_dataset,
-    token_dataset,
-)
 
 PEOPLE = ["Mary", "John", "Anna", "Paul", "Lucy", "Mark"]
 IOI = [
@@ -237,7 +229,7 @@ def test_the_hash_seed_changes_nothing() -> None:
     program = (
         "import sys; sys.path[:0] = ['src', '.']\n"
         "from tests.engine.data.vocabulary import word_tokenizer\n"
-        "from nncirc.engine.data import random_tokens, template_dataset\n"
+        "from nncirc import random_tokens, template_dataset\n"
         "d = template_dataset(word_tokenizer(), prompt='{S} gave {a} {IO}', size=20,\n"
         "    slots={('IO', 'S', 'A'): ['Mary', 'John', 'Anna', 'Paul'], ('a', 'b'): random_tokens(3)})\n"
         "print(repr(d))\n"

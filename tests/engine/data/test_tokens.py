@@ -12,16 +12,9 @@ from tokenizers import normalizers, pre_tokenizers
 from tokenizers.models import BPE, WordLevel, WordPiece
 from transformers import PreTrainedTokenizerFast
 
+from nncirc import Tokenizer, prompt_dataset, random_tokens, template_dataset, tokens_of, with_answers
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.names import Position
-from nncirc.engine.data import (
-    Tokenizer,
-    prompt_dataset,
-    random_tokens,
-    template_dataset,
-    tokens_of,
-    with_answers,
-)
 
 KINDS = {"prepend": "y", "metaspace": "y", "bytes": "y", "plain": "y", "pieces": "##y"}
 """What "y" is behind " Lil"; " Lily" is one token everywhere."""

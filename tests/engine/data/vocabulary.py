@@ -11,7 +11,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from nncirc.engine.data import Tokenizer
+from nncirc import Tokenizer
 
 _TEXT = """Mary John Anna Paul Lucy Mark gave the a ball to and went store park , . When then
 x y z red blue green cat dog"""

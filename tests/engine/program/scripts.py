@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from nncirc.dsl import Program, check_text
+from nncirc import Program, check_text
 from nncirc.engine.model.loading import load_bundled
 from nncirc.engine.model.model import Model
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.engine.program.scripts import model
 
+from nncirc import check_text, render_diagnostics
 from nncirc.circuits.areas import cmd, cpr, mib_sizes
 from nncirc.circuits.chance import overlap_p, random_circuits
 from nncirc.circuits.circuit import Circuit
@@ -20,7 +21,6 @@ from nncirc.circuits.intervals import Estimate, Resampling
 from nncirc.circuits.measures import agreement
 from nncirc.circuits.pictures.text import provenance
 from nncirc.circuits.roc import roc_of_circuits
-from nncirc.dsl import check_text, render_all
 from nncirc.dsl.check.program import Apply
 from nncirc.engine.blocks import evaluation, inputs
 from nncirc.engine.evaluation.completeness import completeness, incompleteness, least, minimality
@@ -95,7 +95,7 @@ def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def built(text: str = "", size: int = 5) -> Builder:
     result = check_text(PREAMBLE % size + text)
-    assert result.program is not None, render_all(result.diagnostics)
+    assert result.program is not None, render_diagnostics(result.diagnostics)
     return Builder(result.program)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from tests.engine.program.scripts import model
 
+from nncirc import Program, check_text, render_diagnostics
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.intervals import Resampling
-from nncirc.dsl import Program, check_text, render_all
 from nncirc.dsl.check.program import Ref
 from nncirc.engine.blocks import inputs
 from nncirc.engine.blocks.evaluation import evaluate
@@ -166,7 +166,7 @@ def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @cache
 def program() -> Program:
     result = check_text(SCRIPT)
-    assert result.program is not None, render_all(result.diagnostics)
+    assert result.program is not None, render_diagnostics(result.diagnostics)
     return result.program
 
 
@@ -221,7 +221,7 @@ def test_scripts_give_what_the_functions_give(batch: int | None) -> None:
 
 def claim(text: str) -> Claim:
     checked = check_text(f"{SCRIPT}assert {text}")
-    assert checked.program is not None, render_all(checked.diagnostics)
+    assert checked.program is not None, render_diagnostics(checked.diagnostics)
     return measure(Builder(checked.program), checked.program.assertions[0])
 
 

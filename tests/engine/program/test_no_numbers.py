@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from nncirc import check_text, render_diagnostics
 from nncirc.circuits.errors import MethodError, NncircError
 from nncirc.circuits.intervals import Estimate
-from nncirc.dsl import check_text, render_all
 from nncirc.engine.program.folder import write_result
 from nncirc.engine.program.results import Curve, Table
 from nncirc.engine.program.run import run_program
@@ -57,7 +57,7 @@ RESULTS = {
 
 def refused(text: str, out: Path) -> NncircError:
     checked = check_text(PREAMBLE + text)
-    assert checked.program is not None, render_all(checked.diagnostics)
+    assert checked.program is not None, render_diagnostics(checked.diagnostics)
     with pytest.raises(NncircError) as caught:
         run_program(checked.program, out)
     assert not (out / "found.json").exists()

@@ -10,7 +10,7 @@ from tests.end_to_end.command import ROOT
 from tests.engine.program.scripts import program
 from tests.some import some
 
-from nncirc.dsl import Program
+from nncirc import Program
 from nncirc.dsl.check.checker import check_file
 from nncirc.engine.blocks.costs import COSTS
 from nncirc.engine.program import plan

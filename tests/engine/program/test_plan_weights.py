@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.engine.data.vocabulary import word_tokenizer
 
-from nncirc.dsl import check_text
+from nncirc import check_text
 from nncirc.engine.model.configs import parameters
 from nncirc.engine.program import at_hand, plan
 from nncirc.engine.program.places import ProgramError

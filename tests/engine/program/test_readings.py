@@ -10,7 +10,7 @@ import pytest
 from tests.engine.program.scripts import model
 from tests.some import some
 
-from nncirc.dsl import Program, check_text, render_all
+from nncirc import Program, check_text, render_diagnostics
 from nncirc.engine.blocks import inputs
 from nncirc.engine.methods.attention_statistics import attention_statistics
 from nncirc.engine.methods.direct_logit_attribution import logit_attribution
@@ -104,7 +104,7 @@ def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @cache
 def program(more: str = "", without: str = "") -> Program:
     result = check_text(SCRIPT.replace(without, "") + more)
-    assert result.program is not None, render_all(result.diagnostics)
+    assert result.program is not None, render_diagnostics(result.diagnostics)
     return result.program
 
 

@@ -10,9 +10,9 @@ import pytest
 from tests.engine.program.scripts import model
 from tests.some import some
 
+from nncirc import check_text, render_diagnostics
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.graph import Graph
-from nncirc.dsl import check_text, render_all
 from nncirc.dsl.blocks.scores import SCORES as DECLARED
 from nncirc.dsl.check.graphs import full_shape, graph_of
 from nncirc.dsl.check.shapes import model_shape
@@ -95,7 +95,7 @@ def one_model(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("scores", SCORES, ids=lambda text: text.partition(" ")[0])
 def test_tables_are_as_they_were_said_to_be(scores: str) -> None:
     result = check_text(f"{HEAD}scores s using {scores}}}\n")
-    assert result.program is not None, render_all(result.diagnostics)
+    assert result.program is not None, render_diagnostics(result.diagnostics)
     builder = Builder(result.program)
     found: NodeScores = builder.get("s")
     declared = result.program.declarations["s"]
@@ -148,7 +148,7 @@ def refused(text: str, folder: Path, **options: Any) -> list[Any]:
     """The errors with which a plan and a run refuse a script that checks."""
     result = check_text(text, **options)
     program = result.program
-    assert program is not None, render_all(result.diagnostics)
+    assert program is not None, render_diagnostics(result.diagnostics)
     found = []
     for attempt in (
         lambda: plan_program(program),

@@ -8,7 +8,7 @@ from tests.circuits.strategies import circuit_pairs, circuits
 
 from nncirc.circuits.circuit import Circuit, difference, intersection, union
 from nncirc.circuits.collapse import join_heads, join_inputs
-from nncirc.circuits.comparison import SIDES, as_json, as_text, collapsed, compare
+from nncirc.circuits.compare import SIDES, as_json, as_text, collapsed, compare
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.names import Edge
