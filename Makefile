@@ -11,12 +11,13 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint layout mypy pyright pytest format docs wheel clean
+.PHONY: help demo fast slow goldens test lint layout mypy pyright pytest format docs wheel clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo    install into $(VENV)/, run examples/ioi.circ, say where the picture is'
+	@echo 'make fast    lint and the quick tests, in less than a minute: for every commit'
 	@echo 'make test    lint, types and all tests'
 	@echo 'make format  put the code in order'
 	@echo 'make docs    write docs/language.md from the schema'
@@ -47,6 +48,14 @@ demo: $(VENV)/installed
 	@echo
 	@echo 'The circuit that was found is drawn in out/ioi/ioi.svg; all pictures:'
 	@find out/ioi -name '*.svg' | sort | sed 's/^/  /'
+
+fast: lint layout
+	@echo '== quick tests'
+	@$(BIN)/pytest -n $(WORKERS) -q --fast
+
+slow: $(VENV)/installed-for-tests
+	@$(BIN)/pytest -n $(WORKERS) -q --note-slow
+	@echo 'Wrote tests/slow.txt, the tests that make fast leaves out'
 
 test: lint layout mypy pyright pytest
 

@@ -1,8 +1,9 @@
-"""No test reads or writes the store of who runs it; and what several tests look at."""
+"""No test reads or writes the store of who runs it; which tests are slow; and what several tests look at."""
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,38 @@ import pytest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+SLOW = Path(__file__).with_name("slow.txt")
+"""Tests that `make fast` leaves out, written by `make slow`."""
+SECONDS = 0.2
+"""All cases of a test that is not slow take less, with what they prepare."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out the tests of tests/slow.txt")
+    parser.addoption("--note-slow", action="store_true", help="write tests/slow.txt anew")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--fast"):
+        slow = set(SLOW.read_text(encoding="utf-8").split())
+        left_out = [item for item in items if item.nodeid.partition("[")[0] in slow]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item.nodeid.partition("[")[0] not in slow]
+
+
+_TOOK: Counter[str] = Counter()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _TOOK[report.nodeid.partition("[")[0]] += report.duration  # type: ignore[assignment]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("--note-slow") and not hasattr(session.config, "workerinput"):
+        slow = sorted(name for name, seconds in _TOOK.items() if seconds >= SECONDS)
+        SLOW.write_text("".join(f"{name}\n" for name in slow), encoding="utf-8")
 
 
 @pytest.fixture(scope="session", autouse=True)

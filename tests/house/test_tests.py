@@ -130,6 +130,18 @@ def test_no_test_imports_another() -> None:
     assert not found
 
 
+def test_what_is_said_to_be_slow_is_there() -> None:
+    there = {
+        f"{path.relative_to(ROOT).as_posix()}::{test.name}"
+        for path in some((ROOT / "tests").rglob("test_*.py"))
+        for test in written_in(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    slow = (ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").split()
+    gone = set(slow) - there
+    assert not gone, "remove these lines, or write the file anew: make slow"
+    assert slow == sorted(set(slow))
+
+
 @pytest.mark.parametrize(
     ("body", "is_vacuous"),
     [
