@@ -26,17 +26,12 @@ from transformers.models.gpt2 import modeling_gpt2
 
 from nncirc.engine.methods import (
     activation_patching as activation,
-)
-from nncirc.engine.methods import (
     attribution_patching as attribution,
-)
-from nncirc.engine.methods import (
     scores,
 )
 from nncirc.engine.methods.acdc import ExactLoss
 from nncirc.engine.metrics.reading import Reading
-from nncirc.engine.runs import contrast as contrasts
-from nncirc.engine.runs import gradients, live, written
+from nncirc.engine.runs import contrast as contrasts, gradients, live, written
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "MLP": [(modeling_gpt2.GPT2MLP, "forward")],

@@ -13,8 +13,7 @@ from nncirc.circuits.names import Node
 from nncirc.circuits.pictures import style
 from nncirc.circuits.pictures.drawing import MAX_EDGES, Drawing, arrange
 from nncirc.circuits.pictures.fold import Line
-from nncirc.circuits.pictures.legend import attributes, fitted, legend, legend_dot
-from nncirc.circuits.pictures.legend import caption as below
+from nncirc.circuits.pictures.legend import attributes, caption as below, fitted, legend, legend_dot
 from nncirc.circuits.pictures.text import number, one_line, quoted, record, wrapped
 
 __all__ = ["to_dot"]

@@ -21,8 +21,7 @@ from nncirc.circuits.annotations import Accepts
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError, ModelError
 from nncirc.circuits.names import END, Position, Positions, as_positions
-from nncirc.dsl.blocks.metrics import METRICS
-from nncirc.dsl.blocks.metrics import Metric as Declared
+from nncirc.dsl.blocks.metrics import METRICS, Metric as Declared
 from nncirc.engine.model.model import Model
 
 Joint: TypeAlias = Literal["sum", "product"]

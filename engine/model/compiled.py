@@ -313,8 +313,7 @@ def shapes(config: CompiledConfig) -> dict[str, tuple[int, ...]]:
 
 def symbol_tokenizer(config: CompiledConfig) -> Tokenizer:
     """A tokenizer whose tokens are the symbols: white space between them, and `bos`, if any, before them."""
-    from tokenizers import Tokenizer as Fast
-    from tokenizers import models, pre_tokenizers, processors
+    from tokenizers import Tokenizer as Fast, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     unknown = next(

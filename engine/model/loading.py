@@ -30,8 +30,7 @@ from nncirc.engine.data.load import (
     unreadable,
 )
 from nncirc.engine.model import guards
-from nncirc.engine.model.compiled import build, shapes, symbol_tokenizer
-from nncirc.engine.model.compiled import read_config as read_compiled
+from nncirc.engine.model.compiled import build, read_config as read_compiled, shapes, symbol_tokenizer
 from nncirc.engine.model.configs import empty, read_config
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.memory import free_memory

@@ -11,8 +11,7 @@ from typing import Any
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.names import Node
 from nncirc.circuits.pictures.colours import Diverging, Scale, Sequential
-from nncirc.circuits.pictures.curves import Curve as Line
-from nncirc.circuits.pictures.curves import curves
+from nncirc.circuits.pictures.curves import Curve as Line, curves
 from nncirc.circuits.pictures.figure import write_picture
 from nncirc.circuits.pictures.heatmap import Panel, heatmap
 from nncirc.circuits.pictures.render import render

@@ -9,8 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from dataclasses import replace as with_fields
+from dataclasses import dataclass, field, replace as with_fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -31,8 +30,7 @@ from nncirc.dsl.check.program import (
 from nncirc.dsl.check.scope import kinds_in_words
 from nncirc.dsl.text.diagnostics import suggest
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
-from nncirc.engine.program import folder as files
-from nncirc.engine.program import pictures
+from nncirc.engine.program import folder as files, pictures
 from nncirc.engine.program.build import Builder, Progress
 from nncirc.engine.program.claims import Claim, check_rows, intervals_of, measure
 from nncirc.engine.program.places import placed

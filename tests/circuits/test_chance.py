@@ -6,8 +6,7 @@ import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tests.circuits.strategies import circuit_pairs, edge_sets, graphs
 
 from nncirc.circuits.chance import Null, hypergeometric_tail, overlap_p, random_circuits

@@ -5,8 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from tests.circuits.strategies import circuit_pairs, circuits, graphs, shapes
 
 from nncirc.circuits.circuit import Circuit, intersection, prune, union

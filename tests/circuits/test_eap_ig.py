@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from tests.circuits.strategies import circuits, graphs, json_values
 
 from nncirc.circuits.circuit import Circuit

@@ -8,8 +8,7 @@ import random
 import statistics
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Estimate, Resampling, _end, bootstrap, place_of_end

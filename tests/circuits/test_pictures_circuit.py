@@ -15,8 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from tests.circuits.strategies import circuits
 
 from nncirc.circuits.circuit import Circuit, prune

@@ -4,8 +4,7 @@ import re
 from itertools import pairwise, product
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from tests.circuits.strategies import graphs
 
 from nncirc.circuits.circuit import Circuit

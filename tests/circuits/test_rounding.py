@@ -6,8 +6,7 @@ import math
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from nncirc.circuits.rounding import FINER, decimals, ranked_as, rounded
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from nncirc.circuits.errors import FileError
 from nncirc.circuits.formats.torch_file import Tensor, read_torch

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from nncirc import check_text, render_diagnostics
 from nncirc.dsl.check.program import Apply, Assertion, Calculation, Number, Program, Ref, leaves

@@ -4,8 +4,7 @@ import random
 import string
 from pathlib import Path
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.lark import from_lark
 
 from nncirc import CheckResult, check_text, diagnostics_to_json, render_diagnostics

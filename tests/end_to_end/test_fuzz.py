@@ -8,8 +8,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, event, given, settings, strategies as st
 from tests.end_to_end.command import EXAMPLES, SCRIPT
 
 from nncirc.cli import main

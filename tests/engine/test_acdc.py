@@ -13,11 +13,9 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from tests.engine import oracle
-from tests.engine.compared import ACDC_METRICS as METRICS
-from tests.engine.compared import LOSSES, THRESHOLDS, same, sweep_of
+from tests.engine.compared import ACDC_METRICS as METRICS, LOSSES, THRESHOLDS, same, sweep_of
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2, tiny_llama
 from tests.some import some
 

@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tests.engine.compared import ACDC_METRICS as METRICS
-from tests.engine.compared import LOSSES, THRESHOLDS, same, sweep_of
+from hypothesis import given, settings, strategies as st
+from tests.engine.compared import ACDC_METRICS as METRICS, LOSSES, THRESHOLDS, same, sweep_of
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 from torch.utils._python_dispatch import TorchDispatchMode
 

@@ -12,8 +12,7 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tests.engine import oracle
 from tests.engine.data.vocabulary import word_tokenizer
 from tests.engine.peak import peak_bytes

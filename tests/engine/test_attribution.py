@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from tests.engine import oracle
 from tests.engine.compared import METRICS, close, value_of
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama

@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from safetensors.torch import load_file, save_file
 from tests.engine.programs import SMALL, Slow, all_against, published, write_program
 from torch import Tensor

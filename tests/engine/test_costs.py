@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import torch
 from tests.end_to_end.command import ROOT
-from tests.engine.tiny import contrast as tiny_contrast
-from tests.engine.tiny import tiny_gpt2, tiny_llama
+from tests.engine.tiny import contrast as tiny_contrast, tiny_gpt2, tiny_llama
 
 from nncirc.dsl.check.checker import check_file
 from nncirc.engine.blocks.costs import COSTS, of_claim

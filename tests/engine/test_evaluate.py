@@ -7,8 +7,7 @@ import statistics
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tests.circuits.strategies import edge_sets
 from tests.engine.loops import circuit_by_loops as by_loops
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from tests.engine.tiny import contrast, dataset, random_prompts, tiny_gpt2
 
 from nncirc import Dataset

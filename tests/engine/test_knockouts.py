@@ -8,8 +8,7 @@ from dataclasses import replace as with_fields
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from tests.circuits.strategies import edge_sets
 from tests.engine.loops import circuit_by_loops as by_loops
 from tests.engine.tiny import VOCABULARY, Case, cases, contrast, tiny_gpt2

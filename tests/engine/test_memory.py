@@ -8,8 +8,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tests.engine.peak import peak_bytes
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tests.engine import oracle
 from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
 from torch import Tensor

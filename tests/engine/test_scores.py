@@ -6,8 +6,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from tests.circuits.strategies import graphs, shapes
 
 from nncirc.circuits.circuit import Circuit, prune

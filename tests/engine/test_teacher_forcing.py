@@ -29,8 +29,7 @@ from nncirc import (
 )
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.names import Position
-from nncirc.engine.data.corrupt import check_alignment
-from nncirc.engine.data.corrupt import replace as replaced
+from nncirc.engine.data.corrupt import check_alignment, replace as replaced
 from nncirc.engine.data.targets import asked_as, forced
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching

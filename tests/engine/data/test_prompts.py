@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.engine.data.conftest import SHARED
 
 from nncirc import NEXT, Tokenizer, check_alignment, counterpart, file_dataset, prompt_dataset

@@ -9,13 +9,11 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tests.engine.data.conftest import shared
 from tests.engine.data.vocabulary import word_tokenizer
 from tests.some import some
-from tokenizers import Tokenizer as Backend
-from tokenizers import normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer as Backend, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from nncirc import NEXT, Dataset, Tokenizer, random_tokens, resolve, template_dataset, token_dataset

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from tests.engine.data.vocabulary import subword_tokenizer
-from tokenizers import Tokenizer as Backend
-from tokenizers import normalizers, pre_tokenizers
+from tokenizers import Tokenizer as Backend, normalizers, pre_tokenizers
 from tokenizers.models import BPE, WordLevel, WordPiece
 from transformers import PreTrainedTokenizerFast
 

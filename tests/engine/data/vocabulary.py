@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokenizers import Tokenizer as Backend
-from tokenizers import decoders, normalizers, pre_tokenizers
+from tokenizers import Tokenizer as Backend, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE, WordLevel, WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing

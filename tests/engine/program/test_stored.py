@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tests.engine.program.scripts import NAMES, model, program
 from tests.engine.tiny import tiny_gpt2
 from tests.some import some
