@@ -19,7 +19,7 @@ __all__ = ["handbook"]
 _INTRODUCTION = """\
 # The .circ language
 
-This file is generated from `dsl/schema/` by `python -m nncirc.dsl.handbook docs/language.md`.
+This file is generated from `dsl/blocks/` by `python -m nncirc.dsl.handbook docs/language.md`.
 
 A script declares what an experiment consists of. Its statements may stand in any order; references between
 them must not form a circle. A newline ends a statement, `#` begins a comment.

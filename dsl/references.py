@@ -20,11 +20,10 @@ from nncirc.circuits.errors import FileError
 from nncirc.circuits.graph import Graph, owner
 from nncirc.circuits.pictures.text import one_line, provenance
 from nncirc.circuits.reference import from_paths
+from nncirc.dsl.blocks.reference import path_of
 from nncirc.dsl.check.checker import CheckResult, check_file, check_text
-from nncirc.dsl.check.edges import path_of
-from nncirc.dsl.check.graphs import graph_of
 from nncirc.dsl.check.program import Declaration, NodePattern, Program, Ref
-from nncirc.dsl.check.shapes import model_shape
+from nncirc.dsl.check.shapes import graph_of, model_shape
 
 __all__ = ["built", "circuit_of", "read_reference", "reference_text", "write_reference"]
 

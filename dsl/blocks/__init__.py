@@ -1,37 +1,60 @@
-"""The one table of the language: kinds, implementations, keys; a module for each kind.
+"""What the language knows: kinds, and of each its implementations with their keys, checks and results.
 
-The checker, the suggestions and the reference (`docs/language.md`) are driven by it. A new metric is
-one entry here and one function in the engine.
+A file declares one thing that the language names, or a few relatives, in a table that is called as their kind
+(`SCORES = {"acdc": …}`); every file here is read, and no list names them. The checker, the suggestions and
+the reference (`docs/language.md`) are driven by it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from pkgutil import iter_modules
 
-from nncirc.dsl.blocks.circuits import CIRCUITS
-from nncirc.dsl.blocks.corruptions import CORRUPTIONS
-from nncirc.dsl.blocks.curves import CURVES
-from nncirc.dsl.blocks.datasets import DATASETS
-from nncirc.dsl.blocks.entries import Function, Implementation, Key, Kind
+from nncirc.circuits.graph import Graph, Shape
 from nncirc.dsl.blocks.functions import FUNCTIONS
-from nncirc.dsl.blocks.graphs import GRAPHS
-from nncirc.dsl.blocks.metrics import METRICS
-from nncirc.dsl.blocks.models import MODELS
-from nncirc.dsl.blocks.outputs import COMPARE, PLOT, RENDER
-from nncirc.dsl.blocks.scores import SCORES
+from nncirc.dsl.check.declared import Function, Implementation, Key, Kind, Scores
+from nncirc.dsl.check.program import Value
+from nncirc.dsl.check.tables import Asked, Table
 
-__all__ = ["FUNCTIONS", "KINDS", "Function", "Implementation", "Key", "Kind"]
+__all__ = ["FUNCTIONS", "KINDS", "SCORES", "Function", "Implementation", "Key", "Kind", "table_of"]
+
+_MODULES = [import_module(f"{__name__}.{each.name}") for each in sorted(iter_modules(__path__))]
+
+
+def _kind(doc: str, table: str, *, output: bool = False) -> Kind:
+    """A kind with what the files declare in a table of this name."""
+    found: dict[str, Implementation] = {}
+    for module in _MODULES:
+        found |= getattr(module, table, {})
+    return Kind(doc, found, output)
+
 
 KINDS: Mapping[str, Kind] = {
-    "model": Kind("A transformer language model.", MODELS),
-    "dataset": Kind("Prompts and what should follow them.", DATASETS),
-    "corruption": Kind("What stands in the place of the clean run.", CORRUPTIONS),
-    "graph": Kind("The computation graph: which parts of the model are nodes.", GRAPHS),
-    "metric": Kind("A number for how well the model does the task.", METRICS),
-    "scores": Kind("A number for each node or edge.", SCORES),
-    "circuit": Kind("A part of the graph: a set of edges.", CIRCUITS),
-    "curve": Kind("A number as it depends on another.", CURVES),
-    "compare": Kind("A table of circuits.", {"compare": COMPARE}, output=True),
-    "plot": Kind("A plot of scores or of a curve.", {"plot": PLOT}, output=True),
-    "render": Kind("A picture of a circuit.", {"render": RENDER}, output=True),
+    "model": _kind("A transformer language model.", "MODELS"),
+    "dataset": _kind("Prompts and what should follow them.", "DATASETS"),
+    "corruption": _kind("What stands in the place of the clean run.", "CORRUPTIONS"),
+    "graph": _kind("The computation graph: which parts of the model are nodes.", "GRAPHS"),
+    "metric": _kind("A number for how well the model does the task.", "METRICS"),
+    "scores": _kind("A number for each node or edge.", "SCORES"),
+    "circuit": _kind("A part of the graph: a set of edges.", "CIRCUITS"),
+    "curve": _kind("A number as it depends on another.", "CURVES"),
+    "compare": _kind("A table of circuits.", "COMPARISONS", output=True),
+    "plot": _kind("A plot of scores or of a curve.", "PLOTS", output=True),
+    "render": _kind("A picture of a circuit.", "RENDERINGS", output=True),
 }
+SCORES: Mapping[str, Scores] = {
+    name: each for name, each in KINDS["scores"].implementations.items() if isinstance(each, Scores)
+}
+
+
+def table_of(
+    name: str,
+    implementation: str,
+    values: Mapping[str, Value],
+    graph: Graph | None,
+    shape: Shape | None,
+    length: int | None = None,
+) -> Table | None:
+    """The table of a block of scores, as `Asked` takes what is known of it; None for scores of edges."""
+    return SCORES[implementation].table(Asked(name, values, graph, shape, length))

@@ -2,19 +2,93 @@
 
 from __future__ import annotations
 
-from nncirc.dsl.blocks.entries import (
-    BY,
-    HELD_OUT,
-    INTERVAL,
-    METRIC,
-    RANK,
-    SCORED,
-    SEVERAL_CIRCUITS,
-    Implementation,
-    Key,
-    one,
-)
+from nncirc.dsl.blocks.keys import BY, HELD_OUT, INTERVAL, METRIC, RANK, SCORED, SEVERAL_CIRCUITS, one
+from nncirc.dsl.blocks.metrics import check_measured
+from nncirc.dsl.blocks.selection import check_selected
+from nncirc.dsl.check.declared import Implementation, Key, Meaning
+from nncirc.dsl.check.program import Ref
+from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.check.types import Either, Many, Number
+from nncirc.dsl.text.diagnostics import Label
+
+
+def _check_faithfulness(meaning: Meaning, draft: Draft) -> None:
+    """A curve by itself."""
+    check_selected(meaning, draft)
+    given = meaning.get(draft, "corruption")
+    corruption = given or meaning.drafts.get(draft.corruption or "")
+    metric = meaning.get(draft, "metric")
+    if corruption is not None and metric is not None:
+        check_measured(meaning, draft.where("metric"), metric, corruption)
+    if given is not None:
+        meaning.circuit_fits(draft.where("corruption"), draft, given)
+    elif corruption is not None:
+        draft.values["corruption"] = Ref(corruption.name)
+
+
+def _check_roc(meaning: Meaning, draft: Draft) -> None:
+    given = [key for key in ("scores", "circuits") if key in draft.spans]
+    if len(given) != 1:
+        message = "`roc` is drawn of either `scores` or `circuits`" + (", not both" if given else "")
+        meaning.report("C105", message, draft.span, help="give one of the two keys")
+        return
+    reference, scores = meaning.get(draft, "reference"), meaning.get(draft, "scores")
+    by = draft.values.get("by")
+    if "rank" in draft.spans and scores is None:
+        meaning.report(
+            "C271",
+            "`rank` says how scores are ranked, and these are circuits",
+            draft.where("rank"),
+            help="remove it; a circuit says itself how its edges were chosen",
+        )
+    if scores is not None:
+        draft.graph = scores.graph
+        _check_scores(meaning, draft, scores, str(by))
+    parts = meaning.many(draft, "circuits")
+    meaning.counted(reference, by, draft.where("by"))
+    for part in [*parts, *([draft] if scores is not None else [])]:
+        if reference is not None and part is not reference:
+            meaning.same_graph(draft.where("reference"), part, reference)
+
+
+def _check_scores(meaning: Meaning, draft: Draft, scores: Draft, by: str) -> None:
+    label = (Label(scores.place, f"uses {scores.implementation}"),)
+    effect = meaning.effect(scores)
+    if not effect:
+        meaning.report(
+            "C232",
+            "these scores do not say how much a metric depends on a node",
+            draft.where("scores"),
+            labels=label,
+            help="use `attribution_patching` or `activation_patching`",
+        )
+    elif by not in ("edges", "nodes"):
+        meaning.report(
+            "C271",
+            f"scores rank edges or nodes, and not {by} by themselves",
+            draft.where("by"),
+            labels=label,
+            help="write `by = edges` or `by = nodes`, or give `circuits`",
+        )
+    elif effect == "nodes" and by == "edges":
+        meaning.report(
+            "C232",
+            f"edges are counted here, but `{scores.name}` scores nodes",
+            draft.where("by" if "by" in draft.spans else "scores"),
+            labels=label,
+            help="write `by = nodes`, or use `attribution_patching` with `by = edges`",
+        )
+    elif meaning.scores(scores).is_metric:
+        metric = meaning.get(scores, "metric")
+        if metric is not None and metric.values.get("normalize") is False:
+            meaning.report(
+                "C560",
+                "these scores are the metric itself, and its value without an effect is not known",
+                draft.where("scores"),
+                labels=(*label, Label(metric.place, "this metric is not normalized")),
+                help="set `normalize = true` in the metric",
+            )
+
 
 CURVES = {
     "faithfulness": Implementation(
@@ -34,6 +108,7 @@ CURVES = {
             **INTERVAL,
         },
         source="Hanna et al. 2024; Mueller et al. 2025",
+        check=_check_faithfulness,
     ),
     "roc": Implementation(
         "True over false positives against a reference: of scores at every threshold, not pruned, or of "
@@ -46,5 +121,6 @@ CURVES = {
             "rank": RANK,
         },
         source="Conmy et al. 2023",
+        check=_check_roc,
     ),
 }

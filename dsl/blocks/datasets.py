@@ -2,9 +2,539 @@
 
 from __future__ import annotations
 
-from nncirc.circuits.tasks import TASKS
-from nncirc.dsl.blocks.entries import MODEL, SEED, SIZE, Implementation, Key
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import TypeAlias
+
+from nncirc.circuits.names import Position
+from nncirc.circuits.tasks import TASKS, Task
+from nncirc.dsl.blocks.keys import MODEL, SEED, SIZE
+from nncirc.dsl.blocks.models import check_runs, predicts
+from nncirc.dsl.check.declared import Implementation, Key, Meaning
+from nncirc.dsl.check.program import Choices, NextToken, Placeholder, RandomTokens, Ref, Slot, Template
+from nncirc.dsl.check.scope import Draft, Scope
 from nncirc.dsl.check.types import Boolean, Either, InputFile, Many, Number, Prompt, Text
+from nncirc.dsl.check.values import placeholder_span
+from nncirc.dsl.text.diagnostics import Label, suggest
+from nncirc.dsl.text.source import Span
+
+Wrong: TypeAlias = tuple[str | None, str | None]
+"""What is wrong, and what to do."""
+
+
+def _is_given(data: Draft, column: str) -> bool | None:
+    return any(data.values.get(key) is not None for key in (column, f"{column}_ids"))
+
+
+def _in_none(data: Draft, position: Position) -> Wrong:
+    problem = f"`{data.name}` has no slots, so there is no position `{position}`"
+    return problem, "its positions are `start` and `end`"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts(Implementation):
+    """A way to make a dataset.
+
+    Attributes:
+        has: whether it has answers (`answer`), foils (`foil`) or counterparts (`corrupt`); None where that is
+            not known.
+        position: what is wrong with a position other than `start` and `end`.
+        slots: whether its prompts have slots, which can be replaced.
+        drawn: whether `size` is how many prompts there are.
+        follows: whether the answer is always the token that follows.
+        without: what to do where one of these columns is needed and it lacks it.
+    """
+
+    has: Callable[[Draft, str], bool | None] | None = _is_given
+    position: Callable[[Draft, Position], Wrong] = _in_none
+    slots: bool = False
+    drawn: bool = False
+    follows: bool = False
+    without: Mapping[str, str] = field(default_factory=dict)
+
+
+# Known tasks -----------------------------------------------------------------------------------------------
+
+
+def task_of(data: Draft) -> Task | None:
+    """The task that a dataset is of, if it is of one that is known."""
+    name = data.values.get("task")
+    return TASKS.get(name) if data.implementation == "task" and isinstance(name, str) else None
+
+
+def task_templates(task: Task) -> tuple[Template, ...]:
+    """The phrasings of a task, as those that a script writes out."""
+    return tuple(_template(text) for text in task.phrasings)
+
+
+def _template(text: str) -> Template:
+    counts: dict[str, int] = {}
+    parts: list[str | Placeholder] = []
+    for number, part in enumerate(re.split(r"\{(\w+)\}", text)):
+        if number % 2:
+            counts[part] = counts.get(part, 0) + 1
+            parts.append(Placeholder(part, counts[part]))
+        elif part:
+            parts.append(part)
+    return Template(text, tuple(parts))
+
+
+def _check_task(meaning: Meaning, draft: Draft) -> None:
+    """The corruption is one of the task's."""
+    task, corrupt = task_of(draft), draft.values.get("corrupt")
+    if task is None or not isinstance(corrupt, str) or corrupt in task.corruptions:
+        return
+    near = suggest(corrupt, task.corruptions)
+    known = ", ".join(f'"{each}"' for each in task.corruptions)
+    meaning.report(
+        "C265",
+        f'the task "{task.name}" has no corruption "{corrupt}"',
+        draft.where("corrupt"),
+        help=f'did you mean "{near}"?' if near else f"it has {known}; others are made with `replace`",
+    )
+
+
+# What datasets have ----------------------------------------------------------------------------------------
+
+
+def has_column(data: Draft, column: str) -> bool | None:
+    """Whether a dataset has answers, foils or counterparts; None where only its file can tell."""
+    if column == "foil" and teacher_forced(data) and not {"foil", "foil_ids"} & data.spans.keys():
+        return False
+    keys = (column, f"{column}_ids")
+    if any(key in data.spans and key not in data.values for key in keys):
+        return None
+    kind = DATASETS[data.implementation]
+    if kind.follows:
+        return column == "answer"
+    return None if kind.has is None else kind.has(data, column)
+
+
+def _task_has(data: Draft, column: str) -> bool | None:
+    task = task_of(data)
+    if task is None:
+        return None
+    present = {"answer": task.answers is not None or task.follows, "foil": task.foils is not None}
+    return present.get(column, True)
+
+
+def answers_follow(data: Draft) -> bool:
+    """Whether the answer is, at every position, the token that follows."""
+    task = task_of(data)
+    following = DATASETS[data.implementation].follows or (task is not None and task.follows)
+    return following or isinstance(data.values.get("answer"), NextToken)
+
+
+def size_of(data: Draft) -> int | None:
+    """How many prompts a dataset has; None where that is seen only when they are made."""
+    if DATASETS[data.implementation].drawn:
+        size = data.values.get("size")
+        return size if isinstance(size, int) else None
+    clean = data.values.get("clean")
+    return len(clean) if isinstance(clean, tuple) else None
+
+
+def teacher_forced(data: Draft) -> bool:
+    """Whether its answers may be several tokens, which the model gets."""
+    return data.values.get("teacher_forced") is True
+
+
+def _templates(data: Draft) -> tuple[Template, ...]:
+    task = task_of(data)
+    if task is not None:
+        return task_templates(task)
+    prompts = data.values.get("prompt")
+    return tuple(p for p in prompts if isinstance(p, Template)) if isinstance(prompts, tuple) else ()
+
+
+def _item_spans(data: Draft, key: str) -> tuple[Span, ...]:
+    written = data.written.get(key)
+    items = getattr(written, "items", None)
+    return tuple(item.span for item in items) if items else (data.where(key),)
+
+
+# Positions -------------------------------------------------------------------------------------------------
+
+
+def check_positions(
+    meaning: Meaning, data: Draft, positions: object, owner: Draft, key: str, label: Label
+) -> None:
+    """Every prompt of the dataset has these positions, of a list of them or one."""
+    given = (
+        positions if isinstance(positions, tuple) and not isinstance(positions, Position) else (positions,)
+    )
+    spans = _item_spans(owner, key)
+    listed = [each for each in given if isinstance(each, Position)]
+    for number, position in enumerate(listed):
+        if position.name in {"start", "end"}:
+            continue
+        problem, advice = DATASETS[data.implementation].position(data, position)
+        if problem is not None:
+            span = spans[number] if number < len(spans) else spans[0]
+            meaning.report("C218", problem, span, labels=(label,), help=advice)
+
+
+def _in_templates(data: Draft, position: Position) -> Wrong:
+    often = _how_often(data)
+    if not often:
+        return None, None
+    if position.name not in often:
+        used = often.keys() - {""}
+        near = suggest(position.name, chain(used, ("start", "end")))
+        known = ", ".join(f"`{each}`" for each in [*islice((s for s in often if s), 12), "start", "end"])
+        advice = f"did you mean `{near}`?" if near else f"positions are {known}"
+        return f"the prompts of `{data.name}` have no position `{position.name}`", advice
+    wanted, (least, number, most) = position.occurrence or 1, often[position.name]
+    if wanted > most:
+        return f"no prompt of `{data.name}` has `{position}`: {_times(position.name, most)}", None
+    if wanted > least:
+        return f"phrasing {number} of `{data.name}` has no `{position}`", "every phrasing needs the position"
+    return None, None
+
+
+def _times(slot: str, occurrences: int) -> str:
+    counts = {0: "does not occur in them", 1: "occurs once", 2: "occurs twice"}
+    return f"`{slot}` {counts.get(occurrences, f'occurs {occurrences} times')}"
+
+
+def _how_often(data: Draft) -> dict[str, tuple[int, int, int]]:
+    """Of every slot how often the phrasing has it that has it least, which that is, and the most.
+
+    Under "" are phrasings, so that there is something where these have no slots; {} if there are none.
+    """
+    if data.often is None:
+        texts = _templates(data)
+        places: dict[str, dict[int, int]] = {"": {}} if texts else {}
+        for number, text in enumerate(texts):
+            for part in text.parts:
+                if isinstance(part, Placeholder):
+                    has = places.setdefault(part.slot, {})
+                    has[number] = has.get(number, 0) + 1
+        data.often = {}
+        for slot, has in places.items():
+            lacks = next((number for number in range(len(texts)) if number not in has), None)
+            number = min(has, key=has.__getitem__) if lacks is None else lacks
+            data.often[slot] = has.get(number, 0), number + 1, max(has.values(), default=0)
+    return data.often
+
+
+def _in_inputs(data: Draft, position: Position) -> Wrong:
+    length = data.values.get("length")
+    if position.name != "token":
+        known = "its positions are `start`, `end`, `token` and `token.1`, `token.2`, …"
+        return f"`{data.name}` has no position `{position.name}`", known
+    if isinstance(length, int) and (position.occurrence or 1) > length:
+        return f"`{data.name}` has no `{position}`: its inputs have {length} tokens", "raise `length`"
+    return None, None
+
+
+def _in_tokens(data: Draft, position: Position) -> Wrong:
+    copies = data.values.get("copies")
+    if position.name != "block":
+        known = "its positions are `start`, `end` and `block.1`, `block.2`, …"
+        return f"`{data.name}` has no position `{position.name}`", known
+    if isinstance(copies, int) and (position.occurrence or 1) > copies:
+        stand = "is one block" if copies == 1 else f"are {copies} blocks"
+        return f"`{data.name}` has no `{position}`: there {stand}", "raise `copies`"
+    return None, None
+
+
+# Checks ----------------------------------------------------------------------------------------------------
+
+
+def check_dataset(meaning: Meaning, draft: Draft) -> None:
+    """What is the same for all."""
+    check_runs(meaning, draft, meaning.get(draft, "model"))
+    _check_targets(meaning, draft)
+    _check_foil(meaning, draft)
+    _check_predicted(meaning, draft)
+
+
+def _check_drawn_prompts(meaning: Meaning, draft: Draft) -> None:
+    check_dataset(meaning, draft)
+    _check_template(meaning, draft)
+    _check_drawn(meaning, draft)
+
+
+def _check_written(meaning: Meaning, draft: Draft) -> None:
+    check_dataset(meaning, draft)
+    _check_prompts(meaning, draft)
+
+
+def _check_of_task(meaning: Meaning, draft: Draft) -> None:
+    check_dataset(meaning, draft)
+    _check_task(meaning, draft)
+
+
+def _check_template(meaning: Meaning, draft: Draft) -> None:
+    """Every `{slot}` is declared."""
+    for key in ("prompt", "answer", "foil"):
+        value = draft.values.get(key)
+        templates = value if isinstance(value, tuple) else (value,)
+        spans = _item_spans(draft, key)
+        for number, text in enumerate(templates):
+            span = spans[number] if number < len(spans) else spans[0]
+            for slot in text.slots if isinstance(text, Template) else ():
+                if slot not in draft.slot_spans:
+                    near = suggest(slot, draft.slot_spans)
+                    meaning.report(
+                        "C212",
+                        f"there is no slot called `{slot}`",
+                        placeholder_span(span, slot),
+                        help=f"did you mean `{{{near}}}`?"
+                        if near
+                        else f"declare it: `slots {{ {slot} = names }}`",
+                    )
+
+
+def _check_targets(meaning: Meaning, draft: Draft) -> None:
+    """Answers and foils are text or ids of tokens; those that the model gets token by token are alone."""
+    for key in ("answer", "foil"):
+        if key in draft.spans and f"{key}_ids" in draft.spans:
+            meaning.report(
+                "C106",
+                f"the {key} is given as text and as ids of tokens",
+                draft.where(f"{key}_ids"),
+                labels=(Label(draft.where(key), "as text"),),
+                help="leave one of the two out",
+            )
+    if teacher_forced(draft):
+        _check_forced(meaning, draft)
+
+
+def _check_forced(meaning: Meaning, draft: Draft) -> None:
+    answer, problem, place = draft.values.get("answer"), None, "teacher_forced"
+    if isinstance(answer, NextToken):
+        problem, place = "the answer is the next token, which the prompt has", "answer"
+    elif answer is None and not {"answer", "answer_ids"} & draft.spans.keys():
+        problem = f"`{draft.name}` has no answer"
+    elif isinstance(answer, tuple) and (
+        draft.implementation == "template" or any(isinstance(each, tuple) for each in answer)
+    ):
+        problem, place = "the model can get one answer token by token, not each of a set", "answer"
+    elif foil := next((key for key in ("foil", "foil_ids") if key in draft.spans), None):
+        problem, place = "behind the tokens of a right answer there is no wrong one", foil
+    if problem is not None:
+        meaning.report(
+            "C245",
+            problem,
+            draft.where(place),
+            labels=(Label(draft.where("teacher_forced"), "the answer may be several tokens"),)
+            if place != "teacher_forced"
+            else (),
+            help="leave out `teacher_forced`, or write one answer, and no foil",
+        )
+
+
+def _check_prompts(meaning: Meaning, draft: Draft) -> None:
+    """The written lists are of one length."""
+    clean = draft.values.get("clean")
+    if not isinstance(clean, tuple):
+        return
+    for key in ("corrupt", "answer", "foil", "answer_ids", "foil_ids"):
+        value = draft.values.get(key)
+        alone = key != "corrupt" and isinstance(value, tuple) and len(value) == 1
+        if isinstance(value, tuple) and len(value) != len(clean) and not alone:
+            meaning.report(
+                "C233",
+                f"{len(value)} of `{key}` for {len(clean)} prompts",
+                draft.where(key),
+                labels=(Label(draft.where("clean"), f"{len(clean)} prompts"),),
+                help="write one for each prompt" + ("" if key == "corrupt" else ", or one for all"),
+            )
+
+
+def _check_drawn(meaning: Meaning, data: Draft) -> None:
+    """A template's lists of words make as many different prompts as are asked for."""
+    size, prompts = data.values.get("size"), data.values.get("prompt")
+    if not isinstance(size, int) or not isinstance(prompts, tuple):
+        return
+    lines: dict[int, set[str]] = {}
+    words: dict[int, int] = {}
+    for slot in data.slots.values():
+        lines.setdefault(slot.group, set()).add(slot.name)
+        if isinstance(slot.generator, Choices):
+            words[slot.group] = len(slot.generator.items)
+    most = 0
+    for prompt in prompts:
+        used = set(prompt.slots) if isinstance(prompt, Template) else set()
+        if not used <= {name for names in lines.values() for name in names}:
+            return
+        asked = {line: len(names & used) for line, names in lines.items() if names & used}
+        if any(len(lines[line]) > words.get(line, math.inf) for line in asked):
+            return  # said where the words stand
+        if asked.keys() - words.keys():
+            return  # words of a named list, or tokens: as many as the tokenizer has
+        most += math.prod(math.perm(words[line], count) for line, count in asked.items())
+    if most < size:
+        there = "is 1 different prompt" if most == 1 else f"are {most:,} different prompts"
+        meaning.report(
+            "C310",
+            f"`size = {size}`, and there {there} in this template",
+            data.where("size"),
+            help=f"set `size = {most}` or less, or give the slots more words",
+        )
+
+
+def _check_foil(meaning: Meaning, data: Draft) -> None:
+    """A foil has an answer that it is compared with, and is another one."""
+    answer, foil = data.values.get("answer"), data.values.get("foil")
+    if foil is None or data.implementation not in ("template", "prompts"):
+        return
+    if answers_follow(data) or (has_column(data, "answer") is False and not teacher_forced(data)):
+        meaning.report(
+            "C304",
+            "there is a foil and no answer that it could be compared with",
+            data.where("foil"),
+            help="give `answer = …` as well, or leave the foil out",
+        )
+        return
+    for one, other in zip(*(_each(value, data) for value in (answer, foil)), strict=False):
+        both = [text for text in one if text in other]
+        if both:
+            meaning.report(
+                "C304",
+                f'answer and foil are the same, "{both[0]}"',
+                data.where("foil"),
+                labels=(Label(data.where("answer"), "the answer"),),
+                help="their difference is 0 whatever the model does; write another foil",
+            )
+            return
+
+
+def _each(value: object, data: Draft) -> list[list[str]]:
+    """The texts of an answer or a foil, of each prompt of which they are written by themselves."""
+    items = value if isinstance(value, tuple) else (value,)
+    sets = (
+        [items] if data.implementation == "template" else [i if isinstance(i, tuple) else (i,) for i in items]
+    )
+    return [[str(getattr(text, "text", text)) for text in each if text is not None] for each in sets]
+
+
+def _check_predicted(meaning: Meaning, draft: Draft) -> None:
+    """Answers are tokens, which programs do not predict."""
+    model = meaning.get(draft, "model")
+    column = next((key for key in ("answer", "answer_ids") if key in draft.spans), None)
+    if model is None or predicts(model) or not (column is not None or answers_follow(draft)):
+        return
+    meaning.report(
+        "C434",
+        f"these prompts have answers, and `{model.name}` predicts no tokens: its outputs are values",
+        draft.where(column or "model"),
+        labels=(Label(model.place, "a program"),),
+        help="leave the answers out, and measure `mse`",
+    )
+
+
+def check_replace(meaning: Meaning, draft: Draft, data: Draft) -> None:
+    """Replacements are between slots that prompts have and that are of one length."""
+    task = task_of(data)
+    slots = task.slot_names if task is not None else tuple(data.slot_spans)
+    if not DATASETS[data.implementation].slots:
+        meaning.report(
+            "C214",
+            f"`replace` needs slots, and `{data.name}` has none",
+            draft.where("data"),
+            labels=(Label(data.place, f"uses {data.implementation}"),),
+            help="use `counterpart`, `zero` or `mean`, or a `template` or `task` dataset",
+        )
+        return
+    if data.implementation == "task" and task is None:
+        return  # which slots it has is not known
+    often, seen = _how_often(data), dict[str, dict[int | None, Span]]()
+    for replacement, path in zip(draft.replacements, draft.replacement_spans, strict=True):
+        left, right = path.terms
+        known = True
+        for name, place in ((replacement.slot, left.span), (replacement.by, right.span)):
+            if name not in slots:
+                known = False
+                near = suggest(name, slots)
+                bare = name.rstrip("0123456789")
+                if bare != name and bare in slots:  # papers write S2 for the second S
+                    near = f"{bare}.{name[len(bare) :]}" if place is left.span else bare
+                meaning.report(
+                    "C214",
+                    f"`{data.name}` has no slot `{name}`",
+                    place,
+                    labels=(Label(data.place, "the dataset"),),
+                    help=f"did you mean `{near}`?" if near else None,
+                )
+        if not known:
+            continue
+        occurrences = often.get(replacement.slot, (0, 0, 0))[2]
+        if often and (replacement.occurrence or 1) > occurrences:
+            meaning.report(
+                "C215",
+                f"no prompt has `{left.span.text}`: {_times(replacement.slot, occurrences)}",
+                left.span,
+                labels=(Label(data.where("prompt"), "the prompts"),),
+            )
+        if replacement.slot == replacement.by:
+            meaning.report(
+                "C234", f"`{replacement.slot}` is replaced by itself", path.span, help="name another slot"
+            )
+        places, which = seen.setdefault(replacement.slot, {}), replacement.occurrence
+        clash = (
+            places.get(which)
+            or places.get(None)
+            or (next(iter(places.values()), None) if which is None else None)
+        )
+        if clash is not None:
+            labels = (Label(clash, "first here"),)
+            meaning.report("C106", f"`{left.span.text}` is replaced twice", left.span, labels=labels)
+        places.setdefault(which, left.span)
+        slot, by = data.slots.get(replacement.slot), data.slots.get(replacement.by)
+        if slot is not None and by is not None and _length_class(slot) != _length_class(by):
+            meaning.report(
+                "C216",
+                f"`{slot.name}` is {_length_class(slot)}, but `{by.name}` is {_length_class(by)}",
+                path.span,
+                labels=(
+                    Label(data.slot_spans[slot.name], _length_class(slot)),
+                    Label(data.slot_spans[by.name], _length_class(by)),
+                ),
+                help="clean and corrupted prompts have equally many tokens",
+            )
+
+
+def _length_class(slot: Slot) -> str:
+    if isinstance(slot.generator, RandomTokens):
+        return f"{slot.generator.length} random token{'s' if slot.generator.length > 1 else ''}"
+    return "a word"
+
+
+def check_slots_used(scope: Scope, drafts: Mapping[str, Draft]) -> None:
+    """Every slot of the script's own templates is used by a prompt or by a replacement somewhere."""
+    used: dict[str, set[str]] = {}
+    for draft in drafts.values():
+        data = draft.values.get("data")
+        if draft.implementation == "replace" and isinstance(data, Ref):
+            used.setdefault(data.name, set()).update(each.by for each in draft.replacements)
+    for draft in drafts.values():
+        prompts = draft.values.get("prompt")
+        if (
+            draft.implementation != "template"
+            or draft.span.source is not scope.source
+            or not isinstance(prompts, tuple)
+        ):
+            continue
+        targets = [draft.values.get("answer"), draft.values.get("foil")]
+        texts = [*prompts, *(t for each in targets for t in (each if isinstance(each, tuple) else (each,)))]
+        mentioned: set[str] = {slot for text in texts for slot in getattr(text, "slots", ())}
+        if not mentioned <= set(draft.slot_spans):
+            continue  # a misspelt placeholder would leave its slot unused
+        for name, span in draft.slot_spans.items():
+            if name not in mentioned and name not in used.get(draft.name, set()):
+                scope.report(
+                    "C213",
+                    f"no prompt has the slot `{name}`, and no replacement uses it",
+                    span,
+                    help=f"write `{{{name}}}` in the prompt, or remove the slot",
+                )
+
 
 TEACHER_FORCED = Key(
     Boolean(),
@@ -13,10 +543,17 @@ TEACHER_FORCED = Key(
     default=False,
 )
 
+
 IDS = Many(Number(integer=True, low=0, several=True), single=True, distinct=False)
 
-DATASETS = {
-    "template": Implementation(
+
+def _inputs_have(data: Draft, column: str) -> bool | None:
+    return column == "corrupt" and bool(data.values.get("counterparts"))
+
+
+_OF_A_PROGRAM = "measure `mse`: inputs of a program have no answers"
+DATASETS: dict[str, Prompts] = {
+    "template": Prompts(
         "Prompts filled in from one or several phrasings; every phrasing is used equally often.",
         {
             "model": MODEL,
@@ -34,8 +571,12 @@ DATASETS = {
             "teacher_forced": TEACHER_FORCED,
         },
         extra="slots",
+        check=_check_drawn_prompts,
+        position=_in_templates,
+        slots=True,
+        drawn=True,
     ),
-    "prompts": Implementation(
+    "prompts": Prompts(
         "Prompts written out, clean and corrupted in pairs.",
         {
             "model": MODEL,
@@ -60,8 +601,10 @@ DATASETS = {
             "foil_ids": Key(IDS, "in place of `foil`, ids of tokens"),
             "teacher_forced": TEACHER_FORCED,
         },
+        check=_check_written,
+        without={"corrupt": "add `corrupt = [...]` to it, or use `shuffle`"},
     ),
-    "file": Implementation(
+    "file": Prompts(
         "Prompts from a table with a line of column names (CSV), or an object a line (JSON lines).",
         {
             "path": Key(InputFile((".csv", ".jsonl")), "the file, relative to the script", required=True),
@@ -83,8 +626,10 @@ DATASETS = {
                 Number(integer=True, low=1), "use the first so many rows; absent: all", unit="prompts"
             ),
         },
+        check=check_dataset,
+        has=None,
     ),
-    "task": Implementation(
+    "task": Prompts(
         "Prompts of a known task with answers and corrupted counterparts (`docs/tasks.md`); its slots are "
         "positions, and can be replaced.",
         {
@@ -94,8 +639,14 @@ DATASETS = {
             "seed": SEED,
             "corrupt": Key(Text(), "which of its corruptions `counterpart` is; absent: the task's first"),
         },
+        check=_check_of_task,
+        has=_task_has,
+        position=_in_templates,
+        slots=True,
+        drawn=True,
+        without={"answer": _OF_A_PROGRAM, "foil": "measure `logprob`"},
     ),
-    "all_inputs": Implementation(
+    "all_inputs": Prompts(
         "Every sequence of one length: for programs with a small vocabulary. Position `token` is every token "
         "but those that the tokenizer adds (BOS), `token.2` the second.",
         {
@@ -111,8 +662,15 @@ DATASETS = {
             ),
             "seed": SEED,
         },
+        check=check_dataset,
+        has=_inputs_have,
+        position=_in_inputs,
+        without={
+            "corrupt": "set `counterparts = 1` in it: each input is paired with another",
+            "answer": _OF_A_PROGRAM,
+        },
     ),
-    "tokens": Implementation(
+    "tokens": Prompts(
         "Random tokens, repeated: position `block.2` is the second copy, and the answer is the next token.",
         {
             "model": MODEL,
@@ -123,5 +681,10 @@ DATASETS = {
             ),
             "copies": Key(Number(integer=True, low=1), "how often the block stands in a row", default=1),
         },
+        check=check_dataset,
+        position=_in_tokens,
+        drawn=True,
+        follows=True,
+        without={"foil": "measure `logprob`: random tokens have no wrong answer"},
     ),
 }

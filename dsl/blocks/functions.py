@@ -4,41 +4,199 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nncirc.dsl.blocks.entries import BY, CONNECTED, DRAWS, HELD_OUT, INTERVAL, METRIC, Function, Key, one
+from nncirc.dsl.blocks.datasets import size_of
+from nncirc.dsl.blocks.keys import BY, CONNECTED, DRAWS, HELD_OUT, INTERVAL, METRIC, one
+from nncirc.dsl.blocks.metrics import check_measured
+from nncirc.dsl.check.declared import Function, Key, Meaning, Scores
+from nncirc.dsl.check.program import Apply, Ref
+from nncirc.dsl.check.scope import Draft
+from nncirc.dsl.check.tables import Table
 from nncirc.dsl.check.types import Number, Text, Word
+from nncirc.dsl.text import syntax
+from nncirc.dsl.text.diagnostics import Label
+from nncirc.dsl.text.source import Span
+
+
+def check_function(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
+    """Whether the arguments of a function go together."""
+    arguments = applied.arguments
+    found = {
+        name: meaning.drafts[value.name]
+        for name, value in arguments.items()
+        if isinstance(value, Ref) and value.name in meaning.drafts
+    }
+    check = FUNCTIONS[applied.function].check
+    if check is not None:
+        check(meaning, applied, call)
+    circuit = found.get("circuit")
+    meaning.counted(circuit, arguments.get("by"), call.span)
+    _check_bound(meaning, applied, call.span)
+    if arguments.get("by") == "groups" and circuit is not None and _has_no_groups(circuit):
+        meaning.report(
+            "C273",
+            f"`{circuit.name}` has no groups to knock out",
+            call.span,
+            labels=(Label(circuit.place, f"uses {circuit.implementation}"),),
+            help="groups are those of a `reference` circuit; write `by = nodes` or `by = edges`",
+        )
+    if "reference" in found and circuit is not None and circuit is not found["reference"]:
+        meaning.same_graph(call.span, circuit, found["reference"])
+    if "metric" in found and "corruption" in found:
+        check_measured(meaning, call.span, found["metric"], found["corruption"])
+        meaning.circuit_fits(call.span, circuit, found["corruption"])
+
+
+def _has_no_groups(circuit: Draft) -> bool:
+    """Whether it surely has none: one that was found, or written down without them."""
+    return "circuits" not in circuit.spans and not (circuit.groups or circuit.group_spans)
+
+
+def _check_curve(meaning: Meaning, applied: Apply, call: syntax.Call, wanted: str) -> Draft | None:
+    """The curve that an area is of, if it is one using `wanted`; reports if not."""
+    value = applied.arguments.get("curve")
+    curve = meaning.drafts.get(value.name) if isinstance(value, Ref) else None
+    if curve is None or curve.implementation == wanted:
+        return curve
+    meaning.report(
+        "C270",
+        f"`{applied.function}` is an area under a curve using {wanted}",
+        call.span,
+        labels=(Label(curve.place, f"uses {curve.implementation}"),),
+        help="`roc` has auc, `faithfulness` has cpr and cmd",
+    )
+    return None
+
+
+def _check_roc(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
+    _check_curve(meaning, applied, call, "roc")
+
+
+def _check_sizes(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
+    curve = _check_curve(meaning, applied, call, "faithfulness")
+    if curve is not None and curve.values.get("edges", "mib") != "mib":
+        meaning.report(
+            "C270",
+            f"`{applied.function}` is an area over MIB's circuit sizes, and this curve has others",
+            call.span,
+            labels=(Label(curve.where("edges"), "its sizes"),),
+            help="write `edges = mib` in the curve",
+        )
+
+
+def _check_bound(meaning: Meaning, applied: Apply, span: Span) -> None:
+    """One prompt bounds nothing."""
+    if not applied.arguments.get("bound"):
+        return
+    for key in ("corruption", "curve", "scores"):
+        value = applied.arguments.get(key)
+        draft = meaning.drafts.get(value.name) if isinstance(value, Ref) else None
+        if draft is None:
+            continue
+        corruption = draft if draft.kind == "corruption" else meaning.get(draft, "corruption")
+        data = meaning.get(draft if corruption is None else corruption, "data")
+        if data is not None and size_of(data) == 1:
+            meaning.report(
+                "C561",
+                "one prompt does not bound this: an interval is over prompts",
+                span,
+                labels=(Label(data.where("size" if "size" in data.spans else "clean"), "one prompt"),),
+                help="use more prompts, or leave `bound` out",
+            )
+
+
+def _check_score(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
+    """The row and the column that `score(...)` reads are some of the table's, where that is known."""
+    scores, node, column = (applied.arguments.get(key) for key in ("scores", "node", "column"))
+    draft = meaning.drafts.get(scores.name) if isinstance(scores, Ref) else None
+    if draft is None or not isinstance(node, str) or not (column is None or isinstance(column, str)):
+        return
+    label = (Label(draft.place, f"uses {draft.implementation}"),)
+    known = meaning.table(draft)
+    if known is None:
+        meaning.report(
+            "C247",
+            f"`{draft.name}` are scores of edges, and `score` reads those of nodes",
+            call.span,
+            labels=label,
+            help=f"write `by = nodes` in `{draft.name}`",
+        )
+        return
+    table, names = known
+    wrong, at = None if names is not None and node in names else table.wrong_row(node), node
+    if wrong is None:
+        wrong, at = table.wrong_column(node, column), column or ""
+    if wrong is not None:
+        strings = (each.value for each in call.arguments if isinstance(each.value, syntax.String))
+        span = next((each.span for each in strings if each.value == at), call.span)
+        meaning.report("C247", wrong[0], span, labels=label, help=wrong[1])
+    elif applied.arguments.get("bound") and not _has_intervals(meaning.scores(draft), table, column):
+        given = (each for each in call.arguments if each.key is not None and each.key.text == "bound")
+        what = f"column `{column}` of `{draft.name}`" if column else f"`{draft.name}`"
+        meaning.report(
+            "C561",
+            f"{what} has no intervals",
+            next((each.span for each in given), call.span),
+            labels=label,
+            help="leave `bound` out; estimates of attribution have none, nor have numbers of weights",
+        )
+
+
+def _has_intervals(scores: Scores, table: Table, column: str | None) -> bool:
+    only = column or next(iter(table.columns or ()), "")
+    return scores.intervals and only not in scores.of_weights
+
 
 _OF = Key(one("circuit"), "the circuit that the claim is about", required=True)
+
+
 _AGAINST = Key(one("circuit"), "the circuit that counts as right", required=True)
+
+
 _OTHER = Key(one("circuit"), "the circuit that it is compared with", required=True)
+
+
 _UNDER = Key(one("corruption"), "what the corrupted run is", required=True)
+
+
 _CURVE = Key(one("curve"), "the curve that the claim is about", required=True)
+
+
 _BOUND = Key(
     Word(("low", "high")),
     "an end of the interval over prompts in place of the value itself",
 )
+
+
 _INTERVAL = {"bound": _BOUND, **INTERVAL}
+
+
 _PARTS = Key(
     Word(("nodes", "edges", "groups")),
     "what is knocked out at once: all edges out of a head or an MLP, an edge, or a named group of nodes",
     default="nodes",
 )
 
+
 FUNCTIONS: Mapping[str, Function] = {
     "recall": Function(
         "Share of the reference that the circuit has, 0 to 1.",
         {"circuit": _OF, "reference": _AGAINST, "by": BY},
+        is_share=True,
     ),
     "precision": Function(
         "Share of the circuit that the reference has, 0 to 1.",
         {"circuit": _OF, "reference": _AGAINST, "by": BY},
+        is_share=True,
     ),
     "jaccard": Function(
         "What both circuits have, as a share of what either has, 0 to 1.",
         {"circuit": _OF, "reference": _OTHER, "by": BY},
+        is_share=True,
     ),
     "overlap_p": Function(
         "Probability that unrelated circuits of these sizes share at least so much (hypergeometric).",
         {"circuit": _OF, "reference": _OTHER, "by": BY},
+        is_share=True,
     ),
     "faithfulness": Function(
         "What remains of the metric with everything outside the circuit corrupted: 0 corrupted, 1 clean.",
@@ -54,6 +212,7 @@ FUNCTIONS: Mapping[str, Function] = {
             "connected": CONNECTED,
             "seed": INTERVAL["seed"],
         },
+        is_share=True,
     ),
     "incompleteness": Function(
         "The largest |F(C - K) - F(M - K)|: F faithfulness, C the circuit, M the model, K nothing, every "
@@ -86,10 +245,12 @@ FUNCTIONS: Mapping[str, Function] = {
     "cpr": Function(
         "Circuit performance ratio: the area under faithfulness at MIB's sizes (Mueller et al. 2025).",
         {"curve": _CURVE, "bound": _BOUND},
+        check=_check_sizes,
     ),
     "cmd": Function(
         "Circuit-model distance: the area between faithfulness and 1 at MIB's sizes (Mueller et al. 2025).",
         {"curve": _CURVE, "bound": _BOUND},
+        check=_check_sizes,
     ),
     "auc": Function(
         "Area under a ROC curve, 0 to 1.",
@@ -101,6 +262,8 @@ FUNCTIONS: Mapping[str, Function] = {
                 default="steps",
             ),
         },
+        is_share=True,
+        check=_check_roc,
     ),
     "score": Function(
         "A number of scores of nodes: of a head, or of a stage of the residual stream (`MLP3`: behind it).",
@@ -110,6 +273,7 @@ FUNCTIONS: Mapping[str, Function] = {
             "column": Key(Text(), 'the column, such as `"end"` or `"copying"`; absent: the only one'),
             "bound": Key(_BOUND.type, f"{_BOUND.doc}; scores of attribution and of weights have none"),
         },
+        check=_check_score,
     ),
     "clean": Function(
         "Mean of the metric over the unpatched clean run.",

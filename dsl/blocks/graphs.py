@@ -2,8 +2,147 @@
 
 from __future__ import annotations
 
-from nncirc.dsl.blocks.entries import Implementation, Key, one
-from nncirc.dsl.check.types import Either, Many, Number, PositionType, Word
+from nncirc.circuits.errors import GraphError
+from nncirc.dsl.blocks.keys import AT_POSITIONS, one
+from nncirc.dsl.blocks.models import is_only_shape
+from nncirc.dsl.check.declared import Implementation, Key, Meaning
+from nncirc.dsl.check.scope import Draft
+from nncirc.dsl.check.types import Many, Number, Word
+from nncirc.dsl.text.diagnostics import Label
+
+_PARTS = ("heads", "attention", "mlps")
+
+
+def check_graph(meaning: Meaning, draft: Draft) -> None:
+    """A graph by itself, and of its model."""
+    before = len(meaning.scope.diagnostics)
+    _check_split(meaning, draft)
+    _check_neurons(meaning, draft)
+    _check_nodes(meaning, draft)
+    if len(meaning.scope.diagnostics) == before:
+        _check_made(meaning, draft)
+
+
+def _check_made(meaning: Meaning, graph: Draft) -> None:
+    """The model has such a graph; what is wrong with a key by itself has been said."""
+    shape, nodes = meaning.shape(graph), graph.values.get("nodes")
+    if shape is None or not isinstance(nodes, tuple):
+        return
+    model = meaning.get(graph, "model")
+    name = "the model" if model is None else f"`{model.name}`"
+    if shape.mlps and "mlps" not in nodes:
+        meaning.report(
+            "C460",
+            f"the MLPs of {name} write into the residual stream, and this graph leaves them out",
+            graph.where("nodes"),
+            help="add `mlps`: what is no node could be neither cut nor corrupted",
+        )
+        return
+    error = meaning.graph_or_error(graph)
+    if isinstance(error, GraphError):
+        key = {"C453": "inputs", "C465": "positions", "C467": "neurons"}.get(error.code, "nodes")
+        meaning.report(error.code, error.message, graph.where(key), help=error.hint)
+
+
+def _check_split(meaning: Meaning, graph: Draft) -> None:
+    """`all` counts the tokens of some prompts; what else is said of prompts is said for nothing."""
+    is_all = graph.values.get("positions") == "all"
+    given = [key for key in ("data", "length") if key in graph.spans]
+    if is_all and not given:
+        meaning.report(
+            "C260",
+            "`positions = all` splits nodes by token, and nothing says how many tokens there are",
+            graph.where("positions"),
+            help="add `data = …`, a dataset whose prompts have one length, or `length = …`",
+        )
+    elif given and not is_all:
+        meaning.report(
+            "C260",
+            f"`{given[0]}` says how many tokens `positions = all` stands for, and has no other use here",
+            graph.where(given[0]),
+            help="remove it, or write `positions = all`",
+        )
+    elif len(given) > 1:
+        meaning.report(
+            "C260",
+            "`data` and `length` both say how many tokens there are",
+            graph.where("length"),
+            labels=(Label(graph.where("data"), "the other one"),),
+            help="remove one of them",
+        )
+
+
+def _check_neurons(meaning: Meaning, graph: Draft) -> None:
+    """The layers exist and have MLPs, and the model says of how many neurons."""
+    layers, model = graph.values.get("neurons"), meaning.get(graph, "model")
+    if not isinstance(layers, tuple) or model is None:
+        return
+    where = graph.where("neurons")
+    shape = meaning.shape(graph)
+    if is_only_shape(model) and shape is not None and shape.mlps and shape.d_mlp is None:
+        meaning.report(
+            "C262",
+            f"`{model.name}` is only the shape of a model, which does not say how many neurons its MLPs have",
+            where,
+            labels=(Label(model.place, "only a shape"),),
+            help="add `d_mlp = …` to it: 3072 for GPT-2 small",
+        )
+        return
+    if shape is None:
+        return
+    if not shape.mlps:
+        meaning.report(
+            "C261",
+            f"`{model.name}` has no MLPs to split into neurons",
+            where,
+            help="leave `neurons` out",
+        )
+        return
+    beyond = [layer for layer in layers if isinstance(layer, int) and layer >= shape.layers]
+    if beyond:
+        meaning.report(
+            "C261",
+            f"`{model.name}` has no layer {beyond[0]} whose MLP could be split",
+            where,
+            help=f"its layers are 0 to {shape.layers - 1}",
+        )
+
+
+def _check_nodes(meaning: Meaning, draft: Draft) -> None:
+    nodes, inputs = draft.values.get("nodes"), draft.values.get("inputs")
+    if isinstance(nodes, tuple):
+        span = draft.where("nodes")
+        for needed in ("embed", "logits"):
+            if needed not in nodes:
+                meaning.report(
+                    "C227",
+                    f"a graph needs the node `{needed}`",
+                    span,
+                    help=f"add `{needed}`: edges begin at embed and end at logits",
+                )
+        if "heads" in nodes and "attention" in nodes:
+            meaning.report(
+                "C227",
+                "`heads` and `attention` exclude each other: a layer's output would count twice",
+                span,
+                help="remove one",
+            )
+        elif not any(part in nodes for part in _PARTS):
+            meaning.report(
+                "C227",
+                "this graph has nothing between embed and logits",
+                span,
+                help="add `heads` or `mlps`",
+            )
+    if isinstance(inputs, tuple) and len(inputs) not in {0, 3}:
+        missing = " and ".join(f"`{each}`" for each in ("q", "k", "v") if each not in inputs)
+        meaning.report(
+            "C228",
+            f"an edge into {missing} could neither be kept nor cut",
+            draft.where("inputs"),
+            help="write `[q, k, v]` to separate the inputs of a head, or `[]` to join them",
+        )
+
 
 GRAPHS = {
     "residual": Implementation(
@@ -22,7 +161,7 @@ GRAPHS = {
                 default=("q", "k", "v"),
             ),
             "positions": Key(
-                Either(Many(PositionType()), ("all",)),
+                AT_POSITIONS,
                 "split every node by position, the tokens not named being one (`other`); `all`: by token",
             ),
             "neurons": Key(
@@ -37,5 +176,6 @@ GRAPHS = {
             ),
         },
         source="Elhage et al. 2021; Conmy et al. 2023",
+        check=check_graph,
     ),
 }

@@ -6,12 +6,29 @@ read. Positions, means over prompts, normalisation and the sign of the loss are 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
-from nncirc.dsl.blocks.entries import AT, FUNCTION, NORMALIZE, Implementation, Key, one
+from nncirc.circuits.names import Position
+from nncirc.circuits.units import addable, unit_of
+from nncirc.dsl.blocks.datasets import (
+    DATASETS,
+    answers_follow,
+    check_positions,
+    has_column,
+    task_of,
+    teacher_forced,
+)
+from nncirc.dsl.blocks.keys import AT, FUNCTION, NORMALIZE, check_function, one
+from nncirc.dsl.blocks.models import predicts
+from nncirc.dsl.check.declared import Implementation, Key, Meaning
+from nncirc.dsl.check.program import Ref, Value
+from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.check.types import Boolean, Sum, Word
+from nncirc.dsl.text.diagnostics import Label
+from nncirc.dsl.text.source import Span
 
 Tensor: TypeAlias = Any
 """Of the engine, with its methods: this room knows no framework."""
@@ -133,6 +150,224 @@ def mse(logits: Logits) -> Tensor:
     return (logits.patched - logits.clean).square().mean(-1)
 
 
+# Checks ----------------------------------------------------------------------------------------------------
+
+
+def parts_of(meaning: Meaning, metric: Draft) -> list[Draft]:
+    """The metrics that an expression is computed from, and theirs, each once; of another metric itself.
+
+    None of an expression that is too long: that has been reported.
+    """
+    found: dict[str, Draft] = {}
+    seen: set[str] = set()
+    stack = [metric]
+    while stack:
+        each = stack.pop()
+        if each.name not in seen and each.parts is not None:
+            seen.add(each.name)
+            if each.implementation == "expression":
+                stack += reversed(meaning.many(each, "of"))
+            else:
+                found[each.name] = each
+    return list(found.values())
+
+
+def check_gradient(meaning: Meaning, draft: Draft) -> None:
+    """Attribution patching follows the metric's gradient, so there has to be one."""
+    metric = meaning.get(draft, "metric")
+    if metric is None:
+        return
+    labels = (Label(metric.place, "this metric"),)
+    for part in parts_of(meaning, metric):
+        _check_gradient(meaning, draft, part, labels)
+
+
+def _check_gradient(meaning: Meaning, draft: Draft, metric: Draft, labels: Sequence[Label]) -> None:
+    kind = METRICS[metric.implementation]
+    if kind.count:
+        meaning.report(
+            "C240",
+            f"`{metric.implementation}` has no gradient: it is a count, which a small change leaves as it is",
+            draft.where("metric"),
+            labels=labels,
+            help="measure `logit_diff` or `prob_diff`, or use `activation_patching`",
+        )
+    elif kind.against_clean and draft.values.get("steps") == 1 and draft.values.get("base") == "clean":
+        meaning.report(
+            "C223",
+            f"the gradient of `{metric.implementation}` is zero at the clean run, so every score would be 0",
+            draft.where("metric"),
+            labels=labels,
+            help="set `steps = 5` (integrated gradients) or `base = corrupted`, or measure `logit_diff`",
+        )
+
+
+def check_measured(meaning: Meaning, span: Span, metric: Draft, corruption: Draft) -> None:
+    """The dataset has what the metric reads, where it reads it."""
+    data = meaning.get(corruption, "data")
+    if data is None:
+        return
+    for part in parts_of(meaning, metric):
+        if _has_meaning(meaning, span, part, data):
+            _check_part(meaning, span, part, data)
+
+
+def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> None:
+    label = Label(data.place, "the dataset")
+    name, needs = f"`{metric.implementation}`", METRICS[metric.implementation].needs
+    if "answer" in needs and has_column(data, "answer") is False:
+        meaning.report(
+            "C220",
+            f"{name} needs an answer, and `{data.name}` has none",
+            span,
+            labels=(label,),
+            help=DATASETS[data.implementation].without.get(
+                "answer", "add `answer = …` to the dataset, or measure `kl_divergence`"
+            ),
+        )
+    elif "foil" in needs and has_column(data, "foil") is False:
+        meaning.report(
+            "C221",
+            f"{name} needs a foil, and `{data.name}` has none",
+            span,
+            labels=(label,),
+            help=_without_foil(data),
+        )
+    at = metric.values.get("at")
+    if not isinstance(at, tuple):
+        return
+    if needs and teacher_forced(data) and {*at} != {Position("end")}:
+        meaning.report(
+            "C245",
+            f"{name} is of answers that may be several tokens, and these stand behind the end of the prompt",
+            metric.where("at") if "at" in metric.spans else span,
+            labels=(Label(data.where("teacher_forced"), "the answer may be several tokens"),),
+            help="measure at `end`",
+        )
+    check_positions(meaning, data, at, metric, "at", Label(span, "measured here"))
+    follows = answers_follow(data)
+    if follows and Position("end") in at and needs:
+        meaning.report(
+            "C219",
+            "the answer is the next token, and behind `end` there is none",
+            metric.where("at") if "at" in metric.spans else span,
+            labels=(label,),
+            help="measure at a slot, such as `at = block.2`",
+        )
+
+
+def _without_foil(data: Draft) -> str:
+    if teacher_forced(data):
+        return "measure `logprob`: behind the tokens of a right answer there is no wrong one"
+    advice = "add `foil = …` to the dataset, or measure `logprob`"
+    return DATASETS[data.implementation].without.get("foil", advice)
+
+
+def _has_meaning(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> bool:
+    """Whether a metric has a meaning for the outputs of the model that reads the prompts; reports if not."""
+    model = meaning.get(data, "model")
+    if model is None or predicts(model) or METRICS[metric.implementation].of_values:
+        return True
+    meaning.report(
+        "C433",
+        f"`{metric.implementation}` is about logits of tokens, and the outputs of `{model.name}` are values",
+        span,
+        labels=(Label(model.place, "a program"),),
+        help="measure `mse`, the squared difference from the clean run's outputs",
+    )
+    return False
+
+
+def _check_expression(meaning: Meaning, draft: Draft) -> None:
+    meaning.made_of(draft, "of", 100, 100)  # each operation is a level when it is computed
+    _check_parts(meaning, draft)
+    _check_unit(meaning, draft)
+
+
+def _check_parts(meaning: Meaning, draft: Draft) -> None:
+    """The parts of an expression are read at the same positions, and computed prompt by prompt."""
+    if "of" not in draft.values:
+        return
+    span, given = draft.where("of"), meaning.many(draft, "of")
+    if not given:
+        meaning.report("C243", "there is no metric in this expression", span, help="name one")
+        return
+    for part in given:
+        if part.values.get("normalize") is True:
+            meaning.report(
+                "C243",
+                f"`{part.name}` is normalised over prompts, and an expression is computed prompt by prompt",
+                span,
+                labels=(Label(part.where("normalize"), "normalised here"),),
+                help="normalise the expression: write `normalize = true` in it, and not in its parts",
+            )
+    first, *rest = parts_of(meaning, draft) or [draft]
+    for part in rest:
+        own, other = first.values.get("at"), part.values.get("at")
+        if isinstance(own, tuple) and isinstance(other, tuple) and {*own} != {*other}:
+            meaning.report(
+                "C243",
+                f"{_called(first)} and {_called(part)} are read at different positions",
+                span,
+                labels=(Label(first.where("at"), "one"), Label(part.where("at"), "the other")),
+                help="give them the same `at`",
+            )
+
+
+def _check_unit(meaning: Meaning, draft: Draft) -> None:
+    """What a metric's values are in; those that an expression adds are of one kind."""
+    of = draft.values.get("of")
+    if not isinstance(of, tuple) or draft.parts is None:
+        return
+    span, units = draft.where("of"), {each.name: _unit(each) for each in meaning.many(draft, "of")}
+    kinds = {METRICS[part.implementation].of_values: part for part in parts_of(meaning, draft) if _unit(part)}
+    problem, advice = None, ""
+    if len(kinds) > 1:
+        problem, advice = "`mse` is about values, and the others about logits of tokens", "use one of them"
+    stack: list[str | None] = []
+    for item in of:
+        if not isinstance(item, str):
+            stack.append(units.get(item.name, "") if isinstance(item, Ref) else None)
+            continue
+        right, left = stack.pop(), stack.pop()
+        if item in "+-" and left and right and not addable(left, right) and problem is None:
+            problem = f"{left} and {right} cannot be added"
+            advice = "divide each by a number of its own unit first: a ratio has none"
+        stack.append("" if "" in (left, right) else unit_of(item, left, right))
+    draft.unit = (stack[0] or "") if stack else ""
+    if problem is not None:
+        draft.unit = ""
+        meaning.report("C581", f"this is no metric: {problem}", span, help=advice)
+
+
+def _unit(metric: Draft) -> str:
+    return metric.unit or METRICS[metric.implementation].unit
+
+
+def _called(part: Draft) -> str:
+    """A metric by its name, or by what it is where it has none."""
+    return f"`{part.implementation if '.of' in part.name else part.name}`"
+
+
+def _measure_as(meaning: Meaning, metric: Draft) -> None:
+    """Make a metric `using task` the one that it stands for; report where prompts are of no known task."""
+    data = meaning.get(metric, "data")
+    task = None if data is None else task_of(data)
+    if task is not None:
+        name, places = re.fullmatch(r"(\w+)\(at = \[?([\w., ]+)\]?\)", task.metric).groups()  # type: ignore[union-attr]
+        at: Value = tuple(Position.parse(place) for place in places.split(", "))
+        metric.implementation = name
+        metric.values = {"at": at, "normalize": metric.values.get("normalize", False)}
+    elif data is not None and data.implementation != "task":
+        meaning.report(
+            "C266",
+            f"`{data.name}` is no known task, so no paper says what is measured on it",
+            metric.where("data"),
+            labels=(Label(data.place, f"uses {data.implementation}"),),
+            help="name a metric, such as `using logit_diff`",
+        )
+
+
 _KEYS = {"at": AT, "normalize": NORMALIZE}
 
 
@@ -209,6 +444,7 @@ METRICS: dict[str, Metric] = {
             "data": Key(one("dataset"), "the prompts, `using task`", required=True),
             "normalize": NORMALIZE,
         },
+        check=_measure_as,
     ),
     "expression": Metric(
         "Other metrics added, subtracted, multiplied and divided, by each other and by numbers, prompt by "
@@ -222,6 +458,7 @@ METRICS: dict[str, Metric] = {
             ),
             "normalize": NORMALIZE,
         },
+        check=_check_expression,
     ),
     "python": Metric(
         "A function of your own, of the logits at the positions read, or an entry point `nncirc.metrics` of "
@@ -234,6 +471,7 @@ METRICS: dict[str, Metric] = {
             "better": Key(Word(("higher", "lower")), "which way is better; absent: as it says, or higher"),
             "normalize": NORMALIZE,
         },
+        check=check_function,
     ),
     "kl_divergence": Metric(
         "KL divergence D(clean || patched) of the predictions, in nats: 0 on the clean run.",

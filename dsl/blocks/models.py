@@ -2,8 +2,75 @@
 
 from __future__ import annotations
 
-from nncirc.dsl.blocks.entries import DEVICE, Implementation, Key
+import json
+
+from nncirc.circuits.door import at_home, read_text
+from nncirc.circuits.models import COMPILED
+from nncirc.dsl.blocks.keys import DEVICE
+from nncirc.dsl.check.declared import Implementation, Key, Meaning
+from nncirc.dsl.check.model_types import may_be_adapted, unadapted
+from nncirc.dsl.check.scope import Draft
+from nncirc.dsl.check.shapes import LARGEST, written_shape
 from nncirc.dsl.check.types import Boolean, Number, Text, Word
+from nncirc.dsl.text.diagnostics import Label
+
+_MOST_HEADS = 100_000  # as for `nncirc.circuits.graph.Shape`
+
+
+def is_only_shape(model: Draft) -> bool:
+    """Whether it is only the shape of a model, so that nothing can be run on it."""
+    return model.implementation == "shape"
+
+
+def predicts(model: Draft) -> bool:
+    """Whether a model's outputs are logits of tokens; those of compiled programs are values."""
+    return model.implementation != "compiled" and model.values.get("name") not in COMPILED
+
+
+def _check_shape(meaning: Meaning, model: Draft) -> None:
+    """A shape that is written out is that of some model."""
+    shape = written_shape(model.values)
+    if shape is not None and shape.heads % shape.kv_groups:
+        meaning.report(
+            "C238",
+            f"{shape.kv_groups} key-value heads cannot be shared evenly by {shape.heads} heads",
+            model.where("kv_heads"),
+            help="the key-value heads divide the heads; leave `kv_heads` away where every head has its own",
+        )
+    elif shape is not None and shape.layers * shape.heads > _MOST_HEADS:
+        meaning.report(
+            "C238",
+            f"{shape.layers} layers of {shape.heads} heads are more than {_MOST_HEADS:,} heads",
+            model.where("layers"),
+            help="the largest models have some 16,000",
+        )
+
+
+def _check_adapter(meaning: Meaning, model: Draft) -> None:
+    """A model in a local folder is of a type that the engine can take apart, as far as that is known."""
+    name = model.values.get("id")
+    if not isinstance(name, str) or not name.isprintable():
+        return
+    try:
+        config = json.loads(read_text(at_home(name) / "config.json", at_most=LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return  # it is not there, or damaged, which is said when it is loaded
+    if isinstance(config, dict) and not may_be_adapted(config):
+        message, help_ = unadapted(config)
+        meaning.report("C411", message, model.where("id"), help=help_)
+
+
+def check_runs(meaning: Meaning, dataset: Draft, model: Draft | None) -> None:
+    """What reads prompts is more than a shape."""
+    if model is not None and is_only_shape(model):
+        meaning.report(
+            "C239",
+            f"`{model.name}` is only the shape of a model: it has no tokenizer, and nothing can be run on it",
+            dataset.where("model"),
+            labels=(Label(model.place, "only a shape"),),
+            help="use `bundled` or `huggingface` for a model that is run",
+        )
+
 
 MODELS = {
     "huggingface": Implementation(
@@ -19,6 +86,7 @@ MODELS = {
             "device": DEVICE,
             "tokenizer": Key(Text(), "hub id or folder of another tokenizer; absent: the model's own"),
         },
+        check=_check_adapter,
     ),
     "bundled": Implementation(
         "A small model that comes with nncirc and needs no network: trained, or compiled from a program.",
@@ -60,5 +128,6 @@ MODELS = {
             ),
             "d_mlp": Key(Number(integer=True, low=1), "neurons of each MLP, for graphs with `neurons`"),
         },
+        check=_check_shape,
     ),
 }

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from nncirc.dsl.check.program import OPERATORS, Value
+from nncirc.dsl.check.scope import Scope
 from nncirc.dsl.text import syntax
-
-if TYPE_CHECKING:
-    from nncirc.dsl.check.scope import Scope
 
 __all__ = ["divides_by_zero", "postfix"]
 

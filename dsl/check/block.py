@@ -2,25 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from nncirc.dsl.blocks import KINDS, Implementation
+from nncirc.dsl.blocks import KINDS, SCORES, Implementation
 from nncirc.dsl.check.bodies import read_groups, read_path, read_replacement, read_slots
-from nncirc.dsl.check.scope import Draft, Scope, kinds_in_words
+from nncirc.dsl.check.declared import Known, Meaning
+from nncirc.dsl.check.scope import Draft, Scope, kinds_in_words, ordered
+from nncirc.dsl.check.shapes import ShapeProvider
 from nncirc.dsl.check.types import Reference, describe
 from nncirc.dsl.check.values import Wrong, convert
+from nncirc.dsl.check.written import Files
 from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Label, suggest
 from nncirc.dsl.text.source import Span
 
-if TYPE_CHECKING:
-    from nncirc.dsl.check.meaning import Meaning
-
-__all__ = ["read_block"]
+__all__ = ["Checks", "declare_inline", "read_block"]
 
 _INNER = {"slots": "slots", "edges": "groups"}
+
+
+class Checks:
+    """The declarations of one file that are to be checked, each by what is declared of it."""
+
+    def __init__(
+        self, scope: Scope, drafts: Mapping[str, Draft], shapes: ShapeProvider, known: Known
+    ) -> None:
+        self.meaning = Meaning(scope, drafts, shapes, known, SCORES)
+        self.drafts = drafts
+        self.mine: dict[str, Draft] = {}
+        self.files = Files(scope)
+
+    def add(self, draft: Draft) -> None:
+        """A declaration that was read; one whose name another has is nothing that others refer to."""
+        known = self.drafts.get(draft.name) is draft
+        self.mine[draft.name if known else f"{draft.name} at {draft.place.start}"] = draft
+
+    def check(self) -> None:
+        """All checks, on everything added."""
+        mine = dict(sorted(self.mine.items(), key=lambda item: item[1].span.start))
+        for draft in mine.values():
+            # Of a family each member is written, as `sweeps.py` knows; of a used file nothing is.
+            known = self.drafts.get(draft.name) is draft
+            if known and not draft.members and not self.meaning.scope.prefix:
+                self.files.add(draft, draft.name, draft.values.get("file"))
+        for name in ordered(mine, self.cycle):
+            draft = mine[name]
+            graph = self.meaning.get(draft, "graph")
+            if graph is not None:
+                draft.graph = graph.name
+            implementation = KINDS[draft.kind].implementations[draft.implementation]
+            if implementation.check is not None:
+                implementation.check(self.meaning, draft)
+        self.mine.clear()  # claims add more, and are checked by themselves
+
+    def cycle(self, names: Sequence[str]) -> None:
+        """Report a circle of references, and forget the last of them."""
+        last, first = self.mine[names[-1]], names[0]
+        local = [name.removeprefix(self.meaning.scope.prefix) for name in (*names, first)]
+        key = next(key for key, name in last.reads() if name == first)
+        self.meaning.report(
+            "C109",
+            f"these declarations need each other: {' -> '.join(local)}",
+            last.where(key),
+            labels=[Label(self.mine[name].place, f"`{self.mine[name].name}`") for name in names[:4]],
+            help="one of them must be computed without the others",
+        )
+        last.values.pop(key, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +80,8 @@ class _Given:
     value: syntax.Value
 
 
-def read_block(scope: Scope, block: syntax.Block, draft: Draft, meaning: Meaning) -> None:
-    """Fill a draft from its block, and hand it to `meaning`."""
+def read_block(scope: Scope, block: syntax.Block, draft: Draft, checks: Checks) -> None:
+    """Fill a draft from its block, and hand it to `checks`."""
     implementation = KINDS[draft.kind].implementations[draft.implementation]
     given: list[_Given] = []
     inner: dict[str, syntax.Block] = {}
@@ -63,13 +111,13 @@ def read_block(scope: Scope, block: syntax.Block, draft: Draft, meaning: Meaning
             case syntax.Use() | syntax.Assertion():
                 word = "use" if isinstance(statement, syntax.Use) else "assert"
                 scope.report("C118", f"`{word}` stands outside of blocks", statement.span)
-    _fill(scope, draft, implementation, given, meaning)
+    _fill(scope, draft, implementation, given, checks)
     if "slots" in inner:
         read_slots(scope, inner["slots"], draft)
     if "groups" in inner:
         read_groups(scope, inner["groups"], draft, draft.group_spans)
     _read_paths(scope, draft, implementation, paths)
-    meaning.add(draft)
+    checks.add(draft)
 
 
 def _inner_block(
@@ -100,13 +148,13 @@ def _inner_block(
 
 
 def _fill(
-    scope: Scope, draft: Draft, implementation: Implementation, given: Sequence[_Given], meaning: Meaning
+    scope: Scope, draft: Draft, implementation: Implementation, given: Sequence[_Given], checks: Checks
 ) -> None:
     """Convert what was given, and fill in defaults."""
     seen: dict[str, Span] = {}
 
     def inline(call: syntax.Call, kinds: tuple[str, ...], name: str) -> str | None:
-        return declare_inline(scope, call, kinds, name, meaning)
+        return declare_inline(scope, call, kinds, name, checks)
 
     for each in given:
         key = implementation.keys.get(each.key)
@@ -188,7 +236,7 @@ def _read_paths(
 
 
 def declare_inline(
-    scope: Scope, call: syntax.Call, kinds: tuple[str, ...], name: str, meaning: Meaning
+    scope: Scope, call: syntax.Call, kinds: tuple[str, ...], name: str, checks: Checks
 ) -> str | None:
     """`kl_divergence(at = end)` for a metric; an argument without a key is the first reference."""
     wanted = call.function.text
@@ -233,7 +281,7 @@ def declare_inline(
                 help=f"write `{wanted}(key = value)`; its keys are {keys}",
             )
             return None
-    _fill(scope, draft, implementation, given, meaning)
+    _fill(scope, draft, implementation, given, checks)
     scope.drafts[name] = draft
-    meaning.add(draft)
+    checks.add(draft)
     return name

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from typing import Literal
 
-from nncirc.dsl.check.places import position, small_int
+from nncirc.dsl.blocks import SCORES
+from nncirc.dsl.check.places import ENDS, at_position, node, position
 from nncirc.dsl.check.program import (
     Choices,
     EdgePath,
@@ -23,19 +24,15 @@ from nncirc.dsl.check.program import (
     Term,
     Where,
 )
-from nncirc.dsl.check.readings import check_column
 from nncirc.dsl.check.scope import Draft, Scope
 from nncirc.dsl.check.values import kind_of
 from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Label, suggest
 from nncirc.dsl.text.source import Span
 
-__all__ = ["ENDS", "NODE", "node", "read_groups", "read_path", "read_replacement", "read_slots"]
+__all__ = ["read_groups", "read_path", "read_replacement", "read_slots"]
 
 _NAMED = ("names", "places", "objects")
-ENDS = ("embed", "pos_embed", "logits")
-"""The nodes that are written as plain words."""
-NODE = re.compile(r"(?:L(\d+|\*)(?:(H|KV)(\d+|\*))?|MLP(\d+|\*)(?:(N)(\d+|\*))?)")
 
 
 def _attributes(scope: Scope, block: syntax.Block, example: str) -> Iterator[syntax.Attribute]:
@@ -192,48 +189,6 @@ def read_replacement(scope: Scope, path: syntax.Path) -> Replacement | None:
     return None if found is None else Replacement(found.name, found.occurrence, right.text)
 
 
-def node(scope: Scope, value: syntax.Value) -> NodePattern | None:
-    """`L9H9.q`, `MLP*`, `embed`; None where the value is something else. Reports a node that is malformed."""
-    if isinstance(value, syntax.Placed) and value.ref.text in ENDS:
-        return NodePattern(value.ref.text, position=position(scope, value.position))  # type: ignore[arg-type]
-    if isinstance(value, syntax.Ref):
-        return NodePattern(value.text) if value.text in ENDS else None  # type: ignore[arg-type]
-    if not isinstance(value, syntax.Node):
-        return None
-    match = NODE.fullmatch(value.text)
-    assert match is not None
-    layer, unit, index = match.group(1, 2, 3) if match[1] else match.group(4, 5, 6)
-    numbers: list[int | None] = []
-    for text in (layer, index):
-        number = None if text is None or text == "*" else small_int(text)
-        if number is None and text not in {None, "*"}:
-            scope.report("C226", "no model has so many layers, heads or neurons", value.span)
-        numbers.append(number)
-    kind = {"H": "head", "KV": "kv", "N": "neuron", None: "attention" if match[1] else "mlp"}[unit]
-    at = None if value.position is None else position(scope, value.position)
-    tail = list(value.tail)
-    entry = tail[0].text if tail else None
-    allowed = {"head": ("q", "k", "v"), "attention": ("q", "k", "v"), "kv": ("k", "v")}.get(kind, ())
-    if len(tail) > 1 or (entry is not None and entry not in allowed):
-        odd = tail[-1]
-        inputs = f"its inputs are {', '.join(f'`.{a}`' for a in allowed)}" if allowed else "it has one input"
-        behind = tail[1:] if tail[0].text in allowed else tail
-        inputs += _at(f"{value.text}{'.' + tail[0].text if behind != tail else ''}", behind)
-        if kind == "mlp" and re.fullmatch(r"[nN]\d+", odd.text):
-            inputs = f"a neuron is written `{value.text}{odd.text.upper()}`"
-        scope.report("C230", f"`{value.text}` has no input `.{odd.text}`", odd.span, help=inputs)
-        entry = None
-    return NodePattern(kind, numbers[0], numbers[1], entry, at)  # type: ignore[arg-type]
-
-
-def _at(node: str, tail: Sequence[syntax.Name]) -> str:
-    """What to say of `embed.S.2`, whose tail may be meant for a position."""
-    first = tail[0].text
-    likely = first in {"start", "end", "other"} or first.isdigit() or re.match(r"[A-Z](?!\d)", first)
-    meant = f"{node}@{'.'.join(part.text for part in tail)}"
-    return f"; a position stands behind `@`: `{meant}`" if likely else ""
-
-
 def read_groups(scope: Scope, block: syntax.Block, draft: Draft, spans: dict[str, Span]) -> None:
     """`groups { induction = [L5H5, L6H9] }`; `spans` gets the place of every group's name."""
     for statement in _attributes(scope, block, "induction = [L5H5, L6H9]"):
@@ -341,9 +296,45 @@ def _where(scope: Scope, call: syntax.Call) -> Where | None:
     parts, rest = subject.parts[:count], subject.parts[count:]
     ref, column = syntax.Ref(parts, parts[0].span.to(parts[-1].span)), ".".join(part.text for part in rest)
     draft = scope.declaration(ref, ("scores",))
-    if draft is None or not check_column(scope, draft, ref.text, column, rest):
+    if draft is None or not _has_column(scope, draft, ref.text, column, rest):
         return None
     return Where(Ref(draft.name), column, limits.get("above"), limits.get("below"))
+
+
+def _has_column(scope: Scope, draft: Draft, name: str, column: str, parts: tuple[syntax.Name, ...]) -> bool:
+    """Whether `where(name.column)` names a number that scores have for every head; reports if not."""
+    key = SCORES[draft.implementation].statistics
+    span = parts[0].span.to(parts[-1].span)
+    if not key:
+        others = ", ".join(f"`{other}`" for other, each in SCORES.items() if each.statistics)
+        scope.report(
+            "C231",
+            f"`{name}` has no statistics of heads",
+            span,
+            labels=(Label(draft.place, f"it uses {draft.implementation}"),),
+            help=f"`where` reads {others}",
+        )
+        return False
+    if key == "heads":
+        if re.fullmatch(r"L\d+H\d+", column):
+            return True
+        help_text = f"its columns are heads: `{name}.L0H2`"
+        scope.report("C231", f"`{name}` has no column `{column}`", span, help=help_text)
+        return False
+    given = draft.values.get(key)
+    known = [str(each) for each in given] if isinstance(given, tuple) else None
+    if known is None or column in known:
+        return True
+    near = suggest(column, known)
+    does, it = ("compute", "it computes these") if key == "of" else ("read at", "it reads at these")
+    scope.report(
+        "C231",
+        f"`{name}` does not {does} `{column}`",
+        span,
+        labels=(Label(draft.where(key), it),),
+        help=f"did you mean `{near}`?" if near else f"add `{column}` to its `{key}`",
+    )
+    return False
 
 
 def read_path(
@@ -386,7 +377,7 @@ def _term(scope: Scope, value: syntax.Value, groups: dict[str, Span]) -> Term | 
             "C230",
             f"`{first.text}` has no inputs of its own",
             value.span,
-            help=f"write `{first.text}`{_at(first.text, rest)}",
+            help=f"write `{first.text}`{at_position(first.text, rest)}",
         )
         return None
     if first.text not in groups:

@@ -1,7 +1,7 @@
 """From a script to a checked program.
 
-One file is read in the order: used files, names, constants, blocks, meaning (`meaning.py`), claims.
-At the end the program is put in order and its families are expanded (`families.py`).
+One file is read in the order: used files, names, constants, blocks, what they mean together, claims.
+At the end the program is put in order and its families are expanded (`sweeps.py`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.door import read_file
 from nncirc.circuits.words import counted
 from nncirc.dsl.blocks import KINDS
-from nncirc.dsl.check.block import read_block
-from nncirc.dsl.check.bodies import ENDS, NODE
+from nncirc.dsl.blocks.datasets import check_slots_used
+from nncirc.dsl.check.block import Checks, read_block
 from nncirc.dsl.check.claims import Claim, read_claim
 from nncirc.dsl.check.constants import LONE, overridden, read_constants, value_of
-from nncirc.dsl.check.meaning import Known, Meaning, check_slots_used
+from nncirc.dsl.check.declared import Known
+from nncirc.dsl.check.places import ENDS, NODE
 from nncirc.dsl.check.program import Program, Value
 from nncirc.dsl.check.scope import Broken, Constant, Draft, Module, Scope, kinds_in_words
 from nncirc.dsl.check.shapes import ModelShape, ShapeProvider, model_shape
@@ -38,6 +39,10 @@ Loader: TypeAlias = Callable[[str], bytes]
 
 _LARGEST = 4_000_000  # bytes of a script
 _MOST_FILES = 100
+_FIRST_KEYS = {
+    word: {name: next(iter(each.keys)) for name, each in kind.implementations.items()}
+    for word, kind in KINDS.items()
+}
 
 
 @public
@@ -159,7 +164,7 @@ class _Check:
         self.diagnostics += syntax_errors
         if any(each.severity == "error" for each in syntax_errors):
             return None
-        scope = Scope(source, prefix, self.diagnostics, self.drafts)
+        scope = Scope(source, prefix, self.diagnostics, self.drafts, _FIRST_KEYS)
         here = (*above, os.path.normpath(name))
         for statement in script.statements:
             if isinstance(statement, syntax.Use):
@@ -173,13 +178,13 @@ class _Check:
         if used is None:
             for statement in script.statements:
                 if isinstance(statement, syntax.Assertion):
-                    claim = read_claim(scope, statement, self.meaning(scope))
+                    claim = read_claim(scope, statement, self.checks(scope))
                     if claim is not None:
                         self.claims.append(claim)
         return scope
 
-    def meaning(self, scope: Scope) -> Meaning:
-        return Meaning(scope, self.drafts, self.shapes, self.known)
+    def checks(self, scope: Scope) -> Checks:
+        return Checks(scope, self.drafts, self.shapes, self.known)
 
     def too_much(self, source: Source) -> Diagnostic | None:
         """What is wrong with the size of a file and of those before it, if anything."""
@@ -284,12 +289,12 @@ class _Check:
                     statement.span,
                     help="in `replace` or `reference`",
                 )
-        meaning = self.meaning(scope)
+        checks = self.checks(scope)
         # First every block by itself, then what they mean together: they may stand in any order.
         order = _where_last(blocks)
         for block, draft in order:
-            read_block(scope, block, draft, meaning)
-        meaning.check()
+            read_block(scope, block, draft, checks)
+        checks.check()
 
     def enter(self, scope: Scope, block: syntax.Block, unnamed: dict[str, int]) -> Draft | None:
         kind = KINDS.get(block.kind.text)

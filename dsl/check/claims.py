@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from nncirc.dsl.blocks import FUNCTIONS
+from nncirc.dsl.blocks.functions import check_function
 from nncirc.dsl.check.arithmetic import divides_by_zero
-from nncirc.dsl.check.block import declare_inline
-from nncirc.dsl.check.evaluation import check_function, check_score
+from nncirc.dsl.check.block import Checks, declare_inline
 from nncirc.dsl.check.program import (
     OPERATORS,
     Apply,
@@ -27,13 +27,9 @@ from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Label, suggest
 from nncirc.dsl.text.source import Span
 
-if TYPE_CHECKING:
-    from nncirc.dsl.check.meaning import Meaning
-
 __all__ = ["Claim", "read_claim"]
 
 _PROPERTIES = ("edges", "nodes")
-_SHARES = {"recall", "precision", "jaccard", "overlap_p", "random_p", "auc"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +43,16 @@ class Claim:
     span: Span
 
 
-def read_claim(scope: Scope, statement: syntax.Assertion, meaning: Meaning) -> Claim | None:
+def read_claim(scope: Scope, statement: syntax.Assertion, checks: Checks) -> Claim | None:
     """The claim, or None where something in it is wrong, which has then been reported."""
-    reader = _Reader(scope, meaning, f"assert.{statement.span.line}")
+    reader = _Reader(scope, checks, f"assert.{statement.span.line}")
     left = reader.expression(statement.left)
     right: Expression | None
     if statement.comparison == "in":
         right = reader.range(statement.right)
     else:
         right = reader.expression(statement.right)
-    meaning.check()
+    checks.check()
     if left is None or right is None:
         return None
     if isinstance(left, Number) and isinstance(right, Number | Range):
@@ -77,7 +73,7 @@ def read_claim(scope: Scope, statement: syntax.Assertion, meaning: Meaning) -> C
 
 
 def _possible(scope: Scope, measured: Expression, number: Expression, span: Span) -> None:
-    if not (isinstance(measured, Apply) and measured.function in _SHARES):
+    if not (isinstance(measured, Apply) and FUNCTIONS[measured.function].is_share):
         return
     match number:
         case Number(value):
@@ -100,9 +96,9 @@ def _possible(scope: Scope, measured: Expression, number: Expression, span: Span
 class _Reader:
     """Reads the two sides of one claim."""
 
-    def __init__(self, scope: Scope, meaning: Meaning, name: str) -> None:
+    def __init__(self, scope: Scope, checks: Checks, name: str) -> None:
         self.scope = scope
-        self.meaning = meaning
+        self.checks = checks
         self.name = scope.qualified(name)
         self.count = 0
 
@@ -279,7 +275,7 @@ class _Reader:
         )
 
     def default_corruption(self, call: syntax.Call, values: dict[str, Value]) -> bool:
-        self.meaning.check()  # a circuit written inline does not know its corruption before
+        self.checks.check()  # a circuit written inline does not know its corruption before
         circuit = values["circuit"]
         draft = self.scope.drafts[circuit.name] if isinstance(circuit, Ref) else None
         if draft is None or draft.corruption is None:
@@ -297,25 +293,12 @@ class _Reader:
         return True
 
     def inline(self, call: syntax.Call, kinds: tuple[str, ...], name: str) -> str | None:
-        return declare_inline(self.scope, call, kinds, name, self.meaning)
+        return declare_inline(self.scope, call, kinds, name, self.checks)
 
     def functions(self, expression: Expression, value: syntax.Value) -> None:
         """Do the arguments fit each other?"""
         if isinstance(expression, Calculation) and isinstance(value, syntax.Arithmetic):
             self.functions(expression.left, value.left)
             self.functions(expression.right, value.right)
-        if not isinstance(expression, Apply):
-            return
-        check_function(self.meaning, expression, value.span)
-        if expression.function == "score" and isinstance(value, syntax.Call):
-            check_score(self.meaning, expression, value)
-        found = {
-            name: self.scope.drafts[argument.name]
-            for name, argument in expression.arguments.items()
-            if isinstance(argument, Ref) and argument.name in self.scope.drafts
-        }
-        if "reference" in found and found["circuit"] is not found["reference"]:
-            self.meaning.same_graph(value.span, found["circuit"], found["reference"])
-        if "metric" in found and "corruption" in found:
-            self.meaning.measured(value.span, found["metric"], found["corruption"])
-            self.meaning.circuit_fits(value.span, found.get("circuit"), found["corruption"])
+        if isinstance(expression, Apply) and isinstance(value, syntax.Call):
+            check_function(self.checks.meaning, expression, value)

@@ -1,16 +1,20 @@
-"""Positions as they are written: `end`, `S.2`, behind a node also `@4`."""
+"""Positions and nodes as they are written: `end`, `S.2`, behind a node also `@4`; `L9H9.q`, `MLP*`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Sequence
 
 from nncirc.circuits.names import Position
+from nncirc.dsl.check.program import NodePattern
+from nncirc.dsl.check.scope import Scope
 from nncirc.dsl.text import syntax
 
-if TYPE_CHECKING:
-    from nncirc.dsl.check.scope import Scope
+__all__ = ["ENDS", "NODE", "at_position", "node", "position", "small_int"]
 
-__all__ = ["position", "small_int"]
+ENDS = ("embed", "pos_embed", "logits")
+"""The nodes that are written as plain words."""
+NODE = re.compile(r"(?:L(\d+|\*)(?:(H|KV)(\d+|\*))?|MLP(\d+|\*)(?:(N)(\d+|\*))?)")
 
 
 def small_int(text: str) -> int | None:
@@ -57,3 +61,45 @@ def position(scope: Scope, value: syntax.Ref) -> Position | None:
         )
         return None
     return Position(first.text, occurrence)
+
+
+def node(scope: Scope, value: syntax.Value) -> NodePattern | None:
+    """`L9H9.q`, `MLP*`, `embed`; None where the value is something else. Reports a node that is malformed."""
+    if isinstance(value, syntax.Placed) and value.ref.text in ENDS:
+        return NodePattern(value.ref.text, position=position(scope, value.position))  # type: ignore[arg-type]
+    if isinstance(value, syntax.Ref):
+        return NodePattern(value.text) if value.text in ENDS else None  # type: ignore[arg-type]
+    if not isinstance(value, syntax.Node):
+        return None
+    match = NODE.fullmatch(value.text)
+    assert match is not None
+    layer, unit, index = match.group(1, 2, 3) if match[1] else match.group(4, 5, 6)
+    numbers: list[int | None] = []
+    for text in (layer, index):
+        number = None if text is None or text == "*" else small_int(text)
+        if number is None and text not in {None, "*"}:
+            scope.report("C226", "no model has so many layers, heads or neurons", value.span)
+        numbers.append(number)
+    kind = {"H": "head", "KV": "kv", "N": "neuron", None: "attention" if match[1] else "mlp"}[unit]
+    at = None if value.position is None else position(scope, value.position)
+    tail = list(value.tail)
+    entry = tail[0].text if tail else None
+    allowed = {"head": ("q", "k", "v"), "attention": ("q", "k", "v"), "kv": ("k", "v")}.get(kind, ())
+    if len(tail) > 1 or (entry is not None and entry not in allowed):
+        odd = tail[-1]
+        inputs = f"its inputs are {', '.join(f'`.{a}`' for a in allowed)}" if allowed else "it has one input"
+        behind = tail[1:] if tail[0].text in allowed else tail
+        inputs += at_position(f"{value.text}{'.' + tail[0].text if behind != tail else ''}", behind)
+        if kind == "mlp" and re.fullmatch(r"[nN]\d+", odd.text):
+            inputs = f"a neuron is written `{value.text}{odd.text.upper()}`"
+        scope.report("C230", f"`{value.text}` has no input `.{odd.text}`", odd.span, help=inputs)
+        entry = None
+    return NodePattern(kind, numbers[0], numbers[1], entry, at)  # type: ignore[arg-type]
+
+
+def at_position(node: str, tail: Sequence[syntax.Name]) -> str:
+    """What to say of `embed.S.2`, whose tail may be meant for a position."""
+    first = tail[0].text
+    likely = first in {"start", "end", "other"} or first.isdigit() or re.match(r"[A-Z](?!\d)", first)
+    meant = f"{node}@{'.'.join(part.text for part in tail)}"
+    return f"; a position stands behind `@`: `{meant}`" if likely else ""

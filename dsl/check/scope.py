@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
 
-from nncirc.dsl.blocks import KINDS
-from nncirc.dsl.check.program import EdgePath, Group, Replacement, Slot, Value
+from nncirc.dsl.check.program import EdgePath, Group, Ref, Replacement, Slot, Value, Where
 from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Diagnostic, Label, Severity, suggest
 from nncirc.dsl.text.source import Source, Span
 
-__all__ = ["Constant", "Draft", "Entry", "Module", "Scope", "kinds_in_words"]
+__all__ = ["Broken", "Constant", "Draft", "Entry", "Module", "Scope", "kinds_in_words", "ordered"]
 
 
 @dataclass(slots=True)
@@ -58,6 +57,16 @@ class Draft:
         """The place of a value, or of the header where the value is a default."""
         return self.spans.get(key, self.span)
 
+    def reads(self) -> tuple[tuple[str, str], ...]:
+        """Key and name of every declaration that it refers to."""
+        found: list[tuple[str, str]] = []
+        for key, value in self.values.items():
+            items = value if isinstance(value, tuple) else (value,)
+            found += [(key, item.name) for item in items if isinstance(item, Ref)]
+        for name, group in self.groups.items():
+            found += [(name, each.scores.name) for each in group if isinstance(each, Where)]
+        return tuple(found)
+
 
 @dataclass(frozen=True, slots=True)
 class Constant:
@@ -95,12 +104,16 @@ def kinds_in_words(kinds: Sequence[str]) -> str:
 
 @dataclass(slots=True)
 class Scope:
-    """One file. `drafts`, `diagnostics` and `order` are shared with the files that use it."""
+    """One file. `drafts` and `diagnostics` are shared with the files that use it.
+
+    `first_keys` has of every kind its implementations, and of each the key that comes first.
+    """
 
     source: Source
     prefix: str
     diagnostics: list[Diagnostic]
     drafts: dict[str, Draft]
+    first_keys: Mapping[str, Mapping[str, str]]
     names: dict[str, Entry] = field(default_factory=dict)
 
     def report(
@@ -200,8 +213,7 @@ class Scope:
         help_text = f"did you mean `{prefix}{near}`?" if near else None
         if help_text is None and not prefix:
             for kind in kinds:
-                if ref.text in KINDS[kind].implementations:
-                    first = next(iter(KINDS[kind].implementations[ref.text].keys))
+                if first := self.first_keys[kind].get(ref.text):
                     help_text = (
                         f"`{ref.text}` is an implementation; inline it is written `{ref.text}({first} = …)`"
                     )
@@ -218,3 +230,34 @@ class Scope:
         if not some:
             return f"declare one: `{kinds[0]} name using … {{`"
         return f"this script has {', '.join(some)}"
+
+
+def ordered(
+    drafts: Mapping[str, Draft], on_cycle: Callable[[Sequence[str]], None] | None = None
+) -> list[str]:
+    """The names so that each stands behind what it refers to, otherwise in the order given.
+
+    A reference that closes a circle is passed to `on_cycle` as the names along it, and then ignored.
+    Written without recursion: a script may chain any number of declarations.
+    """
+    done: dict[str, None] = {}
+    for start in drafts:
+        path: dict[str, list[str]] = {}
+        stack = [start] if start not in done else []
+        while stack:
+            name = stack[-1]
+            if name not in path:
+                path[name] = [n for _, n in drafts[name].reads() if n in drafts][::-1]
+            if path[name]:
+                following = path[name].pop()
+                if following in path:
+                    names = list(path)
+                    if on_cycle is not None:
+                        on_cycle(names[names.index(following) :])
+                elif following not in done:
+                    stack.append(following)
+            else:
+                del path[name]
+                done[name] = None
+                stack.pop()
+    return list(done)

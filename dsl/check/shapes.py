@@ -1,21 +1,28 @@
-"""How many layers and heads a model has, where that can be known without loading it."""
+"""The shape of a model, and the graph that a block declares, where they are known without loading it."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any, TypeAlias
 
 from nncirc.circuits.door import at_home, read_text
-from nncirc.dsl.check.model_types import may_be_adapted, unadapted
+from nncirc.circuits.graph import Attention, Graph, Shape, check_positions
+from nncirc.circuits.names import OTHER
 from nncirc.dsl.check.program import Value
-from nncirc.dsl.check.scope import Draft, Scope
-from nncirc.dsl.text.diagnostics import Label
 
-__all__ = ["ModelShape", "ShapeProvider", "check_adapter", "check_runs", "check_shape", "model_shape"]
+__all__ = [
+    "ModelShape",
+    "ShapeProvider",
+    "full_shape",
+    "graph_of",
+    "model_shape",
+    "positions_of",
+    "written_shape",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +49,13 @@ _KNOWN = {
 _LAYERS = ("n_layer", "num_hidden_layers", "n_layers", "num_layers")
 _HEADS = ("n_head", "num_attention_heads", "n_heads", "num_heads")
 _WIDTHS = ("intermediate_size", "n_inner", "mlp_hidden_size")
-_LARGEST = 1_000_000  # bytes of a config.json
-_MOST_HEADS = 100_000  # as for `nncirc.circuits.graph.Shape`
+LARGEST = 1_000_000  # bytes of a config.json
 
 
 def model_shape(implementation: str, values: Mapping[str, Value]) -> ModelShape | None:
     """As written, from a bundled model's files, a local `config.json`, or the few hub ids known by heart."""
     if implementation == "shape":
-        return _written(values)
+        return written_shape(values)
     name = values.get({"bundled": "name", "compiled": "path"}.get(implementation, "id"))
     if not isinstance(name, str) or not name.isprintable():
         return None
@@ -59,58 +65,14 @@ def model_shape(implementation: str, values: Mapping[str, Value]) -> ModelShape 
             config = files("nncirc").joinpath("circuits", "models", name, "config.json")
             return _read(config.read_text(encoding="utf-8"))
         if os.path.lexists(path := at_home(name) / "config.json"):
-            return _read(read_text(path, at_most=_LARGEST))
+            return _read(read_text(path, at_most=LARGEST))
     except (OSError, ValueError, RuntimeError):
         return None
     return None if implementation == "compiled" else _KNOWN.get(name.removeprefix("openai-community/"))
 
 
-def check_shape(scope: Scope, model: Draft) -> None:
-    """A shape that is written out is that of some model."""
-    shape = _written(model.values) if model.implementation == "shape" else None
-    if shape is not None and shape.heads % shape.kv_groups:
-        scope.report(
-            "C238",
-            f"{shape.kv_groups} key-value heads cannot be shared evenly by {shape.heads} heads",
-            model.where("kv_heads"),
-            help="the key-value heads divide the heads; leave `kv_heads` away where every head has its own",
-        )
-    elif shape is not None and shape.layers * shape.heads > _MOST_HEADS:
-        scope.report(
-            "C238",
-            f"{shape.layers} layers of {shape.heads} heads are more than {_MOST_HEADS:,} heads",
-            model.where("layers"),
-            help="the largest models have some 16,000",
-        )
-
-
-def check_adapter(scope: Scope, model: Draft) -> None:
-    """A model in a local folder is of a type that the engine can take apart, as far as that is known."""
-    name = model.values.get("id")
-    if model.implementation != "huggingface" or not isinstance(name, str) or not name.isprintable():
-        return
-    try:
-        config = json.loads(read_text(at_home(name) / "config.json", at_most=_LARGEST))
-    except (OSError, ValueError, RecursionError):
-        return  # it is not there, or damaged, which is said when it is loaded
-    if isinstance(config, dict) and not may_be_adapted(config):
-        message, help_ = unadapted(config)
-        scope.report("C411", message, model.where("id"), help=help_)
-
-
-def check_runs(scope: Scope, dataset: Draft, model: Draft | None) -> None:
-    """What reads prompts is more than a shape."""
-    if model is not None and model.implementation == "shape":
-        scope.report(
-            "C239",
-            f"`{model.name}` is only the shape of a model: it has no tokenizer, and nothing can be run on it",
-            dataset.where("model"),
-            labels=(Label(model.place, "only a shape"),),
-            help="use `bundled` or `huggingface` for a model that is run",
-        )
-
-
-def _written(values: Mapping[str, Value]) -> ModelShape | None:
+def written_shape(values: Mapping[str, Value]) -> ModelShape | None:
+    """The shape that a `shape` block writes out."""
     layers, heads = values.get("layers"), values.get("heads")
     if not isinstance(layers, int) or not isinstance(heads, int):
         return None
@@ -142,3 +104,52 @@ def _read(text: str) -> ModelShape | None:
 def _first(config: Any, keys: tuple[str, ...]) -> int | None:
     found = [config[key] for key in keys if isinstance(config, dict) and isinstance(config.get(key), int)]
     return found[0] if found else None
+
+
+def full_shape(shape: ModelShape) -> Shape:
+    """The shape as graphs take it."""
+    return Shape(shape.layers, shape.heads, shape.kv_groups, shape.mlps, shape.parallel)
+
+
+def graph_of(shape: ModelShape, values: Mapping[str, Value], most: int | None = None) -> Graph | None:
+    """The graph of a block's values; None where the model's width or the prompts' length is not known.
+
+    Args:
+        shape: of the graph's model.
+        values: of a `residual` block.
+        most: None is given for a graph that is split into more nodes, too.
+
+    Raises:
+        GraphError: C453, C465, C467: there is no such graph.
+    """
+    nodes: Any = values["nodes"]
+    layers: Any = values["neurons"] or ()
+    length: Any = values["length"]
+    if layers and shape.d_mlp is None:
+        return None
+    attention: Attention = "layers" if "attention" in nodes else "heads"
+    neurons = tuple((layer, shape.d_mlp or 0) for layer in sorted(layers))
+    found = Graph(full_shape(shape), attention, bool(values["inputs"]), "pos_embed" in nodes, (), neurons)
+    if values["positions"] == "all" and length is None:
+        return None
+    at = positions_of(values, length)
+    count = len(found.senders) + len(found.receivers)
+    check_positions(count, len(at))  # before there is one for each of them
+    if most is not None and len(at) * count > most:
+        return None
+    return replace(found, positions=at) if at else found
+
+
+def positions_of(values: Mapping[str, Value], length: int | None) -> tuple[str, ...]:
+    """Names of the positions that a graph is split by; all that a list does not name is one more.
+
+    Args:
+        values: of a `residual` block.
+        length: how many tokens `all` stands for.
+    """
+    positions: Any = values["positions"]
+    if positions is None:
+        return ()
+    if positions == "all":
+        return tuple(map(str, range(length or 0)))
+    return (*(str(place) for place in positions if str(place) != OTHER), OTHER)

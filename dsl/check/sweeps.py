@@ -12,8 +12,6 @@ from pathlib import PurePosixPath
 from nncirc.circuits.names import Position
 from nncirc.dsl.blocks import KINDS
 from nncirc.dsl.check.claims import Claim
-from nncirc.dsl.check.meaning import ordered
-from nncirc.dsl.check.outputs import Files
 from nncirc.dsl.check.program import (
     Apply,
     Assertion,
@@ -27,7 +25,8 @@ from nncirc.dsl.check.program import (
     Where,
     leaves,
 )
-from nncirc.dsl.check.scope import Draft, Scope
+from nncirc.dsl.check.scope import Draft, Scope, ordered
+from nncirc.dsl.check.written import Files
 from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.limits import MOST_IN_ALL, MOST_MEMBERS
 from nncirc.dsl.text.source import Span

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from nncirc.circuits.errors import GraphError
-from nncirc.circuits.graph import Graph, Shape, stages
+from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.names import Node
-from nncirc.circuits.reference import entered, expand
+from nncirc.circuits.reference import expand
 from nncirc.dsl.check.program import Value
 from nncirc.dsl.text.diagnostics import suggest
 
-__all__ = ["ONLY", "Table", "has_intervals", "table_of"]
+__all__ = ["ONLY", "Asked", "Table", "heads", "names"]
 
 ONLY = "all positions"
 """The column of scores that have one number for each node."""
-
-_OF_WEIGHTS = ("attention_statistics", "weight_statistics", "composition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,123 +98,56 @@ def _listed(what: str, names: Sequence[str]) -> str:
     return f"its {what} are {', '.join(names[:5])}, … {names[-1]}"
 
 
-def table_of(
-    name: str,
-    implementation: str,
-    values: Mapping[str, Value],
-    graph: Graph | None,
-    shape: Shape | None,
-    length: int | None = None,
-) -> Table | None:
-    """The table of a block of scores; None for scores of edges.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A block of scores whose table is asked for.
 
-    Args:
-        name: what messages call them.
-        implementation: of the block.
+    Attributes:
+        name: what messages call it.
         values: of the block; a key that is not there is not known.
         graph: of the block, if it has one and it is known.
         shape: of the model, if it is known.
         length: how many tokens `positions = all` stands for, if that is known.
     """
-    if implementation == "attribution_patching" and values.get("by") == "edges":
-        return None
-    columns: Sequence[str] | None
-    key = "positions"
-    match implementation:
-        case "attribution_patching":
-            columns = None if graph is None else graph.positions or (ONLY,)
-        case "attention_statistics" | "weight_statistics":
-            key = "of"
-            columns = _names(values.get("of"))
-        case "composition":
-            key, columns = "of", None if shape is None else _heads(shape)[: -shape.n_heads]
-        case "in_context_learning":
-            columns = ("early", "late", "score")
-        case "steering" | "function_vector":
-            key = "scale" if values.get("scale") is not None else "shift"
-            given: Any = values.get(key)
-            columns = None if given is None else tuple(f"{factor:g}" for factor in given)
-        case _ if "positions" not in values:
-            columns = None
-        case _ if values["positions"] is None:
-            columns = (ONLY,)
-        case _ if values["positions"] == "all":
+
+    name: str
+    values: Mapping[str, Value]
+    graph: Graph | None
+    shape: Shape | None
+    length: int | None = None
+
+    def by_position(self, rows: Sequence[str] | None = None) -> Table:
+        """A table with a column for each of the block's `positions`."""
+        positions, columns = self.values.get("positions"), None
+        if positions == "all":
             # Read alone, an answer that is the next token leaves the last one out: then more than asked for.
-            columns = None if length is None else tuple(map(str, range(length)))
-        case _:
-            columns = _names(values["positions"])
-    rows = _rows(implementation, values, graph, shape)
-    of_graph = None if implementation in _OF_WEIGHTS else graph
-    if of_graph is not None:
-        of_graph = of_graph.base
-    by_token = key == "positions" and values.get("positions") == "all"
-    return Table(name, rows, columns, of_graph, key, by_token)
+            columns = None if self.length is None else tuple(map(str, range(self.length)))
+        elif "positions" in self.values:
+            columns = (ONLY,) if positions is None else names(positions)
+        return Table(self.name, rows, columns, self.whole, by_token=positions == "all")
+
+    def of_shape(self, rows: Callable[[Shape], Sequence[str] | None]) -> Sequence[str] | None:
+        """Rows that the model's shape says."""
+        return None if self.shape is None else rows(self.shape)
+
+    def of_graph(self, rows: Callable[[Graph], Sequence[str]]) -> Sequence[str] | None:
+        """Rows that the graph says; None where something is wrong, which is said where it stands."""
+        try:
+            return None if self.graph is None else rows(self.graph)
+        except (GraphError, KeyError, ValueError):
+            return None
+
+    @property
+    def whole(self) -> Graph | None:
+        """The graph without its positions."""
+        return None if self.graph is None else self.graph.base
 
 
-def has_intervals(implementation: str, values: Mapping[str, Value], column: str | None) -> bool:
-    """Whether a column of scores of nodes has intervals over prompts; numbers of weights have none.
-
-    Args:
-        implementation: of the block.
-        values: of the block.
-        column: which; None for the only one.
-    """
-    if implementation == "attention_statistics":
-        only = (_names(values.get("of")) or ("",))[0]
-        return (column or only) != "copying"
-    return implementation not in ("attribution_patching", "weight_statistics", "composition")
-
-
-def _rows(
-    implementation: str, values: Mapping[str, Value], graph: Graph | None, shape: Shape | None
-) -> Sequence[str] | None:
-    match implementation:
-        case "attention_statistics" | "weight_statistics" | "composition":
-            return None if shape is None else _heads(shape)
-        case "in_context_learning":
-            return ("logits",)
-        case "logit_lens":
-            return None if shape is None else stages(shape)
-        case "patchscopes":
-            return None if shape is None else stages(shape, halves=False)
-        case "function_vector":
-            return None if shape is None else stages(shape, halves=False)[1:]
-        case "causal_tracing":
-            return None if shape is None else _restored(shape, values.get("of"))
-        case "steering" if values.get("together"):
-            nodes = _names(values.get("nodes"))
-            return None if nodes is None else [" + ".join(nodes)]
-    if graph is None:
-        return None
-    try:
-        match implementation:
-            case "attribution_patching" | "logit_attribution":
-                return graph.base.senders
-            case "path_patching":
-                receivers = [each for term in _names(values["to"]) or () for each in entered(graph, term)]
-                return graph.senders[: graph.reach[max(map(graph.receiver_index.__getitem__, receivers))]]
-            case "steering":
-                chosen = {each for term in _names(values["nodes"]) or () for each in expand(graph, term)}
-                return [sender for sender in graph.senders if sender in chosen]
-    except (GraphError, KeyError, ValueError):
-        return None  # said where they stand
-    return graph.senders
-
-
-def _restored(shape: Shape, of: object) -> Sequence[str] | None:
-    match of:
-        case "states":
-            return stages(shape, halves=False)[1:]
-        case "mlps" if shape.mlps:
-            return [f"MLP{layer}" for layer in range(shape.n_layers)]
-        case "attention":
-            return [f"L{layer}" for layer in range(shape.n_layers)]
-    return None
-
-
-def _heads(shape: Shape) -> list[str]:
+def heads(shape: Shape) -> list[str]:
+    """All heads of a model."""
     return [f"L{layer}H{head}" for layer in range(shape.n_layers) for head in range(shape.n_heads)]
 
 
-def _names(value: object) -> tuple[str, ...] | None:
+def names(value: object) -> tuple[str, ...] | None:
+    """What a list names; None where it is none."""
     return tuple(map(str, value)) if isinstance(value, tuple) else None

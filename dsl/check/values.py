@@ -7,11 +7,12 @@ import re
 from dataclasses import replace
 from enum import Enum
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from nncirc.dsl.check.arithmetic import postfix
-from nncirc.dsl.check.places import position
+from nncirc.dsl.check.places import node, position
 from nncirc.dsl.check.program import NextToken, Placeholder, Ref, Template, Value
+from nncirc.dsl.check.scope import Constant, Draft, Scope, kinds_in_words
 from nncirc.dsl.check.types import (
     Boolean,
     Either,
@@ -32,9 +33,6 @@ from nncirc.dsl.check.types import (
 from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Label, suggest
 from nncirc.dsl.text.source import Span
-
-if TYPE_CHECKING:
-    from nncirc.dsl.check.scope import Scope
 
 __all__ = ["WRONG", "Inline", "Wrong", "convert", "kind_of", "template"]
 
@@ -154,8 +152,6 @@ class Converter:
         return self.wrong(actual, wanted, help_text, via)
 
     def name_for_plain(self, value: syntax.Ref, wanted: Type) -> Result:
-        from nncirc.dsl.check.scope import Constant, Draft, kinds_in_words
-
         entry = self.scope.find(value.parts)
         if entry is None and not isinstance(wanted, Number | Boolean):
             return self.wrong(value, wanted, f'write it in quotes: "{value.text}"')
@@ -357,8 +353,6 @@ class Converter:
         return WRONG if found is None else found
 
     def node(self, value: syntax.Value, wanted: Type) -> Result:
-        from nncirc.dsl.check.bodies import node
-
         found = node(self.scope, value)
         help_text = "nodes are `L9H9` and `L9H9.q`, `MLP3`, `embed`, `logits`, and with `*` all of them"
         return self.wrong(value, wanted, help_text) if found is None else found

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Attention, Graph, Shape
 from nncirc.dsl.blocks.metrics import METRICS
-from nncirc.dsl.check.graphs import full_shape, positions_of
 from nncirc.dsl.check.program import (
     Choices,
     Declaration,
@@ -20,7 +19,7 @@ from nncirc.dsl.check.program import (
     Ref,
     Template,
 )
-from nncirc.dsl.check.shapes import model_shape
+from nncirc.dsl.check.shapes import full_shape, model_shape, positions_of
 from nncirc.engine.data.corrupt import counterpart, replace, shuffle
 from nncirc.engine.data.examples import NEXT, Dataset
 from nncirc.engine.data.exhaustive import all_inputs

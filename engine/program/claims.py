@@ -12,6 +12,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import Estimate
+from nncirc.dsl.blocks import table_of
 from nncirc.dsl.check.program import (
     OPERATORS,
     Apply,
@@ -23,7 +24,6 @@ from nncirc.dsl.check.program import (
     Range,
     leaves,
 )
-from nncirc.dsl.check.tables import table_of
 from nncirc.engine.blocks.evaluation import bounded, evaluate
 from nncirc.engine.blocks.inputs import OnlyShape
 from nncirc.engine.model.model import Model

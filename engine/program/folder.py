@@ -14,7 +14,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.door import is_folder, is_there, require_regular
 from nncirc.circuits.errors import FileError, MethodError, ResourceError
 from nncirc.circuits.formats.json import circuit_to_json, header
-from nncirc.dsl.check.outputs import result_file
+from nncirc.dsl.check.written import result_file
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.program.results import Curve, Table, finite
 from nncirc.engine.program.store import FULL

@@ -21,13 +21,13 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import NncircError, ScriptError
 from nncirc.circuits.names import Position
 from nncirc.circuits.words import counted, visible
-from nncirc.dsl.check.outputs import DRAWN, PROVENANCE, result_file, written
 from nncirc.dsl.check.program import (
     Declaration,
     Program,
     Ref,
 )
 from nncirc.dsl.check.scope import kinds_in_words
+from nncirc.dsl.check.written import DRAWN, PROVENANCE, result_file, written
 from nncirc.dsl.text.diagnostics import suggest
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.program import folder as files, pictures

@@ -6,7 +6,7 @@ import pytest
 from tests.dsl.preamble import PREAMBLE
 
 from nncirc import check_text, render_diagnostics
-from nncirc.dsl.check.outputs import result_file, written
+from nncirc.dsl.check.written import result_file, written
 
 FAMILY = "circuit swept using top {\n  scores = eap\n  edges = [10, 20]\n}\n"
 

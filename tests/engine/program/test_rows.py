@@ -13,10 +13,10 @@ from tests.some import some
 from nncirc import check_text, render_diagnostics
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.graph import Graph
-from nncirc.dsl.blocks.scores import SCORES as DECLARED
-from nncirc.dsl.check.graphs import full_shape, graph_of
-from nncirc.dsl.check.shapes import model_shape
-from nncirc.dsl.check.tables import ONLY, table_of
+from nncirc.dsl.blocks import SCORES as DECLARED
+from nncirc.dsl.blocks import table_of
+from nncirc.dsl.check.shapes import full_shape, graph_of, model_shape
+from nncirc.dsl.check.tables import ONLY
 from nncirc.engine.blocks import inputs
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.program.build import Builder

@@ -1,4 +1,4 @@
-"""Can the paths of a reference circuit be edges of its graph?"""
+"""Circuits that are written down: can their nodes and paths be those of the graph?"""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from nncirc.circuits.names import OTHER, Input, Position
 from nncirc.circuits.reference import Path, wrong_paths
+from nncirc.dsl.blocks.keys import one
+from nncirc.dsl.check.declared import Implementation, Key, Meaning
 from nncirc.dsl.check.program import EdgePath, Group, GroupRef, NodePattern, Term, Where
 from nncirc.dsl.check.scope import Draft, Scope
 from nncirc.dsl.check.shapes import ModelShape
+from nncirc.dsl.check.types import Text
 from nncirc.dsl.text.diagnostics import Label, suggest
 from nncirc.dsl.text.source import Span
 
-if TYPE_CHECKING:
-    from nncirc.dsl.check.meaning import Meaning
-
-__all__ = ["check_node", "check_reference", "path_of"]
-
 _MOST_PLACES = 5_000_000  # of terms of paths at positions of the graph: what is more, a run looks at
+
 
 _PART = {
     "head": "heads",
@@ -33,7 +31,20 @@ _PART = {
 }
 
 
-def check_reference(meaning: Meaning, draft: Draft, graph: Draft) -> None:
+def _check_reference(meaning: Meaning, draft: Draft) -> None:
+    """What `where` picks heads by has numbers for heads; nodes and paths are those of the graph."""
+    for name, group in draft.groups.items():
+        for member, span in zip(group, draft.member_spans[name], strict=True):
+            if isinstance(member, Where):
+                scores = meaning.drafts[member.scores.name]
+                if (where := meaning.scores(scores).where) is not None:
+                    where(meaning, scores, span)
+    graph = meaning.get(draft, "graph")
+    if graph is not None:
+        _check_paths(meaning, draft, graph)
+
+
+def _check_paths(meaning: Meaning, draft: Draft, graph: Draft) -> None:
     """Nodes exist in the graph, edges go forward, groups are used."""
     scope, shape = meaning.scope, meaning.shape(graph)
     before = len(scope.diagnostics)
@@ -94,7 +105,7 @@ def _check_edges(meaning: Meaning, draft: Draft, graph: Draft) -> None:
 
     scores = [path.score for path in paths]
     for number, error in wrong_paths(found, known, [path_of(path) for path in paths], scores):
-        meaning.scope.report(
+        meaning.report(
             "C464" if error.code == "C464" else "C229",
             error.message,
             draft.span if number is None else paths[number].span,
@@ -336,3 +347,17 @@ def _rank(member: NodePattern | Where, *, lowest: bool) -> float:
     if member.layer is None:
         return 0 if lowest else 1e9
     return 2 * member.layer + (member.kind in ("mlp", "neuron"))
+
+
+CIRCUITS = {
+    "reference": Implementation(
+        "A circuit written down: groups of heads, and paths through them.",
+        {
+            "graph": Key(one("graph"), "the graph that it is a part of", required=True),
+            "cite": Key(Text(), "where it was published"),
+            "score": Key(Text(), "what the scores of its edges are, with their unit"),
+        },
+        extra="edges",
+        check=_check_reference,
+    ),
+}

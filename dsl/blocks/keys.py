@@ -1,60 +1,23 @@
-"""What the table of the language is made of, and keys that several of its entries share."""
+"""Keys that several blocks share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+import re
 
 from nncirc.circuits.names import Position
-from nncirc.dsl.check.program import Value
-from nncirc.dsl.check.types import Boolean, Many, Number, PositionType, Reference, Text, Type, Word
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key of an implementation. One that is not `required` and has no default may be absent (None)."""
-
-    type: Type
-    doc: str
-    required: bool = False
-    default: Value = None
-    unit: str = ""
-    family: bool = False  # a list of numbers makes one member for each
-
-
-@dataclass(frozen=True, slots=True)
-class Implementation:
-    """What may stand behind `using`.
-
-    Attributes:
-        extra: what its body holds besides keys.
-        source: where the field has it from.
-        run: whether a corruption is a run of the model, so that one can begin in it.
-    """
-
-    doc: str
-    keys: Mapping[str, Key]
-    extra: Literal["slots", "replacements", "edges"] | None = None
-    source: str = ""
-    run: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of block. An `output` has one implementation, which is not named, and may lack a label."""
-
-    doc: str
-    implementations: Mapping[str, Implementation]
-    output: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A function in a claim: its arguments, in the order in which they may stand without a key."""
-
-    doc: str
-    arguments: Mapping[str, Key]
+from nncirc.dsl.check.declared import Key, Meaning
+from nncirc.dsl.check.scope import Draft
+from nncirc.dsl.check.types import (
+    Boolean,
+    Either,
+    Many,
+    NodeType,
+    Number,
+    PositionType,
+    Reference,
+    Text,
+    Word,
+)
 
 
 def one(*kinds: str) -> Reference:
@@ -110,3 +73,34 @@ CONNECTED = Key(
 SEVERAL_CIRCUITS = Many(one("circuit"))
 SCORED = Key(one("scores"), "scores of edges: `attribution_patching`", required=True)
 IMAGES = (".svg", ".png", ".pdf")
+
+AT_POSITIONS = Either(Many(PositionType()), ("all",))
+NODES = Many(NodeType(), single=True)
+FACTORS = Many(Number(), single=True)
+RUN = Word(("clean", "corrupt"))
+DIRECTIONS = Word(("denoise", "noise"))
+STEERED = Many(PositionType(), single=True)
+
+READ_AT = Either(Many(PositionType(), single=True), ("all",))
+OF_LOGITS = Key(
+    Word(("prob", "logprob", "logit_diff", "rank", "kl_divergence")),
+    "what is read: of the answer its probability, log-probability (nats), logit minus the foil's, or rank "
+    "(1: the best); or the KL divergence of the model's own prediction from the row's, in nats",
+    default="prob",
+)
+WEIGHED = Key(one("model"), "the model whose weights are read", required=True)
+
+
+_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?|[\w-]+")
+
+
+def check_function(meaning: Meaning, draft: Draft) -> None:
+    """The name of a function of the user's own is one."""
+    name = draft.values.get("function")
+    if isinstance(name, str) and not _NAME.fullmatch(name):
+        meaning.report(
+            "C244",
+            f"`{name}` names no function",
+            draft.where("function"),
+            help='write "module:function", such as "mine:share" for `share` in mine.py',
+        )

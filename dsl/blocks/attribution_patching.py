@@ -1,0 +1,138 @@
+"""Attribution patching: edge attribution patching, integrated gradients, AtP*, RelP."""
+
+from __future__ import annotations
+
+from nncirc.dsl.blocks.keys import CORRUPTION, GRAPH, METRIC
+from nncirc.dsl.blocks.metrics import check_gradient
+from nncirc.dsl.blocks.patched import check_denoised, check_method
+from nncirc.dsl.check.declared import Key, Meaning, Scores
+from nncirc.dsl.check.scope import Draft
+from nncirc.dsl.check.tables import ONLY, Asked, Table
+from nncirc.dsl.check.types import Boolean, Number, Word
+from nncirc.dsl.text.diagnostics import Label
+
+
+def _check(meaning: Meaning, draft: Draft) -> None:
+    model, shape = meaning.model_of(draft)
+    if model is not None and shape is not None and draft.values.get("grad_drop") is True and shape.layers < 2:
+        meaning.report(
+            "C547",
+            "with one layer `grad_drop` has nothing to drop",
+            draft.where("grad_drop"),
+            labels=(Label(model.place, "the model"),),
+            help="leave it out",
+        )
+    check_method(meaning, draft)
+    check_denoised(meaning, draft, "base", "corrupted", "clean")
+    _check_options(meaning, draft)
+    check_gradient(meaning, draft)
+
+
+def _check_options(meaning: Meaning, draft: Draft) -> None:
+    """Integrated gradients, RelP and AtP* each repair the gradient on the clean run by themselves."""
+    values = draft.values
+    steps = values.get("steps")
+    integrated = isinstance(steps, int | float) and steps > 1
+    relp, corrected = values.get("rule") == "relp", values.get("correct_qk") is True
+    others = [
+        ("rule", relp),
+        ("correct_qk", corrected),
+        ("grad_drop", values.get("grad_drop") is True),
+    ]
+    if values.get("base") == "corrupted":
+        if integrated:
+            meaning.report(
+                "C290",
+                "`base` is the run of one gradient, and `steps` takes several from the corrupted run to the "
+                "clean one",
+                draft.where("base"),
+                help="leave out one of them",
+            )
+        for key, is_set in others:
+            if is_set:
+                meaning.report(
+                    "C290",
+                    f"`{key}` repairs the gradient on the clean run, and `base` takes the corrupted one",
+                    draft.where(key),
+                    help="leave out one of them",
+                )
+    elif integrated:
+        for key, is_set in others:
+            if is_set:
+                meaning.report(
+                    "C290",
+                    f"`{key}` repairs the gradient on the clean run, and `steps` integrates it",
+                    draft.where(key),
+                    help="leave out one of them",
+                )
+    if relp and corrected:
+        meaning.report(
+            "C290",
+            "`relp` holds attention patterns constant, and `correct_qk` computes them anew",
+            draft.where("correct_qk"),
+            help="leave out one of them",
+        )
+    if corrected and values.get("by") == "nodes":
+        meaning.report(
+            "C290",
+            "`correct_qk` is about edges into queries and keys, and these are scores of nodes",
+            draft.where("correct_qk"),
+            help="set `by = edges`, or leave out `correct_qk`",
+        )
+
+
+def _table(asked: Asked) -> Table | None:
+    if asked.values.get("by") == "edges":
+        return None
+    columns = None if asked.graph is None else asked.graph.positions or (ONLY,)
+    return Table(asked.name, asked.of_graph(lambda graph: graph.base.senders), columns, asked.whole)
+
+
+SCORES = {
+    "attribution_patching": Scores(
+        "The linear estimate of what cutting an edge or a node does: difference times gradient.",
+        {
+            "graph": GRAPH,
+            "corruption": CORRUPTION,
+            "metric": METRIC,
+            "base": Key(
+                Word(("clean", "corrupted")),
+                "the run on which the gradient is taken, with one step; `clean`: what cutting takes from it "
+                "(noise); `corrupted`: what restoring gives it (denoise), as in TransformerLens",
+                default="clean",
+            ),
+            "steps": Key(
+                Number(integer=True, low=1, high=1000),
+                "gradients averaged between corrupted and clean (integrated gradients); slow to converge "
+                "under `mean`: compare with twice as many. 1: one gradient, on `base`",
+                default=1,
+            ),
+            "along": Key(
+                Word(("inputs", "activations")),
+                "what goes from corrupted to clean in steps: embeddings, or one place's outputs at a time",
+                default="inputs",
+            ),
+            "rule": Key(
+                Word(("gradient", "relp")),
+                "what differences are multiplied with; `relp`: coefficients of relevance propagation",
+                default="gradient",
+            ),
+            "correct_qk": Key(
+                Boolean(),
+                "compute the attention that an edge into a query or key gives (AtP*)",
+                default=False,
+            ),
+            "grad_drop": Key(
+                Boolean(),
+                "mean magnitude with each layer's gradient dropped in turn: sees effects that cancel (AtP*)",
+                default=False,
+            ),
+            "by": Key(Word(("edges", "nodes")), "what is scored", default="edges"),
+        },
+        source="Nanda 2023; Syed et al. 2023; Hanna et al. 2024; Kramár et al. 2024; Jafari et al. 2025",
+        check=_check,
+        table=_table,
+        effects=("edges", "nodes"),
+        intervals=False,
+    ),
+}

@@ -1,0 +1,63 @@
+"""Direct logit attribution."""
+
+from __future__ import annotations
+
+from nncirc.circuits.names import Position
+from nncirc.dsl.blocks.keys import GRAPH, READ_AT, one
+from nncirc.dsl.blocks.unpatched import check_graph, check_read
+from nncirc.dsl.check.declared import Key, Meaning, Scores
+from nncirc.dsl.check.scope import Draft
+from nncirc.dsl.check.tables import Asked, Table
+from nncirc.dsl.check.types import Word
+from nncirc.dsl.text.diagnostics import Label
+from nncirc.dsl.text.source import Span
+
+
+def _check(meaning: Meaning, draft: Draft) -> None:
+    check_graph(meaning, draft)
+    check_read(meaning, draft)
+
+
+def _check_heads(meaning: Meaning, scores: Draft, span: Span) -> None:
+    """There are numbers of heads by which `where` can pick some."""
+    graph = meaning.get(scores, "graph")
+    nodes = None if graph is None else graph.values.get("nodes")
+    if graph is not None and isinstance(nodes, tuple) and "heads" not in nodes:
+        meaning.report(
+            "C579",
+            f"`{scores.name}` scores no heads",
+            span,
+            labels=(Label(graph.where("nodes"), "the nodes of its graph"),),
+            help="add `heads` to the nodes of its graph",
+        )
+
+
+def _table(asked: Asked) -> Table:
+    return asked.by_position(asked.of_graph(lambda graph: graph.base.senders))
+
+
+SCORES = {
+    "logit_attribution": Scores(
+        "What each sender adds to the logits by itself, through the final norm with its scale frozen. With "
+        "the terms of the biases, which the result names, it sums to the model's own logits.",
+        {
+            "graph": GRAPH,
+            "data": Key(one("dataset"), "the prompts, with answers", required=True),
+            "of": Key(
+                Word(("logit_diff", "answer_logit")),
+                "the answer's logit minus the foil's, or the answer's alone",
+                default="logit_diff",
+            ),
+            "positions": Key(
+                READ_AT,
+                "where the logits are read, a column each; `all`: at every token",
+                default=(Position("end"),),
+            ),
+        },
+        source="nostalgebraist 2020; Elhage et al. 2021; Wang et al. 2022",
+        check=_check,
+        table=_table,
+        statistics="positions",
+        where=_check_heads,
+    ),
+}

@@ -1,0 +1,34 @@
+"""The logit lens."""
+
+from __future__ import annotations
+
+from nncirc.circuits.graph import stages
+from nncirc.circuits.names import Position
+from nncirc.dsl.blocks.keys import OF_LOGITS, READ_AT, one
+from nncirc.dsl.blocks.unpatched import check_read
+from nncirc.dsl.check.declared import Key, Scores
+from nncirc.dsl.check.tables import Asked, Table
+
+
+def _table(asked: Asked) -> Table:
+    return asked.by_position(asked.of_shape(stages))
+
+
+SCORES = {
+    "logit_lens": Scores(
+        "What the model would predict if a layer were its last: the residual stream after every attention "
+        "and MLP, through the final norm and the unembedding. A row is named by the node that wrote last.",
+        {
+            "data": Key(one("dataset"), "the prompts, with answers", required=True),
+            "of": OF_LOGITS,
+            "positions": Key(
+                READ_AT,
+                "where the stream is read, a column each; `all`: at every token",
+                default=(Position("end"),),
+            ),
+        },
+        source="nostalgebraist 2020",
+        check=check_read,
+        table=_table,
+    ),
+}

@@ -1,0 +1,126 @@
+"""What methods that patch a run have in common: graph, corruption, metric and prompts fit each other."""
+
+from __future__ import annotations
+
+from nncirc.circuits.names import OTHER, Position
+from nncirc.dsl.blocks.corruptions import CORRUPTIONS, RUNS
+from nncirc.dsl.blocks.datasets import check_positions
+from nncirc.dsl.blocks.metrics import check_measured
+from nncirc.dsl.blocks.reference import check_node
+from nncirc.dsl.check.declared import Meaning
+from nncirc.dsl.check.program import NodePattern
+from nncirc.dsl.check.scope import Draft
+from nncirc.dsl.text import syntax
+from nncirc.dsl.text.diagnostics import Label
+from nncirc.dsl.text.source import Span
+
+# What a graph may be split by, and what to do instead.
+BY_POSITION = ("positions", "position", "this block says itself where it intervenes")
+BY_NEURON = ("neurons", "neuron", "activation_patching and attribution_patching know single neurons")
+
+
+def check_method(meaning: Meaning, draft: Draft) -> None:
+    """A method that has a corruption, a metric, and perhaps a graph and positions."""
+    graph, corruption = meaning.get(draft, "graph"), meaning.get(draft, "corruption")
+    draft.corruption = None if corruption is None else corruption.name
+    data = meaning.data_of(draft)
+    if graph is not None and data is not None:
+        meaning.fits(draft, "graph", graph, "corruption", meaning.get(data, "model"))
+        split = graph.values.get("positions")
+        if isinstance(split, tuple):
+            named = tuple(each for each in split if isinstance(each, Position) and each.name != OTHER)
+            label = Label(data.place, f"the prompts of `{draft.name}`")
+            check_positions(meaning, data, named, graph, "positions", label)
+    metric = meaning.get(draft, "metric")
+    if metric is not None and corruption is not None:
+        check_measured(meaning, draft.where("metric"), metric, corruption)
+    for key in ("positions", "at"):
+        if data is not None and key in draft.values:
+            label = Label(data.place, "these prompts")
+            check_positions(meaning, data, draft.values[key], draft, key, label)
+
+
+def check_whole(meaning: Meaning, draft: Draft, *split: tuple[str, str, str]) -> bool:
+    """The graph is not split by what a method does not know; reports if it is."""
+    graph = meaning.get(draft, "graph")
+    for key, by, advice in split:
+        if graph is not None and graph.values.get(key) is not None:
+            meaning.report(
+                "C294",
+                f"`{graph.name}` is split by {by}, and `{draft.implementation}` is of whole nodes",
+                draft.where("graph"),
+                labels=(Label(graph.where(key), "split here"),),
+                help=f"use a graph without `{key}`; {advice}",
+            )
+            return False
+    return True
+
+
+def check_nodes(meaning: Meaning, draft: Draft, *keys: str) -> bool:
+    """A method of whole nodes: those that it names are some of its graph; False if that is split."""
+    if not check_whole(meaning, draft, BY_POSITION, BY_NEURON):
+        return False
+    graph = meaning.get(draft, "graph")
+    for key in keys:
+        for node, span in nodes_under(draft, key):
+            if graph is not None:
+                check_node(meaning.scope, graph, meaning.shape(graph), node, span)
+    return True
+
+
+def nodes_under(draft: Draft, key: str) -> list[tuple[NodePattern, Span]]:
+    """The nodes under a key, and where they stand."""
+    value, written = draft.values.get(key), draft.written.get(key)
+    nodes = [each for each in value if isinstance(each, NodePattern)] if isinstance(value, tuple) else []
+    items = written.items if isinstance(written, syntax.List) else ()
+    spans = [item.span for item in items] if len(items) == len(nodes) else [draft.where(key)] * len(nodes)
+    return list(zip(nodes, spans, strict=True))
+
+
+def check_writes(meaning: Meaning, draft: Draft, key: str) -> None:
+    """The nodes under a key are whole ones that write into the residual stream."""
+    for node, span in nodes_under(draft, key):
+        if node.kind in ("logits", "kv"):
+            meaning.report("C293", f"`{node}` writes nothing", span, help="name heads, MLPs or `embed`")
+        elif node.input is not None:
+            problem = f"`{node}` is an input, and a whole node writes"
+            meaning.report("C293", problem, span, help="leave the input away")
+
+
+def check_begins(meaning: Meaning, draft: Draft) -> None:
+    """What begins in the corrupted run (`into = corrupt`, where there is a choice) needs one."""
+    corruption = meaning.get(draft, "corruption")
+    begins = draft.values.get("into", None if "into" in draft.spans else "corrupt") == "corrupt"
+    if not begins or corruption is None or CORRUPTIONS[corruption.implementation].run:
+        return
+    meaning.report(
+        "C237",
+        f"`{draft.implementation}` begins in a corrupted run, and `{corruption.implementation}` is none",
+        draft.where("into" if "into" in draft.spans else "corruption"),
+        labels=(Label(corruption.place, f"this corruption uses {corruption.implementation}"),),
+        help=("write `into = clean`, or " if "into" in draft.values else "")
+        + f"take a corruption that is a run of the model: {RUNS}",
+    )
+
+
+def check_denoised(meaning: Meaning, draft: Draft, key: str, word: str, other: str) -> None:
+    """Denoising begins in a corrupted run, and zeros and means are none.
+
+    Args:
+        meaning: what is known.
+        draft: the method.
+        key: lets it begin in the corrupted run.
+        word: the key's word for that.
+        other: that for the other.
+    """
+    corruption = meaning.get(draft, "corruption")
+    if draft.values.get(key) != word or corruption is None or CORRUPTIONS[corruption.implementation].run:
+        return
+    meaning.report(
+        "C237",
+        f"`{key} = {word}` begins in a corrupted run, and `{corruption.implementation}` only substitutes "
+        "activations",
+        draft.where(key if key in draft.spans else "corruption"),
+        labels=(Label(corruption.place, f"this corruption uses {corruption.implementation}"),),
+        help=f"write `{key} = {other}`, or take a corruption that is a run of the model: {RUNS}",
+    )

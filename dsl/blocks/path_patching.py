@@ -1,0 +1,83 @@
+"""Path patching."""
+
+from __future__ import annotations
+
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.reference import entered
+from nncirc.dsl.blocks.keys import AT_POSITIONS, CORRUPTION, DIRECTIONS, GRAPH, METRIC, NODES
+from nncirc.dsl.blocks.patched import check_denoised, check_method, check_nodes, check_writes, nodes_under
+from nncirc.dsl.check.declared import Key, Meaning, Scores
+from nncirc.dsl.check.program import NodePattern
+from nncirc.dsl.check.scope import Draft
+from nncirc.dsl.check.tables import Asked, Table, names
+from nncirc.dsl.check.types import Either
+
+
+def _check(meaning: Meaning, draft: Draft) -> None:
+    check_method(meaning, draft)
+    check_denoised(meaning, draft, "direction", "denoise", "noise")
+    if check_nodes(meaning, draft, "to", "through"):
+        _check_receivers(meaning, draft)
+        check_writes(meaning, draft, "through")
+
+
+def _check_receivers(meaning: Meaning, draft: Draft) -> None:
+    """Receivers read something, and each of them counts; what carries is a whole node."""
+    nodes = nodes_under(draft, "to")
+    for node, span in nodes:
+        if node.kind in ("embed", "pos_embed"):
+            meaning.report(
+                "C292", f"`{node}` reads nothing", span, help="paths lead to heads, MLPs or `logits`"
+            )
+        elif node.kind == "logits" and len(nodes) > 1:
+            meaning.report(
+                "C292",
+                "`logits` read what the direct paths bring, so that no other receiver could change them",
+                span,
+                help="patch the paths to `logits` in a block of their own",
+            )
+
+
+def _table(asked: Asked) -> Table:
+    def rows(graph: Graph) -> tuple[str, ...]:
+        receivers = [each for term in names(asked.values["to"]) or () for each in entered(graph, term)]
+        return graph.senders[: graph.reach[max(map(graph.receiver_index.__getitem__, receivers))]]
+
+    return asked.by_position(asked.of_graph(rows))
+
+
+SCORES = {
+    "path_patching": Scores(
+        "The metric when some receivers read what they would if one sender had its corrupted output and told "
+        "only nodes that carry. A row for each sender before the receivers; normalized, no effect is 1.",
+        {
+            "graph": GRAPH,
+            "corruption": CORRUPTION,
+            "metric": METRIC,
+            "direction": Key(
+                DIRECTIONS,
+                "`noise`: the sender's corrupted output into the clean run; `denoise`: its clean output into "
+                "the corrupted run, where no effect is 0",
+                default="noise",
+            ),
+            "to": Key(
+                NODES,
+                "the receivers: inputs (`L9H9.q`), nodes with all their inputs, or `logits` by itself",
+                required=True,
+            ),
+            "through": Key(
+                Either(NODES, ("none", "all")),
+                "the nodes that carry; `none`: direct paths alone. All others keep their outputs",
+                default=(NodePattern("mlp"),),
+            ),
+            "positions": Key(
+                AT_POSITIONS,
+                "patch the sender at each of these by itself; `all`: at every token; absent: the whole "
+                "sequence at once",
+            ),
+        },
+        source="Wang et al. 2022; Goldowsky-Dill et al. 2023",
+        check=_check,
+        table=_table,
+    ),
+}

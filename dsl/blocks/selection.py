@@ -1,0 +1,66 @@
+"""Circuits that are selected by scores of edges."""
+
+from __future__ import annotations
+
+from nncirc.dsl.blocks.keys import RANK, SCORED
+from nncirc.dsl.check.declared import Implementation, Key, Meaning
+from nncirc.dsl.check.scope import Draft
+from nncirc.dsl.check.types import Number
+from nncirc.dsl.text.diagnostics import Label
+
+
+def check_selected(meaning: Meaning, draft: Draft) -> None:
+    """A selection, and a curve of it: are these scores that select a circuit?"""
+    scores = meaning.get(draft, "scores")
+    if scores is None:
+        return
+    draft.graph, draft.corruption = scores.graph, scores.corruption
+    label = (Label(scores.place, f"uses {scores.implementation}"),)
+    effect = meaning.effect(scores)
+    if not effect:
+        meaning.report(
+            "C232",
+            f"`{scores.implementation}` does not say how much a metric depends on an edge",
+            draft.where("scores"),
+            labels=label,
+            help="use `attribution_patching`; a `reference` circuit can pick heads with `where(…)`",
+        )
+    elif effect == "nodes":
+        meaning.report(
+            "C232",
+            f"edges are selected here, but `{scores.name}` scores nodes",
+            draft.where("scores"),
+            labels=label,
+            help="use `attribution_patching` with `by = edges`",
+        )
+
+
+CIRCUITS = {
+    "threshold": Implementation(
+        "What scores at least so much, without what has no path from embed to logits.",
+        {
+            "scores": SCORED,
+            "threshold": Key(
+                Number(), "smallest score that is kept", required=True, unit="of the metric", family=True
+            ),
+            "rank": RANK,
+        },
+        check=check_selected,
+    ),
+    "top": Implementation(
+        "The edges with the highest scores, without what has no path from embed to logits.",
+        {
+            "scores": SCORED,
+            "edges": Key(
+                Number(integer=True, low=1),
+                "how many edges are taken",
+                required=True,
+                unit="edges",
+                family=True,
+            ),
+            "rank": RANK,
+        },
+        source="Syed et al. 2023",
+        check=check_selected,
+    ),
+}

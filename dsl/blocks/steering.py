@@ -1,0 +1,74 @@
+"""Steering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.reference import expand
+from nncirc.dsl.blocks.keys import CORRUPTION, FACTORS, GRAPH, METRIC, NODES, RUN, STEERED
+from nncirc.dsl.blocks.patched import check_begins, check_method, check_nodes, check_writes
+from nncirc.dsl.check.declared import Key, Meaning, Scores
+from nncirc.dsl.check.scope import Draft
+from nncirc.dsl.check.tables import Asked, Table, names
+from nncirc.dsl.check.types import Boolean
+
+
+def _check(meaning: Meaning, draft: Draft) -> None:
+    check_method(meaning, draft)
+    if not check_nodes(meaning, draft, "nodes"):
+        return
+    check_begins(meaning, draft)
+    if ("scale" in draft.spans) == ("shift" in draft.spans):
+        meaning.report(
+            "C293",
+            "`steering` takes `scale` or `shift`" + (", and not both" if "scale" in draft.spans else ""),
+            draft.where("shift"),
+            help="such as `scale = [0, 2]`, or `shift = [1, -1]`",
+        )
+    check_writes(meaning, draft, "nodes")
+
+
+def by_factor(asked: Asked, rows: Sequence[str] | None, key: str = "scale") -> Table:
+    """A table with a column for each factor of a key."""
+    given = asked.values.get(key)
+    columns = tuple(f"{factor:g}" for factor in given) if isinstance(given, tuple) else None
+    return Table(asked.name, rows, columns, asked.whole, key)
+
+
+def _table(asked: Asked) -> Table:
+    def rows(graph: Graph) -> list[str]:
+        chosen = {each for term in names(asked.values["nodes"]) or () for each in expand(graph, term)}
+        return [sender for sender in graph.senders if sender in chosen]
+
+    key = "scale" if asked.values.get("scale") is not None else "shift"
+    if asked.values.get("together"):
+        nodes = names(asked.values.get("nodes"))
+        return by_factor(asked, None if nodes is None else [" + ".join(nodes)], key)
+    return by_factor(asked, asked.of_graph(rows), key)
+
+
+SCORES = {
+    "steering": Scores(
+        "The metric with what a node writes scaled, or shifted by a mean difference. A row for each node, a "
+        "column for each factor.",
+        {
+            "graph": GRAPH,
+            "corruption": CORRUPTION,
+            "metric": METRIC,
+            "nodes": Key(NODES, "the nodes, each by itself", required=True),
+            "together": Key(Boolean(), "steer all nodes at once: one row", default=False),
+            "scale": Key(FACTORS, "factors of what is written; 0 takes it away, 1 leaves it as it is"),
+            "shift": Key(
+                FACTORS,
+                "factors of the mean difference of what is written, clean minus corrupted, which is added; "
+                "give this or `scale`",
+            ),
+            "into": Key(RUN, "the run that is steered", default="clean"),
+            "at": Key(STEERED, "where it is steered; absent: at every token"),
+        },
+        source="Rimsky et al. 2024",
+        check=_check,
+        table=_table,
+    ),
+}

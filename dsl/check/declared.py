@@ -1,0 +1,335 @@
+"""What may be declared, and what the checks of a declaration ask of the others.
+
+Nothing is loaded here. A declaration that lacks a value, because that value was wrong, is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from nncirc.circuits.errors import GraphError
+from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.names import OTHER
+from nncirc.dsl.check.program import Apply, Ref, Value
+from nncirc.dsl.check.scope import Draft, Scope
+from nncirc.dsl.check.shapes import ModelShape, ShapeProvider, full_shape, graph_of
+from nncirc.dsl.check.tables import Asked, Table
+from nncirc.dsl.check.types import Type
+from nncirc.dsl.text import syntax
+from nncirc.dsl.text.diagnostics import Label
+from nncirc.dsl.text.limits import MOST_NODES
+from nncirc.dsl.text.source import Span
+
+__all__ = ["Function", "Implementation", "Key", "Kind", "Known", "Meaning", "Scores"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of an implementation. One that is not `required` and has no default may be absent (None)."""
+
+    type: Type
+    doc: str
+    required: bool = False
+    default: Value = None
+    unit: str = ""
+    family: bool = False  # a list of numbers makes one member for each
+
+
+Check: TypeAlias = "Callable[[Meaning, Draft], None]"
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """What may stand behind `using`.
+
+    Attributes:
+        extra: what its body holds besides keys.
+        source: where the field has it from.
+        check: whether its values go together, and with the declarations that it names; reports where not.
+    """
+
+    doc: str
+    keys: Mapping[str, Key]
+    extra: Literal["slots", "replacements", "edges"] | None = None
+    source: str = ""
+    check: Check | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores(Implementation):
+    """A method that gives scores.
+
+    Attributes:
+        table: the rows and columns of its result; it gives None for scores of edges.
+        effects: of what its scores say how much a metric depends on it; its key `by` says which, otherwise it
+            is the first. Circuits are selected by such scores.
+        is_metric: whether a score is the metric itself, so that its value without an effect is not 0.
+        intervals: whether its numbers have intervals over prompts.
+        of_weights: the columns that have none, as numbers of weights.
+        statistics: the key that names its statistics of heads, by which `where` picks some; "heads" where
+            there is one for each earlier head.
+        where: what `where` demands of it besides; reports at a place.
+    """
+
+    table: Callable[[Asked], Table | None] = Asked.by_position
+    effects: tuple[Literal["edges", "nodes"], ...] = ()
+    is_metric: bool = False
+    intervals: bool = True
+    of_weights: tuple[str, ...] = ()
+    statistics: str = ""
+    where: Callable[[Meaning, Draft, Span], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of block. An `output` has one implementation, which is not named, and may lack a label."""
+
+    doc: str
+    implementations: Mapping[str, Implementation]
+    output: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function in a claim: its arguments, in the order in which they may stand without a key.
+
+    Attributes:
+        is_share: whether its values lie between 0 and 1.
+        check: whether its arguments go together; reports where not.
+    """
+
+    doc: str
+    arguments: Mapping[str, Key]
+    is_share: bool = False
+    check: Callable[[Meaning, Apply, syntax.Call], None] | None = None
+
+
+@dataclass(slots=True)
+class Known:
+    """What is made once for all files of a script, by the names of declarations.
+
+    Attributes:
+        graphs: why there is none, or None for those that are not known.
+        tables: of scores, with the names of the rows if they are known; None for scores of edges.
+    """
+
+    graphs: dict[str, Graph | GraphError | None] = field(default_factory=dict)
+    tables: dict[str, tuple[Table, frozenset[str] | None] | None] = field(default_factory=dict)
+
+
+class Meaning:
+    """What checks ask of the declarations that a declaration refers to, directly or by way of others."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        drafts: Mapping[str, Draft],
+        shapes: ShapeProvider,
+        known: Known,
+        methods: Mapping[str, Scores],
+    ) -> None:
+        self.scope = scope
+        self.drafts = drafts
+        self.shapes = shapes
+        self.known = known
+        self.methods = methods
+        self.report = scope.report
+
+    def get(self, draft: Draft, key: str) -> Draft | None:
+        """The declaration that a key refers to."""
+        value = draft.values.get(key)
+        return self.drafts.get(value.name) if isinstance(value, Ref) else None
+
+    def many(self, draft: Draft, key: str) -> list[Draft]:
+        """The declarations that a key refers to."""
+        value = draft.values.get(key)
+        items = value if isinstance(value, tuple) else (value,)
+        return [
+            self.drafts[item.name] for item in items if isinstance(item, Ref) and item.name in self.drafts
+        ]
+
+    def scores(self, draft: Draft) -> Scores:
+        """What is declared of the method of scores."""
+        return self.methods[draft.implementation]
+
+    def effect(self, scores: Draft) -> str:
+        """Of what scores say how much a metric depends on it: `edges` or `nodes`; "" of nothing."""
+        effects, by = self.scores(scores).effects, scores.values.get("by")
+        return by if isinstance(by, str) and by in effects else next(iter(effects), "")
+
+    def data_of(self, draft: Draft) -> Draft | None:
+        """The dataset of the corruption that a method uses."""
+        corruption = self.get(draft, "corruption")
+        return None if corruption is None else self.get(corruption, "data")
+
+    def model_of(self, draft: Draft) -> tuple[Draft | None, ModelShape | None]:
+        """The model that a method runs, and its shape where that is known."""
+        data = self.data_of(draft) or self.get(draft, "source") or self.get(draft, "data")
+        model = self.get(draft, "model") or (None if data is None else self.get(data, "model"))
+        return model, None if model is None else self.shapes(model.implementation, model.values)
+
+    def fits(self, draft: Draft, key: str, graph: Draft, other_key: str, model: Draft | None) -> None:
+        """The graph is of the model that reads the prompts."""
+        own = self.get(graph, "model")
+        if not self.same_model(own, model):
+            self.models_differ(draft, other_key, model, key, own)
+
+    def models_differ(
+        self, draft: Draft, key: str, model: Draft | None, other_key: str, other: Draft | None
+    ) -> None:
+        """Two keys of a declaration lead to two models."""
+        assert model is not None and other is not None
+        self.report(
+            "C224",
+            f"`{key}` is for the model `{model.name}`, but `{other_key}` is for `{other.name}`",
+            draft.where(key),
+            labels=(Label(draft.where(other_key), f"for `{other.name}`"),),
+            help="use one model for both",
+        )
+
+    def same_model(self, a: Draft | None, b: Draft | None) -> bool:
+        """Whether two declarations are of one model; unknown counts as yes."""
+        if a is None or b is None or a is b:
+            return True
+        return a.implementation == b.implementation and a.values == b.values
+
+    def same_graph(self, span: Span, a: Draft, b: Draft) -> None:
+        """Circuits of two graphs have no common edges to speak of."""
+        first, second = self.drafts.get(a.graph or ""), self.drafts.get(b.graph or "")
+        if first is None or second is None or first is second:
+            return
+        why = None
+        for key in ("nodes", "inputs"):
+            one, other = first.values.get(key), second.values.get(key)
+            if isinstance(one, tuple) and isinstance(other, tuple) and {*one} != {*other}:
+                why = f"their `{key}` differ"
+        for key in ("positions", "neurons"):
+            if key in first.values and key in second.values and _split(first, key) != _split(second, key):
+                why = f"their `{key}` differ"
+        own_model, other_model = self.get(first, "model"), self.get(second, "model")
+        # Another file's model may be the same one under another id; the engine compares the shapes.
+        if first.span.source is second.span.source and not self.same_model(own_model, other_model):
+            why = "they are of different models"
+        if why:
+            self.report(
+                "C225",
+                f"`{a.name}` and `{b.name}` are circuits of different graphs: {why}",
+                span,
+                labels=(Label(first.place, f"of `{a.name}`"), Label(second.place, f"of `{b.name}`")),
+                help="use one graph for both",
+            )
+
+    def circuit_fits(self, span: Span, circuit: Draft | None, corruption: Draft) -> None:
+        """The circuit's graph is of the model that reads the corruption's prompts."""
+        graph = self.drafts.get((circuit.graph if circuit else None) or "")
+        data = self.get(corruption, "data")
+        if circuit is None or graph is None or data is None:
+            return
+        own, other = self.get(graph, "model"), self.get(data, "model")
+        same_file = graph.span.source is data.span.source
+        if own is not None and other is not None and same_file and not self.same_model(own, other):
+            self.report(
+                "C224",
+                f"`{circuit.name}` is for the model `{own.name}`, "
+                f"but `{corruption.name}` is for `{other.name}`",
+                span,
+                help="use one model for both",
+            )
+
+    def counted(self, circuit: Draft | None, by: object, span: Span) -> None:
+        """The graph has something of what circuits are compared by."""
+        graph = self.drafts.get((circuit.graph if circuit else None) or "")
+        nodes, inputs = (None if graph is None else graph.values.get(key) for key in ("nodes", "inputs"))
+        for each in by if isinstance(by, tuple) else (by,):
+            of = {"heads": {"heads", "attention"}, "mlps": {"mlps"}}.get(str(each), set[str]())
+            is_input = each in ("q", "k", "v")
+            lacks = (of and isinstance(nodes, tuple) and not of & {*nodes}) or (is_input and inputs == ())
+            if lacks:
+                assert graph is not None
+                self.report(
+                    "C462",
+                    f"there are no {each} to compare by in this graph",
+                    span,
+                    labels=(Label(graph.where("inputs" if is_input else "nodes"), "the graph"),),
+                    help="compare by `nodes` or by `edges`",
+                )
+
+    def made_of(self, draft: Draft, key: str, most: int, deepest: int) -> None:
+        """Of how much something is made of others of its kind; reports if of too much, and that once."""
+        value, named = draft.values.get(key), {each.name: each for each in self.many(draft, key)}
+        total, deep = 0, 0
+        for item in value if isinstance(value, tuple) else ():
+            part = named.get(item.name) if isinstance(item, Ref) else None
+            if part is not None and part.parts is None:
+                draft.parts = None
+                return
+            count, depth = (1, 0) if part is None or part.parts is None else part.parts
+            total += 0 if isinstance(item, str) else count * (part.count if part else 1)
+            deep = max(deep, depth)
+        draft.parts = total, deep + 1
+        if total > most or deep >= deepest:
+            draft.parts = None
+            problem = (
+                f"{total:,} parts, with those of its parts; {most:,} are the most"
+                if total > most
+                else f"what is made of others, {deep + 1} times over; {deepest} times are the most"
+            )
+            self.report(
+                "C010",
+                f"`{draft.name}` is made of {problem}",
+                draft.where(key),
+                help="make it of fewer at once",
+            )
+
+    def graph(self, graph: Draft) -> Graph | None:
+        """The graph that a block declares, where it is known and not too large to be looked at; made once."""
+        found = self.graph_or_error(graph)
+        return found if isinstance(found, Graph) else None  # an error is said where it is declared
+
+    def graph_or_error(self, graph: Draft) -> Graph | GraphError | None:
+        """Likewise, or why there is no such graph."""
+        graphs = self.known.graphs
+        if graph.name not in graphs:
+            shape = self.shape(graph)
+            try:
+                graphs[graph.name] = None if shape is None else graph_of(shape, graph.values, MOST_NODES)
+            except GraphError as error:
+                graphs[graph.name] = error
+            except KeyError:
+                graphs[graph.name] = None
+        return graphs[graph.name]
+
+    def shape(self, graph: Draft) -> ModelShape | None:
+        """The shape of a graph's model, where it is at hand."""
+        model = self.get(graph, "model")
+        return None if model is None else self.shapes(model.implementation, model.values)
+
+    def table(self, scores: Draft) -> tuple[Table, frozenset[str] | None] | None:
+        """The table that scores will have, and its rows; None for scores of edges. Made once."""
+        if scores.name not in self.known.tables:
+            asked = Asked(scores.name, scores.values, *self._shape_of(scores))
+            table = self.scores(scores).table(asked)
+            rows = None if table is None or table.rows is None else frozenset(table.rows)
+            self.known.tables[scores.name] = None if table is None else (table, rows)
+        return self.known.tables[scores.name]
+
+    def _shape_of(self, scores: Draft) -> tuple[Graph | None, Shape | None]:
+        graph = self.get(scores, "graph")
+        data = next((each for key in ("data", "source") if (each := self.get(scores, key))), None)
+        prompts = self.data_of(scores) or data
+        model = self.get(graph or prompts or scores, "model")
+        shape = None if model is None else self.shapes(model.implementation, model.values)
+        if shape is None:
+            return None, None
+        try:
+            return (None if graph is None else self.graph(graph)), full_shape(shape)
+        except GraphError:  # said where the model is declared
+            return None, None
+
+
+def _split(graph: Draft, key: str) -> object:
+    """What a graph is split by; the tokens that are not named are a position in any case."""
+    value = graph.values[key]
+    return {*map(str, value)} - {OTHER} if isinstance(value, tuple) else value
