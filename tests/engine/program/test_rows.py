@@ -13,8 +13,7 @@ from tests.some import some
 from nncirc import check_text, render_diagnostics
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.graph import Graph
-from nncirc.dsl.blocks import SCORES as DECLARED
-from nncirc.dsl.blocks import table_of
+from nncirc.dsl.blocks import SCORES as DECLARED, table_of
 from nncirc.dsl.check.shapes import full_shape, graph_of, model_shape
 from nncirc.dsl.check.tables import ONLY
 from nncirc.engine.blocks import inputs
