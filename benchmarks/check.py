@@ -14,7 +14,8 @@ from nncirc.circuits.graph import Graph
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.loading import load_huggingface
-from nncirc.engine.runs.contrast import Contrast, Resample
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Resample
 
 Comparison: TypeAlias = tuple[str, Contrast, Graph, Metric, float]
 

@@ -34,7 +34,8 @@ from nncirc.engine.methods.scores import EdgeScores, Rank
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.loading import load_bundled
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.contrast import Contrast, Resample
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Resample
 
 RECOVERED = Metric("logit_diff", normalize=True)
 

@@ -10,10 +10,10 @@ from nncirc.circuits.names import Positions
 from nncirc.engine.methods.acdc import acdc, acdc_family
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
-from nncirc.engine.methods.directions import Base
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Base
 
 LOGIT_DIFF, KL = Metric("logit_diff"), Metric("kl_divergence")
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from nncirc.circuits.graph import Graph
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.metrics.reading import Reading
-from nncirc.engine.runs.contrast import Batch, Contrast
+from nncirc.engine.runs.batches import Batch
+from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.masked_forward import Mask, masked_forward
 
 

@@ -31,7 +31,7 @@ from nncirc.engine.methods import (
 )
 from nncirc.engine.methods.acdc import ExactLoss
 from nncirc.engine.metrics.reading import Reading
-from nncirc.engine.runs import contrast as contrasts, gradients, live, written
+from nncirc.engine.runs import contrast as contrasts, gradients, live, capture
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "MLP": [(modeling_gpt2.GPT2MLP, "forward")],
@@ -39,7 +39,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "norm": [(torch.nn.LayerNorm, "forward")],
     "unembedding": [(torch.nn.Linear, "forward")],
     "metric": [(Reading, "values"), (Reading, "column_values")],
-    "what is written, senders' outputs": [(contrasts, "written"), (written.Written, "outputs")],
+    "what is written, senders' outputs": [(contrasts, "written"), (capture.Written, "outputs")],
     "forward and backward": [(attribution, "metric_gradients")],
     "backward through norms": [(gradients, "through_norm")],
     "backward through projections": [(gradients.Gradients, "_before_projection")],

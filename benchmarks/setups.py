@@ -17,7 +17,8 @@ from nncirc.dsl.check.program import Declaration
 from nncirc.engine.model.loading import load_bundled
 from nncirc.engine.model.model import Model
 from nncirc.engine.program.build import Builder
-from nncirc.engine.runs.contrast import Contrast, Resample
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Resample
 
 ROOT = Path(__file__).parents[1]
 

@@ -20,7 +20,8 @@ from nncirc.engine.methods.activation_patching import columns_of
 from nncirc.engine.methods.costs import FREE, Cost, Prompts
 from nncirc.engine.methods.path_patching import receivers_of
 from nncirc.engine.program.costing import Costing, CostOf, Priced, Setting
-from nncirc.engine.runs.plain import batches, by_position
+from nncirc.engine.runs.batches import batches
+from nncirc.engine.runs.plain import by_position
 from nncirc.engine.runs.room import (
     acdc_room,
     attribution_room,
@@ -162,7 +163,7 @@ def _reading(
             columns = len(named)
         found, memory, prompts = FREE, 0, []
         for each in batches(model, dataset, batch=builder.batch, memory=builder.memory):
-            prompts.append(Prompts(*each.tokens.shape))
+            prompts.append(Prompts(*each.clean.shape))
             one, held = of(costing, declaration, model, prompts[-1], columns, len(stages(model.shape)))
             found, memory = found + one, max(memory, held)
         return Priced(replace(found, memory=memory, at_most=True), model, prompts)

@@ -34,7 +34,8 @@ from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.metrics.plugins import own_corruption, own_measure
 from nncirc.engine.model.loading import load_bundled, load_compiled, load_huggingface
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.contrast import Corruption, Gaussian, Mean, Resample, Zero, check_fits
+from nncirc.engine.runs.batches import check_fits
+from nncirc.engine.runs.corruptions import Corruption, Gaussian, Mean, Resample, Zero
 
 if TYPE_CHECKING:
     from nncirc.engine.program.build import Builder

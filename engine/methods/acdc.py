@@ -24,9 +24,10 @@ from nncirc.circuits.rounding import decimals, rounded
 from nncirc.engine.evaluation.faithfulness import cut_metric
 from nncirc.engine.methods.acdc_fast import Measured, Sweep
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Contrast, Loss
+from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.corruptions import Zero
 from nncirc.engine.runs.journal import Journal
+from nncirc.engine.runs.normalization import Loss
 
 CANONICAL_BATCH = 8
 

@@ -19,10 +19,12 @@ from nncirc.circuits.graph import Graph
 from nncirc.engine.methods.acdc_fast import alive
 from nncirc.engine.methods.costs import FREE, Cost, Prompts, Sizes, masked, written
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Contrast, Loss, Resample
+from nncirc.engine.runs.capture import sender_stages
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Resample
 from nncirc.engine.runs.gradients import metric_gradients
+from nncirc.engine.runs.normalization import Loss
 from nncirc.engine.runs.wiring import Wiring
-from nncirc.engine.runs.written import sender_stages
 
 Decisions: TypeAlias = dict[int, list[int]]
 """For every receiver that is tested the senders that it keeps."""

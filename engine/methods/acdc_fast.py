@@ -33,9 +33,10 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import Edge
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Contrast, Loss
+from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.journal import Journal
 from nncirc.engine.runs.live import Change, Live, reads_change, with_modules
+from nncirc.engine.runs.normalization import Loss
 from nncirc.engine.runs.room import require_room
 from nncirc.engine.runs.wiring import Wiring
 

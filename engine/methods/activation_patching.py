@@ -34,16 +34,17 @@ from nncirc.engine.data.positions import resolve
 from nncirc.engine.data.render import name_of
 from nncirc.engine.data.tokens import slot_at
 from nncirc.engine.evaluation.bootstrap import by_prompt, metric_estimates
-from nncirc.engine.methods.directions import PATCHED, Direction, check_direction
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Batch, Contrast
+from nncirc.engine.model.layer import attend, made_by, shared, split
+from nncirc.engine.runs.batches import Batch
+from nncirc.engine.runs.capture import Written, clean_state, source_outputs
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import PATCHED, Direction, check_direction
 from nncirc.engine.runs.journal import Journal
-from nncirc.engine.runs.live import attend, clean_state, with_modules
-from nncirc.engine.runs.masked_forward import source_outputs
+from nncirc.engine.runs.live import with_modules
 from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE
 from nncirc.engine.runs.wiring import stages
-from nncirc.engine.runs.written import Written
 
 BYTES_IN_A_TRACE = 2**29
 _SHOWN = 2
@@ -368,16 +369,14 @@ class _Patcher:
             return rest
         block = self.model.blocks[layer]
         normed = block.attention_norm(rows)
-        made = torch.cat([projection(normed) for projection in block.projections], dim=-1)
-        heads = made.unflatten(-1, (-1, self.model.d_head)).movedim(-2, 0)
-        query, key, value = heads.split([shape.n_heads, shape.n_kv_heads, shape.n_kv_heads])
+        query, key, value = split(shape, made_by(self.model, block, normed))
         query = self.model.rotate(query, self.rotary, at)[..., wanted - start, :]
         key = self.model.rotate(key, self.rotary, at)
 
         def whole(new: Tensor, base: Tensor) -> Tensor:
             """With the tokens before, and for every query head that shares it."""
             before = base[:, None, :, :start].expand(-1, len(rows), -1, -1, -1)
-            return torch.cat([before, new], dim=-2).repeat_interleave(shape.n_heads // shape.n_kv_heads, 0)
+            return shared(shape, torch.cat([before, new], dim=-2))
 
         _, base_key, base_value = self.projected[layer]
         seen = self.model.sees(wanted, self.length)

@@ -18,10 +18,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nncirc.circuits.graph import Graph
+from nncirc.engine.model.layer import attend, by_head
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.contrast import Batch
+from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.gradients import Gradients
-from nncirc.engine.runs.live import attend
 from nncirc.engine.runs.wiring import Wiring
 
 Unfold: TypeAlias = Callable[[int], Iterator[tuple[slice, Float[Tensor, "sender batch pos d_model"]]]]
@@ -69,7 +69,7 @@ class Recomputed:
             layer = _Layer(model, stage.layer, rotary)
             clean = layer.projected(norm(point)[None], layer.units)
             before = layer.attention(range(model.shape.n_heads), clean)
-            by_z = gradients.zs[stage.layer].unflatten(-1, (-1, model.d_head)).movedim(-2, 0)[:, None]
+            by_z = by_head(model, gradients.zs[stage.layer])[:, None]
             for senders, outputs in unfold(wiring.graph.reach[stage.receivers.start]):
                 for place, tokens in enumerate(places):
                     cut = outputs if tokens is None else outputs * tokens[..., None]
@@ -89,16 +89,13 @@ class _Layer:
     """The attention of one layer, head by head."""
 
     def __init__(self, model: Model, layer: int, rotary: tuple[Tensor, Tensor] | None) -> None:
-        weights = model.weights[layer]
         self.model, self.layer, self.rotary = model, layer, rotary
-        self.matrices = (weights.query, weights.key, weights.value)
-        self.biases = (weights.query_bias, weights.key_bias, weights.value_bias)
-        self.group = len(weights.query) // len(weights.key)
+        self.projections = model.weights[layer].projections
 
     @property
     def units(self) -> list[tuple[int, int]]:
         """All queries, keys and values: (0 query | 1 key | 2 value, index)."""
-        return [(kind, i) for kind, matrix in enumerate(self.matrices) for i in range(len(matrix))]
+        return [(kind, i) for kind, (matrix, _) in enumerate(self.projections) for i in range(len(matrix))]
 
     def projected(
         self, normed: Float[Tensor, "row batch pos d_model"], units: Iterable[tuple[int, int]]
@@ -106,8 +103,8 @@ class _Layer:
         """Some queries, keys and values."""
         found = {}
         for kind, i in units:
-            matrix, bias = self.matrices[kind][i], self.biases[kind]
-            made = normed @ matrix if bias is None else normed @ matrix + bias[i]
+            matrix, bias = self.projections[kind]
+            made = normed @ matrix[i] if bias is None else normed @ matrix[i] + bias[i]
             found[kind, i] = self.model.rotate(made, self.rotary) if kind < 2 else made
         return found
 
@@ -115,11 +112,10 @@ class _Layer:
         self, heads: Sequence[int], projected: Mapping[tuple[int, int], Tensor]
     ) -> Float[Tensor, "head row batch pos d_head"]:
         """The z of some heads; what has one row stands for all."""
+        groups = [self.model.shape.kv_of(head) for head in heads]  # of the key and the value (grouped-query)
         parts = [
-            torch.broadcast_tensors(
-                projected[0, head], projected[1, head // self.group], projected[2, head // self.group]
-            )
-            for head in heads
+            torch.broadcast_tensors(projected[0, head], projected[1, group], projected[2, group])
+            for head, group in zip(heads, groups, strict=True)
         ]
         query, key, value = (torch.stack(each) for each in zip(*parts, strict=True))
         return attend(self.model, self.layer, query, key, value)

@@ -19,9 +19,10 @@ from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.methods.weight_circuits import copying_scores
 from nncirc.engine.model.fits import check_tokens
+from nncirc.engine.model.layer import pattern
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.live import clean_state
-from nncirc.engine.runs.plain import batches
+from nncirc.engine.runs.batches import batches
+from nncirc.engine.runs.capture import clean_state
 
 Pairs = Bool[Tensor, "batch query key"]
 
@@ -40,15 +41,9 @@ def attention_pattern(
 
 
 def _pattern(model: Model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer head batch query key"]:
-    _, projected, _ = clean_state(model, tokens)
-    group = model.shape.n_heads // model.shape.n_kv_heads
-    length = tokens.shape[1]
-    unseen = ~model.sees(torch.arange(length, device=model.device), length)
-    found = []
-    for layer, (query, key, _value) in enumerate(projected):
-        scores = query @ key.repeat_interleave(group, 0).transpose(-1, -2) * model.scaling(layer)
-        found.append(scores.masked_fill(unseen, -torch.inf).softmax(-1))
-    return torch.stack(found)
+    projected = clean_state(model, tokens).projected
+    made = [pattern(model, layer, query, key) for layer, (query, key, _) in enumerate(projected)]
+    return torch.stack(made)
 
 
 def _previous(tokens: Int[Tensor, "batch pos"]) -> Pairs:
@@ -183,15 +178,15 @@ def _sums(
     longest = max(len(example.tokens) for example in dataset.examples)
     pairs = 4 * shape.n_layers * shape.n_heads * longest**2 * model.dtype.itemsize
     for prompts in batches(model, dataset, batch=batch, memory=memory, more=pairs):
-        pattern = _pattern(model, prompts.tokens)
+        attention = _pattern(model, prompts.clean)
         for name in of:
             if name == "entropy":
-                by_position = torch.special.entr(pattern[..., 1:, :]).sum(-1)
+                by_position = torch.special.entr(attention[..., 1:, :]).sum(-1)
                 total[name][:, prompts.indices] = by_position.double().sum(3).flatten(0, 1).cpu()
                 positions[name][list(prompts.indices)] = by_position.shape[3]
             else:
-                target = _TARGETS[name](prompts.tokens).to(model.device)
-                attended = (pattern * target).double().sum((3, 4)).flatten(0, 1)
+                target = _TARGETS[name](prompts.clean).to(model.device)
+                attended = (attention * target).double().sum((3, 4)).flatten(0, 1)
                 total[name][:, prompts.indices] = attended.cpu()
                 positions[name][list(prompts.indices)] = target.any(2).sum(1).double().cpu()
     for name in of:

@@ -26,12 +26,13 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.methods.atp_star import Recomputed
-from nncirc.engine.methods.directions import Base, require_run
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Batch, Contrast, Resample, Zero
+from nncirc.engine.runs.batches import Batch
+from nncirc.engine.runs.capture import Written, sender_stages, split_layer
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Base, Resample, Zero, require_run
 from nncirc.engine.runs.gradients import Gradients, Rule, metric_gradients
-from nncirc.engine.runs.written import Written, sender_stages, split_layer
 
 Along: TypeAlias = Literal["inputs", "activations"]
 

@@ -17,17 +17,19 @@ from torch import Tensor
 
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
+from nncirc.circuits.graph import stages
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import Positions
 from nncirc.engine.evaluation.bootstrap import Estimates, by_prompt, end, estimates, metric_estimates, share
 from nncirc.engine.methods.activation_patching import columns_of, labelled, mask_of
-from nncirc.engine.methods.directions import Direction, check_direction, require_run
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.contrast import Batch, Contrast
-from nncirc.engine.runs.edited import Part, Site, edited_run, in_traces, residual_stream
-from nncirc.engine.runs.plain import stages
+from nncirc.engine.runs.batches import Batch
+from nncirc.engine.runs.capture import residual_stream
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Direction, check_direction, require_run
+from nncirc.engine.runs.edited import Part, Site, edited_run, in_traces
 
 Restored: TypeAlias = Literal["states", "mlps", "attention"]
 Severed: TypeAlias = Literal["none", "mlps", "attention"]
@@ -226,10 +228,10 @@ class _Tracer:
         """Of a batch."""
         model, runs = contrast.model, (contrast.clean_written(batch), contrast.substitute_written(batch))
         other, base = runs if direction == "denoise" else reversed(runs)
-        states = residual_stream(model, other.embed) if of == "states" else ()
+        states = residual_stream(model, other.embed, halves=False) if of == "states" else ()
         restored = {"states": states, "mlps": other.mlps, "attention": other.zs}[of]
         held = {"none": (), "mlps": base.mlps, "attention": base.zs}[sever]
-        stream = residual_stream(model, base.embed)
+        stream = residual_stream(model, base.embed, halves=False)
         return cls(model, stream, _PARTS[of], restored, _PARTS[sever], held)
 
     def logits(

@@ -23,10 +23,12 @@ from nncirc.circuits.names import Position
 from nncirc.engine.methods.activation_patching import mask_of
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.contrast import Batch, Contrast, Mean, Resample, Zero
+from nncirc.engine.runs.batches import Batch
+from nncirc.engine.runs.capture import sender_stages
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Mean, Resample, Zero
 from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE
 from nncirc.engine.runs.wiring import Wiring
-from nncirc.engine.runs.written import sender_stages
 
 ELEMENTWISE = 100
 """Multiplications of a product in the time of one number of a softmax, in float64."""

@@ -31,16 +31,9 @@ from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.reading import Reading
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.norms import Norm, norm_parts
-from nncirc.engine.runs.plain import (
-    batches,
-    by_position,
-    final_norm,
-    measure_of,
-    selected,
-    token_texts,
-    where,
-)
-from nncirc.engine.runs.written import Written, written
+from nncirc.engine.runs.batches import batches
+from nncirc.engine.runs.capture import Written, written
+from nncirc.engine.runs.plain import by_position, final_norm, measure_of, selected, token_texts, where
 
 READ = {"logit_diff": "logit_diff", "answer_logit": "logprob"}
 """What can be taken apart, and the metric that reads the same answers."""
@@ -100,7 +93,7 @@ def logit_attribution(
     norm = norm_parts(attrgetter(model.family.final_norm)(model.module), weight)
     done = 0
     for prompts in batches(model, named, batch=batch, memory=memory):
-        run = written(model, prompts.tokens, neurons=graph.neuron_counts)
+        run = written(model, prompts.clean, neurons=graph.neuron_counts)
         for column, place in enumerate(columns):
             read = where(READ[of], named, prompts, place, model)
             found, constant = _contributions(model, graph, run, read, norm, foil=of == "logit_diff")

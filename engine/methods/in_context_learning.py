@@ -16,7 +16,8 @@ from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric, check_metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import run
-from nncirc.engine.runs.plain import batches, logits_bytes
+from nncirc.engine.runs.batches import batches
+from nncirc.engine.runs.memory import logits_bytes
 
 
 @public
@@ -60,7 +61,7 @@ def in_context_learning(
         )
     losses = torch.zeros(2, len(dataset.examples), dtype=torch.float64)
     for prompts in batches(model, dataset, batch=batch, memory=memory, more=logits_bytes(model, 2)):
-        losses[:, prompts.indices] = _losses(model, prompts.tokens, [early, late]).T.cpu()
+        losses[:, prompts.indices] = _losses(model, prompts.clean, [early, late]).T.cpu()
     found = torch.stack([*losses, losses[1] - losses[0]])[None]
     made = {
         "method": "in_context_learning",

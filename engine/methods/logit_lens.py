@@ -9,22 +9,22 @@ import torch
 
 from nncirc.circuits.annotations import Positive
 from nncirc.circuits.arguments import public
+from nncirc.circuits.graph import stages
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import Positions
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.model.model import Model
+from nncirc.engine.runs.batches import batches
+from nncirc.engine.runs.capture import residual_stream
+from nncirc.engine.runs.memory import logits_bytes
 from nncirc.engine.runs.plain import (
-    batches,
     by_position,
     likeliest,
-    logits_bytes,
     measure_of,
     read,
-    residual_stream,
     selected,
-    stages,
     token_texts,
     unembed,
     where,
@@ -79,7 +79,7 @@ def logit_lens(
         # All columns at once: the unembedding is the larger part of the work.
         stream = [
             torch.cat([selected(each, residual) for each in wheres], dim=1)
-            for residual in residual_stream(model, prompts.tokens)
+            for residual in residual_stream(model, prompts.clean)
         ]
         final = unembed(model, stream[-1]).split(widths, dim=1)
         for row, residual in enumerate(stream):

@@ -13,6 +13,7 @@ from torch import Tensor
 from nncirc.circuits.annotations import Positive
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
+from nncirc.circuits.graph import stages
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import END, Position, Positions, as_positions
 from nncirc.engine.data.examples import Dataset, Example, buckets
@@ -21,18 +22,15 @@ from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import checked, run
-from nncirc.engine.runs.contrast import check_fits
-from nncirc.engine.runs.memory import pass_bytes
+from nncirc.engine.runs.batches import batches, check_fits
+from nncirc.engine.runs.capture import residual_stream
+from nncirc.engine.runs.memory import logits_bytes, pass_bytes
 from nncirc.engine.runs.plain import (
-    batches,
     by_position,
     likeliest,
-    logits_bytes,
     measure_of,
     read,
-    residual_stream,
     selected,
-    stages,
     token_texts,
     unembed,
     where,
@@ -114,7 +112,7 @@ def patchscopes(
     length = max(len(example.tokens) for example in target.examples)
     more = logits_bytes(model, 1) + pass_bytes(model, length)
     for prompts in batches(model, named, batch=batch, memory=memory, more=more):
-        stream = residual_stream(model, prompts.tokens, halves=False)
+        stream = residual_stream(model, prompts.clean, halves=False)
         ours = [target.examples[0 if len(target.examples) == 1 else i] for i in prompts.indices]
         for column, each in enumerate(columns):
             reading = where(of, named, prompts, each, model)

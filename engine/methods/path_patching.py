@@ -30,14 +30,16 @@ from nncirc.circuits.reference import entered, expand
 from nncirc.circuits.rounding import rounded
 from nncirc.engine.evaluation.bootstrap import by_prompt, metric_estimates
 from nncirc.engine.methods.activation_patching import columns_of, labelled, mask_of
-from nncirc.engine.methods.directions import PATCHED, Direction, check_direction
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Batch, Contrast
+from nncirc.engine.model.layer import attend, made_by, shared, split
+from nncirc.engine.runs.batches import Batch
+from nncirc.engine.runs.capture import clean_state, sender_stages
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import PATCHED, Direction, check_direction
 from nncirc.engine.runs.edited import check_whole, in_traces
-from nncirc.engine.runs.live import attend, clean_state, with_modules
+from nncirc.engine.runs.live import with_modules
 from nncirc.engine.runs.wiring import Stage, Wiring
-from nncirc.engine.runs.written import sender_stages
 
 Row: TypeAlias = tuple[int, Bool[Tensor, "batch pos"]]
 """The sender that is patched, and the tokens at which it is."""
@@ -239,28 +241,18 @@ class _Paths:
         heads = [head for head in range(shape.n_heads) if only is None or senders[head] in only]
         if not heads:
             return 0.0
-        units = self.units(layer, stream)
+        block = self.model.blocks[layer]
+        units = made_by(self.model, block, block.attention_norm(stream)).clone()
         receivers = [receiver for receiver in stage.receivers if receiver in self.receivers]
         if told is not None and receivers:
             starts = (0, shape.n_heads, shape.n_heads + shape.n_kv_heads)
             index = [starts[kind] + i for receiver in receivers for kind, i in self.wiring.units[receiver]]
-            units[index] = self.units(layer, told)[index]
-        query, key, value = units.split([shape.n_heads, shape.n_kv_heads, shape.n_kv_heads])
-        group = shape.n_heads // shape.n_kv_heads
+            units[index] = made_by(self.model, block, block.attention_norm(told))[index]
+        query, key, value = split(shape, units)
         query, key = self.model.rotate(query, self.rotary), self.model.rotate(key, self.rotary)
-        shared = (each.repeat_interleave(group, 0) for each in (key, value))
-        moved = attend(self.model, layer, query, *shared) - self.zs[layer][:, None]
+        groups = (shared(shape, each) for each in (key, value))
+        moved = attend(self.model, layer, query, *groups) - self.zs[layer][:, None]
         return torch.einsum("hrbtd,hdm->rbtm", moved[heads], self.model.weights[layer].out[heads])
-
-    def units(
-        self, layer: int, stream: Float[Tensor, "row batch pos d_model"]
-    ) -> Float[Tensor, "unit row batch pos d_head"]:
-        """A layer's queries, keys and values from the residual stream, before any rotation."""
-        block = self.model.blocks[layer]
-        normed = block.attention_norm(stream)
-        made = torch.cat([projection(normed) for projection in block.projections], dim=-1)
-        units: Tensor = made.unflatten(-1, (-1, self.model.d_head)).movedim(-2, 0).clone()
-        return units
 
     def read(self, final: Float[Tensor, "row batch pos d_model"]) -> Float[Tensor, "row batch"]:
         """The metric of every prompt from its final residual stream."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
-from nncirc.circuits.graph import Graph
+from nncirc.circuits.graph import Graph, stages
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import Node, Position, Positions, as_positions
 from nncirc.circuits.reference import expand
@@ -22,15 +22,14 @@ from nncirc.circuits.rounding import rounded
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import by_prompt, end, metric_estimates
 from nncirc.engine.methods.activation_patching import mask_of
-from nncirc.engine.methods.directions import require_run
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.contrast import Batch, Contrast
-from nncirc.engine.runs.edited import Site, check_whole, edited_run, in_traces, residual_stream
-from nncirc.engine.runs.masked_forward import source_outputs
-from nncirc.engine.runs.plain import batches, stages
-from nncirc.engine.runs.written import Written, written
+from nncirc.engine.runs.batches import Batch, batches
+from nncirc.engine.runs.capture import Written, residual_stream, source_outputs, written
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import require_run
+from nncirc.engine.runs.edited import Site, check_whole, edited_run, in_traces
 
 Into: TypeAlias = Literal["clean", "corrupt"]
 
@@ -271,7 +270,7 @@ def _function_vector(
     model = contrast.model
     total = torch.zeros(model.d_model, dtype=torch.float64, device=model.device)
     for prompts in batches(model, source, batch=contrast.batch, memory=contrast.memory):
-        run = written(model, prompts.tokens)
+        run = written(model, prompts.clean)
         prompt, end_of = range(len(prompts.examples)), [example.end for example in prompts.examples]
         for head in heads:
             out = model.weights[head.site.layer].out.flatten(0, 1)[head.width]
@@ -314,7 +313,7 @@ def _scores(
     done, total = 0, len(cells) * len(contrast.batches)
     for batch in contrast.batches:
         base = contrast.clean_written(batch) if into == "clean" else contrast.substitute_written(batch)
-        stream = residual_stream(contrast.model, base.embed)
+        stream = residual_stream(contrast.model, base.embed, halves=False)
         where, reference = contrast.reading(batch, metric), contrast.reference(batch, metric)
         for group in in_traces(contrast, batch, metric, cells):
             changes: dict[Site, list[tuple[int, _Change]]] = {}

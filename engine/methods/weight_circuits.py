@@ -26,6 +26,7 @@ from nncirc.circuits.arguments import public, unfit
 from nncirc.circuits.errors import MethodError, ModelError
 from nncirc.circuits.names import Node
 from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.model.layer import shared
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.norms import Norm, norm_parts
 
@@ -130,13 +131,13 @@ def qk_circuits(model: Model, layer: int, *, distance: int = 0) -> LowRank:
     if rotary is not None:
         cos, sin = (part[distance:].double() for part in rotary)
         query = model.rotate(query, (cos, sin))
-    return LowRank(query * model.scaling(layer), _by_head(model, key).transpose(-1, -2))
+    return LowRank(query * model.scaling(layer), shared(model.shape, key).transpose(-1, -2))
 
 
 def ov_circuits(model: Model, layer: int) -> LowRank:
     """OV of every head of a layer, `head d_model d_model`: from what is attended to to what is written."""
     weights = model.weights[layer]
-    value = _by_head(model, _folded(_reads(model, layer), weights.value))
+    value = shared(model.shape, _folded(_reads(model, layer), weights.value))
     return LowRank(value, weights.out.detach().double())
 
 
@@ -149,12 +150,6 @@ def _folded(
     norm: Norm, matrices: Float[Tensor, "head d_model d_head"]
 ) -> Float[Tensor, "head d_model d_head"]:
     return norm.back(matrices.detach().transpose(-1, -2)).transpose(-1, -2)
-
-
-def _by_head(
-    model: Model, groups: Float[Tensor, "kv_head d_model d_head"]
-) -> Float[Tensor, "head d_model d_head"]:
-    return groups.repeat_interleave(model.shape.n_heads // model.shape.n_kv_heads, 0)
 
 
 def embedding(model: Model) -> Float[Tensor, "vocab d_model"]:

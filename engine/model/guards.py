@@ -27,11 +27,11 @@ from torch.utils._pytree import tree_map
 
 from nncirc.circuits.errors import MethodError, ModelError, NncircError
 from nncirc.engine.model.configs import impossible
+from nncirc.engine.model.layer import attend, by_head, project, shared, split
 from nncirc.engine.model.model import Block, Model
 from nncirc.engine.model.tracing import run
-from nncirc.engine.runs.live import attend
-from nncirc.engine.runs.masked_forward import Mask, masked_forward, project
-from nncirc.engine.runs.written import sender_outputs
+from nncirc.engine.runs.capture import sender_outputs
+from nncirc.engine.runs.masked_forward import Mask, masked_forward
 
 COLUMNS = 64
 """Of the vocabulary, tried in float64."""
@@ -419,13 +419,9 @@ def _block(
     """Compare a block with the engine's mathematics; returns what it makes of the residual stream."""
     shape, weights = model.shape, model.head_weights(layer)
 
-    def heads(value: Tensor) -> Tensor:
-        return value.unflatten(-1, (-1, model.d_head)).movedim(-2, 0)
-
     residual = block.attention_norm.input
-    units = (shape.n_heads, shape.n_kv_heads, shape.n_kv_heads)
     made = torch.cat([projection.output for projection in block.projections], dim=-1)
-    query, key, value = (part.clone() for part in heads(made).split(units))
+    query, key, value = (part.clone() for part in split(shape, by_head(model, made)))
     z = block.output.input.clone()
     attention = block.output.output.clone()
     middle = block.mlp_norm.input.clone()
@@ -450,7 +446,7 @@ def _block(
         # Of one prompt: each part computed anew, as the masked forward and ACDC compute it. A norm that
         # computes in float32 may round otherwise among fewer prompts.
         normed = block.attention_norm(residual[:1])
-        again = project(weights, normed.expand(sum(units), *normed.shape))
+        again = project(weights, normed.expand(shape.n_heads + 2 * shape.n_kv_heads, *normed.shape))
         for projected, mine in zip((query, key, value), again, strict=True):
             found.note(NOTHING_CUT, mine, projected[:, :1], allowed=10 * FLOAT32)
         found.note(NOTHING_CUT, block.mlp(block.mlp_norm(middle[:1])), mlp[:1], allowed=10 * FLOAT32)
@@ -460,12 +456,11 @@ def _block(
         found.note(NEURONS, neurons @ rows + bias, mlp, neurons.abs() @ rows.abs() + bias.abs())
         if activation is not None:
             found.note(NEURONS, activation, neurons)
-    group = shape.n_heads // shape.n_kv_heads
-    shared = (each.repeat_interleave(group, 0)[:, None] for each in (model.rotate(key, rotary), value))
-    alone = attend(model, layer, model.rotate(query, rotary)[:, None], *shared)[:, 0]
+    groups = (shared(shape, each)[:, None] for each in (model.rotate(key, rotary), value))
+    alone = attend(model, layer, model.rotate(query, rotary)[:, None], *groups)[:, 0]
     # Attention is a mean of values, so that no error is small beside the largest of them.
-    largest = value.abs().amax((-2, -1), keepdim=True).repeat_interleave(group, 0)
-    found.note(ALONE, alone, heads(z), largest, allowed=FLOAT32)
+    largest = shared(shape, value.abs().amax((-2, -1), keepdim=True))
+    found.note(ALONE, alone, by_head(model, z), largest, allowed=FLOAT32)
     return stream
 
 

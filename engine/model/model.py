@@ -50,6 +50,15 @@ class HeadWeights:
     value_bias: Float[Tensor, "kv_head 1 d_head"] | None
     out: Float[Tensor, "head d_head d_model"]
 
+    @property
+    def projections(self) -> tuple[tuple[Tensor, Tensor | None], ...]:
+        """Matrix and bias of the queries, the keys and the values."""
+        return (
+            (self.query, self.query_bias),
+            (self.key, self.key_bias),
+            (self.value, self.value_bias),
+        )
+
 
 @public
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from nncirc.dsl.check.program import Declaration
 from nncirc.engine.data.load import is_local
 from nncirc.engine.model.configs import empty, impossible
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.live import clean_state
+from nncirc.engine.runs.capture import clean_state
 from nncirc.engine.runs.memory import default_memory
 
 STAND_IN_LAYERS = 2

@@ -33,7 +33,7 @@ from nncirc.engine.metrics.user_code import code_of
 from nncirc.engine.model.model import Model
 from nncirc.engine.program.results import finite
 from nncirc.engine.program.store import VERSION
-from nncirc.engine.runs.contrast import Gaussian, Mean, Resample, Zero
+from nncirc.engine.runs.corruptions import Gaussian, Mean, Resample, Zero
 
 T = TypeVar("T")
 

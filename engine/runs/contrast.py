@@ -7,10 +7,10 @@ put together prompt by prompt in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -19,60 +19,33 @@ from torch import Tensor
 from nncirc.circuits.annotations import Positive
 from nncirc.circuits.arguments import public, related
 from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.errors import MethodError, ModelError, ResourceError
+from nncirc.circuits.errors import MethodError, ResourceError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.words import counted, memory_in_words
 from nncirc.engine.data.corrupt import check_alignment
-from nncirc.engine.data.examples import Dataset, Example, buckets
-from nncirc.engine.methods.directions import Base, Direction
+from nncirc.engine.data.examples import Dataset
 from nncirc.engine.metrics.metric import Metric, check_metric
 from nncirc.engine.metrics.reading import Reading, reading
-from nncirc.engine.model.fits import check_graph, check_tokens
+from nncirc.engine.model.fits import check_graph
 from nncirc.engine.model.model import Model
-from nncirc.engine.model.tracing import has_norm, run
-from nncirc.engine.runs.ablations import Ablation
-from nncirc.engine.runs.corruptions import Corruption, Gaussian, Mean, Resample, Run, Zero
+from nncirc.engine.model.tracing import run
+from nncirc.engine.runs.batches import Batch, check_fits, in_batches
+from nncirc.engine.runs.capture import Written, written
+from nncirc.engine.runs.corruptions import (
+    Ablation,
+    Base,
+    Corruption,
+    Direction,
+    Gaussian,
+    Mean,
+    Resample,
+    Run,
+    noise_of,
+)
 from nncirc.engine.runs.masked_forward import Mask, run_masked
-from nncirc.engine.runs.memory import default_memory, pass_bytes
-from nncirc.engine.runs.normalization import Normalizer, between, mean
+from nncirc.engine.runs.memory import Large, default_memory, pass_bytes
+from nncirc.engine.runs.normalization import Loss, Normalizer, between, loss, mean
 from nncirc.engine.runs.where import whereabouts
-from nncirc.engine.runs.written import Written, written
-
-Loss: TypeAlias = Literal["metric", "distance"]
-__all__ = [
-    "Batch",
-    "Contrast",
-    "Corruption",
-    "Gaussian",
-    "Loss",
-    "Mean",
-    "Normalizer",
-    "Resample",
-    "Run",
-    "Zero",
-    "check_fits",
-]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Prompts of one length that run together.
-
-    Attributes:
-        number: of this batch.
-        indices: which of the dataset's prompts these are; where each runs with several samples of noise,
-            prompt × samples + sample.
-        examples: these prompts.
-        clean: their tokens.
-        corrupt: the tokens of the corrupted run, whose embeddings may have noise as well (`Contrast.noise`);
-            None if the corruption is not another run.
-    """
-
-    number: int
-    indices: tuple[int, ...]
-    examples: tuple[Example, ...]
-    clean: Int[Tensor, "batch pos"]
-    corrupt: Int[Tensor, "batch pos"] | None
 
 
 @public
@@ -102,7 +75,7 @@ class Contrast:
     most_memory: Positive | None = None
     batches: tuple[Batch, ...] = field(init=False, repr=False)
     _cache: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)
-    _large: _Large = field(init=False, repr=False)
+    _large: Large = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_fits(self.model, self.dataset)
@@ -117,32 +90,17 @@ class Contrast:
                 self.corruption.positions(example)
         if isinstance(self.corruption, Resample):
             check_alignment(self.dataset, self.corruption.examples)
-        object.__setattr__(self, "_large", _Large(self.memory // 4))
-        object.__setattr__(self, "batches", tuple(self._batches()))
+        object.__setattr__(self, "_large", Large(self.memory // 4))
+        examples = self.dataset.examples
+        others = self.corruption.examples if isinstance(self.corruption, Resample) else None
+        others = examples if isinstance(self.corruption, Gaussian) else others
+        found = in_batches(self.model, examples, self._at_once, others=others, samples=self.samples)
+        object.__setattr__(self, "batches", tuple(found))
 
     @cached_property
     def memory(self) -> int:
         """Bytes that activations may take beside the model."""
         return default_memory(self.model.device) if self.most_memory is None else self.most_memory
-
-    def _batches(self) -> Iterator[Batch]:
-        examples = self.dataset.examples
-        others = self.corruption.examples if isinstance(self.corruption, Resample) else None
-        others = examples if isinstance(self.corruption, Gaussian) else others
-        chunks: list[list[int]] = []
-        for bucket in buckets(examples):
-            at_once = self._at_once(len(examples[bucket[0]].tokens))
-            runs = [i * self.samples + sample for i in bucket for sample in range(self.samples)]
-            chunks += [runs[start : start + at_once] for start in range(0, len(runs), at_once)]
-        for number, chunk in enumerate(chunks):
-            prompts = [i // self.samples for i in chunk]
-            yield Batch(
-                number,
-                tuple(chunk),
-                tuple(examples[i] for i in prompts),
-                self._tokens([examples[i] for i in prompts]),
-                None if others is None else self._tokens([others[i] for i in prompts]),
-            )
 
     @property
     def samples(self) -> int:
@@ -155,23 +113,7 @@ class Contrast:
         Raises:
             MethodError: C563, it is too large for the model's norms.
         """
-        corruption = self.corruption
-        if not isinstance(corruption, Gaussian):
-            return None
-        embedding = self.model.module.get_input_embeddings().weight
-        deviation = corruption.scale * float(embedding.detach().double().std(correction=0))
-        drawn = [
-            corruption.draw(example, *divmod(index, self.samples), self.model.d_model)
-            for index, example in zip(batch.indices, batch.examples, strict=True)
-        ]
-        noise = (deviation * torch.stack(drawn)).to(self.model.device, self.model.dtype)
-        if not has_norm(noise):
-            raise MethodError(
-                "C563",
-                f"noise of {corruption.scale:g} standard deviations of the embedding has no finite norm",
-                hint="Meng et al. (2022) use scale = 3",
-            )
-        return noise
+        return noise_of(self.model, self.corruption, batch)
 
     def begins(
         self, batch: Batch, base: Base
@@ -204,9 +146,6 @@ class Contrast:
                 hint="allow more with --memory, or use shorter prompts",
             )
         return max(1, fitting if self.batch is None else min(self.batch, fitting))
-
-    def _tokens(self, examples: Sequence[Example]) -> Int[Tensor, "batch pos"]:
-        return torch.tensor([example.tokens for example in examples], device=self.model.device)
 
     def reading(self, batch: Batch, metric: Metric) -> Reading:
         """Where the metric reads in a batch."""
@@ -387,17 +326,9 @@ class Contrast:
     def loss(
         self, metric: Metric, values: Float[Tensor, "row prompt"], of: Loss = "metric"
     ) -> Float[Tensor, " row"]:
-        """What a circuit should keep low, of means over prompts and in the metric's unit.
-
-        `metric`: minus the metric, or a divergence as it is; a normalized metric is 1 on the clean run
-        whatever its sign. `distance`: how far the metric is from the whole model's, |m(C) - m(M)| (Wang et
-        al. 2022); of a normalized metric that is |faithfulness - 1|.
-        """
+        """What a circuit should keep low, of means over prompts; see `normalization.loss`."""
         normal = self.normalizer(metric)
-        value = normal(values.mean(1))
-        if of == "distance":
-            return (value - normal(self.clean(metric))).abs()
-        return -value if metric.normalize else -metric.measure.sign * value
+        return loss(metric, normal, values.mean(1), normal(self.clean(metric)) if of == "distance" else None)
 
     @public
     def facts(self, metric: Metric) -> Mapping[str, Any]:
@@ -431,46 +362,6 @@ class Contrast:
         if key not in self._cache:
             self._cache[key] = make()
         return self._cache[key]
-
-
-class _Large:
-    """Tensors that are kept while there is room for them: what was used longest ago goes first."""
-
-    def __init__(self, room: int) -> None:
-        self.room, self.taken = room, 0
-        self.kept: dict[Any, Any] = {}
-
-    def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What `make` gives, made again only if it had to go."""
-        if key in self.kept:
-            found = self.kept.pop(key)
-            self.taken -= found.nbytes
-        else:
-            found = make()
-        if found.nbytes <= self.room:
-            while self.taken + found.nbytes > self.room:
-                self.taken -= self.kept.pop(next(iter(self.kept))).nbytes
-            self.kept[key] = found
-            self.taken += found.nbytes
-        return found
-
-
-def check_fits(model: Model, dataset: Dataset) -> None:
-    """Whether a model can read a dataset's tokens.
-
-    Raises:
-        DataError: C336, a prompt is longer than the model reads; C337, a token is beyond its vocabulary.
-        ModelError: C434, the prompts have answers, and the model predicts no tokens; C419, C420, a guard
-            fails at this length.
-    """
-    if dataset.answers is not None and not model.predicts_tokens:
-        raise ModelError(
-            "C434",
-            f"the prompts have answers, and {model.name} predicts no tokens: its outputs are values",
-            hint="leave the answers out, and measure mse",
-        )
-    check_tokens(model, [example.tokens for example in dataset.examples])
-    model.guard(model, max(len(example.tokens) for example in dataset.examples))
 
 
 @related(Contrast, Graph)

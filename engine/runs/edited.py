@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -18,7 +17,9 @@ from nncirc.circuits.graph import Graph
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import checked, run
-from nncirc.engine.runs.contrast import Batch, Contrast
+from nncirc.engine.runs.batches import Batch
+from nncirc.engine.runs.capture import as_tokens
+from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE, pass_bytes
 
 T = TypeVar("T")
@@ -43,24 +44,6 @@ class Site(NamedTuple):
     part: Part
 
 
-def residual_stream(
-    model: Model, embed: Float[Tensor, "batch pos d_model"]
-) -> list[Float[Tensor, "batch pos d_model"]]:
-    """The residual stream before every layer and before the final norm, in a run from its embeddings."""
-
-    def body() -> list[Tensor]:
-        found = []
-        for layer, block in enumerate(model.blocks):
-            if layer == 0:
-                block.block.input = checked(embed, block.block.input, block.block.path)
-            found.append(block.block.input.clone())
-        found.append(model.final_norm.input.clone())
-        model.skip_logits()
-        return found
-
-    return run(model.envoy, model.inputs(_tokens(embed), keep=1), body)
-
-
 def edited_run(
     model: Model,
     stream: Sequence[Float[Tensor, "batch pos d_model"]],
@@ -72,7 +55,7 @@ def edited_run(
 
     Args:
         model: the model.
-        stream: `residual_stream` of the run without the edits.
+        stream: the residual stream before every layer, in the run without the edits.
         rows: how many versions of the run there are; an edit sees them all.
         edits: by site, from the value there to the value that takes its place. An edit sees what those before
             it have changed.
@@ -107,12 +90,7 @@ def edited_run(
         logits: Tensor = model.unembed.output.unflatten(0, (rows, -1)).clone()
         return logits
 
-    return run(model.envoy, model.inputs(_tokens(start), keep), body)
-
-
-def _tokens(embed: Tensor) -> Tensor:
-    """Tokens that stand for embeddings: which they are does not matter, since the embeddings are written."""
-    return torch.zeros(embed.shape[:2], dtype=torch.long, device=embed.device)
+    return run(model.envoy, model.inputs(as_tokens(start), keep), body)
 
 
 def in_traces(contrast: Contrast, batch: Batch, metric: Metric, rows: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -24,14 +24,16 @@ from torch import Tensor, nn
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.engine.methods.directions import Base
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.metrics.reading import Reading
+from nncirc.engine.model.layer import by_head, unit_project
 from nncirc.engine.model.model import Block, Model
 from nncirc.engine.model.tracing import run
-from nncirc.engine.runs.contrast import Batch, Contrast
-from nncirc.engine.runs.masked_forward import attention_receivers, unit_project, unit_receivers
-from nncirc.engine.runs.written import Written
+from nncirc.engine.runs.batches import Batch
+from nncirc.engine.runs.capture import Written
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Base
+from nncirc.engine.runs.wiring import attention_receivers, unit_receivers
 
 Rule: TypeAlias = Literal["gradient", "relp"]
 
@@ -100,7 +102,7 @@ class Gradients:
         where = unit_receivers(graph, layer)
         found = self.norm_inputs[0].new_zeros(len(receivers), *self.norm_inputs[0].shape)
         start = 0
-        for matrix in (weights.query, weights.key, weights.value):
+        for matrix, _ in weights.projections:
             units = [u for u in range(len(matrix)) if where[start + u] in receivers]
             if units:
                 at = slice(units[0], units[-1] + 1)  # a receiver's units stand side by side
@@ -255,10 +257,7 @@ def metric_gradients(
     by_norm = [next(found) for _ in norm_outputs]
     by_sender = [next(found) for _ in senders]
     of_z = [next(found) for _ in z_probes]
-    by_projection = [
-        torch.cat([next(found) for _ in layer], dim=-1).unflatten(-1, (-1, model.d_head)).movedim(-2, 0)
-        for layer in projections
-    ]
+    by_projection = [by_head(model, torch.cat([next(found) for _ in layer], dim=-1)) for layer in projections]
     return Gradients(model, norm_inputs, by_norm, by_projection, of_z, by_sender, rule, scale * size)
 
 

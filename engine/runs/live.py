@@ -22,16 +22,17 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 from nncirc.circuits.graph import Graph
 from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.model.layer import attend, unit_project
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import run
-from nncirc.engine.runs.contrast import Batch, Contrast
-from nncirc.engine.runs.masked_forward import unit_project
+from nncirc.engine.runs.batches import Batch
+from nncirc.engine.runs.capture import clean_state
+from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.wiring import Stage, Wiring
 
 T = TypeVar("T")
@@ -248,7 +249,6 @@ class Live:
         """The new z of every live head that one of these changed inputs enters."""
         fresh = self.project(layer, inputs)
         shape = self.wiring.graph.shape
-        group = shape.n_heads // shape.n_kv_heads
         senders = self.wiring.head_sender[layer]
         rows = len(next(iter(inputs.values())))
         found: dict[int, Tensor] = {}
@@ -258,7 +258,7 @@ class Live:
                 for head in range(shape.n_heads)
                 if self.listeners[senders[head]]
                 and (senders[head] in self.narrow_sender) is narrow
-                and any(unit in fresh for unit in ((0, head), (1, head // group), (2, head // group)))
+                and any(unit in fresh for unit in ((0, head), (1, shape.kv_of(head)), (2, shape.kv_of(head))))
             ]
             if not heads:
                 continue
@@ -266,7 +266,7 @@ class Live:
             def stacked(kind: int, index: Sequence[int]) -> Tensor:
                 return torch.stack([self.unit(layer, kind, i, fresh, rows) for i in index])
 
-            groups = [head // group for head in heads]
+            groups = [shape.kv_of(head) for head in heads]
             query = torch.stack([self.query(layer, head, fresh, rows, narrow=narrow) for head in heads])
             mask = self.visible if narrow else None
             z = attend(self.model, layer, query, stacked(1, groups), stacked(2, groups), mask)
@@ -278,11 +278,6 @@ class Live:
     def project(self, layer: int, inputs: Mapping[int, Tensor]) -> dict[tuple[int, int], Tensor]:
         """Queries, keys and values that these changed inputs make, by (kind, index)."""
         weights, block = self.model.weights[layer], self.model.blocks[layer]
-        by_kind = (
-            (weights.query, weights.query_bias),
-            (weights.key, weights.key_bias),
-            (weights.value, weights.value_bias),
-        )
         found: dict[tuple[int, int], Tensor] = {}
         for narrow in (False, True):
             receivers = sorted(
@@ -293,7 +288,7 @@ class Live:
                 continue
             at = self.at(narrow=narrow)
             normed = block.attention_norm(torch.stack([self.input[r][:, at] + inputs[r] for r in receivers]))
-            for kind, (matrix, bias) in enumerate(by_kind):
+            for kind, (matrix, bias) in enumerate(weights.projections):
                 units = [
                     (i, u) for i, r in enumerate(receivers) for k, u in self.wiring.units[r] if k == kind
                 ]
@@ -378,57 +373,6 @@ def taken(of: Tensor, index: Sequence[int]) -> Tensor:
 def reads_change(model: Model, metric: Metric) -> bool:
     """Whether a metric is read from the change of the logits: float64 has its own formula, which is exact."""
     return model.dtype == torch.float32 and metric.measure.of_change is not None
-
-
-def attend(
-    model: Model,
-    layer: int,
-    query: Float[Tensor, "head row batch at d_head"],
-    key: Float[Tensor, "head row batch pos d_head"],
-    value: Float[Tensor, "head row batch pos d_head"],
-    mask: Bool[Tensor, "at pos"] | None = None,
-) -> Float[Tensor, "head row batch at d_head"]:
-    """Attention of single heads, each with its own keys and values; None masks as the model does."""
-    z = scaled_dot_product_attention(
-        query.flatten(0, 1),
-        key.flatten(0, 1),
-        value.flatten(0, 1),
-        attn_mask=mask,
-        is_causal=mask is None and model.causal,
-        scale=model.scaling(layer),
-    )
-    return z.unflatten(0, query.shape[:2])
-
-
-def clean_state(
-    model: Model, tokens: Int[Tensor, "batch pos"], noise: Float[Tensor, "batch pos d_model"] | None = None
-) -> tuple[list[Tensor], list[tuple[Tensor, Tensor, Tensor]], list[Tensor]]:
-    """Of a plain run: the residual stream at every stage, and every layer's q, k, v and z by head.
-
-    With noise that is added to the embeddings, of the run with it.
-    """
-    shape = model.shape
-    rotary = model.rotary(tokens)
-
-    def heads(value: Tensor) -> Tensor:
-        return value.unflatten(-1, (-1, model.d_head)).movedim(-2, 0).clone()
-
-    def body() -> tuple[list[Tensor], list[tuple[Tensor, Tensor, Tensor]], list[Tensor]]:
-        residual, projected, zs = [], [], []
-        model.shift_embedding(noise)
-        for block in model.blocks:
-            residual.append(block.attention_norm.input.clone())
-            made = torch.cat([projection.output for projection in block.projections], dim=-1)
-            query, key, value = heads(made).split([shape.n_heads, shape.n_kv_heads, shape.n_kv_heads])
-            projected.append((model.rotate(query, rotary), model.rotate(key, rotary), value.clone()))
-            zs.append(heads(block.output.input))
-            if shape.mlps:
-                residual.append(block.mlp_norm.input.clone())
-        residual.append(model.final_norm.input.clone())
-        model.skip_logits()
-        return residual, projected, zs
-
-    return run(model.envoy, model.inputs(tokens, keep=1), body)
 
 
 def with_modules(model: Model, body: Callable[[], T]) -> T:

@@ -23,41 +23,11 @@ from nncirc.circuits.errors import ArgumentError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import Edge
 from nncirc.engine.model.fits import check_tokens
-from nncirc.engine.model.model import Block, HeadWeights, Model
+from nncirc.engine.model.layer import project
+from nncirc.engine.model.model import Block, Model
 from nncirc.engine.model.tracing import checked, run
-
-
-def attention_outputs(
-    model: Model, graph: Graph, layer: int, z: Float[Tensor, "*batch pos z"]
-) -> Float[Tensor, "sender *batch pos d_model"]:
-    """The outputs of a layer's heads (or of the layer as one sender) from the output projection's input."""
-    out = model.weights[layer].out
-    if graph.attention == "layers":
-        return (z @ out.flatten(0, 1))[None]
-    heads = z.unflatten(-1, out.shape[:2]).movedim(-2, 0)
-    by_head = torch.bmm(heads.flatten(1, -2), out)
-    return by_head.view(*heads.shape[:-1], out.shape[-1])
-
-
-def neuron_outputs(
-    model: Model, layer: int, activations: Float[Tensor, "*batch pos neuron"], some: slice = slice(None)
-) -> Float[Tensor, "some *batch pos d_model"]:
-    """What some neurons of a layer's MLP write, from the activations of all: each its row of the weights."""
-    weights = model.neuron_weights(layer)[some]
-    return torch.einsum("...n,nd->n...d", activations[..., some], weights)
-
-
-def source_outputs(
-    graph: Graph,
-    embedding: Float[Tensor, "*batch pos d_model"],
-    positions: Float[Tensor, "*#batch pos d_model"] | None,
-) -> Float[Tensor, "source *batch pos d_model"]:
-    """The outputs of a graph's sources from what is embedded in all and the part of it that positions are."""
-    if not graph.pos_embed:
-        return embedding[None]
-    assert positions is not None
-    positions = positions.expand_as(embedding)
-    return torch.stack([embedding - positions, positions])
+from nncirc.engine.runs.capture import attention_outputs, neuron_outputs, source_outputs
+from nncirc.engine.runs.wiring import attention_receivers, unit_receivers
 
 
 @public
@@ -245,50 +215,3 @@ class _Pass:
             old = norm.input  # type: ignore[attr-defined]
             new = old + self.change(receivers)[:, 0].flatten(0, 1)
             norm.input = checked(new, old, norm.path)  # type: ignore[attr-defined]
-
-
-def attention_receivers(graph: Graph, layer: int) -> slice:
-    """The receivers of a layer's attention, which stand side by side."""
-    per_layer = (len(graph.receivers) - 1) // graph.shape.n_layers
-    start = layer * per_layer
-    return slice(start, start + per_layer - graph.shape.mlps)
-
-
-def unit_receivers(graph: Graph, layer: int) -> list[int]:
-    """For every query head, key group and value group of a layer the receiver it reads through.
-
-    Indices are within `attention_receivers(graph, layer)`; the units are all queries, then keys, then values.
-    """
-    start = attention_receivers(graph, layer).start
-    unit = "H" if graph.shape.n_kv_heads == graph.shape.n_heads else "KV"
-    counts = {"q": graph.shape.n_heads, "k": graph.shape.n_kv_heads, "v": graph.shape.n_kv_heads}
-    found = []
-    for which, count in counts.items():
-        for index in range(count):
-            head = "" if graph.attention == "layers" else f"{'H' if which == 'q' else unit}{index}"
-            name = f"L{layer}{head}" + (f".{which}" if graph.split_inputs else "")
-            found.append(graph.receiver_index[name] - start)
-    return found
-
-
-def project(
-    weights: HeadWeights, normed: Float[Tensor, "unit *batch pos d_model"]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values, each head's from its own input; each is `head *batch pos d_head`."""
-    n_query, n_key = len(weights.query), len(weights.key)
-    inputs = normed.split([n_query, n_key, n_key])
-    matrices = (weights.query, weights.key, weights.value)
-    biases = (weights.query_bias, weights.key_bias, weights.value_bias)
-    query, key, value = (unit_project(x, w, b) for x, w, b in zip(inputs, matrices, biases, strict=True))
-    return query, key, value
-
-
-def unit_project(
-    inputs: Float[Tensor, "unit *batch pos d_model"],
-    matrix: Float[Tensor, "unit d_model d_head"],
-    bias: Float[Tensor, "unit 1 d_head"] | None,
-) -> Float[Tensor, "unit *batch pos d_head"]:
-    """Each unit's input through its own matrix."""
-    flat = inputs.flatten(1, -2)
-    out = torch.bmm(flat, matrix) if bias is None else torch.baddbmm(bias, flat, matrix)
-    return out.view(*inputs.shape[:-1], matrix.shape[-1])

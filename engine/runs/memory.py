@@ -5,7 +5,9 @@ Only what a method holds beside the model and Python counts: activations, gradie
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import psutil
 import torch
@@ -58,3 +60,30 @@ def pass_bytes(model: Model, tokens: int) -> int:
     blocks = shape.n_layers * (46 * unit + shape.n_heads * tokens**2) + 8 * unit
     vocabulary = model.module.get_input_embeddings().num_embeddings
     return blocks * model.dtype.itemsize + 4 * 8 * vocabulary
+
+
+def logits_bytes(model: Model, positions: int) -> int:
+    """Bytes that logits at so many positions of a prompt take while they are read, in float64."""
+    return 4 * 8 * int(model.module.get_input_embeddings().num_embeddings) * positions
+
+
+class Large:
+    """Tensors that are kept while there is room for them: what was used longest ago goes first."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self.taken = room, 0
+        self.kept: dict[Any, Any] = {}
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made again only if it had to go."""
+        if key in self.kept:
+            found = self.kept.pop(key)
+            self.taken -= found.nbytes
+        else:
+            found = make()
+        if found.nbytes <= self.room:
+            while self.taken + found.nbytes > self.room:
+                self.taken -= self.kept.pop(next(iter(self.kept))).nbytes
+            self.kept[key] = found
+            self.taken += found.nbytes
+        return found

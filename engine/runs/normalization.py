@@ -1,11 +1,19 @@
-"""The scale between a metric's corrupted run, 0, and its clean run, 1."""
+"""The scale between a metric's corrupted run, 0, and its clean run, 1; and the loss of a circuit on it.
+
+Of the logit difference that is the normalized logit difference:
+
+    (LD_pt − LD_corrupt) / (LD_clean − LD_corrupt)
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
+
+from jaxtyping import Float
+from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
 from nncirc.engine.metrics.metric import Metric
@@ -68,3 +76,27 @@ def mean(values: Iterable[float]) -> float:
     """The mean over prompts."""
     numbers = tuple(values)
     return math.fsum(numbers) / len(numbers)
+
+
+Loss: TypeAlias = Literal["metric", "distance"]
+
+
+def loss(
+    metric: Metric, normal: Normalizer, means: Float[Tensor, " row"], whole: float | None
+) -> Float[Tensor, " row"]:
+    """What a circuit should keep low, in the metric's unit.
+
+    `metric`: minus the metric, or a divergence as it is; a normalized metric is 1 on the clean run whatever
+    its sign. `distance`: how far the metric is from the whole model's, |m(C) - m(M)| (Wang et al. 2022); of a
+    normalized metric that is |faithfulness - 1|.
+
+    Args:
+        metric: what is measured.
+        normal: its scale.
+        means: of the metric over prompts, not normalized.
+        whole: of a distance, the whole model's, on that scale.
+    """
+    value: Tensor = normal(means)
+    if whole is not None:
+        return (value - whole).abs()
+    return -value if metric.normalize else -metric.measure.sign * value

@@ -3,74 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from operator import attrgetter
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
-from nncirc.circuits.graph import stages as stages
 from nncirc.circuits.names import Position, Positions, as_positions
-from nncirc.engine.data.examples import Dataset, Example, buckets
+from nncirc.engine.data.examples import Dataset
 from nncirc.engine.data.labels import labels_of
 from nncirc.engine.methods.activation_patching import columns_of, token_labels
 from nncirc.engine.metrics.metric import Logits, Measure, Metric, check_metric, measures
 from nncirc.engine.metrics.reading import Reading, reading
 from nncirc.engine.model.model import Model
-from nncirc.engine.model.tracing import run
-from nncirc.engine.runs.contrast import check_fits
-from nncirc.engine.runs.memory import default_memory, pass_bytes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prompts:
-    """Prompts of one length that run together.
-
-    Attributes:
-        indices: which prompts of the dataset they are.
-        examples: the prompts.
-        tokens: their tokens.
-    """
-
-    indices: tuple[int, ...]
-    examples: tuple[Example, ...]
-    tokens: Int[Tensor, "batch pos"]
-
-
-def batches(
-    model: Model, dataset: Dataset, *, batch: int | None = None, memory: int | None = None, more: int = 0
-) -> Iterator[Prompts]:
-    """The prompts of a dataset, those of one length together, as many as there is memory for.
-
-    Args:
-        model: what runs them.
-        dataset: the prompts.
-        batch: most prompts at once; None for as many as fit.
-        memory: bytes of activations; None for half of what is free.
-        more: bytes that a prompt takes beside those of a pass.
-
-    Raises:
-        DataError: C336, C337, the model cannot read a prompt.
-    """
-    check_fits(model, dataset)
-    room = default_memory(model.device) if memory is None else memory
-    for bucket in buckets(dataset.examples):
-        length = len(dataset.examples[bucket[0]].tokens)
-        fitting = max(1, room // 2 // (pass_bytes(model, length) + more))
-        at_once = fitting if batch is None else min(batch, fitting)
-        for start in range(0, len(bucket), at_once):
-            indices = bucket[start : start + at_once]
-            examples = tuple(dataset.examples[i] for i in indices)
-            yield Prompts(indices, examples, torch.tensor([e.tokens for e in examples], device=model.device))
-
-
-def logits_bytes(model: Model, positions: int) -> int:
-    """Bytes that logits at so many positions of a prompt take while they are read, in float64."""
-    return 4 * 8 * int(model.module.get_input_embeddings().num_embeddings) * positions
-
+from nncirc.engine.runs.batches import Batch
 
 # Positions -------------------------------------------------------------------------------------------------
 
@@ -100,25 +49,7 @@ def token_texts(dataset: Dataset, columns: Sequence[Position]) -> dict[str, list
     return {"tokens": token_labels(dataset, [int(name) for name, _ in columns])}
 
 
-# Stages ----------------------------------------------------------------------------------------------------
-
-
-def residual_stream(
-    model: Model, tokens: Int[Tensor, "batch pos"], *, halves: bool = True
-) -> list[Float[Tensor, "batch pos d_model"]]:
-    """The residual stream at every one of `stages`, in a plain run."""
-
-    def body() -> list[Tensor]:
-        found = []
-        for block in model.blocks:
-            found.append(block.attention_norm.input.clone())
-            if halves and model.shape.mlps:
-                found.append(block.mlp_norm.input.clone())
-        found.append(model.final_norm.input.clone())
-        model.skip_logits()
-        return found
-
-    return run(model.envoy, model.inputs(tokens, keep=1), body)
+# Through the final norm ------------------------------------------------------------------------------------
 
 
 def final_norm(model: Model, residual: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
@@ -174,7 +105,7 @@ def measure_of(name: str, dataset: Dataset) -> Measure:
     return found
 
 
-def where(of: str, dataset: Dataset, prompts: Prompts, place: Position, model: Model) -> Reading:
+def where(of: str, dataset: Dataset, prompts: Batch, place: Position, model: Model) -> Reading:
     """Where a column is read in some prompts, and the answers there.
 
     Raises:

@@ -6,7 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nncirc.circuits.graph import Graph
-from nncirc.engine.runs.masked_forward import attention_receivers, unit_receivers
+
+
+def attention_receivers(graph: Graph, layer: int) -> slice:
+    """The receivers of a layer's attention, which stand side by side."""
+    per_layer = (len(graph.receivers) - 1) // graph.shape.n_layers
+    start = layer * per_layer
+    return slice(start, start + per_layer - graph.shape.mlps)
+
+
+def unit_receivers(graph: Graph, layer: int) -> list[int]:
+    """For every query head, key group and value group of a layer the receiver it reads through.
+
+    Indices are within `attention_receivers(graph, layer)`; the units are all queries, then keys, then values.
+    """
+    start = attention_receivers(graph, layer).start
+    unit = "H" if graph.shape.n_kv_heads == graph.shape.n_heads else "KV"
+    counts = {"q": graph.shape.n_heads, "k": graph.shape.n_kv_heads, "v": graph.shape.n_kv_heads}
+    found = []
+    for which, count in counts.items():
+        for index in range(count):
+            head = "" if graph.attention == "layers" else f"{'H' if which == 'q' else unit}{index}"
+            name = f"L{layer}{head}" + (f".{which}" if graph.split_inputs else "")
+            found.append(graph.receiver_index[name] - start)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

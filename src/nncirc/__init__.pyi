@@ -164,13 +164,14 @@ from nncirc.engine.methods.weight_circuits import (
     weight_statistics as weight_statistics,
 )
 from nncirc.engine.metrics.metric import Logits as Logits, Measure as Measure, Metric as Metric
-from nncirc.engine.model.families import Family as Family
+from nncirc.circuits.families.family import Family as Family
 from nncirc.engine.model.loading import (
     load_bundled as load_bundled,
     load_compiled as load_compiled,
     load_huggingface as load_huggingface,
 )
 from nncirc.engine.model.model import Model as Model
+from nncirc.engine.runs.capture import sender_outputs as sender_outputs
 from nncirc.engine.runs.contrast import Contrast as Contrast
 from nncirc.engine.runs.corruptions import (
     Gaussian as Gaussian,
@@ -179,7 +180,6 @@ from nncirc.engine.runs.corruptions import (
     Zero as Zero,
 )
 from nncirc.engine.runs.masked_forward import Mask as Mask, masked_forward as masked_forward
-from nncirc.engine.runs.written import sender_outputs as sender_outputs
 
 __version__: str
 __all__: list[str]

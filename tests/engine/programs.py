@@ -19,7 +19,8 @@ from torch import Tensor
 
 from nncirc import all_inputs
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.contrast import Contrast, Corruption, Mean, Resample, Zero
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Corruption, Mean, Resample, Zero
 
 Kind: TypeAlias = Literal["zero", "resample", "mean"]
 

@@ -30,7 +30,8 @@ from nncirc.engine.methods.acdc_fast import Sweep
 from nncirc.engine.metrics import reading
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.metrics.reading import Reading
-from nncirc.engine.runs.contrast import Contrast, Resample
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Resample
 from nncirc.engine.runs.live import Live, with_modules
 from nncirc.engine.runs.wiring import Wiring
 

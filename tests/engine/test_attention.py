@@ -19,7 +19,7 @@ from nncirc.engine.methods.attention_statistics import STATISTICS, attention_pat
 from nncirc.engine.methods.weight_circuits import copying_scores
 from nncirc.engine.model.loading import load_bundled
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.live import clean_state
+from nncirc.engine.runs.capture import clean_state
 
 OF_KINDS = (
     "previous_token",

@@ -23,9 +23,10 @@ from nncirc.engine.methods.attribution_patching import Along, attribution_patchi
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs import contrast as contrast_module
-from nncirc.engine.runs.contrast import Contrast, Mean, Resample, Zero
+from nncirc.engine.runs.capture import sender_stages, written
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Mean, Resample, Zero
 from nncirc.engine.runs.masked_forward import Mask, masked_forward
-from nncirc.engine.runs.written import sender_stages, written
 
 
 def points(about: Contrast, steps: int) -> list[float]:

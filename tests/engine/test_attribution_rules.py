@@ -22,7 +22,8 @@ from nncirc.circuits.names import Edge
 from nncirc.engine.evaluation.faithfulness import cut_metric
 from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Contrast, Zero
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Zero
 
 LOGIT_DIFF = Metric("logit_diff")
 

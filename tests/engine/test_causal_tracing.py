@@ -22,7 +22,8 @@ from nncirc.engine.methods import causal_tracing as restoration
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.causal_tracing import causal_tracing
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Contrast, Gaussian, Resample, Zero
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Gaussian, Resample, Zero
 
 
 class Traced:

@@ -24,13 +24,13 @@ from nncirc.engine.methods import activation_patching as activation
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attention_statistics import attention_pattern
-from nncirc.engine.methods.directions import Direction
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.loading import load_bundled, load_compiled
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.contrast import Contrast, Resample, Zero
+from nncirc.engine.runs.capture import sender_outputs
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Direction, Resample, Zero
 from nncirc.engine.runs.masked_forward import Mask, masked_forward
-from nncirc.engine.runs.written import sender_outputs
 
 CHANGE = Metric("mse", at=(Position("token"),))
 

@@ -16,7 +16,8 @@ from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.names import END, Position
 from nncirc.engine.methods.path_patching import path_patching
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Contrast, Mean, Resample, Zero
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Mean, Resample, Zero
 
 
 def outputs(case: Case, module: Any, tokens: tuple[int, ...]) -> dict[str, torch.Tensor]:

@@ -20,7 +20,8 @@ from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import attribution_patching
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.program.stored import identity
-from nncirc.engine.runs.contrast import Contrast, Gaussian, Mean, Resample
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Gaussian, Mean, Resample
 
 SUBJECT = (Position("A"), Position("B", 1))
 LOGIT_DIFF = Metric("logit_diff")

@@ -26,7 +26,8 @@ from nncirc.engine.evaluation.faithfulness import (
     random_faithfulness,
 )
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Contrast, Resample
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Resample
 
 METRICS = st.sampled_from(
     [Metric("logit_diff"), Metric("logprob", at=(Position("A"),)), Metric("kl_divergence"), Metric("prob")]

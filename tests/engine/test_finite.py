@@ -27,7 +27,8 @@ from nncirc.engine.metrics.metric import Logits, Measure, Metric
 from nncirc.engine.model import guards
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import has_norm
-from nncirc.engine.runs.contrast import Contrast, Gaussian
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Gaussian
 from nncirc.engine.runs.normalization import between
 
 LD = Metric("logit_diff")

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from nncirc.circuits.names import Edge
 from nncirc.engine.model.model import Model
+from nncirc.engine.runs.capture import sender_outputs
 from nncirc.engine.runs.masked_forward import Mask, masked_forward
-from nncirc.engine.runs.written import sender_outputs
 
 CLOSE: dict[str, Any] = {"rtol": 0, "atol": 1e-9}
 # Rotary embeddings are computed in float32, and in another order here.

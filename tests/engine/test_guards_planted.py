@@ -31,7 +31,8 @@ from nncirc.engine.model import families
 from nncirc.engine.model.families import LLAMA, Family
 from nncirc.engine.model.loading import DTYPES, DType, load_huggingface
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.contrast import Contrast, Zero
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Zero
 
 SIZES: dict[str, Any] = {
     "vocab_size": VOCABULARY,

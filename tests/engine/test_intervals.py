@@ -32,7 +32,9 @@ from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.methods.steering import function_vector, steering
 from nncirc.engine.methods.weight_circuits import weight_statistics
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Contrast, Gaussian, Normalizer, Resample
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Gaussian, Resample
+from nncirc.engine.runs.normalization import Normalizer
 
 HOW = Resampling(60, 0.8, seed=4)
 

@@ -21,7 +21,8 @@ from nncirc.circuits.names import Edge, Position
 from nncirc.engine.evaluation.completeness import Parts, completeness, incompleteness, least, minimality
 from nncirc.engine.evaluation.faithfulness import faithfulness
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Contrast, Resample
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Resample
 
 METRIC = Metric("logit_diff")
 FEW = Resampling(resamples=5)

@@ -18,7 +18,8 @@ from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.attribution_patching import attribution_patching
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.loading import load_bundled
-from nncirc.engine.runs.contrast import Contrast, Corruption, Resample, Zero
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Corruption, Resample, Zero
 
 CHANGE = Metric("mse", at=(Position("token"),))
 

@@ -14,14 +14,16 @@ from tests.engine.tiny import Case, cases, random_prompts, tiny_gpt2, tiny_llama
 from tests.some import some
 from torch import Tensor, nn
 
-from nncirc import Dataset
 from nncirc.circuits.errors import DataError, MethodError
+from nncirc.circuits.graph import stages
+from nncirc.engine.data.examples import Dataset
 from nncirc.engine.methods.direct_logit_attribution import logit_attribution
 from nncirc.engine.methods.logit_lens import logit_lens
 from nncirc.engine.metrics.metric import Logits
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.norms import norm_parts
-from nncirc.engine.runs.plain import READ, batches, likeliest, rank, stages
+from nncirc.engine.runs.batches import batches
+from nncirc.engine.runs.plain import READ, likeliest, rank
 
 
 def lens_by_loops(model: Model, dataset: Dataset, of: str, places: list[str]) -> dict[str, list[float]]:
@@ -258,4 +260,4 @@ def test_prompts_are_split_by_memory() -> None:
     assert sizes == [1] * 5
     together = list(batches(model, data))
     assert [each.indices for each in together] == [(1, 3), (0, 2, 4)]
-    assert [list(each.tokens.shape) for each in together] == [[2, 5], [3, 6]]
+    assert [list(each.clean.shape) for each in together] == [[2, 5], [3, 6]]

@@ -17,7 +17,8 @@ from nncirc.engine.methods.attribution_patching import attribution_patching, nod
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs import memory
-from nncirc.engine.runs.contrast import Contrast, Zero
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Zero
 from nncirc.engine.runs.memory import default_memory, free_memory, pass_bytes
 
 LOGIT_DIFF = Metric("logit_diff")

@@ -19,7 +19,9 @@ from nncirc.dsl.blocks.metrics import METRICS
 from nncirc.engine.metrics import metric as metrics
 from nncirc.engine.metrics.metric import Metric, measures
 from nncirc.engine.metrics.reading import reading
-from nncirc.engine.runs.contrast import Contrast, Mean, Normalizer, Resample, Zero
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Mean, Resample, Zero
+from nncirc.engine.runs.normalization import Normalizer
 
 NAMES = (
     "logit_diff",

@@ -31,8 +31,10 @@ from nncirc.engine.model import families
 from nncirc.engine.model.loading import load_bundled
 from nncirc.engine.model.model import Model
 from nncirc.engine.program import pictures
-from nncirc.engine.runs.contrast import Contrast, Corruption, Gaussian, Mean, Zero
-from nncirc.engine.runs.masked_forward import Mask, masked_forward, neuron_outputs
+from nncirc.engine.runs.capture import neuron_outputs
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Corruption, Gaussian, Mean, Zero
+from nncirc.engine.runs.masked_forward import Mask, masked_forward
 
 LOGIT_DIFF = Metric("logit_diff")
 WIDTH = 5
@@ -287,7 +289,7 @@ def test_neurons_are_unfolded_in_parts_where_memory_is_short(monkeypatch: pytest
         made.append(len(found))
         return found
 
-    monkeypatch.setattr("nncirc.engine.runs.written.neuron_outputs", counted)
+    monkeypatch.setattr("nncirc.engine.runs.capture.neuron_outputs", counted)
     unfolded = attribution._Unfolded
     monkeypatch.setattr(attribution, "_Unfolded", lambda d, g, s, _: unfolded(d, g, s, 2 * d.embed.nbytes))
     assert attribution_patching(about, graph, LOGIT_DIFF).values == pytest.approx(wanted.values, abs=1e-7)

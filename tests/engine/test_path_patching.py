@@ -21,8 +21,9 @@ from nncirc.engine.evaluation.faithfulness import cut_metric
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.path_patching import path_patching
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Contrast, Gaussian, Resample, Zero
-from nncirc.engine.runs.written import sender_outputs
+from nncirc.engine.runs.capture import sender_outputs
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Gaussian, Resample, Zero
 
 
 def norms(module: Any) -> list[tuple[Any, Any]]:

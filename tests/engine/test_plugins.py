@@ -22,7 +22,7 @@ from nncirc.engine.metrics.metric import Metric, measures
 from nncirc.engine.metrics.plugins import own_measure
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.stored import identity
-from nncirc.engine.runs.contrast import Resample
+from nncirc.engine.runs.corruptions import Resample
 
 
 @pytest.fixture

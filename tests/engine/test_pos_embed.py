@@ -16,9 +16,9 @@ from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import Along, attribution_patching, node_attribution
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Mean, Zero
+from nncirc.engine.runs.capture import sender_outputs
+from nncirc.engine.runs.corruptions import Mean, Zero
 from nncirc.engine.runs.masked_forward import Mask, masked_forward
-from nncirc.engine.runs.written import sender_outputs
 
 DIFF = Metric("logit_diff")
 

@@ -27,7 +27,8 @@ from nncirc.engine.metrics.expressions import combined
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.loading import load_huggingface
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.contrast import Contrast, Resample, Zero
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Resample, Zero
 
 PROB, LOGPROB, LD = Metric("prob"), Metric("logprob"), Metric("logit_diff")
 FACTORS = (1e6, 1e-6, 1e30, 1e-30, 3.0)

@@ -18,7 +18,8 @@ from nncirc.circuits.graph import Graph
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.steering import function_vector, steering
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.runs.contrast import Contrast, Resample, Zero
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Resample, Zero
 
 
 def heads_of(module: Any, node: str) -> list[str]:

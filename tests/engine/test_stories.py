@@ -21,7 +21,8 @@ from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model import guards
 from nncirc.engine.model.loading import load_huggingface
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.contrast import Contrast, Resample
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Resample
 
 METRIC = Metric("logit_diff")
 

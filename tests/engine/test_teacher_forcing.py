@@ -39,7 +39,8 @@ from nncirc.engine.metrics.expressions import combined
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.metrics.reading import reading
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.contrast import Contrast, Resample, Zero
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Resample, Zero
 
 JOINT = ("logprob", "cross_entropy", "prob", "accuracy")
 

@@ -16,7 +16,8 @@ from nncirc import Dataset, Example
 from nncirc.circuits.graph import Attention, Graph
 from nncirc.circuits.names import Position
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.contrast import Contrast, Corruption, Gaussian, Mean, Resample, Zero
+from nncirc.engine.runs.contrast import Contrast
+from nncirc.engine.runs.corruptions import Corruption, Gaussian, Mean, Resample, Zero
 
 VOCABULARY = 50
 

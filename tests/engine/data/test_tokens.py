@@ -130,7 +130,8 @@ def test_letters_that_join_are_not_dropped() -> None:
 def test_values_are_those_of_plain_transformers(stories_model: Any) -> None:
     """`transformers` alone, in float64, of the token that is written `y` in the vocabulary."""
     from nncirc.engine.metrics.metric import Metric
-    from nncirc.engine.runs.contrast import Contrast, Zero
+    from nncirc.engine.runs.contrast import Contrast
+    from nncirc.engine.runs.corruptions import Zero
 
     dataset = prompt_dataset(
         stories_model.tokenizer, clean="One day, a girl named Lil", answer="y", foil=" y"

@@ -1,8 +1,13 @@
-"""What every sender writes into the residual stream, kept as small as it can be.
+"""What is kept of a plain run (clean, corrupted, or any other), in one pass each:
 
-The output of a head is its z times its slice of the output projection, so that the outputs of all heads
-of a layer take `n_heads` times the room of what they are made of. So it is with neurons, of which there are
-thousands. `Written` keeps what they are made of.
+- `written`: what every sender writes into the residual stream, as small as it can be. The output of a head
+  is its z times its slice of the output projection, so that the outputs of all heads of a layer take
+  `n_heads` times the room of what they are made of. So it is with neurons, of which there are thousands.
+  `Written` keeps what they are made of.
+- `clean_state`: what every receiver reads, and queries, keys, values and z of every head.
+- `residual_stream`: the residual stream alone.
+
+`engine.runs.gradients` fills a `Written` from the run that it differentiates anyway.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -18,9 +24,42 @@ from torch import Tensor
 from nncirc.circuits.arguments import public
 from nncirc.circuits.graph import Graph
 from nncirc.engine.model.fits import check_tokens
+from nncirc.engine.model.layer import by_head, split
 from nncirc.engine.model.model import Model
-from nncirc.engine.model.tracing import run
-from nncirc.engine.runs.masked_forward import attention_outputs, neuron_outputs, source_outputs
+from nncirc.engine.model.tracing import checked, run
+
+
+def attention_outputs(
+    model: Model, graph: Graph, layer: int, z: Float[Tensor, "*batch pos z"]
+) -> Float[Tensor, "sender *batch pos d_model"]:
+    """The outputs of a layer's heads (or of the layer as one sender) from the output projection's input."""
+    out = model.weights[layer].out
+    if graph.attention == "layers":
+        return (z @ out.flatten(0, 1))[None]
+    heads = z.unflatten(-1, out.shape[:2]).movedim(-2, 0)
+    by_head = torch.bmm(heads.flatten(1, -2), out)
+    return by_head.view(*heads.shape[:-1], out.shape[-1])
+
+
+def neuron_outputs(
+    model: Model, layer: int, activations: Float[Tensor, "*batch pos neuron"], some: slice = slice(None)
+) -> Float[Tensor, "some *batch pos d_model"]:
+    """What some neurons of a layer's MLP write, from the activations of all: each its row of the weights."""
+    weights = model.neuron_weights(layer)[some]
+    return torch.einsum("...n,nd->n...d", activations[..., some], weights)
+
+
+def source_outputs(
+    graph: Graph,
+    embedding: Float[Tensor, "*batch pos d_model"],
+    positions: Float[Tensor, "*#batch pos d_model"] | None,
+) -> Float[Tensor, "source *batch pos d_model"]:
+    """The outputs of a graph's sources from what is embedded in all and the part of it that positions are."""
+    if not graph.pos_embed:
+        return embedding[None]
+    assert positions is not None
+    positions = positions.expand_as(embedding)
+    return torch.stack([embedding - positions, positions])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,3 +235,73 @@ def sender_outputs(
     """
     check_tokens(model, tokens.tolist())
     return written(model, tokens, neurons=graph.neuron_counts).outputs(graph)
+
+
+class State(NamedTuple):
+    """What attention is computed from, and its inputs, in one run.
+
+    Attributes:
+        residual: the residual stream before every attention and MLP, and before the final norm.
+        projected: every layer's queries, keys and values by head, queries and keys rotated.
+        zs: every layer's z by head.
+    """
+
+    residual: list[Float[Tensor, "batch pos d_model"]]
+    projected: list[tuple[Tensor, Tensor, Tensor]]
+    zs: list[Float[Tensor, "head batch pos d_head"]]
+
+
+def clean_state(
+    model: Model, tokens: Int[Tensor, "batch pos"], noise: Float[Tensor, "batch pos d_model"] | None = None
+) -> State:
+    """The state of a plain run, or of one with noise added to the embeddings."""
+    rotary = model.rotary(tokens)
+
+    def body() -> State:
+        found = State([], [], [])
+        model.shift_embedding(noise)
+        for block in model.blocks:
+            found.residual.append(block.attention_norm.input.clone())
+            made = torch.cat([projection.output for projection in block.projections], dim=-1)
+            query, key, value = split(model.shape, by_head(model, made).clone())
+            found.projected.append((model.rotate(query, rotary), model.rotate(key, rotary), value.clone()))
+            found.zs.append(by_head(model, block.output.input).clone())
+            if model.shape.mlps:
+                found.residual.append(block.mlp_norm.input.clone())
+        found.residual.append(model.final_norm.input.clone())
+        model.skip_logits()
+        return found
+
+    return run(model.envoy, model.inputs(tokens, keep=1), body)
+
+
+def residual_stream(
+    model: Model, start: Int[Tensor, "batch pos"] | Float[Tensor, "batch pos d_model"], *, halves: bool = True
+) -> list[Float[Tensor, "batch pos d_model"]]:
+    """The residual stream at every one of `stages` in a run, which nothing changes.
+
+    Args:
+        model: the model.
+        start: the tokens; or what is embedded of them, noise and all.
+        halves: after every attention and MLP; otherwise after whole layers only.
+    """
+    tokens = as_tokens(start) if start.is_floating_point() else start
+
+    def body() -> list[Tensor]:
+        found = []
+        for layer, block in enumerate(model.blocks):
+            if layer == 0 and start.is_floating_point():
+                block.block.input = checked(start, block.block.input, block.block.path)
+            found.append(block.attention_norm.input.clone())
+            if halves and model.shape.mlps:
+                found.append(block.mlp_norm.input.clone())
+        found.append(model.final_norm.input.clone())
+        model.skip_logits()
+        return found
+
+    return run(model.envoy, model.inputs(tokens, keep=1), body)
+
+
+def as_tokens(embed: Float[Tensor, "batch pos d_model"]) -> Int[Tensor, "batch pos"]:
+    """Tokens that stand for embeddings: which they are does not matter, since the embeddings are written."""
+    return torch.zeros(embed.shape[:2], dtype=torch.long, device=embed.device)
