@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from nncirc.circuits.door import at_home, read_text
+from nncirc.circuits.families import adapted, may_be_adapted, unadapted
 from nncirc.circuits.models import COMPILED
 from nncirc.dsl.blocks.keys import DEVICE
 from nncirc.dsl.check.declared import Implementation, Key, Meaning
-from nncirc.dsl.check.model_types import may_be_adapted, unadapted
 from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.check.shapes import LARGEST, written_shape
 from nncirc.dsl.check.types import Boolean, Number, Text, Word
@@ -56,7 +56,7 @@ def _check_adapter(meaning: Meaning, model: Draft) -> None:
     except (OSError, ValueError, RecursionError):
         return  # it is not there, or damaged, which is said when it is loaded
     if isinstance(config, dict) and not may_be_adapted(config):
-        message, help_ = unadapted(config)
+        message, help_ = unadapted(config, adapted())
         meaning.report("C411", message, model.where("id"), help=help_)
 
 

@@ -10,6 +10,8 @@ from importlib.resources import files
 from typing import Any, TypeAlias
 
 from nncirc.circuits.door import at_home, read_text
+from nncirc.circuits.families import ours
+from nncirc.circuits.families.family import Family
 from nncirc.circuits.graph import Attention, Graph, Shape, check_positions
 from nncirc.circuits.names import OTHER
 from nncirc.dsl.check.program import Value
@@ -40,15 +42,6 @@ class ModelShape:
 # implementation and values of a model's declaration -> its shape, or None where it is not at hand
 ShapeProvider: TypeAlias = Callable[[str, Mapping[str, Value]], ModelShape | None]
 
-_KNOWN = {
-    "gpt2": ModelShape(12, 12, 12, d_mlp=3072),
-    "gpt2-medium": ModelShape(24, 16, 16, d_mlp=4096),
-    "gpt2-large": ModelShape(36, 20, 20, d_mlp=5120),
-    "gpt2-xl": ModelShape(48, 25, 25, d_mlp=6400),
-}
-_LAYERS = ("n_layer", "num_hidden_layers", "n_layers", "num_layers")
-_HEADS = ("n_head", "num_attention_heads", "n_heads", "num_heads")
-_WIDTHS = ("intermediate_size", "n_inner", "mlp_hidden_size")
 LARGEST = 1_000_000  # bytes of a config.json
 
 
@@ -68,7 +61,11 @@ def model_shape(implementation: str, values: Mapping[str, Value]) -> ModelShape 
             return _read(read_text(path, at_most=LARGEST))
     except (OSError, ValueError, RuntimeError):
         return None
-    return None if implementation == "compiled" else _KNOWN.get(name.removeprefix("openai-community/"))
+    hub = [each for family in ours().values() for each in family.hub] if implementation != "compiled" else []
+    for hub_id, layers, heads, d_mlp in hub:
+        if name.removeprefix("openai-community/") == hub_id:
+            return ModelShape(layers, heads, heads, d_mlp=d_mlp)
+    return None
 
 
 def written_shape(values: Mapping[str, Value]) -> ModelShape | None:
@@ -89,21 +86,33 @@ def written_shape(values: Mapping[str, Value]) -> ModelShape | None:
 
 def _read(text: str) -> ModelShape | None:
     config = json.loads(text)
-    layers, heads = _first(config, _LAYERS), _first(config, _HEADS)
+    if not isinstance(config, dict):
+        return None
+    family = ours().get(str(config.get("model_type")))
+    layers, heads, kv_heads, d_mlp = (_size(config, family, size) for size in _ELSEWHERE)
     if layers is None or heads is None:
         return None
-    groups = _first(config, ("num_key_value_heads", "n_key_value_heads", "n_kv_groups"))
-    attention_only = isinstance(config, dict) and config.get("attention_only") is True
-    width = _first(config, _WIDTHS)
-    if width is None and config.get("model_type") == "gpt2":
-        width = 4 * (_first(config, ("n_embd",)) or 0) or None
-    kv_groups = heads if groups is None else groups
-    return ModelShape(layers, heads, kv_groups, mlps=not attention_only, d_mlp=width)
+    if d_mlp is None and family is not None and family.keys.width is not None:
+        width = config.get(family.keys.width)
+        d_mlp = (4 * width if isinstance(width, int) else 0) or None
+    mlps = config.get("attention_only") is not True
+    return ModelShape(layers, heads, heads if kv_heads is None else kv_heads, mlps=mlps, d_mlp=d_mlp)
 
 
-def _first(config: Any, keys: tuple[str, ...]) -> int | None:
-    found = [config[key] for key in keys if isinstance(config, dict) and isinstance(config.get(key), int)]
-    return found[0] if found else None
+_ELSEWHERE = {
+    "layers": ("num_layers",),
+    "heads": ("num_heads",),
+    "kv_heads": ("n_key_value_heads", "n_kv_groups"),
+    "d_mlp": (),
+}
+"""What configs call a size that are of none of our families."""
+
+
+def _size(config: Mapping[str, object], family: Family | None, size: str) -> int | None:
+    """A size under the family's own key, or else under the first that another's configs have."""
+    of = [*([] if family is None else [family]), *ours().values()]
+    names = [*(getattr(each.keys, size) for each in of), *_ELSEWHERE[size]]
+    return next((value for name in names if isinstance(value := config.get(name), int)), None)
 
 
 def full_shape(shape: ModelShape) -> Shape:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from nncirc.circuits.errors import ModelError
-from nncirc.engine.model.families import family_of
+from nncirc.circuits.families import family_of
 from nncirc.engine.shortage import shortage
 
 # What a config may say that does not describe the model, and how the engine runs one.

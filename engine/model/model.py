@@ -14,9 +14,10 @@ from torch import Tensor
 
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import ModelError
+from nncirc.circuits.families import family_of
+from nncirc.circuits.families.family import Family
 from nncirc.circuits.graph import Attention, Graph, Shape
 from nncirc.engine.model import tracing
-from nncirc.engine.model.families import Family, family_of
 
 
 @dataclass(frozen=True, slots=True)

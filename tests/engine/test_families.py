@@ -16,10 +16,9 @@ from tests.engine.tiny import tiny_gpt2
 from transformers import BertConfig, GPTNeoXConfig, MambaConfig, T5Config
 
 from nncirc import check_text
+from nncirc.circuits import families
 from nncirc.circuits.errors import ModelError, NncircError
-from nncirc.dsl.check import model_types
-from nncirc.engine.model import families
-from nncirc.engine.model.families import COMPILED, LLAMA, OURS, family_of
+from nncirc.circuits.families import family_of
 from nncirc.engine.model.loading import load_bundled, load_huggingface
 from nncirc.engine.program.plan import plan_program
 from nncirc.engine.program.run import run_program
@@ -57,10 +56,12 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
 
 Install = Callable[..., None]
+LLAMA = families.ours()["llama"]
 
 
-def test_the_checker_knows_our_types() -> None:
-    assert set(model_types.ADAPTED) == set(OURS) - {COMPILED.model_type}
+def test_a_family_is_a_file() -> None:
+    assert list(families.ours()) == ["compiled", "gpt2", "llama"]
+    assert families.adapted() == ("gpt2", "llama")
 
 
 def test_a_broken_package_does_not_concern_our_models(install: Install, tmp_path: Path) -> None:

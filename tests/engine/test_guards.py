@@ -13,8 +13,8 @@ from tests.engine.tiny import Case, cases, tiny_gpt2, tiny_llama
 from torch import Tensor, nn
 
 from nncirc.circuits.errors import ModelError
+from nncirc.circuits.families import families, family_of
 from nncirc.engine.model import guards
-from nncirc.engine.model.families import GPT2, LLAMA, families, family_of
 from nncirc.engine.model.model import Model
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
@@ -234,14 +234,14 @@ def test_heads_that_the_config_miscounts() -> None:
 
 def test_an_output_projection_that_is_another_module() -> None:
     model = tiny_gpt2()
-    model.__dict__["family"] = replace(GPT2, output="mlp.c_proj")
+    model.__dict__["family"] = replace(families()["gpt2"], output="mlp.c_proj")
     assert code_of(model) == "C413"
 
 
 def test_neurons_that_are_not_those_of_the_mlp() -> None:
     model = tiny_gpt2()
     # It is reached before the MLP, which no part of one is.
-    model.__dict__["family"] = replace(GPT2, mlp_output="attn.c_proj")
+    model.__dict__["family"] = replace(families()["gpt2"], mlp_output="attn.c_proj")
     assert code_of(model) == "C427"
     for make in (tiny_gpt2, tiny_llama):
         model = make()
@@ -253,7 +253,7 @@ def test_neurons_that_are_not_those_of_the_mlp() -> None:
 def test_a_gate_that_the_adapter_does_not_name() -> None:
     """RelP would share between activation and gate what is one factor's alone."""
     model = tiny_llama()
-    model.__dict__["family"] = replace(LLAMA, gated=None)
+    model.__dict__["family"] = replace(families()["llama"], gated=None)
     assert code_of(model) == "C425"
 
 

@@ -26,9 +26,9 @@ from transformers import (
 )
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
+from nncirc.circuits import families
 from nncirc.circuits.errors import ModelError
-from nncirc.engine.model import families
-from nncirc.engine.model.families import LLAMA, Family
+from nncirc.circuits.families.family import Family
 from nncirc.engine.model.loading import DTYPES, DType, load_huggingface
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.contrast import Contrast
@@ -111,7 +111,8 @@ class Entry:
 def _added(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     AutoConfig.register("planted", PlantedConfig, exist_ok=True)
     AutoModelForCausalLM.register(PlantedConfig, Planted, exist_ok=True)
-    added = [Entry(replace(LLAMA, model_type=kind)) for kind in ("planted", "mistral", "granite")]
+    llama = families.ours()["llama"]
+    added = [Entry(replace(llama, model_type=kind)) for kind in ("planted", "mistral", "granite")]
     monkeypatch.setattr(families, "entry_points", lambda group: added if group == "nncirc.families" else [])
     families.families.cache_clear()
     yield
@@ -234,7 +235,7 @@ def test_granite_passes_only_without_its_factors(
 
 
 def test_an_adapter_that_names_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = [Entry(replace(LLAMA, model_type="planted", mlp_norm="ln_2"))]
+    wrong = [Entry(replace(families.ours()["llama"], model_type="planted", mlp_norm="ln_2"))]
     monkeypatch.setattr(families, "entry_points", lambda group: wrong)
     families.families.cache_clear()
     with pytest.raises(ModelError) as caught:

@@ -13,6 +13,7 @@ from tests.engine import oracle
 from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
 from torch import Tensor
 
+from nncirc.circuits import families
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.collapse import join_neurons
 from nncirc.circuits.errors import GraphError, MethodError, ModelError
@@ -27,7 +28,6 @@ from nncirc.engine.methods.direct_logit_attribution import logit_attribution
 from nncirc.engine.methods.path_patching import path_patching
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.model import families
 from nncirc.engine.model.loading import load_bundled
 from nncirc.engine.model.model import Model
 from nncirc.engine.program import pictures
@@ -155,7 +155,7 @@ def test_without_mlps_nothing_is_split() -> None:
 
 
 def test_a_family_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(families.OURS, "gpt2", replace(families.GPT2, mlp_output=None))
+    monkeypatch.setitem(families.ours(), "gpt2", replace(families.ours()["gpt2"], mlp_output=None))
     with pytest.raises(ModelError) as caught:
         tiny_gpt2().graph(neurons=[0])
     assert caught.value.code == "C435"

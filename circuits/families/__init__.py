@@ -1,0 +1,128 @@
+"""Families of models, one file each: every module here that has a `FAMILY` is one.
+
+A family is data. Whether it is right for a model is not believed but tested when the model is loaded
+(`nncirc.engine.model.guards`). A package can add one through the entry point group `nncirc.families`, under
+its `model_type`. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from nncirc.circuits.errors import ModelError
+from nncirc.circuits.families.family import Family
+
+GROUP = "nncirc.families"
+"""The group of entry points by which packages add adapters, each under the type that it is for."""
+
+_HEADS = ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads")
+
+
+@cache
+def ours() -> dict[str, Family]:
+    """Our own families by `model_type`."""
+    names = sorted(each.name for each in pkgutil.iter_modules(__path__))
+    found = (getattr(import_module(f"{__name__}.{name}"), "FAMILY", None) for name in names)
+    return {family.model_type: family for family in found if family is not None}
+
+
+def adapted() -> tuple[str, ...]:
+    """The types of Hugging Face models with an adapter of our own."""
+    return tuple(sorted(ours().keys() - {"compiled"}))
+
+
+@cache
+def families() -> dict[str, Family]:
+    """The known families by `model_type`; those of packages come after our own and cannot replace them.
+
+    What a package has that cannot be loaded is left out.
+    """
+    return {**_added()[0], **ours()}
+
+
+def family_of(model_type: str, config: Mapping[str, object] | None = None) -> Family:
+    """The family of a `model_type`.
+
+    Args:
+        model_type: as in the model's `config.json`.
+        config: all of that file, for what is said where there is no family.
+
+    Raises:
+        ModelError: C411, no family is known for it; C436, the one that a package has for it is broken.
+    """
+    if model_type in ours():  # without a look at packages, which may be broken
+        return ours()[model_type]
+    known = families()
+    if model_type in known:
+        return known[model_type]
+    broken = _added()[1]
+    if model_type in broken:
+        raise ModelError(
+            "C436",
+            f"the adapter for models of type {model_type!r} cannot be loaded: {broken[model_type]}",
+            hint="repair or update that package",
+        )
+    message, hint = unadapted(
+        config or {"model_type": model_type}, tuple(sorted(known.keys() - {"compiled"}))
+    )
+    skipped = "".join(f"; the adapter {name!r} was skipped: {why}" for name, why in sorted(broken.items()))
+    raise ModelError("C411", message, hint=hint + skipped)
+
+
+def _added() -> tuple[dict[str, Family], dict[str, str]]:
+    """What packages add: families by their type, and by the entry's name why one cannot be loaded."""
+    found: dict[str, Family] = {}
+    broken: dict[str, str] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        package = getattr(getattr(entry, "dist", None), "name", None)
+        of = f" of the package {package}" if package else ""
+        try:
+            family = entry.load()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - another's code raises what it likes
+            said = (str(error).strip().splitlines() or [""])[0][:200]
+            broken[entry.name] = f"{type(error).__name__}: {said}{of}"
+            continue
+        if isinstance(family, Family):
+            found.setdefault(family.model_type, family)
+        else:
+            broken[entry.name] = f"expected a Family, found a value of type {type(family).__name__}{of}"
+    return found, broken
+
+
+def may_be_adapted(config: Mapping[str, object]) -> bool:
+    """Whether there is an adapter, or may be: what packages add is not loaded here."""
+    return config.get("model_type") in adapted() or any(entry_points(group=GROUP))
+
+
+def unadapted(config: Mapping[str, object], known: tuple[str, ...]) -> tuple[str, str]:
+    """What is wrong with a config of a type that has no adapter, and what to do.
+
+    Args:
+        config: the content of a `config.json`.
+        known: the types that have one.
+    """
+    kind, made_by = config.get("model_type"), config.get("architectures")
+    architecture = made_by[0] if isinstance(made_by, list) and made_by else None
+    instead = f"use a decoder-only language model: {', '.join(known)}"
+    if "input_encoder" in config and "key_size" in config:
+        return (
+            "this is a compiled program",
+            "load it with `using compiled`, and its folder as `path`",
+        )
+    if not isinstance(kind, str):
+        return "its config.json has no model_type", "use the config.json that was saved with the weights"
+    message = f"models of type {kind[:60]!r} have no adapter"
+    if config.get("is_encoder_decoder") is True:
+        return f"{message}: they have an encoder and a decoder", instead
+    if isinstance(architecture, str) and not architecture.endswith(("ForCausalLM", "LMHeadModel")):
+        return f"{message}: a {architecture[:60]} does not predict the next token", instead
+    if isinstance(architecture, str) and not any(key in config for key in _HEADS):
+        return f"{message}: its config names no attention heads, as those of state-space models", instead
+    return message, (
+        f"there are adapters for {', '.join(known)}; a package can add one under the name {kind[:60]!r}"
+        f" in the entry point group {GROUP!r}"
+    )
