@@ -31,7 +31,7 @@ from nncirc.engine.methods import (
 )
 from nncirc.engine.methods.acdc import ExactLoss
 from nncirc.engine.metrics.reading import Reading
-from nncirc.engine.runs import contrast as contrasts, gradients, live, capture
+from nncirc.engine.runs import capture, contrast as contrasts, gradients, live
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "MLP": [(modeling_gpt2.GPT2MLP, "forward")],

@@ -37,6 +37,7 @@ from nncirc.circuits.errors import (
     ResourceError as ResourceError,
     ScriptError as ScriptError,
 )
+from nncirc.circuits.families.family import Family as Family
 from nncirc.circuits.formats.eap_ig import read_eap_ig as read_eap_ig, write_eap_ig as write_eap_ig
 from nncirc.circuits.formats.graphml import read_graphml as read_graphml, write_graphml as write_graphml
 from nncirc.circuits.formats.json import (
@@ -164,7 +165,6 @@ from nncirc.engine.methods.weight_circuits import (
     weight_statistics as weight_statistics,
 )
 from nncirc.engine.metrics.metric import Logits as Logits, Measure as Measure, Metric as Metric
-from nncirc.circuits.families.family import Family as Family
 from nncirc.engine.model.loading import (
     load_bundled as load_bundled,
     load_compiled as load_compiled,
