@@ -13,9 +13,9 @@ from benchmarks.clock import Conditions, timed
 from benchmarks.setups import contrast_for, fresh
 
 from nncirc.engine.methods import acdc_cost, costs
-from nncirc.engine.methods.activation_patching import columns_of
 from nncirc.engine.methods.costs import FREE, Cost, Sizes, Speed, prompts_of, written
 from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.columns import columns_of
 from nncirc.engine.runs.contrast import Contrast
 
 LONG = 0.3

@@ -16,12 +16,11 @@ from nncirc.engine.blocks.evaluation import is_measured
 from nncirc.engine.blocks.interventions import nodes_of
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.methods import acdc_cost, costs
-from nncirc.engine.methods.activation_patching import columns_of
 from nncirc.engine.methods.costs import FREE, Cost, Prompts
 from nncirc.engine.methods.path_patching import receivers_of
 from nncirc.engine.program.costing import Costing, CostOf, Priced, Setting
 from nncirc.engine.runs.batches import batches
-from nncirc.engine.runs.plain import by_position
+from nncirc.engine.runs.columns import by_position, columns_of
 from nncirc.engine.runs.room import (
     acdc_room,
     attribution_room,

@@ -28,13 +28,13 @@ from nncirc.engine.data.prompts import prompt_dataset
 from nncirc.engine.data.sources import random_tokens
 from nncirc.engine.data.tasks import task_dataset
 from nncirc.engine.data.template import template_dataset, token_dataset
-from nncirc.engine.methods.activation_patching import columns_of
 from nncirc.engine.metrics.expressions import combined, directed
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.metrics.plugins import own_corruption, own_measure
 from nncirc.engine.model.loading import load_bundled, load_compiled, load_huggingface
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import check_fits
+from nncirc.engine.runs.columns import columns_of
 from nncirc.engine.runs.corruptions import Corruption, Gaussian, Mean, Resample, Zero
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ of all cells in all resamples are one product.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -125,16 +125,6 @@ def metric_estimates(
         return estimates([values], how=how)
     runs = contrast.clean_values(metric), contrast.corrupt_values(metric)
     return estimates([values, *runs], partial(share, contrast.normalizer(metric)), how)
-
-
-def by_prompt(
-    contrast: Contrast, cells: Mapping[tuple[int, int], Sequence[Float[Tensor, "1 batch"]]]
-) -> Float[Tensor, "row column prompt"]:
-    """The values of all prompts in their order, from those of every batch by row and column."""
-    rows, columns = (1 + max(each) for each in zip(*cells, strict=True))
-    keys = [(row, column) for row in range(rows) for column in range(columns)]
-    parts = [torch.cat([cells[key][batch.number] for key in keys]) for batch in contrast.batches]
-    return contrast.in_order(parts).unflatten(0, (rows, columns))
 
 
 def share(normal: Normalizer, value: Tensor, clean: Tensor, corrupt: Tensor) -> Tensor:

@@ -15,30 +15,27 @@ Patches are rows of one trace, and each of them begins at its node:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from nncirc.circuits.arguments import public
-from nncirc.circuits.errors import DataError, MethodError
+from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
-from nncirc.circuits.names import Position, Positions, as_positions
+from nncirc.circuits.names import Position, Positions
 from nncirc.circuits.rounding import rounded
-from nncirc.engine.data.examples import Dataset, Example
-from nncirc.engine.data.labels import ANSWER, MORE, OR, labels_of
-from nncirc.engine.data.positions import resolve
-from nncirc.engine.data.render import name_of
-from nncirc.engine.data.tokens import slot_at
-from nncirc.engine.evaluation.bootstrap import by_prompt, metric_estimates
+from nncirc.engine.evaluation.bootstrap import metric_estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.layer import attend, made_by, shared, split
 from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.capture import Written, clean_state, source_outputs
+from nncirc.engine.runs.cells import by_prompt
+from nncirc.engine.runs.columns import columns_of, labelled, mask_of
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.corruptions import PATCHED, Direction, check_direction
 from nncirc.engine.runs.journal import Journal
@@ -47,8 +44,6 @@ from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE
 from nncirc.engine.runs.wiring import stages
 
 BYTES_IN_A_TRACE = 2**29
-_SHOWN = 2
-"""How many tokens of several prompts a label shows."""
 
 
 @public
@@ -111,80 +106,6 @@ def activation_patching(
         **contrast.facts(metric),
     }
     return NodeScores.estimated(graph.senders, names, scores, made, contrast.model.digits)
-
-
-def columns_of(
-    dataset: Dataset, positions: Positions | None
-) -> tuple[tuple[str, ...], list[Position | int | None]]:
-    """Names of the columns and what each stands for: a place, a token's index, or all tokens."""
-    if positions is None:
-        return (), [None]
-    if positions != "all":
-        named = as_positions(positions)
-        return tuple(map(str, named)), list(named)
-    lengths = sorted({len(example.tokens) for example in dataset.examples})
-    if len(lengths) > 1:
-        answers = " with their answers" if dataset.answers == "forced" else ""
-        found = f"these have{answers} {', '.join(map(str, lengths))} tokens"
-        raise DataError(
-            "C334",
-            f"positions = all needs prompts of one length; {found}",
-            hint="name the positions: positions = [IO, S.2, end]",
-        )
-    return tuple(map(str, range(lengths[0]))), list(range(lengths[0]))
-
-
-def token_labels(dataset: Dataset, positions: Sequence[int]) -> list[str]:
-    """What stands at each of some positions of prompts of one length, for people to read.
-
-    A token that all prompts share is as `labels_of` says, else a slot `{S.2}`, else the first prompt's token
-    and the only other one, or `MORE`: `Anna / Mary`, `Anna / …`. Where answers are forced, the first position
-    after the prompt has `ANSWER` before it, if it is the same in all.
-    """
-    ends = {example.end for example in dataset.examples}
-    first = ends.pop() + 1 if dataset.answers == "forced" and len(ends) == 1 else None
-    there = [list(dict.fromkeys(e.tokens[position] for e in dataset.examples)) for position in positions]
-    few = [tokens if len(tokens) <= _SHOWN else tokens[:1] for tokens in there]
-    every = sorted({token for tokens in few for token in tokens})
-    names = map(str, every) if dataset.tokenizer is None else labels_of(dataset.tokenizer, every)
-    texts = dict(zip(every, names, strict=True))
-    found = []
-    for position, tokens, shown in zip(positions, there, few, strict=True):
-        slots = {_slot(example, position) for example in dataset.examples}
-        slot = slots.pop() if len(slots) == 1 else None
-        if dataset.tokenizer is None or (slot is not None and len(tokens) > 1):
-            text = f"#{position}" if slot is None else f"{{{slot}}}"
-        else:
-            more = [MORE] if len(shown) < len(tokens) else []
-            text = OR.join([*(texts[token] for token in shown), *more])
-        found.append(ANSWER + text if position == first else text)
-    return found
-
-
-def labelled(dataset: Dataset, columns: Sequence[Position | int | None]) -> dict[str, list[str]]:
-    """`tokens` of a result whose columns are all tokens, for its `made`: their labels. Otherwise nothing."""
-    positions = [column for column in columns if isinstance(column, int)]
-    return {"tokens": token_labels(dataset, positions)} if positions else {}
-
-
-def _slot(example: Example, position: int) -> str | None:
-    """`S.2`, a slot that the prompt has; no name that `plain.by_position` gives a single token."""
-    spans = {place: span for place, span in example.spans.items() if not place[0].isdecimal()}
-    occurrence = slot_at(replace(example, spans=spans), position)
-    return None if occurrence is None else name_of(occurrence, spans)
-
-
-def mask_of(batch: Batch, place: Position | int | None, device: torch.device) -> Bool[Tensor, "batch pos"]:
-    """Which tokens of each prompt a column stands for."""
-    mask = torch.zeros(batch.clean.shape, dtype=torch.bool)
-    for row, example in enumerate(batch.examples):
-        if place is None:
-            mask[row] = True
-        elif isinstance(place, int):
-            mask[row, place] = True
-        else:
-            mask[row, list(resolve(example, *place))] = True
-    return mask.to(device)
 
 
 def _remembered(

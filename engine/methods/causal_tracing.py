@@ -20,16 +20,17 @@ from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import stages
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import Positions
-from nncirc.engine.evaluation.bootstrap import Estimates, by_prompt, end, estimates, metric_estimates, share
-from nncirc.engine.methods.activation_patching import columns_of, labelled, mask_of
+from nncirc.engine.evaluation.bootstrap import Estimates, end, estimates, metric_estimates, share
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.capture import residual_stream
+from nncirc.engine.runs.cells import Cell, Measure, in_cells
+from nncirc.engine.runs.columns import columns_of, labelled, mask_of
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.corruptions import Direction, check_direction, require_run
-from nncirc.engine.runs.edited import Part, Site, edited_run, in_traces
+from nncirc.engine.runs.edited import Part, Site, edited_run
 
 Restored: TypeAlias = Literal["states", "mlps", "attention"]
 Severed: TypeAlias = Literal["none", "mlps", "attention"]
@@ -100,23 +101,21 @@ def causal_tracing(
     model = contrast.model
     names, columns = columns_of(contrast.dataset, positions)
     depth = model.shape.n_layers
-    cells = [(layer, column) for layer in range(depth) for column in range(len(columns))]
-    found: dict[tuple[int, int], list[Tensor]] = {cell: [] for cell in cells}
-    done, total = 0, len(cells) * len(contrast.batches)
-    for batch in contrast.batches:
+
+    def begin(batch: Batch) -> Measure:
         masks = [mask_of(batch, column, model.device) for column in columns]
         tracer = _Tracer.of(contrast, batch, direction, of, sever)
         where, reference = contrast.reading(batch, metric), contrast.reference(batch, metric)
-        for group in in_traces(contrast, batch, metric, cells):
-            rows = [(_window(layer, width, depth), masks[column]) for layer, column in group]
-            values = where.values(metric, tracer.logits(rows, where.kept), reference)
-            for cell, row in zip(group, values, strict=True):
-                found[cell].append(row[None])
-            done += len(group)
-            if progress is not None:
-                progress(done, total)
+
+        def measure(cells: Sequence[Cell]) -> Tensor:
+            rows = [(_window(layer, width, depth), masks[column]) for layer, column in cells]
+            return where.values(metric, tracer.logits(rows, where.kept), reference)
+
+        return measure
+
+    patched = in_cells(contrast, metric, depth, len(columns), begin, progress)
     clean, corrupt = contrast.clean_values(metric), contrast.corrupt_values(metric)
-    effects = _effects(contrast, metric, by_prompt(contrast, found), direction, how)
+    effects = _effects(contrast, metric, patched, direction, how)
     whole = estimates([clean, corrupt], sub, how)
     places = whole.decimals(model.digits)
     made = {

@@ -20,11 +20,11 @@ import torch
 
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.names import Position
-from nncirc.engine.methods.activation_patching import mask_of
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.capture import sender_stages
+from nncirc.engine.runs.columns import mask_of
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.corruptions import Mean, Resample, Zero
 from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE

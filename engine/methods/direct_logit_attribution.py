@@ -27,13 +27,14 @@ from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import Positions
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
+from nncirc.engine.methods.lens import final_norm, measure_of, selected, where
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.reading import Reading
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.norms import Norm, norm_parts
 from nncirc.engine.runs.batches import batches
 from nncirc.engine.runs.capture import Written, written
-from nncirc.engine.runs.plain import by_position, final_norm, measure_of, selected, token_texts, where
+from nncirc.engine.runs.columns import by_position, token_texts
 
 READ = {"logit_diff": "logit_diff", "answer_logit": "logprob"}
 """What can be taken apart, and the metric that reads the same answers."""

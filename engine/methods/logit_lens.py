@@ -14,21 +14,13 @@ from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import Positions
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
+from nncirc.engine.methods.lens import likeliest, measure_of, read, selected, unembed, where
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import batches
 from nncirc.engine.runs.capture import residual_stream
+from nncirc.engine.runs.columns import by_position, token_texts
 from nncirc.engine.runs.memory import logits_bytes
-from nncirc.engine.runs.plain import (
-    by_position,
-    likeliest,
-    measure_of,
-    read,
-    selected,
-    token_texts,
-    unembed,
-    where,
-)
 
 
 @public

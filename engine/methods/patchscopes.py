@@ -19,22 +19,14 @@ from nncirc.circuits.names import END, Position, Positions, as_positions
 from nncirc.engine.data.examples import Dataset, Example, buckets
 from nncirc.engine.data.positions import resolve
 from nncirc.engine.evaluation.bootstrap import estimates
+from nncirc.engine.methods.lens import likeliest, measure_of, read, selected, unembed, where
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import checked, run
 from nncirc.engine.runs.batches import batches, check_fits
 from nncirc.engine.runs.capture import residual_stream
+from nncirc.engine.runs.columns import by_position, token_texts
 from nncirc.engine.runs.memory import logits_bytes, pass_bytes
-from nncirc.engine.runs.plain import (
-    by_position,
-    likeliest,
-    measure_of,
-    read,
-    selected,
-    token_texts,
-    unembed,
-    where,
-)
 
 Mapping: TypeAlias = Callable[[Float[Tensor, "state d_model"]], Float[Tensor, "state d_model"]]
 

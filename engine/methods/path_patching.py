@@ -28,16 +28,17 @@ from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import Positions
 from nncirc.circuits.reference import entered, expand
 from nncirc.circuits.rounding import rounded
-from nncirc.engine.evaluation.bootstrap import by_prompt, metric_estimates
-from nncirc.engine.methods.activation_patching import columns_of, labelled, mask_of
+from nncirc.engine.evaluation.bootstrap import metric_estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.layer import attend, made_by, shared, split
 from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.capture import clean_state, sender_stages
+from nncirc.engine.runs.cells import Cell, Measure, in_cells
+from nncirc.engine.runs.columns import columns_of, labelled, mask_of
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.corruptions import PATCHED, Direction, check_direction
-from nncirc.engine.runs.edited import check_whole, in_traces
+from nncirc.engine.runs.edited import check_whole
 from nncirc.engine.runs.live import with_modules
 from nncirc.engine.runs.wiring import Stage, Wiring
 
@@ -93,21 +94,19 @@ def path_patching(
     carriers = carriers_of(graph, through)
     names, columns = columns_of(contrast.dataset, positions)
     senders = graph.senders[: graph.reach[max(receivers)]]
-    cells = [(sender, column) for sender in range(len(senders)) for column in range(len(columns))]
-    found: dict[tuple[int, int], list[Tensor]] = {cell: [] for cell in cells}
-    done, total = 0, len(cells) * len(contrast.batches)
-    for batch in contrast.batches:
+
+    def begin(batch: Batch) -> Measure:
         masks = [mask_of(batch, column, contrast.model.device) for column in columns]
         paths = _Paths(contrast, graph, metric, batch, direction, receivers, carriers)
-        for group in in_traces(contrast, batch, metric, cells):
-            rows = [(sender, masks[column]) for sender, column in group]
-            values = with_modules(contrast.model, partial(paths.values, rows))
-            for cell, row in zip(group, values, strict=True):
-                found[cell].append(row[None])
-            done += len(group)
-            if progress is not None:
-                progress(done, total)
-    scores = metric_estimates(contrast, metric, by_prompt(contrast, found), how)
+
+        def measure(cells: Sequence[Cell]) -> Tensor:
+            rows = [(sender, masks[column]) for sender, column in cells]
+            return with_modules(contrast.model, partial(paths.values, rows))
+
+        return measure
+
+    patched = in_cells(contrast, metric, len(senders), len(columns), begin, progress)
+    scores = metric_estimates(contrast, metric, patched, how)
     made = {
         "method": "path_patching",
         "direction": direction,

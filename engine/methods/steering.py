@@ -20,16 +20,17 @@ from nncirc.circuits.names import Node, Position, Positions, as_positions
 from nncirc.circuits.reference import expand
 from nncirc.circuits.rounding import rounded
 from nncirc.engine.data.examples import Dataset
-from nncirc.engine.evaluation.bootstrap import by_prompt, end, metric_estimates
-from nncirc.engine.methods.activation_patching import mask_of
+from nncirc.engine.evaluation.bootstrap import end, metric_estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import Batch, batches
 from nncirc.engine.runs.capture import Written, residual_stream, source_outputs, written
+from nncirc.engine.runs.cells import Cell, Measure, in_cells
+from nncirc.engine.runs.columns import mask_of
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.corruptions import require_run
-from nncirc.engine.runs.edited import Site, check_whole, edited_run, in_traces
+from nncirc.engine.runs.edited import Site, check_whole, edited_run
 
 Into: TypeAlias = Literal["clean", "corrupt"]
 
@@ -308,26 +309,25 @@ def _scores(
         raise MethodError("C595", f"no run is called {into!r}", hint="clean or corrupt")
     if into == "corrupt":
         require_run(contrast.corruption, "into = corrupt", "steer the clean run, or ")
-    cells = [(row, column) for row in range(len(rows)) for column in range(len(factors))]
-    found: dict[tuple[int, int], list[Tensor]] = {cell: [] for cell in cells}
-    done, total = 0, len(cells) * len(contrast.batches)
-    for batch in contrast.batches:
+
+    def begin(batch: Batch) -> Measure:
         base = contrast.clean_written(batch) if into == "clean" else contrast.substitute_written(batch)
         stream = residual_stream(contrast.model, base.embed, halves=False)
         where, reference = contrast.reading(batch, metric), contrast.reference(batch, metric)
-        for group in in_traces(contrast, batch, metric, cells):
+
+        def measure(cells: Sequence[Cell]) -> Tensor:
             changes: dict[Site, list[tuple[int, _Change]]] = {}
-            for number, (row, column) in enumerate(group):
+            for number, (row, column) in enumerate(cells):
                 for each in change(batch, base, row, factors[column]):
                     changes.setdefault(each.site, []).append((number, each))
             edits = {site: partial(_with, here) for site, here in changes.items()}
-            logits = edited_run(contrast.model, stream, len(group), edits, where.kept)
-            for cell, values in zip(group, where.values(metric, logits, reference), strict=True):
-                found[cell].append(values[None])
-            done += len(group)
-            if progress is not None:
-                progress(done, total)
-    scores = metric_estimates(contrast, metric, by_prompt(contrast, found), how)
+            logits = edited_run(contrast.model, stream, len(cells), edits, where.kept)
+            return where.values(metric, logits, reference)
+
+        return measure
+
+    steered = in_cells(contrast, metric, len(rows), len(factors), begin, progress)
+    scores = metric_estimates(contrast, metric, steered, how)
     as_it_was = contrast.clean_values(metric) if into == "clean" else contrast.corrupt_values(metric)
     unsteered = metric_estimates(contrast, metric, as_it_was, how)
     digits = contrast.model.digits

@@ -14,11 +14,11 @@ from nncirc.engine.blocks import METHODS
 from nncirc.engine.blocks.common import sweep_of
 from nncirc.engine.blocks.inputs import INPUTS
 from nncirc.engine.methods.acdc_fast import Measured
-from nncirc.engine.methods.activation_patching import columns_of
 from nncirc.engine.model.model import Model
 from nncirc.engine.program import stored
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.store import Store
+from nncirc.engine.runs.columns import columns_of
 from nncirc.engine.runs.contrast import Contrast
 
 T = TypeVar("T")

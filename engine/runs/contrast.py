@@ -31,6 +31,7 @@ from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import run
 from nncirc.engine.runs.batches import Batch, check_fits, in_batches
 from nncirc.engine.runs.capture import Written, written
+from nncirc.engine.runs.columns import whereabouts
 from nncirc.engine.runs.corruptions import (
     Ablation,
     Base,
@@ -45,7 +46,6 @@ from nncirc.engine.runs.corruptions import (
 from nncirc.engine.runs.masked_forward import Mask, run_masked
 from nncirc.engine.runs.memory import Large, default_memory, pass_bytes
 from nncirc.engine.runs.normalization import Loss, Normalizer, between, loss, mean
-from nncirc.engine.runs.where import whereabouts
 
 
 @public

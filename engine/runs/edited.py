@@ -6,7 +6,7 @@ Interventions are rows of one trace. Layers before the first that any of them ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from jaxtyping import Float
@@ -14,13 +14,9 @@ from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import checked, run
-from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.capture import as_tokens
-from nncirc.engine.runs.contrast import Contrast
-from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE, pass_bytes
 
 T = TypeVar("T")
 
@@ -91,24 +87,6 @@ def edited_run(
         return logits
 
     return run(model.envoy, model.inputs(as_tokens(start), keep), body)
-
-
-def in_traces(contrast: Contrast, batch: Batch, metric: Metric, rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Rows in the groups that run together: as many as make large products, if there is memory."""
-    at_once = rows_in_a_trace(contrast, batch, metric)
-    for start in range(0, len(rows), at_once):
-        yield rows[start : start + at_once]
-
-
-def rows_in_a_trace(contrast: Contrast, batch: Batch, metric: Metric) -> int:
-    """How many versions of a batch's runs run together."""
-    model = contrast.model
-    prompts, length = batch.clean.shape
-    vocabulary = model.module.get_input_embeddings().num_embeddings
-    kept = len(contrast.reading(batch, metric).kept)
-    # Logits are made float64, and a metric makes as much of them again twice.
-    size = prompts * (pass_bytes(model, length) + kept * vocabulary * (model.dtype.itemsize + 24))
-    return max(1, min(TOKENS_IN_A_TRACE // (prompts * length), contrast.memory // 4 // size))
 
 
 def check_whole(graph: Graph) -> None:

@@ -18,8 +18,8 @@ from nncirc.circuits.words import counted, memory_in_words
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import Batch
+from nncirc.engine.runs.cells import rows_in_a_trace
 from nncirc.engine.runs.contrast import Contrast
-from nncirc.engine.runs.edited import rows_in_a_trace
 from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE, free_memory, pass_bytes
 
 ROWS = 8  # of candidates: what speculation mostly comes to

@@ -25,16 +25,16 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import END, Edge, Position
 from nncirc.engine.evaluation.faithfulness import cut_metric
 from nncirc.engine.methods import activation_patching as activation
-from nncirc.engine.methods.activation_patching import activation_patching, token_labels
+from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.causal_tracing import causal_tracing
 from nncirc.engine.methods.path_patching import path_patching
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
+from nncirc.engine.runs.columns import by_position, token_labels, token_texts
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.corruptions import Direction, Gaussian, Resample, Zero
 from nncirc.engine.runs.memory import pass_bytes
-from nncirc.engine.runs.plain import by_position, token_texts
 
 METRICS = st.sampled_from(
     [

@@ -18,7 +18,7 @@ from nncirc.engine.blocks.costs import COSTS, of_claim
 from nncirc.engine.evaluation.faithfulness import circuit_metric
 from nncirc.engine.methods import acdc_cost, costs
 from nncirc.engine.methods.acdc import acdc
-from nncirc.engine.methods.activation_patching import activation_patching, columns_of
+from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
 from nncirc.engine.methods.causal_tracing import causal_tracing
 from nncirc.engine.methods.costs import FREE, Cost, Prompts, Sizes, Speed, prompts_of, written
@@ -27,6 +27,7 @@ from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.costing import Costing
+from nncirc.engine.runs.columns import columns_of
 from nncirc.engine.runs.contrast import Contrast
 
 MODELS: dict[str, Callable[[], Model]] = {

@@ -18,7 +18,7 @@ from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Estimate, Resampling, bootstrap
 from nncirc.circuits.names import Position
 from nncirc.engine.evaluation import bootstrap as intervals
-from nncirc.engine.evaluation.bootstrap import by_prompt, estimates, metric_estimates, share
+from nncirc.engine.evaluation.bootstrap import estimates, metric_estimates, share
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attention_statistics import attention_statistics
 from nncirc.engine.methods.attribution_patching import node_attribution
@@ -32,6 +32,7 @@ from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.methods.steering import function_vector, steering
 from nncirc.engine.methods.weight_circuits import weight_statistics
 from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.cells import by_prompt
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.corruptions import Gaussian, Resample
 from nncirc.engine.runs.normalization import Normalizer

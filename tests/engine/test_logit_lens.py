@@ -18,12 +18,12 @@ from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import stages
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.methods.direct_logit_attribution import logit_attribution
+from nncirc.engine.methods.lens import READ, likeliest, rank
 from nncirc.engine.methods.logit_lens import logit_lens
 from nncirc.engine.metrics.metric import Logits
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.norms import norm_parts
 from nncirc.engine.runs.batches import batches
-from nncirc.engine.runs.plain import READ, likeliest, rank
 
 
 def lens_by_loops(model: Model, dataset: Dataset, of: str, places: list[str]) -> dict[str, list[float]]:

@@ -17,11 +17,11 @@ from torch import Tensor
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import stages
 from nncirc.engine.data.positions import resolve
+from nncirc.engine.methods.lens import READ, unembed
 from nncirc.engine.methods.logit_lens import logit_lens
 from nncirc.engine.methods.patchscopes import patched, patchscopes
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.capture import residual_stream
-from nncirc.engine.runs.plain import READ, unembed
 
 
 def layers_of(module: Any) -> list[Any]:

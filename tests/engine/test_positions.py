@@ -22,9 +22,9 @@ from nncirc.engine.evaluation.faithfulness import circuit_metric, cut_metric
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
 from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.columns import whereabouts
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.masked_forward import Mask, masked_forward
-from nncirc.engine.runs.where import whereabouts
 
 NAMED = ("A.1", "A.2", "end", "other")
 LOGIT_DIFF = Metric("logit_diff")

@@ -66,8 +66,8 @@ def test_results_tell_tokens_apart(stories_model: Any) -> None:
     """`▁`, `▁a` and `a` in a prompt, and a byte as the likeliest token."""
     import torch
 
-    from nncirc.engine.methods.activation_patching import token_labels
     from nncirc.engine.methods.logit_lens import logit_lens
+    from nncirc.engine.runs.columns import token_labels
 
     data = prompt_dataset(stories_model.tokenizer, clean="a a  aé", answer=" a")
     wanted = ["<s>", " a", " a", " ", " a", "é"]

@@ -1,10 +1,9 @@
-"""Plain runs over a dataset: prompts in batches, positions as columns, the residual stream at every stage."""
+"""Reading predictions off the residual stream: through the final norm and the unembedding, in any stage."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from operator import attrgetter
 
 import torch
@@ -12,42 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
-from nncirc.circuits.names import Position, Positions, as_positions
+from nncirc.circuits.names import Position
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.data.labels import labels_of
-from nncirc.engine.methods.activation_patching import columns_of, token_labels
 from nncirc.engine.metrics.metric import Logits, Measure, Metric, check_metric, measures
 from nncirc.engine.metrics.reading import Reading, reading
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import Batch
-
-# Positions -------------------------------------------------------------------------------------------------
-
-
-def by_position(dataset: Dataset, positions: Positions) -> tuple[Dataset, tuple[Position, ...]]:
-    """A dataset and its positions by name, one column of a result each.
-
-    "all" is every token of prompts of one length; then the tokens get names in the dataset that is given
-    back, "0", "1", ... Where the answer is the next token the last one is left out, since it has none.
-
-    Raises:
-        MethodError: C512, something is no position.
-        DataError: C334, "all" positions of prompts that have several lengths.
-    """
-    if positions != "all":
-        return dataset, as_positions(positions)
-    count = len(columns_of(dataset, "all")[0]) - (dataset.answers == "next")
-    spans = {Position(str(i), 1): (i, i + 1) for i in range(count)}
-    named = tuple(replace(e, spans={**e.spans, **spans}) for e in dataset.examples)
-    return replace(dataset, examples=named), tuple(Position(str(i)) for i in range(count))
-
-
-def token_texts(dataset: Dataset, columns: Sequence[Position]) -> dict[str, list[str]]:
-    """For pictures: labels of the tokens that are read, if a result is of all of them; otherwise nothing."""
-    if dataset.tokenizer is None or not all(name.isdecimal() for name, _ in columns):
-        return {}
-    return {"tokens": token_labels(dataset, [int(name) for name, _ in columns])}
-
 
 # Through the final norm ------------------------------------------------------------------------------------
 
