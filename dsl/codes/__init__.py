@@ -1,8 +1,8 @@
-"""What each code means: the texts behind `nncirc explain C104`.
+"""What each code means: the texts that `nncirc explain C104` shows.
 
-`SCRIPT` has the codes of scripts (C0xx to C2xx), which `check` gives; `RUN` those of what goes wrong when a
-script runs: data (C3xx), models and graphs, methods, files and resources (C7xx). Tests run every example:
-`bad` gives the code and `good` gives none.
+`SCRIPT` has the codes that `check` reports (C0xx to C2xx); `RUN` has those of errors in a run: data (C3xx),
+models and graphs (C4xx), methods (C5xx), files (C6xx), resources (C7xx). Tests run every example: `bad` gives
+the code and `good` gives none.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def entries() -> Mapping[str, Entry]:
 
 
 def explain(code: str) -> str | None:
-    """The long form of a code (`C104`, `c104`) as text; None where there is no such code."""
+    """The long form of a code (`C104`, `c104`) as text; None if there is no such code."""
     code = code.strip().upper()
     entry = entries().get(code)
     if entry is None:
@@ -52,7 +52,7 @@ def explain(code: str) -> str | None:
     if entry.bad:
         parts.append("For example:\n\n" + _indented(entry.bad))
     if entry.good:
-        parts.append("Put right:\n\n" + _indented(entry.good))
+        parts.append("Corrected:\n\n" + _indented(entry.good))
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,6 +1,6 @@
-"""The codes C3xx, of what is wrong with prompts, tokens, positions and answers when a script runs.
+"""C3xx: prompts, tokens, positions and answers, when a script runs.
 
-The examples are about `tiny`, a model from `model tiny using bundled { name = "ioi-4l" }`.
+The examples use `tiny`, a model from `model tiny using bundled { name = "ioi-4l" }`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _CLEAN = 'clean = ["When Mary and John went to the store, John gave a drink to"]
 
 DATA: Mapping[str, Entry] = {
     "C301": Entry(
-        "clean and corrupted prompts do not align",
-        "Patching puts the activation at position p of one run into position p of the other. That measures "
-        "something only if position p is the same word's place in both, so a pair must have equally many "
-        "tokens and its slots at the same positions. The table shows the first token at which a pair parts. "
-        "Use words of equally many tokens, or leave such pairs out.",
+        "clean and corrupted prompts that do not align",
+        "Patching puts the activation at position p of one run into position p of the other. This is "
+        "meaningful only if position p is the same place in both prompts, so a pair must have the same "
+        "number of tokens and its slots at the same positions. The table shows the first token at which "
+        "a pair differs. Use words with the same number of tokens, or leave out such pairs.",
         f"dataset pairs using prompts {{\n  model = tiny\n  {_CLEAN}\n"
         '  corrupt = ["When Mary and John went to the store, Mary and John gave a drink to"]\n}\n'
         "corruption other using counterpart {\n  data = pairs\n}",
@@ -28,10 +28,10 @@ DATA: Mapping[str, Entry] = {
         "corruption other using counterpart {\n  data = pairs\n}",
     ),
     "C302": Entry(
-        "a corruption that changes nothing",
+        "corruption that changes nothing",
         "In some prompts the clean and the corrupted tokens are the same, so every effect there is 0 "
-        "whatever the model does, and the means over prompts come out too small. Slots that are drawn on one "
-        "line differ in every prompt; slots of separate lines can be equal by chance.",
+        "whatever the model does, and means over prompts are too small. Slots drawn on one line differ "
+        "in every prompt; slots on separate lines can be equal by chance.",
         'dataset other using template {\n  model = tiny\n  size = 200\n  prompt = "When {IO} and {S} went to '
         'the store, {S} gave a drink to"\n  slots {\n    IO, S = names\n    C = names\n  }\n}\n'
         "corruption replaced using replace {\n  data = other\n  S.2 -> C\n}",
@@ -40,19 +40,19 @@ DATA: Mapping[str, Entry] = {
         "corruption replaced using replace {\n  data = other\n  S.2 -> C\n}",
     ),
     "C303": Entry(
-        "an answer or foil that is not one known token",
-        "Metrics read one row of logits: the probability of one token. Of a longer answer only the first "
-        "token would be measured, which is another question. Mostly the space is missing: after `gave it to` "
-        'comes `" Mary"`, and the prompt itself does not end in a space. Answers of several tokens are asked '
-        "for with `teacher_forced = true`.",
+        "answer or foil that is not one known token",
+        "Metrics read one row of logits: the probability of one token. For a longer answer, only the "
+        "first token would be measured, which is a different question. Usually the space is missing: "
+        'after `gave it to` comes `" Mary"`, and the prompt itself does not end in a space. For answers '
+        "of several tokens, use `teacher_forced = true`.",
         f'dataset other using prompts {{\n  model = tiny\n  {_CLEAN}\n  answer = " Mary and"\n}}',
         f'dataset other using prompts {{\n  model = tiny\n  {_CLEAN}\n  answer = " Mary"\n}}',
     ),
     "C304": Entry(
-        "a foil that nothing can be compared with",
-        "The foil is the wrong continuation of which the right one is to be told. Where both are the same "
-        "token their difference is 0 whatever the model does, and a foil without an answer has no "
-        "difference.",
+        "foil without a different answer",
+        "The foil is the wrong continuation that the answer is compared with. If both are the same "
+        "token, their difference is 0 whatever the model does; without an answer, there is no "
+        "difference to measure.",
         "dataset other using template {\n  model = tiny\n  size = 4\n"
         '  prompt = "When {IO} and {S} went to the store, {S} gave a drink to"\n'
         '  answer = " {IO}"\n  foil = " {IO}"\n  slots {\n    IO, S = names\n  }\n}',
@@ -61,14 +61,14 @@ DATA: Mapping[str, Entry] = {
         '  answer = " {IO}"\n  foil = " {S}"\n  slots {\n    IO, S = names\n  }\n}',
     ),
     "C305": Entry(
-        "an unknown word list",
-        "The lists that come with nncirc are `names`, `places` and `objects`. Other words are written out as "
-        "a list of strings.",
+        "unknown word list",
+        "The word lists that come with nncirc are `names`, `places` and `objects`. Write out other "
+        "words as a list of strings.",
     ),
     "C306": Entry(
-        "a word that the tokenizer does not know",
-        "It became the token for everything unknown, which the model cannot tell from any other unknown "
-        "word, so what is measured would not be about the prompt as it reads. Use words of the vocabulary.",
+        "word that the tokenizer does not know",
+        "The word became the unknown token, and the model cannot tell it from any other unknown word, "
+        "so the results would not be about the prompt as written. Use words from the vocabulary.",
         "dataset other using template {\n  model = tiny\n  size = 4\n"
         '  prompt = "When {IO} and {S} went to the moon, {S} gave a drink to"\n'
         "  slots {\n    IO, S = names\n  }\n}",
@@ -77,99 +77,101 @@ DATA: Mapping[str, Entry] = {
         "  slots {\n    IO, S = names\n  }\n}",
     ),
     "C307": Entry(
-        "a slot that does not begin and end between tokens",
-        "A slot's position is its tokens. If a token also holds text from beside the slot, patching there "
-        "would patch that text as well; if no token stands for the slot, there is nothing to patch. Put "
-        "white space around the slot, or choose words that the tokenizer keeps apart.",
+        "slot that does not begin and end between tokens",
+        "A slot's position is the position of its tokens. If a token also contains text next to the "
+        "slot, patching there would patch that text as well; if the slot has no token, there is nothing "
+        "to patch. Put white space around the slot, or choose words that the tokenizer keeps apart.",
     ),
     "C308": Entry(
-        "a slot or a position that some prompts lack",
-        "Each prompt must have the position at which it is read, patched or replaced: with several phrasings "
-        "that means every one of them. Otherwise a mean over prompts would be over different things.",
+        "slot or position missing from some prompts",
+        "Every prompt must have the position at which it is read, patched or replaced; with several "
+        "phrasings, every phrasing must have it. Otherwise a mean over prompts would mix different "
+        "things.",
     ),
     "C309": Entry(
         "too few words for the slots",
-        "Slots that are declared together are drawn without replacement, so each prompt needs as many "
-        "different words as there are slots. Named lists use only words that are one token of this tokenizer "
-        "wherever the prompts have them, which leaves few with a small vocabulary. Write out words that are, "
-        "or make blocks of random tokens shorter.",
+        "Slots declared together are drawn without replacement, so each prompt needs as many different "
+        "words as there are slots. Named lists use only words that are one token of this tokenizer "
+        "wherever the prompts use them, which leaves few if the vocabulary is small. Write out words "
+        "that are one token, or make blocks of random tokens shorter.",
         "dataset other using tokens {\n  model = tiny\n  size = 1\n  length = 400\n}",
         "dataset other using tokens {\n  model = tiny\n  size = 1\n  length = 10\n}",
     ),
     "C310": Entry(
-        "fewer different prompts than asked for",
-        "All prompts of a dataset differ: a repeated one would count twice in every mean, and errors would "
-        "look smaller than they are. Lower `size`, or give the slots more words.",
+        "fewer distinct prompts than requested",
+        "All prompts of a dataset differ: a repeated one would count twice in every mean, and errors "
+        "would look smaller than they are. Lower `size`, or give the slots more words.",
         'dataset other using template {\n  model = tiny\n  size = 8\n  prompt = "Then {S} gave a drink to"\n'
         '  slots {\n    S = ["Mary", "John"]\n  }\n}',
         'dataset other using template {\n  model = tiny\n  size = 2\n  prompt = "Then {S} gave a drink to"\n'
         '  slots {\n    S = ["Mary", "John"]\n  }\n}',
     ),
     "C311": Entry(
-        "a prompt that cannot be read as one",
-        "A template is malformed (a literal brace is written twice, `{{`), a slot is declared twice or "
-        "called like a position, a phrasing stands twice, or a prompt is empty or no text.",
+        "invalid prompt or template",
+        "A template is malformed (write a literal brace twice, `{{`), a slot is declared twice or has "
+        "the name of a position, a phrasing is given twice, or a prompt is empty or not text.",
     ),
     "C312": Entry(
-        "an option that is no whole number",
-        "Sizes, lengths and copies count from 1; a seed is any whole number.",
+        "option that is not a whole number",
+        "Sizes, lengths and copies are whole numbers from 1; a seed is any whole number.",
     ),
     "C313": Entry(
-        "a tokenizer that does not say where its tokens stand",
-        "Slots are found among the tokens by the characters that each token covers, which only fast "
-        "tokenizers report. Guessing would put patches at the wrong words without a sign of it. Use a model "
+        "tokenizer without character offsets",
+        "Slots are located among the tokens by the characters that each token covers, which only fast "
+        "tokenizers report. Guessing could patch the wrong words without any sign of it. Use a model "
         "whose folder has a `tokenizer.json`.",
     ),
     "C314": Entry(
-        "prompts that this corruption cannot change",
-        "`replace` needs prompts made from a template and at least one of their slots; `counterpart` needs "
-        "the corrupted prompts of a paired dataset, a `corrupt` list or column.",
+        "corruption that does not fit the prompts",
+        "`replace` needs prompts made from a template and at least one of their slots; `counterpart` "
+        "needs the corrupted prompts of a paired dataset, a `corrupt` list or column.",
     ),
     "C315": Entry(
-        "a file of prompts that cannot be read",
-        "It is not there, is no file, may not be read, is not UTF-8, or its name does not say whether it is "
-        "CSV or JSON lines. The path is relative to the folder of the script, not to where nncirc is run.",
+        "unreadable file of prompts",
+        "The file does not exist, is not a regular file, may not be read, is not UTF-8, or its name "
+        "does not show whether it is CSV or JSON Lines. The path is relative to the folder of the "
+        "script, not to where nncirc is run.",
         'dataset other using file {\n  model = tiny\n  path = "no/such/file.csv"\n}',
     ),
     "C316": Entry(
-        "a broken line in a file of prompts",
-        "The message names the line. Nothing is skipped: results would be about other prompts than the file "
-        "has. In CSV a field with a comma or a quote stands in double quotes, and a quote inside it is "
-        "doubled; in JSON lines each line is one flat object.",
+        "malformed line in a file of prompts",
+        "The message names the line. No line is skipped: the results would be about other prompts than "
+        "those in the file. In CSV, put a field that contains a comma or a quote in double quotes, and "
+        "double any quote inside it. In JSON Lines, each line is one flat object.",
     ),
     "C317": Entry(
-        "a column that a file of prompts lacks",
-        "`clean`, `corrupt`, `answer` and `foil` name columns of the file: in CSV by its first line, in JSON "
-        "lines by the keys of each object.",
+        "missing column in a file of prompts",
+        "`clean`, `corrupt`, `answer` and `foil` name columns of the file: those in the first line of a "
+        "CSV file, or the keys of each JSON Lines object.",
     ),
     "C318": Entry(
         "prompts, answers and foils that do not pair up",
-        "There are no prompts, or there are more of one kind than of the other, so which belongs to which "
-        "would be a guess. Give every prompt its own, in the same order; one answer or foil may stand for "
-        "all.",
+        "There are no prompts, or there are more of one kind than of the other, so their pairing would "
+        "be a guess. Give every prompt its own, in the same order; one answer or foil may serve all "
+        "prompts.",
     ),
     "C319": Entry(
-        "a token that the tokenizer adds in the wrong place",
-        "Either the start token is in the prompt and added by the tokenizer as well, so the model sees it "
-        "twice, as it never did in training; or the tokenizer closes every prompt with an end token, and "
-        "what is read at `end` is the prediction behind that, not the answer. Leave it out of the prompt, or "
-        "turn it off in the tokenizer's configuration.",
+        "duplicate start token, or an end token after the prompt",
+        "Either the start token is in the prompt and the tokenizer adds it as well, so the model sees "
+        "it twice, as it never did in training; or the tokenizer ends every prompt with an end token, "
+        "and what is read at `end` is the prediction after that token, not the answer. Leave the token "
+        "out of the prompt, or turn it off in the tokenizer's configuration.",
     ),
     "C331": Entry(
-        "a metric without the answer or foil that it reads",
-        "`logit_diff` compares answer and foil, `logprob` and `prob` read the answer, and some prompts have "
-        "none. Give the dataset both, or measure `kl_divergence`, which needs neither.",
+        "metric without its answer or foil",
+        "`logit_diff` compares answer and foil; `logprob` and `prob` read the answer. Some prompts lack "
+        "them. Give the dataset both, or measure `kl_divergence`, which needs neither.",
     ),
     "C332": Entry(
-        "no position at which the metric could be read",
-        "With `answer = next` the answer is the token behind each measured position, and the last position "
-        "of a prompt has none behind it. Measure earlier, such as `at = block.2`.",
+        "no position to read the metric at",
+        "With `answer = next`, the answer is the token after each measured position, and no token "
+        "follows the last position of a prompt. Measure at an earlier position, such as `at = block.2`.",
     ),
     "C333": Entry(
-        "a mean for each position over prompts of several lengths",
-        "`over = [prompts]` keeps one mean for each position. In prompts of different lengths the same "
-        "position holds different words, and the mean would be of neither. Average over positions as well, "
-        "or use phrasings of equal length.",
+        "mean per position over prompts of different lengths",
+        "`over = [prompts]` computes one mean for each position. In prompts of different lengths, a "
+        "position holds unrelated words, and the mean would represent none of them. Average over "
+        "positions as well, or use phrasings of equal length.",
         "dataset other using template {\n  model = tiny\n  size = 4\n"
         '  prompt = ["Then {S} gave a drink to", "When {S} went to the store, Mary gave a drink to"]\n'
         '  answer = " {S}"\n  foil = " Anna"\n  slots {\n    S = ["John", "Peter"]\n  }\n}\n'
@@ -184,9 +186,9 @@ DATA: Mapping[str, Entry] = {
         "  metric = recovered\n  direction = noise\n}",
     ),
     "C334": Entry(
-        "`positions = all` over prompts of several lengths",
-        "Each token gets a column of its own, averaged over prompts, so token 5 must be the same place in "
-        "all of them. Name the positions by their slots: those correspond whatever the length.",
+        "`positions = all` over prompts of different lengths",
+        "Each token gets its own column, averaged over prompts, so token 5 must be the same place in "
+        "all of them. Name positions by their slots: these correspond at any length.",
         "dataset other using template {\n  model = tiny\n  size = 4\n"
         '  prompt = ["Then {S} gave a drink to", "When {S} went to the store, Mary gave a drink to"]\n'
         '  answer = " {S}"\n  foil = " Anna"\n  slots {\n    S, C = ["John", "Peter", "Paul"]\n  }\n}\n'
@@ -201,9 +203,10 @@ DATA: Mapping[str, Entry] = {
         "  metric = recovered\n  positions = [S, end]\n}",
     ),
     "C335": Entry(
-        "a statistic of repeated tokens on prompts that repeat none",
-        "`duplicate_token` and `prefix_matching` say how much a head attends from a token to its earlier "
-        "occurrence, or to what followed that. Without a repetition there is nothing to average over.",
+        "attention statistic without suitable tokens",
+        "`duplicate_token` and `prefix_matching` measure how much a head attends from a token to its "
+        "earlier occurrence, or to the token after that. Without a repetition there is nothing to "
+        "average over. The other statistics need prompts of more than one token.",
         'dataset other using prompts {\n  model = tiny\n  clean = ["When Mary went to the store"]\n}\n'
         "scores patterns using attention_statistics {\n  graph = full\n  data = other\n"
         "  of = [duplicate_token]\n}",
@@ -212,46 +215,47 @@ DATA: Mapping[str, Entry] = {
         "  of = [duplicate_token]\n}",
     ),
     "C336": Entry(
-        "a prompt that is longer than the model reads",
-        "Behind its last position the model has no embedding, or one that was never trained. Cutting the "
-        "prompt off would measure another one. Use shorter prompts.",
+        "prompt longer than the model reads",
+        "Beyond its last position, the model has no embedding, or one that was never trained. "
+        "Truncating the prompt would measure a different one. Use shorter prompts.",
         "dataset other using tokens {\n  model = tiny\n  size = 1\n  length = 20\n  copies = 2\n}",
         "dataset other using tokens {\n  model = tiny\n  size = 1\n  length = 10\n  copies = 2\n}",
     ),
     "C337": Entry(
-        "a token that the model does not have",
-        "The tokenizer knows more tokens than the model has embeddings, so it is not the one that the model "
-        "was trained with, and the other tokens would mean something else to the model as well. Take the "
-        "model's own: leave the key `tokenizer` away.",
+        "token that the model does not have",
+        "The tokenizer has more tokens than the model has embeddings, so it is not the one the model "
+        "was trained with, and its other tokens would mean something else to the model as well. Use the "
+        "model's own: omit the key `tokenizer`.",
     ),
     "C346": Entry(
-        "a token at two positions of a graph, or at none",
-        "A graph that is split by position needs every token of every prompt at exactly one of them. `end` "
-        "is the last token, whatever slot it belongs to; `S` is every occurrence of S. In a "
-        "script, tokens that no position names are `other`.",
+        "token at two positions of a graph, or at none",
+        "In a graph split by position, every token of every prompt must be at exactly one position. "
+        "`end` is the last token, even if it belongs to a slot; `S` is every occurrence of S. In a "
+        "script, tokens that no position names are at `other`.",
     ),
     "C350": Entry(
-        "a task whose words the tokenizer does not have",
-        "The words of a task are single tokens, so that clean and corrupted prompts have equally many and "
-        "answers are one. Of this tokenizer too few are. Most tasks were made for GPT-2; a model of a small "
-        "vocabulary needs prompts of its own, from a `template`.",
+        "task whose words the tokenizer does not have",
+        "The words of a task are single tokens, so that clean and corrupted prompts have the same "
+        "length and each answer is one token. Too few of them are single tokens of this tokenizer. Most "
+        "tasks were made for GPT-2; for a model with a small vocabulary, write your own prompts with a "
+        "`template`.",
         'dataset other using task {\n  task = "capitals"\n  model = tiny\n  size = 4\n}',
         'dataset other using task {\n  task = "ioi"\n  model = tiny\n  size = 4\n}',
     ),
     "C351": Entry(
-        "an unknown task",
-        "`nncirc.circuits.tasks.TASKS` has every task by its name; `docs/tasks.md` says what each is.",
+        "unknown task",
+        "`nncirc.circuits.tasks.TASKS` has every task by name; `docs/tasks.md` describes each one.",
     ),
     "C352": Entry(
-        "a corruption that the task does not have",
-        "A task comes with corruptions by name (`docs/tasks.md`). Others are made with `replace`, from the "
-        "slots of the task.",
+        "unknown corruption of a task",
+        "A task has corruptions by name (`docs/tasks.md`). Make others with `replace`, from the slots "
+        "of the task.",
     ),
     "C353": Entry(
-        "a program's inputs for another model",
-        "The tasks of compiled programs are inputs of the bundled models that they are named after. Another "
-        "model may have tokens for the same symbols, but does not compute what the program does. Take the "
-        "bundled model, or a compiled one that reads just these symbols.",
+        "program inputs for another model",
+        "The tasks of compiled programs are inputs for the bundled models they are named after. Another "
+        "model may have tokens for the same symbols but does not compute what the program does. Use the "
+        "bundled model, or a compiled model that reads exactly these symbols.",
         'dataset other using task {\n  task = "tracr_reverse"\n  model = tiny\n  size = 4\n}',
         'dataset other using task {\n  task = "ioi"\n  model = tiny\n  size = 4\n}',
     ),

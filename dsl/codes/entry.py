@@ -1,4 +1,4 @@
-"""What the catalogue says of a code."""
+"""An entry of the catalogue of codes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Entry:
     """A code's long form.
 
     Attributes:
-        title: a short sentence without a full stop.
+        title: a short noun phrase or statement, without a period.
         text: why it is an error, and what to do.
-        bad: a piece of a script that gives the code, or "".
-        good: the same put right, or "".
+        bad: part of a script that gives the code, or "".
+        good: the same, corrected, or "".
     """
 
     title: str

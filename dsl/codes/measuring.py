@@ -1,4 +1,4 @@
-"""What is measured and what stands in the place of a clean run: C24x, C34x and C58x."""
+"""C24x, C34x and C58x: metrics, answers, and what replaces clean activations."""
 
 from __future__ import annotations
 
@@ -10,46 +10,48 @@ __all__ = ["MEASURED", "MEASURING"]
 
 MEASURING: Mapping[str, Entry] = {
     "C240": Entry(
-        "a metric without a gradient",
-        "Attribution patching follows the gradient of the metric. A share of right answers is a count: a "
-        "small change of the model leaves it as it is, so its gradient is zero everywhere.",
+        "metric without a gradient",
+        "Attribution patching follows the gradient of the metric. A proportion of right answers is "
+        "piecewise constant: a small change to the model leaves it unchanged, so its gradient is zero "
+        "everywhere.",
         "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
         "  metric = accuracy(at = end)\n}",
         "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
         "  metric = prob_diff(at = end)\n}",
     ),
     "C241": Entry(
-        "a mean over positions and slots",
-        "Over all positions there is one mean, and over slots one for each occurrence of a slot and each "
-        "token of the text between: a mean is one or the other.",
+        "mean over positions and slots",
+        "A mean over positions is one value for all of them. A mean over slots is one value for each "
+        "occurrence of a slot and each token of the text in between. Choose one of the two.",
         "corruption other using mean {\n  data = ioi\n  over = [prompts, positions, slots]\n}",
         "corruption other using mean {\n  data = ioi\n  over = [prompts, slots]\n}",
     ),
     "C242": Entry(
-        "a division by zero",
-        "The number behind the `/` is zero, as it is written or once its parts are computed.",
+        "division by zero",
+        "The number after the `/` is zero, as written or once its parts are computed.",
         "metric rest using expression {\n  of = recovered / (1 - 1)\n}",
         "metric rest using expression {\n  of = recovered / 2\n}",
     ),
     "C243": Entry(
-        "an expression of metrics that do not go together",
-        "An expression is computed prompt by prompt, at one place. So all its metrics have the same `at`, "
-        "none is normalised over prompts (the expression itself can be), and there is at least one.",
+        "incompatible metrics in an expression",
+        "An expression is computed prompt by prompt, at one position. All its metrics need the same "
+        "`at`, and none can be normalized over prompts (the expression itself can be). It contains at "
+        "least one metric.",
         "metric rest using expression {\n  of = recovered + logprob(at = IO)\n}",
         "metric rest using expression {\n  of = recovered + logprob(at = end)\n}",
     ),
     "C244": Entry(
-        "a name that no function has",
-        "A function of your own is named by its module and its name in it, with a colon between, or it is an "
-        "entry point of an installed package.",
+        "invalid function name",
+        "Name a function of your own as `module:function`, or by the entry point of an installed package.",
         'metric rest using python {\n  function = "my metrics.share"\n}',
         'metric rest using python {\n  function = "mymetrics:share"\n}',
     ),
     "C245": Entry(
-        "an answer of several tokens where it has no meaning",
-        "With `teacher_forced = true` the model gets the answer behind the prompt, token by token, and a "
-        "metric of the answer reads each token where it is predicted, from `end` on. Log-probabilities are "
-        "added, probabilities multiplied; for a difference from a foil, or a rank, there is no such rule.",
+        "answer of several tokens where one is needed",
+        "With `teacher_forced = true` the model is given the answer after the prompt, token by token, "
+        "and a metric of the answer reads each token where it is predicted, from `end` on. "
+        "Log-probabilities are added and probabilities multiplied; there is no such rule for a "
+        "difference from a foil, or for a rank.",
         'dataset other using prompts {\n  model = gpt2\n  clean = ["Then Mary met John"]\n'
         '  answer = " and Mary"\n  foil = " in"\n  teacher_forced = true\n}',
         'dataset other using prompts {\n  model = gpt2\n  clean = ["Then Mary met John"]\n'
@@ -59,36 +61,38 @@ MEASURING: Mapping[str, Entry] = {
 
 MEASURED: Mapping[str, Entry] = {
     "C344": Entry(
-        "token ids that cannot be answers",
-        "`answer_ids` and `foil_ids` are ids of this tokenizer's vocabulary, whole numbers from 0. They take "
-        "the place of `answer` and `foil`, and are not given beside them. Ids of another tokenizer would be "
-        "other words.",
+        "invalid token ids for answers",
+        "`answer_ids` and `foil_ids` are ids from this tokenizer's vocabulary, whole numbers from 0. "
+        "Give them instead of `answer` and `foil`, not with them. Ids from another tokenizer would be "
+        "different words.",
         'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met"]\n  answer_ids = 50256\n}',
         'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met"]\n  answer_ids = 5\n}',
     ),
     "C348": Entry(
-        "more prompts, tokens or answers than can be run",
-        "All inputs of a length are as many as the vocabulary to that power, and each stands there once for "
-        "every counterpart. Only programs with a small vocabulary can be looked at as a whole. Other "
-        "datasets have at most a million prompts, a hundred thousand tokens in each, and ten thousand "
-        "answers in a set.",
+        "too many prompts, tokens or answers",
+        "`all_inputs` runs every input of `length` tokens: the size of the vocabulary to that power, "
+        "once for every counterpart. Only programs with a small vocabulary can be run on all inputs. "
+        "Other datasets have at most a million prompts, a hundred thousand tokens per prompt, and ten "
+        "thousand answers in a set.",
         "dataset other using all_inputs {\n  model = tiny\n  length = 3\n}",
         "dataset other using all_inputs {\n  model = tiny\n  length = 1\n}",
     ),
     "C340": Entry(
-        "a set of answers with nothing in it, or with a token twice",
-        "Each token of a set of answers is as right as another, and each counts once. Two texts of the set "
-        "are the same token, perhaps in some prompts only, where slots are filled in.",
+        "empty answer set, or the same token twice",
+        "The tokens in a set of answers are equally right, and each counts once. Either the set is "
+        "empty, or two of its texts are the same token, possibly in some prompts only, once the slots "
+        "are filled in.",
         'dataset other using template {\n  model = tiny\n  size = 2\n  prompt = "Then {S} gave a drink to"\n'
         '  answer = [" {S}", " Mary"]\n  slots {\n    S = ["John", "Mary"]\n  }\n}',
         'dataset other using template {\n  model = tiny\n  size = 2\n  prompt = "Then {S} gave a drink to"\n'
         '  answer = [" {S}", " Mary"]\n  slots {\n    S = ["John", "Peter"]\n  }\n}',
     ),
     "C341": Entry(
-        "a mean over prompts that lack a place",
-        "With `over = [prompts, slots]` every token gets the mean of the tokens at the same place of the "
-        "template: the same occurrence of a slot, or as far behind it in the same phrasing. The prompts of "
-        "`source` have no such place. Take a source of the same template, or the mean over all positions.",
+        "mean over prompts that lack a place of the template",
+        "With `over = [prompts, slots]` every token gets the mean of the tokens at the same place of "
+        "the template: the same occurrence of a slot, or the same distance after it in the same "
+        "phrasing. The prompts of `source` have no such place. Use a source with the same template, or "
+        "the mean over all positions.",
         'dataset other using template {\n  model = tiny\n  size = 2\n  prompt = "Then {S} went to the '
         'store"\n'
         '  slots {\n    S = ["John", "Peter"]\n  }\n}\n'
@@ -100,9 +104,10 @@ MEASURED: Mapping[str, Entry] = {
         "  metric = recovered\n  direction = noise\n}",
     ),
     "C342": Entry(
-        "a prompt that has nobody to change with",
-        "`shuffle` gives every prompt the activations of another one of as many tokens, with its slots at "
-        "the same positions. This prompt has none, or all others are equal to it.",
+        "prompt without a partner to shuffle with",
+        "`shuffle` gives every prompt the activations of another prompt with the same number of tokens "
+        "and its slots at the same positions. This prompt has no such partner, or all its partners are "
+        "equal to it.",
         'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met John", "Then Mary '
         'met"]\n}\n'
         "corruption changed using shuffle {\n  data = other\n}",
@@ -111,53 +116,56 @@ MEASURED: Mapping[str, Entry] = {
         "corruption changed using shuffle {\n  data = other\n}",
     ),
     "C343": Entry(
-        "an answer of several tokens where it has no meaning",
-        "The model gets such an answer token by token (`teacher_forced`), in the clean and in the corrupted "
-        "run. It is one text, with no foil, and `logprob`, `cross_entropy`, `prob` and `accuracy` are of all "
-        "its tokens, read from `end` on.",
+        "answer of several tokens where one is needed",
+        "With `teacher_forced` the model is given the answer token by token, in the clean and in the "
+        "corrupted run. The answer must be one text without a foil. `logprob`, `cross_entropy`, `prob` "
+        "and `accuracy` measure all its tokens, read from `end` on.",
     ),
     "C580": Entry(
-        "noise that is none",
-        "From Python, `Gaussian` was given no position, a scale of 0, or no samples: the corrupted run would "
-        "be the clean one.",
+        "noise without effect",
+        "In Python, `Gaussian` was given no position, a scale of 0, or no samples, so the corrupted run "
+        "would equal the clean run.",
     ),
     "C581": Entry(
-        "metrics that do not go together",
-        "The parts of an expression are read at the same positions and computed prompt by prompt, so none of "
-        "them is normalised: normalise the whole. What is added has one unit: logits and nats are alike, and "
-        "so are probabilities, shares and ratios. A metric divided by a number is a ratio.",
+        "incompatible metrics",
+        "The parts of an expression are read at the same positions and computed prompt by prompt, so "
+        "none of them is normalized: normalize the whole expression. Terms of a sum need the same unit; "
+        "logits count as nats, and probabilities, proportions and ratios count as the same. A metric "
+        "divided by a number is a ratio.",
     ),
     "C582": Entry(
-        "a metric that is divided by zero",
-        "A ratio is taken prompt by prompt, and for one of them the divisor is zero. A divergence is zero on "
-        "the clean run of every prompt. Divide by a number, such as the mean that was measured before.",
+        "metric divided by zero",
+        "A ratio is computed prompt by prompt, and for one prompt the divisor is zero. A divergence is "
+        "zero on the clean run of every prompt. Divide by a number instead, such as a mean measured "
+        "earlier.",
     ),
     "C583": Entry(
-        "a claim that divides by what is zero",
-        "A side of a claim divides by a number that was measured to be zero, such as the edges of an empty "
-        "circuit. Compare it by itself.",
+        "claim divided by zero",
+        "One side of the claim divides by a measured number that is zero, such as the number of edges "
+        "of an empty circuit. Compare that number in a claim of its own.",
     ),
     "C584": Entry(
-        "code that was not allowed",
-        "A metric or corruption `using python` runs code that the script brings along, and code can do "
-        "anything that you can. If you have read it, or trust whoever wrote it: `nncirc run --allow-code`.",
+        "code that is not allowed to run",
+        "A metric or corruption `using python` runs code that comes with the script, and that code can "
+        "do anything you can. If you have read it or trust its author, run `nncirc run --allow-code`.",
     ),
     "C585": Entry(
-        "a function that cannot be loaded",
-        "There is no such module, function or entry point, or the module raised an error when it was loaded. "
-        "Modules are looked for beside the script first, and then where Python looks. Results are stored "
-        "under the code of a function: its module, and all that this imports. A module that it loads later, "
-        "by a name that is made as it runs, would not be seen, so it is refused: import it at the top.",
+        "function that cannot be loaded",
+        "The module, function or entry point does not exist, or the module raised an error when it was "
+        "loaded. Modules are looked up next to the script first, then where Python looks. Results are "
+        "stored under the code of a function: its module and everything this imports. A module loaded "
+        "later, under a name computed at run time, would not be seen, so it is refused: import it at "
+        "the top.",
     ),
     "C586": Entry(
-        "a function that gives something else",
-        "A metric is a function of `nncirc.engine.Logits` and gives a float for every row, prompt "
-        "and position. A corruption is a function of the `Dataset` and gives a text, or token numbers, for "
-        "every prompt, or a corruption such as `Zero()`.",
+        "wrong signature or result of a function",
+        "A metric is a function that takes `nncirc.engine.Logits` and returns a float for every row, "
+        "prompt and position. A corruption is a function that takes the `Dataset` and returns a text or "
+        "token ids for every prompt, or a corruption such as `Zero()`.",
     ),
     "C587": Entry(
-        "a function of your own that raised an error",
-        "The fault is in the function that is named, at the line that is named. To see all of it, call it "
-        "from Python.",
+        "error in a function of your own",
+        "The message names the function and the line that raised the error. For the full traceback, "
+        "call the function from Python.",
     ),
 }

@@ -39,7 +39,7 @@ def test_good_examples_give_nothing(code: str) -> None:
 def test_explain() -> None:
     text = explain("c104")
     assert text is not None
-    assert text.startswith("C104: an unknown name\n")
+    assert text.startswith("C104: unknown name\n")
     assert "    assert fuond.edges <= 10" in text
     assert explain("C999") is None
 
