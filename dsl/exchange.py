@@ -79,12 +79,9 @@ def read_any(
     if ending == ".csv":
         if like is None:
             _require(path)
-            raise FileError(
-                "C634",
-                f"{path!r} is a table, which does not say of which model's graph it is",
-                hint="name a circuit of the same graph with --like CIRCUIT",
-                about=path,
-            )
+            problem = f"{path!r} is a table, which does not say of which model's graph it is"
+            advice = "name a circuit of the same graph with --like CIRCUIT"
+            raise FileError("C634", problem, hint=advice, about=path)
         return read_edges(path, like)
     file = read_json(path, what="a circuit file")
     kind = file.value.get("format") if isinstance(file.value, dict) else None
@@ -132,12 +129,9 @@ def import_file(
         circuits = read_submission(source, n_kv_heads=n_kv_heads)
         if Path(target).suffix.lower() in _WRITTEN:
             if len(circuits) > 1:
-                raise FileError(
-                    "C635",
-                    f"{source!r} has {len(circuits)} circuits, and {target!r} holds one",
-                    hint=f"give a folder for them, or one of the entries: {', '.join(sorted(circuits)[:5])}",
-                    about=source,
-                )
+                problem = f"{source!r} has {len(circuits)} circuits, and {target!r} holds one"
+                advice = f"give a folder for them, or one of the entries: {', '.join(sorted(circuits)[:5])}"
+                raise FileError("C635", problem, hint=advice, about=source)
             _write(next(iter(circuits.values())), target)
             return [target]
         _make_folder(target)
@@ -214,19 +208,11 @@ def _width(made: Mapping[str, Any], given: int | None, target: str) -> int:
     """Width of the residual stream: what is given, or what the circuit says of its model."""
     said = set(_widths(made))
     if given is None and len(said) != 1:
-        raise FileError(
-            "C634",
-            "the format of the EAP-IG package wants the width of the residual stream",
-            hint="give it with --d-model: 768 for GPT-2 small",
-            about=target,
-        )
+        problem = "the format of the EAP-IG package wants the width of the residual stream"
+        raise FileError("C634", problem, hint="give it with --d-model: 768 for GPT-2 small", about=target)
     if given is not None and len(said) == 1 and given not in said:
-        raise FileError(
-            "C634",
-            f"the circuit's model has a residual stream of width {next(iter(said))}, not {given}",
-            hint="leave --d-model out: the circuit says it",
-            about=target,
-        )
+        problem = f"the circuit's model has a residual stream of width {next(iter(said))}, not {given}"
+        raise FileError("C634", problem, hint="leave --d-model out: the circuit says it", about=target)
     return given or next(iter(said))
 
 
@@ -267,9 +253,6 @@ def _make_folder(path: str) -> None:
     try:
         make_folder(path)
     except OSError as error:
-        raise FileError(
-            "C605",
-            f"cannot write {path!r}: {error.strerror or error}",
-            hint="is there a file of this name, and may the folder be written to?",
-            about=path,
-        ) from error
+        problem = f"cannot write {path!r}: {error.strerror or error}"
+        advice = "is there a file of this name, and may the folder be written to?"
+        raise FileError("C605", problem, hint=advice, about=path) from error

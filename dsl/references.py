@@ -63,12 +63,8 @@ def circuit_of(program: Program, name: str | None = None) -> Circuit:
     if name is None or name not in found:
         problem = f"has no reference circuit {name!r}" if name else f"has {len(own)} reference circuits"
         known = ", ".join(found) or "none"
-        raise FileError(
-            "C621",
-            f"{file!r} {problem}",
-            hint=f"a circuit is named behind the file, as in FILE.circ:NAME; there is {known}",
-            about=file,
-        )
+        advice = f"a circuit is named behind the file, as in FILE.circ:NAME; there is {known}"
+        raise FileError("C621", f"{file!r} {problem}", hint=advice, about=file)
     declaration = found[name]
     groups = {group: list(_members(file, members)) for group, members in declaration.groups.items()}
     return built(_graph(program, declaration), groups, declaration, name)
@@ -142,23 +138,16 @@ def _checked(result: CheckResult, file: str) -> Program:
     first = next(each for each in result.diagnostics if each.severity == "error")
     if first.code == "C012":
         raise FileError("C601", f"cannot read {file!r}: {first.message}", about=file)
-    raise FileError(
-        "C620",
-        f"{file!r} has errors; the first is {first.code}: {first.message}",
-        hint="`nncirc check` shows all of them, with their places",
-        about=file,
-    )
+    problem = f"{file!r} has errors; the first is {first.code}: {first.message}"
+    raise FileError("C620", problem, hint="`nncirc check` shows all of them, with their places", about=file)
 
 
 def _members(file: str, members: Iterable[object]) -> Iterator[str]:
     for member in members:
         if not isinstance(member, NodePattern):
-            raise FileError(
-                "C622",
-                f"{file!r} names heads by what they attend to, which only a run can tell",
-                hint="run the script, and use the circuit's .json file from its output folder",
-                about=file,
-            )
+            problem = f"{file!r} names heads by what they attend to, which only a run can tell"
+            advice = "run the script, and use the circuit's .json file from its output folder"
+            raise FileError("C622", problem, hint=advice, about=file)
         yield str(member)
 
 
@@ -168,19 +157,13 @@ def _graph(program: Program, circuit: Declaration) -> Graph:
     shape = model_shape(model.implementation, model.values)
     file = program.source.name
     if shape is None:
-        raise FileError(
-            "C622",
-            f"the shape of the model {model.name} in {file!r} is not known without loading it",
-            hint=f"write `model {model.name} using shape {{`, with its layers and heads",
-            about=file,
-        )
+        problem = f"the shape of the model {model.name} in {file!r} is not known without loading it"
+        advice = f"write `model {model.name} using shape {{`, with its layers and heads"
+        raise FileError("C622", problem, hint=advice, about=file)
     if graph.values["neurons"] and shape.d_mlp is None:
-        raise FileError(
-            "C622",
-            f"the graph {graph.name} in {file!r} splits MLPs into neurons, and how many the weights say",
-            hint="run the script, and use the circuit's .json file from its output folder",
-            about=file,
-        )
+        problem = f"the graph {graph.name} in {file!r} splits MLPs into neurons, and how many the weights say"
+        advice = "run the script, and use the circuit's .json file from its output folder"
+        raise FileError("C622", problem, hint=advice, about=file)
     found = graph_of(shape, graph.values)
     if found is None:
         raise FileError(

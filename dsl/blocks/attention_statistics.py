@@ -15,12 +15,8 @@ def _check(meaning: Meaning, draft: Draft) -> None:
     graph = meaning.get(draft, "graph")
     nodes = graph.values.get("nodes") if graph else None
     if isinstance(nodes, tuple) and "heads" not in nodes:
-        meaning.report(
-            "C230",
-            "this graph has no heads to measure",
-            draft.where("graph"),
-            help="add `heads` to the graph's `nodes`",
-        )
+        advice = "add `heads` to the graph's `nodes`"
+        meaning.report("C230", "this graph has no heads to measure", draft.where("graph"), help=advice)
 
 
 def _table(asked: Asked) -> Table:

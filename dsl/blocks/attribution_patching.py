@@ -15,13 +15,9 @@ from nncirc.dsl.text.diagnostics import Label
 def _check(meaning: Meaning, draft: Draft) -> None:
     model, shape = meaning.model_of(draft)
     if model is not None and shape is not None and draft.values.get("grad_drop") is True and shape.layers < 2:
-        meaning.report(
-            "C547",
-            "with one layer `grad_drop` has nothing to drop",
-            draft.where("grad_drop"),
-            labels=(Label(model.place, "the model"),),
-            help="leave it out",
-        )
+        problem = "with one layer `grad_drop` has nothing to drop"
+        labels = (Label(model.place, "the model"),)
+        meaning.report("C547", problem, draft.where("grad_drop"), labels=labels, help="leave it out")
     check_method(meaning, draft)
     check_denoised(meaning, draft, "base", "corrupted", "clean")
     _check_options(meaning, draft)
@@ -50,35 +46,20 @@ def _check_options(meaning: Meaning, draft: Draft) -> None:
             )
         for key, is_set in others:
             if is_set:
-                meaning.report(
-                    "C290",
-                    f"`{key}` repairs the gradient on the clean run, and `base` takes the corrupted one",
-                    draft.where(key),
-                    help="leave out one of them",
-                )
+                problem = f"`{key}` repairs the gradient on the clean run, and `base` takes the corrupted one"
+                meaning.report("C290", problem, draft.where(key), help="leave out one of them")
     elif integrated:
         for key, is_set in others:
             if is_set:
-                meaning.report(
-                    "C290",
-                    f"`{key}` repairs the gradient on the clean run, and `steps` integrates it",
-                    draft.where(key),
-                    help="leave out one of them",
-                )
+                problem = f"`{key}` repairs the gradient on the clean run, and `steps` integrates it"
+                meaning.report("C290", problem, draft.where(key), help="leave out one of them")
     if relp and corrected:
-        meaning.report(
-            "C290",
-            "`relp` holds attention patterns constant, and `correct_qk` computes them anew",
-            draft.where("correct_qk"),
-            help="leave out one of them",
-        )
+        problem = "`relp` holds attention patterns constant, and `correct_qk` computes them anew"
+        meaning.report("C290", problem, draft.where("correct_qk"), help="leave out one of them")
     if corrected and values.get("by") == "nodes":
-        meaning.report(
-            "C290",
-            "`correct_qk` is about edges into queries and keys, and these are scores of nodes",
-            draft.where("correct_qk"),
-            help="set `by = edges`, or leave out `correct_qk`",
-        )
+        problem = "`correct_qk` is about edges into queries and keys, and these are scores of nodes"
+        advice = "set `by = edges`, or leave out `correct_qk`"
+        meaning.report("C290", problem, draft.where("correct_qk"), help=advice)
 
 
 def _table(asked: Asked) -> Table | None:

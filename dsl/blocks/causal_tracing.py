@@ -34,19 +34,13 @@ def _check_traced(meaning: Meaning, draft: Draft) -> None:
     """Windows are of MLPs and attention, and what is severed is what states act through."""
     of, window = draft.values.get("of"), draft.values.get("window")
     if of == "states" and isinstance(window, int) and window > 1:
-        meaning.report(
-            "C291",
-            "a restored state stands for all layers before it, so there is no window of states",
-            draft.where("window"),
-            help="leave `window` out, or restore `mlps` or `attention`",
-        )
+        problem = "a restored state stands for all layers before it, so there is no window of states"
+        advice = "leave `window` out, or restore `mlps` or `attention`"
+        meaning.report("C291", problem, draft.where("window"), help=advice)
     if of not in ("states", None) and draft.values.get("sever") not in ("none", None):
-        meaning.report(
-            "C291",
-            f"`sever` says what restored states do not act through, and `{of}` are restored",
-            draft.where("sever"),
-            help="write `of = states`, or leave `sever` out",
-        )
+        problem = f"`sever` says what restored states do not act through, and `{of}` are restored"
+        advice = "write `of = states`, or leave `sever` out"
+        meaning.report("C291", problem, draft.where("sever"), help=advice)
 
 
 def _table(asked: Asked) -> Table:

@@ -46,13 +46,9 @@ def _check_shuffled(meaning: Meaning, corruption: Draft) -> None:
     """A prompt has another one to change with."""
     data = meaning.get(corruption, "data")
     if data is not None and size_of(data) == 1:
-        meaning.report(
-            "C342",
-            f"the one prompt of `{data.name}` has no other to change with",
-            corruption.where("data"),
-            labels=(Label(data.where("size" if "size" in data.spans else "clean"), "one prompt"),),
-            help="draw more prompts",
-        )
+        problem = f"the one prompt of `{data.name}` has no other to change with"
+        labels = (Label(data.where("size" if "size" in data.spans else "clean"), "one prompt"),)
+        meaning.report("C342", problem, corruption.where("data"), labels=labels, help="draw more prompts")
 
 
 def _check_noise(meaning: Meaning, draft: Draft) -> None:
@@ -76,19 +72,13 @@ def _check_over(meaning: Meaning, draft: Draft) -> None:
     if not isinstance(over, tuple):
         return
     if "prompts" not in over:
-        meaning.report(
-            "C236",
-            "the mean over one prompt's positions still says what stands in that prompt",
-            draft.where("over"),
-            help="write `[prompts]`, `[prompts, slots]` or `[prompts, positions]`",
-        )
+        problem = "the mean over one prompt's positions still says what stands in that prompt"
+        advice = "write `[prompts]`, `[prompts, slots]` or `[prompts, positions]`"
+        meaning.report("C236", problem, draft.where("over"), help=advice)
     elif "positions" in over and "slots" in over:
-        meaning.report(
-            "C241",
-            "a mean over all positions is one for all slots: it cannot be over `slots` as well",
-            draft.where("over"),
-            help="write `[prompts, slots]` or `[prompts, positions]`",
-        )
+        problem = "a mean over all positions is one for all slots: it cannot be over `slots` as well"
+        advice = "write `[prompts, slots]` or `[prompts, positions]`"
+        meaning.report("C241", problem, draft.where("over"), help=advice)
 
 
 CORRUPTIONS: dict[str, Corruption] = {

@@ -35,12 +35,9 @@ def _check_roc(meaning: Meaning, draft: Draft) -> None:
     reference, scores = meaning.get(draft, "reference"), meaning.get(draft, "scores")
     by = draft.values.get("by")
     if "rank" in draft.spans and scores is None:
-        meaning.report(
-            "C271",
-            "`rank` says how scores are ranked, and these are circuits",
-            draft.where("rank"),
-            help="remove it; a circuit says itself how its edges were chosen",
-        )
+        problem = "`rank` says how scores are ranked, and these are circuits"
+        advice = "remove it; a circuit says itself how its edges were chosen"
+        meaning.report("C271", problem, draft.where("rank"), help=advice)
     if scores is not None:
         draft.graph = scores.graph
         _check_scores(meaning, draft, scores, str(by))
@@ -55,28 +52,18 @@ def _check_scores(meaning: Meaning, draft: Draft, scores: Draft, by: str) -> Non
     label = (Label(scores.place, f"uses {scores.implementation}"),)
     effect = meaning.effect(scores)
     if not effect:
-        meaning.report(
-            "C232",
-            "these scores do not say how much a metric depends on a node",
-            draft.where("scores"),
-            labels=label,
-            help="use `attribution_patching` or `activation_patching`",
-        )
+        problem = "these scores do not say how much a metric depends on a node"
+        advice = "use `attribution_patching` or `activation_patching`"
+        meaning.report("C232", problem, draft.where("scores"), labels=label, help=advice)
     elif by not in ("edges", "nodes"):
-        meaning.report(
-            "C271",
-            f"scores rank edges or nodes, and not {by} by themselves",
-            draft.where("by"),
-            labels=label,
-            help="write `by = edges` or `by = nodes`, or give `circuits`",
-        )
+        problem = f"scores rank edges or nodes, and not {by} by themselves"
+        advice = "write `by = edges` or `by = nodes`, or give `circuits`"
+        meaning.report("C271", problem, draft.where("by"), labels=label, help=advice)
     elif effect == "nodes" and by == "edges":
+        problem = f"edges are counted here, but `{scores.name}` scores nodes"
+        advice = "write `by = nodes`, or use `attribution_patching` with `by = edges`"
         meaning.report(
-            "C232",
-            f"edges are counted here, but `{scores.name}` scores nodes",
-            draft.where("by" if "by" in draft.spans else "scores"),
-            labels=label,
-            help="write `by = nodes`, or use `attribution_patching` with `by = edges`",
+            "C232", problem, draft.where("by" if "by" in draft.spans else "scores"), labels=label, help=advice
         )
     elif meaning.scores(scores).is_metric:
         metric = meaning.get(scores, "metric")

@@ -89,12 +89,9 @@ def _check_task(meaning: Meaning, draft: Draft) -> None:
         return
     near = suggest(corrupt, task.corruptions)
     known = ", ".join(f'"{each}"' for each in task.corruptions)
-    meaning.report(
-        "C265",
-        f'the task "{task.name}" has no corruption "{corrupt}"',
-        draft.where("corrupt"),
-        help=f'did you mean "{near}"?' if near else f"it has {known}; others are made with `replace`",
-    )
+    problem = f'the task "{task.name}" has no corruption "{corrupt}"'
+    advice = f'did you mean "{near}"?' if near else f"it has {known}; others are made with `replace`"
+    meaning.report("C265", problem, draft.where("corrupt"), help=advice)
 
 
 # What datasets have ----------------------------------------------------------------------------------------
@@ -294,13 +291,10 @@ def _check_targets(meaning: Meaning, draft: Draft) -> None:
     """Answers and foils are text or ids of tokens; those that the model gets token by token are alone."""
     for key in ("answer", "foil"):
         if key in draft.spans and f"{key}_ids" in draft.spans:
-            meaning.report(
-                "C106",
-                f"the {key} is given as text and as ids of tokens",
-                draft.where(f"{key}_ids"),
-                labels=(Label(draft.where(key), "as text"),),
-                help="leave one of the two out",
-            )
+            problem = f"the {key} is given as text and as ids of tokens"
+            advice = "leave one of the two out"
+            labels = (Label(draft.where(key), "as text"),)
+            meaning.report("C106", problem, draft.where(f"{key}_ids"), labels=labels, help=advice)
     if teacher_forced(draft):
         _check_forced(meaning, draft)
 
@@ -338,13 +332,10 @@ def _check_prompts(meaning: Meaning, draft: Draft) -> None:
         value = draft.values.get(key)
         alone = key != "corrupt" and isinstance(value, tuple) and len(value) == 1
         if isinstance(value, tuple) and len(value) != len(clean) and not alone:
-            meaning.report(
-                "C233",
-                f"{len(value)} of `{key}` for {len(clean)} prompts",
-                draft.where(key),
-                labels=(Label(draft.where("clean"), f"{len(clean)} prompts"),),
-                help="write one for each prompt" + ("" if key == "corrupt" else ", or one for all"),
-            )
+            problem = f"{len(value)} of `{key}` for {len(clean)} prompts"
+            advice = "write one for each prompt" + ("" if key == "corrupt" else ", or one for all")
+            labels = (Label(draft.where("clean"), f"{len(clean)} prompts"),)
+            meaning.report("C233", problem, draft.where(key), labels=labels, help=advice)
 
 
 def _check_drawn(meaning: Meaning, data: Draft) -> None:
@@ -371,12 +362,9 @@ def _check_drawn(meaning: Meaning, data: Draft) -> None:
         most += math.prod(math.perm(words[line], count) for line, count in asked.items())
     if most < size:
         there = "is 1 different prompt" if most == 1 else f"are {most:,} different prompts"
-        meaning.report(
-            "C310",
-            f"`size = {size}`, and there {there} in this template",
-            data.where("size"),
-            help=f"set `size = {most}` or less, or give the slots more words",
-        )
+        problem = f"`size = {size}`, and there {there} in this template"
+        advice = f"set `size = {most}` or less, or give the slots more words"
+        meaning.report("C310", problem, data.where("size"), help=advice)
 
 
 def _check_foil(meaning: Meaning, data: Draft) -> None:
@@ -385,23 +373,17 @@ def _check_foil(meaning: Meaning, data: Draft) -> None:
     if foil is None or data.implementation not in ("template", "prompts"):
         return
     if answers_follow(data) or (has_column(data, "answer") is False and not teacher_forced(data)):
-        meaning.report(
-            "C304",
-            "there is a foil and no answer that it could be compared with",
-            data.where("foil"),
-            help="give `answer = …` as well, or leave the foil out",
-        )
+        problem = "there is a foil and no answer that it could be compared with"
+        advice = "give `answer = …` as well, or leave the foil out"
+        meaning.report("C304", problem, data.where("foil"), help=advice)
         return
     for one, other in zip(*(_each(value, data) for value in (answer, foil)), strict=False):
         both = [text for text in one if text in other]
         if both:
-            meaning.report(
-                "C304",
-                f'answer and foil are the same, "{both[0]}"',
-                data.where("foil"),
-                labels=(Label(data.where("answer"), "the answer"),),
-                help="their difference is 0 whatever the model does; write another foil",
-            )
+            problem = f'answer and foil are the same, "{both[0]}"'
+            advice = "their difference is 0 whatever the model does; write another foil"
+            labels = (Label(data.where("answer"), "the answer"),)
+            meaning.report("C304", problem, data.where("foil"), labels=labels, help=advice)
             return
 
 
@@ -420,13 +402,10 @@ def _check_predicted(meaning: Meaning, draft: Draft) -> None:
     column = next((key for key in ("answer", "answer_ids") if key in draft.spans), None)
     if model is None or predicts(model) or not (column is not None or answers_follow(draft)):
         return
-    meaning.report(
-        "C434",
-        f"these prompts have answers, and `{model.name}` predicts no tokens: its outputs are values",
-        draft.where(column or "model"),
-        labels=(Label(model.place, "a program"),),
-        help="leave the answers out, and measure `mse`",
-    )
+    problem = f"these prompts have answers, and `{model.name}` predicts no tokens: its outputs are values"
+    advice = "leave the answers out, and measure `mse`"
+    labels = (Label(model.place, "a program"),)
+    meaning.report("C434", problem, draft.where(column or "model"), labels=labels, help=advice)
 
 
 def check_replace(meaning: Meaning, draft: Draft, data: Draft) -> None:
@@ -455,23 +434,17 @@ def check_replace(meaning: Meaning, draft: Draft, data: Draft) -> None:
                 bare = name.rstrip("0123456789")
                 if bare != name and bare in slots:  # papers write S2 for the second S
                     near = f"{bare}.{name[len(bare) :]}" if place is left.span else bare
+                problem = f"`{data.name}` has no slot `{name}`"
+                advice = f"did you mean `{near}`?" if near else None
                 meaning.report(
-                    "C214",
-                    f"`{data.name}` has no slot `{name}`",
-                    place,
-                    labels=(Label(data.place, "the dataset"),),
-                    help=f"did you mean `{near}`?" if near else None,
+                    "C214", problem, place, labels=(Label(data.place, "the dataset"),), help=advice
                 )
         if not known:
             continue
         occurrences = often.get(replacement.slot, (0, 0, 0))[2]
         if often and (replacement.occurrence or 1) > occurrences:
-            meaning.report(
-                "C215",
-                f"no prompt has `{left.span.text}`: {_times(replacement.slot, occurrences)}",
-                left.span,
-                labels=(Label(data.where("prompt"), "the prompts"),),
-            )
+            problem = f"no prompt has `{left.span.text}`: {_times(replacement.slot, occurrences)}"
+            meaning.report("C215", problem, left.span, labels=(Label(data.where("prompt"), "the prompts"),))
         if replacement.slot == replacement.by:
             meaning.report(
                 "C234", f"`{replacement.slot}` is replaced by itself", path.span, help="name another slot"
@@ -528,12 +501,9 @@ def check_slots_used(scope: Scope, drafts: Mapping[str, Draft]) -> None:
             continue  # a misspelt placeholder would leave its slot unused
         for name, span in draft.slot_spans.items():
             if name not in mentioned and name not in used.get(draft.name, set()):
-                scope.report(
-                    "C213",
-                    f"no prompt has the slot `{name}`, and no replacement uses it",
-                    span,
-                    help=f"write `{{{name}}}` in the prompt, or remove the slot",
-                )
+                problem = f"no prompt has the slot `{name}`, and no replacement uses it"
+                advice = f"write `{{{name}}}` in the prompt, or remove the slot"
+                scope.report("C213", problem, span, help=advice)
 
 
 TEACHER_FORCED = Key(

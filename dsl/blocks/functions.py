@@ -32,13 +32,10 @@ def check_function(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
     meaning.counted(circuit, arguments.get("by"), call.span)
     _check_bound(meaning, applied, call.span)
     if arguments.get("by") == "groups" and circuit is not None and _has_no_groups(circuit):
-        meaning.report(
-            "C273",
-            f"`{circuit.name}` has no groups to knock out",
-            call.span,
-            labels=(Label(circuit.place, f"uses {circuit.implementation}"),),
-            help="groups are those of a `reference` circuit; write `by = nodes` or `by = edges`",
-        )
+        problem = f"`{circuit.name}` has no groups to knock out"
+        advice = "groups are those of a `reference` circuit; write `by = nodes` or `by = edges`"
+        labels = (Label(circuit.place, f"uses {circuit.implementation}"),)
+        meaning.report("C273", problem, call.span, labels=labels, help=advice)
     if "reference" in found and circuit is not None and circuit is not found["reference"]:
         meaning.same_graph(call.span, circuit, found["reference"])
     if "metric" in found and "corruption" in found:
@@ -57,13 +54,10 @@ def _check_curve(meaning: Meaning, applied: Apply, call: syntax.Call, wanted: st
     curve = meaning.drafts.get(value.name) if isinstance(value, Ref) else None
     if curve is None or curve.implementation == wanted:
         return curve
-    meaning.report(
-        "C270",
-        f"`{applied.function}` is an area under a curve using {wanted}",
-        call.span,
-        labels=(Label(curve.place, f"uses {curve.implementation}"),),
-        help="`roc` has auc, `faithfulness` has cpr and cmd",
-    )
+    problem = f"`{applied.function}` is an area under a curve using {wanted}"
+    advice = "`roc` has auc, `faithfulness` has cpr and cmd"
+    labels = (Label(curve.place, f"uses {curve.implementation}"),)
+    meaning.report("C270", problem, call.span, labels=labels, help=advice)
     return None
 
 
@@ -74,13 +68,9 @@ def _check_roc(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
 def _check_sizes(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
     curve = _check_curve(meaning, applied, call, "faithfulness")
     if curve is not None and curve.values.get("edges", "mib") != "mib":
-        meaning.report(
-            "C270",
-            f"`{applied.function}` is an area over MIB's circuit sizes, and this curve has others",
-            call.span,
-            labels=(Label(curve.where("edges"), "its sizes"),),
-            help="write `edges = mib` in the curve",
-        )
+        problem = f"`{applied.function}` is an area over MIB's circuit sizes, and this curve has others"
+        labels = (Label(curve.where("edges"), "its sizes"),)
+        meaning.report("C270", problem, call.span, labels=labels, help="write `edges = mib` in the curve")
 
 
 def _check_bound(meaning: Meaning, applied: Apply, span: Span) -> None:
@@ -95,13 +85,10 @@ def _check_bound(meaning: Meaning, applied: Apply, span: Span) -> None:
         corruption = draft if draft.kind == "corruption" else meaning.get(draft, "corruption")
         data = meaning.get(draft if corruption is None else corruption, "data")
         if data is not None and size_of(data) == 1:
-            meaning.report(
-                "C561",
-                "one prompt does not bound this: an interval is over prompts",
-                span,
-                labels=(Label(data.where("size" if "size" in data.spans else "clean"), "one prompt"),),
-                help="use more prompts, or leave `bound` out",
-            )
+            problem = "one prompt does not bound this: an interval is over prompts"
+            advice = "use more prompts, or leave `bound` out"
+            labels = (Label(data.where("size" if "size" in data.spans else "clean"), "one prompt"),)
+            meaning.report("C561", problem, span, labels=labels, help=advice)
 
 
 def _check_score(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
@@ -113,13 +100,8 @@ def _check_score(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
     label = (Label(draft.place, f"uses {draft.implementation}"),)
     known = meaning.table(draft)
     if known is None:
-        meaning.report(
-            "C247",
-            f"`{draft.name}` are scores of edges, and `score` reads those of nodes",
-            call.span,
-            labels=label,
-            help=f"write `by = nodes` in `{draft.name}`",
-        )
+        problem = f"`{draft.name}` are scores of edges, and `score` reads those of nodes"
+        meaning.report("C247", problem, call.span, labels=label, help=f"write `by = nodes` in `{draft.name}`")
         return
     table, names = known
     wrong, at = None if names is not None and node in names else table.wrong_row(node), node
@@ -132,12 +114,10 @@ def _check_score(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
     elif applied.arguments.get("bound") and not _has_intervals(meaning.scores(draft), table, column):
         given = (each for each in call.arguments if each.key is not None and each.key.text == "bound")
         what = f"column `{column}` of `{draft.name}`" if column else f"`{draft.name}`"
+        problem = f"{what} has no intervals"
+        advice = "leave `bound` out; estimates of attribution have none, nor have numbers of weights"
         meaning.report(
-            "C561",
-            f"{what} has no intervals",
-            next((each.span for each in given), call.span),
-            labels=label,
-            help="leave `bound` out; estimates of attribution have none, nor have numbers of weights",
+            "C561", problem, next((each.span for each in given), call.span), labels=label, help=advice
         )
 
 

@@ -31,12 +31,9 @@ def _check_made(meaning: Meaning, graph: Draft) -> None:
     model = meaning.get(graph, "model")
     name = "the model" if model is None else f"`{model.name}`"
     if shape.mlps and "mlps" not in nodes:
-        meaning.report(
-            "C460",
-            f"the MLPs of {name} write into the residual stream, and this graph leaves them out",
-            graph.where("nodes"),
-            help="add `mlps`: what is no node could be neither cut nor corrupted",
-        )
+        problem = f"the MLPs of {name} write into the residual stream, and this graph leaves them out"
+        advice = "add `mlps`: what is no node could be neither cut nor corrupted"
+        meaning.report("C460", problem, graph.where("nodes"), help=advice)
         return
     error = meaning.graph_or_error(graph)
     if isinstance(error, GraphError):
@@ -49,27 +46,16 @@ def _check_split(meaning: Meaning, graph: Draft) -> None:
     is_all = graph.values.get("positions") == "all"
     given = [key for key in ("data", "length") if key in graph.spans]
     if is_all and not given:
-        meaning.report(
-            "C260",
-            "`positions = all` splits nodes by token, and nothing says how many tokens there are",
-            graph.where("positions"),
-            help="add `data = …`, a dataset whose prompts have one length, or `length = …`",
-        )
+        problem = "`positions = all` splits nodes by token, and nothing says how many tokens there are"
+        advice = "add `data = …`, a dataset whose prompts have one length, or `length = …`"
+        meaning.report("C260", problem, graph.where("positions"), help=advice)
     elif given and not is_all:
-        meaning.report(
-            "C260",
-            f"`{given[0]}` says how many tokens `positions = all` stands for, and has no other use here",
-            graph.where(given[0]),
-            help="remove it, or write `positions = all`",
-        )
+        problem = f"`{given[0]}` says how many tokens `positions = all` stands for, and has no other use here"
+        meaning.report("C260", problem, graph.where(given[0]), help="remove it, or write `positions = all`")
     elif len(given) > 1:
-        meaning.report(
-            "C260",
-            "`data` and `length` both say how many tokens there are",
-            graph.where("length"),
-            labels=(Label(graph.where("data"), "the other one"),),
-            help="remove one of them",
-        )
+        problem = "`data` and `length` both say how many tokens there are"
+        labels = (Label(graph.where("data"), "the other one"),)
+        meaning.report("C260", problem, graph.where("length"), labels=labels, help="remove one of them")
 
 
 def _check_neurons(meaning: Meaning, graph: Draft) -> None:
@@ -91,21 +77,13 @@ def _check_neurons(meaning: Meaning, graph: Draft) -> None:
     if shape is None:
         return
     if not shape.mlps:
-        meaning.report(
-            "C261",
-            f"`{model.name}` has no MLPs to split into neurons",
-            where,
-            help="leave `neurons` out",
-        )
+        advice = "leave `neurons` out"
+        meaning.report("C261", f"`{model.name}` has no MLPs to split into neurons", where, help=advice)
         return
     beyond = [layer for layer in layers if isinstance(layer, int) and layer >= shape.layers]
     if beyond:
-        meaning.report(
-            "C261",
-            f"`{model.name}` has no layer {beyond[0]} whose MLP could be split",
-            where,
-            help=f"its layers are 0 to {shape.layers - 1}",
-        )
+        problem = f"`{model.name}` has no layer {beyond[0]} whose MLP could be split"
+        meaning.report("C261", problem, where, help=f"its layers are 0 to {shape.layers - 1}")
 
 
 def _check_nodes(meaning: Meaning, draft: Draft) -> None:
@@ -114,34 +92,19 @@ def _check_nodes(meaning: Meaning, draft: Draft) -> None:
         span = draft.where("nodes")
         for needed in ("embed", "logits"):
             if needed not in nodes:
-                meaning.report(
-                    "C227",
-                    f"a graph needs the node `{needed}`",
-                    span,
-                    help=f"add `{needed}`: edges begin at embed and end at logits",
-                )
+                advice = f"add `{needed}`: edges begin at embed and end at logits"
+                meaning.report("C227", f"a graph needs the node `{needed}`", span, help=advice)
         if "heads" in nodes and "attention" in nodes:
-            meaning.report(
-                "C227",
-                "`heads` and `attention` exclude each other: a layer's output would count twice",
-                span,
-                help="remove one",
-            )
+            problem = "`heads` and `attention` exclude each other: a layer's output would count twice"
+            meaning.report("C227", problem, span, help="remove one")
         elif not any(part in nodes for part in _PARTS):
-            meaning.report(
-                "C227",
-                "this graph has nothing between embed and logits",
-                span,
-                help="add `heads` or `mlps`",
-            )
+            advice = "add `heads` or `mlps`"
+            meaning.report("C227", "this graph has nothing between embed and logits", span, help=advice)
     if isinstance(inputs, tuple) and len(inputs) not in {0, 3}:
         missing = " and ".join(f"`{each}`" for each in ("q", "k", "v") if each not in inputs)
-        meaning.report(
-            "C228",
-            f"an edge into {missing} could neither be kept nor cut",
-            draft.where("inputs"),
-            help="write `[q, k, v]` to separate the inputs of a head, or `[]` to join them",
-        )
+        problem = f"an edge into {missing} could neither be kept nor cut"
+        advice = "write `[q, k, v]` to separate the inputs of a head, or `[]` to join them"
+        meaning.report("C228", problem, draft.where("inputs"), help=advice)
 
 
 GRAPHS = {

@@ -24,13 +24,10 @@ def _check(meaning: Meaning, draft: Draft) -> None:
     model, shape = meaning.model_of(draft)
     longest = _longest(meaning.get(draft, "data"))
     if model is not None and shape is not None and isinstance(late, int) and late > (longest or late):
-        meaning.report(
-            "C578",
-            f"there is no token {late} in prompts of {longest} tokens",
-            draft.where("late"),
-            labels=(Label(model.place, "the model"),),
-            help="tokens are counted from 1: use longer prompts",
-        )
+        problem = f"there is no token {late} in prompts of {longest} tokens"
+        advice = "tokens are counted from 1: use longer prompts"
+        labels = (Label(model.place, "the model"),)
+        meaning.report("C578", problem, draft.where("late"), labels=labels, help=advice)
 
 
 def _longest(data: Draft | None) -> int | None:

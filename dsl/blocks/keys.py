@@ -98,9 +98,5 @@ def check_function(meaning: Meaning, draft: Draft) -> None:
     """The name of a function of the user's own is one."""
     name = draft.values.get("function")
     if isinstance(name, str) and not _NAME.fullmatch(name):
-        meaning.report(
-            "C244",
-            f"`{name}` names no function",
-            draft.where("function"),
-            help='write "module:function", such as "mine:share" for `share` in mine.py',
-        )
+        advice = 'write "module:function", such as "mine:share" for `share` in mine.py'
+        meaning.report("C244", f"`{name}` names no function", draft.where("function"), help=advice)

@@ -23,13 +23,9 @@ def _check_heads(meaning: Meaning, scores: Draft, span: Span) -> None:
     graph = meaning.get(scores, "graph")
     nodes = None if graph is None else graph.values.get("nodes")
     if graph is not None and isinstance(nodes, tuple) and "heads" not in nodes:
-        meaning.report(
-            "C579",
-            f"`{scores.name}` scores no heads",
-            span,
-            labels=(Label(graph.where("nodes"), "the nodes of its graph"),),
-            help="add `heads` to the nodes of its graph",
-        )
+        advice = "add `heads` to the nodes of its graph"
+        labels = (Label(graph.where("nodes"), "the nodes of its graph"),)
+        meaning.report("C579", f"`{scores.name}` scores no heads", span, labels=labels, help=advice)
 
 
 def _table(asked: Asked) -> Table:

@@ -226,13 +226,8 @@ def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> Non
             ),
         )
     elif "foil" in needs and has_column(data, "foil") is False:
-        meaning.report(
-            "C221",
-            f"{name} needs a foil, and `{data.name}` has none",
-            span,
-            labels=(label,),
-            help=_without_foil(data),
-        )
+        problem = f"{name} needs a foil, and `{data.name}` has none"
+        meaning.report("C221", problem, span, labels=(label,), help=_without_foil(data))
     at = metric.values.get("at")
     if not isinstance(at, tuple):
         return
@@ -359,13 +354,10 @@ def _measure_as(meaning: Meaning, metric: Draft) -> None:
         metric.implementation = name
         metric.values = {"at": at, "normalize": metric.values.get("normalize", False)}
     elif data is not None and data.implementation != "task":
-        meaning.report(
-            "C266",
-            f"`{data.name}` is no known task, so no paper says what is measured on it",
-            metric.where("data"),
-            labels=(Label(data.place, f"uses {data.implementation}"),),
-            help="name a metric, such as `using logit_diff`",
-        )
+        problem = f"`{data.name}` is no known task, so no paper says what is measured on it"
+        advice = "name a metric, such as `using logit_diff`"
+        labels = (Label(data.place, f"uses {data.implementation}"),)
+        meaning.report("C266", problem, metric.where("data"), labels=labels, help=advice)
 
 
 _KEYS = {"at": AT, "normalize": NORMALIZE}

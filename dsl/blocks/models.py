@@ -31,19 +31,12 @@ def _check_shape(meaning: Meaning, model: Draft) -> None:
     """A shape that is written out is that of some model."""
     shape = written_shape(model.values)
     if shape is not None and shape.heads % shape.kv_groups:
-        meaning.report(
-            "C238",
-            f"{shape.kv_groups} key-value heads cannot be shared evenly by {shape.heads} heads",
-            model.where("kv_heads"),
-            help="the key-value heads divide the heads; leave `kv_heads` away where every head has its own",
-        )
+        problem = f"{shape.kv_groups} key-value heads cannot be shared evenly by {shape.heads} heads"
+        advice = "the key-value heads divide the heads; leave `kv_heads` away where every head has its own"
+        meaning.report("C238", problem, model.where("kv_heads"), help=advice)
     elif shape is not None and shape.layers * shape.heads > _MOST_HEADS:
-        meaning.report(
-            "C238",
-            f"{shape.layers} layers of {shape.heads} heads are more than {_MOST_HEADS:,} heads",
-            model.where("layers"),
-            help="the largest models have some 16,000",
-        )
+        problem = f"{shape.layers} layers of {shape.heads} heads are more than {_MOST_HEADS:,} heads"
+        meaning.report("C238", problem, model.where("layers"), help="the largest models have some 16,000")
 
 
 def _check_adapter(meaning: Meaning, model: Draft) -> None:

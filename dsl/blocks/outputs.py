@@ -42,13 +42,9 @@ def _check_compare(meaning: Meaning, draft: Draft) -> None:
     corruption = given or (meaning.drafts.get(found.pop() or "") if len(found) == 1 else None)
     if corruption is None:
         if parts and "corruption" not in draft.spans:
-            meaning.report(
-                "C235",
-                "it is not said how the rest of the model is corrupted",
-                draft.where("metric"),
-                labels=(Label(draft.where("circuits"), "these were not all found with one corruption"),),
-                help="add `corruption = …`",
-            )
+            problem = "it is not said how the rest of the model is corrupted"
+            labels = (Label(draft.where("circuits"), "these were not all found with one corruption"),)
+            meaning.report("C235", problem, draft.where("metric"), labels=labels, help="add `corruption = …`")
         return
     draft.values["corruption"] = Ref(corruption.name)
     if metric is not None:
@@ -60,12 +56,8 @@ def _check_compare(meaning: Meaning, draft: Draft) -> None:
 def _unused(meaning: Meaning, draft: Draft, keys: Sequence[str], needed: str) -> None:
     for key in keys:
         if key in draft.spans:
-            meaning.report(
-                "C271",
-                f"`{key}` says nothing without `{needed}`",
-                draft.where(key),
-                help=f"add `{needed} = …`, or remove it",
-            )
+            advice = f"add `{needed} = …`, or remove it"
+            meaning.report("C271", f"`{key}` says nothing without `{needed}`", draft.where(key), help=advice)
 
 
 def _check_curves(meaning: Meaning, draft: Draft) -> None:

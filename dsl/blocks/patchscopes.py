@@ -25,23 +25,17 @@ def _check(meaning: Meaning, draft: Draft) -> None:
             meaning.models_differ(draft, "target", own, "source", other)
     sizes = [None if each is None else size_of(each) for each in (source, target)]
     if None not in sizes and sizes[1] not in (1, sizes[0]):
-        meaning.report(
-            "C575",
-            f"{sizes[0]} source prompts and {sizes[1]} target prompts",
-            draft.where("target"),
-            help="give one target for all, or one for each",
-        )
+        problem = f"{sizes[0]} source prompts and {sizes[1]} target prompts"
+        advice = "give one target for all, or one for each"
+        meaning.report("C575", problem, draft.where("target"), help=advice)
     model, shape = meaning.model_of(draft)
     given = draft.values.get("layer")
     for layer in given if isinstance(given, tuple) else (given,):
         if model is not None and shape is not None and isinstance(layer, int) and layer > shape.layers:
-            meaning.report(
-                "C574",
-                f"there is no layer {layer} in `{model.name}`",
-                draft.where("layer"),
-                labels=(Label(model.place, "the model"),),
-                help=f"0 to {shape.layers - 1}, or {shape.layers} for what the final norm reads",
-            )
+            problem = f"there is no layer {layer} in `{model.name}`"
+            advice = f"0 to {shape.layers - 1}, or {shape.layers} for what the final norm reads"
+            labels = (Label(model.place, "the model"),)
+            meaning.report("C574", problem, draft.where("layer"), labels=labels, help=advice)
             break
 
 

@@ -30,12 +30,8 @@ def _check_receivers(meaning: Meaning, draft: Draft) -> None:
                 "C292", f"`{node}` reads nothing", span, help="paths lead to heads, MLPs or `logits`"
             )
         elif node.kind == "logits" and len(nodes) > 1:
-            meaning.report(
-                "C292",
-                "`logits` read what the direct paths bring, so that no other receiver could change them",
-                span,
-                help="patch the paths to `logits` in a block of their own",
-            )
+            problem = "`logits` read what the direct paths bring, so that no other receiver could change them"
+            meaning.report("C292", problem, span, help="patch the paths to `logits` in a block of their own")
 
 
 def _table(asked: Asked) -> Table:

@@ -64,13 +64,8 @@ def _check_paths(meaning: Meaning, draft: Draft, graph: Draft) -> None:
     for name, span in draft.group_spans.items():
         if complete and name not in used:
             near = suggest(name, used)
-            scope.report(
-                "C120",
-                f"no path uses the group `{name}`",
-                span,
-                severity="warning",
-                help=f"did you mean `{near}`?" if near else "its nodes are not part of the circuit",
-            )
+            advice = f"did you mean `{near}`?" if near else "its nodes are not part of the circuit"
+            scope.report("C120", f"no path uses the group `{name}`", span, severity="warning", help=advice)
     if shape is not None and not any(each.severity == "error" for each in scope.diagnostics[before:]):
         _check_edges(meaning, draft, graph)
 
@@ -152,35 +147,22 @@ class _Reference:
         if node.kind in _PART:
             self.part(_PART[node.kind], span)
         if node.input is not None and self.joined:
-            self.report(
-                "C230",
-                "the inputs of heads are joined in this graph",
-                span,
-                "write the node without `.q`, `.k` or `.v`",
-                "inputs",
-            )
+            problem = "the inputs of heads are joined in this graph"
+            self.report("C230", problem, span, "write the node without `.q`, `.k` or `.v`", "inputs")
         self.position(node.position, span)
         if node.kind == "neuron":
             self.neuron(node, span)
         if self.shape is None:
             return
         if node.layer is not None and node.layer >= self.shape.layers:
-            self.report(
-                "C226",
-                f"`{node}` is beyond the model, which has {self.shape.layers} layers",
-                span,
-                f"layers count from 0 to {self.shape.layers - 1}",
-            )
+            problem = f"`{node}` is beyond the model, which has {self.shape.layers} layers"
+            self.report("C226", problem, span, f"layers count from 0 to {self.shape.layers - 1}")
             return
         count = self.shape.kv_groups if node.kind == "kv" else self.shape.heads
         what = "key-value groups" if node.kind == "kv" else "heads"
         if node.kind != "neuron" and node.head is not None and node.head >= count:
-            self.report(
-                "C226",
-                f"`{node}` is beyond the model, which has {count} {what} a layer",
-                span,
-                f"they count from 0 to {count - 1}",
-            )
+            problem = f"`{node}` is beyond the model, which has {count} {what} a layer"
+            self.report("C226", problem, span, f"they count from 0 to {count - 1}")
 
     def has(self, position: Position) -> bool:
         """Whether the graph is split at a position; unknown counts as yes."""
@@ -225,12 +207,8 @@ class _Reference:
             self.report("C230", f"this graph does not split MLP{node.layer} into neurons", span, advice)
         count = None if self.shape is None else self.shape.d_mlp
         if node.head is not None and count is not None and node.head >= count:
-            self.report(
-                "C226",
-                f"`{node}` is beyond the model, whose MLPs have {count} neurons",
-                span,
-                f"they count from 0 to {count - 1}",
-            )
+            problem = f"`{node}` is beyond the model, whose MLPs have {count} neurons"
+            self.report("C226", problem, span, f"they count from 0 to {count - 1}")
 
     def scored(self, path: EdgePath, places: tuple[tuple[Span, ...], ...]) -> None:
         """A path with a score is one edge, and no other gives that edge a score."""
@@ -293,12 +271,8 @@ class _Reference:
                 advice = f"write `{term.name}`"
                 self.report("C230", "the inputs of heads are joined in this graph", span, advice, "inputs")
         if first and term.input is not None:
-            self.report(
-                "C229",
-                f"an edge leaves by a node's output, not by `.{term.input}`",
-                span,
-                "write the node alone",
-            )
+            problem = f"an edge leaves by a node's output, not by `.{term.input}`"
+            self.report("C229", problem, span, "write the node alone")
         if term.input in ("k", "v") and term.position is not None and not (first or last):
             self.report(
                 "C229",

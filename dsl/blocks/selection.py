@@ -18,21 +18,13 @@ def check_selected(meaning: Meaning, draft: Draft) -> None:
     label = (Label(scores.place, f"uses {scores.implementation}"),)
     effect = meaning.effect(scores)
     if not effect:
-        meaning.report(
-            "C232",
-            f"`{scores.implementation}` does not say how much a metric depends on an edge",
-            draft.where("scores"),
-            labels=label,
-            help="use `attribution_patching`; a `reference` circuit can pick heads with `where(…)`",
-        )
+        problem = f"`{scores.implementation}` does not say how much a metric depends on an edge"
+        advice = "use `attribution_patching`; a `reference` circuit can pick heads with `where(…)`"
+        meaning.report("C232", problem, draft.where("scores"), labels=label, help=advice)
     elif effect == "nodes":
-        meaning.report(
-            "C232",
-            f"edges are selected here, but `{scores.name}` scores nodes",
-            draft.where("scores"),
-            labels=label,
-            help="use `attribution_patching` with `by = edges`",
-        )
+        problem = f"edges are selected here, but `{scores.name}` scores nodes"
+        advice = "use `attribution_patching` with `by = edges`"
+        meaning.report("C232", problem, draft.where("scores"), labels=label, help=advice)
 
 
 CIRCUITS = {

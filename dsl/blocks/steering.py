@@ -20,12 +20,9 @@ def _check(meaning: Meaning, draft: Draft) -> None:
         return
     check_begins(meaning, draft)
     if ("scale" in draft.spans) == ("shift" in draft.spans):
-        meaning.report(
-            "C293",
-            "`steering` takes `scale` or `shift`" + (", and not both" if "scale" in draft.spans else ""),
-            draft.where("shift"),
-            help="such as `scale = [0, 2]`, or `shift = [1, -1]`",
-        )
+        problem = "`steering` takes `scale` or `shift`" + (", and not both" if "scale" in draft.spans else "")
+        advice = "such as `scale = [0, 2]`, or `shift = [1, -1]`"
+        meaning.report("C293", problem, draft.where("shift"), help=advice)
     check_writes(meaning, draft, "nodes")
 
 

@@ -27,12 +27,10 @@ def check_read(meaning: Meaning, draft: Draft, key: str = "data") -> None:
     needs = METRICS[of].needs if of in METRICS else ("answer",)
     for need, code in (("answer", "C220"), ("foil", "C221")):
         if need in needs and has_column(data, need) is False:
+            problem = f"`{of}` needs {'an' if need == 'answer' else 'a'} {need}, and `{data.name}` has none"
+            advice = f"add `{need} = …` to the dataset, or read something else"
             meaning.report(
-                code,
-                f"`{of}` needs {'an' if need == 'answer' else 'a'} {need}, and `{data.name}` has none",
-                draft.where("of" if "of" in draft.spans else key),
-                labels=label,
-                help=f"add `{need} = …` to the dataset, or read something else",
+                code, problem, draft.where("of" if "of" in draft.spans else key), labels=label, help=advice
             )
             return
     if needs and teacher_forced(data):
@@ -53,13 +51,9 @@ def check_read(meaning: Meaning, draft: Draft, key: str = "data") -> None:
     check_positions(meaning, data, positions, draft, "positions", Label(data.place, "these prompts"))
     follows = answers_follow(data)
     if follows and needs and isinstance(positions, tuple) and Position("end") in positions:
-        meaning.report(
-            "C219",
-            "the answer is the next token, and behind `end` there is none",
-            draft.where("positions"),
-            labels=label,
-            help="read at a slot, such as `positions = block.2`, or at `all`",
-        )
+        problem = "the answer is the next token, and behind `end` there is none"
+        advice = "read at a slot, such as `positions = block.2`, or at `all`"
+        meaning.report("C219", problem, draft.where("positions"), labels=label, help=advice)
 
 
 def check_predicts(meaning: Meaning, draft: Draft) -> None:

@@ -19,13 +19,10 @@ def _check_statistics(meaning: Meaning, draft: Draft) -> None:
 def _check_pairs(meaning: Meaning, draft: Draft) -> None:
     model, shape = meaning.model_of(draft)
     if model is not None and shape is not None and shape.layers < 2:
-        meaning.report(
-            "C577",
-            f"`{model.name}` has one layer, so that no head reads what another writes",
-            draft.where("model"),
-            labels=(Label(model.place, "the model"),),
-            help="pairs of heads need two layers",
-        )
+        problem = f"`{model.name}` has one layer, so that no head reads what another writes"
+        advice = "pairs of heads need two layers"
+        labels = (Label(model.place, "the model"),)
+        meaning.report("C577", problem, draft.where("model"), labels=labels, help=advice)
 
 
 def _table(asked: Asked) -> Table:

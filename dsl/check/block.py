@@ -91,23 +91,15 @@ def read_block(scope: Scope, block: syntax.Block, draft: Draft, checks: Checks) 
             case syntax.Attribute(targets=(target,)):
                 given.append(_Given(target.text, target.span, statement.value))
             case syntax.Attribute():
-                scope.report(
-                    "C118",
-                    "several names at once stand in `slots` only",
-                    statement.span,
-                    help="write one key a line",
-                )
+                problem = "several names at once stand in `slots` only"
+                scope.report("C118", problem, statement.span, help="write one key a line")
             case syntax.Block():
                 _inner_block(scope, statement, implementation, draft, inner)
             case syntax.Path() if implementation.extra in {"replacements", "edges"}:
                 paths.append(statement)
             case syntax.Path():
-                scope.report(
-                    "C118",
-                    f"`{draft.implementation}` has no paths",
-                    statement.span,
-                    help="they stand in `replace` (slots) and `reference` (nodes)",
-                )
+                advice = "they stand in `replace` (slots) and `reference` (nodes)"
+                scope.report("C118", f"`{draft.implementation}` has no paths", statement.span, help=advice)
             case syntax.Use() | syntax.Assertion():
                 word = "use" if isinstance(statement, syntax.Use) else "assert"
                 scope.report("C118", f"`{word}` stands outside of blocks", statement.span)
@@ -179,12 +171,9 @@ def _fill(
         if key.required:
             near = {suggest(each.key, [name]) for each in given if each.key not in implementation.keys}
             if name not in near:
-                scope.report(
-                    "C105",
-                    f"`{draft.implementation}` needs the key `{name}`",
-                    draft.span,
-                    help=f"add `{name} = …`: {key.doc} ({describe(key.type)})",
-                )
+                problem = f"`{draft.implementation}` needs the key `{name}`"
+                advice = f"add `{name} = …`: {key.doc} ({describe(key.type)})"
+                scope.report("C105", problem, draft.span, help=advice)
         else:
             draft.values[name] = key.default
 
@@ -227,12 +216,8 @@ def _read_paths(
         draft.paths = tuple(path for path, _ in read)
         draft.path_spans = [places for _, places in read]
         if not paths:
-            scope.report(
-                "C105",
-                "`reference` has no paths",
-                draft.span,
-                help="add a line such as `embed -> L5H5 -> logits`",
-            )
+            advice = "add a line such as `embed -> L5H5 -> logits`"
+            scope.report("C105", "`reference` has no paths", draft.span, help=advice)
 
 
 def declare_inline(
@@ -257,12 +242,8 @@ def declare_inline(
         return None
     implementation = KINDS[kind].implementations[wanted]
     if implementation.extra:
-        scope.report(
-            "C118",
-            f"`{wanted}` cannot be written inline",
-            call.span,
-            help=f"write a block, `{kind} name using {wanted} {{`, and use its name here",
-        )
+        advice = f"write a block, `{kind} name using {wanted} {{`, and use its name here"
+        scope.report("C118", f"`{wanted}` cannot be written inline", call.span, help=advice)
         return None
     draft = Draft(name, kind, wanted, call.span, call.function.span)
     given: list[_Given] = []
@@ -274,12 +255,8 @@ def declare_inline(
             given.append(_Given(first, argument.span, argument.value))
         else:
             keys = ", ".join(implementation.keys)
-            scope.report(
-                "C121",
-                f"this argument of `{wanted}` needs its key",
-                argument.span,
-                help=f"write `{wanted}(key = value)`; its keys are {keys}",
-            )
+            advice = f"write `{wanted}(key = value)`; its keys are {keys}"
+            scope.report("C121", f"this argument of `{wanted}` needs its key", argument.span, help=advice)
             return None
     _fill(scope, draft, implementation, given, checks)
     scope.drafts[name] = draft

@@ -47,12 +47,8 @@ def _attributes(scope: Scope, block: syntax.Block, example: str) -> Iterator[syn
         if isinstance(statement, syntax.Attribute):
             yield statement
         else:
-            scope.report(
-                "C118",
-                f"only `name = value` stands in a `{block.kind.text}` block",
-                statement.span,
-                help=f"such as `{example}`",
-            )
+            problem = f"only `name = value` stands in a `{block.kind.text}` block"
+            scope.report("C118", problem, statement.span, help=f"such as `{example}`")
 
 
 def read_slots(scope: Scope, block: syntax.Block, draft: Draft) -> None:
@@ -61,19 +57,12 @@ def read_slots(scope: Scope, block: syntax.Block, draft: Draft) -> None:
         generator = _generator(scope, statement.value, statement.targets[0].text)
         for target in statement.targets:
             if target.text in {"start", "end"}:
-                scope.report(
-                    "C116",
-                    f"a slot cannot be called `{target.text}`, which is a position",
-                    target.span,
-                    help="choose another name",
-                )
+                problem = f"a slot cannot be called `{target.text}`, which is a position"
+                scope.report("C116", problem, target.span, help="choose another name")
             elif target.text in draft.slots or target.text in draft.slot_spans:
-                scope.report(
-                    "C107",
-                    f"the slot `{target.text}` is declared twice",
-                    target.span,
-                    labels=(Label(draft.slot_spans[target.text], "first here"),),
-                )
+                problem = f"the slot `{target.text}` is declared twice"
+                labels = (Label(draft.slot_spans[target.text], "first here"),)
+                scope.report("C107", problem, target.span, labels=labels)
             else:
                 draft.slot_spans[target.text] = target.span
                 if generator is not None:
@@ -140,12 +129,8 @@ def _random_tokens(
 ) -> RandomTokens | None:
     if function.text != "random_tokens":
         near = suggest(function.text, ["random_tokens"])
-        scope.report(
-            "C110",
-            f"slots have no function `{function.text}`",
-            function.span,
-            help="did you mean `random_tokens`?" if near else "there is `random_tokens(24)`",
-        )
+        advice = "did you mean `random_tokens`?" if near else "there is `random_tokens(24)`"
+        scope.report("C110", f"slots have no function `{function.text}`", function.span, help=advice)
         return None
     if len(arguments) == 1 and (arguments[0].key is None or arguments[0].key.text == "length"):
         constant = scope.constant(arguments[0].value)
@@ -164,12 +149,8 @@ def _random_tokens(
 def read_replacement(scope: Scope, path: syntax.Path) -> Replacement | None:
     """`S.2 -> C`."""
     if len(path.terms) != 2:
-        scope.report(
-            "C118",
-            "a replacement has two sides",
-            path.span,
-            help="such as `S.2 -> C`: the second S becomes C",
-        )
+        advice = "such as `S.2 -> C`: the second S becomes C"
+        scope.report("C118", "a replacement has two sides", path.span, help=advice)
         return None
     left, right = path.terms
     for side in path.terms:
@@ -179,12 +160,8 @@ def read_replacement(scope: Scope, path: syntax.Path) -> Replacement | None:
         return None
     found = position(scope, left)
     if len(right.parts) > 1:
-        scope.report(
-            "C118",
-            "what takes the place is a slot without a number",
-            right.span,
-            help=f"write `{right.parts[0].text}`",
-        )
+        advice = f"write `{right.parts[0].text}`"
+        scope.report("C118", "what takes the place is a slot without a number", right.span, help=advice)
         return None
     return None if found is None else Replacement(found.name, found.occurrence, right.text)
 
@@ -205,12 +182,8 @@ def read_groups(scope: Scope, block: syntax.Block, draft: Draft, spans: dict[str
         for target in statement.targets:
             name = target.text
             if name in ENDS:
-                scope.report(
-                    "C116",
-                    f"a group cannot be called `{name}`, which is a node",
-                    target.span,
-                    help="choose another name",
-                )
+                problem = f"a group cannot be called `{name}`, which is a node"
+                scope.report("C116", problem, target.span, help="choose another name")
             elif name in spans:
                 labels = (Label(spans[name], "first here"),)
                 scope.report("C107", f"the group `{name}` is declared twice", target.span, labels=labels)
@@ -233,12 +206,8 @@ def _member(scope: Scope, item: syntax.Value) -> NodePattern | Where | None:
         scope.report("C201", f"`{found}` stands in paths by itself, not in a group", item.span)
         return None
     elif found.input is not None:
-        scope.report(
-            "C230",
-            "a group holds nodes, not their inputs",
-            item.span,
-            help=f"say in the path how it is entered: `embed -> group.{found.input}`",
-        )
+        advice = f"say in the path how it is entered: `embed -> group.{found.input}`"
+        scope.report("C230", "a group holds nodes, not their inputs", item.span, help=advice)
         return None
     return found
 
@@ -246,12 +215,9 @@ def _member(scope: Scope, item: syntax.Value) -> NodePattern | Where | None:
 def _where(scope: Scope, call: syntax.Call) -> Where | None:
     if call.function.text != "where":
         near = suggest(call.function.text, ["where"])
-        scope.report(
-            "C110",
-            f"groups have no function `{call.function.text}`",
-            call.function.span,
-            help="did you mean `where`?" if near else "there is `where(scores.statistic, above = 0.5)`",
-        )
+        problem = f"groups have no function `{call.function.text}`"
+        advice = "did you mean `where`?" if near else "there is `where(scores.statistic, above = 0.5)`"
+        scope.report("C110", problem, call.function.span, help=advice)
         return None
     limits: dict[str, float] = {}
     subject: syntax.Ref | None = None
@@ -261,12 +227,8 @@ def _where(scope: Scope, call: syntax.Call) -> Where | None:
             subject = value
             continue
         if key is None or key.text not in {"above", "below"}:
-            scope.report(
-                "C121",
-                "`where` takes a statistic, and `above` or `below`",
-                argument.span,
-                help="`where(scores.copying, above = 0.5)`",
-            )
+            problem = "`where` takes a statistic, and `above` or `below`"
+            scope.report("C121", problem, argument.span, help="`where(scores.copying, above = 0.5)`")
             return None
         if key.text in limits:
             scope.report("C106", f"`{key.text}` stands twice", key.span)
@@ -283,12 +245,8 @@ def _where(scope: Scope, call: syntax.Call) -> Where | None:
         )
         return None
     if len(subject.parts) < 2:
-        scope.report(
-            "C121",
-            "`where` is not told which statistic",
-            subject.span,
-            help=f"write `{subject.text}.copying`, or another that is computed there",
-        )
+        advice = f"write `{subject.text}.copying`, or another that is computed there"
+        scope.report("C121", "`where` is not told which statistic", subject.span, help=advice)
         return None
     # What stands behind the scores is the column, and some columns have a dot in them: `direct.S.2`.
     shorter = (n for n in range(1, len(subject.parts)) if isinstance(scope.find(subject.parts[:n]), Draft))
@@ -307,13 +265,9 @@ def _has_column(scope: Scope, draft: Draft, name: str, column: str, parts: tuple
     span = parts[0].span.to(parts[-1].span)
     if not key:
         others = ", ".join(f"`{other}`" for other, each in SCORES.items() if each.statistics)
-        scope.report(
-            "C231",
-            f"`{name}` has no statistics of heads",
-            span,
-            labels=(Label(draft.place, f"it uses {draft.implementation}"),),
-            help=f"`where` reads {others}",
-        )
+        advice = f"`where` reads {others}"
+        labels = (Label(draft.place, f"it uses {draft.implementation}"),)
+        scope.report("C231", f"`{name}` has no statistics of heads", span, labels=labels, help=advice)
         return False
     if key == "heads":
         if re.fullmatch(r"L\d+H\d+", column):
@@ -327,13 +281,9 @@ def _has_column(scope: Scope, draft: Draft, name: str, column: str, parts: tuple
         return True
     near = suggest(column, known)
     does, it = ("compute", "it computes these") if key == "of" else ("read at", "it reads at these")
-    scope.report(
-        "C231",
-        f"`{name}` does not {does} `{column}`",
-        span,
-        labels=(Label(draft.where(key), it),),
-        help=f"did you mean `{near}`?" if near else f"add `{column}` to its `{key}`",
-    )
+    problem = f"`{name}` does not {does} `{column}`"
+    advice = f"did you mean `{near}`?" if near else f"add `{column}` to its `{key}`"
+    scope.report("C231", problem, span, labels=(Label(draft.where(key), it),), help=advice)
     return False
 
 
@@ -373,12 +323,8 @@ def _term(scope: Scope, value: syntax.Value, groups: dict[str, Span]) -> Term | 
         return None
     first, *rest = value.parts
     if first.text in ENDS:
-        scope.report(
-            "C230",
-            f"`{first.text}` has no inputs of its own",
-            value.span,
-            help=f"write `{first.text}`{at_position(first.text, rest)}",
-        )
+        problem = f"`{first.text}` has no inputs of its own"
+        scope.report("C230", problem, value.span, help=f"write `{first.text}`{at_position(first.text, rest)}")
         return None
     if first.text not in groups:
         lower = re.fullmatch(

@@ -222,22 +222,15 @@ class _Check:
             data = self.loader(path)
         except OSError as error:
             reason = error.strerror or str(error)
-            scope.report(
-                "C111",
-                f'the used file "{written}" cannot be read: {reason}',
-                statement.path.span,
-                help="the path is relative to the script's own folder",
-            )
+            problem = f'the used file "{written}" cannot be read: {reason}'
+            advice = "the path is relative to the script's own folder"
+            scope.report("C111", problem, statement.path.span, help=advice)
             return
         before = len(self.diagnostics)
         module.scope = self.file(path, data, f"{scope.prefix}{name.text}.", above, statement)
         if any(each.severity == "error" for each in self.diagnostics[before:]):
-            scope.report(
-                "C113",
-                f'the used file "{written}" has errors',
-                statement.path.span,
-                help="they are shown with it",
-            )
+            advice = "they are shown with it"
+            scope.report("C113", f'the used file "{written}" has errors', statement.path.span, help=advice)
 
     def taken(self, scope: Scope, name: syntax.Name) -> bool:
         entry = scope.names.get(name.text)
@@ -252,12 +245,8 @@ class _Check:
             return True
         if place is None:
             return False
-        scope.report(
-            "C107",
-            f"the name `{name.text}` is declared twice",
-            name.span,
-            labels=(Label(place, "first here"),),
-        )
+        problem = f"the name `{name.text}` is declared twice"
+        scope.report("C107", problem, name.span, labels=(Label(place, "first here"),))
         return True
 
     def collect(self, scope: Scope, script: syntax.Script) -> None:
@@ -283,12 +272,8 @@ class _Check:
                 if draft is not None:
                     blocks.append((statement, draft))
             elif isinstance(statement, syntax.Path):
-                scope.report(
-                    "C118",
-                    "a path stands in a block only",
-                    statement.span,
-                    help="in `replace` or `reference`",
-                )
+                advice = "in `replace` or `reference`"
+                scope.report("C118", "a path stands in a block only", statement.span, help=advice)
         checks = self.checks(scope)
         # First every block by itself, then what they mean together: they may stand in any order.
         order = _where_last(blocks)
@@ -301,29 +286,19 @@ class _Check:
         if kind is None:
             near = suggest(block.kind.text, KINDS)
             known = ", ".join(KINDS)
-            scope.report(
-                "C101",
-                f"there is no kind of block called `{block.kind.text}`",
-                block.kind.span,
-                help=f"did you mean `{near}`?" if near else f"the kinds are {known}",
-            )
+            problem = f"there is no kind of block called `{block.kind.text}`"
+            advice = f"did you mean `{near}`?" if near else f"the kinds are {known}"
+            scope.report("C101", problem, block.kind.span, help=advice)
             return None
         implementation = block.implementation
         if kind.output and implementation is not None:
-            scope.report(
-                "C102",
-                f"`{block.kind.text}` has no implementations to choose from",
-                implementation.span,
-                help=f"write `{block.kind.text} {block.label.text if block.label else ''}".rstrip() + " {`",
-            )
+            problem = f"`{block.kind.text}` has no implementations to choose from"
+            advice = f"write `{block.kind.text} {block.label.text if block.label else ''}".rstrip() + " {`"
+            scope.report("C102", problem, implementation.span, help=advice)
         if block.label is None:
             if not kind.output:
-                scope.report(
-                    "C114",
-                    f"this {block.kind.text} has no name",
-                    block.header,
-                    help=f"write `{block.kind.text} name using … {{`",
-                )
+                advice = f"write `{block.kind.text} name using … {{`"
+                scope.report("C114", f"this {block.kind.text} has no name", block.header, help=advice)
                 return None
             unnamed[block.kind.text] = unnamed.get(block.kind.text, 0) + 1
             local, place = f"{block.kind.text}.{unnamed[block.kind.text]}", block.kind.span
@@ -333,12 +308,8 @@ class _Check:
         if not kind.output:
             known = ", ".join(f"`{each}`" for each in kind.implementations)
             if implementation is None:
-                scope.report(
-                    "C114",
-                    f"this {block.kind.text} does not say what it uses",
-                    block.header,
-                    help=f"add `using` and one of {known}",
-                )
+                problem = f"this {block.kind.text} does not say what it uses"
+                scope.report("C114", problem, block.header, help=f"add `using` and one of {known}")
                 return None
             if implementation.text not in kind.implementations:
                 near = suggest(implementation.text, kind.implementations)

@@ -56,12 +56,8 @@ def read_claim(scope: Scope, statement: syntax.Assertion, checks: Checks) -> Cla
     if left is None or right is None:
         return None
     if isinstance(left, Number) and isinstance(right, Number | Range):
-        scope.report(
-            "C122",
-            "this claim says nothing about the run",
-            statement.span,
-            help="compare a result: `assert found.edges <= 100`",
-        )
+        advice = "compare a result: `assert found.edges <= 100`"
+        scope.report("C122", "this claim says nothing about the run", statement.span, help=advice)
         return None
     reader.functions(left, statement.left)
     reader.functions(right, statement.right)
@@ -84,12 +80,8 @@ def _possible(scope: Scope, measured: Expression, number: Expression, span: Span
             return
     for each in numbers:
         if not 0 <= each <= 1:
-            scope.report(
-                "C202",
-                f"a share lies between 0 and 1, and {each:g} does not",
-                span,
-                help="write 90% as 0.9",
-            )
+            advice = "write 90% as 0.9"
+            scope.report("C202", f"a share lies between 0 and 1, and {each:g} does not", span, help=advice)
             return
 
 
@@ -114,12 +106,9 @@ class _Reader:
                 return self.calculation(value)
             case _:
                 is_range = isinstance(value, syntax.List)
-                self.scope.report(
-                    "C201",
-                    f"a claim compares numbers, and this is {kind_of(value)}",
-                    value.span,
-                    help="a range is behind `in`: `assert found.edges in [10, 20]`" if is_range else None,
-                )
+                problem = f"a claim compares numbers, and this is {kind_of(value)}"
+                advice = "a range is behind `in`: `assert found.edges in [10, 20]`" if is_range else None
+                self.scope.report("C201", problem, value.span, help=advice)
                 return None
 
     def range(self, value: syntax.Value) -> Range | None:
@@ -134,22 +123,16 @@ class _Reader:
             case [Number(low), Number(high)] if low <= high:
                 return Range(low, high)
             case [Number(low), Number(high)]:
-                self.scope.report(
-                    "C122",
-                    f"no number is in this range: {low:g} is above {high:g}",
-                    value.span,
-                    help=f"write the lower one first: `[{high:g}, {low:g}]`",
-                )
+                problem = f"no number is in this range: {low:g} is above {high:g}"
+                advice = f"write the lower one first: `[{high:g}, {low:g}]`"
+                self.scope.report("C122", problem, value.span, help=advice)
             case _:
                 found = kind_of(written)
                 if isinstance(written, syntax.List):
                     found = f"a list of {len(items)}" if len(items) != 2 else "a list of other things"
-                self.scope.report(
-                    "C201",
-                    f"`in` takes a range of two numbers, and this is {found}",
-                    value.span,
-                    help="write the lowest and the highest number that are right: `in [0.9, 1.1]`",
-                )
+                problem = f"`in` takes a range of two numbers, and this is {found}"
+                advice = "write the lowest and the highest number that are right: `in [0.9, 1.1]`"
+                self.scope.report("C201", problem, value.span, help=advice)
         return None
 
     def calculation(self, value: syntax.Arithmetic) -> Expression | None:
@@ -184,11 +167,9 @@ class _Reader:
             if entry is None:
                 known = (n for n, e in self.scope.names.items() if not isinstance(e, Module))
                 near = suggest(last.text, known)
+                problem = f"there is nothing called `{last.text}`"
                 self.scope.report(
-                    "C104",
-                    f"there is nothing called `{last.text}`",
-                    value.span,
-                    help=f"did you mean `{near}`?" if near else None,
+                    "C104", problem, value.span, help=f"did you mean `{near}`?" if near else None
                 )
             return None
         head = syntax.Ref(tuple(parts), parts[0].span.to(parts[-1].span))
@@ -222,11 +203,9 @@ class _Reader:
         if function is None:
             near = suggest(call.function.text, FUNCTIONS)
             known = ", ".join(f"`{each}`" for each in FUNCTIONS)
+            advice = f"did you mean `{near}`?" if near else f"claims have {known}"
             self.scope.report(
-                "C110",
-                f"there is no function called `{call.function.text}`",
-                call.function.span,
-                help=f"did you mean `{near}`?" if near else f"claims have {known}",
+                "C110", f"there is no function called `{call.function.text}`", call.function.span, help=advice
             )
             return None
         values: dict[str, Value] = {}

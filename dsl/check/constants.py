@@ -75,12 +75,8 @@ def _outside(scope: Scope, name: str, given: object, written: syntax.Value) -> s
     numbers = (syntax.Number, syntax.List)
     same = type(value) is type(written) or (isinstance(value, numbers) and isinstance(written, numbers))
     if not same and not isinstance(written, syntax.Ref):
-        scope.report(
-            "C206",
-            f"`{name}` is set to {kind_of(value)}",
-            span,
-            labels=(Label(written.span, f"it is declared as {kind_of(written)} here"),),
-        )
+        labels = (Label(written.span, f"it is declared as {kind_of(written)} here"),)
+        scope.report("C206", f"`{name}` is set to {kind_of(value)}", span, labels=labels)
         return None
     return value
 
@@ -153,11 +149,7 @@ def _is_constant(scope: Scope, name: str, value: syntax.Value, *, known: bool) -
         return False  # it has an error of its own
     for item in value.items if isinstance(value, syntax.List) else (value,):
         if not isinstance(item, syntax.Number | syntax.String | syntax.Boolean):
-            scope.report(
-                "C201",
-                f"a constant is a number, a string, a boolean or a list of them, not {kind_of(item)}",
-                item.span,
-                help="what a key takes is written in its block",
-            )
+            problem = f"a constant is a number, a string, a boolean or a list of them, not {kind_of(item)}"
+            scope.report("C201", problem, item.span, help="what a key takes is written in its block")
             return False
     return True

@@ -181,13 +181,9 @@ class Meaning:
     ) -> None:
         """Two keys of a declaration lead to two models."""
         assert model is not None and other is not None
-        self.report(
-            "C224",
-            f"`{key}` is for the model `{model.name}`, but `{other_key}` is for `{other.name}`",
-            draft.where(key),
-            labels=(Label(draft.where(other_key), f"for `{other.name}`"),),
-            help="use one model for both",
-        )
+        problem = f"`{key}` is for the model `{model.name}`, but `{other_key}` is for `{other.name}`"
+        labels = (Label(draft.where(other_key), f"for `{other.name}`"),)
+        self.report("C224", problem, draft.where(key), labels=labels, help="use one model for both")
 
     def same_model(self, a: Draft | None, b: Draft | None) -> bool:
         """Whether two declarations are of one model; unknown counts as yes."""
@@ -248,13 +244,9 @@ class Meaning:
             lacks = (of and isinstance(nodes, tuple) and not of & {*nodes}) or (is_input and inputs == ())
             if lacks:
                 assert graph is not None
-                self.report(
-                    "C462",
-                    f"there are no {each} to compare by in this graph",
-                    span,
-                    labels=(Label(graph.where("inputs" if is_input else "nodes"), "the graph"),),
-                    help="compare by `nodes` or by `edges`",
-                )
+                problem = f"there are no {each} to compare by in this graph"
+                labels = (Label(graph.where("inputs" if is_input else "nodes"), "the graph"),)
+                self.report("C462", problem, span, labels=labels, help="compare by `nodes` or by `edges`")
 
     def made_of(self, draft: Draft, key: str, most: int, deepest: int) -> None:
         """Of how much something is made of others of its kind; reports if of too much, and that once."""
@@ -276,12 +268,8 @@ class Meaning:
                 if total > most
                 else f"what is made of others, {deep + 1} times over; {deepest} times are the most"
             )
-            self.report(
-                "C010",
-                f"`{draft.name}` is made of {problem}",
-                draft.where(key),
-                help="make it of fewer at once",
-            )
+            advice = "make it of fewer at once"
+            self.report("C010", f"`{draft.name}` is made of {problem}", draft.where(key), help=advice)
 
     def graph(self, graph: Draft) -> Graph | None:
         """The graph that a block declares, where it is known and not too large to be looked at; made once."""

@@ -163,13 +163,9 @@ class Scope:
         if entry is None:
             self._unknown(ref, kinds)
         elif isinstance(entry, Draft):
-            self.report(
-                "C108",
-                f"`{ref.text}` is {kinds_in_words([entry.kind])}, but {wanted} belongs here",
-                ref.span,
-                labels=(Label(entry.place, f"declared as {kinds_in_words([entry.kind])} here"),),
-                help=self._of_kind(kinds),
-            )
+            problem = f"`{ref.text}` is {kinds_in_words([entry.kind])}, but {wanted} belongs here"
+            labels = (Label(entry.place, f"declared as {kinds_in_words([entry.kind])} here"),)
+            self.report("C108", problem, ref.span, labels=labels, help=self._of_kind(kinds))
         else:
             what = "a constant" if isinstance(entry, Constant) else "a used file"
             inside = ""
@@ -178,13 +174,9 @@ class Scope:
                 known = (n for n, e in own if isinstance(e, Draft) and e.kind in kinds)
                 some = ", ".join(f"`{ref.text}.{n}`" for n in islice(known, 8))
                 inside = f"it has {some}" if some else ""
-            self.report(
-                "C108",
-                f"`{ref.text}` is {what}, but {wanted} belongs here",
-                ref.span,
-                labels=(Label(entry.place, "declared here"),),
-                help=inside or self._of_kind(kinds),
-            )
+            problem = f"`{ref.text}` is {what}, but {wanted} belongs here"
+            advice = inside or self._of_kind(kinds)
+            self.report("C108", problem, ref.span, labels=(Label(entry.place, "declared here"),), help=advice)
         return None
 
     def _unknown(self, ref: syntax.Ref, kinds: Sequence[str]) -> None:
@@ -217,12 +209,8 @@ class Scope:
                     help_text = (
                         f"`{ref.text}` is an implementation; inline it is written `{ref.text}({first} = …)`"
                     )
-        self.report(
-            "C104",
-            f"there is no {' or '.join(kinds)} called `{last.text}`{where}",
-            last.span,
-            help=help_text or self._of_kind(kinds),
-        )
+        problem = f"there is no {' or '.join(kinds)} called `{last.text}`{where}"
+        self.report("C104", problem, last.span, help=help_text or self._of_kind(kinds))
 
     def _of_kind(self, kinds: Sequence[str]) -> str | None:
         known = (n for n, e in self.names.items() if isinstance(e, Draft | Broken) and e.kind in kinds)

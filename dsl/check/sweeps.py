@@ -91,13 +91,8 @@ class _Expansion:
             places = [
                 Label(self.drafts[name].place, "a family") for name in (first, second) if name != draft.name
             ]
-            self.scope.report(
-                "C208",
-                f"`{draft.name}` would be a family in two ways: by `{first}` and by `{second}`",
-                span,
-                labels=places,
-                help="write one of them out",
-            )
+            problem = f"`{draft.name}` would be a family in two ways: by `{first}` and by `{second}`"
+            self.scope.report("C208", problem, span, labels=places, help="write one of them out")
             return
         if not roots:
             self.add(draft, draft.name, None, None)
@@ -143,12 +138,8 @@ class _Expansion:
         )
         self.files.add(draft, name, values.get("file"))
         if draft.implementation == "difference" and len(values["circuits"] or ()) != 2:  # type: ignore[arg-type]
-            self.scope.report(
-                "C208",
-                "`difference` takes two circuits, and a family is more",
-                draft.where("circuits"),
-                help="write the members out",
-            )
+            problem = "`difference` takes two circuits, and a family is more"
+            self.scope.report("C208", problem, draft.where("circuits"), help="write the members out")
 
     def member(self, value: Value, index: int | None) -> Value:
         """A reference to a family becomes one to its member; in a list, to all its members."""

@@ -99,13 +99,8 @@ class Converter:
         if isinstance(value, syntax.Arithmetic) and _HYPHENS.fullmatch(value.span.text):
             in_quotes = isinstance(wanted, Text | Prompt | InputFile | OutputFile)
             help_text = f'write it in quotes: "{value.span.text}"' if in_quotes else "a name has no hyphens"
-        self.scope.report(
-            "C201",
-            f"`{self.key}` takes {describe(wanted)}, not {kind_of(value)}",
-            via or value.span,
-            labels=labels,
-            help=help_text,
-        )
+        problem = f"`{self.key}` takes {describe(wanted)}, not {kind_of(value)}"
+        self.scope.report("C201", problem, via or value.span, labels=labels, help=help_text)
         return WRONG
 
     def convert(self, value: syntax.Value, wanted: Type) -> Result:
@@ -162,14 +157,8 @@ class Converter:
         if entry is None:
             known = (name for name, each in self.scope.names.items() if isinstance(each, Constant))
             near = suggest(value.text, known)
-            self.scope.report(
-                "C104",
-                f"there is no constant called `{value.text}`",
-                value.span,
-                help=f"did you mean `{near}`?"
-                if near
-                else f"declare it above the blocks: `{value.text} = …`",
-            )
+            advice = f"did you mean `{near}`?" if near else f"declare it above the blocks: `{value.text} = …`"
+            self.scope.report("C104", f"there is no constant called `{value.text}`", value.span, help=advice)
             return WRONG
         if isinstance(entry, Draft):
             self.scope.report(
@@ -212,12 +201,8 @@ class Converter:
             return WRONG if parsed is None else parsed
         if isinstance(wanted, Text) and wanted.choices and value.value not in wanted.choices:
             near = suggest(value.value, wanted.choices)
-            self.scope.report(
-                "C203",
-                f"`{self.key}` takes {describe(wanted)}",
-                span,
-                help=f'did you mean "{near}"?' if near else wanted.otherwise,
-            )
+            advice = f'did you mean "{near}"?' if near else wanted.otherwise
+            self.scope.report("C203", f"`{self.key}` takes {describe(wanted)}", span, help=advice)
             return WRONG
         if isinstance(wanted, OutputFile):
             return self.output(value, wanted, span)
@@ -267,11 +252,8 @@ class Converter:
             self.scope.report("C204", f"the list for `{self.key}` is empty", actual.span)
             return WRONG
         if wanted.exactly is not None and len(actual.items) != wanted.exactly:
-            self.scope.report(
-                "C204",
-                f"`{self.key}` takes {describe(wanted)}, and here are {len(actual.items)}",
-                actual.span,
-            )
+            problem = f"`{self.key}` takes {describe(wanted)}, and here are {len(actual.items)}"
+            self.scope.report("C204", problem, actual.span)
             return WRONG
         name = self.name
         found: list[Value] = []
@@ -284,12 +266,8 @@ class Converter:
                 failed = True
             elif wanted.distinct and each in places:
                 first = places[each]
-                self.scope.report(
-                    "C205",
-                    f"{element.span.text} stands twice in this list",
-                    element.span,
-                    labels=(Label(first, "first here"),),
-                )
+                problem = f"{element.span.text} stands twice in this list"
+                self.scope.report("C205", problem, element.span, labels=(Label(first, "first here"),))
                 failed = True
             else:
                 found.append(each)

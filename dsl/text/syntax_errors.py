@@ -128,13 +128,10 @@ def complain(context: Context, kind: str, text: str, span: Span) -> Diagnostic |
 
 def _mismatch(context: Context, text: str, close: str, span: Span) -> Diagnostic:
     assert context.opener is not None and context.opened is not None
-    return Diagnostic(
-        "C005",
-        f"expected `{close}`, but `{text}` stands there",
-        span,
-        labels=(Label(context.opened, f"the {_WHAT[context.opener]} begins here"),),
-        help=f"close the {_WHAT[context.opener]} with `{close}`",
-    )
+    problem = f"expected `{close}`, but `{text}` stands there"
+    advice = f"close the {_WHAT[context.opener]} with `{close}`"
+    labels = (Label(context.opened, f"the {_WHAT[context.opener]} begins here"),)
+    return Diagnostic("C005", problem, span, labels=labels, help=advice)
 
 
 def _in_brackets(context: Context, kind: str, text: str, span: Span) -> Diagnostic:
@@ -153,13 +150,8 @@ def _in_brackets(context: Context, kind: str, text: str, span: Span) -> Diagnost
             help=f"add `{close}`"
             + ("; `key = value` stands in `( )` or in a block only" if opening == "[" else ""),
         )
-    return Diagnostic(
-        "C014",
-        f"expected `,` or `{close}`, but {_found(kind, text)}",
-        span,
-        labels=begun,
-        help=f"separate the items of a {what} by commas",
-    )
+    problem = f"expected `,` or `{close}`, but {_found(kind, text)}"
+    return Diagnostic("C014", problem, span, labels=begun, help=f"separate the items of a {what} by commas")
 
 
 def _statement(kind: str, text: str, span: Span) -> Diagnostic:
@@ -185,12 +177,8 @@ def _value(context: Context, kind: str, text: str, span: Span) -> Diagnostic:
         )
         return Diagnostic("C002", f"expected a number, but {found}", span, help=advice)
     if before is not None and before[0] == "EQUAL" and kind == "EQUAL":
-        return Diagnostic(
-            "C015",
-            "one `=` gives a key its value",
-            before[2].to(span),
-            help="`==` compares, and only in an `assert`",
-        )
+        problem = "one `=` gives a key its value"
+        return Diagnostic("C015", problem, before[2].to(span), help="`==` compares, and only in an `assert`")
     if kind in {"_NL", "$END", "RBRACE", "RPAR"} and before is not None:
         names = {"EQUAL": "=", "_ARROW": "->", "ASSERT": "assert", "COMPARISON": before[1]}
         sign = names.get(before[0], before[1])
@@ -201,11 +189,9 @@ def _value(context: Context, kind: str, text: str, span: Span) -> Diagnostic:
         )
         return Diagnostic("C003", f"a value is missing behind `{sign}`", before[2], help=help_text)
     if kind == "LBRACE":
+        problem = "`{` cannot begin a value"
         return Diagnostic(
-            "C002",
-            "`{` cannot begin a value",
-            span,
-            help="a block is written without `=`: `slots {`; a list in square brackets",
+            "C002", problem, span, help="a block is written without `=`: `slots {`; a list in square brackets"
         )
     if kind == "COMMA":
         return Diagnostic("C014", "there is nothing between these commas", span, help="remove one")
@@ -217,12 +203,8 @@ def _after(context: Context, types: list[str], kind: str, text: str, span: Span)
     if "ASSERT" in types and "COMPARISON" not in types:
         if kind == "EQUAL":
             return Diagnostic("C015", "a claim compares with `==`", span, help="write `==` here")
-        return Diagnostic(
-            "C017",
-            f"this claim compares nothing: {_found(kind, text)}",
-            span,
-            help="write `assert found.edges <= 100`: a value, one of == != <= >= < > in, and a value",
-        )
+        advice = "write `assert found.edges <= 100`: a value, one of == != <= >= < > in, and a value"
+        return Diagnostic("C017", f"this claim compares nothing: {_found(kind, text)}", span, help=advice)
     if "ASSERT" in types and (kind == "COMPARISON" or text in {"and", "or"}):
         both = "" if text == "or" else ": write two"
         what = "chains of comparisons are not read" if kind == "COMPARISON" else f"claims have no `{text}`"
@@ -234,12 +216,8 @@ def _after(context: Context, types: list[str], kind: str, text: str, span: Span)
         help_text = "the score of an edge stands behind its path: `L0H1 -> L2H3.k = 0.25`"
         return Diagnostic("C015", problem, span, help=help_text)
     if kind == "COMPARISON":
-        return Diagnostic(
-            "C017",
-            f"`{text}` stands only in a claim",
-            span,
-            help="begin the line with `assert`; chains are not read",
-        )
+        advice = "begin the line with `assert`; chains are not read"
+        return Diagnostic("C017", f"`{text}` stands only in a claim", span, help=advice)
     if kind == "LBRACE" and before is not None:
         return Diagnostic("C016", "a block's header is not written like this", span, help=_HEADER)
     words = [each for each in context.statement if each[2].line == span.line]
@@ -256,19 +234,11 @@ def _after(context: Context, types: list[str], kind: str, text: str, span: Span)
     if before is not None and before[0] == "NUMBER" and kind in {"NAME", "DOT", "NUMBER", "NODE"}:
         joined = before[2].end == span.start
         if joined and kind == "DOT":
-            return Diagnostic(
-                "C007",
-                "this is not a number",
-                before[2].to(span),
-                help="a decimal point stands between digits (`0.5`); a head is written `L9H9`",
-            )
+            advice = "a decimal point stands between digits (`0.5`); a head is written `L9H9`"
+            return Diagnostic("C007", "this is not a number", before[2].to(span), help=advice)
         if joined:
-            return Diagnostic(
-                "C007",
-                f"`{_short(text)}` cannot follow a number",
-                span,
-                help="units are not written, and a name does not begin with a digit",
-            )
+            advice = "units are not written, and a name does not begin with a digit"
+            return Diagnostic("C007", f"`{_short(text)}` cannot follow a number", span, help=advice)
     if kind == "COMMA" and _NEXT_KEY.match(span.source.text, span.start):
         return Diagnostic("C007", "there is no comma between keys", span, help="write one key a line")
     if kind == "COMMA":
@@ -277,12 +247,8 @@ def _after(context: Context, types: list[str], kind: str, text: str, span: Span)
         return Diagnostic(
             "C015", "there is a second `=` on this line", span, help="write one statement a line"
         )
-    return Diagnostic(
-        "C007",
-        f"expected the end of the line, but {_found(kind, text)}",
-        span,
-        help="write one statement a line",
-    )
+    advice = "write one statement a line"
+    return Diagnostic("C007", f"expected the end of the line, but {_found(kind, text)}", span, help=advice)
 
 
 _HEADER = "write `kind name using implementation {`, all on one line"
@@ -297,12 +263,8 @@ def _header(context: Context, where: str, types: list[str], kind: str, text: str
                 "C016", f"expected `using`, but `{text}` stands there", span, help="did you mean `using`?"
             )
         if kind == "NAME":
-            return Diagnostic(
-                "C016",
-                f"`using` is missing before `{_short(text)}`",
-                span,
-                help=f"write `{first[1]} {before[1]} using {_short(text)} {{`",
-            )
+            advice = f"write `{first[1]} {before[1]} using {_short(text)} {{`"
+            return Diagnostic("C016", f"`using` is missing before `{_short(text)}`", span, help=advice)
         if kind == "EQUAL":
             return Diagnostic(
                 "C016",
@@ -331,35 +293,21 @@ def _header(context: Context, where: str, types: list[str], kind: str, text: str
         )
     if kind in {"_NL", "$END"}:
         assert before is not None
-        return Diagnostic(
-            "C016",
-            "this block has no body: `{` is missing",
-            before[2],
-            help="the `{` stands on the same line as the header",
-        )
+        advice = "the `{` stands on the same line as the header"
+        return Diagnostic("C016", "this block has no body: `{` is missing", before[2], help=advice)
     if kind == "COMPARISON":
-        return Diagnostic(
-            "C015" if text == "==" else "C017",
-            f"`{text}` stands only in a claim",
-            span,
-            help="a key takes `=`; a claim begins with `assert`",
-        )
-    return Diagnostic(
-        "C016" if where in {"header", "brace"} else "C002",
-        f"expected {EXPECTED[where]}, but {_found(kind, text)}",
-        span,
-        help=_HEADER if where != "targets" else "write `a, b = value`",
-    )
+        problem = f"`{text}` stands only in a claim"
+        advice = "a key takes `=`; a claim begins with `assert`"
+        return Diagnostic("C015" if text == "==" else "C017", problem, span, help=advice)
+    problem = f"expected {EXPECTED[where]}, but {_found(kind, text)}"
+    advice = _HEADER if where != "targets" else "write `a, b = value`"
+    return Diagnostic("C016" if where in {"header", "brace"} else "C002", problem, span, help=advice)
 
 
 def node_name(text: str, span: Span) -> Diagnostic:
     """A node stands where a name is declared."""
-    return Diagnostic(
-        "C013",
-        f"`{text}` is how a node is written, so nothing else can be called that",
-        span,
-        help="choose another name",
-    )
+    problem = f"`{text}` is how a node is written, so nothing else can be called that"
+    return Diagnostic("C013", problem, span, help="choose another name")
 
 
 def _rest(context: Context, where: str, kind: str, text: str, span: Span) -> Diagnostic:
@@ -374,12 +322,8 @@ def _rest(context: Context, where: str, kind: str, text: str, span: Span) -> Dia
         }.get(before[0], "a name behind the comma")
         return Diagnostic("C002", f"expected {what}, but {_found(kind, text)}", span)
     if where in {"file", "as"}:
-        return Diagnostic(
-            "C002",
-            f"expected {EXPECTED[where]}, but {_found(kind, text)}",
-            span,
-            help='write `use "file.circ" as name`',
-        )
+        advice = 'write `use "file.circ" as name`'
+        return Diagnostic("C002", f"expected {EXPECTED[where]}, but {_found(kind, text)}", span, help=advice)
     if where == "arrow" and kind == "COMPARISON":
         return _after(context, [], kind, text, span)
     if where == "arrow":
@@ -397,32 +341,21 @@ def _rest(context: Context, where: str, kind: str, text: str, span: Span) -> Dia
 def unclosed(kind: str, span: Span) -> Diagnostic:
     """The script ends inside a bracket."""
     close = _BRACKETS[kind][1]
-    return Diagnostic(
-        "C005",
-        f"the {_WHAT[kind]} that begins here is never closed",
-        span,
-        help=f"add the missing `{close}`",
-    )
+    advice = f"add the missing `{close}`"
+    return Diagnostic("C005", f"the {_WHAT[kind]} that begins here is never closed", span, help=advice)
 
 
 def too_deep(span: Span, limit: int) -> Diagnostic:
     """More brackets within brackets than anything readable has."""
-    return Diagnostic(
-        "C010",
-        f"brackets are nested more than {limit} deep",
-        span,
-        help="name the inner parts in blocks of their own",
-    )
+    advice = "name the inner parts in blocks of their own"
+    return Diagnostic("C010", f"brackets are nested more than {limit} deep", span, help=advice)
 
 
 def too_long(span: Span, limit: int) -> Diagnostic:
     """More arithmetic in one statement than anything readable has."""
-    return Diagnostic(
-        "C010",
-        f"more than {limit} values are computed with in one statement",
-        span,
-        help="name parts in blocks of their own: `metric part using expression { … }`",
-    )
+    problem = f"more than {limit} values are computed with in one statement"
+    advice = "name parts in blocks of their own: `metric part using expression { … }`"
+    return Diagnostic("C010", problem, span, help=advice)
 
 
 _LOOKALIKES = {
