@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FINE, FALSE, WRONG = 0, 1, 2
 _MOST, _MOST_BYTES = 10**9, 2**60
+_FORMATS = ".json, .circ, .pt, .graphml, .csv"
 _COMPUTED = ("scores", "circuit", "curve", "compare", "plot", "render")
 
 
@@ -78,9 +79,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="nncirc", description="Find circuits in transformer language models, as a script says."
-    )
+    parser = _Parser(prog="nncirc", description="Find and test circuits in transformer language models.")
     parser.add_argument("--version", action="version", version=f"nncirc {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -89,76 +88,93 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(command=function)
         return made
 
-    run = command("run", _run, "run a script: models, scores, circuits, pictures, claims")
-    check = command("check", _check, "find what is wrong with a script, without loading a model")
-    plan = command("plan", _plan, "say what a run would take: graphs, prompts, passes, seconds, memory")
+    run = command("run", _run, "run a script: compute scores and circuits, draw pictures, test claims")
+    check = command("check", _check, "report errors in a script, without loading a model")
+    plan = command("plan", _plan, "predict the cost of a run: forward passes, seconds, memory")
     for each in (run, check, plan):
         each.add_argument("script", metavar="SCRIPT", help="a .circ file")
         each.add_argument(
-            "--set", action="append", default=[], metavar="NAME=VALUE", help="change a constant of the script"
+            "--set",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="override a constant of the script; may be repeated",
         )
         each.add_argument("--json", action="store_true", help="print JSON")
-    run.add_argument("--out", metavar="DIR", help="the folder for results (default: out/SCRIPT)")
+    run.add_argument("--out", metavar="DIR", help="folder for results (default: out/SCRIPT)")
     for each in (run, plan):
         each.add_argument(
-            "--only", action="append", default=[], metavar="NAME", help="build only this result"
+            "--only",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="compute only this result and its inputs; may be repeated",
         )
-        each.add_argument("--batch", type=_positive, metavar="N", help="at most N prompts in one pass")
+        each.add_argument("--batch", type=_positive, metavar="N", help="at most N prompts per forward pass")
         each.add_argument(
             "--memory",
             type=_bytes,
             metavar="SIZE",
-            help="most memory for activations, as 800MB or 2GiB (default: half of what is free)",
+            help="memory limit for activations, such as 800MB or 2GiB (default: half of the free memory)",
         )
         each.add_argument(
-            "--allow-code", action="store_true", help="let the script call Python functions of its own"
+            "--allow-code", action="store_true", help="allow the script to run its own Python functions"
         )
-    run.add_argument("--fresh", action="store_true", help="ignore what earlier runs have stored")
-    run.add_argument("--threads", type=_positive, metavar="N", help="threads (default: the free cores)")
+    run.add_argument("--fresh", action="store_true", help="ignore cached results of earlier runs")
+    run.add_argument("--threads", type=_positive, metavar="N", help="number of threads (default: free cores)")
 
-    render = command("render", _render, "draw a circuit that a run has written")
-    render.add_argument("circuit", metavar="CIRCUIT", help="a circuit's .json file, or another that is read")
-    render.add_argument("--highlight", metavar="CIRCUIT", help="a circuit to compare with")
+    render = command("render", _render, "draw a saved circuit")
+    render.add_argument("circuit", metavar="CIRCUIT", help=f"a circuit: {_FORMATS}")
+    render.add_argument("--highlight", metavar="CIRCUIT", help="a circuit to highlight for comparison")
     render.add_argument("--out", metavar="FILE", help=".svg, .png, .pdf or .dot (default: beside CIRCUIT)")
-    render.add_argument("--fold", type=_positive, metavar="N", help="draw at most N edges, fold the rest")
+    render.add_argument(
+        "--fold",
+        type=_positive,
+        metavar="N",
+        help="simplify the drawing to at most N lines (caption says how)",
+    )
 
     _add_exchange(command)
-    explain = command("explain", _explain, "explain a code such as C301")
+    explain = command("explain", _explain, "explain an error code, such as C301")
     explain.add_argument("code", metavar="CODE")
-    models = command("models", _models, "list the models that come with nncirc")
+    models = command("models", _models, "list the bundled models")
     models.add_argument("--json", action="store_true", help="print JSON")
-    cache = command("cache", _cache, "say where results of earlier runs are stored, and how much it is")
-    cache.add_argument("--clear", action="store_true", help="remove them")
+    cache = command("cache", _cache, "show where results of earlier runs are cached, and their size")
+    cache.add_argument("--clear", action="store_true", help="remove the cached results")
     cache.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
 def _add_exchange(command: Callable[[str, Callable[[Any], int], str], argparse.ArgumentParser]) -> None:
     """The commands for files of circuits."""
-    formats = ".json, .circ, .pt, .graphml, .csv"
-    diff = command("diff", _diff, "show two circuits side by side: what both have, and what only one has")
-    diff.add_argument("first", metavar="A", help=f"a circuit: {formats}; FILE.circ:NAME for one of a script")
-    diff.add_argument("second", metavar="B", help="another")
+    diff = command("diff", _diff, "compare two circuits: nodes and edges in both, and in only one")
+    diff.add_argument("first", metavar="A", help=f"a circuit: {_FORMATS}; FILE.circ:NAME for one in a script")
+    diff.add_argument("second", metavar="B", help="the circuit to compare with")
     diff.add_argument("--out", metavar="FILE", help="draw both as one picture: .svg, .png, .pdf or .dot")
-    diff.add_argument("--fold", type=_positive, metavar="N", help="draw at most N edges, fold the rest")
+    diff.add_argument(
+        "--fold",
+        type=_positive,
+        metavar="N",
+        help="simplify the drawing to at most N lines (caption says how)",
+    )
     diff.add_argument(
         "--collapse",
         action="store_true",
-        help="join inputs, heads or positions until both graphs are one, adding scores",
+        help="merge inputs, heads or positions until both graphs match, summing scores",
     )
     diff.add_argument("--json", action="store_true", help="print JSON")
-    bring = command("import", _import, "read a circuit of another program: EAP-IG, MIB, GraphML, CSV, .circ")
-    bring.add_argument("source", metavar="FILE", help=f"{formats}, or the folder of a submission to MIB")
+    bring = command("import", _import, "convert a circuit from EAP-IG, MIB, GraphML, CSV or .circ")
+    bring.add_argument("source", metavar="FILE", help=f"{_FORMATS}, or the folder of an MIB submission")
     bring.add_argument(
-        "--to", required=True, metavar="FILE", help=".json or .circ; of several circuits a folder"
+        "--to", required=True, metavar="FILE", help=".json or .circ; for several circuits, a folder"
     )
-    bring.add_argument("--like", metavar="CIRCUIT", help="a circuit of the same graph, where FILE names none")
-    bring.add_argument("--kv-heads", type=_positive, metavar="N", help="the model's key-value heads (EAP-IG)")
+    bring.add_argument("--like", metavar="CIRCUIT", help="a circuit on the same graph, if FILE has none")
+    bring.add_argument("--kv-heads", type=_positive, metavar="N", help="number of key-value heads (EAP-IG)")
     bring.add_argument(
-        "--all", action="store_true", help="all edges with their scores, not only the circuit's (EAP-IG)"
+        "--all", action="store_true", help="import all scored edges, not only those in the circuit (EAP-IG)"
     )
-    send = command("export", _export, "write a circuit or scores for another program, or as a script")
-    send.add_argument("source", metavar="CIRCUIT", help="a circuit or scores that a run has written")
+    send = command("export", _export, "convert a circuit or scores for another program, or to a script")
+    send.add_argument("source", metavar="CIRCUIT", help="a circuit or scores saved by a run")
     send.add_argument(
         "--to", required=True, metavar="FILE", help=".circ, .json (EAP-IG), .graphml, .csv, or a folder (MIB)"
     )
@@ -166,7 +182,7 @@ def _add_exchange(command: Callable[[str, Callable[[Any], int], str], argparse.A
         "--d-model",
         type=_positive,
         metavar="N",
-        help="width of the residual stream (EAP-IG), if CIRCUIT does not say it",
+        help="width of the residual stream (EAP-IG), if CIRCUIT does not record it",
     )
 
 

@@ -23,6 +23,15 @@ def test_the_script_in_parts_runs(nncirc: Command, tmp_path: Path) -> None:
     assert (tmp_path / "out/ioi.svg").is_file()
 
 
+def test_the_first_script_prints_what_is_shown(nncirc: Command, tmp_path: Path) -> None:
+    (tmp_path / "first.circ").write_text(blocks("circ")[0])
+    done = nncirc("run", tmp_path / "first.circ", "--out", tmp_path / "out")
+    claims = some([line for line in done.out.splitlines() if line.startswith("holds")])
+    for shown in [*claims, "34 of 479 edges, 16 nodes"]:
+        assert shown in done.out
+        assert shown in README
+
+
 def test_the_python_runs_as_it_stands(tmp_path: Path) -> None:
     (code,) = blocks("python")
     done = in_process_of_its_own(["-W", "error", "-c", code], folder=tmp_path)
