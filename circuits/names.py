@@ -11,7 +11,7 @@ In a graph of positions each is one at every position: `L9H9.q@end`, `MLP3@S.2`,
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self, TypeAlias
 
@@ -29,10 +29,17 @@ OTHER = "other"
 _NUMBER = r"0|[1-9][0-9]{0,5}"
 _POSITION = rf"(?:[A-Za-z_][A-Za-z0-9_]{{0,99}}(?:\.[1-9][0-9]{{0,5}})?|{_NUMBER})"
 _NAME = re.compile(
-    rf"(?:(?P<end>embed|pos_embed|logits)|MLP(?P<mlp>{_NUMBER})(?:N(?P<neuron>{_NUMBER}))?"
-    rf"|L(?P<layer>{_NUMBER})(?:(?P<unit>H|KV)(?P<index>{_NUMBER}))?(?:\.(?P<input>[qkv]))?)"
+    rf"(?:(?P<end>embed|pos_embed|logits)"
+    rf"|(?P<part>L|MLP)(?P<layer>{_NUMBER})(?:(?P<unit>H|KV|N)(?P<index>{_NUMBER}))?(?:\.(?P<input>[qkv]))?)"
     rf"(?:@(?P<position>{_POSITION}))?"
 )
+_KINDS: dict[tuple[str, str | None], Kind] = {
+    ("L", "H"): "head",
+    ("L", "KV"): "kv",
+    ("L", None): "attention",
+    ("MLP", None): "mlp",
+    ("MLP", "N"): "neuron",
+}
 
 
 def is_position(name: str) -> bool:
@@ -91,13 +98,18 @@ def as_positions(given: Positions) -> tuple[Position, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node. Attributes are None where the kind has none; `position` where it is one at all positions."""
+    """One node, or all of a pattern (`L*H3`, `MLP*`).
+
+    `index` is of a head, a key-value group or a neuron, `input` one input of attention. Attributes are None
+    where the kind has none; a layer or an index that it has is None for all of them. Without a `position` a
+    node is one at all positions.
+    """
 
     kind: Kind
     layer: int | None = None
     index: int | None = None
     input: Input | None = None
-    position: str | None = None
+    position: Position | None = None
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -110,37 +122,60 @@ class Node:
         >>> Node.parse("L9H6.q")
         Node(kind='head', layer=9, index=6, input='q', position=None)
         """
-        match = _NAME.fullmatch(name) if isinstance(name, str) else None
-        if match is None:
-            if not isinstance(name, str):
-                raise unfit("the name of a node", "a string", name)
+        if not isinstance(name, str):
+            raise unfit("the name of a node", "a string", name)
+        match = _NAME.fullmatch(name)
+        kind = match and (match["end"] or _KINDS.get((match["part"], match["unit"])))
+        if match is None or kind is None or (match["part"] == "MLP" and match["input"]):
             raise GraphError(
                 "C451",
                 f"{visible(name, 60)!r} is not a node",
                 hint="nodes are embed, pos_embed, L9H6, L9H6.q, L9KV2.k, L9, MLP3, MLP3N17, logits",
             )
-        if match["end"]:
-            return cls(match["end"], position=match["position"])  # type: ignore[arg-type]
-        if match["neuron"]:
-            return cls("neuron", int(match["mlp"]), int(match["neuron"]), position=match["position"])
-        if match["mlp"]:
-            return cls("mlp", int(match["mlp"]), position=match["position"])
-        which: Input | None = match["input"]  # type: ignore[assignment]
-        if match["unit"] is None:
-            return cls("attention", int(match["layer"]), None, which, match["position"])
-        kind: Kind = "head" if match["unit"] == "H" else "kv"
-        return cls(kind, int(match["layer"]), int(match["index"]), which, match["position"])
+        at = None if match["position"] is None else Position.parse(match["position"])
+        layer, index = (None if number is None else int(number) for number in match.group("layer", "index"))
+        return cls(kind, layer, index, match["input"], at)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
+        layer, index = ("*" if number is None else number for number in (self.layer, self.index))
+        name = {
+            "head": f"L{layer}H{index}",
+            "kv": f"L{layer}KV{index}",
+            "attention": f"L{layer}",
+            "mlp": f"MLP{layer}",
+            "neuron": f"MLP{layer}N{index}",
+        }.get(self.kind, self.kind)
         at = "" if self.position is None else f"@{self.position}"
-        if self.kind in ("embed", "pos_embed", "logits"):
-            return self.kind + at
-        if self.kind == "mlp":
-            return f"MLP{self.layer}{at}"
-        if self.kind == "neuron":
-            return f"MLP{self.layer}N{self.index}{at}"
-        unit = {"head": f"H{self.index}", "kv": f"KV{self.index}", "attention": ""}[self.kind]
-        return f"L{self.layer}{unit}" + (f".{self.input}" if self.input else "") + at
+        return f"{name}.{self.input}{at}" if self.input else name + at
+
+
+def one_of(pattern: str) -> Node:
+    """A node that a pattern might mean: `L0H3` for `L*H3`, whose `*` is any number.
+
+    Raises:
+        GraphError: C451, it is not one of nodes.
+    """
+    return Node.parse(pattern.replace("*", "0"))
+
+
+def is_node(name: str) -> bool:
+    """Whether a name, or a pattern, is one of nodes."""
+    try:
+        one_of(name)
+    except GraphError:
+        return False
+    return True
+
+
+def matching(pattern: str, names: Iterable[str], *, at_any_position: bool = False) -> tuple[str, ...]:
+    """Those of some nodes that a pattern names.
+
+    >>> matching("L*H1", ["L0H0", "L0H1", "L1H1"])
+    ('L0H1', 'L1H1')
+    """
+    at = "@.*" if at_any_position else ""
+    expression = re.compile(re.escape(pattern).replace(r"\*", "[0-9]+") + at)
+    return tuple(name for name in names if expression.fullmatch(name))
 
 
 class Edge(NamedTuple):

@@ -16,11 +16,9 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import islice, pairwise
 from typing import TypeAlias
 
@@ -28,7 +26,7 @@ from nncirc.circuits.arguments import public, require_lengths
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.names import Edge, Input, Node
+from nncirc.circuits.names import Edge, Input, Node, is_node, matching, one_of
 
 Term: TypeAlias = tuple[str, Input | None]
 Step: TypeAlias = Sequence[Term]
@@ -196,7 +194,7 @@ def expand(graph: Graph, name: str) -> tuple[str, ...]:
     >>> expand(Graph(Shape(2, 2, 2)), "L*H1")
     ('L0H1', 'L1H1')
     """
-    node = Node.parse(name.replace("*", "0"))
+    node = one_of(name)
     if node.input is not None:
         raise GraphError(
             "C457",
@@ -207,9 +205,8 @@ def expand(graph: Graph, name: str) -> tuple[str, ...]:
     if "*" not in name and (node.position is not None or not graph.positions):
         found: tuple[str, ...] = (name,) if name in graph.node_index else ()
     else:
-        at = "@.*" if graph.positions and node.position is None else ""
-        pattern = re.compile(re.escape(name).replace(r"\*", "[0-9]+") + at)
-        found = tuple(node for node in graph.nodes if pattern.fullmatch(node))
+        anywhere = bool(graph.positions) and node.position is None
+        found = matching(name, graph.nodes, at_any_position=anywhere)
     if not found:
         problem = f"{name} matches no node" if "*" in name else f"there is no node {name}"
         raise GraphError("C457", f"{problem} of the graph", hint=_what_there_is(graph), about=name)
@@ -235,7 +232,7 @@ def entered(graph: Graph, name: str) -> tuple[str, ...]:
 
 
 def _members(graph: Graph, group: str, names: Sequence[str]) -> tuple[str, ...]:
-    if _is_node(group):
+    if is_node(group):
         raise GraphError(
             "C451",
             f"a group cannot be called {group!r}: that is a node",
@@ -441,12 +438,3 @@ def _what_there_is(graph: Graph) -> str:
 def _step(sides: Sequence[_Side]) -> str:
     terms = ", ".join(side.term for side in sides)
     return terms if len(sides) == 1 else f"[{terms}]"
-
-
-@cache
-def _is_node(name: str) -> bool:
-    try:
-        Node.parse(name.replace("*", "0"))
-    except GraphError:
-        return False
-    return True

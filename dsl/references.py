@@ -18,11 +18,12 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.compare import meaning_of_scores
 from nncirc.circuits.errors import FileError
 from nncirc.circuits.graph import Graph, owner
+from nncirc.circuits.names import Node
 from nncirc.circuits.pictures.text import one_line, provenance
 from nncirc.circuits.reference import from_paths
 from nncirc.dsl.blocks.reference import path_of
 from nncirc.dsl.check.checker import CheckResult, check_file, check_text
-from nncirc.dsl.check.program import Declaration, NodePattern, Program, Ref
+from nncirc.dsl.check.program import Declaration, Program, Ref
 from nncirc.dsl.check.shapes import graph_of, model_shape
 
 __all__ = ["built", "circuit_of", "read_reference", "reference_text", "write_reference"]
@@ -144,7 +145,7 @@ def _checked(result: CheckResult, file: str) -> Program:
 
 def _members(file: str, members: Iterable[object]) -> Iterator[str]:
     for member in members:
-        if not isinstance(member, NodePattern):
+        if not isinstance(member, Node):
             problem = f"{file!r} names heads by what they attend to, which only a run can tell"
             advice = "run the script, and use the circuit's .json file from its output folder"
             raise FileError("C622", problem, hint=advice, about=file)

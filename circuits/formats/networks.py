@@ -117,5 +117,5 @@ def _attributes(node: Node) -> dict[str, Any]:
     if index is not None:
         found[index] = node.index
     if node.position is not None:
-        found["position"] = node.position
+        found["position"] = str(node.position)
     return found

@@ -238,7 +238,7 @@ def _lanes(positions: tuple[str, ...], nodes: tuple[str, ...]) -> dict[str, tupl
     for node in nodes:
         position = Node.parse(node).position
         if position is not None:
-            lanes[position] += (node,)
+            lanes[str(position)] += (node,)
     return {position: names for position, names in lanes.items() if names}
 
 

@@ -132,11 +132,11 @@ def strength(line: Line, unscored: bool) -> float:
 
 def _by_layer(nodes: Iterable[str], groups: Mapping[str, str]) -> dict[str, str]:
     """Heads (and key-value groups) of one layer, group and position under the name of the first of them."""
-    first: dict[tuple[str, int | None, str | None, str | None], str] = {}
+    first: dict[tuple[Node, str | None], str] = {}
     drawn_as = {}
     for name in nodes:
         node = Node.parse(name)
-        drawn_as[name] = first.setdefault((node.kind, node.layer, node.position, groups.get(name)), name)
+        drawn_as[name] = first.setdefault((replace(node, index=None, input=None), groups.get(name)), name)
     return drawn_as
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from nncirc.circuits.names import OTHER, Position
+from nncirc.circuits.names import OTHER, Node, Position
 from nncirc.dsl.blocks.corruptions import CORRUPTIONS, RUNS
 from nncirc.dsl.blocks.datasets import check_positions
 from nncirc.dsl.blocks.metrics import check_measured
 from nncirc.dsl.blocks.reference import check_node
 from nncirc.dsl.check.declared import Meaning
-from nncirc.dsl.check.program import NodePattern
 from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Label
@@ -68,10 +67,10 @@ def check_nodes(meaning: Meaning, draft: Draft, *keys: str) -> bool:
     return True
 
 
-def nodes_under(draft: Draft, key: str) -> list[tuple[NodePattern, Span]]:
+def nodes_under(draft: Draft, key: str) -> list[tuple[Node, Span]]:
     """The nodes under a key, and where they stand."""
     value, written = draft.values.get(key), draft.written.get(key)
-    nodes = [each for each in value if isinstance(each, NodePattern)] if isinstance(value, tuple) else []
+    nodes = [each for each in value if isinstance(each, Node)] if isinstance(value, tuple) else []
     items = written.items if isinstance(written, syntax.List) else ()
     spans = [item.span for item in items] if len(items) == len(nodes) else [draft.where(key)] * len(nodes)
     return list(zip(nodes, spans, strict=True))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.names import Node
 from nncirc.circuits.reference import entered
 from nncirc.dsl.blocks.keys import AT_POSITIONS, CORRUPTION, DIRECTIONS, GRAPH, METRIC, NODES
 from nncirc.dsl.blocks.patched import check_denoised, check_method, check_nodes, check_writes, nodes_under
 from nncirc.dsl.check.declared import Key, Meaning, Scores
-from nncirc.dsl.check.program import NodePattern
 from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.check.tables import Asked, Table, names
 from nncirc.dsl.check.types import Either
@@ -64,7 +64,7 @@ SCORES = {
             "through": Key(
                 Either(NODES, ("none", "all")),
                 "the nodes that carry; `none`: direct paths alone. All others keep their outputs",
-                default=(NodePattern("mlp"),),
+                default=(Node("mlp"),),
             ),
             "positions": Key(
                 AT_POSITIONS,

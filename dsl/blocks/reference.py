@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
-from nncirc.circuits.names import OTHER, Input, Position
+from nncirc.circuits.names import OTHER, Input, Node, Position
 from nncirc.circuits.reference import Path, wrong_paths
 from nncirc.dsl.blocks.keys import one
 from nncirc.dsl.check.declared import Implementation, Key, Meaning
-from nncirc.dsl.check.program import EdgePath, Group, GroupRef, NodePattern, Term, Where
+from nncirc.dsl.check.program import EdgePath, Group, GroupRef, Term, Where
 from nncirc.dsl.check.scope import Draft, Scope
 from nncirc.dsl.check.shapes import ModelShape
 from nncirc.dsl.check.types import Text
@@ -51,7 +51,7 @@ def _check_paths(meaning: Meaning, draft: Draft, graph: Draft) -> None:
     checker = _Reference(scope, graph, shape, draft.groups)
     for name, group in draft.groups.items():
         for member, span in zip(group, draft.member_spans[name], strict=True):
-            if isinstance(member, NodePattern):
+            if isinstance(member, Node):
                 checker.exists(member, span)
             elif isinstance(member, Where):
                 checker.part("heads", span)
@@ -76,7 +76,7 @@ def path_of(path: EdgePath) -> Path:
 
 
 def _written(term: Term) -> tuple[str, Input | None]:
-    if isinstance(term, NodePattern):
+    if isinstance(term, Node):
         return str(replace(term, input=None)), term.input
     return term.name if term.position is None else f"{term.name}@{term.position}", term.input
 
@@ -109,7 +109,7 @@ def _check_edges(meaning: Meaning, draft: Draft, graph: Draft) -> None:
         )
 
 
-def check_node(scope: Scope, graph: Draft, shape: ModelShape | None, node: NodePattern, span: Span) -> None:
+def check_node(scope: Scope, graph: Draft, shape: ModelShape | None, node: Node, span: Span) -> None:
     """A node, or some node of a pattern, is in the graph and in the model."""
     _Reference(scope, graph, shape, {}).exists(node, span)
 
@@ -142,7 +142,7 @@ class _Reference:
         if self.nodes is not None and part not in self.nodes:
             self.report("C230", f"this graph has no {part}", span, f"add `{part}` to its `nodes`", "nodes")
 
-    def exists(self, node: NodePattern, span: Span) -> None:
+    def exists(self, node: Node, span: Span) -> None:
         """A node, or some node of a pattern, is in the graph and in the model."""
         if node.kind in _PART:
             self.part(_PART[node.kind], span)
@@ -160,7 +160,7 @@ class _Reference:
             return
         count = self.shape.kv_groups if node.kind == "kv" else self.shape.heads
         what = "key-value groups" if node.kind == "kv" else "heads"
-        if node.kind != "neuron" and node.head is not None and node.head >= count:
+        if node.kind != "neuron" and node.index is not None and node.index >= count:
             problem = f"`{node}` is beyond the model, which has {count} {what} a layer"
             self.report("C226", problem, span, f"they count from 0 to {count - 1}")
 
@@ -192,7 +192,7 @@ class _Reference:
             advice = f"did you mean `@{near}`?" if near else f"it is split at {listed}"
             self.report("C230", f"this graph has no position `{name}`", span, advice, "positions")
 
-    def neuron(self, node: NodePattern, span: Span) -> None:
+    def neuron(self, node: Node, span: Span) -> None:
         """The MLP of its layer is split, into so many."""
         split = self.split if isinstance(self.split, tuple) else ()
         layers = [layer for layer in split if isinstance(layer, int)]
@@ -206,7 +206,7 @@ class _Reference:
             advice = f"write `MLP{node.layer}` for the whole of it, or `neurons = [{listed}]` in the graph"
             self.report("C230", f"this graph does not split MLP{node.layer} into neurons", span, advice)
         count = None if self.shape is None else self.shape.d_mlp
-        if node.head is not None and count is not None and node.head >= count:
+        if node.index is not None and count is not None and node.index >= count:
             problem = f"`{node}` is beyond the model, whose MLPs have {count} neurons"
             self.report("C226", problem, span, f"they count from 0 to {count - 1}")
 
@@ -262,8 +262,8 @@ class _Reference:
                     )
 
     def term(self, term: Term, span: Span, *, first: bool, last: bool) -> None:
-        kind = term.kind if isinstance(term, NodePattern) else "group"
-        if isinstance(term, NodePattern):
+        kind = term.kind if isinstance(term, Node) else "group"
+        if isinstance(term, Node):
             self.exists(term, span)
         else:
             self.position(term.position, span)
@@ -306,11 +306,11 @@ def _ranks(members: Group) -> tuple[float, float]:
     return earliest, max((_rank(member, lowest=False) for member in members), default=math.inf)
 
 
-def _is_shared(member: NodePattern | Where) -> bool:
-    return isinstance(member, NodePattern) and member.kind == "kv"
+def _is_shared(member: Node | Where) -> bool:
+    return isinstance(member, Node) and member.kind == "kv"
 
 
-def _rank(member: NodePattern | Where, *, lowest: bool) -> float:
+def _rank(member: Node | Where, *, lowest: bool) -> float:
     """The place of a node in the computation: two steps a layer, attention before the MLP."""
     if isinstance(member, Where):
         return -0.5 if lowest else math.inf

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Literal
 
+from nncirc.circuits.names import Input, Node
 from nncirc.dsl.blocks import SCORES
 from nncirc.dsl.check.places import ENDS, at_position, node, position
 from nncirc.dsl.check.program import (
@@ -16,7 +17,6 @@ from nncirc.dsl.check.program import (
     Group,
     GroupRef,
     NamedList,
-    NodePattern,
     RandomTokens,
     Ref,
     Replacement,
@@ -169,7 +169,7 @@ def read_replacement(scope: Scope, path: syntax.Path) -> Replacement | None:
 def read_groups(scope: Scope, block: syntax.Block, draft: Draft, spans: dict[str, Span]) -> None:
     """`groups { induction = [L5H5, L6H9] }`; `spans` gets the place of every group's name."""
     for statement in _attributes(scope, block, "induction = [L5H5, L6H9]"):
-        members: list[NodePattern | Where] = []
+        members: list[Node | Where] = []
         places: list[Span] = []
         items = statement.value.items if isinstance(statement.value, syntax.List) else (statement.value,)
         if not items:
@@ -194,7 +194,7 @@ def read_groups(scope: Scope, block: syntax.Block, draft: Draft, spans: dict[str
                 draft.member_spans[name] = tuple(places)
 
 
-def _member(scope: Scope, item: syntax.Value) -> NodePattern | Where | None:
+def _member(scope: Scope, item: syntax.Value) -> Node | Where | None:
     if isinstance(item, syntax.Call):
         return _where(scope, item)
     found = node(scope, item)
@@ -343,5 +343,5 @@ def _term(scope: Scope, value: syntax.Value, groups: dict[str, Span]) -> Term | 
     if len(rest) > 1 or (rest and rest[0].text not in {"q", "k", "v"}):
         scope.report("C230", "a group is entered as `.q`, `.k` or `.v`", value.span)
         return None
-    entry: Literal["q", "k", "v"] | None = rest[0].text if rest else None  # type: ignore[assignment]
+    entry: Input | None = rest[0].text if rest else None  # type: ignore[assignment]
     return GroupRef(first.text, entry, at)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from nncirc.circuits.names import Position
-from nncirc.dsl.check.program import NodePattern
+from nncirc.circuits.names import Node, Position
 from nncirc.dsl.check.scope import Scope
 from nncirc.dsl.text import syntax
 
@@ -47,12 +46,12 @@ def position(scope: Scope, value: syntax.Ref) -> Position | None:
     return Position(first.text, occurrence)
 
 
-def node(scope: Scope, value: syntax.Value) -> NodePattern | None:
+def node(scope: Scope, value: syntax.Value) -> Node | None:
     """`L9H9.q`, `MLP*`, `embed`; None where the value is something else. Reports a node that is malformed."""
     if isinstance(value, syntax.Placed) and value.ref.text in ENDS:
-        return NodePattern(value.ref.text, position=position(scope, value.position))  # type: ignore[arg-type]
+        return Node(value.ref.text, position=position(scope, value.position))  # type: ignore[arg-type]
     if isinstance(value, syntax.Ref):
-        return NodePattern(value.text) if value.text in ENDS else None  # type: ignore[arg-type]
+        return Node(value.text) if value.text in ENDS else None  # type: ignore[arg-type]
     if not isinstance(value, syntax.Node):
         return None
     match = NODE.fullmatch(value.text)
@@ -78,7 +77,7 @@ def node(scope: Scope, value: syntax.Value) -> NodePattern | None:
             inputs = f"a neuron is written `{value.text}{odd.text.upper()}`"
         scope.report("C230", f"`{value.text}` has no input `.{odd.text}`", odd.span, help=inputs)
         entry = None
-    return NodePattern(kind, numbers[0], numbers[1], entry, at)  # type: ignore[arg-type]
+    return Node(kind, numbers[0], numbers[1], entry, at)  # type: ignore[arg-type]
 
 
 def at_position(node: str, tail: Sequence[syntax.Name]) -> str:

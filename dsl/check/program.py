@@ -10,7 +10,7 @@ default filled in, families are expanded, and declarations stand in an order in 
     reference                     Ref
     list, "one or a list"         tuple (always a tuple, even of one)
     position                      Position
-    node                          NodePattern
+    node                          Node
     prompt, answer, foil          Template (`answer = next` is NextToken())
     sum of metrics and numbers    tuple in postfix order, of Ref, numbers and `+`, `-`, `*`, `/`
     absent and without default    None
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from nncirc.circuits.arguments import public
-from nncirc.circuits.names import Position
+from nncirc.circuits.names import Input, Node, Position
 from nncirc.dsl.text.source import Source, Span
 
 __all__ = [
@@ -42,8 +42,6 @@ __all__ = [
     "GroupRef",
     "NamedList",
     "NextToken",
-    "NodeKind",
-    "NodePattern",
     "Number",
     "Placeholder",
     "Program",
@@ -60,7 +58,6 @@ __all__ = [
     "leaves",
 ]
 
-NodeKind: TypeAlias = Literal["embed", "pos_embed", "head", "kv", "attention", "mlp", "neuron", "logits"]
 Comparison: TypeAlias = Literal["==", "!=", "<=", ">=", "<", ">", "in"]
 
 
@@ -69,40 +66,6 @@ class Ref:
     """The qualified name of a declaration of the same program (`found`, `wang.ioi`, `found[0]`)."""
 
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class NodePattern:
-    """One node of a graph or, where `layer` or `head` is None, all of them.
-
-    `head` is the key-value group's number where `kind` is "kv", the neuron's where it is "neuron".
-    Embeddings and `logits` have neither layer nor head: None does not mean "all" there. `input` is "q", "k",
-    "v" for one input of a head, None for the whole of it.
-    """
-
-    kind: NodeKind
-    layer: int | None = None
-    head: int | None = None
-    input: Literal["q", "k", "v"] | None = None
-    position: Position | None = None
-
-    def __str__(self) -> str:
-        layer = "*" if self.layer is None else str(self.layer)
-        head = "*" if self.head is None else str(self.head)
-        names: dict[NodeKind, str] = {
-            "embed": "embed",
-            "pos_embed": "pos_embed",
-            "head": f"L{layer}H{head}",
-            "kv": f"L{layer}KV{head}",
-            "attention": f"L{layer}",
-            "mlp": f"MLP{layer}",
-            "neuron": f"MLP{layer}N{head}",
-            "logits": "logits",
-        }
-        text = names[self.kind]
-        if self.input is not None:
-            text = f"{text}.{self.input}"
-        return text if self.position is None else f"{text}@{self.position}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +81,7 @@ class Where:
     below: float | None = None
 
 
-Group: TypeAlias = tuple[NodePattern | Where, ...]
+Group: TypeAlias = tuple[Node | Where, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +92,11 @@ class GroupRef:
     """
 
     name: str
-    input: Literal["q", "k", "v"] | None = None
+    input: Input | None = None
     position: Position | None = None
 
 
-Term: TypeAlias = NodePattern | GroupRef
+Term: TypeAlias = Node | GroupRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +188,7 @@ class Replacement:
     by: str
 
 
-One: TypeAlias = bool | int | float | str | Ref | Position | NodePattern | Template | NextToken
+One: TypeAlias = bool | int | float | str | Ref | Position | Node | Template | NextToken
 Value: TypeAlias = "One | tuple[Value, ...] | None"
 
 

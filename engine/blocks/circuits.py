@@ -10,7 +10,7 @@ from nncirc.circuits.circuit import Circuit, difference, intersection, union
 from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import Node
-from nncirc.dsl.check.program import Declaration, NodePattern, Where
+from nncirc.dsl.check.program import Declaration, Where
 from nncirc.dsl.references import built
 from nncirc.engine.blocks.common import edge_scores, journal, scored
 from nncirc.engine.blocks.inputs import Build
@@ -63,8 +63,8 @@ def _reference(builder: Builder, declaration: Declaration) -> Circuit:
     return with_fields(circuit, made={**circuit.made, "model": model.name})
 
 
-def _members(builder: Builder, member: NodePattern | Where) -> list[str]:
-    if isinstance(member, NodePattern):
+def _members(builder: Builder, member: Node | Where) -> list[str]:
+    if isinstance(member, Node):
         return [str(member)]
     scores: NodeScores = builder.get(member.scores.name)
     if member.statistic not in scores.positions:

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nncirc.circuits.intervals import Resampling
-from nncirc.dsl.check.program import Declaration, NodePattern
+from nncirc.circuits.names import Node
+from nncirc.dsl.check.program import Declaration
 from nncirc.engine.blocks.common import scored
 from nncirc.engine.blocks.inputs import Build
 from nncirc.engine.methods.causal_tracing import causal_tracing
@@ -87,9 +88,7 @@ def _made(
 
 def nodes_of(value: Any) -> Any:
     """Nodes by name; a word such as `all` stays as it is."""
-    return (
-        [str(each) for each in value if isinstance(each, NodePattern)] if isinstance(value, tuple) else value
-    )
+    return [str(each) for each in value if isinstance(each, Node)] if isinstance(value, tuple) else value
 
 
 INTERVENTIONS: Mapping[str, Build] = {

@@ -10,7 +10,7 @@ from tests.dsl.preamble import PREAMBLE
 from tests.some import some
 
 from nncirc import Program, check_file, check_text, render_diagnostics
-from nncirc.circuits.names import Position
+from nncirc.circuits.names import Node, Position
 from nncirc.dsl.blocks import KINDS
 from nncirc.dsl.check.program import (
     Apply,
@@ -18,7 +18,6 @@ from nncirc.dsl.check.program import (
     GroupRef,
     NamedList,
     NextToken,
-    NodePattern,
     Number,
     Placeholder,
     Property,
@@ -89,7 +88,7 @@ def test_induction() -> None:
     expected = found.declarations["expected"]
     assert expected.groups["induction"] == (Where(Ref("patterns"), "prefix_matching", 0.5),)
     assert expected.paths[0].steps == (
-        (NodePattern("embed"),),
+        (Node("embed"),),
         (GroupRef("previous_token"),),
         (GroupRef("induction", "k"),),
     )

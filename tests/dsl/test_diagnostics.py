@@ -16,8 +16,7 @@ from nncirc import (
     render_diagnostic,
     render_diagnostics,
 )
-from nncirc.circuits.names import Position
-from nncirc.dsl.check.program import NodePattern
+from nncirc.circuits.names import Node, Position
 from nncirc.dsl.check.shapes import ModelShape, model_shape
 from nncirc.dsl.text.diagnostics import suggest
 
@@ -165,9 +164,9 @@ def test_key_value_groups_beyond_the_model() -> None:
 
 
 def test_patterns_as_text() -> None:
-    assert str(NodePattern("head", 9, 6, "q", Position("S", 2))) == "L9H6.q@S.2"
-    assert str(NodePattern("head")) == "L*H*"
-    assert str(NodePattern("kv", 3)) == "L3KV*"
-    assert str(NodePattern("attention", 5)) == "L5"
-    assert str(NodePattern("mlp")) == "MLP*"
-    assert str(NodePattern("embed")) == "embed"
+    assert str(Node("head", 9, 6, "q", Position("S", 2))) == "L9H6.q@S.2"
+    assert str(Node("head")) == "L*H*"
+    assert str(Node("kv", 3)) == "L3KV*"
+    assert str(Node("attention", 5)) == "L5"
+    assert str(Node("mlp")) == "MLP*"
+    assert str(Node("embed")) == "embed"
