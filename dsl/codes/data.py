@@ -127,20 +127,20 @@ DATA: Mapping[str, Entry] = {
         "needs the corrupted prompts of a paired dataset, a `corrupt` list or column.",
     ),
     "C315": Entry(
-        "unreadable file of prompts",
+        "unreadable prompt file",
         "The file does not exist, is not a regular file, may not be read, is not UTF-8, or its name "
         "does not show whether it is CSV or JSON Lines. The path is relative to the folder of the "
         "script, not to where nncirc is run.",
         'dataset other using file {\n  model = tiny\n  path = "no/such/file.csv"\n}',
     ),
     "C316": Entry(
-        "malformed line in a file of prompts",
+        "malformed line in a prompt file",
         "The message names the line. No line is skipped: the results would be about other prompts than "
         "those in the file. In CSV, put a field that contains a comma or a quote in double quotes, and "
         "double any quote inside it. In JSON Lines, each line is one flat object.",
     ),
     "C317": Entry(
-        "missing column in a file of prompts",
+        "missing column in a prompt file",
         "`clean`, `corrupt`, `answer` and `foil` name columns of the file: those in the first line of a "
         "CSV file, or the keys of each JSON Lines object.",
     ),

@@ -80,10 +80,10 @@ FILES: Mapping[str, Entry] = {
         "again.",
     ),
     "C631": Entry(
-        "unknown format of circuit files",
+        "unknown circuit file format",
         "The file extension determines the format. Circuits are read from `.json` (ours, or that of the "
-        "EAP-IG package), `.circ`, `.pt`, `.graphml` and `.csv`, and from the folder of a submission to "
-        "MIB; they are written as `.json`, `.circ`, `.graphml` and `.csv`.",
+        "EAP-IG package), `.circ`, `.pt`, `.graphml` and `.csv`, and from the folder of an MIB "
+        "submission; they are written as `.json`, `.circ`, `.graphml` and `.csv`.",
     ),
     "C632": Entry(
         "file that is not GraphML",
@@ -99,11 +99,11 @@ FILES: Mapping[str, Entry] = {
         "file with missing information",
         "A table of edges does not include the graph it belongs to: `--like CIRCUIT` names another "
         "circuit of the same graph. The format of the EAP-IG package includes the width of the residual "
-        "stream. A circuit that a run found records it; for one that was written down, give it as in "
-        "`--d-model 768`.",
+        "stream. A circuit that a run found records it; for one that was written down, add it with "
+        "`--d-model` (768 for GPT-2 small).",
     ),
     "C635": Entry(
-        "folder that is not a submission to MIB",
+        "folder that is not an MIB submission",
         "A submission has a folder for each task and model, such as `ioi_gpt2`, with "
         "`importances.json`, `importances.pt`, or a file for each of several circuits. Such a folder "
         "can also be read by itself. Import several circuits into a folder, not into one file.",
@@ -122,7 +122,7 @@ FILES: Mapping[str, Entry] = {
         "eap.json --to eap.csv`, or `--to ioi_gpt2/` for MIB.",
     ),
     "C610": Entry(
-        "unknown format of pictures",
+        "unknown picture format",
         "The file extension determines the format: `.svg`, `.png`, `.pdf` or, for a circuit, `.dot`.",
     ),
     "C611": Entry(
@@ -133,7 +133,7 @@ FILES: Mapping[str, Entry] = {
         'render {\n  circuit = small\n  file = "small.svg"\n}',
     ),
     "C612": Entry(
-        "failure of Graphviz",
+        "Graphviz failure",
         "Graphviz reported an error, made no picture, or did not finish in time, which happens with "
         "thousands of edges. Write the `.dot` file and draw it elsewhere, or simplify the picture with "
         "`fold`. The circuit itself is not affected.",

@@ -150,7 +150,7 @@ FORM: Mapping[str, Entry] = {
     "C106": Entry(
         "duplicate key",
         "A key, argument, inner block or replacement may be given only once: nncirc does not guess "
-        "which of two values you meant. An answer given both as text and as token ids is given twice.",
+        "which of two values you meant. An answer given as text and as token ids counts as given twice.",
         "metric loss using logprob {\n  at = end\n  at = start\n}",
     ),
     "C107": Entry(
@@ -246,7 +246,7 @@ FORM: Mapping[str, Entry] = {
     ),
     "C131": Entry(
         "too many errors to show",
-        "Only the first errors are shown; the others are counted. Most of them are often one mistake "
+        "Only the first errors are shown; the others are counted. Often most of them are one mistake "
         "repeated: fix it and check again.",
     ),
     "C132": Entry(

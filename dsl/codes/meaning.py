@@ -97,7 +97,7 @@ MEANING: Mapping[str, Entry] = {
     ),
     "C215": Entry(
         "replacement of a missing occurrence",
-        "Occurrences are counted from 1 within a prompt. No prompt contains this slot that often.",
+        "Occurrences are counted from 1 within a prompt. No prompt contains the slot that many times.",
         "corruption other using replace {\n  data = ioi\n  S.3 -> A\n}",
         "corruption other using replace {\n  data = ioi\n  S.2 -> A\n}",
     ),
@@ -118,9 +118,9 @@ MEANING: Mapping[str, Entry] = {
     "C218": Entry(
         "unknown position",
         "Positions are `start`, `end`, and slots with the number of their occurrence: `S.2`. Prompts "
-        "from lists and files have no slots; repeated tokens have `block.1` and `block.2`. A node can "
-        "be at a position of its graph, `L9H6@S.2`, or at a token if the graph is split by `all`, "
-        "`L9H6@4`.",
+        "from lists and files have no slots; repeated tokens have `block.1` and `block.2`. In a graph "
+        "split by position, a node includes its position, `L9H6@S.2`; if the graph has `positions = "
+        "all`, that is a token number, `L9H6@4`.",
         "metric loss using logit_diff {\n  at = T\n}\n"
         "circuit other using acdc {\n  graph = full\n  corruption = abc\n  metric = loss\n"
         "  threshold = 0.1\n}",
@@ -154,9 +154,9 @@ MEANING: Mapping[str, Entry] = {
     ),
     "C223": Entry(
         "gradient of zero at the clean run",
-        "The KL divergence from the clean run has its minimum at the clean run, so its gradient there "
-        "is exactly zero, and attribution patching with one step would give 0 everywhere. Use several "
-        "steps (integrated gradients), `base = corrupted`, or another metric.",
+        "A divergence from the clean run (`kl_divergence`, `mse`) has its minimum at the clean run, so "
+        "its gradient there is exactly zero, and one-step attribution patching would give 0 everywhere. "
+        "Use several steps (integrated gradients), `base = corrupted`, or another metric.",
         "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
         "  metric = kl_divergence(at = end)\n}",
         "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"

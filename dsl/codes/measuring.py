@@ -21,8 +21,8 @@ MEASURING: Mapping[str, Entry] = {
     ),
     "C241": Entry(
         "mean over positions and slots",
-        "A mean over positions is one value for all of them. A mean over slots is one value for each "
-        "occurrence of a slot and each token of the text in between. Choose one of the two.",
+        "A mean over positions has one value for all of them; a mean over slots has one for each "
+        "occurrence of a slot and each token of the text in between. Choose one.",
         "corruption other using mean {\n  data = ioi\n  over = [prompts, positions, slots]\n}",
         "corruption other using mean {\n  data = ioi\n  over = [prompts, slots]\n}",
     ),
@@ -42,7 +42,7 @@ MEASURING: Mapping[str, Entry] = {
     ),
     "C244": Entry(
         "invalid function name",
-        "Name a function of your own as `module:function`, or by the entry point of an installed package.",
+        "Write the function as `module:function`, or name an entry point of an installed package.",
         'metric rest using python {\n  function = "my metrics.share"\n}',
         'metric rest using python {\n  function = "mymetrics:share"\n}',
     ),
@@ -140,22 +140,22 @@ MEASURED: Mapping[str, Entry] = {
         "earlier.",
     ),
     "C583": Entry(
-        "claim divided by zero",
+        "division by zero in a claim",
         "One side of the claim divides by a measured number that is zero, such as the number of edges "
-        "of an empty circuit. Compare that number in a claim of its own.",
+        "in an empty circuit. Compare that number in a claim of its own.",
     ),
     "C584": Entry(
         "code that is not allowed to run",
         "A metric or corruption `using python` runs code that comes with the script, and that code can "
-        "do anything you can. If you have read it or trust its author, run `nncirc run --allow-code`.",
+        "do anything you can. If you have read it, or trust its author, use `nncirc run --allow-code`.",
     ),
     "C585": Entry(
         "function that cannot be loaded",
         "The module, function or entry point does not exist, or the module raised an error when it was "
-        "loaded. Modules are looked up next to the script first, then where Python looks. Results are "
-        "stored under the code of a function: its module and everything this imports. A module loaded "
-        "later, under a name computed at run time, would not be seen, so it is refused: import it at "
-        "the top.",
+        "loaded. Modules are looked up next to the script first, then where Python looks. Stored "
+        "results depend on the function's code: its module and everything that module imports. A module "
+        "loaded later, under a name computed at run time, would not be seen, so it is refused: import "
+        "it at the top.",
     ),
     "C586": Entry(
         "wrong signature or result of a function",

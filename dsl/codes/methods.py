@@ -47,7 +47,7 @@ METHODS: Mapping[str, Entry] = {
         "either positions or slots.",
     ),
     "C522": Entry(
-        "metric equal on clean and corrupted runs",
+        "no difference between clean and corrupted runs",
         "A normalized metric and faithfulness divide by the difference between the clean and the "
         "corrupted value. Here there is no difference, so the result would be rounding noise divided by "
         "rounding noise. The corruption does not affect what the metric reads: perhaps it changes a "
@@ -88,11 +88,11 @@ METHODS: Mapping[str, Entry] = {
     ),
     "C541": Entry(
         "gradient that is zero everywhere",
-        "The KL divergence from the clean run has its minimum at the clean run, so its gradient there "
-        "is zero, and attribution patching with one step gives 0 for every edge. Use `steps = 5`, or "
-        "another metric. `accuracy` is piecewise constant and has no useful gradient. A function of "
-        "your own has none if it leaves torch (`.item()`, `.detach()`, numpy) or does not depend on the "
-        "logits.",
+        "A divergence from the clean run (`kl_divergence`, `mse`) has its minimum at the clean run, so "
+        "its gradient there is zero, and one-step attribution patching gives 0 for every edge. Use "
+        "`steps = 5`, or another metric. `accuracy` is piecewise constant and has no useful gradient. A "
+        "function of your own has none if it leaves torch (`.item()`, `.detach()`, numpy) or does not "
+        "depend on the logits.",
     ),
     "C542": Entry(
         "too few steps",
@@ -100,7 +100,7 @@ METHODS: Mapping[str, Entry] = {
     ),
     "C543": Entry("invalid number of edges", "`top` keeps this many edges, at least 0."),
     "C544": Entry(
-        "edges selected by scores of nodes",
+        "edges selected by node scores",
         "A circuit is a set of edges, and scores of nodes do not say which of a node's edges matter. "
         "Use `attribution_patching` with `by = edges`, or `acdc`.",
     ),
@@ -207,7 +207,7 @@ METHODS: Mapping[str, Entry] = {
         "head must be in a later layer than the first, or it could not read what the first writes.",
     ),
     "C577": Entry(
-        "unknown statistic of weights",
+        "unknown weight statistic",
         "Single heads have `copying`, `matching`, `q_composition`, `k_composition` and `v_composition`. "
         "Pairs of heads, in a model with at least two layers, have the three compositions and "
         "`virtual_copying`.",
@@ -220,7 +220,7 @@ METHODS: Mapping[str, Entry] = {
         "scores learning using in_context_learning {\n  data = ioi\n  early = 2\n  late = 8\n}",
     ),
     "C552": Entry(
-        "invalid settings of an interval",
+        "invalid interval",
         "An interval over prompts needs at least one resample (1000 is usual) and a level between 0 and "
         "1 (0.95 is usual).",
     ),
@@ -286,7 +286,7 @@ METHODS: Mapping[str, Entry] = {
         "the effect of all layers before it, so a window of states would be the same as its last one.",
     ),
     "C593": Entry(
-        "severed layers without restored states",
+        "`sever` without restored states",
         "Severing asks which layers a restored state acts through, so it needs `of = states`. It does "
         "not apply when the outputs of MLPs or attention are restored.",
     ),

@@ -106,8 +106,8 @@ MODELS: Mapping[str, Entry] = {
     "C418": Entry(
         "guard: MLPs outside the graph write something",
         _GUARD
-        + "The graph has no MLPs because the adapter declares that the model has none, but the model's "
-        "MLPs do write. " + _ADAPTER,
+        + "The graph has no MLPs because the model's config says it has none, but its MLPs do write. "
+        + _ADAPTER,
     ),
     "C419": Entry(
         "guard: single heads attend differently from the layer",
@@ -130,7 +130,7 @@ MODELS: Mapping[str, Entry] = {
         "`tokenizer.save_pretrained(folder)`.",
     ),
     "C422": Entry(
-        "damaged files of a model or tokenizer",
+        "damaged model or tokenizer files",
         "A JSON file cannot be parsed or is not an object, or the tokenizer's files contradict each "
         "other. Copy them again, or save them again with `save_pretrained`.",
     ),
@@ -141,7 +141,7 @@ MODELS: Mapping[str, Entry] = {
         "network.",
     ),
     "C424": Entry(
-        "model that the hub does not provide",
+        "model not available on the hub",
         "No model has this name or revision, or the model is private or gated. Accept a gated model's "
         "terms on its page and log in with `hf auth login`. With a commit as `revision`, results stay "
         "the same when the model's repository changes.",
@@ -189,7 +189,7 @@ MODELS: Mapping[str, Entry] = {
 
 GRAPHS: Mapping[str, Entry] = {
     "C451": Entry(
-        "invalid name of a node",
+        "invalid node name",
         "Nodes are `embed`, `pos_embed`, `L9H6`, `L9H6.q`, `L9KV2.k`, `L9`, `MLP3`, `MLP3N17` and "
         "`logits`; in a graph split by position they include it, `L9H6.q@end`. `*` stands for all "
         "numbers. A group cannot have the name of a node.",
@@ -274,7 +274,7 @@ GRAPHS: Mapping[str, Entry] = {
         "the edges it has.",
     ),
     "C465": Entry(
-        "invalid positions of a graph",
+        "invalid graph positions",
         "In a graph split by position, every node is split into one at each position: slots (`S.2`), "
         "`start`, `end`, token numbers. Name each position once; tokens that none of them names are at "
         "`other`. Every node at every position is a node of the graph, and their number is limited: "
@@ -286,7 +286,7 @@ GRAPHS: Mapping[str, Entry] = {
         "position. Each edge has at most one score. Write one path per edge.",
     ),
     "C467": Entry(
-        "invalid neurons of a graph",
+        "invalid graph neurons",
         "MLPs are split layer by layer: list each layer once, in order, counted from 0. A layer has as "
         "many neurons as its MLP is wide. Every neuron is a node, and their number is limited: choose "
         "the layers that matter, found with whole MLPs first.",
@@ -340,7 +340,7 @@ GRAPHS: Mapping[str, Entry] = {
         "not affected: an adapter that is not needed is skipped.",
     ),
     "C435": Entry(
-        "neurons in an unknown place",
+        "unknown location of neurons",
         "To split an MLP, the engine needs the module that turns the activations of its neurons into "
         "the MLP's output. The family's adapter does not name one as `mlp_output`, so MLPs of such "
         "models are whole nodes only.",
