@@ -84,9 +84,7 @@ def file_dataset(
     content, text = _read(file)
     rows = _csv_rows(file, text) if kind == "csv" else _json_rows(file, text)
     if not rows:
-        raise DataError(
-            "C318", f"{file.name} has no rows", hint="it needs at least one prompt", about=str(path)
-        )
+        raise DataError("C318", f"{file.name} has no rows", hint="it needs at least one prompt")
     table = _Table(file, tuple(rows[:size]), header=kind == "csv")
     wanted = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil}
     wanted |= {"answer_ids": answer_ids, "foil_ids": foil_ids}
@@ -141,7 +139,6 @@ def _format(file: Path, given: str | None) -> Format:
         "C315",
         f"{file.name} ends neither in .csv nor in .jsonl",
         hint='say which it is: format = "csv" or format = "jsonl"',
-        about=str(file),
     )
 
 
@@ -154,14 +151,12 @@ def _read(file: Path) -> tuple[bytes, str]:
             "C315",
             f"there is no file {file}",
             hint=nearest(file.name, beside) or "paths are relative to the folder of the script",
-            about=str(file),
         ) from None
     except OSError as error:
         raise DataError(
             "C315",
             f"{file} cannot be read: {error.strerror or error}",
             hint="name a file of prompts, .csv or .jsonl",
-            about=str(file),
         ) from None
     try:
         return content, content.decode("utf-8-sig")
@@ -171,7 +166,6 @@ def _read(file: Path) -> tuple[bytes, str]:
             "C315",
             f"{file.name}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8",
             hint="save the file as UTF-8",
-            about=str(file),
         ) from None
 
 
@@ -266,7 +260,7 @@ def _listed(columns: Collection[str]) -> str:
 
 
 def _broken(file: Path, line: int, what: str, hint: str) -> DataError:
-    return DataError("C316", f"{file.name}, line {line}: {what}", hint=hint, about=str(file))
+    return DataError("C316", f"{file.name}, line {line}: {what}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,13 +85,12 @@ def unreadable(error: OSError, folder: Path) -> ModelError:
         "C403",
         f"the model in {folder} cannot be loaded: cannot read {Path(name).name}: {error.strerror or error}",
         hint="its files must be regular files that you may read",
-        about=str(folder),
     )
 
 
 def _from_folder(folder: Path) -> Tokenizer:
     if what := no_folder(folder):
-        raise ModelError("C421", f"the model folder {folder} {what}", about=str(folder))
+        raise ModelError("C421", f"the model folder {folder} {what}")
     found = list_folder(folder)
     if not set(FILES) & set(found):
         there = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") if found else "nothing"
@@ -99,7 +98,6 @@ def _from_folder(folder: Path) -> Tokenizer:
             "C421",
             f"the folder {folder} has no tokenizer: none of {', '.join(FILES)}; it has {there}",
             hint="save it beside the model: tokenizer.save_pretrained(folder)",
-            about=str(folder),
         )
     for name in (
         "tokenizer.json",
@@ -119,7 +117,6 @@ def _from_folder(folder: Path) -> Tokenizer:
             "C422",
             f"the tokenizer in {folder} cannot be loaded: {first_line(error)}",
             hint="copy its files again, or save it again with save_pretrained",
-            about=str(folder),
         ) from None
 
 
@@ -132,14 +129,13 @@ def check_json(file: Path) -> None:
             json.dumps(content, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError, OSError) as error:
         raise ModelError(
-            "C422", f"{file} is damaged: {first_line(error)}", hint="copy the file again", about=str(file)
+            "C422", f"{file} is damaged: {first_line(error)}", hint="copy the file again"
         ) from None
     if not isinstance(content, dict):
         raise ModelError(
             "C422",
             f"{file} is damaged: it holds a JSON {type(content).__name__}, not an object",
             hint="copy the file again",
-            about=str(file),
         )
 
 
@@ -172,7 +168,6 @@ def from_hub(name: str, revision: str | None, what: str, load: Callable[[bool], 
                 "C423",
                 f"the Hugging Face hub cannot be reached, and the {what} {at} was not downloaded before",
                 hint="connect to the network and try again, or give a local folder",
-                about=name,
             ) from None
         if any(isinstance(one, errors.GatedRepoError) for one in why):
             message, hint = (
@@ -185,7 +180,7 @@ def from_hub(name: str, revision: str | None, what: str, load: Callable[[bool], 
             message, hint = f"the hub has no model {name}, or keeps it private", "check its name: owner/name"
         else:
             message, hint = f"the {what} {at} cannot be loaded: {first_line(error)}", None
-        raise ModelError("C424", message, hint=hint, about=name) from None
+        raise ModelError("C424", message, hint=hint) from None
 
 
 @cache

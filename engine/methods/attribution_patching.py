@@ -7,6 +7,11 @@ prompts' means and positions; the gradient is taken at the input before the norm
 gradient of the masked forward by its mask at mask 0, and costs one forward and one backward: the gradient
 by every receiver's own input follows from the gradients by the projections, layer by layer.
 
+Integrated gradients (EAP-IG, Hanna et al. 2024) take its mean over m points from the corrupted embeddings e'
+to the clean ones e, which are
+
+    e' + k/m (e − e')        k = 0 .. m−1
+
 With the gradient on the corrupted run (`base`) it is by how much the metric is estimated to rise if the edge
 were restored there (Nanda 2023): the first is noising to first order, the second denoising.
 """
@@ -355,8 +360,9 @@ def _points(
         for place in moved:
             scored = places[place] if len(moved) > 1 else everything
             moving = difference.together(graph, place)
-            for point in way(contrast, steps):
-                shift = (place, (point - 1) * moving)
+            for part in way(contrast, steps):
+                # e + (k/m − 1)(e − e') = e' + k/m (e − e')
+                shift = (place, (part - 1) * moving)
                 gradients = metric_gradients(contrast, batch, metric, shift, scale=1 / steps)
                 yield _Point(batch, scored, difference, gradients)
 

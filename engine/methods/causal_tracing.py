@@ -1,5 +1,8 @@
 """Causal tracing: which state, restored in a corrupted run, brings the answer back (Meng et al. 2022).
 
+    total effect        m(clean) − m(corrupted)
+    indirect effect     m(corrupted, with the state of the clean run restored) − m(corrupted)
+
 Or, the other way round, which state of the corrupted run takes the answer away from the clean one.
 """
 

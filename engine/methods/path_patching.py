@@ -2,8 +2,8 @@
 
 Two runs, computed side by side as changes of the clean run's residual stream:
 
-    carried      the sender has its corrupted output, nodes on the paths are computed anew, all others keep
-                 their clean outputs: what the receivers read here is what the paths bring them
+    carried      the sender has its corrupted output, nodes on the paths are computed anew, all others are
+                 frozen at their clean outputs: what the receivers read here is what the paths bring them
     patched      the clean run in which the receivers read that; everything behind them is computed anew
 
 That is noising. Denoising, the clean and the corrupted run change places.

@@ -86,7 +86,6 @@ def read_config(folder: Path) -> CompiledConfig:
                 "C432",
                 f"a compiled model with {key} = {members[key].value!r}; only {known!r} is known",
                 hint="compile the program without it",
-                about=str(folder),
             )
     sizes = [_size(members[key]) for key in _NUMBERS]
     n_layers, n_heads, key_size, d_model, hidden, positions = sizes
@@ -262,7 +261,6 @@ def build(config: CompiledConfig, weights: Mapping[str, Tensor], name: str) -> C
                 "C404",
                 f"the weights of {name} {what} {key}",
                 hint="the config does not belong to these weights, or the file is incomplete",
-                about=name,
             )
         if not weights[key].is_floating_point():
             raise ModelError(
@@ -270,7 +268,6 @@ def build(config: CompiledConfig, weights: Mapping[str, Tensor], name: str) -> C
                 f"the weights of {name} have numbers of type"
                 f" {str(weights[key].dtype).removeprefix('torch.')} for {key}",
                 hint="save them as float32 or float64",
-                about=name,
             )
     state = {"embed.weight": weights["embed"], "pos_embed.weight": weights["pos_embed"]}
     state["unembed.weight"] = weights["unembed"].T

@@ -42,7 +42,6 @@ def read_config(place: str, *, revision: str | None = None, offline: bool = True
             "C430",
             f"the weights of {place} are quantized, and the engine computes with plain ones",
             hint="use the model that they were made from, or model.dequantize() and save it again",
-            about=place,
         )
     try:
         config = AutoConfig.from_pretrained(
@@ -75,7 +74,6 @@ def _wrong(place: str, name: str, found: Any, wanted: str) -> ModelError:
         "C430",
         f"the config.json of {place} has {name} = {found!r}"[:300] + f"; expected {wanted}",
         hint="use the config.json that was saved with the weights",
-        about=place,
     )
 
 
@@ -87,7 +85,6 @@ def impossible(place: str, error: Exception, *, run: bool = False) -> Exception:
         "C430",
         f"{what} the config.json of {place}: {type(error).__name__}: {' '.join(lines[:2])[:300]}",
         hint="use the config.json that was saved with the weights",
-        about=place,
     )
 
 

@@ -180,7 +180,6 @@ def _unfit(model: Model, why: str) -> ModelError:
         "C427",
         f"{model.name} does not run as its adapter says: {why}",
         hint="its family needs an adapter of its own",
-        about=model.name,
     )
 
 
@@ -225,7 +224,6 @@ class _Errors:
                 f"{self.model.name} is not what its adapter says{self.where}: expected that {guard.holds};"
                 f" found a relative error of {relative:.2g}, where {allowed:.2g} is allowed",
                 hint=self.hint,
-                about=self.model.name,
             )
         self.largest[guard] = max(self.largest.get(guard, 0.0), relative)
 
@@ -277,7 +275,6 @@ def _whole(
             hint="load it with dtype = float32, or bfloat16: float16 ends at 65,504"
             if model.dtype == torch.float16
             else "use the config.json that was saved with the weights, or copy the weights again",
-            about=model.name,
         )
     found.note(UNEMBEDDED, made, logits, made.abs(), allowed=_rounded(model))
     return logits

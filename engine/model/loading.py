@@ -157,7 +157,6 @@ def _damaged(folder: Path, error: Exception) -> Exception:
         "C403",
         f"the model in {folder} cannot be loaded: {first_line(error)}",
         hint="its files are damaged or do not belong together: copy them again",
-        about=str(folder),
     )
 
 
@@ -198,7 +197,7 @@ def _weight_files(folder: Path, *, indexed: bool = True) -> list[Path]:
         ModelError: C402, there is no model; C403, a file cannot be read or is not in the folder.
     """
     if what := no_folder(folder):
-        raise ModelError("C402", f"the model folder {folder} {what}", about=str(folder))
+        raise ModelError("C402", f"the model folder {folder} {what}")
     names = list_folder(folder)
     missing, hint = None, "weights are read from safetensors only: model.save_pretrained(folder)"
     if "config.json" not in names:
@@ -208,13 +207,12 @@ def _weight_files(folder: Path, *, indexed: bool = True) -> list[Path]:
     elif SINGLE not in names and not (indexed and INDEX in names):
         missing = SINGLE
     if missing:
-        raise ModelError("C402", f"the model folder {folder} has no {missing}", hint=hint, about=str(folder))
+        raise ModelError("C402", f"the model folder {folder} has no {missing}", hint=hint)
     if ADAPTER in names:
         raise ModelError(
             "C402",
             f"the model folder {folder} has an {ADAPTER}: what the adapter adds would be left out",
             hint="merge it into the weights and save them: model.merge_and_unload().save_pretrained(folder)",
-            about=str(folder),
         )
     return [folder / SINGLE] if SINGLE in names else _listed_files(folder, names)
 
@@ -231,14 +229,12 @@ def _listed_files(folder: Path, names: Sequence[str]) -> list[Path]:
                 "C403",
                 f"the model in {folder} cannot be loaded: {INDEX} lists {file!r}, which is not in the folder",
                 hint="copy its files again; an index lists files beside it, by their names",
-                about=str(folder),
             )
     if not files:
         raise ModelError(
             "C403",
             f"the model in {folder} cannot be loaded: {INDEX} has no weight_map that lists files",
             hint="copy its files again",
-            about=str(folder),
         )
     return [folder / file for file in files]
 
@@ -299,7 +295,6 @@ def _check_complete(name: str, info: dict[str, Any]) -> None:
                 "C404",
                 f"the weights of {name} {what} {_listed(keys)}",
                 hint="the config does not belong to these weights, or the file is incomplete",
-                about=name,
             )
     keys = sorted(str(key) for key in info.get("unexpected_keys", ()))
     check_no_more(name, [key for key in keys if not key.endswith(_IDLE)])
@@ -328,7 +323,6 @@ def _check_files(files: Sequence[Path], module: Any, name: str) -> None:
                         "C403",
                         f"the files of {name} hold one weight twice: as {found[weight]} and as {here}",
                         hint="copy the model again, or save it anew: model.save_pretrained(folder)",
-                        about=name,
                     )
                 found[weight] = here
                 kind = str(tensors.get_slice(key).get_dtype())
@@ -337,7 +331,6 @@ def _check_files(files: Sequence[Path], module: Any, name: str) -> None:
                         "C404",
                         f"the weights of {name} have numbers of type {kind} for {key}",
                         hint="save them as float32 or float64",
-                        about=name,
                     )
 
 
@@ -358,7 +351,6 @@ def check_no_more(name: str, surplus: Sequence[str]) -> None:
             f"the weights of {name} hold {_listed(surplus)}, for which its config has no place",
             hint="use the config.json that was saved with the weights, or save the model without them:"
             " AutoModelForCausalLM.from_pretrained(folder).save_pretrained(other)",
-            about=name,
         )
 
 
@@ -369,7 +361,6 @@ def _check_finite(module: Any, name: str) -> None:
                 "C405",
                 f"the weights of {name} hold values that are not finite, first in {key}",
                 hint="the file is damaged, or the dtype too narrow: try dtype = float32",
-                about=name,
             )
 
 

@@ -123,7 +123,6 @@ class Model:
                 "C431",
                 f"{self.name} adds no embedding of positions to the residual stream",
                 hint="leave pos_embed out of the graph's nodes",
-                about=self.name,
             )
         return Graph(self.shape, attention, split_inputs, pos_embed, neurons=self.neurons(neurons))
 
@@ -266,7 +265,6 @@ class Model:
                 f"layer {layer}: {path} is {found} wide, and {self.shape.n_heads} heads"
                 f" ({self.shape.n_kv_heads} for keys and values) of width {self.d_head} make {wanted}",
                 hint="the config does not describe these weights, or the family's adapter does not fit",
-                about=self.name,
             )
 
     def neuron_weights(self, layer: int) -> Float[Tensor, "neuron d_model"]:
@@ -281,7 +279,6 @@ class Model:
                 "C435",
                 f"it is not known where {self.name} keeps the neurons of its MLPs",
                 hint="leave neurons out of the graph, or give the family's adapter its `mlp_output`",
-                about=self.name,
             )
         block = attrgetter(family.blocks)(self.module)[layer]
         weight: Tensor = attrgetter(family.mlp_output)(block).weight

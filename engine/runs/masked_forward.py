@@ -1,6 +1,7 @@
 """The masked forward: one trace in which any set of edges carries another run's values.
 
-With mask[r, s] = 1 where the edge s -> r is cut, and substitute[s] what takes the place of sender s:
+With mask[r, s] = 1 where the edge s -> r is cut, and substitute[s] what takes the place of sender s (a cut
+edge carries the corrupted activation, or what ablates it):
 
     input(r) = residual + Σ_s mask[r, s] · (substitute[s] − current[s])
 

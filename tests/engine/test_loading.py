@@ -209,7 +209,7 @@ def test_a_guard_speaks_when_the_model_is_loaded(tmp_path: Path) -> None:
     folder = saved(tiny_gpt2, tmp_path / "model")
     config(folder, attention_only=True)
     error = refused(folder)
-    assert (error.code, error.about) == ("C418", str(folder))
+    assert error.code == "C418"
 
 
 def test_no_such_place(tmp_path: Path) -> None:
