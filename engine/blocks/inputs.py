@@ -23,7 +23,7 @@ from nncirc.dsl.check.shapes import full_shape, model_shape, positions_of
 from nncirc.engine.data.corrupt import counterpart, replace, shuffle
 from nncirc.engine.data.examples import NEXT, Dataset
 from nncirc.engine.data.exhaustive import all_inputs
-from nncirc.engine.data.files import file_dataset
+from nncirc.engine.data.prompt_files import file_dataset
 from nncirc.engine.data.prompts import prompt_dataset
 from nncirc.engine.data.sources import random_tokens
 from nncirc.engine.data.tasks import task_dataset

@@ -12,7 +12,7 @@ from nncirc.circuits.names import Position
 from nncirc.engine.data.encoding import quote
 from nncirc.engine.data.examples import Dataset, Example, Template, Tokens, Value
 from nncirc.engine.data.labels import show_tokens
-from nncirc.engine.data.render import Rendered, name_of, nearest, occurrences, render, unparse
+from nncirc.engine.data.slots import Rendered, name_of, nearest, occurrences, render, unparse
 from nncirc.engine.data.targets import asked_as, in_prompt
 from nncirc.engine.data.tokens import frame_of, slot_at
 
@@ -200,11 +200,15 @@ def _misaligned(dataset: Dataset, bad: Sequence[int], clean: Example, corrupt: E
     )
 
 
+_AROUND = 4
+"""Lines of an alignment on either side of where two prompts part."""
+
+
 @public
-def alignment_table(dataset: Dataset, clean: Example, corrupt: Example, *, around: int = 4) -> str:
+def alignment_table(dataset: Dataset, clean: Example, corrupt: Example) -> str:
     """Two prompts side by side, a token a line; `>` marks the first line at which they part.
 
-    Only `around` lines on either side of that line are shown. Slots are named beside their tokens.
+    Only a few lines on either side of that line are shown. Slots are named beside their tokens.
     """
     columns = [_column(dataset, example) for example in (clean, corrupt)]
     length = max(len(column) for column in columns)
@@ -214,7 +218,7 @@ def alignment_table(dataset: Dataset, clean: Example, corrupt: Example, *, aroun
     shown = (
         range(length)
         if parting is None
-        else range(max(0, parting - around), min(length, parting + around + 1))
+        else range(max(0, parting - _AROUND), min(length, parting + _AROUND + 1))
     )
     if shown.start > 0:
         lines.append(("", "...", "", "", "", ""))

@@ -9,10 +9,9 @@ from itertools import product
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.names import Position
+from nncirc.engine.data.counts import MOST_TOKENS, check_count, in_words, positive
 from nncirc.engine.data.encoding import decode
 from nncirc.engine.data.examples import Dataset, Example, Tokenizer
-from nncirc.engine.data.limits import MOST_TOKENS, check_count, in_words
-from nncirc.engine.data.sources import positive
 from nncirc.engine.data.template import describe_tokenizer
 from nncirc.engine.data.tokens import frame_of, plain_token_ids
 

@@ -8,7 +8,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.engine.data.encoding import quote
 from nncirc.engine.data.examples import Example
-from nncirc.engine.data.render import RESERVED, name_of, nearest
+from nncirc.engine.data.slots import RESERVED, name_of, nearest
 from nncirc.engine.data.tokens import slot_at
 
 Role: TypeAlias = tuple[str, int, int, int]

@@ -10,10 +10,10 @@ from nncirc.circuits.annotations import Accepts
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.words import counted
+from nncirc.engine.data.counts import MOST_PROMPTS, check_count
 from nncirc.engine.data.encoding import require_offsets
 from nncirc.engine.data.examples import NEXT, Dataset, Example, Next, Tokenizer, Value
-from nncirc.engine.data.limits import MOST_PROMPTS, check_count
-from nncirc.engine.data.render import render
+from nncirc.engine.data.slots import render
 from nncirc.engine.data.targets import (
     Given,
     Ids,

@@ -10,10 +10,10 @@ from typing import TypeAlias
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.words import visible
+from nncirc.engine.data.counts import MOST_TARGETS, check_count, repeated
 from nncirc.engine.data.encoding import require_offsets
 from nncirc.engine.data.examples import Dataset, Example, Next, Target, Tokenizer, Tokens, tokens_of
 from nncirc.engine.data.labels import show_tokens
-from nncirc.engine.data.limits import MOST_TARGETS, check_count, repeated
 from nncirc.engine.data.tokens import check_open_end, frame_of, joined_note, one_token_each, tokens_after
 
 Texts: TypeAlias = str | Sequence[str]
@@ -175,7 +175,7 @@ def answer_after(tokenizer: Tokenizer, prompt: str, answer: Given) -> Tokens:
         DataError: C303, it is unknown; C343, it is a set; C344, there are no ids.
     """
     if not isinstance(answer, TokenIds):
-        return tokens_after(tokenizer, prompt, one_text(answer), what="answer")
+        return tokens_after(tokenizer, prompt, one_text(answer))
     if not answer.ids:
         raise DataError("C344", "answer_ids has no token", hint="give at least one", about="answer_ids")
     return answer.ids

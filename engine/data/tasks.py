@@ -11,14 +11,14 @@ from nncirc.circuits.errors import DataError
 from nncirc.circuits.tasks import Task, task_named
 from nncirc.circuits.tasks.task import Answers, Words
 from nncirc.engine.data.corrupt import check_alignment, replace
+from nncirc.engine.data.counts import positive
 from nncirc.engine.data.encoding import quote, require_offsets
 from nncirc.engine.data.examples import NEXT, Dataset, Example, Field, Template, Tokenizer, Value
-from nncirc.engine.data.render import nearest, occurrences, parse_template
-from nncirc.engine.data.sources import Group, Source, positive, random_tokens
+from nncirc.engine.data.slots import nearest, occurrences, parse_template
+from nncirc.engine.data.sources import Group, Source, left_out_note, random_tokens, single_tokens
 from nncirc.engine.data.targets import with_answers
 from nncirc.engine.data.template import Slots, template_dataset
 from nncirc.engine.data.tokens import plain_token_ids
-from nncirc.engine.data.words import left_out_note, single_tokens
 
 
 @public

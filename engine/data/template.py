@@ -13,10 +13,10 @@ from nncirc.circuits.annotations import Accepts
 from nncirc.circuits.arguments import public
 from nncirc.circuits.data import word_list
 from nncirc.circuits.errors import DataError
+from nncirc.engine.data.counts import MOST_PROMPTS, MOST_TOKENS, check_count, positive, repeated
 from nncirc.engine.data.encoding import quote, require_offsets
 from nncirc.engine.data.examples import NEXT, Dataset, Example, Next, Template, Tokenizer, Value
-from nncirc.engine.data.limits import MOST_PROMPTS, MOST_TOKENS, check_count, repeated
-from nncirc.engine.data.render import (
+from nncirc.engine.data.slots import (
     RESERVED,
     Rendered,
     answer_token,
@@ -33,10 +33,12 @@ from nncirc.engine.data.sources import (
     RandomTokens,
     Source,
     Urn,
+    check_kept,
     draw_values,
+    left_out_note,
     make_groups,
-    positive,
     random_tokens,
+    single_tokens,
 )
 from nncirc.engine.data.targets import (
     Texts,
@@ -50,7 +52,6 @@ from nncirc.engine.data.targets import (
     texts_of,
 )
 from nncirc.engine.data.tokens import Frame, check_open_end, frame_of, plain_token_ids
-from nncirc.engine.data.words import check_kept, left_out_note, single_tokens
 
 # Of its keys a mapping is invariant, so the type checker is told less than is taken.
 Slots: TypeAlias = Mapping[Annotated[Any, Accepts(str | tuple[str, ...])], Source]

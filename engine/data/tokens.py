@@ -175,8 +175,8 @@ def one_token_each(
     return [token for (token,) in found]
 
 
-def tokens_after(tokenizer: Tokenizer, prompt: str, text: str, *, what: str, inside: bool = False) -> Tokens:
-    """The tokens that `text` is after `prompt`.
+def tokens_after(tokenizer: Tokenizer, prompt: str, text: str, *, inside: bool = False) -> Tokens:
+    """The tokens that the answer `text` is after `prompt`.
 
     What counts is how the prompt goes on: the tokens of prompt + text behind those of the prompt.
     Where the two merge over the seam (" 17" + "32" is one token of GPT-2, " Lil" + "y" of Llama), those that
@@ -186,13 +186,12 @@ def tokens_after(tokenizer: Tokenizer, prompt: str, text: str, *, what: str, ins
         tokenizer: a fast tokenizer.
         prompt: the text before it.
         text: the answer, with its leading space if it has one.
-        what: "answer" or "foil", for messages.
         inside: whether more comes before the prompt: a block of tokens.
 
     Raises:
         DataError: C303, it is empty or unknown; C306, the prompt holds an unknown word.
     """
-    return _each_after(tokenizer, prompt, [text], what=what, inside=inside)[0]
+    return _each_after(tokenizer, prompt, [text], what="answer", inside=inside)[0]
 
 
 def _each_after(

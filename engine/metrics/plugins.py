@@ -23,7 +23,7 @@ from nncirc.circuits.errors import MethodError, NncircError
 from nncirc.circuits.kinds import described
 from nncirc.engine.data.encoding import decode
 from nncirc.engine.data.examples import Dataset, Example
-from nncirc.engine.data.render import render
+from nncirc.engine.data.slots import render
 from nncirc.engine.data.targets import asked_as
 from nncirc.engine.data.tokens import frame_of
 from nncirc.engine.metrics.metric import Logits, Measure

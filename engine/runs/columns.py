@@ -14,7 +14,7 @@ from nncirc.circuits.names import OTHER, Position, Positions, as_positions
 from nncirc.engine.data.examples import Dataset, Example
 from nncirc.engine.data.labels import ANSWER, MORE, OR, labels_of
 from nncirc.engine.data.positions import resolve
-from nncirc.engine.data.render import name_of
+from nncirc.engine.data.slots import name_of
 from nncirc.engine.data.tokens import slot_at
 from nncirc.engine.runs.batches import Batch
 

@@ -110,10 +110,10 @@ from nncirc.engine.data.examples import (
     tokens_of as tokens_of,
 )
 from nncirc.engine.data.exhaustive import all_inputs as all_inputs
-from nncirc.engine.data.files import file_dataset as file_dataset
 from nncirc.engine.data.labels import labels_of as labels_of, show_tokens as show_tokens
 from nncirc.engine.data.load import load_tokenizer as load_tokenizer
 from nncirc.engine.data.positions import resolve as resolve, roles as roles
+from nncirc.engine.data.prompt_files import file_dataset as file_dataset
 from nncirc.engine.data.prompts import prompt_dataset as prompt_dataset
 from nncirc.engine.data.sources import RandomTokens as RandomTokens, random_tokens as random_tokens
 from nncirc.engine.data.targets import with_answers as with_answers

@@ -35,6 +35,17 @@ def check_count(count: int, most: int, what: str, *, about: str) -> None:
         )
 
 
+def positive(name: str, value: object) -> int:
+    """A whole number from 1.
+
+    Raises:
+        DataError: C312.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise DataError("C312", f"{name} must be a whole number from 1; it is {value!r}", about=name)
+    return value
+
+
 def in_words(count: int) -> str:
     """A number, however large.
 

@@ -242,7 +242,7 @@ def answer_tokens(
     """
     text = filled_text(template, values)
     if text is not None:
-        return tokens_after(tokenizer, prompt.tail, text, what="answer", inside=prompt.blocks)
+        return tokens_after(tokenizer, prompt.tail, text, inside=prompt.blocks)
     tokens = _block(template, values)
     if not tokens:
         raise DataError(

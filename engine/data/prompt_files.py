@@ -19,12 +19,11 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.door import is_folder, read_file
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.words import counted, visible
+from nncirc.engine.data.counts import MOST_TARGETS, check_count, positive, repeated
 from nncirc.engine.data.encoding import HALF
 from nncirc.engine.data.examples import NEXT, Dataset, Next, Tokenizer
-from nncirc.engine.data.limits import MOST_TARGETS, check_count, repeated
 from nncirc.engine.data.prompts import written_dataset
-from nncirc.engine.data.render import nearest
-from nncirc.engine.data.sources import positive
+from nncirc.engine.data.slots import nearest
 from nncirc.engine.data.targets import Given, token_ids
 
 Format: TypeAlias = Literal["csv", "jsonl"]

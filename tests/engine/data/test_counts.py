@@ -18,7 +18,7 @@ from nncirc import (
     token_dataset,
 )
 from nncirc.circuits.errors import DataError
-from nncirc.engine.data.limits import MOST_TARGETS
+from nncirc.engine.data.counts import MOST_TARGETS
 
 HUGE = 999_999_999_999_999_999
 
