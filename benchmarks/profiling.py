@@ -45,7 +45,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "backward through projections": [(gradients.Gradients, "_before_projection")],
     "scores as objects": [(scores.EdgeScores, "of")],
     "a trace of patches": [(activation._Patcher, "run")],
-    "clean state": [(live, "clean_state"), (activation, "clean_state")],
+    "clean state": [(live, "run_state"), (activation, "run_state")],
     "queries, keys, values": [(live.Live, "project")],
     "attention of live heads": [(live, "attend"), (activation, "attend")],
     "stacking heads, output projection": [(live.Live, "compute")],

@@ -33,7 +33,7 @@ from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.layer import attend, made_by, shared, split
 from nncirc.engine.runs.batches import Batch
-from nncirc.engine.runs.capture import Written, clean_state, source_outputs
+from nncirc.engine.runs.capture import Written, run_state, source_outputs
 from nncirc.engine.runs.cells import by_prompt
 from nncirc.engine.runs.columns import columns_of, labelled, mask_of
 from nncirc.engine.runs.contrast import Contrast
@@ -192,7 +192,7 @@ class _Patcher:
         clean, other = contrast.clean_written(batch, graph), contrast.substitute_written(batch, graph)
         self.changes = _changes(other - clean if direction == "noise" else clean - other, graph)
         tokens, noise = contrast.begins(batch, PATCHED[direction])
-        self.residual, self.projected, _ = clean_state(model, tokens, noise)
+        self.residual, self.projected, _ = run_state(model, tokens, noise)
         self.rotary = model.rotary(tokens)
         self.prompts, self.memory = len(tokens), min(BYTES_IN_A_TRACE, contrast.memory // 4)
         # No token behind the last that the metric reads is seen by it.

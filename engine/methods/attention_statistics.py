@@ -22,7 +22,7 @@ from nncirc.engine.model.fits import check_tokens
 from nncirc.engine.model.layer import pattern
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import batches
-from nncirc.engine.runs.capture import clean_state
+from nncirc.engine.runs.capture import run_state
 
 Pairs = Bool[Tensor, "batch query key"]
 
@@ -41,7 +41,7 @@ def attention_pattern(
 
 
 def _pattern(model: Model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer head batch query key"]:
-    projected = clean_state(model, tokens).projected
+    projected = run_state(model, tokens).projected
     made = [pattern(model, layer, query, key) for layer, (query, key, _) in enumerate(projected)]
     return torch.stack(made)
 

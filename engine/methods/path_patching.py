@@ -33,7 +33,7 @@ from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.layer import attend, made_by, shared, split
 from nncirc.engine.runs.batches import Batch
-from nncirc.engine.runs.capture import clean_state, sender_stages
+from nncirc.engine.runs.capture import run_state, sender_stages
 from nncirc.engine.runs.cells import Cell, Measure, in_cells
 from nncirc.engine.runs.columns import columns_of, labelled, mask_of
 from nncirc.engine.runs.contrast import Contrast
@@ -173,7 +173,7 @@ class _Paths:
         clean, other = contrast.clean_outputs(batch, graph), contrast.substitute(batch, graph)
         self.change = other - clean if noises else clean - other
         tokens, noise = contrast.begins(batch, PATCHED[direction])
-        self.residual, _, self.zs = clean_state(self.model, tokens, noise)
+        self.residual, _, self.zs = run_state(self.model, tokens, noise)
         written = contrast.clean_written(batch) if noises else contrast.substitute_written(batch)
         self.mlps, self.rotary = written.mlps, self.model.rotary(tokens)
 

@@ -4,7 +4,7 @@
   is its z times its slice of the output projection, so that the outputs of all heads of a layer take
   `n_heads` times the room of what they are made of. So it is with neurons, of which there are thousands.
   `Written` keeps what they are made of.
-- `clean_state`: what every receiver reads, and queries, keys, values and z of every head.
+- `run_state`: what every receiver reads, and queries, keys, values and z of every head.
 - `residual_stream`: the residual stream alone.
 
 `engine.runs.gradients` fills a `Written` from the run that it differentiates anyway.
@@ -251,7 +251,7 @@ class State(NamedTuple):
     zs: list[Float[Tensor, "head batch pos d_head"]]
 
 
-def clean_state(
+def run_state(
     model: Model, tokens: Int[Tensor, "batch pos"], noise: Float[Tensor, "batch pos d_model"] | None = None
 ) -> State:
     """The state of a plain run, or of one with noise added to the embeddings."""

@@ -31,7 +31,7 @@ from nncirc.engine.model.layer import attend, unit_project
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import run
 from nncirc.engine.runs.batches import Batch
-from nncirc.engine.runs.capture import clean_state
+from nncirc.engine.runs.capture import run_state
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.wiring import Stage, Wiring
 
@@ -79,7 +79,7 @@ class Live:
         self.clean = contrast.clean_outputs(batch, graph)
         self.difference = contrast.substitute(batch, graph) - self.clean
         self.out = self.clean.clone()
-        self.residual, self.projected, self.z = clean_state(self.model, batch.clean)
+        self.residual, self.projected, self.z = run_state(self.model, batch.clean)
         length = batch.clean.shape[1]
         self.visible = self.model.sees(self.reading.kept, length)
         self.rotary = self.model.rotary(batch.clean)

@@ -19,7 +19,7 @@ from nncirc.engine.methods.attention_statistics import STATISTICS, attention_pat
 from nncirc.engine.methods.weight_circuits import copying_scores
 from nncirc.engine.model.loading import load_bundled
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.capture import clean_state
+from nncirc.engine.runs.capture import run_state
 
 OF_KINDS = (
     "previous_token",
@@ -55,7 +55,7 @@ def test_patterns_of_compiled_programs_see_both_sides(name: str) -> None:
     """What a pattern makes of the values is the z that the model computes."""
     model = load_bundled(name)
     tokens = torch.randint(0, 4, (3, 5), generator=torch.Generator().manual_seed(0))
-    _, projected, zs = clean_state(model, tokens)
+    _, projected, zs = run_state(model, tokens)
     pattern = attention_pattern(model, tokens)
     for layer, (_query, _key, value) in enumerate(projected):
         torch.testing.assert_close(pattern[layer] @ value, zs[layer], rtol=0, atol=1e-9)
