@@ -6,8 +6,10 @@ group: `Shape.kv_of` says which, and `shared` gives every query head its group's
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -30,8 +32,12 @@ def split(shape: Shape, units: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def shared(shape: Shape, groups: Float[Tensor, "kv_head ..."]) -> Float[Tensor, "head ..."]:
     """Of keys or values for every query head those of its key-value group (grouped-query attention)."""
-    index = [shape.kv_of(head) for head in range(shape.n_heads)]
-    return groups.index_select(0, torch.tensor(index, device=groups.device))
+    return groups.index_select(0, _groups(shape, groups.device))
+
+
+@lru_cache(maxsize=8)
+def _groups(shape: Shape, device: torch.device) -> Int[Tensor, " head"]:
+    return torch.tensor([shape.kv_of(head) for head in range(shape.n_heads)], device=device)
 
 
 def made_by(
