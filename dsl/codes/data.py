@@ -204,9 +204,10 @@ DATA: Mapping[str, Entry] = {
     ),
     "C335": Entry(
         "attention statistic without suitable tokens",
-        "`duplicate_token` and `prefix_matching` measure how much a head attends from a token to its "
-        "earlier occurrence, or to the token after that. Without a repetition there is nothing to "
-        "average over. The other statistics need prompts of more than one token.",
+        "Statistics of repetition such as `duplicate_token` and `prefix_matching` measure how much a "
+        "head attends from a token to its earlier occurrence, or to the token after that. Without a "
+        "repetition there is nothing to average over. `previous_token`, `current_token`, `first_token` "
+        "and `entropy` need prompts of more than one token.",
         'dataset other using prompts {\n  model = tiny\n  clean = ["When Mary went to the store"]\n}\n'
         "scores patterns using attention_statistics {\n  graph = full\n  data = other\n"
         "  of = [duplicate_token]\n}",

@@ -135,7 +135,7 @@ MODELS: Mapping[str, Entry] = {
         "other. Copy them again, or save them again with `save_pretrained`.",
     ),
     "C423": Entry(
-        "unreachable hub",
+        "hub that cannot be reached",
         "The model or tokenizer was not downloaded before, and huggingface.co did not answer within a "
         "few seconds. Connect and try again, or give a local folder as `id`. The bundled models need no "
         "network.",
@@ -149,7 +149,8 @@ MODELS: Mapping[str, Entry] = {
     "C431": Entry(
         "position embeddings as a node of a model without them",
         "With `pos_embed` among a graph's nodes, the learned position embedding is a separate sender. "
-        "Models with rotary embeddings add no position embedding to the residual stream.",
+        "Models with rotary embeddings add no position embedding to the residual stream: remove "
+        "`pos_embed`.",
         "graph apart using residual {\n  model = llama\n  nodes = [embed, pos_embed, heads, mlps, logits]\n}",
         "graph apart using residual {\n  model = llama\n  nodes = [embed, heads, mlps, logits]\n}",
     ),
@@ -161,8 +162,8 @@ MODELS: Mapping[str, Entry] = {
     "C433": Entry(
         "metric of logits for a model that outputs values",
         "A compiled program outputs values: a fraction, or 1 for the right symbol and 0 for the others. "
-        "These are not logits, so their softmax is not a prediction. `mse` compares them with the "
-        "values of the clean run.",
+        "These are not logits, so their softmax is not a prediction. Measure `mse`, which compares them "
+        "with the values of the clean run.",
         'model program using bundled {\n  name = "tracr-reverse"\n}\n'
         "dataset inputs using all_inputs {\n  model = program\n  length = 2\n}\n"
         "corruption nothing using zero {\n  data = inputs\n}\n"
@@ -191,15 +192,15 @@ GRAPHS: Mapping[str, Entry] = {
     "C451": Entry(
         "invalid node name",
         "Nodes are `embed`, `pos_embed`, `L9H6`, `L9H6.q`, `L9KV2.k`, `L9`, `MLP3`, `MLP3N17` and "
-        "`logits`; in a graph split by position they include it, `L9H6.q@end`. `*` stands for all "
-        "numbers. A group cannot have the name of a node.",
+        "`logits`; in a graph split by position, the name includes the position, `L9H6.q@end`. `*` "
+        "stands for all numbers. A group cannot have the name of a node.",
     ),
     "C452": Entry(
         "impossible model shape",
-        "There is at least one layer, one head and one key-value head, the number of key-value heads "
-        "divides the number of heads, and there is an upper limit far above today's models. A file with "
-        "other numbers is probably the wrong file. With a network from networkx, pass the graph it "
-        "belongs to.",
+        "A model has at least one layer, one head and one key-value head, the key-value heads divide "
+        "the heads evenly, and there is an upper limit far above today's models. A file with other "
+        "numbers is probably the wrong file. With a network from networkx, pass the graph it belongs "
+        "to.",
     ),
     "C453": Entry(
         "joined inputs under grouped-query attention",
@@ -251,7 +252,7 @@ GRAPHS: Mapping[str, Entry] = {
         "graph without the MLPs of its model",
         "The MLPs write to the residual stream. If they are not nodes, they can be neither kept nor "
         "cut, and with everything cut the model would not be at its corrupted run, so faithfulness "
-        "would have no zero point.",
+        "would have no zero point. Add `mlps` to the graph's `nodes`.",
         "graph other using residual {\n  model = tiny\n  nodes = [embed, heads, logits]\n}",
         "graph other using residual {\n  model = tiny\n  nodes = [embed, heads, mlps, logits]\n}",
     ),
