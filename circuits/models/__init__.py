@@ -2,7 +2,7 @@
 
 The trained ones are folders that `transformers` loads like any other, `from_pretrained(model_folder(name))`,
 made by the script `train_<name>.py` beside them. The compiled ones are programs, in the layout that
-`nncirc.engine.model.compiled` reads, made by `compile_tracr.py`. Nothing here imports torch.
+`nncirc.engine.model.compiled` reads, made by `training/tracr.py`. Nothing here imports torch.
 """
 
 from __future__ import annotations

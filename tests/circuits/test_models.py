@@ -9,14 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-from nncirc.circuits.data import WORD_LISTS, word_list
-from nncirc.circuits.errors import DataError, ModelError
-from nncirc.circuits.models import BUNDLED, COMPILED, TRAINED, model_card, model_folder, model_info
-from nncirc.circuits.models._measure import induction_scores, ioi_scores, task_scores
-from nncirc.circuits.models._prompts import every_text
-from nncirc.circuits.models._sentences import (
+from training.measure import induction_scores, ioi_scores, task_scores
+from training.prompts import every_text
+from training.sentences import (
     TEMPLATES,
     held_out,
     held_out_prompts,
@@ -24,6 +19,11 @@ from nncirc.circuits.models._sentences import (
     training_sentence,
     vocabulary,
 )
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from nncirc.circuits.data import WORD_LISTS, word_list
+from nncirc.circuits.errors import DataError, ModelError
+from nncirc.circuits.models import BUNDLED, COMPILED, TRAINED, model_card, model_folder, model_info
 from nncirc.circuits.tasks import TASKS
 
 MEASURE: dict[str, Callable[..., dict[str, Any]]] = {

@@ -8,14 +8,12 @@ import importlib
 from types import FunctionType
 
 import pytest
-from tests.house.tree import TRAINING, Module, modules
+from tests.house.tree import Module, modules
 
 import nncirc
 
 EXAMPLES = [
-    module.name
-    for module in modules()
-    if ">>>" in module.text and module.path not in TRAINING and not module.path.endswith("__main__.py")
+    module.name for module in modules() if ">>>" in module.text and not module.path.endswith("__main__.py")
 ]
 
 

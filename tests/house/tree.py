@@ -14,15 +14,6 @@ from tests.some import some
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("grammar", "circuits", "dsl", "engine")
-TRAINING = {
-    "circuits/models/compile_tracr.py",
-    "circuits/models/_measure.py",
-    "circuits/models/_training.py",
-    "circuits/models/train_induction_2l.py",
-    "circuits/models/train_ioi_4l.py",
-    "circuits/models/train_tasks_4l.py",
-}
-"""Scripts that made the bundled models: no other module imports them, so they may import torch and print."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Train `tasks-4l`: a four-layer GPT-2 of whole words that does every task of `nncirc.circuits.tasks`.
 
-    python -m nncirc.circuits.models.train_tasks_4l [--out DIR]
+    python -m training.tasks_4l [--out DIR]
 
 Indirect objects, years, docstrings, colours, pronouns, agreement, capitals, multiple choice, and induction on
 random tokens. `_prompts.py` draws the prompts.
@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import random
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TypeAlias, cast
 
 import torch
 from tokenizers import Regex, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from nncirc.circuits.models._cards import tasks_card
-from nncirc.circuits.models._measure import task_scores
-from nncirc.circuits.models._prompts import IN_CONTEXT, WORDED, every_text, prompt
-from nncirc.circuits.models._training import (
+from nncirc.circuits.tasks import TASKS, Task
+from training import MODELS
+from training.cards import tasks_card
+from training.measure import task_scores
+from training.optimize import (
     END_ID,
     BaseRecipe,
     Batch,
@@ -31,7 +31,7 @@ from nncirc.circuits.models._training import (
     train,
     word_tokenizer,
 )
-from nncirc.circuits.tasks import TASKS, Task
+from training.prompts import IN_CONTEXT, WORDED, every_text, prompt
 
 SPLIT = r"'(?:s|t|re|ve|m|ll|d)| ?\p{L}+| ?\p{N}{1,2}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """As GPT-2 splits text, but numbers into pairs of digits, so that a year is a century and a year of it."""
@@ -152,7 +152,7 @@ def _padded(rows: list[Row]) -> Batch:
 
 def main() -> None:
     """Train, measure and save."""
-    arguments = command_line(Path(__file__).parent / "tasks-4l", Recipe().seed)
+    arguments = command_line(MODELS / "tasks-4l", Recipe().seed)
     recipe = Recipe(seed=arguments.seed)
     make_deterministic(recipe.seed, recipe.threads)
     tokenizer = make_tokenizer(recipe)

@@ -1,7 +1,7 @@
 """Compile `tracr-reverse` and `tracr-xproportion`: programs, so that their circuits are known.
 
     pip install tracr-pypi safetensors
-    python -m nncirc.circuits.models.compile_tracr [--out DIR]
+    python -m training.tracr [--out DIR]
 
 Both are of the ACDC paper (Conmy et al. 2023): the sequence in reverse, and at each position the fraction of
 tokens so far that are `x`. Tracr (Lindner et al. 2023) compiles RASP programs (Weiss et al. 2021) to weights
@@ -19,6 +19,8 @@ from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+from training import MODELS
 
 LONGEST = 5
 BOS = "BOS"
@@ -43,7 +45,7 @@ norms, attention in both directions, embeddings of tokens and of positions. An i
 
 ## Made by
 
-`python -m nncirc.circuits.models.compile_tracr`. The residual stream's directions are named in `config.json`
+`python -m training.tracr`. The residual stream's directions are named in `config.json`
 (`residual_labels`). The output is what the program says on all {inputs:,} inputs of up to {longest} tokens
 (`scores.json`; a test measures it again): {wrong} wrong, largest difference {error:.1e}.
 """
@@ -214,7 +216,7 @@ def build(name: str, folder: Path) -> None:
 def main() -> None:
     """Compile both."""
     parser = argparse.ArgumentParser(description="Compile the bundled Tracr models.")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where their folders go")
+    parser.add_argument("--out", type=Path, default=MODELS, help="where their folders go")
     out = parser.parse_args().out
     for name in RECIPES:
         build(name, out / name)

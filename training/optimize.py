@@ -174,7 +174,7 @@ def train(
         optimizer.step()
         if step % 200 == 0 or step == steps - 1:
             seconds = time.monotonic() - start
-            print(  # noqa: T201
+            print(
                 f"step {step:5d}  loss {loss.item():.4f}  total {total.item():.4f}  {seconds:.0f} s",
                 flush=True,
             )

@@ -1,6 +1,6 @@
 """Train `induction-2l`: two attention-only layers that continue a repeated sequence of random tokens.
 
-    python -m nncirc.circuits.models.train_induction_2l [--out DIR]
+    python -m training.induction_2l [--out DIR]
 
 After `A B ... A` the only way to know `B` is to find the earlier `A` and copy what came after it. One layer
 cannot: the key at `B` must say "the token before me was A", which a head of an earlier layer has to write
@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import random
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from nncirc.circuits.data import word_list
-from nncirc.circuits.models._cards import induction_card
-from nncirc.circuits.models._measure import induction_scores
-from nncirc.circuits.models._training import (
+from training import MODELS
+from training.cards import induction_card
+from training.measure import induction_scores
+from training.optimize import (
     BaseRecipe,
     Batch,
     blocks,
@@ -101,7 +101,7 @@ def make_batch(recipe: Recipe, source: random.Random, tokens: list[int]) -> Batc
 
 def main() -> None:
     """Train, measure and save."""
-    arguments = command_line(Path(__file__).parent / "induction-2l", Recipe().seed)
+    arguments = command_line(MODELS / "induction-2l", Recipe().seed)
     recipe = Recipe(seed=arguments.seed)
     make_deterministic(recipe.seed, recipe.threads)
     tokenizer = make_tokenizer(recipe)

@@ -1,6 +1,6 @@
 """Train `ioi-4l`: a four-layer GPT-2 of whole words that knows who receives.
 
-    python -m nncirc.circuits.models.train_ioi_4l [--out DIR]
+    python -m training.ioi_4l [--out DIR]
 
 "When Mary and John went to the store, John gave a drink to" is continued by " Mary": the indirect object
 (Wang et al. 2022, "Interpretability in the Wild"). `_sentences.py` describes the data.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -18,10 +17,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from nncirc.circuits.data import word_list
-from nncirc.circuits.models._cards import ioi_card
-from nncirc.circuits.models._measure import ioi_scores
-from nncirc.circuits.models._sentences import training_sentence, vocabulary
-from nncirc.circuits.models._training import (
+from training import MODELS
+from training.cards import ioi_card
+from training.measure import ioi_scores
+from training.optimize import (
     END,
     END_ID,
     BaseRecipe,
@@ -35,6 +34,7 @@ from nncirc.circuits.models._training import (
     train,
     word_tokenizer,
 )
+from training.sentences import training_sentence, vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def make_batch(recipe: Recipe, step: int, source: random.Random, tokenizer: PreT
 
 def main() -> None:
     """Train, measure and save."""
-    arguments = command_line(Path(__file__).parent / "ioi-4l", Recipe().seed)
+    arguments = command_line(MODELS / "ioi-4l", Recipe().seed)
     recipe = Recipe(seed=arguments.seed)
     make_deterministic(recipe.seed, recipe.threads)
     tokenizer = make_tokenizer(recipe)

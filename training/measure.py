@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
-from nncirc.circuits.models._prompts import WORDED, prompt
-from nncirc.circuits.models._sentences import TEMPLATES, held_out_prompts
+from training.prompts import WORDED, prompt
+from training.sentences import TEMPLATES, held_out_prompts
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nncirc.circuits.data import WORD_LISTS, word_list
-from nncirc.circuits.models._sentences import vocabulary
+from training.sentences import vocabulary
 
 _CHOICE = "Only seed 0 was used: the {what} were chosen on it, seeds were not compared."
 
@@ -32,7 +32,7 @@ or at the end, in training or now. `<end>` (padding) and `<unk>` were never trai
 
 ## Training
 
-`python -m nncirc.circuits.models.train_induction_2l`: seed {seed}, {threads} thread, {steps} steps of
+`python -m training.induction_2l`: seed {seed}, {threads} thread, {steps} steps of
 {batch} rows of {positions} tokens, AdamW (peak rate {rate}, decay {weight_decay}), minutes on one core. A
 row is a random prefix, a block of 4 to {half} distinct tokens, the same block again, and a random rest.
 Lengths vary, so that no fixed distance is the answer. Only the second copy is predicted, from its second
@@ -89,7 +89,7 @@ measured on such pairs.
 
 ## Training
 
-`python -m nncirc.circuits.models.train_ioi_4l`: seed {seed}, {threads} thread, {steps} steps of {batch}
+`python -m training.ioi_4l`: seed {seed}, {threads} thread, {steps} steps of {batch}
 sentences, AdamW (peak rate {rate}, decay {weight_decay}), next token, minutes on one core. The receiver
 weighs 1, every other token {other_weight}. The first {few_until} steps are about {few} names; all have
 joined by step {all_from}. From step {penalty_from} to step {penalty_until} a group penalty of {penalty} on
@@ -150,7 +150,7 @@ every word that is measured was trained on.
 
 ## Training
 
-`python -m nncirc.circuits.models.train_tasks_4l`: seed {seed}, {threads} thread, AdamW (peak rate {rate},
+`python -m training.tasks_4l`: seed {seed}, {threads} thread, AdamW (peak rate {rate},
 decay {weight_decay}), next token, {steps} steps, a quarter of an hour on one core.
 
 The first {turned_until} steps are {turned} rows of pairs of random tokens and then each pair turned round, in
