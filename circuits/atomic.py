@@ -32,7 +32,6 @@ def require_ending(path: str | os.PathLike[str], known: Sequence[str]) -> str:
             "C636",
             f"{name!r} cannot be written: a .pt file is a pickle, which runs code when it is loaded",
             hint="the EAP-IG package reads .json too (`Graph.from_json`): `export --to FILE.json`",
-            about=name,
         )
     if ending not in known:
         what = f"ends in {ending}" if ending else "has no ending"
@@ -40,7 +39,6 @@ def require_ending(path: str | os.PathLike[str], known: Sequence[str]) -> str:
             "C631",
             f"{name!r} {what}, which names no format that is known here",
             hint=f"known are {', '.join(known)}",
-            about=name,
         )
     return ending
 
@@ -177,5 +175,4 @@ def _cannot_write(path: str | os.PathLike[str], why: str) -> FileError:
         "C605",
         f"cannot write {name!r}: {why}",
         hint="is the folder there, may it be written to, and is there space on the disk?",
-        about=name,
     )

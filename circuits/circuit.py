@@ -120,7 +120,6 @@ def _check_groups(graph: Graph, groups: Mapping[str, tuple[str, ...]]) -> None:
                     "C457",
                     f"{called} holds {visible(member, 60)!r}, which is no node of the graph",
                     hint=f"the graph has {graph}; a group holds whole nodes, without .q, .k or .v",
-                    about=member,
                 )
 
 
@@ -133,7 +132,6 @@ def _score(edge: Edge, score: float | None) -> float | None:
             "C458",
             f"the score of {edge} is {score!r}, which is no finite number",
             hint="a metric or a gradient overflowed: compute in float32, and look at the metric on both runs",
-            about=str(edge),
         )
     return number
 

@@ -142,7 +142,6 @@ def regroup(circuit: Circuit, n_kv_heads: Positive) -> Circuit:
                     f"{sender} -> {receiver} stands for edges that differ: "
                     + ", ".join(f"{i}: {circuit.scores.get(Edge(sender, i), 'absent')}" for i in images),
                     hint="the circuit was found with a key and a value for every head; keep it ungrouped",
-                    about=receiver,
                 )
             scores[Edge(sender, receiver)] = circuit.scores[Edge(sender, images[0])]
     return Circuit(graph, scores, circuit.groups, circuit.made)

@@ -31,8 +31,7 @@ class NncircError(Exception):
         code: stable, such as `C301`; `nncirc explain` knows it.
         message: one or more lines: what was found and what was wanted.
         hint: what to do about it, or None.
-        about: the name of the thing concerned (a block of the script, a file, a node), or None.
-            The command line turns a block's name into a place in the script.
+        about: the key of a script's block that is concerned, where the code alone does not tell, or None.
     """
 
     def __init__(self, code: str, message: str, *, hint: str | None = None, about: str | None = None) -> None:

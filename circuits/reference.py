@@ -200,7 +200,6 @@ def expand(graph: Graph, name: str) -> tuple[str, ...]:
             "C457",
             f"{name} is an input of a node, where a whole node is wanted",
             hint="in a path the input stands beside the name; a group holds whole nodes",
-            about=name,
         )
     if "*" not in name and (node.position is not None or not graph.positions):
         found: tuple[str, ...] = (name,) if name in graph.node_index else ()
@@ -209,7 +208,7 @@ def expand(graph: Graph, name: str) -> tuple[str, ...]:
         found = matching(name, graph.nodes, at_any_position=anywhere)
     if not found:
         problem = f"{name} matches no node" if "*" in name else f"there is no node {name}"
-        raise GraphError("C457", f"{problem} of the graph", hint=_what_there_is(graph), about=name)
+        raise GraphError("C457", f"{problem} of the graph", hint=_what_there_is(graph))
     return found
 
 
@@ -237,13 +236,10 @@ def _members(graph: Graph, group: str, names: Sequence[str]) -> tuple[str, ...]:
             "C451",
             f"a group cannot be called {group!r}: that is a node",
             hint="give the group another name",
-            about=group,
         )
     found = dict.fromkeys(node for name in names for node in expand(graph, name))
     if not found:
-        raise GraphError(
-            "C457", f"the group {group} has no nodes", hint="name some, or leave it out", about=group
-        )
+        raise GraphError("C457", f"the group {group} has no nodes", hint="name some, or leave it out")
     return tuple(sorted(found, key=graph.node_index.__getitem__))
 
 
@@ -259,7 +255,6 @@ def _side(graph: Graph, groups: Mapping[str, tuple[str, ...]], term: Term) -> _S
                 "C457",
                 f"no node of the group {whole} is at {position}",
                 hint=f"the graph has the positions {known}",
-                about=text,
             )
         return _Side(text, nodes, which, written_out=False)
     try:
@@ -272,7 +267,6 @@ def _side(graph: Graph, groups: Mapping[str, tuple[str, ...]], term: Term) -> _S
             "C451",
             f"{name!r} is neither a group nor a node",
             hint=f"groups: {known}; nodes are embed, pos_embed, L9H6, L5H*, MLP3, MLP3N17, logits",
-            about=name,
         ) from error
     return _Side(text, nodes, which, written_out="*" not in name)
 
@@ -326,7 +320,6 @@ def _meet(graph: Graph, senders: Sequence[_Side], receivers: Sequence[_Side]) ->
                     [each for each in senders if each is side] or senders,
                     [each for each in receivers if each is side] or receivers,
                 ),
-                about=side.term,
             )
 
 
@@ -369,7 +362,6 @@ def _entered(graph: Graph, side: _Side) -> tuple[str, ...]:
                     "C457",
                     f"{name} has no input .{side.input}" + ("" if name == side.term else f" ({side.term})"),
                     hint=_why_no_input(graph, name),
-                    about=side.term,
                 )
         found.update(dict.fromkeys(inputs))
     return tuple(found)

@@ -34,7 +34,6 @@ def word_list(name: str) -> tuple[str, ...]:
             "C305",
             f"there is no word list `{name}`; there are {', '.join(WORD_LISTS)}",
             hint=f"did you mean `{near[0]}`?" if near else None,
-            about=name,
         )
     text = (Path(__file__).parent / f"{name}.json").read_text(encoding="utf-8")
     return tuple(cast("list[str]", json.loads(text)))

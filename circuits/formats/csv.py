@@ -159,5 +159,4 @@ def _no_table(name: str, why: str, hint: str | None = None) -> FileError:
         "C633",
         f"{name!r} is no table of edges: {why}",
         hint=hint or f"a table of edges begins with the line {','.join(_COLUMNS)}",
-        about=name,
     )

@@ -75,5 +75,4 @@ def _no_graphml(name: str, why: str) -> FileError:
         "C632",
         f"{name!r} is not GraphML: {why.strip()[:200]}",
         hint="was the file cut off, or is it of another format?",
-        about=name,
     )

@@ -153,7 +153,6 @@ def check_version(members: Mapping[str, Value], wanted: str = FORMAT) -> None:
             "C604",
             f"{version.file!r} is of version {str(version.value)[:20]}, this nncirc reads version {VERSION}",
             hint="read it with the nncirc that wrote it, or make the circuit again",
-            about=version.file,
         )
 
 

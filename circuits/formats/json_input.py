@@ -35,9 +35,7 @@ class Value:
     def wrong(self, problem: str, *, hint: str | None = None) -> FileError:
         """The error for this place."""
         place = f"{self.where}: " if self.where else ""
-        return FileError(
-            "C603", f"{self.file!r} is not {self.what}: {place}{problem}", hint=hint, about=self.file
-        )
+        return FileError("C603", f"{self.file!r} is not {self.what}: {place}{problem}", hint=hint)
 
     def _expected(self, wanted: str) -> NoReturn:
         raise self.wrong(f"expected {wanted}, found {_shown(self.value)}")
@@ -165,7 +163,6 @@ def parse_json(text: str, *, name: str, what: str) -> Value:
             "C602",
             f"{name!r} is not JSON: {where} is {number_found}, and numbers in JSON are finite",
             hint="a score overflowed where the file was made: compute it again, in float32",
-            about=name,
         )
     return found
 
@@ -217,7 +214,7 @@ def _shown(value: object) -> str:
 def cannot_read(path: str | os.PathLike[str], error: OSError) -> FileError:
     """The error of a file that is not there or may not be read."""
     name = os.fspath(path)
-    return FileError("C601", f"cannot read {name!r}: {error.strerror or error}", about=name)
+    return FileError("C601", f"cannot read {name!r}: {error.strerror or error}")
 
 
 def _not_json(name: str, why: str) -> FileError:
@@ -225,5 +222,4 @@ def _not_json(name: str, why: str) -> FileError:
         "C602",
         f"{name!r} is not JSON: {why}",
         hint="was the file cut off, or is it of another format?",
-        about=name,
     )

@@ -49,7 +49,7 @@ def read_submission(
             files = {root.absolute(): _files(root)}
     except (OSError, ValueError) as error:  # a NUL in the name
         name, why = os.fspath(folder), getattr(error, "strerror", None) or error
-        raise FileError("C601", f"cannot read {name!r}: {why}", about=name) from error
+        raise FileError("C601", f"cannot read {name!r}: {why}") from error
     for name, file in _named(files).items():
         found[name] = read_eap_ig(file, n_kv_heads=n_kv_heads, everything=file.stem == IMPORTANCES)
     if not found:
@@ -57,7 +57,6 @@ def read_submission(
             "C635",
             f"{os.fspath(folder)!r} is no submission: neither it nor a folder in it has a .json or .pt file",
             hint="a submission has a folder for each task and model, as ioi_gpt2/importances.json",
-            about=os.fspath(folder),
         )
     return found
 
@@ -80,6 +79,5 @@ def _named(files: Mapping[Path, list[Path]]) -> dict[str, Path]:
                     "C635",
                     f"two circuits of the submission would both be called {name}: {' and '.join(both)}",
                     hint="rename one of them, or import each entry by itself",
-                    about=os.fspath(entry.parent),
                 )
     return found

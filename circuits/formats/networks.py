@@ -87,11 +87,11 @@ def from_networkx(network: Any, graph: Graph | None = None) -> Circuit:
         name, at, position = str(receiver).partition("@")
         edge = Edge(str(sender), (f"{name}.{which}" if which else name) + at + position)
         if edge in scores:
-            raise GraphError("C454", f"the edge {edge} stands twice in the network", about=str(edge))
+            raise GraphError("C454", f"the edge {edge} stands twice in the network")
         score = data.get("score")
         if isinstance(score, bool) or not (score is None or isinstance(score, int | float)):
             found = f"the score of {edge} is {score!r}, which is no number"
-            raise GraphError("C458", found, about=str(edge))
+            raise GraphError("C458", found)
         scores[edge] = score
     if graph is not None:
         return Circuit(graph, scores)

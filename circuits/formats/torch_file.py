@@ -273,5 +273,4 @@ def _refused(name: str, why: str) -> FileError:
         "C630",
         f"{name!r} is not read: {why}",
         hint="only tensors and plain data are read, never unpickled; save it as JSON, or again by torch.save",
-        about=name,
     )

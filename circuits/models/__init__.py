@@ -64,7 +64,6 @@ def model_folder(name: str) -> Path:
             "C401",
             f"there is no bundled model `{name}`; there are {', '.join(BUNDLED)}",
             hint=f"did you mean `{near[0]}`?" if near else None,
-            about=name,
         )
     return Path(__file__).parent / name
 

@@ -69,7 +69,6 @@ def picture_format(path: str | os.PathLike[str], formats: Mapping[str, object]) 
             "C610",
             f"cannot draw {name!r}: {why}",
             hint=f"name a file that ends in {', '.join(f'.{known}' for known in formats)}",
-            about=name,
         )
     return ending
 

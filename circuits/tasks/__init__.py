@@ -31,6 +31,5 @@ def task_named(name: str) -> Task:
             "C351",
             f"there is no task `{name}`; there are {', '.join(TASKS)}",
             hint=f"did you mean `{near[0]}`?" if near else None,
-            about="task",
         )
     return TASKS[name]

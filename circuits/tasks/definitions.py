@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nncirc.circuits.data import word_list
-from nncirc.circuits.tasks import words
+from nncirc.circuits.tasks import lists
 from nncirc.circuits.tasks.task import Answers, Derived, Task, Words
 
 
@@ -65,7 +65,7 @@ GREATER_THAN = Task(
     metric="prob_diff(at = end)",
     phrasings=("The {noun} lasted from the year {XX}{YY} to {XX}",),
     slots={
-        ("noun",): words.EVENTS,
+        ("noun",): lists.EVENTS,
         ("XX",): tuple(map(str, range(12, 18))),
         ("first",): ("01",),
         ("YY",): tuple(f"{year:02}" for year in range(10, 99)),
@@ -92,9 +92,9 @@ DOCSTRING = Task(
         "    :param {A}: {w4} {w5}\n    :param {B}: {w6} {w7}\n    :param",
     ),
     slots={
-        ("f",): words.FUNCTIONS,
-        (*_DEFINED, *_ARGUMENT): words.ARGUMENTS,
-        tuple(f"w{i}" for i in range(1, 8)): words.DOCSTRING,
+        ("f",): lists.FUNCTIONS,
+        (*_DEFINED, *_ARGUMENT): lists.ARGUMENTS,
+        tuple(f"w{i}" for i in range(1, 8)): lists.DOCSTRING,
     },
     corruptions={
         # Other arguments in the definition, and yet others in the docstring.
@@ -136,7 +136,7 @@ COLORED_OBJECTS = Task(
     source="Merullo et al. 2024",
     metric="logit_diff(at = end)",
     phrasings=tuple(f"{text} What color is the {{O}}? The {{O}} is" for text in _ON_THE_TABLE),
-    slots={("C", "D", "E"): words.COLORS, ("O", "P", "Q"): words.THINGS},
+    slots={("C", "D", "E"): lists.COLORS, ("O", "P", "Q"): lists.THINGS},
     corruptions={"another_object": {"O.2": "P", "O.3": "P"}},
     answers=_slots("C"),
     foils=_slots("D", "E"),
@@ -147,8 +147,8 @@ COLORED_OBJECTS = Task(
 
 # Pronouns
 
-_WOMEN = frozenset(woman for woman, _ in words.PAIRS_OF_NAMES)
-_OTHER_NAME = {a: b for pair in words.PAIRS_OF_NAMES for a, b in (pair, pair[::-1])}
+_WOMEN = frozenset(woman for woman, _ in lists.PAIRS_OF_NAMES)
+_OTHER_NAME = {a: b for pair in lists.PAIRS_OF_NAMES for a, b in (pair, pair[::-1])}
 
 GENDERED_PRONOUNS = Task(
     name="gendered_pronouns",
@@ -170,7 +170,7 @@ GENDERED_PRONOUNS = Task(
 
 # Agreement
 
-_NUMBER = {**words.PLURALS, **{plural: noun for noun, plural in words.PLURALS.items()}}
+_NUMBER = {**lists.PLURALS, **{plural: noun for noun, plural in lists.PLURALS.items()}}
 _SINGULAR, _PLURAL = (" is", " was", " has"), (" are", " were", " have")
 
 SUBJECT_VERB_AGREEMENT = Task(
@@ -181,11 +181,11 @@ SUBJECT_VERB_AGREEMENT = Task(
     phrasings=("The {subject} near the {noun}", "The {subject} behind the {noun}"),
     slots={
         ("subject",): tuple(_NUMBER),
-        ("noun",): (*words.PLACES, *words.PLACES.values()),
+        ("noun",): (*lists.PLACES, *lists.PLACES.values()),
     },
     corruptions={"another_number": {"subject": "flipped"}},
-    answers=lambda values, _: _SINGULAR if values["subject"] in words.PLURALS else _PLURAL,
-    foils=lambda values, _: _PLURAL if values["subject"] in words.PLURALS else _SINGULAR,
+    answers=lambda values, _: _SINGULAR if values["subject"] in lists.PLURALS else _PLURAL,
+    foils=lambda values, _: _PLURAL if values["subject"] in lists.PLURALS else _SINGULAR,
     derived={"flipped": Derived("subject", _NUMBER)},
     differs="Three verbs of each number in place of all.",
 )
@@ -203,13 +203,13 @@ CAPITALS = Task(
         "The capital city of {country} is called",
         "The government of {country} has its seat in the city of",
     ),
-    slots={("country", "other"): tuple(words.CAPITALS)},
+    slots={("country", "other"): tuple(lists.CAPITALS)},
     corruptions={"another_country": {"country": "other"}},
     answers=_slots("capital"),
     foils=_slots("other_capital"),
     derived={
-        "capital": Derived("country", words.CAPITALS),
-        "other_capital": Derived("other", words.CAPITALS),
+        "capital": Derived("country", lists.CAPITALS),
+        "other_capital": Derived("other", lists.CAPITALS),
     },
 )
 
@@ -234,7 +234,7 @@ MULTIPLE_CHOICE = Task(
     source="Mueller et al. 2025 (MIB), after Wiegreffe et al. 2025",
     metric="logit_diff(at = end)",
     phrasings=tuple(_asked(options) for options in _OPTIONS),
-    slots={("object",): words.THINGS, ("C", "W1", "W2", "W3"): words.COLORS},
+    slots={("object",): lists.THINGS, ("C", "W1", "W2", "W3"): lists.COLORS},
     corruptions={"another_color": {"C.1": "W1"}},
     answers=lambda _, phrasing: (_LETTERS[phrasing],),
     foils=lambda _, phrasing: (_LETTERS[_OPTIONS[phrasing].index("W1")],),

@@ -62,7 +62,7 @@ DOOR = "circuits/door.py"
 RESOURCES = {
     "circuits/data/__init__.py",
     "circuits/models/__init__.py",
-    "circuits/tasks/words.py",
+    "circuits/tasks/lists.py",
     "dsl/text/parser.py",
     "dsl/check/shapes.py",
     "src/nncirc/__init__.py",
