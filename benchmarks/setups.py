@@ -14,6 +14,7 @@ from nncirc import Dataset, Example
 from nncirc.circuits.names import Position
 from nncirc.dsl.check.checker import check_file
 from nncirc.dsl.check.program import Declaration
+from nncirc.engine.blocks import blocks
 from nncirc.engine.model.loading import load_bundled
 from nncirc.engine.model.model import Model
 from nncirc.engine.program.build import Builder
@@ -73,7 +74,7 @@ def example(name: str) -> tuple[Builder, Contrast, Declaration]:
     """What ACDC is run on in `examples/NAME.circ`; its builder and the declaration of ACDC, for the rest."""
     program = check_file(ROOT / "examples" / f"{name}.circ").program
     assert program is not None
-    builder = Builder(program)
+    builder = Builder(program, blocks())
     declaration = program.declarations["found"]
     return builder, builder.contrast_of(declaration), declaration
 

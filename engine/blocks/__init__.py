@@ -1,21 +1,24 @@
-"""What a program computes: scores, circuits, curves, comparisons. One function an implementation."""
+"""What the engine knows of each thing that the language names: a file each, called as in `dsl/blocks`.
+
+How it is built, what it costs, and what its numbers are called and drawn like. A file is found because it
+lies here; what it gives is its `BLOCKS`.
+"""
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
 
-from nncirc.engine.blocks.circuits import CIRCUITS
-from nncirc.engine.blocks.curves import CURVES
-from nncirc.engine.blocks.inputs import Build
-from nncirc.engine.blocks.interventions import INTERVENTIONS
-from nncirc.engine.blocks.scores import SCORES
-from nncirc.engine.blocks.tables import TABLES
+from nncirc.engine.blocks.block import Block
 
-__all__ = ["METHODS"]
+__all__ = ["blocks"]
 
-METHODS: Mapping[str, Mapping[str, Build]] = {
-    "scores": {**SCORES, **INTERVENTIONS},
-    "circuit": CIRCUITS,
-    "curve": CURVES,
-    "compare": TABLES,
-}
+
+@cache
+def blocks() -> Mapping[tuple[str, str], Block]:
+    """All blocks, by kind and implementation."""
+    names = sorted(each.name for each in pkgutil.iter_modules(__path__))
+    modules = [import_module(f"{__name__}.{name}") for name in names]
+    return {key: block for module in modules for key, block in getattr(module, "BLOCKS", {}).items()}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nncirc.circuits.areas import SHARES, cmd, cpr, mib_sizes
 from nncirc.circuits.circuit import Circuit
@@ -14,15 +13,13 @@ from nncirc.circuits.intervals import Estimate
 from nncirc.circuits.roc import Roc, node_scores, roc_of_circuits, roc_of_scores
 from nncirc.circuits.rounding import rounded
 from nncirc.dsl.check.program import Declaration
-from nncirc.engine.blocks import evaluation
-from nncirc.engine.blocks.common import edge_scores, shared_facts
-from nncirc.engine.blocks.inputs import Build
+from nncirc.engine.blocks import functions
+from nncirc.engine.blocks.block import Block, edge_scores, shared_facts
 from nncirc.engine.evaluation.faithfulness import of_whole
 from nncirc.engine.methods.scores import EdgeScores, NodeScores, Rank
+from nncirc.engine.program.build import Builder
+from nncirc.engine.program.costing import Costing, Priced
 from nncirc.engine.program.results import Cell, Curve, finite
-
-if TYPE_CHECKING:
-    from nncirc.engine.program.build import Builder
 
 DIGITS = 6
 """Decimals of a rate."""
@@ -33,15 +30,15 @@ def _faithfulness(builder: Builder, declaration: Declaration) -> Curve:
     scores, rank, shares = edge_scores(builder, declaration), values["rank"], values["edges"] == "mib"
     corruption = builder.declaration(declaration, "corruption")
     scored_with = builder.declaration(builder.declaration(declaration, "scores"), "corruption")
-    metric, how = builder.declaration(declaration, "metric").name, evaluation.resampling(values)
-    between = evaluation.baseline(builder, corruption, metric)
+    metric, how = builder.declaration(declaration, "metric").name, functions.resampling(values)
+    between = functions.baseline(builder, corruption, metric)
     contrast = builder.contrast(corruption)
     sizes = mib_sizes(scores.graph) if shares else values["edges"]
     report = builder.steps(declaration.name)
     rows, points = [], []
     for done, edges in enumerate(sizes, 1):
         circuit = scores.top(edges, rank=rank)
-        rows.append(evaluation.circuit_values(builder, corruption, metric, circuit))
+        rows.append(functions.circuit_values(builder, corruption, metric, circuit))
         found = of_whole(between.faithfulness(rows[-1], how), contrast.model.digits)
         low, high = map(finite, (found.low, found.high))
         share: tuple[Cell, ...] = (round(100 * SHARES[done - 1], 1),) if shares else ()
@@ -130,4 +127,13 @@ def _of_scores(scores: EdgeScores | NodeScores, reference: Circuit, by: str, ran
     return roc_of_scores(of_nodes, reference.nodes)
 
 
-CURVES: Mapping[str, Build] = {"faithfulness": _faithfulness, "roc": _roc}
+def _cost(costing: Costing, declaration: Declaration) -> Priced:
+    values: Any = declaration.values
+    runs = len(SHARES) if values["edges"] == "mib" else len(values["edges"])
+    return functions.cost_of_circuits(costing, declaration, values["scores"].name, runs)
+
+
+BLOCKS = {
+    ("curve", "faithfulness"): Block(_faithfulness, _cost),
+    ("curve", "roc"): Block(_roc),
+}

@@ -44,6 +44,8 @@ from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE
 from nncirc.engine.runs.wiring import stages
 
 BYTES_IN_A_TRACE = 2**29
+SCORE = "{metric} with the node patched"
+"""What the numbers are."""
 
 
 @public
@@ -100,7 +102,7 @@ def activation_patching(
     made = {
         "method": "activation_patching",
         "direction": direction,
-        "score": "the metric with the node patched",
+        "score": SCORE.format(metric="the metric"),
         "unpatched": rounded(contrast.unpatched(metric, direction), scores.decimals(contrast.model.digits)),
         **labelled(contrast.dataset, columns),
         **contrast.facts(metric),

@@ -36,10 +36,19 @@ from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.capture import Written, sender_stages, split_layer
 from nncirc.engine.runs.contrast import Contrast
-from nncirc.engine.runs.corruptions import Base, Resample, Zero, require_run
+from nncirc.engine.runs.corruptions import Base, Direction, Resample, Zero, require_run
 from nncirc.engine.runs.gradients import Gradients, Rule, metric_gradients
 
 Along: TypeAlias = Literal["inputs", "activations"]
+
+
+def score(direction: str, *, edges: bool, magnitude: bool) -> str:
+    """What the numbers are, `{metric}` standing for the metric."""
+    what, noised = ("edge", "cut") if edges else ("node", "patched")
+    effect = f"fall of {{metric}} when the {what} is {noised}"
+    if direction == "denoise":
+        effect = f"rise of {{metric}} when the {what} is restored"
+    return f"estimated {effect}" + (", magnitude" if magnitude else "")
 
 
 @public
@@ -113,7 +122,7 @@ def attribution_patching(
                 into[position, receiver, senders] += point.gradients.scale * fall.double().cpu()
     # A row for each receiver, node by node and at each node position by position.
     values = (weight * asked.combined(total)).transpose(0, 1).flatten(0, 1).tolist()
-    return EdgeScores.of(graph, values, asked.made(contrast, metric, "edge", "cut"), contrast.model.digits)
+    return EdgeScores.of(graph, values, asked.made(contrast, metric, edges=True), contrast.model.digits)
 
 
 @public
@@ -144,7 +153,7 @@ def node_attribution(
                 for position, tokens in enumerate(_places(contrast, point.batch, graph)):
                     total[point.drop or 0, position, senders] += _at(product, tokens).sum(1)
     scores = (weight * asked.combined(total)).T.tolist()
-    made = asked.made(contrast, metric, "node", "patched")
+    made = asked.made(contrast, metric, edges=False)
     return NodeScores.of(whole.senders, graph.positions, scores, made, contrast.model.digits)
 
 
@@ -286,13 +295,11 @@ class _Asked:
         """One score of the scores with each layer dropped; a node is dead in the run that drops its own."""
         return total.abs().sum(0) / (len(total) - 1) if self.grad_drop else total[0]
 
-    def made(self, contrast: Contrast, metric: Metric, what: str, noised: str) -> dict[str, Any]:
-        """What the result says of itself; `noised` is what noising does to an edge or a node."""
+    def made(self, contrast: Contrast, metric: Metric, *, edges: bool) -> dict[str, Any]:
+        """What the result says of itself."""
         point = f"(k + 1/2)/{self.steps}" if starts_at_zero(contrast) else f"k/{self.steps}"
+        direction: Direction = "noise" if self.base == "clean" else "denoise"
         along = f"{self.along} at {point} from corrupted to clean, k = 0..{self.steps - 1}"
-        effect = f"estimated fall of the metric when the {what} is {noised}"
-        if self.base == "corrupted":
-            effect = f"estimated rise of the metric when the {what} is restored"
         return {
             "method": "attribution_patching",
             "steps": self.steps,
@@ -300,8 +307,8 @@ class _Asked:
             "rule": self.rule,
             "correct_qk": self.correct_qk,
             "grad_drop": self.grad_drop,
-            "direction": "noise" if self.base == "clean" else "denoise",
-            "score": effect + (", magnitude" if self.grad_drop else ""),
+            "direction": direction,
+            "score": score(direction, edges=edges, magnitude=self.grad_drop).format(metric="the metric"),
             **contrast.facts(metric),
         }
 

@@ -39,7 +39,11 @@ Restored: TypeAlias = Literal["states", "mlps", "attention"]
 Severed: TypeAlias = Literal["none", "mlps", "attention"]
 
 PAPERS_WINDOW = 10
-_EFFECT = {"denoise": "restored minus corrupted", "noise": "clean minus patched"}
+SCORE: Mapping[str, str] = {
+    "denoise": "indirect effect: {metric} restored minus corrupted",
+    "noise": "indirect effect: {metric} clean minus patched",
+}
+"""What the numbers are, by the direction."""
 _PARTS: Mapping[str, Part] = {
     "states": "residual",
     "mlps": "mlp",
@@ -124,7 +128,7 @@ def causal_tracing(
     made = {
         "method": "causal_tracing",
         "direction": direction,
-        "score": f"indirect effect: the metric {_EFFECT[direction]}",
+        "score": SCORE[direction].format(metric="the metric"),
         "of": of,
         "rows": of,
         "window": width,

@@ -45,7 +45,7 @@ def rank(logits: Logits) -> Tensor:
     return 1.0 + (logits.patched > answer).sum(-1)
 
 
-_RANK = Measure(rank, ("answer",), -1, "1 is the best")
+RANK = Measure(rank, ("answer",), -1, "1 is the best")
 READ = ("logit_diff", "logprob", "prob", "kl_divergence", "rank")
 
 
@@ -58,7 +58,7 @@ def measure_of(name: str, dataset: Dataset) -> Measure:
     """
     if name not in READ:
         raise MethodError("C572", f"{name!r} cannot be read from logits", hint=f"there are {', '.join(READ)}")
-    found = _RANK if name == "rank" else measures()[name]
+    found = RANK if name == "rank" else measures()[name]
     if found.needs and dataset.answers == "forced":
         raise DataError(
             "C343",

@@ -45,6 +45,9 @@ from nncirc.engine.runs.wiring import Stage, Wiring
 Row: TypeAlias = tuple[int, Bool[Tensor, "batch pos"]]
 """The sender that is patched, and the tokens at which it is."""
 
+SCORE = "{metric} with the sender's paths patched"
+"""What the numbers are."""
+
 
 @public
 def path_patching(
@@ -110,7 +113,7 @@ def path_patching(
     made = {
         "method": "path_patching",
         "direction": direction,
-        "score": "the metric with the sender's paths patched",
+        "score": SCORE.format(metric="the metric"),
         "unpatched": rounded(contrast.unpatched(metric, direction), scores.decimals(contrast.model.digits)),
         "to": [to] if isinstance(to, str) else list(to),
         "through": [through] if isinstance(through, str) else list(through),

@@ -34,6 +34,10 @@ from nncirc.engine.runs.edited import Site, check_whole, edited_run
 
 Into: TypeAlias = Literal["clean", "corrupt"]
 
+SCORE = "{metric} with what the node writes steered by {by}"
+"""What the numbers are, `by` scale or shift; of a function vector:"""
+VECTOR_SCORE = "{metric} with the function vector added"
+
 
 @public
 def steering(
@@ -107,7 +111,7 @@ def steering(
     kind = "scale" if shift is None else "shift"
     made = {
         "method": "steering",
-        "score": f"the metric with what the node writes steered by {kind}",
+        "score": SCORE.format(metric="the metric", by=kind),
         "rows": "nodes",
         **({"together": [target.node for target in targets]} if together else {}),
         "by": kind,
@@ -172,7 +176,7 @@ def function_vector(
 
     made = {
         "method": "function_vector",
-        "score": "the metric with the function vector added",
+        "score": VECTOR_SCORE.format(metric="the metric"),
         "rows": "states",
         "heads": [target.node for target in targets],
     }

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 
 from nncirc.circuits.door import at_home
-from nncirc.circuits.errors import NncircError, ResourceError
-from nncirc.circuits.words import memory_in_words
+from nncirc.circuits.errors import NncircError
 from nncirc.dsl.check.program import Declaration
 from nncirc.engine.data.load import is_local
 from nncirc.engine.model.configs import empty, impossible
@@ -41,7 +40,7 @@ def is_at_hand(declaration: Declaration, size: int) -> bool:
     return any(isinstance(try_to_load_from_cache(name, file, revision=wanted), str) for file in files)
 
 
-def stand_in(config: Any, dtype: torch.dtype, place: str = "the model") -> Model:
+def stand_in(config: Any, dtype: torch.dtype, place: str = "the model") -> Model | None:
     """A model of a config's sizes and few layers, whose weights are no one's: for how fast it is.
 
     Args:
@@ -49,20 +48,17 @@ def stand_in(config: Any, dtype: torch.dtype, place: str = "the model") -> Model
         dtype: of weights and activations.
         place: what an error calls the model.
 
+    Returns:
+        The model; None if even that is too large for this machine.
+
     Raises:
         ModelError: C430, no model can be made of the config, or none that runs.
-        ResourceError: C701, even that is too large for this machine.
     """
     small = deepcopy(config)
     small.num_hidden_layers = min(STAND_IN_LAYERS, config.num_hidden_layers)
     module = empty(small, dtype, place)
-    needed, free = sum(weight.nbytes for weight in module.parameters()), default_memory(torch.device("cpu"))
-    if needed > free:
-        raise ResourceError(
-            "C701",
-            f"{STAND_IN_LAYERS} layers of such a model take {memory_in_words(needed)},"
-            f" and {memory_in_words(free)} may be used",
-        )
+    if sum(weight.nbytes for weight in module.parameters()) > default_memory(torch.device("cpu")):
+        return None
     module = module.to_empty(device="cpu").eval().requires_grad_(False)
     for tensor in [*module.parameters(), *module.buffers()]:
         # Memory as it was found may hold numbers so small that arithmetic with them is slow.

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from nncirc.circuits.graph import Graph
 from nncirc.dsl.check.program import Declaration, Program, Ref
-from nncirc.engine.blocks import METHODS
-from nncirc.engine.blocks.common import sweep_of
-from nncirc.engine.blocks.inputs import INPUTS
-from nncirc.engine.methods.acdc_fast import Measured
 from nncirc.engine.model.model import Model
 from nncirc.engine.program import stored
 from nncirc.engine.program.places import placed
@@ -24,8 +19,6 @@ from nncirc.engine.runs.contrast import Contrast
 T = TypeVar("T")
 
 Progress: TypeAlias = Callable[[int, int], None]
-
-BUILDERS = {**INPUTS, **METHODS}
 
 
 class _NotStoredError(Exception):
@@ -38,6 +31,7 @@ class Builder:
 
     Args:
         program: the checked program.
+        blocks: by kind and implementation what has a `build`: see `nncirc.engine.blocks.blocks`.
         batch: most prompts in one trace; None for as many of one length as fit.
         memory: most bytes of activations; None for half of what is free.
         progress: gives each declaration's name a callback for work done and work in all.
@@ -46,6 +40,7 @@ class Builder:
     """
 
     program: Program
+    blocks: Mapping[tuple[str, str], Any]
     batch: int | None = None
     memory: int | None = None
     progress: Callable[[str], Progress | None] = lambda _: None
@@ -54,10 +49,8 @@ class Builder:
     built: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)
     restored: set[str] = field(default_factory=set)
-    _models: dict[str, Model] = field(default_factory=dict)
     _identities: dict[str, Any] = field(default_factory=dict)
-    _contrasts: dict[str, Contrast] = field(default_factory=dict)
-    _measured: dict[tuple[str, ...], Measured] = field(default_factory=dict)
+    _shared: dict[Hashable, Any] = field(default_factory=dict)
     _recalls: bool = False
 
     def get(self, name: str) -> Any:
@@ -77,7 +70,7 @@ class Builder:
         wall, cpu = time.perf_counter(), time.process_time()
         hits, misses = (self.store.hits, self.store.misses) if self.store else (0, 0)
         with placed(declaration):
-            made = BUILDERS[declaration.kind][declaration.implementation](self, declaration)
+            made = self.blocks[declaration.kind, declaration.implementation].build(self, declaration)
         self.built[name] = made
         if self.store and self.store.hits > hits and self.store.misses == misses:
             self.restored.add(name)
@@ -113,17 +106,14 @@ class Builder:
 
     def contrast(self, corruption: Declaration) -> Contrast:
         """The clean prompts of a corruption against it."""
-        if corruption.name not in self._contrasts:
+
+        def make() -> Contrast:
             dataset = self.declaration(corruption, "data")
-            with placed(corruption):
-                self._contrasts[corruption.name] = Contrast(
-                    self.model_of(dataset),
-                    self.of(corruption, "data"),
-                    self.get(corruption.name),
-                    self.batch,
-                    self.memory,
-                )
-        return self._contrasts[corruption.name]
+            model, data = self.model_of(dataset), self.get(dataset.name)
+            return Contrast(model, data, self.get(corruption.name), self.batch, self.memory)
+
+        with placed(corruption):
+            return self.shared(("contrast", corruption.name), make)
 
     def contrast_of(self, declaration: Declaration) -> Contrast:
         """The contrast of a method's `corruption` key."""
@@ -213,16 +203,12 @@ class Builder:
             self._identities[name] = [stored.identity(self.get(name)), *rest]
         return self._identities[name]
 
-    def measured(self, declaration: Declaration) -> Measured:
-        """What runs of ACDC that differ from this one in the threshold have measured so far."""
-        return self._measured.setdefault(sweep_of(declaration), Measured())
-
-    def model(self, declaration: Declaration, load: Callable[[], Model]) -> Model:
-        """Two declarations that say the same are one model."""
-        key = json.dumps([declaration.implementation, sorted(declaration.values.items())], default=str)
-        if key not in self._models:
-            self._models[key] = load()
-        return self._models[key]
+    def shared(self, about: Hashable, make: Callable[[], T]) -> T:
+        """What several declarations share, made when the first of them asks for it."""
+        if about not in self._shared:
+            self._shared[about] = make()
+        found: T = self._shared[about]
+        return found
 
     def facts(self, corruption: Declaration) -> dict[str, Any]:
         """What a result says of its model and prompts."""

@@ -24,8 +24,8 @@ from nncirc.dsl.check.program import (
     Range,
     leaves,
 )
-from nncirc.engine.blocks.evaluation import bounded, evaluate
-from nncirc.engine.blocks.inputs import OnlyShape
+from nncirc.engine.blocks.functions import bounded, evaluate
+from nncirc.engine.blocks.models import OnlyShape
 from nncirc.engine.model.model import Model
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.places import placed

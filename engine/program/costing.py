@@ -6,21 +6,20 @@ turned into seconds, and left out where a run would find the result in the store
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace as with_fields
+from typing import Any
 
-from torch.nn import Module
-
-from nncirc.circuits.errors import NncircError, ResourceError
+from nncirc.circuits.errors import NncircError
 from nncirc.circuits.graph import Graph
-from nncirc.dsl.check.program import Apply, Assertion, Declaration, Ref, leaves
-from nncirc.engine.methods.acdc_cost import Decisions
+from nncirc.dsl.check.program import Declaration, Ref
 from nncirc.engine.methods.costs import FREE, Cost, Prompts, Sizes, Speed, plain_forward, prompts_of, written
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.program.build import Builder
+from nncirc.engine.runs.batches import batches
+from nncirc.engine.runs.columns import by_position
 from nncirc.engine.runs.contrast import Contrast
 
 
@@ -38,138 +37,21 @@ class Foretold:
     """What a result will take.
 
     Attributes:
-        seconds: on this machine, if nothing else runs on it.
+        seconds: on this machine, if nothing else runs on it; None where not even a few layers fit there.
         forwards: multiplications, in those of a plain forward of all prompts.
         cost: what was counted.
         stored: whether the result is in the store.
     """
 
-    seconds: float
-    forwards: float
-    cost: Cost
+    seconds: float | None = 0.0
+    forwards: float = 0.0
+    cost: Cost = FREE
     stored: bool = False
 
-
-STORED = Foretold(0.0, 0.0, FREE, stored=True)
-
-CostOf: TypeAlias = Callable[["Costing", Declaration], Priced | None]
-
-
-@dataclass
-class Costing:
-    """Costs of what a builder will compute, in the order in which it will.
-
-    Args:
-        builder: gives prompts, graphs and metrics.
-        costs: what each method costs, by kind and implementation.
-        claim: what a function of a claim costs.
-        stand_in: gives for the name of a model whose weights are not there one of the same widths but fewer
-            layers, which is timed in its place; None where the weights are there.
-
-    Attributes:
-        estimates: of ACDC the estimated effects, by graph, corruption and metric.
-        decisions: likewise what it would decide, by threshold.
-    """
-
-    builder: Builder
-    costs: dict[tuple[str, str], CostOf]
-    claim: Callable[[Costing, Apply], Priced | None]
-    stand_in: Callable[[str], Model | None] = lambda _: None
-    estimates: dict[tuple[str, ...], Any] = field(default_factory=dict)
-    decisions: dict[tuple[str, ...], dict[float, Decisions]] = field(default_factory=dict)
-    _made: set[tuple[str, str]] = field(default_factory=set)
-    _speeds: dict[tuple[str, Prompts], Speed] = field(default_factory=dict)
-
-    def of(self, declaration: Declaration) -> Foretold | None:
-        """What building a declaration will take; None where nothing runs, or it cannot be told."""
-        find = self.costs.get((declaration.kind, declaration.implementation))
-        if find is None:
-            return None
-        if declaration.kind in ("scores", "circuit") and self.builder.is_stored(declaration):
-            return STORED
-        # What is wrong with it, the run will say.
-        with suppress(NncircError):
-            found = find(self, declaration)
-            return None if found is None else self.foretold(found)
-        return None
-
-    def of_claims(self, assertions: Iterable[Assertion]) -> Foretold:
-        """What measuring claims will take, as far as it can be told."""
-        seconds, forwards, total = 0.0, 0.0, FREE
-        sides = (side for claim in assertions for side in (*leaves(claim.left), *leaves(claim.right)))
-        for side in sides:
-            found = None
-            if isinstance(side, Apply):
-                with suppress(NncircError):
-                    found = self.claim(self, side)
-            if found is not None:
-                each = self.foretold(found)
-                seconds, forwards, total = seconds + each.seconds, forwards + each.forwards, total + each.cost
-        return Foretold(seconds, forwards, total)
-
-    def foretold(self, priced: Priced) -> Foretold:
-        """A cost in seconds and in plain forwards."""
-        sizes = self.sizes(priced.model)
-        unit = sum((plain_forward(sizes, each) for each in priced.prompts), FREE)
-        forwards = priced.cost.multiplications / unit.multiplications
-        return Foretold(self.speed(priced).seconds(priced.cost), forwards, priced.cost)
-
-    def sizes(self, model: Model) -> Sizes:
-        """The sizes of a model, whose weights may not be there.
-
-        Raises:
-            ResourceError: C701, not even a model of a few of its layers can be made here.
-        """
-        return Sizes.of(self._timed(model), model.shape)
-
-    def _timed(self, model: Model) -> Model:
-        found = self.stand_in(model.name) or model
-        if not isinstance(found.module, Module):
-            raise ResourceError("C701", f"{model.name} is too large for this machine", hint="use another")
-        return found
-
-    def speed(self, priced: Priced) -> Speed:
-        """How fast the model is on its largest batch, measured once."""
-        largest = max(priced.prompts, key=lambda each: each.tokens)
-        key = priced.model.name, largest
-        if key not in self._speeds:
-            self._speeds[key] = Speed.of(self._timed(priced.model), largest, priced.model.shape)
-        return self._speeds[key]
-
-    # What a method's cost starts from ---------------------------------------------------------------------
-
-    def setting(self, declaration: Declaration) -> Setting:
-        """The contrast, metric and graph that the keys of a method name."""
-        return self.measuring(
-            self.builder.declaration(declaration, "corruption"),
-            self.builder.declaration(declaration, "metric").name,
-            self.builder.of(declaration, "graph") if declaration.values.get("graph") else None,
-        )
-
-    def measuring(self, corruption: Declaration, metric: str, graph: Graph | None) -> Setting:
-        """A metric on the prompts of a corruption."""
-        contrast, measured = self.builder.contrast(corruption), self.builder.get(metric)
-        prompts = tuple(prompts_of(contrast, measured))
-        sizes = self.sizes(contrast.model)
-        return Setting(corruption.name, contrast, measured, graph or contrast.model.graph(), sizes, prompts)
-
-    def runs(self, at: Setting, *which: str) -> Cost:
-        """The `clean` and the `corrupt` run, if no earlier result has made them."""
-        new = [each for each in which if (at.corruption, each) not in self._made]
-        self._made.update((at.corruption, each) for each in new)
-        return sum((written(at.sizes, at.contrast, each) for each in new), FREE)
-
-    def graph_of(self, name: str) -> Graph:
-        """The graph that scores or a circuit are of."""
-        declaration = self.builder.program.declarations[name]
-        while not isinstance(declaration.values.get("graph"), Ref):
-            ref = declaration.values.get("scores")
-            if not isinstance(ref, Ref):
-                circuits: Any = declaration.values["circuits"]
-                ref = circuits[0]
-            declaration = self.builder.program.declarations[ref.name]
-        graph: Graph = self.builder.of(declaration, "graph")
-        return graph
+    def __add__(self, other: Foretold) -> Foretold:
+        known = self.seconds is not None and other.seconds is not None
+        seconds = (self.seconds or 0.0) + (other.seconds or 0.0) if known else None
+        return Foretold(seconds, self.forwards + other.forwards, self.cost + other.cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +65,99 @@ class Setting:
     sizes: Sizes
     prompts: tuple[Prompts, ...]
 
-    def priced(self, cost: Cost) -> Priced:
-        """A cost on these prompts."""
-        return Priced(cost, self.contrast.model, self.prompts)
+    def priced(self, cost: Cost, memory: int | None = None) -> Priced:
+        """A cost on these prompts, which holds so many bytes at once."""
+        return Priced(with_fields(cost, memory=memory), self.contrast.model, self.prompts)
 
     def total(self, each: Callable[[Prompts], Cost]) -> Cost:
         """The cost of all batches."""
         return sum(map(each, self.prompts), FREE)
+
+
+@dataclass
+class Costing(Builder):
+    """A builder that tells what building takes, of declarations in the order in which a run builds them.
+
+    Attributes:
+        timed: by the name of a model whose weights are not there one of the same widths and fewer layers,
+            which is timed in its place; None where there is none.
+    """
+
+    timed: dict[str, Model | None] = field(default_factory=dict)
+    _known: set[tuple[str, str]] = field(default_factory=set)
+
+    def foretold(self, declaration: Declaration) -> Foretold | None:
+        """What building a declaration will take; None where nothing runs, or it cannot be told."""
+        find = self.blocks[declaration.kind, declaration.implementation].cost
+        if find is None:
+            return None
+        if declaration.kind in ("scores", "circuit") and self.is_stored(declaration):
+            return Foretold(stored=True)
+        with suppress(NncircError):  # what is wrong with it, the run will say
+            found: Priced | None = find(self, declaration)
+            return None if found is None else self.in_seconds(found)
+        return None
+
+    def in_seconds(self, priced: Priced) -> Foretold:
+        """A cost in seconds and in plain forwards; a model's speed on its largest batch is measured once."""
+        model, largest = priced.model, max(priced.prompts, key=lambda each: each.tokens)
+        unit = sum((plain_forward(Sizes.of(model), each) for each in priced.prompts), FREE)
+        forwards = priced.cost.multiplications / unit.multiplications
+        runs = self.timed.get(model.name, model)
+        if runs is None:
+            return Foretold(None, forwards, priced.cost)
+        speed = self.shared(("speed", model.name, largest), lambda: Speed.of(runs, largest, model.shape))
+        return Foretold(speed.seconds(priced.cost), forwards, priced.cost)
+
+    # What a method's cost starts from ---------------------------------------------------------------------
+
+    def setting(self, declaration: Declaration) -> Setting:
+        """The contrast, metric and graph that the keys of a method name."""
+        return self.measuring(
+            self.declaration(declaration, "corruption"),
+            self.declaration(declaration, "metric").name,
+            self.of(declaration, "graph") if declaration.values.get("graph") else None,
+        )
+
+    def measuring(self, corruption: Declaration, metric: str, graph: Graph | None) -> Setting:
+        """A metric on the prompts of a corruption."""
+        contrast, measured = self.contrast(corruption), self.get(metric)
+        prompts, model = tuple(prompts_of(contrast, measured)), contrast.model
+        return Setting(corruption.name, contrast, measured, graph or model.graph(), Sizes.of(model), prompts)
+
+    def runs(self, at: Setting, *which: str) -> Cost:
+        """The `clean` and the `corrupt` run, if no earlier result has made them."""
+        new = [each for each in which if (at.corruption, each) not in self._known]
+        self._known.update((at.corruption, each) for each in new)
+        return sum((written(at.sizes, at.contrast, each) for each in new), FREE)
+
+    def reading(
+        self, data: Declaration, positions: Any, each: Callable[[Model, Prompts, int], Cost]
+    ) -> Priced:
+        """At most what reading prompts takes.
+
+        Args:
+            data: the prompts.
+            positions: that are read; None where the method reads none by name.
+            each: gives the cost of a batch, from the model and how many columns are read.
+        """
+        model, dataset, columns = self.model_of(data), self.get(data.name), 0
+        if positions is not None:
+            dataset, wheres = by_position(dataset, positions)
+            columns = len(wheres)
+        found = batches(model, dataset, batch=self.batch, memory=self.memory)
+        prompts = [Prompts(*batch.clean.shape) for batch in found]
+        cost = sum((each(model, part, columns) for part in prompts), FREE)
+        return Priced(with_fields(cost, at_most=True), model, prompts)
+
+    def graph_of(self, name: str) -> Graph:
+        """The graph that scores or a circuit are of."""
+        declaration = self.program.declarations[name]
+        while not isinstance(declaration.values.get("graph"), Ref):
+            ref = declaration.values.get("scores")
+            if not isinstance(ref, Ref):
+                circuits: Any = declaration.values["circuits"]
+                ref = circuits[0]
+            declaration = self.program.declarations[ref.name]
+        graph: Graph = self.of(declaration, "graph")
+        return graph

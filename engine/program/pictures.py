@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isfinite, isnan, nan
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.names import Node
@@ -18,7 +18,7 @@ from nncirc.circuits.pictures.render import render
 from nncirc.circuits.pictures.text import token
 from nncirc.engine.data.labels import ANSWER, OR
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
-from nncirc.engine.program.captions import facts, metric_in_words, together, told
+from nncirc.engine.program.captions import Said, facts, in_field_words, together, told
 from nncirc.engine.program.results import Cell, Curve, Table, areas
 
 # Up to so many positions each gets a head grid of its own; beyond, a layer's heads are one row.
@@ -39,25 +39,62 @@ def draw_circuit(
     render(circuit, path, highlight=highlight, title=title, **options)
 
 
-def draw_scores(scores: EdgeScores | NodeScores, path: Path, *, title: str) -> None:
+Scores: TypeAlias = EdgeScores | NodeScores
+Layout: TypeAlias = Callable[[NodeScores], tuple[list[Panel], dict[str, str]]]
+"""Panels of scores, and what their rows and columns are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the numbers of a method's scores are, and how they are drawn.
+
+    Attributes:
+        score: what they are, `{metric}` standing for the metric; "" where only the result itself says it.
+        is_effect: whether they are differences of the metric, not the metric of a run that was changed.
+        scale: their colours where these do not follow from the value without an effect.
+        layout: their panels where these are not heads by layer or by position.
+    """
+
+    score: str | Callable[[Scores], str] = ""
+    is_effect: bool = False
+    scale: Callable[[NodeScores, Sequence[float]], Scale | None] = lambda *_: None
+    layout: Layout | None = None
+
+    def said(self, scores: Scores) -> Said:
+        """What scores say of their numbers."""
+        score = self.score if isinstance(self.score, str) else self.score(scores)
+        summed = isinstance(scores, EdgeScores)
+        return Said.of(scores.made, score, is_effect=self.is_effect, summed=summed)
+
+    def scale_of(self, scores: NodeScores) -> Scale:
+        """Sequential where numbers have a best and a worst end, diverging where one says "no effect"."""
+        values = [value for row in scores.values for value in row if isfinite(value)]
+        if (own := self.scale(scores, values)) is not None:
+            return own
+        neutral = self.said(scores).neutral
+        return Sequential() if neutral is None else Diverging(neutral)
+
+
+_PLAIN = Look()
+
+
+def draw_scores(scores: Scores, path: Path, *, title: str, look: Look = _PLAIN) -> None:
     """Scores as heatmaps. No intervals are drawn, and so the caption says nothing of them."""
-    options: dict[str, Any] = {"unit": _unit(scores), "title": title, "caption": _caption(scores.made)}
+    said = look.said(scores)
+    options: dict[str, Any] = {"unit": said.in_words(), "title": title, "caption": _caption(scores.made)}
     if isinstance(scores, EdgeScores):
         options["scale"] = Sequential(low=0.0)
         write_picture(path, heatmap, _by_layer(scores), x_label="to", y_label="from", **options)
         return
-    options["scale"] = _scale(scores)
-    if "rows" in scores.made:  # names of layers or of nodes together, which need be no nodes
-        rows = _ROWS.get(str(scores.made["rows"]), "")
-        write_picture(path, heatmap, _as_it_is(scores), y_label=rows, **options)
-        return
-    if scores.made.get("method") == "composition":
-        panel = _of_pairs(scores)
-        write_picture(path, heatmap, panel, x_label="head that writes", y_label="head that reads", **options)
-        return
-    panels = _panels(scores)
-    y_label = "layer" if panels[0].x_label == "head" else ""
-    write_picture(path, heatmap, panels, y_label=y_label, **options)
+    options["scale"] = look.scale_of(scores)
+    if look.layout is not None:
+        panels, labels = look.layout(scores)
+    elif "rows" in scores.made:  # names of layers or of nodes together, which need be no nodes
+        panels, labels = [_as_it_is(scores)], {"y_label": _ROWS.get(str(scores.made["rows"]), "")}
+    else:
+        panels = _of_one_unit(scores, said.neutral or 0.0)
+        labels = {"y_label": _layer_or_nothing(panels)}
+    write_picture(path, heatmap, panels, **labels, **options)
 
 
 def draw_curves(found: Mapping[str, Curve], path: Path, *, title: str) -> None:
@@ -147,80 +184,84 @@ _CALLED: Mapping[str, str] = {
     "mlp": "MLPs",
     "logits": "logits",
 }
-_LENSES = ("logit_lens", "patchscopes")
-_OF_HEADS = ("attention_statistics", "weight_statistics")
-_STATISTICS = (*_OF_HEADS, "composition")
-# The unit and the colours of statistics: shares of the attention, or compositions, but for these.
-_SHARE: tuple[str, Scale] = ("share of attention, 0 to 1", Sequential(low=0.0, high=1.0))
-_COMPOSITION: tuple[str, Scale] = ("composition, 0 to 1", Sequential(low=0.0))
-_EIGENVALUES: tuple[str, Scale] = ("\u03a3 \u03bb / \u03a3 |\u03bb|, \u22121 to 1", Diverging())
-_STATISTIC: Mapping[str, tuple[str, Scale]] = {
-    "entropy": ("entropy, nats", Sequential(low=0.0)),
-    "copying": _EIGENVALUES,
-    "matching": _EIGENVALUES,
-}
-_EFFECTS = ("attribution_patching", "causal_tracing")
-"""Methods whose scores are differences of the metric, not the metric of a run that was changed."""
+
+
+# What lenses and statistics show --------------------------------------------------------------------------
+
+EIGENVALUES: tuple[str, Scale] = ("\u03a3 \u03bb / \u03a3 |\u03bb|, \u22121 to 1", Diverging())
+COMPOSITION: tuple[str, Scale] = ("composition, 0 to 1", Sequential(low=0.0))
+
+
+def unsigned(_: NodeScores, values: Sequence[float]) -> Scale | None:
+    """The colours of what is mostly not below zero."""
+    return Sequential(low=0.0) if min(values, default=0.0) >= 0 else None
+
+
+def of_tokens(scores: NodeScores, values: Sequence[float]) -> Scale | None:
+    """The colours of what a lens reads."""
+    match scores.made.get("of"):
+        case "rank":
+            return Sequential(low=1.0, dark="low", log=max(values, default=1.0) >= _LOG)
+        case "prob" | "kl_divergence":
+            return Sequential(low=0.0)
+        case "logprob":
+            return Sequential(high=0.0)
+    return None
+
+
+def of_pairs(scores: NodeScores) -> tuple[list[Panel], dict[str, str]]:
+    """Heads that read by heads that write, as far as a head reads any and is read by any."""
+    layers = [[Node.parse(name).layer or 0 for name in names] for names in (scores.nodes, scores.positions)]
+    possible = [[written < read for written in layers[1]] for read in layers[0]]
+    panel = _trimmed(Panel(scores.values, scores.nodes, scores.positions, possible=possible))
+    return [panel], {"x_label": "head that writes", "y_label": "head that reads"}
+
+
+def by_statistic(unit_of: Callable[[str], tuple[str, Scale]]) -> Layout:
+    """Statistics of heads, with a scale for each unit.
+
+    Args:
+        unit_of: gives for the name of a statistic its unit and its colours.
+    """
+
+    def layout(scores: NodeScores) -> tuple[list[Panel], dict[str, str]]:
+        columns: dict[tuple[str, Scale], list[int]] = {}
+        for column, name in enumerate(scores.positions):
+            columns.setdefault(unit_of(name), []).append(column)
+        many = len(scores.positions) > GRIDS
+        panels = []
+        for (unit, scale), group in columns.items():
+            part = replace(
+                scores,
+                positions=tuple(scores.positions[column] for column in group),
+                values=tuple(tuple(row[column] for column in group) for row in scores.values),
+                low=None,
+                high=None,
+            )
+            if (unit, scale) == COMPOSITION:
+                part = _with_earlier(part)
+            found = (
+                _by_position(part, 0.0)
+                if many
+                else [_heads(part, i, in_field_words(name)) for i, name in enumerate(part.positions)]
+            )
+            panels += [replace(panel, unit=unit, scale=scale, possible=_known(panel)) for panel in found]
+        panels = [replace(panel, x_label="statistic") for panel in panels] if many else panels
+        return panels, {"y_label": _layer_or_nothing(panels)}
+
+    return layout
+
+
+# Panels ---------------------------------------------------------------------------------------------------
+
+
+def _layer_or_nothing(panels: Sequence[Panel]) -> str:
+    return "layer" if panels[0].x_label == "head" else ""
 
 
 def _caption(made: Mapping[str, Any]) -> str:
     read = "In the cells the likeliest token." if made.get("prompts") == 1 and made.get("top") else ""
     return "\n".join(filter(None, (told(made, without=("level", "resamples")), read)))
-
-
-def _unit(scores: EdgeScores | NodeScores) -> str:
-    """What the numbers are, of which metric, and in which unit."""
-    made = scores.made
-    what = str(made.get("score", "")).replace("-1", "\u22121")
-    if made.get("method") == "composition":
-        return _EIGENVALUES[0] if made.get("of") == "virtual_copying" else _COMPOSITION[0]
-    if made.get("method") in _LENSES and made.get("of") in ("rank", "prob", "logprob"):
-        what = what.replace(f"{made['of']},", f"{made['of']} of the answer,")
-    if "metric" in made:
-        metric = _in_field_words(metric_in_words(made))
-        what = what.replace("the metric", metric) or metric
-        if made.get("normalized"):
-            is_effect = made.get("method") in _EFFECTS
-            what += ", share of clean \u2212 corrupt" if is_effect else ", 0 corrupt to 1 clean"
-        elif made.get("unit"):
-            what += f", {made['unit']}"
-    return f"sum of |score|: {what}" if isinstance(scores, EdgeScores) else what
-
-
-def _in_field_words(name: str) -> str:
-    """A name of the language as a paper has it: `logit_diff` as logit diff."""
-    return name.replace("_", " ")
-
-
-def _scale(scores: NodeScores) -> Scale:
-    """Sequential where numbers have a best and a worst end, diverging where one of them says "no effect"."""
-    made, values = scores.made, [value for row in scores.values for value in row if isfinite(value)]
-    if made.get("method") in _LENSES:
-        match made.get("of"):
-            case "rank":
-                return Sequential(low=1.0, dark="low", log=max(values, default=1.0) >= _LOG)
-            case "prob" | "kl_divergence":
-                return Sequential(low=0.0)
-            case "logprob":
-                return Sequential(high=0.0)
-    unsigned = made.get("method") in _STATISTICS or made.get("grad_drop")
-    if unsigned and min(values, default=0.0) >= 0:
-        return Sequential(low=0.0)
-    neutral = _neutral(made)
-    return Sequential() if neutral is None else Diverging(neutral)
-
-
-def _neutral(made: Mapping[str, Any]) -> float | None:
-    """The metric of the run before anything was changed, of effects 0; None where it is not known."""
-    if "unsteered" in made:
-        return float(made["unsteered"])
-    if "metric" not in made or made.get("method") in _EFFECTS:
-        return 0.0
-    if "unpatched" in made:
-        return float(made["unpatched"])
-    if not made.get("normalized"):
-        return None
-    return 1.0 if made.get("direction") == "noise" else 0.0
 
 
 def _layers(scores: NodeScores) -> list[int]:
@@ -271,13 +312,6 @@ def _across(scores: NodeScores) -> str:
     return str(scores.made.get("columns", "position")) if scores.positions else ""
 
 
-def _of_pairs(scores: NodeScores) -> Panel:
-    """Heads that read by heads that write, as far as a head reads any and is read by any."""
-    layers = [[Node.parse(name).layer or 0 for name in names] for names in (scores.nodes, scores.positions)]
-    possible = [[written < read for written in layers[1]] for read in layers[0]]
-    return _trimmed(Panel(scores.values, scores.nodes, scores.positions, possible=possible))
-
-
 def _trimmed(panel: Panel) -> Panel:
     """A panel without rows and columns in which no number is possible."""
     possible = panel.possible or ()
@@ -290,36 +324,6 @@ def _trimmed(panel: Panel) -> Panel:
         rows=[panel.rows[i] for i in rows],
         columns=[panel.columns[j] for j in columns],
     )
-
-
-def _panels(scores: NodeScores) -> list[Panel]:
-    """Heads by layer or by position, and what is no head beside them; of statistics a scale for each unit."""
-    if scores.made.get("method") not in _OF_HEADS:
-        return _of_one_unit(scores, _neutral(scores.made) or 0.0)
-    columns: dict[tuple[str, Scale], list[int]] = {}
-    for column, name in enumerate(scores.positions):
-        columns.setdefault(
-            _STATISTIC.get(name, _COMPOSITION if "composition" in name else _SHARE), []
-        ).append(column)
-    many = len(scores.positions) > GRIDS
-    panels = []
-    for (unit, scale), group in columns.items():
-        part = replace(
-            scores,
-            positions=tuple(scores.positions[column] for column in group),
-            values=tuple(tuple(row[column] for column in group) for row in scores.values),
-            low=None,
-            high=None,
-        )
-        if (unit, scale) == _COMPOSITION:
-            part = _with_earlier(part)
-        found = (
-            _by_position(part, 0.0)
-            if many
-            else [_heads(part, i, _in_field_words(name)) for i, name in enumerate(part.positions)]
-        )
-        panels += [replace(panel, unit=unit, scale=scale, possible=_known(panel)) for panel in found]
-    return [replace(panel, x_label="statistic") for panel in panels] if many else panels
 
 
 def _of_one_unit(scores: NodeScores, neutral: float) -> list[Panel]:

@@ -9,29 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 
 from nncirc.circuits.door import at_home, is_there
-from nncirc.circuits.errors import ModelError, NncircError, ResourceError
+from nncirc.circuits.errors import ModelError, NncircError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.circuits.words import counted, memory_in_words
-from nncirc.dsl.check.program import Assertion, Declaration, Program, Ref
+from nncirc.dsl.check.program import Apply, Assertion, Declaration, Program, Ref, leaves
 from nncirc.dsl.check.shapes import model_shape
-from nncirc.engine.blocks.costs import COSTS, of_claim
+from nncirc.engine.blocks import blocks
+from nncirc.engine.blocks.functions import cost_of_claim
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.data.load import check_json, is_local, load_tokenizer, no_folder
-from nncirc.engine.model.configs import parameters, read_config
+from nncirc.engine.model.configs import empty, parameters, read_config
 from nncirc.engine.model.model import Model
 from nncirc.engine.program.at_hand import is_at_hand, stand_in
-from nncirc.engine.program.build import Builder
 from nncirc.engine.program.claims import check_rows
-from nncirc.engine.program.costing import Costing
+from nncirc.engine.program.costing import Costing, Foretold
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.run import free_cores, requested
 from nncirc.engine.program.store import Store
@@ -133,29 +132,18 @@ def plan_program(
     before = torch.get_num_threads()
     torch.set_num_threads(free_cores())
     try:
-        planner = _Planner(program, batch, memory, store, allow_code=allow_code)
+        planner = _Planner(program, blocks(), batch, memory, store=store, allow_code=allow_code)
         return planner.plan(wanted, () if names else program.assertions)
     finally:
         torch.set_num_threads(before)
 
 
-class _Planner(Builder):
-    """A builder whose models may have a shape and a tokenizer, and no weights."""
+@dataclass
+class _Planner(Costing):
+    """A builder whose models may have sizes and a tokenizer, and no weights."""
 
-    def __init__(
-        self,
-        program: Program,
-        batch: int | None,
-        memory: int | None,
-        store: Store | None,
-        *,
-        allow_code: bool,
-    ) -> None:
-        super().__init__(program, batch, memory, store=store, allow_code=allow_code)
-        self.stand_ins: dict[str, Model | None] = {}
-        self.costing = Costing(self, COSTS, of_claim, self.stand_ins.get)
-        self.notes: dict[str, None] = {}
-        self.unknown: set[str] = set()
+    notes: dict[str, None] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
 
     def plan(self, wanted: Iterable[Declaration], claims: Sequence[Assertion]) -> Plan:
         steps, before = [], resident()
@@ -171,7 +159,7 @@ class _Planner(Builder):
         known = {declaration.name for declaration in needed} - self.unknown
         check_rows(self, [claim for claim in claims if set(claim.references()) <= known])
         if claims and not self.unknown:
-            found = self.costing.of_claims(claims)
+            found = self.of_claims(claims)
             most = found.cost.at_most
             steps.append(Step("claims", f"{len(claims)}", found.forwards, None, found.seconds, at_most=most))
         kinds = {name: declaration.kind for name, declaration in self.program.declarations.items()}
@@ -186,6 +174,15 @@ class _Planner(Builder):
                 " a run needs another machine, a smaller model, or a narrower dtype"
             ] = None
         return Plan(tuple(steps), tuple(self.notes), largest)
+
+    def of_claims(self, claims: Iterable[Assertion]) -> Foretold:
+        """What measuring claims will take, as far as it can be told."""
+        total = Foretold()
+        for side in (leaf for claim in claims for leaf in (*leaves(claim.left), *leaves(claim.right))):
+            with suppress(NncircError):
+                priced = cost_of_claim(self, side) if isinstance(side, Apply) else None
+                total += Foretold() if priced is None else self.in_seconds(priced)
+        return total
 
     def step(self, declaration: Declaration) -> Step | None:
         """The step of a declaration, or None where too little is known."""
@@ -249,30 +246,23 @@ class _Planner(Builder):
         return model
 
     def unloaded(self, declaration: Declaration, config: Any, place: str | Path) -> Model:
-        """What is known of a model without its weights."""
-        embedding = SimpleNamespace(num_embeddings=config.vocab_size)
-        dtype = getattr(torch, str(declaration.values["dtype"]))
-        module = SimpleNamespace(
-            config=config, get_input_embeddings=lambda: embedding, device="cpu", dtype=dtype
-        )
+        """The model without its weights: modules that have shapes and no memory."""
+        name, dtype = declaration.name, getattr(torch, str(declaration.values["dtype"]))
         tokenizer: Any = None
         given = declaration.values.get("tokenizer")
-        try:
-            with placed(declaration):
+        with placed(declaration):
+            try:
                 tokenizer = load_tokenizer(str(given) if given else place)
-        except NncircError as error:
-            if error.code not in ("C423", "C424"):
-                raise
-            self.notes[f"{declaration.name}: {error.message}; its prompts were not tokenized"] = None
-        model = _Unloaded(module, tokenizer, {}, declaration.name)
-        self.built[declaration.name] = model
-        self.notes[
-            f"{declaration.name}: its weights are not at hand; what ACDC takes is the most possible"
-        ] = None
-        # What is stored is known by the weights that it was made with.
-        self.store = None
-        with placed(declaration), suppress(ResourceError):
-            self.stand_ins[declaration.name] = stand_in(config, dtype, str(place))
+            except NncircError as error:
+                if error.code not in ("C423", "C424"):
+                    raise
+                self.notes[f"{name}: {error.message}; its prompts were not tokenized"] = None
+            model = _Unloaded(empty(config, dtype, str(place)), tokenizer, {}, name)
+            self.built[name] = model
+            self.notes[f"{name}: its weights are not at hand; what ACDC takes is the most possible"] = None
+            # What is stored is known by the weights that it was made with.
+            self.store = None
+            self.timed[name] = stand_in(config, dtype, str(place))
         return model
 
     def dataset_step(self, declaration: Declaration) -> Step | None:
@@ -308,7 +298,7 @@ class _Planner(Builder):
                 for each in contrast.batches:
                     contrast.reading(each, metric)
         what = f"{declaration.implementation}" + _family(declaration)
-        found = self.costing.of(declaration) if self.is_known(declaration) else None
+        found = self.foretold(declaration) if self.is_known(declaration) else None
         if found is None:
             passes = _forwards(declaration, graph) if isinstance(graph, Graph) else None
             return Step(declaration.name, what, passes, at_most=passes is not None)
@@ -396,21 +386,9 @@ def _config(declaration: Declaration) -> tuple[Any, str | Path]:
 
 
 class _Unloaded(Model):
-    """What is known of a model without its weights."""
+    """A model whose weights have shapes and no memory; its prompts are where they would be."""
 
-    def neurons(self, layers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-        """As of a model; how many there are the config says.
-
-        Raises:
-            ModelError: C435, the family's adapter does not say where they are.
-        """
-        if self.family.mlp_output is None:
-            return super().neurons(layers)
-        known, inner = range(self.shape.n_layers), _inner(self.module.config)
-        return tuple((layer, inner if layer in known else 1) for layer in sorted(layers))
-
-
-def _inner(config: Any) -> int:
-    """How many neurons an MLP has."""
-    said = (getattr(config, key, None) for key in ("intermediate_size", "n_inner"))
-    return next((int(size) for size in said if size), 4 * int(config.hidden_size))
+    @property
+    def device(self) -> torch.device:
+        """Where prompts are."""
+        return torch.device("cpu")

@@ -29,8 +29,9 @@ from nncirc.dsl.check.program import (
 from nncirc.dsl.check.scope import kinds_in_words
 from nncirc.dsl.check.written import DRAWN, PROVENANCE, result_file, written
 from nncirc.dsl.text.diagnostics import suggest
+from nncirc.engine.blocks import blocks
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
-from nncirc.engine.program import folder as files, pictures
+from nncirc.engine.program import folder as files
 from nncirc.engine.program.build import Builder, Progress
 from nncirc.engine.program.claims import Claim, check_rows, intervals_of, measure
 from nncirc.engine.program.places import placed
@@ -154,7 +155,7 @@ def run_program(
     threads = min(options.threads or free_cores(), cores())  # thousands would hardly end
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    builder = Builder(program, options.batch, options.memory, progress, store, options.allow_code)
+    builder = Builder(program, blocks(), options.batch, options.memory, progress, store, options.allow_code)
     results: list[Result] = []
     claims: list[Claim] = []
     asserted = () if options.only else program.assertions
@@ -305,10 +306,12 @@ def _result(builder: Builder, folder: Path, declaration: Declaration) -> Result:
     name = declaration.name
     if declaration.kind in DRAWN:
         file, wall = _file(declaration), time.perf_counter()
+        block = blocks()[declaration.kind, declaration.implementation]
+        assert block.draw is not None
         for needed in declaration.references():
             builder.get(needed)
         with placed(declaration), files.disk():
-            _draw(builder, declaration, files.inside(folder, file))
+            block.draw(builder, declaration, files.inside(folder, file))
         builder.seconds[name] = {"wall": round(time.perf_counter() - wall, 4)}
         return Result(name, declaration.kind, declaration.kind, file, "", builder.seconds[name]["wall"])
     made = builder.get(name)
@@ -318,25 +321,6 @@ def _result(builder: Builder, folder: Path, declaration: Declaration) -> Result:
     with placed(declaration), files.disk():
         written = files.write_result(folder, name, made)
     return Result(name, declaration.kind, using, written, summary, seconds, restored)
-
-
-def _draw(builder: Builder, declaration: Declaration, path: Path) -> None:
-    if declaration.kind == "render":
-        fold: Any = declaration.values["fold"]
-        circuit, highlight = builder.of(declaration, "circuit"), builder.of(declaration, "highlight")
-        circuit_name = builder.declaration(declaration, "circuit").name
-        pictures.draw_circuit(circuit, path, highlight=highlight, fold=fold, title=circuit_name)
-    elif declaration.values["scores"] is not None:
-        name = builder.declaration(declaration, "scores").name
-        pictures.draw_scores(builder.of(declaration, "scores"), path, title=name)
-    elif declaration.values["compare"] is not None:
-        name = builder.declaration(declaration, "compare").name
-        pictures.draw_table(builder.of(declaration, "compare"), path, title=name)
-    else:
-        refs: Any = declaration.values["curve"]
-        found = {ref.name: builder.get(ref.name) for ref in refs}
-        named = not declaration.name.startswith("plot.")
-        pictures.draw_curves(found, path, title=declaration.name if named else ", ".join(found))
 
 
 def summarize(result: Any) -> str:

@@ -17,7 +17,6 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.words import counted, memory_in_words
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.cells import rows_in_a_trace
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE, free_memory, pass_bytes
@@ -26,12 +25,43 @@ ROWS = 8  # of candidates: what speculation mostly comes to
 BLOCK = 20  # of a token in a block: the widest is an MLP, with what its activation function makes
 
 
+def held(
+    model: Model,
+    tokens: int,
+    *,
+    kept: float = 0,
+    running: int | None = None,
+    positions: int = 0,
+    read: int | None = None,
+    doubles: int = 0,
+) -> int:
+    """Bytes held at once by what runs a model: what is kept, and the largest of what comes and goes.
+
+    Args:
+        model: the model.
+        tokens: of the prompts of which something is kept.
+        kept: how much, in units of what one part of the model writes.
+        running: tokens of the largest run; None for those of the prompts.
+        positions: at which logits are made at a time, as made and cloned.
+        read: how many of these are read at a time, in float64 and twice more; None for all.
+        doubles: vectors of the residual stream's width in float64.
+    """
+    unit = int(model.d_model * model.dtype.itemsize)
+    vocabulary: int = model.module.get_input_embeddings().num_embeddings
+    copies = 2 if model.dtype == torch.float64 else 3
+    of_read = 8 * copies * (positions if read is None else read)
+    logits = vocabulary * (2 * positions * model.dtype.itemsize + of_read)
+    block = BLOCK * (tokens if running is None else running) * unit
+    return int(kept * tokens * unit) + max(block, logits + 8 * doubles * model.d_model)
+
+
 def attribution_room(contrast: Contrast, neurons: int = 0) -> int:
     """Bytes that attribution patching holds at once: a pass, and what neurons write, as made and joined."""
-    unit, most = _unit(contrast.model), contrast.memory // 16
+    model = contrast.model
+    most, written = contrast.memory // 16, neurons * model.d_model * model.dtype.itemsize
     return max(
-        len(batch.indices) * pass_bytes(contrast.model, batch.clean.shape[1])
-        + 2 * min(neurons * batch.clean.numel() * unit, most)
+        len(batch.indices) * pass_bytes(model, batch.clean.shape[1])
+        + 2 * min(written * batch.clean.numel(), most)
         for batch in contrast.batches
     )
 
@@ -41,102 +71,32 @@ def patching_room(contrast: Contrast) -> int:
 
     The two runs' parts and their difference, the state of the patched run, and the rows of a trace.
     """
-    model = contrast.model
     tokens = max(batch.clean.numel() for batch in contrast.batches)
-    kept = (12 * model.shape.n_layers + 4) * tokens
-    return (kept + BLOCK * TOKENS_IN_A_TRACE) * model.d_model * model.dtype.itemsize
+    kept = 12 * contrast.model.shape.n_layers + 4
+    return held(contrast.model, tokens, kept=kept, running=TOKENS_IN_A_TRACE)
 
 
-def edited_room(contrast: Contrast, metric: Metric, rows: int, streams: int = 1) -> int:
-    """Bytes that causal tracing or steering holds at once.
+def edited_room(contrast: Contrast, metric: Metric, rows: int, kept: int) -> int:
+    """Bytes held at once by what edits a run.
 
-    What is written in both runs, the residual stream of the run that is edited, and the rows of a trace.
+    What parts of the model write in both runs, kept between batches while there is room; what is kept of
+    the edited run; and the rows of a trace, or else their logits.
 
     Args:
         contrast: the prompts.
         metric: what is measured.
-        rows: runs that are edited.
-        streams: of how many runs the residual stream is kept.
+        rows: runs that are edited: senders, layers or nodes at positions.
+        kept: of the edited run, in units of what one part writes.
     """
-    stream = streams * (contrast.model.shape.n_layers + 1)
-    return max(
-        _written(contrast) + _rows(contrast, batch, metric, rows, stream) for batch in contrast.batches
-    )
-
-
-def paths_room(contrast: Contrast, graph: Graph, metric: Metric, rows: int) -> int:
-    """Bytes that path patching holds at once: what senders write in both runs, the clean run's state, rows.
-
-    Args:
-        contrast: the prompts.
-        graph: whose senders are patched.
-        metric: what is measured.
-        rows: senders at positions that are patched.
-    """
-    state = 3 * len(graph.senders) + 6 * contrast.model.shape.n_layers + 1
-    return max(_written(contrast) + _rows(contrast, batch, metric, rows, state) for batch in contrast.batches)
-
-
-def _written(contrast: Contrast) -> int:
-    """What the parts of the model write in both runs, kept between batches while there is room."""
+    model, most = contrast.model, 0
+    for batch in contrast.batches:
+        together = min(rows, rows_in_a_trace(contrast, batch, metric))
+        tokens, positions = batch.clean.numel(), len(contrast.reading(batch, metric).kept)
+        logits = together * len(batch.indices) * positions
+        most = max(most, held(model, tokens, kept=kept, running=together * tokens, positions=logits))
     tokens = sum(batch.clean.numel() for batch in contrast.batches)
-    units = 2 * (2 * contrast.model.shape.n_layers + 1)
-    return min(units * tokens * _unit(contrast.model), contrast.memory // 4)
-
-
-def _rows(contrast: Contrast, batch: Batch, metric: Metric, rows: int, kept: int) -> int:
-    """Of a batch what is kept, in units of a part, and what the rows of a trace take or else their logits."""
-    together = min(rows, rows_in_a_trace(contrast, batch, metric))
-    tokens, positions = batch.clean.numel(), len(contrast.reading(batch, metric).kept)
-    logits = logits_room(contrast.model, together * len(batch.indices) * positions)
-    unit = _unit(contrast.model)
-    return kept * tokens * unit + max(BLOCK * together * tokens * unit, logits)
-
-
-def _unit(model: Model) -> int:
-    """Bytes of a token's residual stream."""
-    return int(model.d_model * model.dtype.itemsize)
-
-
-def logits_room(model: Model, positions: int, read: int | None = None) -> int:
-    """Bytes of logits at some positions: as made and cloned, and what is made of those that are read.
-
-    Args:
-        model: the model.
-        positions: at which they are made.
-        read: how many of these are read at a time, in float64 and twice more; None for all.
-    """
-    vocabulary: int = model.module.get_input_embeddings().num_embeddings
-    doubles = 2 if model.dtype == torch.float64 else 3
-    read = positions if read is None else read
-    return vocabulary * (2 * positions * model.dtype.itemsize + 8 * doubles * read)
-
-
-def reading_room(
-    model: Model,
-    tokens: int,
-    *,
-    kept: float = 0,
-    positions: int = 0,
-    read: int | None = None,
-    doubles: int = 0,
-    inside: int = 0,
-) -> int:
-    """Bytes that a reading of a batch holds at once.
-
-    Args:
-        model: the model.
-        tokens: of the batch.
-        kept: what is kept of the run, in units of what one part writes.
-        positions: positions at which logits are made at a time.
-        read: how many of these are read at a time; None for all.
-        doubles: vectors of the residual stream's width in float64.
-        inside: tokens of the largest run that comes later.
-    """
-    after = max(
-        logits_room(model, positions, read) + 8 * doubles * model.d_model, BLOCK * inside * _unit(model)
-    )
-    return int(kept * tokens * _unit(model)) + max(BLOCK * tokens * _unit(model), after)
+    written = held(model, tokens, kept=2 * (2 * model.shape.n_layers + 1), running=0)
+    return min(written, contrast.memory // 4) + most
 
 
 def acdc_room(contrast: Contrast, graph: Graph, metric: Metric) -> int:

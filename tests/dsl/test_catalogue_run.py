@@ -12,6 +12,7 @@ from nncirc import Program, check_text, render_diagnostics
 from nncirc.circuits.errors import NncircError
 from nncirc.dsl.codes import RUN
 from nncirc.dsl.handbook import handbook
+from nncirc.engine.blocks import blocks
 from nncirc.engine.program.build import Builder
 
 OURS = {"tiny", "llama", "ioi", "abc", "full", "recovered", "eap", "small"}
@@ -36,7 +37,7 @@ def codes(text: str) -> Iterator[str]:
         yield from dict.fromkeys(each.code for each in result.diagnostics)
         return
     checked = program(text)
-    builder = Builder(checked)
+    builder = Builder(checked, blocks())
     for name, declaration in checked.declarations.items():
         if name in OURS or declaration.kind in ("plot", "render", "compare"):
             continue

@@ -14,6 +14,7 @@ from nncirc.circuits.units import addable, unit_of
 from nncirc.dsl.blocks.metrics import METRICS
 from nncirc.dsl.check.scope import Scope
 from nncirc.dsl.check.shapes import ModelShape
+from nncirc.engine.blocks import blocks
 from nncirc.engine.program.build import Builder
 
 LAYERLESS = """\
@@ -190,7 +191,7 @@ def test_refused_by_the_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Scope, "report", unsaid)
     result = check_text(PREAMBLE + text)
     assert result.program is not None, render_diagnostics(result.diagnostics)
-    builder = Builder(result.program)
+    builder = Builder(result.program, blocks())
     with pytest.raises(NncircError) as caught:
         for declaration in result.program.declarations.values():
             if declaration.name != "llama":

@@ -46,16 +46,16 @@ DRIVER = """
 import json, os, pathlib, signal, sys, traceback
 import torch
 torch.set_num_threads(1)
+from nncirc.engine.model import loading
 from nncirc import check_file
 from nncirc.engine.model.loading import load_bundled
 from nncirc.engine.program import store, stored
-from nncirc.engine.blocks import inputs
 from nncirc.engine.program.run import Options, run_program
 from nncirc.engine.program.store import Store
 
 program = check_file(sys.argv[1]).program
 model = load_bundled("ioi-4l")
-inputs.load_bundled = lambda *_, **__: model
+loading.load_bundled = lambda *_, **__: model
 stored.code()
 store.SYNC_SECONDS = -1  # always, so that the number of moments is always the same
 moments = fatal = 0

@@ -14,7 +14,7 @@ from tests.end_to_end.command import ROOT
 from tests.engine.tiny import contrast as tiny_contrast, tiny_gpt2, tiny_llama
 
 from nncirc.dsl.check.checker import check_file
-from nncirc.engine.blocks.costs import COSTS, of_claim
+from nncirc.engine.blocks import blocks
 from nncirc.engine.evaluation.faithfulness import circuit_metric
 from nncirc.engine.methods import acdc_cost, costs
 from nncirc.engine.methods.acdc import acdc
@@ -25,7 +25,6 @@ from nncirc.engine.methods.costs import FREE, Cost, Prompts, Sizes, Speed, promp
 from nncirc.engine.methods.steering import steering
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
-from nncirc.engine.program.build import Builder
 from nncirc.engine.program.costing import Costing
 from nncirc.engine.runs.columns import columns_of
 from nncirc.engine.runs.contrast import Contrast
@@ -131,13 +130,12 @@ def test_what_is_said_to_be_the_most_is(name: str) -> None:
     """Every result of an example, each from nothing but what it refers to."""
     program = check_file(ROOT / "examples" / f"{name}.circ").program
     assert program is not None
-    builder, bounded = Builder(program), 0
-    costing = Costing(builder, COSTS, of_claim)
+    costing, bounded = Costing(program, blocks()), 0
     for declaration in program.needed(program.declarations):
         if declaration.kind in ("plot", "render"):
             continue
-        said = costing.of(declaration)
-        executed, _ = metered(partial(builder.get, declaration.name))
+        said = costing.foretold(declaration)
+        executed, _ = metered(partial(costing.get, declaration.name))
         if said is not None and said.cost.at_most:
             within(said.cost, executed, 0.999, 8)  # the products of a bootstrap are none of the model's
             bounded += 1

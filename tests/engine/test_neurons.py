@@ -19,6 +19,7 @@ from nncirc.circuits.collapse import join_neurons
 from nncirc.circuits.errors import GraphError, MethodError, ModelError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import Edge, Position
+from nncirc.engine.blocks import blocks
 from nncirc.engine.evaluation.faithfulness import circuit_metric, cut_metric
 from nncirc.engine.methods import attribution_patching as attribution
 from nncirc.engine.methods.acdc import acdc
@@ -391,9 +392,10 @@ def test_of_many_neurons_the_strongest_are_drawn() -> None:
     names = ("embed", "L0H0", *(f"MLP0N{i}" for i in range(60)))
     values = ((1.0,), (0.5,), *((0.01 * (-1) ** i * i,) for i in range(60)))
     made = {"method": "attribution_patching", "direction": "noise", "normalized": True}
-    neutral = pictures._neutral(made)
+    found = NodeScores(names, (), values, {**made, "metric": "prob"})
+    neutral = blocks()["scores", "attribution_patching"].look.said(found).neutral
     assert neutral == 0  # an estimate of a fall, not the metric of a patched run
-    rest, *neurons = pictures._others(NodeScores(names, (), values, made), ["all positions"], neutral)
+    rest, *neurons = pictures._others(found, ["all positions"], neutral)
     assert list(rest.rows) == ["embed"]
     named = [name for panel in neurons for name in reversed(panel.rows)]
     assert named == [f"MLP0N{i}" for i in reversed(range(12, 60))]

@@ -13,6 +13,7 @@ from tests.engine.tiny import contrast, tiny_gpt2
 
 from nncirc import check_file, render_diagnostics
 from nncirc.circuits.errors import MethodError, NncircError
+from nncirc.engine.blocks import blocks
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import attribution_patching
@@ -46,7 +47,7 @@ def builder(
     path.write_text(SCRIPT.replace("METRIC", metric).replace("CORRUPTION", corruption), encoding="utf-8")
     result = check_file(path)
     assert result.program is not None, render_diagnostics(result.diagnostics)
-    return Builder(result.program, allow_code=allowed)
+    return Builder(result.program, blocks(), allow_code=allowed)
 
 
 def code_of(folder: Path, name: str, metric: str, corruption: str = "my_metrics:swapped") -> tuple[str, str]:

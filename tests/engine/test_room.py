@@ -27,10 +27,9 @@ from nncirc.engine.runs.room import (
     acdc_room,
     attribution_room,
     edited_room,
+    held,
     patching_room,
-    paths_room,
     peak,
-    reading_room,
 )
 
 LOGIT_DIFF, KL = Metric("logit_diff"), Metric("kl_divergence")
@@ -70,23 +69,23 @@ def test_room_is_what_the_allocator_gives(make: Any, method: str, metric: Metric
             lambda: acdc(about, graph, metric, threshold=0.05, depth=8),
         ),
         "causal_tracing": (
-            edited_room(about, metric, 3 * layers, 2),
+            edited_room(about, metric, 3 * layers, 2 * (layers + 1)),
             lambda: causal_tracing(about, metric, positions=places),
         ),
         "windows": (
-            edited_room(about, metric, 3 * layers),
+            edited_room(about, metric, 3 * layers, layers + 1),
             lambda: causal_tracing(about, metric, of="mlps", positions=places),
         ),
         "steering": (
-            edited_room(about, metric, 8 * layers),
+            edited_room(about, metric, 8 * layers, layers + 1),
             lambda: steering(about, graph, metric, nodes="L*H*", scale=[0.0], into="corrupt"),
         ),
         "one": (
-            edited_room(about, metric, 1),
+            edited_room(about, metric, 1, layers + 1),
             lambda: steering(about, graph, metric, nodes="L1H2", shift=[1.0]),
         ),
         "path_patching": (
-            paths_room(about, graph, metric, 3 * len(graph.senders)),
+            edited_room(about, metric, 3 * len(graph.senders), 3 * len(graph.senders) + 6 * layers + 1),
             lambda: path_patching(about, graph, metric, to="logits", through="all", positions=places),
         ),
     }
@@ -103,23 +102,23 @@ def test_the_room_of_readings_is_what_the_allocator_gives(make: Any, vocabulary:
     places = ["A.1", "end"]
     cases = [
         (
-            reading_room(model, tokens, kept=stages, positions=2 * 16, read=16),
+            held(model, tokens, kept=stages, positions=2 * 16, read=16),
             lambda: logit_lens(model, data, positions=places),
         ),
         (
-            reading_room(model, tokens, kept=stages // 2 + 1, positions=16, inside=tokens),
+            held(model, tokens, kept=stages // 2 + 1, positions=16, running=tokens),
             lambda: patchscopes(model, data, data, positions=places),
         ),
         (
-            reading_room(model, tokens, kept=stages, doubles=2 * senders * 16),
+            held(model, tokens, kept=stages, doubles=2 * senders * 16),
             lambda: logit_attribution(model, data, graph, positions=places),
         ),
         (
-            reading_room(model, tokens, positions=2 * 16),
+            held(model, tokens, positions=2 * 16),
             lambda: in_context_learning(model, data, early=2, late=9),
         ),
         (
-            reading_room(model, tokens, kept=3 * 4 + 4 * 4 * 8 * 14 / model.d_model),
+            held(model, tokens, kept=3 * 4 + 4 * 4 * 8 * 14 / model.d_model),
             lambda: attention_statistics(model, data, ["previous_token", "entropy"]),
         ),
     ]

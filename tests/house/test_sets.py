@@ -10,27 +10,13 @@ from tests.house.tree import ROOT
 from nncirc import check_text, render_diagnostics
 from nncirc.dsl.blocks import FUNCTIONS, KINDS
 from nncirc.dsl.check.program import Apply, Program, leaves
-from nncirc.engine.blocks.costs import COSTS
-from nncirc.engine.blocks.evaluation import _OF_PROMPTS, _OF_RESULTS
+from nncirc.engine.blocks import blocks
+from nncirc.engine.blocks.functions import _OF_PROMPTS, _OF_RESULTS
 from nncirc.engine.metrics.metric import measures
-from nncirc.engine.program.build import BUILDERS
 
 DECLARED = {(kind, name) for kind, each in KINDS.items() for name in each.implementations}
-COMPUTED = {each for each in DECLARED if each[0] in ("scores", "circuit", "curve", "compare")}
-FREE = {
-    ("scores", "weight_statistics"),
-    ("scores", "composition"),
-    ("circuit", "threshold"),
-    ("circuit", "top"),
-    ("circuit", "reference"),
-    ("circuit", "union"),
-    ("circuit", "intersection"),
-    ("circuit", "difference"),
-    ("curve", "roc"),
-}
-"""What runs no model: it is of weights, or of results that are there."""
-DRAWN = {("plot", "plot"), ("render", "render")}
-"""What is drawn when all is computed, and built by nothing."""
+RUN = {"corruption", "data", "source"}
+"""Keys of what a model is run on: a result without them is of weights, or of results that are there."""
 NOT_SHOWN = {("corruption", "python"), ("metric", "python"), ("model", "compiled")}
 """What needs files of the user's own; `docs` and tests have scripts of it."""
 
@@ -47,10 +33,26 @@ def examples() -> tuple[Program, ...]:
     return tuple(found)
 
 
-def test_what_is_declared_is_built() -> None:
-    built = {(kind, name) for kind, each in BUILDERS.items() for name in each}
-    assert built | DRAWN == DECLARED
-    assert not built & DRAWN
+def test_what_is_declared_is_built_or_drawn() -> None:
+    assert {*blocks()} == DECLARED
+    for (kind, name), block in blocks().items():
+        assert (block.build is None) == (block.draw is not None) == (kind in ("plot", "render")), name
+
+
+def test_a_file_of_the_engine_is_called_as_that_of_the_language() -> None:
+    """But for what the files of a room share."""
+    language, engine = (
+        {path.stem for path in (ROOT / room / "blocks").glob("[a-z]*.py")} for room in ("dsl", "engine")
+    )
+    assert language - {"keys", "patched", "unpatched"} == engine - {"block"}
+
+
+def test_what_runs_a_model_has_a_cost() -> None:
+    for (kind, name), block in blocks().items():
+        runs = kind in ("scores", "circuit", "curve", "compare") and RUN & {
+            *KINDS[kind].implementations[name].keys
+        }
+        assert bool(runs) == (block.cost is not None), name
 
 
 def test_a_metric_is_computed() -> None:
@@ -60,11 +62,6 @@ def test_a_metric_is_computed() -> None:
 def test_a_function_of_claims_is_computed() -> None:
     assert {*_OF_PROMPTS, *_OF_RESULTS} == {*FUNCTIONS}
     assert not _OF_PROMPTS.keys() & _OF_RESULTS.keys()
-
-
-def test_what_runs_a_model_has_a_cost() -> None:
-    assert {*COSTS} | FREE == COMPUTED
-    assert not COSTS.keys() & FREE
 
 
 def test_what_is_declared_is_documented() -> None:

@@ -125,6 +125,7 @@ def test_halves_of_characters_in_a_file(words: Tokenizer, tmp_path: Path, column
 
 def test_a_script_is_shown_the_number_that_is_too_large() -> None:
     from nncirc import check_text
+    from nncirc.engine.blocks import blocks
     from nncirc.engine.program.build import Builder
     from nncirc.engine.program.places import ProgramError
 
@@ -135,7 +136,7 @@ def test_a_script_is_shown_the_number_that_is_too_large() -> None:
         program = check_text(f"{model}dataset d using tokens {{\n  model = m\n{keys}\n}}\n").program
         assert program is not None
         with pytest.raises(ProgramError) as caught:
-            Builder(program).get("d")
+            Builder(program, blocks()).get("d")
         assert caught.value.code == "C348"
         shown = caught.value.diagnostic.span.text
         assert shown == (str(values["copies"]) if key == "length" else str(HUGE))

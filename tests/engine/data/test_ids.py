@@ -21,6 +21,7 @@ from nncirc import (
     with_answers,
 )
 from nncirc.circuits.errors import NncircError
+from nncirc.engine.blocks import blocks
 from nncirc.engine.program.build import Builder
 
 CLEAN = ["the cat gave", "the dog gave"]
@@ -214,7 +215,7 @@ MODEL = 'model tiny using bundled {\n  name = "ioi-4l"\n}\n'
 def built(body: str, name: str = "s.circ") -> Dataset:
     checked = check_text(MODEL + body, name=name)
     assert checked.program is not None, checked.diagnostics
-    found: Dataset = Builder(checked.program).get("d")
+    found: Dataset = Builder(checked.program, blocks()).get("d")
     return found
 
 

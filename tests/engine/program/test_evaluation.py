@@ -22,10 +22,11 @@ from nncirc.circuits.measures import agreement
 from nncirc.circuits.pictures.text import provenance
 from nncirc.circuits.roc import roc_of_circuits
 from nncirc.dsl.check.program import Apply
-from nncirc.engine.blocks import evaluation, inputs
+from nncirc.engine.blocks import blocks, functions
 from nncirc.engine.evaluation.completeness import completeness, incompleteness, least, minimality
 from nncirc.engine.evaluation.faithfulness import faithfulness, faithfulness_interval, random_faithfulness
 from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.model import loading
 from nncirc.engine.program import pictures
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.captions import told
@@ -90,13 +91,13 @@ circuit family using threshold {
 
 @pytest.fixture(autouse=True)
 def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "load_bundled", lambda *_, **__: model())
+    monkeypatch.setattr(loading, "load_bundled", lambda *_, **__: model())
 
 
 def built(text: str = "", size: int = 5) -> Builder:
     result = check_text(PREAMBLE % size + text)
     assert result.program is not None, render_diagnostics(result.diagnostics)
-    return Builder(result.program)
+    return Builder(result.program, blocks())
 
 
 @cache
@@ -189,7 +190,7 @@ def test_a_circuit_that_overshoots_is_no_silent_success(
 
     def notes(value: float) -> tuple[str, ...]:
         found = Estimate(value, value - 0.1, value + 0.1, 5)
-        monkeypatch.setattr(evaluation, "faithfulness", lambda *_: found)
+        monkeypatch.setattr(functions, "faithfulness", lambda *_: found)
         return run(tmp_path / "out", text).notes
 
     assert notes(1.1) == ()
@@ -411,7 +412,7 @@ def test_one_prompt_bounds_nothing(tmp_path: Path) -> None:
     assert "one prompt, so no intervals; model" in said
     for bound in ("low", "high"):
         with pytest.raises(NncircError) as caught:
-            evaluation.bounded(interval, Apply("faithfulness", {"bound": bound}))
+            functions.bounded(interval, Apply("faithfulness", {"bound": bound}))
         assert caught.value.code == "C561"
 
 

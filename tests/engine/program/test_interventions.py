@@ -13,14 +13,15 @@ from nncirc import Program, check_text, render_diagnostics
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.intervals import Resampling
 from nncirc.dsl.check.program import Ref
-from nncirc.engine.blocks import inputs
-from nncirc.engine.blocks.evaluation import evaluate
+from nncirc.engine.blocks import blocks
+from nncirc.engine.blocks.functions import evaluate
 from nncirc.engine.methods.attribution_patching import node_attribution
 from nncirc.engine.methods.causal_tracing import causal_tracing
 from nncirc.engine.methods.path_patching import path_patching
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.methods.steering import function_vector, steering
 from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.model import loading
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.captions import told
 from nncirc.engine.program.claims import Claim, measure
@@ -160,7 +161,7 @@ scores added using function_vector {
 
 @pytest.fixture(autouse=True)
 def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "load_bundled", lambda *_, **__: model())
+    monkeypatch.setattr(loading, "load_bundled", lambda *_, **__: model())
 
 
 @cache
@@ -195,8 +196,8 @@ def directly(builder: Builder) -> dict[str, NodeScores]:
 
 @pytest.mark.parametrize("batch", [None, 2])
 def test_scripts_give_what_the_functions_give(batch: int | None) -> None:
-    builder = Builder(program(), batch)
-    for name, wanted in directly(Builder(program())).items():
+    builder = Builder(program(), blocks(), batch)
+    for name, wanted in directly(Builder(program(), blocks())).items():
         found = builder.get(name)
         assert (found.nodes, found.positions) == (wanted.nodes, wanted.positions), name
         for key, table in {"values": wanted.values, **wanted.ends()}.items():
@@ -222,11 +223,11 @@ def test_scripts_give_what_the_functions_give(batch: int | None) -> None:
 def claim(text: str) -> Claim:
     checked = check_text(f"{SCRIPT}assert {text}")
     assert checked.program is not None, render_diagnostics(checked.diagnostics)
-    return measure(Builder(checked.program), checked.program.assertions[0])
+    return measure(Builder(checked.program, blocks()), checked.program.assertions[0])
 
 
 def test_claims_are_about_effects_and_the_ends_of_their_intervals() -> None:
-    found = Builder(program()).get("window")
+    found = Builder(program(), blocks()).get("window")
     low, high = (found.ends()[end][2][1] for end in ("low", "high"))
     effect = 'score(window, "MLP2", "end"'
     assert claim(f"{effect}, bound = low) >= 0").left == low
@@ -234,22 +235,21 @@ def test_claims_are_about_effects_and_the_ends_of_their_intervals() -> None:
     assert low < found["MLP2"][1] < high
     whole = claim(f"{effect}) >= 0")
     assert (whole.left, whole.left_interval) == (found["MLP2"][1], found.estimate("MLP2", "end"))
-    assert claim('score(alone, "L0H0") >= -9').left_interval == Builder(program()).get("alone").estimate(
-        "L0H0"
-    )
+    alone = Builder(program(), blocks()).get("alone")
+    assert claim('score(alone, "L0H0") >= -9').left_interval == alone.estimate("L0H0")
     result = check_text(SCRIPT + 'assert score(attributed, "L0H0", bound = low) >= 0\n')
     assert [each.code for each in result.diagnostics] == ["C561"]
     asked = {"scores": Ref("attributed"), "node": "L0H0", "column": None, "bound": "low"}
     with pytest.raises(NncircError) as error:
-        evaluate(Builder(program()), "score", asked)
+        evaluate(Builder(program(), blocks()), "score", asked)
     assert error.value.code == "C561"
 
 
 def test_what_is_stored_is_read_and_drawn(tmp_path: Path) -> None:
     names = ("states", "some_carry", "louder", "lost", "given", "there")
-    first = Builder(program(), store=Store(tmp_path / "store"))
+    first = Builder(program(), blocks(), store=Store(tmp_path / "store"))
     made = {name: first.get(name) for name in names}
-    again = Builder(program(), store=Store(tmp_path / "store"))
+    again = Builder(program(), blocks(), store=Store(tmp_path / "store"))
     for name in names:
         assert again.get(name) == made[name]
         assert name in again.restored
@@ -258,7 +258,7 @@ def test_what_is_stored_is_read_and_drawn(tmp_path: Path) -> None:
 
 
 def test_captions_say_the_direction() -> None:
-    builder = Builder(program())
+    builder = Builder(program(), blocks())
     for name, said in {
         "states": "states restored; direction denoise",
         "lost": "states corrupted; mlps severed; direction noise",

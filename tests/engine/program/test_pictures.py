@@ -15,17 +15,39 @@ from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.intervals import Estimate
 from nncirc.circuits.pictures.colours import Diverging, Sequential
 from nncirc.circuits.pictures.text import provenance
-from nncirc.engine.blocks.common import shared_facts
+from nncirc.engine.blocks import blocks
+from nncirc.engine.blocks.block import shared_facts
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.program import pictures
 from nncirc.engine.program.captions import facts, together, told
-from nncirc.engine.program.pictures import draw_curves, draw_scores, draw_table
+from nncirc.engine.program.pictures import Look, draw_curves, draw_table
 from nncirc.engine.program.results import Curve, Table
 
 
 def scores(values: Any, **made: Any) -> NodeScores:
     nodes = tuple(f"MLP{i}" for i in range(len(values)))
     return NodeScores(nodes, tuple("abcdef"[: len(values[0])]), tuple(map(tuple, values)), made)
+
+
+ATTRIBUTED = {"method": "attribution_patching", "direction": "noise"}
+
+
+def look(found: EdgeScores | NodeScores) -> Look:
+    """How scores of their method are drawn."""
+    method = found.made.get("method")
+    return blocks()["scores", method].look if method else Look()
+
+
+def draw_scores(found: EdgeScores | NodeScores, path: Path, *, title: str) -> None:
+    pictures.draw_scores(found, path, title=title, look=look(found))
+
+
+def scale_of(found: NodeScores) -> Any:
+    return look(found).scale_of(found)
+
+
+def unit_of(found: NodeScores) -> str:
+    return look(found).said(found).in_words()
 
 
 def words(axes: Any) -> list[str]:
@@ -44,10 +66,13 @@ def words(axes: Any) -> list[str]:
         ({"method": "logit_lens", "of": "logprob"}, Sequential(high=0.0)),
         ({"method": "logit_lens", "of": "logit_diff"}, Diverging()),
         ({"method": "attention_statistics"}, Sequential(low=0.0)),
-        ({"method": "steering", "metric": "prob", "unsteered": 0.5}, Diverging(0.5)),
+        ({"method": "steering", "metric": "prob", "by": "scale", "unsteered": 0.5}, Diverging(0.5)),
         ({"method": "causal_tracing", "metric": "prob", "of": "states", "direction": "denoise"}, Diverging()),
-        ({"method": "attribution_patching", "metric": "prob", "direction": "noise"}, Diverging()),
-        ({"method": "attribution_patching", "metric": "prob", "grad_drop": True}, Sequential(low=0.0)),
+        ({**ATTRIBUTED, "metric": "prob"}, Diverging()),
+        (
+            {"method": "attribution_patching", "metric": "prob", "direction": "noise", "grad_drop": True},
+            Sequential(low=0.0),
+        ),
         ({"method": "activation_patching", "metric": "prob", "direction": "noise"}, Sequential()),
         ({"method": "activation_patching", "metric": "prob", "unpatched": 0.9}, Diverging(0.9)),
         (
@@ -61,27 +86,27 @@ def words(axes: Any) -> list[str]:
     ],
 )
 def test_colours_follow_what_the_numbers_are(made: dict[str, Any], scale: Any) -> None:
-    assert pictures._scale(scores([[1.0, 125.0]], **made)) == scale
+    assert scale_of(scores([[1.0, 125.0]], **made)) == scale
 
 
 def test_few_ranks_are_coloured_in_proportion() -> None:
-    assert pictures._scale(scores([[1.0, 3.0]], method="logit_lens", of="rank")) == Sequential(
-        1.0, dark="low"
-    )
+    assert scale_of(scores([[1.0, 3.0]], method="logit_lens", of="rank")) == Sequential(1.0, dark="low")
 
 
 def test_statistics_below_zero_have_a_middle() -> None:
-    assert pictures._scale(scores([[-0.5, 1.0]], method="weight_statistics")) == Diverging()
+    assert scale_of(scores([[-0.5, 1.0]], method="weight_statistics")) == Diverging()
 
 
 def test_sums_by_layer_start_at_zero(figures: list[Figure], tmp_path: Path) -> None:
     graph = Graph(Shape(1, 2, 2))
-    made = {"method": "attribution_patching", "metric": "prob", "score": "estimated fall of the metric"}
+    made = {"method": "attribution_patching", "metric": "prob", "direction": "noise"}
     draw_scores(EdgeScores(graph, dict.fromkeys(graph.edges(), 0.5), made), tmp_path / "a.svg", title="a")
     cells, bar = figures[0].axes
     low, high = cells.images[0].get_clim()
     assert low == 0 < high
-    assert bar.get_ylabel().replace("\n", " ") == "sum of |score|: estimated fall of prob"
+    assert (
+        bar.get_ylabel().replace("\n", " ") == "sum of |score|: estimated fall of prob when the edge is cut"
+    )
 
 
 # What the numbers are
@@ -92,28 +117,33 @@ def test_sums_by_layer_start_at_zero(figures: list[Figure], tmp_path: Path) -> N
     [
         (
             {"method": "causal_tracing", "metric": "prob", "unit": "probability",
-             "score": "indirect effect: the metric restored minus corrupted"},
+             "direction": "denoise"},
             "indirect effect: prob restored minus corrupted, probability",
         ),
         (
             {"method": "causal_tracing", "metric": "prob", "normalized": True,
-             "score": "indirect effect: the metric restored minus corrupted"},
+             "direction": "denoise"},
             "indirect effect: prob restored minus corrupted, share of clean \u2212 corrupt",
         ),
         (
-            {"method": "activation_patching", "metric": "logit_diff", "normalized": True,
-             "score": "the metric with the node patched"},
+            {"method": "activation_patching", "metric": "logit_diff", "normalized": True},
             "logit diff with the node patched, 0 corrupt to 1 clean",
         ),
         (
-            {"method": "logit_lens", "of": "rank", "score": "rank, 1 is the best"},
+            {"method": "logit_lens", "of": "rank"},
             "rank of the answer, 1 is the best",
         ),
-        ({"method": "attention_statistics", "score": "copying -1 to 1"}, "copying \u22121 to 1"),
+        ({"method": "patchscopes", "of": "prob"}, "prob of the answer, probability"),
+        ({"method": "logit_lens", "of": "logit_diff", "score": "logit_diff, logits"}, "logit_diff, logits"),
+        (
+            {"method": "steering", "metric": "prob", "unit": "probability", "by": "shift"},
+            "prob with what the node writes steered by shift, probability",
+        ),
+        ({"method": "composition", "of": "virtual_copying"}, "\u03a3 \u03bb / \u03a3 |\u03bb|, \u22121 to 1"),
     ],
 )  # fmt: skip
 def test_the_unit_says_what_is_drawn(made: dict[str, Any], unit: str) -> None:
-    assert pictures._unit(scores([[1.0]], **made)) == unit
+    assert unit_of(scores([[1.0]], **made)) == unit
 
 
 TRACED = {
@@ -173,8 +203,8 @@ def test_a_whole_answer_is_told() -> None:
     assert told(made) == "acdc; metric logprob of the whole answer; teacher forced; at end"
     assert told({**made, "metric": "kl_divergence"}) == "acdc; metric kl_divergence; teacher forced; at end"
     assert told({"method": "acdc", "metric": "logprob"}) == "acdc; metric logprob"
-    assert pictures._unit(scores([[1.0]], **made, score="the metric patched", unit="nats")) == (
-        "logprob of the whole answer patched, nats"
+    assert unit_of(scores([[1.0]], **{**made, "method": "activation_patching"}, unit="nats")) == (
+        "logprob of the whole answer with the node patched, nats"
     )
     assert provenance(made) == "method acdc; metric logprob; teacher forced"
 
@@ -205,7 +235,13 @@ def test_a_table_of_circuits_has_what_they_share() -> None:
 def test_tokens_are_escaped(figures: list[Figure], tmp_path: Path) -> None:
     tokens, top = ["\n", " ", "<b>"], [["\t", "$x$", "\u202e"]]
     found = scores(
-        [[0.1, 0.2, 0.3]], method="logit_lens", rows="residual stream", prompts=1, tokens=tokens, top=top
+        [[0.1, 0.2, 0.3]],
+        method="logit_lens",
+        of="rank",
+        rows="residual stream",
+        prompts=1,
+        tokens=tokens,
+        top=top,
     )
     draw_scores(found, tmp_path / "a.svg", title="a")
     axes = figures[0].axes[0]
@@ -216,7 +252,7 @@ def test_tokens_are_escaped(figures: list[Figure], tmp_path: Path) -> None:
 
 def test_tokens_of_several_prompts_stand_at_one_place(figures: list[Figure], tmp_path: Path) -> None:
     tokens = [" Mary", " Mary /  John", "answer:  Anna / …", " / ", "antidisestablish / b"]
-    found = scores([[0.1] * 5], method="logit_lens", rows="residual stream", tokens=tokens)
+    found = scores([[0.1] * 5], method="logit_lens", of="rank", rows="residual stream", tokens=tokens)
     draw_scores(found, tmp_path / "a.svg", title="a")
     assert [label.get_text() for label in figures[0].axes[0].get_xticklabels()] == [
         "\u2423Mary",
@@ -242,7 +278,11 @@ def test_layers_have_no_cell_where_there_is_no_edge(
     """The forbidden triangle is blank; a row of logits or a column of embed is not there at all."""
     graph = Graph(Shape(2, 2, 2), split_inputs=split)
     values = dict.fromkeys(graph.edges(), 0.0)
-    draw_scores(EdgeScores(graph, values, {"method": "attribution_patching"}), tmp_path / "a.svg", title="a")
+    draw_scores(
+        EdgeScores(graph, values, ATTRIBUTED),
+        tmp_path / "a.svg",
+        title="a",
+    )
     axes = figures[0].axes[0]
     wrote = ["embed", "L0", "MLP0", "L1", "MLP1"]
     read = ["L0", "MLP0", "L1", "MLP1", "logits"]
@@ -255,7 +295,11 @@ def test_layers_have_no_cell_where_there_is_no_edge(
 def test_layers_of_a_graph_of_positions_are_one(figures: list[Figure], tmp_path: Path) -> None:
     graph = Graph(Shape(1, 2, 2), positions=("S.1", "end"))
     values = dict.fromkeys(graph.edges(), 0.5)
-    draw_scores(EdgeScores(graph, values, {"method": "attribution_patching"}), tmp_path / "a.svg", title="a")
+    draw_scores(
+        EdgeScores(graph, values, ATTRIBUTED),
+        tmp_path / "a.svg",
+        title="a",
+    )
     axes = figures[0].axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["L0", "MLP0", "logits"]
 
@@ -271,11 +315,8 @@ def test_a_head_does_not_read_itself_nor_a_later_one(figures: list[Figure], tmp_
     assert words(axes) == ["0.50"] * 12
 
 
-@pytest.mark.parametrize("method", ["weight_statistics", "attention_statistics"])
-def test_heads_of_the_first_layer_compose_with_none(
-    figures: list[Figure], tmp_path: Path, method: str
-) -> None:
-    made = {"method": method, "score": "0 to 1"}
+def test_heads_of_the_first_layer_compose_with_none(figures: list[Figure], tmp_path: Path) -> None:
+    made = {"method": "weight_statistics", "score": "0 to 1"}
     names = ("copying", "q_composition")
     rows = ((0.1, 0.0), (0.2, 0.0), (0.3, 0.0), (0.4, 0.7))
     found = NodeScores(("L0H0", "L0H1", "L1H0", "L1H1"), names, rows, made)

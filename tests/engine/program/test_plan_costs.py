@@ -12,7 +12,7 @@ from tests.some import some
 
 from nncirc import Program
 from nncirc.dsl.check.checker import check_file
-from nncirc.engine.blocks.costs import COSTS
+from nncirc.engine.blocks import blocks
 from nncirc.engine.program import plan
 from nncirc.engine.program.plan import Step, plan_program
 from nncirc.engine.program.run import run_program
@@ -33,7 +33,7 @@ def timed(program: Program) -> set[str]:
     return {
         declaration.name
         for declaration in program.declarations.values()
-        if (declaration.kind, declaration.implementation) in COSTS
+        if blocks()[declaration.kind, declaration.implementation].cost is not None
         and declaration.values.get("metric", True) is not None
     }
 

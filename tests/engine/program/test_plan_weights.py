@@ -119,7 +119,7 @@ def test_a_stand_in_that_is_too_large_is_not_made(tmp_path: Path, monkeypatch: p
     found = planned(tmp_path, BIG["70B"][0])
     steps = {step.name: step for step in found.steps}
     assert (steps["big"].memory, steps["eap"].seconds) == (4 * BIG["70B"][1], None)
-    assert steps["eap"].at_most
+    assert steps["eap"].forwards
 
 
 def test_a_config_that_makes_no_model_that_runs(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.engine.program.scripts import model
 from tests.some import some
 
 from nncirc import Program, check_text, render_diagnostics
-from nncirc.engine.blocks import inputs
+from nncirc.engine.blocks import blocks
 from nncirc.engine.methods.attention_statistics import attention_statistics
 from nncirc.engine.methods.direct_logit_attribution import logit_attribution
 from nncirc.engine.methods.in_context_learning import in_context_learning
@@ -19,6 +19,7 @@ from nncirc.engine.methods.logit_lens import logit_lens
 from nncirc.engine.methods.patchscopes import patchscopes
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.methods.weight_circuits import composition, weight_statistics
+from nncirc.engine.model import loading
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.pictures import draw_scores
 from nncirc.engine.program.run import run_program
@@ -98,7 +99,7 @@ RESULTS = ("seen", "direct", "read", "decided", "moved[0]", "moved[1]", "weighed
 
 @pytest.fixture(autouse=True)
 def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "load_bundled", lambda *_, **__: model())
+    monkeypatch.setattr(loading, "load_bundled", lambda *_, **__: model())
 
 
 @cache
@@ -125,7 +126,7 @@ def directly(builder: Builder) -> dict[str, NodeScores]:
 
 @pytest.mark.parametrize("batch", [None, 2])
 def test_scripts_give_what_the_functions_give(batch: int | None) -> None:
-    builder = Builder(program(), batch)
+    builder = Builder(program(), blocks(), batch)
     for name, wanted in some(directly(builder).items()):
         found = builder.get(name)
         assert (found.nodes, found.positions, found.values) == (
@@ -140,7 +141,7 @@ def test_scripts_give_what_the_functions_give(batch: int | None) -> None:
 
 
 def test_groups_are_of_the_heads_whose_column_is_in_range() -> None:
-    builder = Builder(program())
+    builder = Builder(program(), blocks())
     direct, pairs = builder.get("direct"), builder.get("pairs")
     heads = [name for name in direct.nodes if name.startswith("L")]
     wanted = {head for head in heads if direct[head][1] > 0.1 or direct[head][0] < -0.05}
@@ -161,13 +162,13 @@ def test_what_was_read_is_stored_and_comes_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", RESULTS)
 def test_all_can_be_drawn(name: str, tmp_path: Path) -> None:
-    found = Builder(program()).get(name)
+    found = Builder(program(), blocks()).get(name)
     draw_scores(found, tmp_path / "picture.svg", title=name)
     assert (tmp_path / "picture.svg").stat().st_size > 5000
 
 
 def test_the_columns_of_a_single_prompt_are_told_by_its_tokens() -> None:
-    made: Any = Builder(program()).get("read").made
+    made: Any = Builder(program(), blocks()).get("read").made
     assert made["tokens"][:3] == ["When", " Mary", " and"]
     assert [len(row) for row in made["top"]] == [len(made["tokens"])] * 9
     assert made["top"][-1][-1] == " Mary"
@@ -181,7 +182,7 @@ assert score(learned, node = "logits", column = "score") == {learned}
 
 
 def test_claims_are_about_single_numbers(tmp_path: Path) -> None:
-    builder = Builder(program())
+    builder = Builder(program(), blocks())
     direct, decided, learned = (builder.get(name) for name in ("direct", "decided", "learned"))
     numbers = {"direct": direct["L2H1"][1], "decided": decided["embed"][0], "learned": learned["logits"][2]}
     assert run_program(program(CLAIMS.format(**numbers)), tmp_path).holds

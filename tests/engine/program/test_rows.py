@@ -16,8 +16,9 @@ from nncirc.circuits.graph import Graph
 from nncirc.dsl.blocks import SCORES as DECLARED, table_of
 from nncirc.dsl.check.shapes import full_shape, graph_of, model_shape
 from nncirc.dsl.check.tables import ONLY
-from nncirc.engine.blocks import inputs
+from nncirc.engine.blocks import blocks
 from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.model import loading
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.plan import plan_program
 from nncirc.engine.program.run import Options, run_program
@@ -88,14 +89,14 @@ def test_every_kind_of_scores_is_tried() -> None:
 
 @pytest.fixture(autouse=True)
 def one_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "load_bundled", lambda **_: model())
+    monkeypatch.setattr(loading, "load_bundled", lambda **_: model())
 
 
 @pytest.mark.parametrize("scores", SCORES, ids=lambda text: text.partition(" ")[0])
 def test_tables_are_as_they_were_said_to_be(scores: str) -> None:
     result = check_text(f"{HEAD}scores s using {scores}}}\n")
     assert result.program is not None, render_diagnostics(result.diagnostics)
-    builder = Builder(result.program)
+    builder = Builder(result.program, blocks())
     found: NodeScores = builder.get("s")
     declared = result.program.declarations["s"]
     shape = model_shape("bundled", {"name": "ioi-4l"})

@@ -19,10 +19,10 @@ from tests.engine.tiny import tiny_gpt2
 from tests.some import some
 
 from nncirc.circuits.circuit import Circuit
-from nncirc.engine.blocks import inputs
+from nncirc.engine.blocks import blocks
 from nncirc.engine.methods import activation_patching as activation
 from nncirc.engine.metrics.metric import Measure, Metric, measures
-from nncirc.engine.model import tracing
+from nncirc.engine.model import loading, tracing
 from nncirc.engine.program import stored
 from nncirc.engine.program.build import Builder, Progress
 from nncirc.engine.program.run import Options, Report, run_program
@@ -61,12 +61,12 @@ OTHERS: dict[str, list[Any]] = {
 
 @pytest.fixture(autouse=True)
 def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "load_bundled", lambda *_, **__: model())
+    monkeypatch.setattr(loading, "load_bundled", lambda *_, **__: model())
 
 
 def keys(batch: int | None = None, **changes: Any) -> dict[str, str]:
     words = program(**changes)
-    builder = Builder(words, batch)
+    builder = Builder(words, blocks(), batch)
     return {name: builder.key(words.declarations[changes.get(name, name)]) for name in METHODS}
 
 
@@ -89,7 +89,7 @@ def test_a_key_changes_with_what_a_result_depends_on_and_only_then(
     changes: dict[str, Any], names: list[str], batch: int | None
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inputs, "load_bundled", lambda *_, **__: model())
+        patch.setattr(loading, "load_bundled", lambda *_, **__: model())
         usual, found = usual_keys(), keys(batch, **changes, **{name: f"{name}_" for name in names})
     for name in METHODS:
         assert (found[name] != usual[name]) == bool(ABOUT[name] & set(changes)), name

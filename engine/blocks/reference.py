@@ -1,55 +1,18 @@
-"""Circuits."""
+"""Circuits that are written out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace as with_fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
 
-from nncirc.circuits.circuit import Circuit, difference, intersection, union
+from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import Node
 from nncirc.dsl.check.program import Declaration, Where
 from nncirc.dsl.references import built
-from nncirc.engine.blocks.common import edge_scores, journal, scored
-from nncirc.engine.blocks.inputs import Build
-from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.blocks.block import Block
 from nncirc.engine.methods.scores import NodeScores, some
-from nncirc.engine.program import stored
-
-if TYPE_CHECKING:
-    from nncirc.engine.program.build import Builder
-
-
-def _acdc(builder: Builder, declaration: Declaration) -> Circuit:
-    values: Any = declaration.values
-    graph = builder.of(declaration, "graph")
-
-    def method() -> Circuit:
-        return acdc(
-            builder.contrast_of(declaration),
-            graph,
-            builder.of(declaration, "metric"),
-            threshold=values["threshold"],
-            loss=values["loss"],
-            journal=journal(builder, declaration),
-            measured=builder.measured(declaration),
-            progress=builder.progress(declaration.name),
-        )
-
-    found: Circuit = scored(builder, declaration, stored.circuit_of(graph), method)
-    return found
-
-
-def _threshold(builder: Builder, declaration: Declaration) -> Circuit:
-    values: Any = declaration.values
-    return edge_scores(builder, declaration).threshold(values["threshold"], rank=values["rank"])
-
-
-def _top(builder: Builder, declaration: Declaration) -> Circuit:
-    values: Any = declaration.values
-    return edge_scores(builder, declaration).top(values["edges"], rank=values["rank"])
+from nncirc.engine.program.build import Builder
 
 
 def _reference(builder: Builder, declaration: Declaration) -> Circuit:
@@ -60,7 +23,7 @@ def _reference(builder: Builder, declaration: Declaration) -> Circuit:
     }
     circuit = built(graph, groups, declaration, declaration.name)
     model = builder.of(builder.declaration(declaration, "graph"), "model")
-    return with_fields(circuit, made={**circuit.made, "model": model.name})
+    return replace(circuit, made={**circuit.made, "model": model.name})
 
 
 def _members(builder: Builder, member: Node | Where) -> list[str]:
@@ -95,20 +58,4 @@ def _members(builder: Builder, member: Node | Where) -> list[str]:
     return found
 
 
-def _algebra(operation: Callable[..., Circuit]) -> Build:
-    def build(builder: Builder, declaration: Declaration) -> Circuit:
-        refs: Any = declaration.values["circuits"]
-        return operation(*(builder.get(ref.name) for ref in refs))
-
-    return build
-
-
-CIRCUITS: Mapping[str, Build] = {
-    "acdc": _acdc,
-    "threshold": _threshold,
-    "top": _top,
-    "reference": _reference,
-    "union": _algebra(union),
-    "intersection": _algebra(intersection),
-    "difference": _algebra(difference),
-}
+BLOCKS = {("circuit", "reference"): Block(_reference)}

@@ -1,22 +1,22 @@
-"""Comparisons of circuits."""
+"""Tables of circuits, and what is drawn: circuits, heatmaps of scores and of tables, curves."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from nncirc.circuits.chance import overlap_p
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.measures import agreement
 from nncirc.dsl.check.program import Declaration
-from nncirc.engine.blocks import evaluation
-from nncirc.engine.blocks.common import shared_facts
-from nncirc.engine.blocks.inputs import Build
+from nncirc.engine.blocks import functions
+from nncirc.engine.blocks.block import Block, shared_facts
+from nncirc.engine.program.build import Builder
+from nncirc.engine.program.costing import Costing, Priced
+from nncirc.engine.program.pictures import draw_circuit, draw_curves, draw_scores, draw_table
 from nncirc.engine.program.results import Cell, Table, finite
-
-if TYPE_CHECKING:
-    from nncirc.engine.program.build import Builder
 
 DIGITS = 4
 """Decimals of a ratio of whole numbers."""
@@ -78,12 +78,12 @@ def _measured(builder: Builder, declaration: Declaration, circuit: Circuit) -> d
     """Faithfulness, its interval, and what random circuits have."""
     values, metric = declaration.values, builder.declaration(declaration, "metric").name
     corruption = builder.declaration(declaration, "corruption")
-    how = evaluation.resampling(values)
-    found = evaluation.faithfulness(builder, corruption, metric, circuit, how)
+    how = functions.resampling(values)
+    found = functions.faithfulness(builder, corruption, metric, circuit, how)
     low, high = map(finite, (found.low, found.high))
     row: dict[str, Cell] = {"faithfulness": found.value, "low": low, "high": high}
     if values["draws"] is not None:
-        null = evaluation.null(builder, corruption, metric, circuit, values, found.value)
+        null = functions.null(builder, corruption, metric, circuit, values, found.value)
         row |= {"random (median)": statistics.median(null.values), "p": round(null.p, DIGITS)}
     return row
 
@@ -95,4 +95,38 @@ def _made(builder: Builder, declaration: Declaration) -> dict[str, Any]:
     return {"direction": "noise", **facts, **builder.facts(corruption), **{key: values[key] for key in keys}}
 
 
-TABLES: Mapping[str, Build] = {"compare": _compare}
+def _cost(costing: Costing, declaration: Declaration) -> Priced | None:
+    values: Any = declaration.values
+    if values["metric"] is None:
+        return None
+    runs = len(values["circuits"]) * (1 + (values["draws"] or 0))
+    return functions.cost_of_circuits(costing, declaration, values["circuits"][0].name, runs)
+
+
+def _render(builder: Builder, declaration: Declaration, path: Path) -> None:
+    fold: Any = declaration.values["fold"]
+    circuit, highlight = builder.of(declaration, "circuit"), builder.of(declaration, "highlight")
+    name = builder.declaration(declaration, "circuit").name
+    draw_circuit(circuit, path, highlight=highlight, fold=fold, title=name)
+
+
+def _plot(builder: Builder, declaration: Declaration, path: Path) -> None:
+    values: Any = declaration.values
+    if values["scores"] is not None:
+        drawn = builder.declaration(declaration, "scores")
+        look = builder.blocks["scores", drawn.implementation].look
+        draw_scores(builder.get(drawn.name), path, title=drawn.name, look=look)
+    elif values["compare"] is not None:
+        name = builder.declaration(declaration, "compare").name
+        draw_table(builder.of(declaration, "compare"), path, title=name)
+    else:
+        found = {ref.name: builder.get(ref.name) for ref in values["curve"]}
+        named = not declaration.name.startswith("plot.")
+        draw_curves(found, path, title=declaration.name if named else ", ".join(found))
+
+
+BLOCKS = {
+    ("compare", "compare"): Block(_compare, _cost),
+    ("plot", "plot"): Block(None, draw=_plot),
+    ("render", "render"): Block(None, draw=_render),
+}

@@ -1,27 +1,29 @@
-"""What claims, curves and comparisons say of circuits: values prompt by prompt, and their intervals."""
+"""Functions of claims: what is measured of circuits prompt by prompt, with intervals, and what that costs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from nncirc.circuits.chance import Null, overlap_p, random_circuits
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
+from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import Estimate, Resampling
 from nncirc.circuits.measures import agreement
 from nncirc.circuits.rounding import decimals
 from nncirc.dsl.check.program import Apply, Declaration, Expression, Ref
 from nncirc.engine.evaluation.completeness import completeness, incompleteness, least, minimality
 from nncirc.engine.evaluation.faithfulness import Baseline, circuit_metric, of_whole
+from nncirc.engine.methods import costs
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.program import stored
+from nncirc.engine.program.build import Builder
+from nncirc.engine.program.costing import Costing, Priced, Setting
 from nncirc.engine.program.places import placed
-
-if TYPE_CHECKING:
-    from nncirc.engine.program.build import Builder
 
 Arguments: TypeAlias = Mapping[str, Any]
 Value: TypeAlias = "float | Estimate"
@@ -240,3 +242,57 @@ def bounded(value: Value, expression: Expression) -> float:
             hint="use more prompts: one alone, or few with no effect in some, say nothing of others",
         )
     return found
+
+
+# What they cost: masked forwards of circuits --------------------------------------------------------------
+
+
+def _of_circuits(costing: Costing, at: Setting, count: int, *, plain: bool) -> Priced:
+    """At most the metric of so many circuits, and of both plain runs where nothing has measured it yet."""
+    cost = costing.runs(at, "corrupt") + at.total(
+        lambda prompts: (
+            costs.masked(at.sizes, at.graph, prompts) * count
+            + costs.heads_apart(at.sizes, at.graph, prompts)  # of the corrupted run
+            + costs.measured(at.sizes, prompts) * (2 if plain else 0)
+        )
+    )
+    return at.priced(replace(cost, at_most=True))
+
+
+def cost_of_circuits(costing: Costing, declaration: Declaration, name: str, count: int) -> Priced:
+    """At most what a block takes that measures so many circuits of the graph of `name`."""
+    corruption, metric = (costing.declaration(declaration, key) for key in ("corruption", "metric"))
+    plain = not is_measured(costing, corruption, metric.name)
+    at = costing.measuring(corruption, metric.name, costing.graph_of(name))
+    return _of_circuits(costing, at, count, plain=plain)
+
+
+def cost_of_claim(costing: Costing, claim: Apply) -> Priced | None:
+    """At most what a function of a claim takes; None if it is about a result alone."""
+    values: Any = claim.arguments
+    corruption, metric, circuit = (values.get(key) for key in ("corruption", "metric", "circuit"))
+    if not isinstance(corruption, Ref) or not isinstance(metric, Ref):
+        return None
+    about = costing.program.declarations[corruption.name]
+    plain = not is_measured(costing, about, metric.name)
+    if not isinstance(circuit, Ref):
+        return _of_circuits(costing, costing.measuring(about, metric.name, None), 0, plain=plain)
+    graph = costing.graph_of(circuit.name)
+    runs = 1
+    if claim.function == "random_p":
+        runs += values["draws"]
+    elif claim.function in ("incompleteness", "minimality"):
+        parts = _parts(costing, circuit.name, graph, values["by"])
+        searched = 1 + values["draws"] + values["greedy"] * parts if "draws" in values else 1 + parts
+        runs = 2 * (parts + searched)
+    return _of_circuits(costing, costing.measuring(about, metric.name, graph), runs, plain=plain)
+
+
+def _parts(costing: Costing, name: str, graph: Graph, by: str) -> int:
+    """At most how many parts a circuit has that can be knocked out."""
+    circuit: Circuit | None = costing.recalled(name)
+    if circuit is not None:
+        return {"nodes": len(circuit.nodes), "edges": len(circuit), "groups": len(circuit.groups)}[by]
+    asked: Any = costing.program.declarations[name].values.get("edges", graph.n_edges)
+    edges = min(asked, graph.n_edges)
+    return edges if by == "edges" else min(edges, len(graph.senders))

@@ -1,0 +1,78 @@
+"""Attribution patching: EAP, EAP-IG, AtP*, RelP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from nncirc.circuits.errors import MethodError
+from nncirc.circuits.pictures.colours import Scale
+from nncirc.dsl.check.program import Declaration
+from nncirc.engine.blocks.block import Block, scored
+from nncirc.engine.methods import costs
+from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution, score
+from nncirc.engine.methods.costs import Cost, Prompts
+from nncirc.engine.methods.scores import EdgeScores, NodeScores
+from nncirc.engine.program import stored
+from nncirc.engine.program.build import Builder
+from nncirc.engine.program.costing import Costing, Priced
+from nncirc.engine.program.pictures import Look, Scores, unsigned
+from nncirc.engine.runs.room import attribution_room
+
+
+def _build(builder: Builder, declaration: Declaration) -> EdgeScores | NodeScores:
+    values: Any = declaration.values
+    by_edges, graph = values["by"] == "edges", builder.of(declaration, "graph")
+    options = {key: values[key] for key in ("base", "steps", "along", "rule", "correct_qk", "grad_drop")}
+    if not by_edges and options.pop("correct_qk"):
+        raise MethodError(
+            "C547",
+            "correct_qk is about edges into queries and keys, and these are scores of nodes",
+            hint="set by = edges, or leave out correct_qk",
+        )
+    method: Any = partial(
+        attribution_patching if by_edges else node_attribution,
+        builder.contrast_of(declaration),
+        graph,
+        builder.of(declaration, "metric"),
+        **options,
+        progress=builder.progress(declaration.name),
+    )
+    found: EdgeScores | NodeScores = scored(
+        builder, declaration, stored.edges_of(graph) if by_edges else stored.NODES, method
+    )
+    return found
+
+
+def _cost(costing: Costing, declaration: Declaration) -> Priced:
+    values: Any = declaration.values
+    at, by_edges = costing.setting(declaration), values["by"] == "edges"
+    # What is written in the run that is differentiated is kept of that.
+    other = "corrupt" if values["base"] == "clean" else "clean"
+    runs = costing.runs(at, *(("clean", "corrupt") if values["steps"] > 1 else (other,)))
+
+    def each(prompts: Prompts) -> Cost:
+        how = {key: values[key] for key in ("steps", "along")}
+        found = costs.attribution(at.sizes, at.graph, prompts, by_edges=by_edges, **how)
+        if values["correct_qk"]:
+            found += costs.query_key(at.sizes, at.graph, prompts)
+        return found * (at.sizes.shape.n_layers if values["grad_drop"] else 1)
+
+    neurons = sum(at.graph.neuron_counts.values()) if by_edges else 0
+    return at.priced(runs + at.total(each), attribution_room(at.contrast, neurons))
+
+
+def _score(scores: Scores) -> str:
+    made = scores.made
+    magnitude = bool(made.get("grad_drop"))
+    return score(made["direction"], edges=isinstance(scores, EdgeScores), magnitude=magnitude)
+
+
+def _scale(scores: NodeScores, values: Sequence[float]) -> Scale | None:
+    return unsigned(scores, values) if scores.made.get("grad_drop") else None
+
+
+BLOCKS = {
+    ("scores", "attribution_patching"): Block(_build, _cost, Look(_score, is_effect=True, scale=_scale))
+}
