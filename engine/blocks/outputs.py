@@ -13,9 +13,9 @@ from nncirc.circuits.measures import agreement
 from nncirc.dsl.check.program import Declaration
 from nncirc.engine.blocks import functions
 from nncirc.engine.blocks.block import Block, shared_facts
+from nncirc.engine.program import pictures
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.costing import Costing, Priced
-from nncirc.engine.program.pictures import draw_circuit, draw_curves, draw_scores, draw_table
 from nncirc.engine.program.results import Cell, Table, finite
 
 DIGITS = 4
@@ -107,7 +107,7 @@ def _render(builder: Builder, declaration: Declaration, path: Path) -> None:
     fold: Any = declaration.values["fold"]
     circuit, highlight = builder.of(declaration, "circuit"), builder.of(declaration, "highlight")
     name = builder.declaration(declaration, "circuit").name
-    draw_circuit(circuit, path, highlight=highlight, fold=fold, title=name)
+    pictures.draw_circuit(circuit, path, highlight=highlight, fold=fold, title=name)
 
 
 def _plot(builder: Builder, declaration: Declaration, path: Path) -> None:
@@ -115,14 +115,14 @@ def _plot(builder: Builder, declaration: Declaration, path: Path) -> None:
     if values["scores"] is not None:
         drawn = builder.declaration(declaration, "scores")
         look = builder.blocks["scores", drawn.implementation].look
-        draw_scores(builder.get(drawn.name), path, title=drawn.name, look=look)
+        pictures.draw_scores(builder.get(drawn.name), path, title=drawn.name, look=look)
     elif values["compare"] is not None:
         name = builder.declaration(declaration, "compare").name
-        draw_table(builder.of(declaration, "compare"), path, title=name)
+        pictures.draw_table(builder.of(declaration, "compare"), path, title=name)
     else:
         found = {ref.name: builder.get(ref.name) for ref in values["curve"]}
         named = not declaration.name.startswith("plot.")
-        draw_curves(found, path, title=declaration.name if named else ", ".join(found))
+        pictures.draw_curves(found, path, title=declaration.name if named else ", ".join(found))
 
 
 BLOCKS = {

@@ -179,7 +179,7 @@ def test_what_the_checker_cannot_know_is_found_before_anything_is_computed(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("something was computed")
 
-    monkeypatch.setattr("nncirc.engine.blocks.scores.activation_patching", never)
+    monkeypatch.setattr("nncirc.engine.blocks.activation_patching.activation_patching", never)
     for error in some(refused(text, tmp_path, shapes=lambda *_: None)):
         assert error.code == "C579"
         assert re.search(message.replace("`", "."), str(error))
