@@ -29,8 +29,6 @@ from nncirc.circuits.formats.mib import IMPORTANCES, read_submission
 from nncirc.circuits.graph import Graph
 from nncirc.dsl.references import read_reference, write_reference
 
-__all__ = ["export_file", "import_file", "read_any"]
-
 _READ = (".json", ".circ", ".pt", ".graphml", ".csv")
 _WRITTEN = (".json", ".circ")
 _EXPORTED = (".circ", ".json", ".graphml", ".csv")

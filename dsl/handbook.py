@@ -14,8 +14,6 @@ from nncirc.dsl.check.program import Value
 from nncirc.dsl.check.types import describe
 from nncirc.dsl.codes import SCRIPT
 
-__all__ = ["handbook"]
-
 _INTRODUCTION = """\
 # The .circ language
 

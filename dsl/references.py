@@ -26,8 +26,6 @@ from nncirc.dsl.check.checker import CheckResult, check_file, check_text
 from nncirc.dsl.check.program import Declaration, Program, Ref
 from nncirc.dsl.check.shapes import graph_of, model_shape
 
-__all__ = ["built", "circuit_of", "read_reference", "reference_text", "write_reference"]
-
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WIDTH = 100
 _TAKEN = ("only_shape", "full")

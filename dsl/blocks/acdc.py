@@ -31,5 +31,5 @@ CIRCUITS = {
         },
         source="Conmy et al. 2023, algorithm 1",
         check=check_method,
-    ),
+    )
 }

@@ -41,5 +41,5 @@ SCORES = {
         table=_table,
         effects=("nodes",),
         is_metric=True,
-    ),
+    )
 }

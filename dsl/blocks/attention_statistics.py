@@ -55,5 +55,5 @@ SCORES = {
         table=_table,
         of_weights=("copying",),
         statistics="of",
-    ),
+    )
 }

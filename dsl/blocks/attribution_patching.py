@@ -30,11 +30,7 @@ def _check_options(meaning: Meaning, draft: Draft) -> None:
     steps = values.get("steps")
     integrated = isinstance(steps, int | float) and steps > 1
     relp, corrected = values.get("rule") == "relp", values.get("correct_qk") is True
-    others = [
-        ("rule", relp),
-        ("correct_qk", corrected),
-        ("grad_drop", values.get("grad_drop") is True),
-    ]
+    others = [("rule", relp), ("correct_qk", corrected), ("grad_drop", values.get("grad_drop") is True)]
     if values.get("base") == "corrupted":
         if integrated:
             meaning.report(
@@ -115,5 +111,5 @@ SCORES = {
         table=_table,
         effects=("edges", "nodes"),
         intervals=False,
-    ),
+    )
 }

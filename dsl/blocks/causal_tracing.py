@@ -89,14 +89,12 @@ SCORES = {
                 default="none",
             ),
             "positions": Key(
-                AT_POSITIONS,
-                "restore at each of these by itself; `all`: at every token",
-                default="all",
+                AT_POSITIONS, "restore at each of these by itself; `all`: at every token", default="all"
             ),
             **INTERVAL,
         },
         source="Meng et al. 2022",
         check=_check,
         table=_table,
-    ),
+    )
 }

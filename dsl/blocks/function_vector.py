@@ -50,5 +50,5 @@ SCORES = {
         source="Todd et al. 2024",
         check=_check,
         table=_table,
-    ),
+    )
 }

@@ -141,10 +141,7 @@ _UNDER = Key(one("corruption"), "what the corrupted run is", required=True)
 _CURVE = Key(one("curve"), "the curve that the claim is about", required=True)
 
 
-_BOUND = Key(
-    Word(("low", "high")),
-    "an end of the interval over prompts in place of the value itself",
-)
+_BOUND = Key(Word(("low", "high")), "an end of the interval over prompts in place of the value itself")
 
 
 _INTERVAL = {"bound": _BOUND, **INTERVAL}

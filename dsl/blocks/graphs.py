@@ -140,5 +140,5 @@ GRAPHS = {
         },
         source="Elhage et al. 2021; Conmy et al. 2023",
         check=check_graph,
-    ),
+    )
 }

@@ -51,5 +51,5 @@ SCORES = {
         source="Olsson et al. 2022",
         check=_check,
         table=_table,
-    ),
+    )
 }

@@ -55,5 +55,5 @@ SCORES = {
         table=_table,
         statistics="positions",
         where=_check_heads,
-    ),
+    )
 }

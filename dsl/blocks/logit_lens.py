@@ -30,5 +30,5 @@ SCORES = {
         source="nostalgebraist 2020",
         check=check_read,
         table=_table,
-    ),
+    )
 }

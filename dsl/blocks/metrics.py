@@ -432,10 +432,7 @@ METRICS: dict[str, Metric] = {
     ),
     "task": Metric(
         "What the papers measure on a known task (`docs/tasks.md`), where they measure it.",
-        {
-            "data": Key(one("dataset"), "the prompts, `using task`", required=True),
-            "normalize": NORMALIZE,
-        },
+        {"data": Key(one("dataset"), "the prompts, `using task`", required=True), "normalize": NORMALIZE},
         check=_measure_as,
     ),
     "expression": Metric(

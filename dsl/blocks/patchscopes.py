@@ -71,5 +71,5 @@ SCORES = {
         source="Ghandeharioun et al. 2024",
         check=_check,
         table=_table,
-    ),
+    )
 }

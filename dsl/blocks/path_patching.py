@@ -75,5 +75,5 @@ SCORES = {
         source="Wang et al. 2022; Goldowsky-Dill et al. 2023",
         check=_check,
         table=_table,
-    ),
+    )
 }

@@ -333,5 +333,5 @@ CIRCUITS = {
         },
         extra="edges",
         check=_check_reference,
-    ),
+    )
 }

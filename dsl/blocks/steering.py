@@ -67,5 +67,5 @@ SCORES = {
         source="Rimsky et al. 2024",
         check=_check,
         table=_table,
-    ),
+    )
 }

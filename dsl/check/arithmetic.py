@@ -8,8 +8,6 @@ from nncirc.dsl.check.program import OPERATORS, Value
 from nncirc.dsl.check.scope import Scope
 from nncirc.dsl.text import syntax
 
-__all__ = ["divides_by_zero", "postfix"]
-
 Postfix = tuple[Value, ...]
 
 

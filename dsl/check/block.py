@@ -17,8 +17,6 @@ from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Label, suggest
 from nncirc.dsl.text.source import Span
 
-__all__ = ["Checks", "declare_inline", "read_block"]
-
 _INNER = {"slots": "slots", "edges": "groups"}
 
 

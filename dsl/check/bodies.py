@@ -30,8 +30,6 @@ from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Label, suggest
 from nncirc.dsl.text.source import Span
 
-__all__ = ["read_groups", "read_path", "read_replacement", "read_slots"]
-
 _NAMED = ("names", "places", "objects")
 
 

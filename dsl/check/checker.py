@@ -32,8 +32,6 @@ from nncirc.dsl.text.parser import parse
 from nncirc.dsl.text.source import Source, Span
 from nncirc.dsl.text.syntax_errors import node_name
 
-__all__ = ["CheckResult", "Loader", "check_file", "check_text"]
-
 Loader: TypeAlias = Callable[[str], bytes]
 """Reads a used file by its path (joined with the folder of the script that uses it); raises OSError."""
 

@@ -27,8 +27,6 @@ from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Label, suggest
 from nncirc.dsl.text.source import Span
 
-__all__ = ["Claim", "read_claim"]
-
 _PROPERTIES = ("edges", "nodes")
 
 

@@ -10,11 +10,9 @@ from nncirc.dsl.check.program import Value
 from nncirc.dsl.check.scope import Broken, Constant, Scope
 from nncirc.dsl.check.values import kind_of
 from nncirc.dsl.text import syntax
-from nncirc.dsl.text.diagnostics import Diagnostic, Label, suggest
+from nncirc.dsl.text.diagnostics import Label, suggest
 from nncirc.dsl.text.parser import parse_value
 from nncirc.dsl.text.source import Source, Span
-
-__all__ = ["LONE", "overridden", "read_constants", "value_of"]
 
 LONE = re.compile("[\ud800-\udfff]")
 """Half of a surrogate pair: text that no file can hold."""
@@ -63,14 +61,8 @@ def _outside(scope: Scope, name: str, given: object, written: syntax.Value) -> s
         return syntax.String(text, span)
     value, found = parse_value(source)
     if value is None or found:
-        scope.diagnostics.append(
-            Diagnostic(
-                "C206",
-                f"`{text}` is not a value that `{name}` can take",
-                span,
-                help="such as `--set tau=0.1`",
-            )
-        )
+        advice = "such as `--set tau=0.1`"
+        scope.report("C206", f"`{text}` is not a value that `{name}` can take", span, help=advice)
         return None
     numbers = (syntax.Number, syntax.List)
     same = type(value) is type(written) or (isinstance(value, numbers) and isinstance(written, numbers))

@@ -22,8 +22,6 @@ from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.limits import MOST_NODES
 from nncirc.dsl.text.source import Span
 
-__all__ = ["Function", "Implementation", "Key", "Kind", "Known", "Meaning", "Scores"]
-
 
 @dataclass(frozen=True, slots=True)
 class Key:

@@ -9,8 +9,6 @@ from nncirc.circuits.names import Node, Position
 from nncirc.dsl.check.scope import Scope
 from nncirc.dsl.text import syntax
 
-__all__ = ["ENDS", "NODE", "at_position", "node", "position", "small_int"]
-
 ENDS = ("embed", "pos_embed", "logits")
 """The nodes that are written as plain words."""
 NODE = re.compile(r"(?:L(\d+|\*)(?:(H|KV)(\d+|\*))?|MLP(\d+|\*)(?:(N)(\d+|\*))?)")

@@ -27,37 +27,6 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.names import Input, Node, Position
 from nncirc.dsl.text.source import Source, Span
 
-__all__ = [
-    "OPERATORS",
-    "Apply",
-    "Assertion",
-    "Calculation",
-    "Choices",
-    "Comparison",
-    "Declaration",
-    "EdgePath",
-    "Expression",
-    "Generator",
-    "Group",
-    "GroupRef",
-    "NamedList",
-    "NextToken",
-    "Number",
-    "Placeholder",
-    "Program",
-    "Property",
-    "RandomTokens",
-    "Range",
-    "Ref",
-    "Replacement",
-    "Slot",
-    "Template",
-    "Term",
-    "Value",
-    "Where",
-    "leaves",
-]
-
 Comparison: TypeAlias = Literal["==", "!=", "<=", ">=", "<", ">", "in"]
 
 

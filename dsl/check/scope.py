@@ -12,8 +12,6 @@ from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Diagnostic, Label, Severity, suggest
 from nncirc.dsl.text.source import Source, Span
 
-__all__ = ["Broken", "Constant", "Draft", "Entry", "Module", "Scope", "kinds_in_words", "ordered"]
-
 
 @dataclass(slots=True)
 class Draft:

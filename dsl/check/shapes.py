@@ -16,16 +16,6 @@ from nncirc.circuits.graph import Attention, Graph, Shape, check_positions
 from nncirc.circuits.names import OTHER
 from nncirc.dsl.check.program import Value
 
-__all__ = [
-    "ModelShape",
-    "ShapeProvider",
-    "full_shape",
-    "graph_of",
-    "model_shape",
-    "positions_of",
-    "written_shape",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:

@@ -31,8 +31,6 @@ from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.limits import MOST_IN_ALL, MOST_MEMBERS
 from nncirc.dsl.text.source import Span
 
-__all__ = ["expand"]
-
 
 def expand(
     scope: Scope, drafts: Mapping[str, Draft], claims: Sequence[Claim]

@@ -12,8 +12,6 @@ from nncirc.circuits.reference import expand
 from nncirc.dsl.check.program import Value
 from nncirc.dsl.text.diagnostics import suggest
 
-__all__ = ["ONLY", "Asked", "Table", "heads", "names"]
-
 ONLY = "all positions"
 """The column of scores that have one number for each node."""
 

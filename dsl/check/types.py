@@ -5,24 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-__all__ = [
-    "Boolean",
-    "Either",
-    "InputFile",
-    "Many",
-    "NodeType",
-    "Number",
-    "OutputFile",
-    "PositionType",
-    "Prompt",
-    "Reference",
-    "Sum",
-    "Text",
-    "Type",
-    "Word",
-    "describe",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Number:

@@ -34,9 +34,6 @@ from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Label, suggest
 from nncirc.dsl.text.source import Span
 
-__all__ = ["WRONG", "Inline", "Wrong", "convert", "kind_of", "template"]
-
-
 # Of what is written: enough for people, and few enough for every file system, with what is put at the end.
 _LONGEST_NAME, _LONGEST_PATH = 200, 1000
 _HYPHENS = re.compile(r"[A-Za-z_]\w*(-\w+)+")
@@ -83,7 +80,7 @@ def kind_of(value: syntax.Value) -> str:
             return "arithmetic"
 
 
-class Converter:
+class _Converter:
     """Converts the values of one declaration."""
 
     def __init__(self, scope: Scope, key: str, name: str, inline: Inline) -> None:
@@ -376,7 +373,7 @@ def convert(
     scope: Scope, value: syntax.Value, wanted: Type, key: str, name: str, inline: Inline, family: bool = False
 ) -> Result:
     """The value as `wanted`. With `family`, a list of numbers is one too, and gives a tuple."""
-    converter = Converter(scope, key, name, inline)
+    converter = _Converter(scope, key, name, inline)
     constant = scope.constant(value)
     if family and isinstance(constant.value if constant else value, syntax.List):
         return converter.many(value, Many(wanted))

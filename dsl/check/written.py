@@ -11,8 +11,6 @@ from nncirc.dsl.check.scope import Draft, Scope
 from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.source import Span
 
-__all__ = ["DRAWN", "PROVENANCE", "RESULTS", "Files", "result_file", "written"]
-
 RESULTS = ("scores", "circuit", "curve", "compare")
 """The kinds of which a run writes each as JSON."""
 DRAWN = ("plot", "render")

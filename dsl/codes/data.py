@@ -9,8 +9,6 @@ from collections.abc import Mapping
 
 from nncirc.dsl.codes.entry import Entry
 
-__all__ = ["DATA"]
-
 _CLEAN = 'clean = ["When Mary and John went to the store, John gave a drink to"]'
 
 DATA: Mapping[str, Entry] = {

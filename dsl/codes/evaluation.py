@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from nncirc.dsl.codes.entry import Entry
 
-__all__ = ["EVALUATION"]
-
 _CURVE = "curve growing using faithfulness {\n  scores = eap\n  metric = recovered\n"
 
 EVALUATION: Mapping[str, Entry] = {

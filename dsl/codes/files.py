@@ -6,12 +6,9 @@ from collections.abc import Mapping
 
 from nncirc.dsl.codes.entry import Entry
 
-__all__ = ["COMMAND", "FILES", "RESOURCES"]
-
 FILES: Mapping[str, Entry] = {
     "C601": Entry(
-        "unreadable file",
-        "The file does not exist, is a folder, or may not be read. The message says why.",
+        "unreadable file", "The file does not exist, is a folder, or may not be read. The message says why."
     ),
     "C602": Entry(
         "file that is not JSON",

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from nncirc.dsl.codes.entry import Entry
 
-__all__ = ["FORM"]
-
 FORM: Mapping[str, Entry] = {
     "C001": Entry(
         "unexpected character",

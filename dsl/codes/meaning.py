@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from nncirc.dsl.codes.entry import Entry
 
-__all__ = ["MEANING"]
-
 MEANING: Mapping[str, Entry] = {
     "C201": Entry(
         "value of the wrong type",

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from nncirc.dsl.codes.entry import Entry
 
-__all__ = ["MEASURED", "MEASURING"]
-
 MEASURING: Mapping[str, Entry] = {
     "C240": Entry(
         "metric without a gradient",

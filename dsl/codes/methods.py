@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from nncirc.dsl.codes.entry import Entry
 
-__all__ = ["METHODS"]
-
 METHODS: Mapping[str, Entry] = {
     "C501": Entry(
         "intervention that did not run",
@@ -259,8 +257,7 @@ METHODS: Mapping[str, Entry] = {
         "never knocked out.",
     ),
     "C559": Entry(
-        "unknown kind of parts",
-        "Parts of a circuit are knocked out by `nodes`, by `edges` or by `groups`.",
+        "unknown kind of parts", "Parts of a circuit are knocked out by `nodes`, by `edges` or by `groups`."
     ),
     "C579": Entry(
         "row or column that the scores do not have",

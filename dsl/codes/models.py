@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from nncirc.dsl.codes.entry import Entry
 
-__all__ = ["GRAPHS", "MODELS"]
-
 _GUARD = (
     "When a model is loaded, the engine runs it on a few tokens and compares the result with its own "
     "arithmetic. Here they differ by more than rounding, so every score and circuit of this model would be "
@@ -352,7 +350,6 @@ GRAPHS: Mapping[str, Entry] = {
         "them. The choice determines recall and precision, so it is never guessed.",
     ),
     "C463": Entry(
-        "invalid division of attention",
-        "The nodes of attention are single `heads` or whole `layers`.",
+        "invalid division of attention", "The nodes of attention are single `heads` or whole `layers`."
     ),
 }

@@ -14,16 +14,6 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.words import visible
 from nncirc.dsl.text.source import Span
 
-__all__ = [
-    "Diagnostic",
-    "Label",
-    "Severity",
-    "diagnostics_to_json",
-    "render_diagnostic",
-    "render_diagnostics",
-    "suggest",
-]
-
 Severity: TypeAlias = Literal["error", "warning"]
 
 _WIDTH = 100  # columns of source shown; a longer line is cut around the place that matters

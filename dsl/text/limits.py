@@ -4,17 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = [
-    "LONGEST_NAME",
-    "MOST_BYTES",
-    "MOST_IN_ALL",
-    "MOST_MEMBERS",
-    "MOST_NODES",
-    "MOST_SHOWN",
-    "MOST_WORDS",
-    "passed",
-]
-
 MOST_BYTES = 4_000_000
 """Of a script and the files that it uses."""
 MOST_WORDS = 300_000

@@ -22,8 +22,6 @@ from nncirc.dsl.text.diagnostics import Diagnostic
 from nncirc.dsl.text.source import Source, Span
 from nncirc.dsl.text.syntax_errors import Context, complain, complain_character, too_deep, too_long, unclosed
 
-__all__ = ["parse", "parse_value"]
-
 _DEEPEST = 50  # open brackets; a person's script has four
 _MOST_ERRORS = 20
 _OPERATORS = {"PLUS", "TIMES"}

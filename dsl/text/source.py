@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 
 from nncirc.circuits.arguments import public
 
-__all__ = ["Source", "Span"]
-
 
 @public
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,28 +10,6 @@ from typing import TypeAlias
 
 from nncirc.dsl.text.source import Source, Span
 
-__all__ = [
-    "Argument",
-    "Arithmetic",
-    "Assertion",
-    "Attribute",
-    "Block",
-    "Boolean",
-    "Call",
-    "List",
-    "Name",
-    "Node",
-    "Number",
-    "Path",
-    "Placed",
-    "Ref",
-    "Script",
-    "Statement",
-    "String",
-    "Use",
-    "Value",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Name:

@@ -13,17 +13,6 @@ from dataclasses import dataclass
 from nncirc.dsl.text.diagnostics import Diagnostic, Label, suggest
 from nncirc.dsl.text.source import Source, Span
 
-__all__ = [
-    "EXPECTED",
-    "Context",
-    "complain",
-    "complain_character",
-    "node_name",
-    "situation",
-    "too_deep",
-    "unclosed",
-]
-
 _BRACKETS = {"LBRACE": ("{", "}"), "LSQB": ("[", "]"), "LPAR": ("(", ")")}
 _WHAT = {"LBRACE": "block", "LSQB": "list", "LPAR": "call"}
 
@@ -376,10 +365,7 @@ _LOOKALIKES = {
     "+": ("there is nothing to add to here", "a number is written without `+`"),
     "*": ("there is nothing to multiply here", "in nodes `*` means all: `L*H*`, `MLP*`, `L5H*`"),
     "!": ("this is no operator", "`!=` means not equal"),
-    "-": (
-        "this is neither a number nor an arrow",
-        "an arrow is `->`; a text with a hyphen stands in quotes",
-    ),
+    "-": ("this is neither a number nor an arrow", "an arrow is `->`; a text with a hyphen stands in quotes"),
     ".": ("a dot stands between names or digits", "write `0.5`, not `.5`"),
     "%": ("numbers have no `%`", "write a share: 0.9 for 90%"),
     "$": ("there are no variables with `$`", "a constant is used by its name"),
