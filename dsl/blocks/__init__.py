@@ -1,8 +1,8 @@
 """What the language knows: kinds, and of each its implementations with their keys, checks and results.
 
 A file declares one thing that the language names, or a few relatives, in a table that is called as their
-kind: `SCORES = {"logit_lens": …}`. Every file here is read, and no list names them. The checker, the suggestions
-and the reference (`docs/language.md`) are driven by it.
+kind: `SCORES = {"logit_lens": …}`. Every file here is read, and no list names them. The checker, the
+suggestions and the reference (`docs/language.md`) are driven by it.
 """
 
 from __future__ import annotations
