@@ -26,8 +26,8 @@ _GIVING = (
 
 IOI = Task(
     name="ioi",
-    doc="Indirect object identification: of two people one gives, so the other one receives. The receiver "
-    "(IO) comes first in every other prompt (ABBA), the giver (S) in the rest (BABA).",
+    doc="Indirect object identification: one of two people gives, so the other receives. Prompts alternate "
+    "between receiver (IO) first (ABBA) and giver (S) first (BABA).",
     source="Wang et al. 2022",
     metric="logit_diff(at = end)",
     phrasings=tuple(text.format(*order) for text in _GIVING for order in (("IO", "S"), ("S", "IO"))),
@@ -42,7 +42,7 @@ IOI = Task(
     },
     answers=_slots("IO"),
     foils=_slots("S"),
-    differs="Five sentences of our own in place of the paper's fifteen.",
+    differs="Five new sentences instead of the paper's fifteen.",
 )
 
 
@@ -59,8 +59,8 @@ def _not_later(values: Mapping[str, str], _: int) -> Words:
 
 GREATER_THAN = Task(
     name="greater_than",
-    doc="What began in the year XXYY ends in a year of the same century, which is greater: every two-digit "
-    "token above YY is right, every other one wrong.",
+    doc="An event that began in the year XXYY ends in a later year of the same century: every two-digit "
+    "token above YY is right, and every other one is wrong.",
     source="Hanna et al. 2023",
     metric="prob_diff(at = end)",
     phrasings=("The {noun} lasted from the year {XX}{YY} to {XX}",),
@@ -73,8 +73,8 @@ GREATER_THAN = Task(
     corruptions={"first_year": {"YY": "first"}},
     answers=_later,
     foils=_not_later,
-    differs="Years from 10, and no century 11: GPT-2 splits half the years of that one elsewhere. A year "
-    "that it splits elsewhere in one century is left out of all.",
+    differs="Years start at 10, and century 11 is omitted, because GPT-2 splits half of its years "
+    "differently. A year that GPT-2 splits differently in one century is omitted from all.",
 )
 
 
@@ -84,7 +84,7 @@ _DEFINED, _ARGUMENT = ("A", "B", "C", "D"), ("E", "F", "G", "H", "I", "J")
 
 DOCSTRING = Task(
     name="docstring",
-    doc="A docstring names a function's arguments in their order: behind those of A and B comes C.",
+    doc="A docstring lists a function's arguments in order: after A and B comes C.",
     source="Heimersheim and Janiak 2023; Conmy et al. 2023",
     metric="logit_diff(at = end)",
     phrasings=(
@@ -102,7 +102,7 @@ DOCSTRING = Task(
     },
     answers=_slots("C"),
     foils=_slots("A", "B", "D", *_ARGUMENT),
-    differs="The papers compare with the highest of the wrong logits, this with their mean.",
+    differs="The papers compare with the highest wrong logit, this task with their mean.",
 )
 
 
@@ -110,7 +110,7 @@ DOCSTRING = Task(
 
 INDUCTION = Task(
     name="induction",
-    doc="Sixteen random tokens, twice: each token of the second block is predicted from the first.",
+    doc="Sixteen random tokens, repeated: each token of the second block can be predicted from the first.",
     source="Elhage et al. 2021; Olsson et al. 2022",
     metric="logprob(at = block.2)",
     phrasings=("{block}{block}",),
@@ -118,7 +118,7 @@ INDUCTION = Task(
     corruptions={"unrepeated": {"block.1": "other"}},
     answers=None,
     foils=None,
-    differs="Conmy et al. 2023 take sentences of OpenWebText in which a token is repeated.",
+    differs="Conmy et al. 2023 use OpenWebText sentences in which a token is repeated.",
 )
 
 
@@ -132,7 +132,7 @@ _ON_THE_TABLE = (
 
 COLORED_OBJECTS = Task(
     name="colored_objects",
-    doc="Three objects of three colours: of which colour is O?",
+    doc="Three objects of three colors: what color is O?",
     source="Merullo et al. 2024",
     metric="logit_diff(at = end)",
     phrasings=tuple(f"{text} What color is the {{O}}? The {{O}} is" for text in _ON_THE_TABLE),
@@ -140,8 +140,7 @@ COLORED_OBJECTS = Task(
     corruptions={"another_object": {"O.2": "P", "O.3": "P"}},
     answers=_slots("C"),
     foils=_slots("D", "E"),
-    differs="No solved example stands in front of the question; the object that it is about is the first, "
-    "the second or the third.",
+    differs="No solved example before the question; the question is about the first, second or third object.",
 )
 
 
@@ -152,7 +151,7 @@ _OTHER_NAME = {a: b for pair in lists.PAIRS_OF_NAMES for a, b in (pair, pair[::-
 
 GENDERED_PRONOUNS = Task(
     name="gendered_pronouns",
-    doc="The pronoun that goes with a name: she or he.",
+    doc="The pronoun that matches a name: she or he.",
     source="Mathwin et al. 2023",
     metric="logit_diff(at = end)",
     phrasings=(
@@ -175,7 +174,7 @@ _SINGULAR, _PLURAL = (" is", " was", " has"), (" are", " were", " have")
 
 SUBJECT_VERB_AGREEMENT = Task(
     name="subject_verb_agreement",
-    doc="The verb agrees with its subject, whatever stands between them.",
+    doc="The verb agrees with its subject across an intervening noun.",
     source="Newman et al. 2021; Finlayson et al. 2021; Hanna et al. 2024",
     metric="prob_diff(at = end)",
     phrasings=("The {subject} near the {noun}", "The {subject} behind the {noun}"),
@@ -187,7 +186,7 @@ SUBJECT_VERB_AGREEMENT = Task(
     answers=lambda values, _: _SINGULAR if values["subject"] in lists.PLURALS else _PLURAL,
     foils=lambda values, _: _PLURAL if values["subject"] in lists.PLURALS else _SINGULAR,
     derived={"flipped": Derived("subject", _NUMBER)},
-    differs="Three verbs of each number in place of all.",
+    differs="Three singular and three plural verbs instead of all verbs.",
 )
 
 
@@ -230,7 +229,7 @@ def _asked(options: tuple[str, ...]) -> str:
 
 MULTIPLE_CHOICE = Task(
     name="multiple_choice",
-    doc="The letter of the option that the sentence before has named; it is each letter equally often.",
+    doc="The letter of the option that the first sentence names. Each letter is the answer equally often.",
     source="Mueller et al. 2025 (MIB), after Wiegreffe et al. 2025",
     metric="logit_diff(at = end)",
     phrasings=tuple(_asked(options) for options in _OPTIONS),
@@ -238,7 +237,7 @@ MULTIPLE_CHOICE = Task(
     corruptions={"another_color": {"C.1": "W1"}},
     answers=lambda _, phrasing: (_LETTERS[phrasing],),
     foils=lambda _, phrasing: (_LETTERS[_OPTIONS[phrasing].index("W1")],),
-    differs="The foil is the letter that is right in the corrupted prompt, not every wrong one.",
+    differs="The foil is the letter that is right in the corrupted prompt, not every wrong letter.",
 )
 
 
@@ -258,20 +257,22 @@ def _program(name: str, doc: str, symbols: Words) -> Task:
         corruptions={"another_input": {f"t{i}": f"o{i}" for i in places}},
         answers=None,
         foils=None,
-        differs="The corrupted input has another symbol at every place, not another input of the batch.",
+        differs="The corrupted input has a different symbol at every position; the paper uses another "
+        "input of the batch.",
         symbols=symbols,
     )
 
 
 TRACR_REVERSE = _program(
     "tracr_reverse",
-    "Five symbols of three, which the bundled program `tracr-reverse` reverses.",
+    "Five symbols from a set of three; the bundled program `tracr-reverse` reverses them.",
     ("1", "2", "3"),
 )
 
 TRACR_XPROPORTION = _program(
     "tracr_xproportion",
-    "Five symbols of four, of which the bundled program `tracr-xproportion` says which fraction so far is x.",
+    "Five symbols from a set of four; the bundled program `tracr-xproportion` outputs the fraction so far "
+    "that is x.",
     ("w", "x", "y", "z"),
 )
 

@@ -32,19 +32,19 @@ This file is generated from `circuits/tasks/` by `python -m nncirc.circuits.task
       data = years
     }
 
-A task's prompts have answers, foils (but for `induction`), and corrupted counterparts of equally many tokens.
-Inputs of compiled programs (`tracr_...`) have counterparts alone: outputs are values, not tokens.
-Draws depend on `seed` alone. The slots named below are positions (`at = YY`), and `replace` can fill them
-otherwise (`YY -> first`). In `corrupt` a dataset names one of the task's corruptions; without it
-`counterpart` is the first. A metric `using task` is the task's own, named below.
+Prompts of a task have answers, foils (except `induction`), and corrupted counterparts of equal token length.
+Inputs of compiled programs (`tracr_...`) have counterparts only, because the outputs are values, not tokens.
+Prompts depend only on `seed`. The slots listed below are positions (`at = YY`), and `replace` can fill them
+with other slots (`YY -> first`). `corrupt` in the dataset selects one of the task's corruptions; by default
+`counterpart` is the first. The metric `using task` is the one listed below.
 
-**Tokenizers.** Each slot, answer and foil must be one token. Words that are not, in any place where clean or
-corrupted prompts have them, are left out, and the run says which; where too few are left it ends with C350.
-The words were chosen for GPT-2. Of the bundled models `tasks-4l` knows all of them and does every task,
-`ioi-4l` knows those of `ioi`, and every language model can run `induction`. A program's task is for models
-that read its symbols and no others; others end with C353.
+**Tokenizers.** Each slot, answer and foil must be a single token. A word that splits into several tokens anywhere
+in the clean or corrupted prompts is dropped and listed; if too few words are left, the run stops with C350.
+The words were chosen for GPT-2. Among the bundled models, `tasks-4l` knows all words and does every task,
+`ioi-4l` knows the words of `ioi`, and every language model can run `induction`. A compiled program's task
+needs a model with exactly the program's symbols; other models stop with C353.
 
-**Licence.** All sentences and word lists are our own and under the licence of this package (MIT).
+**License.** All sentences and word lists were written for this package and share its license (MIT).
 """
 
 
@@ -63,9 +63,9 @@ def _section(task: Task) -> str:
         lines.append(f"- Corruption `{name}`: `{', '.join(f'{a} -> {b}' for a, b in replacements.items())}`")
     lines.append(f"- Slots: {', '.join(_drawn(task))}")
     for name, each in task.derived.items():
-        lines.append(f"- `{name}` follows from `{each.slot}`")
+        lines.append(f"- `{name}` is determined by `{each.slot}`")
     if task.differs:
-        lines.append(f"- Not as in the papers: {task.differs}")
+        lines.append(f"- Difference from the papers: {task.differs}")
     return "\n".join(lines) + "\n"
 
 
