@@ -39,7 +39,7 @@ with other slots (`YY -> first`). `corrupt` in the dataset selects one of the ta
 `counterpart` is the first. The metric `using task` is the one listed below.
 
 **Tokenizers.** Each slot, answer and foil must be a single token. A word that splits into several tokens
-anywhere in the clean or corrupted prompts is dropped and listed; if too few are left, the run stops with C350.
+anywhere in the clean or corrupted prompts is dropped and listed; if too few are left, a run stops with C350.
 The words were chosen for GPT-2. Among the bundled models, `tasks-4l` knows all words and does every task,
 `ioi-4l` knows the words of `ioi`, and every language model can run `induction`. A compiled program's task
 needs a model with exactly the program's symbols; other models stop with C353.
