@@ -20,6 +20,7 @@ help:
 	@echo 'make fast    lint and the quick tests, in less than a minute: for every commit'
 	@echo 'make test    lint, types and all tests'
 	@echo 'make format  put the code in order'
+	@echo 'make goldens write the golden texts of the tests anew'
 	@echo 'make docs    write docs/language.md from the schema'
 	@echo 'make wheel   build the wheel and the source distribution into dist/'
 	@echo 'make clean   remove everything that make made'
@@ -56,6 +57,10 @@ fast: lint layout
 slow: $(VENV)/installed-for-tests
 	@$(BIN)/pytest -n $(WORKERS) -q --note-slow
 	@echo 'Wrote tests/slow.txt, the tests that make fast leaves out'
+
+goldens: $(VENV)/installed-for-tests
+	@NNCIRC_WRITE=1 $(BIN)/pytest -q tests/dsl/test_broken.py
+	@echo 'Wrote tests/dsl/broken/*.txt: read what changed (git diff) before you commit it'
 
 test: lint layout mypy pyright pytest
 
