@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -91,11 +91,15 @@ class ExactLoss:
 
     def __init__(self, contrast: Contrast, graph: Graph, metric: Metric, of: Loss = "metric") -> None:
         self.given, self.graph, self.metric, self.of = contrast, graph, metric, of
-        self.known = lru_cache(maxsize=4)(self.measured)  # what is after a removal is before the next test
+        self.known: dict[frozenset[Edge], float] = {}  # what is after a removal is before the next test
 
     def __call__(self, removed: frozenset[Edge]) -> float:
         """The loss, in the metric's unit."""
-        return self.known(removed)
+        found = self.known.pop(removed, None)
+        self.known[removed] = self.measured(removed) if found is None else found
+        if len(self.known) > 4:  # the one that was asked for longest ago
+            del self.known[next(iter(self.known))]
+        return self.known[removed]
 
     def measured(self, removed: frozenset[Edge]) -> float:
         """The loss, measured anew."""
