@@ -77,8 +77,8 @@ def read_any(
     if ending == ".csv":
         if like is None:
             _require(path)
-            problem = f"{path!r} is a table, which does not say of which model's graph it is"
-            advice = "name a circuit of the same graph with --like CIRCUIT"
+            problem = f"{path!r} does not record which graph its edges belong to"
+            advice = "add --like CIRCUIT, a circuit on the same graph"
             raise FileError("C634", problem, hint=advice, about=path)
         return read_edges(path, like)
     file = read_json(path, what="a circuit file")
@@ -88,9 +88,9 @@ def read_any(
             raise _no_circuit(path)
         return scores_of(file)
     if kind == NODE_SCORES:
-        raise file.wrong("it holds scores of nodes, and a circuit has edges", hint="export it as .csv")
+        raise file.wrong("it contains scores of nodes, but a circuit has edges", hint="export it as .csv")
     if isinstance(kind, str) and kind in _RESULTS:
-        raise file.wrong(f"it holds {_RESULTS[kind]}, and no circuit", hint="name the file of a `circuit`")
+        raise file.wrong(f"it contains {_RESULTS[kind]}, not a circuit", hint="give the file of a `circuit`")
     if kind is None and isinstance(file.value, dict) and "cfg" in file.value:
         return read_eap_ig(path, n_kv_heads=n_kv_heads, everything=everything)
     return circuit_in(file)
@@ -127,8 +127,8 @@ def import_file(
         circuits = read_submission(source, n_kv_heads=n_kv_heads)
         if Path(target).suffix.lower() in _WRITTEN:
             if len(circuits) > 1:
-                problem = f"{source!r} has {len(circuits)} circuits, and {target!r} holds one"
-                advice = f"give a folder for them, or one of the entries: {', '.join(sorted(circuits)[:5])}"
+                problem = f"{source!r} has {len(circuits)} circuits, but {target!r} can hold only one"
+                advice = f"give a folder, or choose one entry: {', '.join(sorted(circuits)[:5])}"
                 raise FileError("C635", problem, hint=advice, about=source)
             _write(next(iter(circuits.values())), target)
             return [target]
@@ -206,11 +206,11 @@ def _width(made: Mapping[str, Any], given: int | None, target: str) -> int:
     """Width of the residual stream: what is given, or what the circuit says of its model."""
     said = set(_widths(made))
     if given is None and len(said) != 1:
-        problem = "the format of the EAP-IG package wants the width of the residual stream"
-        raise FileError("C634", problem, hint="give it with --d-model: 768 for GPT-2 small", about=target)
+        problem = "the EAP-IG format needs the width of the residual stream"
+        raise FileError("C634", problem, hint="add --d-model 768 (GPT-2 small)", about=target)
     if given is not None and len(said) == 1 and given not in said:
         problem = f"the circuit's model has a residual stream of width {next(iter(said))}, not {given}"
-        raise FileError("C634", problem, hint="leave --d-model out: the circuit says it", about=target)
+        raise FileError("C634", problem, hint="remove --d-model: the circuit records it", about=target)
     return given or next(iter(said))
 
 
@@ -234,9 +234,10 @@ def _require(path: str) -> None:
 def _no_circuit(path: str) -> FileError:
     return FileError(
         "C637",
-        f"{path!r} holds the scores of all edges, and no circuit",
-        hint="choose edges in the script, `circuit quick using top {` or `using threshold {`, and take the "
-        "file that a run then writes; a table of scores is written by `export --to scores.csv`",
+        f"{path!r} contains scores of all edges, not a circuit",
+        hint="select edges in the script with `circuit quick using top "
+        "{` or `using threshold {`, and use the "
+        "file that a run then writes; to write a table of scores, use `export --to scores.csv`",
         about=path,
     )
 
@@ -252,5 +253,5 @@ def _make_folder(path: str) -> None:
         make_folder(path)
     except OSError as error:
         problem = f"cannot write {path!r}: {error.strerror or error}"
-        advice = "is there a file of this name, and may the folder be written to?"
+        advice = "check that the name is not taken by a file, and that the folder is writable"
         raise FileError("C605", problem, hint=advice, about=path) from error

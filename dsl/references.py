@@ -62,7 +62,7 @@ def circuit_of(program: Program, name: str | None = None) -> Circuit:
     if name is None or name not in found:
         problem = f"has no reference circuit {name!r}" if name else f"has {len(own)} reference circuits"
         known = ", ".join(found) or "none"
-        advice = f"a circuit is named behind the file, as in FILE.circ:NAME; there is {known}"
+        advice = f"name one of its circuits after the file, as in FILE.circ:NAME; it has {known}"
         raise FileError("C621", f"{file!r} {problem}", hint=advice, about=file)
     declaration = found[name]
     groups = {group: list(_members(file, members)) for group, members in declaration.groups.items()}
@@ -104,12 +104,10 @@ def reference_text(circuit: Circuit, *, name: str = "found") -> str:
         FileError: C623, the circuit has no edges, or a group or a graph that a script cannot describe.
     """
     if not circuit.edges:
-        raise _no_words(
-            "it has no edges, and a reference circuit has paths", "there is nothing to write down"
-        )
+        raise _no_words("it has no edges, but a reference circuit needs paths", "use a circuit with edges")
     for word in (name, *circuit.groups):
         if not _NAME.fullmatch(word) or word in _TAKEN:
-            hint = "a name has letters, digits and _, and does not begin with a digit"
+            hint = "a name may have letters, digits and _, and cannot begin with a digit"
             raise _no_words(f"{one_line(word, 40)!r} cannot be a name in a script", hint)
     groups = {
         group: tuple(sorted(members, key=circuit.graph.node_index.__getitem__))
@@ -124,7 +122,7 @@ def reference_text(circuit: Circuit, *, name: str = "found") -> str:
         raise _no_words(first.message, first.help)
     back = circuit_of(found.program, name)
     if (back.graph, back.scores, back.groups) != (circuit.graph, circuit.scores, groups):
-        raise _no_words(f"a script cannot say {circuit.graph}", "write it as JSON")
+        raise _no_words(f"a script cannot express {circuit.graph}", "write it as JSON")
     return text
 
 
@@ -138,13 +136,13 @@ def _checked(result: CheckResult, file: str) -> Program:
     if first.code == "C012":
         raise FileError("C601", f"cannot read {file!r}: {first.message}", about=file)
     problem = f"{file!r} has errors; the first is {first.code}: {first.message}"
-    raise FileError("C620", problem, hint="`nncirc check` shows all of them, with their places", about=file)
+    raise FileError("C620", problem, hint="run `nncirc check` to see all of them", about=file)
 
 
 def _members(file: str, members: Iterable[object]) -> Iterator[str]:
     for member in members:
         if not isinstance(member, Node):
-            problem = f"{file!r} names heads by what they attend to, which only a run can tell"
+            problem = f"{file!r} selects heads with `where(…)`, which needs a run"
             advice = "run the script, and use the circuit's .json file from its output folder"
             raise FileError("C622", problem, hint=advice, about=file)
         yield str(member)
@@ -156,19 +154,23 @@ def _graph(program: Program, circuit: Declaration) -> Graph:
     shape = model_shape(model.implementation, model.values)
     file = program.source.name
     if shape is None:
-        problem = f"the shape of the model {model.name} in {file!r} is not known without loading it"
+        problem = f"the shape of the model {model.name} in {file!r} is unknown until it is loaded"
         advice = f"write `model {model.name} using shape {{`, with its layers and heads"
         raise FileError("C622", problem, hint=advice, about=file)
     if graph.values["neurons"] and shape.d_mlp is None:
-        problem = f"the graph {graph.name} in {file!r} splits MLPs into neurons, and how many the weights say"
+        problem = (
+            f"the graph {graph.name} in {file!r} splits MLPs into neurons, whose number is known "
+            "only from the weights"
+        )
         advice = "run the script, and use the circuit's .json file from its output folder"
         raise FileError("C622", problem, hint=advice, about=file)
     found = graph_of(shape, graph.values)
     if found is None:
         raise FileError(
             "C622",
-            f"the graph {graph.name} in {file!r} is split by token, and how many there are the prompts say",
-            hint="write `length = …` in place of `data`, or use the circuit's .json file of a run",
+            f"the graph {graph.name} in {file!r} is split by token, and the number of tokens is known only "
+            "from the prompts",
+            hint="write `length = …` in place of `data`, or use the circuit's .json file from a run",
             about=file,
         )
     return found

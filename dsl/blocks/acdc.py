@@ -9,23 +9,25 @@ from nncirc.dsl.check.types import Number, Word
 
 CIRCUITS = {
     "acdc": Implementation(
-        "Edges whose removal costs less than the threshold are removed, from the output back.",
+        "Removes edges whose removal costs less than the threshold, from the output backward.",
         {
             "graph": GRAPH,
             "corruption": CORRUPTION,
             "metric": METRIC,
             "threshold": Key(
                 Number(low=0),
-                "an edge is removed if the loss rises by less",
+                "an edge is removed if its removal raises the loss by less than this",
                 required=True,
                 unit="of the metric",
                 family=True,
             ),
             "loss": Key(
                 Word(("metric", "distance")),
-                "what is kept low; `metric`: minus the metric (a divergence as it is), so that edges go "
-                "whose removal raises the metric above the whole model's; `distance`: how far the mean of "
-                "the metric over prompts is from the whole model's (normalized: |faithfulness - 1|)",
+                "the loss; `metric`: minus the metric (a divergence unchanged), so edges are removed "
+                "too if their "
+                "removal raises the metric above the whole model's; `distance`: how far the metric's mean "
+                "over prompts "
+                "is from the whole model's (normalized: |faithfulness - 1|)",
                 default="metric",
             ),
         },

@@ -21,7 +21,7 @@ def _table(asked: Asked) -> Table:
 
 SCORES = {
     "activation_patching": Scores(
-        "One node at a time takes its value from the other run.",
+        "Patches one node at a time with its value from the other run.",
         {
             "graph": GRAPH,
             "corruption": CORRUPTION,
@@ -33,7 +33,8 @@ SCORES = {
             ),
             "positions": Key(
                 AT_POSITIONS,
-                "patch at each of these by itself; `all`: at every token; absent: the whole sequence at once",
+                "patch at each of these separately; `all`: at every token; if omitted, the whole "
+                "sequence at once",
             ),
         },
         source="Meng et al. 2022; Zhang & Nanda 2024",

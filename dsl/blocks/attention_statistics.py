@@ -16,7 +16,7 @@ def _check(meaning: Meaning, draft: Draft) -> None:
     nodes = graph.values.get("nodes") if graph else None
     if isinstance(nodes, tuple) and "heads" not in nodes:
         advice = "add `heads` to the graph's `nodes`"
-        meaning.report("C230", "this graph has no heads to measure", draft.where("graph"), help=advice)
+        meaning.report("C230", "this graph has no heads", draft.where("graph"), help=advice)
 
 
 def _table(asked: Asked) -> Table:
@@ -25,8 +25,9 @@ def _table(asked: Asked) -> Table:
 
 SCORES = {
     "attention_statistics": Scores(
-        "How much each head attends as a known pattern says, 0 to 1; `entropy` of its attention in nats; "
-        "`copying` of its weights, -1 to 1.",
+        "How closely each head's attention follows a known pattern, 0 to 1; `entropy` of its "
+        "attention in nats; "
+        "`copying` by its weights, -1 to 1.",
         {
             "graph": Key(one("graph"), "the graph whose heads are measured", required=True),
             "data": Key(one("dataset"), "the prompts on which attention is measured", required=True),
@@ -45,8 +46,9 @@ SCORES = {
                         )
                     )
                 ),
-                "the statistics; `prefix_matching`: to what came after earlier occurrences of the token, "
-                "`induction`: after the last of them",
+                "the statistics; `prefix_matching`: attention to what follows earlier occurrences "
+                "of the token, "
+                "`induction`: to what follows the last of them",
                 required=True,
             ),
         },

@@ -15,9 +15,9 @@ from nncirc.dsl.text.diagnostics import Label
 def _check(meaning: Meaning, draft: Draft) -> None:
     model, shape = meaning.model_of(draft)
     if model is not None and shape is not None and draft.values.get("grad_drop") is True and shape.layers < 2:
-        problem = "with one layer `grad_drop` has nothing to drop"
+        problem = "`grad_drop` needs at least two layers"
         labels = (Label(model.place, "the model"),)
-        meaning.report("C547", problem, draft.where("grad_drop"), labels=labels, help="leave it out")
+        meaning.report("C547", problem, draft.where("grad_drop"), labels=labels, help="remove `grad_drop`")
     check_method(meaning, draft)
     check_denoised(meaning, draft, "base", "corrupted", "clean")
     _check_options(meaning, draft)
@@ -35,26 +35,26 @@ def _check_options(meaning: Meaning, draft: Draft) -> None:
         if integrated:
             meaning.report(
                 "C290",
-                "`base` is the run of one gradient, and `steps` takes several from the corrupted run to the "
-                "clean one",
+                "`base` is for a single gradient, but `steps` averages several between the corrupted and the "
+                "clean run",
                 draft.where("base"),
-                help="leave out one of them",
+                help="remove one of them",
             )
         for key, is_set in others:
             if is_set:
-                problem = f"`{key}` repairs the gradient on the clean run, and `base` takes the corrupted one"
-                meaning.report("C290", problem, draft.where(key), help="leave out one of them")
+                problem = f"`{key}` corrects the gradient on the clean run, but `base` is the corrupted run"
+                meaning.report("C290", problem, draft.where(key), help="remove one of them")
     elif integrated:
         for key, is_set in others:
             if is_set:
-                problem = f"`{key}` repairs the gradient on the clean run, and `steps` integrates it"
-                meaning.report("C290", problem, draft.where(key), help="leave out one of them")
+                problem = f"`{key}` corrects the gradient on the clean run, but `steps` integrates gradients"
+                meaning.report("C290", problem, draft.where(key), help="remove one of them")
     if relp and corrected:
-        problem = "`relp` holds attention patterns constant, and `correct_qk` computes them anew"
-        meaning.report("C290", problem, draft.where("correct_qk"), help="leave out one of them")
+        problem = "`relp` holds attention patterns constant, but `correct_qk` recomputes them"
+        meaning.report("C290", problem, draft.where("correct_qk"), help="remove one of them")
     if corrected and values.get("by") == "nodes":
-        problem = "`correct_qk` is about edges into queries and keys, and these are scores of nodes"
-        advice = "set `by = edges`, or leave out `correct_qk`"
+        problem = "`correct_qk` applies to edges into queries and keys, but these are scores of nodes"
+        advice = "set `by = edges`, or remove `correct_qk`"
         meaning.report("C290", problem, draft.where("correct_qk"), help=advice)
 
 
@@ -67,41 +67,43 @@ def _table(asked: Asked) -> Table | None:
 
 SCORES = {
     "attribution_patching": Scores(
-        "The linear estimate of what cutting an edge or a node does: difference times gradient.",
+        "Linear estimate of the effect of cutting an edge or a node: activation difference times gradient.",
         {
             "graph": GRAPH,
             "corruption": CORRUPTION,
             "metric": METRIC,
             "base": Key(
                 Word(("clean", "corrupted")),
-                "the run on which the gradient is taken, with one step; `clean`: what cutting takes from it "
-                "(noise); `corrupted`: what restoring gives it (denoise), as in TransformerLens",
+                "the run on which the gradient is taken, for one step; `clean`: the effect of cutting "
+                "(noise); `corrupted`: the effect of restoring (denoise), as in TransformerLens",
                 default="clean",
             ),
             "steps": Key(
                 Number(integer=True, low=1, high=1000),
-                "gradients averaged between corrupted and clean (integrated gradients); slow to converge "
-                "under `mean`: compare with twice as many. 1: one gradient, on `base`",
+                "how many gradients are averaged between corrupted and clean (integrated gradients); slow to "
+                "converge under `mean`: compare with twice as many. 1: one gradient, on `base`",
                 default=1,
             ),
             "along": Key(
                 Word(("inputs", "activations")),
-                "what goes from corrupted to clean in steps: embeddings, or one place's outputs at a time",
+                "what is interpolated from corrupted to clean: the embeddings, or one site's "
+                "outputs at a time",
                 default="inputs",
             ),
             "rule": Key(
                 Word(("gradient", "relp")),
-                "what differences are multiplied with; `relp`: coefficients of relevance propagation",
+                "what differences are multiplied by; `relp`: coefficients of relevance propagation",
                 default="gradient",
             ),
             "correct_qk": Key(
                 Boolean(),
-                "compute the attention that an edge into a query or key gives (AtP*)",
+                "recompute the attention pattern for edges into a query or key (AtP*)",
                 default=False,
             ),
             "grad_drop": Key(
                 Boolean(),
-                "mean magnitude with each layer's gradient dropped in turn: sees effects that cancel (AtP*)",
+                "mean magnitude with each layer's gradient dropped in turn: detects effects that "
+                "cancel (AtP*)",
                 default=False,
             ),
             "by": Key(Word(("edges", "nodes")), "what is scored", default="edges"),

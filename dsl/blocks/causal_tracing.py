@@ -34,12 +34,12 @@ def _check_traced(meaning: Meaning, draft: Draft) -> None:
     """Windows are of MLPs and attention, and what is severed is what states act through."""
     of, window = draft.values.get("of"), draft.values.get("window")
     if of == "states" and isinstance(window, int) and window > 1:
-        problem = "a restored state stands for all layers before it, so there is no window of states"
-        advice = "leave `window` out, or restore `mlps` or `attention`"
+        problem = "`window` does not apply to states: a restored state already includes all earlier layers"
+        advice = "remove `window`, or trace `mlps` or `attention`"
         meaning.report("C291", problem, draft.where("window"), help=advice)
     if of not in ("states", None) and draft.values.get("sever") not in ("none", None):
-        problem = f"`sever` says what restored states do not act through, and `{of}` are restored"
-        advice = "write `of = states`, or leave `sever` out"
+        problem = f"`sever` applies only to restored states, but `of = {of}`"
+        advice = "write `of = states`, or remove `sever`"
         meaning.report("C291", problem, draft.where("sever"), help=advice)
 
 
@@ -60,36 +60,38 @@ def _restored(shape: Shape, of: object) -> Sequence[str] | None:
 
 SCORES = {
     "causal_tracing": Scores(
-        "What a layer gives at a position takes its clean value in the corrupted run. A row for each layer; "
-        "values are indirect effects, the metric restored minus corrupted: of a normalized metric shares of "
-        "the total effect. The result has that too, and intervals over prompts.",
+        "Restores a layer's clean output at a position in the corrupted run. One row per layer; values are "
+        "indirect effects, the metric restored minus corrupted (for a normalized metric, fractions of the "
+        "total effect). The result also has the total effect, and intervals over prompts.",
         {
             "corruption": CORRUPTION,
             "metric": METRIC,
             "direction": Key(
                 DIRECTIONS,
-                "`denoise`: clean values into the corrupted run; `noise`: corrupted ones into the clean run, "
-                "values being the metric clean minus patched",
+                "`denoise`: clean values into the corrupted run; `noise`: corrupted values into "
+                "the clean run, "
+                "where values are the metric clean minus patched",
                 default="denoise",
             ),
             "of": Key(
                 Word(("states", "mlps", "attention")),
-                "what is restored: the residual stream behind a layer, or what MLPs or attention add to it",
+                "what is restored: the residual stream after a layer, or what MLPs or attention add to it",
                 default="states",
             ),
             "window": Key(
                 Number(integer=True, low=1),
-                "how many MLPs or attention layers around the row's are restored together; absent: 10",
+                "how many MLPs or attention layers, centered on the row's, are restored together; "
+                "if omitted, 10",
                 unit="layers",
             ),
             "sever": Key(
                 Word(("none", "mlps", "attention")),
-                "what a restored state does not act through: behind it, at its position, these keep what "
+                "what a restored state cannot act through: at later layers, at its position, these keep what "
                 "they write in the run that is patched",
                 default="none",
             ),
             "positions": Key(
-                AT_POSITIONS, "restore at each of these by itself; `all`: at every token", default="all"
+                AT_POSITIONS, "restore at each of these separately; `all`: at every token", default="all"
             ),
             **INTERVAL,
         },

@@ -46,9 +46,11 @@ def _check_shuffled(meaning: Meaning, corruption: Draft) -> None:
     """A prompt has another one to change with."""
     data = meaning.get(corruption, "data")
     if data is not None and size_of(data) == 1:
-        problem = f"the one prompt of `{data.name}` has no other to change with"
+        problem = f"`shuffle` needs at least two prompts; `{data.name}` has one"
         labels = (Label(data.where("size" if "size" in data.spans else "clean"), "one prompt"),)
-        meaning.report("C342", problem, corruption.where("data"), labels=labels, help="draw more prompts")
+        meaning.report(
+            "C342", problem, corruption.where("data"), labels=labels, help="add prompts, or draw more"
+        )
 
 
 def _check_noise(meaning: Meaning, draft: Draft) -> None:
@@ -72,25 +74,26 @@ def _check_over(meaning: Meaning, draft: Draft) -> None:
     if not isinstance(over, tuple):
         return
     if "prompts" not in over:
-        problem = "the mean over one prompt's positions still says what stands in that prompt"
+        problem = "a mean over positions alone leaks the prompt's own content"
         advice = "write `[prompts]`, `[prompts, slots]` or `[prompts, positions]`"
         meaning.report("C236", problem, draft.where("over"), help=advice)
     elif "positions" in over and "slots" in over:
-        problem = "a mean over all positions is one for all slots: it cannot be over `slots` as well"
+        problem = "`over` cannot have both `positions` and `slots`"
         advice = "write `[prompts, slots]` or `[prompts, positions]`"
         meaning.report("C241", problem, draft.where("over"), help=advice)
 
 
 CORRUPTIONS: dict[str, Corruption] = {
     "replace": Corruption(
-        "The same prompts with slots filled by other slots: `S.2 -> C`; without a number every occurrence.",
+        "The same prompts with slots replaced by other slots: `S.2 -> C`; without an index, "
+        "every occurrence.",
         {"data": Key(one("dataset"), "a `template` or `task` dataset", required=True)},
         extra="replacements",
         run=True,
         check=_check_replaced,
     ),
     "counterpart": Corruption(
-        "The other column of a paired dataset.",
+        "The corrupted prompts of a paired dataset.",
         {
             "data": Key(
                 one("dataset"), "a dataset with corrupted prompts (`prompts`, `file`, `task`)", required=True
@@ -100,17 +103,18 @@ CORRUPTIONS: dict[str, Corruption] = {
         check=_check_counterpart,
     ),
     "shuffle": Corruption(
-        "Each prompt is corrupted by another one of as many tokens, with its slots at the same positions; "
-        "answers stay those of the clean prompt.",
+        "Each prompt is corrupted by another prompt of the same length, with its slots at the "
+        "same positions; "
+        "the answers remain those of the clean prompt.",
         {"data": _CLEAN, "seed": SEED},
         run=True,
         check=_check_shuffled,
     ),
     "gaussian": Corruption(
-        "Noise on the embeddings of some positions. A draw depends on the seed and the prompt's number.",
+        "Noise on the embeddings of some positions. A draw depends on the seed and the prompt's index.",
         {
             "data": _CLEAN,
-            "at": Key(Many(PositionType(), single=True), "where the noise is", required=True),
+            "at": Key(Many(PositionType(), single=True), "where noise is added", required=True),
             "scale": Key(
                 Number(low=0.001),
                 "standard deviation of the noise",
@@ -119,7 +123,7 @@ CORRUPTIONS: dict[str, Corruption] = {
             ),
             "samples": Key(
                 Number(integer=True, low=1),
-                "how often each prompt gets noise of its own; what is measured of it is the mean",
+                "number of noise samples per prompt; what is measured is averaged over them",
                 default=1,
             ),
             "seed": SEED,
@@ -129,25 +133,28 @@ CORRUPTIONS: dict[str, Corruption] = {
         check=_check_noise,
     ),
     "python": Corruption(
-        "A function of your own, of the dataset: it gives each prompt's corrupted text, or tokens, or a "
-        "corruption. An entry point `nncirc.corruptions` of an installed package likewise. Runs with "
-        "`--allow-code` only, and is stored as a metric of your own is.",
+        "Your own function of the dataset: it returns each prompt's corrupted text, or tokens, or a "
+        "corruption. An entry point `nncirc.corruptions` of an installed package works the same "
+        "way. Runs only "
+        "with `--allow-code`; results are stored as for your own metric.",
         {"data": _CLEAN, "function": FUNCTION},
         run=True,
         check=check_function,
     ),
-    "zero": Corruption("Activations are replaced by zero.", {"data": _CLEAN}),
+    "zero": Corruption("Replaces activations with zero.", {"data": _CLEAN}),
     "mean": Corruption(
-        "Activations are replaced by their mean.",
+        "Replaces activations with their mean.",
         {
             "data": _CLEAN,
             "over": Key(
                 Many(Word(("prompts", "positions", "slots"))),
-                "what is averaged over; `[prompts]` keeps a mean for each position and needs equal lengths, "
-                "`[prompts, slots]` one for each occurrence of a slot and each token of the text between",
+                "what is averaged over; `[prompts]` keeps a mean for each position and needs prompts of "
+                "one length, "
+                "`[prompts, slots]` keeps one for each occurrence of a slot and each token of the "
+                "text between",
                 default=("prompts", "positions"),
             ),
-            "source": Key(one("dataset"), "the prompts whose mean is taken; absent: `data`"),
+            "source": Key(one("dataset"), "the prompts whose mean is taken; if omitted, `data`"),
         },
         check=_check_mean,
     ),

@@ -29,14 +29,14 @@ def _check_faithfulness(meaning: Meaning, draft: Draft) -> None:
 def _check_roc(meaning: Meaning, draft: Draft) -> None:
     given = [key for key in ("scores", "circuits") if key in draft.spans]
     if len(given) != 1:
-        message = "`roc` is drawn of either `scores` or `circuits`" + (", not both" if given else "")
-        meaning.report("C105", message, draft.span, help="give one of the two keys")
+        message = "`roc` takes either `scores` or `circuits`" + (", not both" if given else "")
+        meaning.report("C105", message, draft.span, help="write exactly one of the two keys")
         return
     reference, scores = meaning.get(draft, "reference"), meaning.get(draft, "scores")
     by = draft.values.get("by")
     if "rank" in draft.spans and scores is None:
-        problem = "`rank` says how scores are ranked, and these are circuits"
-        advice = "remove it; a circuit says itself how its edges were chosen"
+        problem = "`rank` applies only to scores, not to circuits"
+        advice = "remove `rank`"
         meaning.report("C271", problem, draft.where("rank"), help=advice)
     if scores is not None:
         draft.graph = scores.graph
@@ -52,15 +52,15 @@ def _check_scores(meaning: Meaning, draft: Draft, scores: Draft, by: str) -> Non
     label = (Label(scores.place, f"uses {scores.implementation}"),)
     effect = meaning.effect(scores)
     if not effect:
-        problem = "these scores do not say how much a metric depends on a node"
+        problem = "these scores do not measure the effect of nodes on a metric"
         advice = "use `attribution_patching` or `activation_patching`"
         meaning.report("C232", problem, draft.where("scores"), labels=label, help=advice)
     elif by not in ("edges", "nodes"):
-        problem = f"scores rank edges or nodes, and not {by} by themselves"
-        advice = "write `by = edges` or `by = nodes`, or give `circuits`"
+        problem = f"scores rank only `edges` or `nodes`, not `{by}`"
+        advice = "write `by = edges` or `by = nodes`, or use `circuits`"
         meaning.report("C271", problem, draft.where("by"), labels=label, help=advice)
     elif effect == "nodes" and by == "edges":
-        problem = f"edges are counted here, but `{scores.name}` scores nodes"
+        problem = f"expected scores of edges, found scores of nodes (`{scores.name}`)"
         advice = "write `by = nodes`, or use `attribution_patching` with `by = edges`"
         meaning.report(
             "C232", problem, draft.where("by" if "by" in draft.spans else "scores"), labels=label, help=advice
@@ -70,7 +70,7 @@ def _check_scores(meaning: Meaning, draft: Draft, scores: Draft, by: str) -> Non
         if metric is not None and metric.values.get("normalize") is False:
             meaning.report(
                 "C560",
-                "these scores are the metric itself, and its value without an effect is not known",
+                "these scores are unnormalized, so their value without an effect is unknown",
                 draft.where("scores"),
                 labels=(*label, Label(metric.place, "this metric is not normalized")),
                 help="set `normalize = true` in the metric",
@@ -79,14 +79,14 @@ def _check_scores(meaning: Meaning, draft: Draft, scores: Draft, by: str) -> Non
 
 CURVES = {
     "faithfulness": Implementation(
-        "Faithfulness of the circuits of the highest-scoring edges, by their number. At the sizes of MIB the "
-        "area under it is CPR, and the area between it and 1 is CMD.",
+        "Faithfulness of the circuits of the highest-scoring edges, by number of edges. At MIB's sizes the "
+        "area under the curve is CPR, and the area between it and 1 is CMD.",
         {
             "scores": SCORED,
             "metric": METRIC,
             "edges": Key(
                 Either(Many(Number(integer=True, low=1)), ("mib",)),
-                "the numbers of edges; `mib`: .1, .2, .5, 1, 2, 5, 10, 20, 50, 100 % of the graph's",
+                "the numbers of edges; `mib`: .1, .2, .5, 1, 2, 5, 10, 20, 50, 100% of the graph's edges",
                 required=True,
                 unit="edges",
             ),
@@ -98,11 +98,13 @@ CURVES = {
         check=_check_faithfulness,
     ),
     "roc": Implementation(
-        "True over false positives against a reference: of scores at every threshold, not pruned, or of "
-        "circuits such as a family. One of `scores` and `circuits` is given.",
+        "True against false positive rate with respect to a reference: of scores at every threshold (not "
+        "pruned), or of circuits such as a family. Write either `scores` or `circuits`.",
         {
-            "scores": Key(one("scores"), "each score is a threshold; by nodes, their best edge counts"),
-            "circuits": Key(SEVERAL_CIRCUITS, "each circuit is a point; a family is one for each member"),
+            "scores": Key(
+                one("scores"), "each score is a threshold; by nodes, a node counts with its best edge"
+            ),
+            "circuits": Key(SEVERAL_CIRCUITS, "each circuit is a point; a family gives one per member"),
             "reference": Key(one("circuit"), "the circuit that counts as right", required=True),
             "by": BY,
             "rank": RANK,

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from nncirc.circuits.names import Position
 from nncirc.circuits.tasks import TASKS, Task
+from nncirc.circuits.words import counted
 from nncirc.dsl.blocks.keys import MODEL, SEED, SIZE
 from nncirc.dsl.blocks.models import check_runs, predicts
 from nncirc.dsl.check.declared import Implementation, Key, Meaning
@@ -30,7 +31,7 @@ def _is_given(data: Draft, column: str) -> bool | None:
 
 
 def _in_none(data: Draft, position: Position) -> Wrong:
-    problem = f"`{data.name}` has no slots, so there is no position `{position}`"
+    problem = f"unknown position `{position}`: `{data.name}` has no slots"
     return problem, "its positions are `start` and `end`"
 
 
@@ -89,8 +90,8 @@ def _check_task(meaning: Meaning, draft: Draft) -> None:
         return
     near = suggest(corrupt, task.corruptions)
     known = ", ".join(f'"{each}"' for each in task.corruptions)
-    problem = f'the task "{task.name}" has no corruption "{corrupt}"'
-    advice = f'did you mean "{near}"?' if near else f"it has {known}; others are made with `replace`"
+    problem = f'unknown corruption "{corrupt}" of the task "{task.name}"'
+    advice = f'did you mean "{near}"?' if near else f"expected one of {known}; for others, use `replace`"
     meaning.report("C265", problem, draft.where("corrupt"), help=advice)
 
 
@@ -182,19 +183,19 @@ def _in_templates(data: Draft, position: Position) -> Wrong:
         used = often.keys() - {""}
         near = suggest(position.name, chain(used, ("start", "end")))
         known = ", ".join(f"`{each}`" for each in [*islice((s for s in often if s), 12), "start", "end"])
-        advice = f"did you mean `{near}`?" if near else f"positions are {known}"
-        return f"the prompts of `{data.name}` have no position `{position.name}`", advice
+        advice = f"did you mean `{near}`?" if near else f"expected one of {known}"
+        return f"unknown position `{position.name}` in the prompts of `{data.name}`", advice
     wanted, (least, number, most) = position.occurrence or 1, often[position.name]
     if wanted > most:
-        return f"no prompt of `{data.name}` has `{position}`: {_times(position.name, most)}", None
+        return f"no prompt of `{data.name}` contains `{position}`: {_times(position.name, most)}", None
     if wanted > least:
-        return f"phrasing {number} of `{data.name}` has no `{position}`", "every phrasing needs the position"
+        return f"phrasing {number} of `{data.name}` has no `{position}`", "add the position to every phrasing"
     return None, None
 
 
 def _times(slot: str, occurrences: int) -> str:
-    counts = {0: "does not occur in them", 1: "occurs once", 2: "occurs twice"}
-    return f"`{slot}` {counts.get(occurrences, f'occurs {occurrences} times')}"
+    counts = {0: "does not occur", 1: "occurs at most once", 2: "occurs at most twice"}
+    return f"`{slot}` {counts.get(occurrences, f'occurs at most {occurrences} times')}"
 
 
 def _how_often(data: Draft) -> dict[str, tuple[int, int, int]]:
@@ -222,7 +223,7 @@ def _in_inputs(data: Draft, position: Position) -> Wrong:
     length = data.values.get("length")
     if position.name != "token":
         known = "its positions are `start`, `end`, `token` and `token.1`, `token.2`, …"
-        return f"`{data.name}` has no position `{position.name}`", known
+        return f"unknown position `{position.name}` in `{data.name}`", known
     if isinstance(length, int) and (position.occurrence or 1) > length:
         return f"`{data.name}` has no `{position}`: its inputs have {length} tokens", "raise `length`"
     return None, None
@@ -232,10 +233,10 @@ def _in_tokens(data: Draft, position: Position) -> Wrong:
     copies = data.values.get("copies")
     if position.name != "block":
         known = "its positions are `start`, `end` and `block.1`, `block.2`, …"
-        return f"`{data.name}` has no position `{position.name}`", known
+        return f"unknown position `{position.name}` in `{data.name}`", known
     if isinstance(copies, int) and (position.occurrence or 1) > copies:
-        stand = "is one block" if copies == 1 else f"are {copies} blocks"
-        return f"`{data.name}` has no `{position}`: there {stand}", "raise `copies`"
+        stand = "it has one block" if copies == 1 else f"it has {copies} blocks"
+        return f"`{data.name}` has no `{position}`: {stand}", "raise `copies`"
     return None, None
 
 
@@ -279,11 +280,11 @@ def _check_template(meaning: Meaning, draft: Draft) -> None:
                     near = suggest(slot, draft.slot_spans)
                     meaning.report(
                         "C212",
-                        f"there is no slot called `{slot}`",
+                        f"unknown slot `{slot}`",
                         placeholder_span(span, slot),
                         help=f"did you mean `{{{near}}}`?"
                         if near
-                        else f"declare it: `slots {{ {slot} = names }}`",
+                        else f"declare it, for example `slots {{ {slot} = names }}`",
                     )
 
 
@@ -291,8 +292,8 @@ def _check_targets(meaning: Meaning, draft: Draft) -> None:
     """Answers and foils are text or ids of tokens; those that the model gets token by token are alone."""
     for key in ("answer", "foil"):
         if key in draft.spans and f"{key}_ids" in draft.spans:
-            problem = f"the {key} is given as text and as ids of tokens"
-            advice = "leave one of the two out"
+            problem = f"the {key} is given twice, as text and as token ids"
+            advice = f"remove `{key}` or `{key}_ids`"
             labels = (Label(draft.where(key), "as text"),)
             meaning.report("C106", problem, draft.where(f"{key}_ids"), labels=labels, help=advice)
     if teacher_forced(draft):
@@ -302,15 +303,15 @@ def _check_targets(meaning: Meaning, draft: Draft) -> None:
 def _check_forced(meaning: Meaning, draft: Draft) -> None:
     answer, problem, place = draft.values.get("answer"), None, "teacher_forced"
     if isinstance(answer, NextToken):
-        problem, place = "the answer is the next token, which the prompt has", "answer"
+        problem, place = "`answer = next` is a token of the prompt itself", "answer"
     elif answer is None and not {"answer", "answer_ids"} & draft.spans.keys():
         problem = f"`{draft.name}` has no answer"
     elif isinstance(answer, tuple) and (
         draft.implementation == "template" or any(isinstance(each, tuple) for each in answer)
     ):
-        problem, place = "the model can get one answer token by token, not each of a set", "answer"
+        problem, place = "only a single answer can be fed token by token, not a set", "answer"
     elif foil := next((key for key in ("foil", "foil_ids") if key in draft.spans), None):
-        problem, place = "behind the tokens of a right answer there is no wrong one", foil
+        problem, place = "a foil cannot follow the tokens of a right answer", foil
     if problem is not None:
         meaning.report(
             "C245",
@@ -319,7 +320,7 @@ def _check_forced(meaning: Meaning, draft: Draft) -> None:
             labels=(Label(draft.where("teacher_forced"), "the answer may be several tokens"),)
             if place != "teacher_forced"
             else (),
-            help="leave out `teacher_forced`, or write one answer, and no foil",
+            help="remove `teacher_forced`, or write one answer and no foil",
         )
 
 
@@ -332,7 +333,7 @@ def _check_prompts(meaning: Meaning, draft: Draft) -> None:
         value = draft.values.get(key)
         alone = key != "corrupt" and isinstance(value, tuple) and len(value) == 1
         if isinstance(value, tuple) and len(value) != len(clean) and not alone:
-            problem = f"{len(value)} of `{key}` for {len(clean)} prompts"
+            problem = f"`{key}` has {counted(len(value), 'item')} for {counted(len(clean), 'prompt')}"
             advice = "write one for each prompt" + ("" if key == "corrupt" else ", or one for all")
             labels = (Label(draft.where("clean"), f"{len(clean)} prompts"),)
             meaning.report("C233", problem, draft.where(key), labels=labels, help=advice)
@@ -361,8 +362,8 @@ def _check_drawn(meaning: Meaning, data: Draft) -> None:
             return  # words of a named list, or tokens: as many as the tokenizer has
         most += math.prod(math.perm(words[line], count) for line, count in asked.items())
     if most < size:
-        there = "is 1 different prompt" if most == 1 else f"are {most:,} different prompts"
-        problem = f"`size = {size}`, and there {there} in this template"
+        there = "has only 1 distinct prompt" if most == 1 else f"has only {most:,} distinct prompts"
+        problem = f"`size = {size}`, but this template {there}"
         advice = f"set `size = {most}` or less, or give the slots more words"
         meaning.report("C310", problem, data.where("size"), help=advice)
 
@@ -373,15 +374,15 @@ def _check_foil(meaning: Meaning, data: Draft) -> None:
     if foil is None or data.implementation not in ("template", "prompts"):
         return
     if answers_follow(data) or (has_column(data, "answer") is False and not teacher_forced(data)):
-        problem = "there is a foil and no answer that it could be compared with"
-        advice = "give `answer = …` as well, or leave the foil out"
+        problem = "there is a foil but no answer to compare it with"
+        advice = "add `answer = …`, or remove the foil"
         meaning.report("C304", problem, data.where("foil"), help=advice)
         return
     for one, other in zip(*(_each(value, data) for value in (answer, foil)), strict=False):
         both = [text for text in one if text in other]
         if both:
-            problem = f'answer and foil are the same, "{both[0]}"'
-            advice = "their difference is 0 whatever the model does; write another foil"
+            problem = f'the answer and the foil are the same, "{both[0]}"'
+            advice = "write another foil: the difference is 0 whatever the model does"
             labels = (Label(data.where("answer"), "the answer"),)
             meaning.report("C304", problem, data.where("foil"), labels=labels, help=advice)
             return
@@ -402,8 +403,8 @@ def _check_predicted(meaning: Meaning, draft: Draft) -> None:
     column = next((key for key in ("answer", "answer_ids") if key in draft.spans), None)
     if model is None or predicts(model) or not (column is not None or answers_follow(draft)):
         return
-    problem = f"these prompts have answers, and `{model.name}` predicts no tokens: its outputs are values"
-    advice = "leave the answers out, and measure `mse`"
+    problem = f"these prompts have answers, but `{model.name}` outputs values, not token predictions"
+    advice = "remove the answers, and measure `mse`"
     labels = (Label(model.place, "a program"),)
     meaning.report("C434", problem, draft.where(column or "model"), labels=labels, help=advice)
 
@@ -415,7 +416,7 @@ def check_replace(meaning: Meaning, draft: Draft, data: Draft) -> None:
     if not DATASETS[data.implementation].slots:
         meaning.report(
             "C214",
-            f"`replace` needs slots, and `{data.name}` has none",
+            f"`replace` needs a dataset with slots; `{data.name}` has none",
             draft.where("data"),
             labels=(Label(data.place, f"uses {data.implementation}"),),
             help="use `counterpart`, `zero` or `mean`, or a `template` or `task` dataset",
@@ -434,7 +435,7 @@ def check_replace(meaning: Meaning, draft: Draft, data: Draft) -> None:
                 bare = name.rstrip("0123456789")
                 if bare != name and bare in slots:  # papers write S2 for the second S
                     near = f"{bare}.{name[len(bare) :]}" if place is left.span else bare
-                problem = f"`{data.name}` has no slot `{name}`"
+                problem = f"unknown slot `{name}` in `{data.name}`"
                 advice = f"did you mean `{near}`?" if near else None
                 meaning.report(
                     "C214", problem, place, labels=(Label(data.place, "the dataset"),), help=advice
@@ -443,11 +444,14 @@ def check_replace(meaning: Meaning, draft: Draft, data: Draft) -> None:
             continue
         occurrences = often.get(replacement.slot, (0, 0, 0))[2]
         if often and (replacement.occurrence or 1) > occurrences:
-            problem = f"no prompt has `{left.span.text}`: {_times(replacement.slot, occurrences)}"
+            problem = f"no prompt contains `{left.span.text}`: {_times(replacement.slot, occurrences)}"
             meaning.report("C215", problem, left.span, labels=(Label(data.where("prompt"), "the prompts"),))
         if replacement.slot == replacement.by:
             meaning.report(
-                "C234", f"`{replacement.slot}` is replaced by itself", path.span, help="name another slot"
+                "C234",
+                f"`{replacement.slot}` is replaced by itself",
+                path.span,
+                help="replace it with a different slot",
             )
         places, which = seen.setdefault(replacement.slot, {}), replacement.occurrence
         clash = (
@@ -457,7 +461,7 @@ def check_replace(meaning: Meaning, draft: Draft, data: Draft) -> None:
         )
         if clash is not None:
             labels = (Label(clash, "first here"),)
-            meaning.report("C106", f"`{left.span.text}` is replaced twice", left.span, labels=labels)
+            meaning.report("C106", f"duplicate replacement of `{left.span.text}`", left.span, labels=labels)
         places.setdefault(which, left.span)
         slot, by = data.slots.get(replacement.slot), data.slots.get(replacement.by)
         if slot is not None and by is not None and _length_class(slot) != _length_class(by):
@@ -469,7 +473,7 @@ def check_replace(meaning: Meaning, draft: Draft, data: Draft) -> None:
                     Label(data.slot_spans[slot.name], _length_class(slot)),
                     Label(data.slot_spans[by.name], _length_class(by)),
                 ),
-                help="clean and corrupted prompts have equally many tokens",
+                help="clean and corrupted prompts must have the same number of tokens",
             )
 
 
@@ -501,15 +505,15 @@ def check_slots_used(scope: Scope, drafts: Mapping[str, Draft]) -> None:
             continue  # a misspelt placeholder would leave its slot unused
         for name, span in draft.slot_spans.items():
             if name not in mentioned and name not in used.get(draft.name, set()):
-                problem = f"no prompt has the slot `{name}`, and no replacement uses it"
+                problem = f"unused slot `{name}`: no prompt has it, and no replacement uses it"
                 advice = f"write `{{{name}}}` in the prompt, or remove the slot"
                 scope.report("C213", problem, span, help=advice)
 
 
 TEACHER_FORCED = Key(
     Boolean(),
-    "the answer may be several tokens: the model gets them one after another behind the prompt, in the "
-    "corrupted run too, and `logprob`, `cross_entropy`, `prob` and `accuracy` are of all of them; no foil",
+    "the answer may have several tokens: they are fed to the model after the prompt, in the corrupted "
+    "run too, and `logprob`, `cross_entropy`, `prob` and `accuracy` cover all of them; no foil",
     default=False,
 )
 
@@ -524,7 +528,7 @@ def _inputs_have(data: Draft, column: str) -> bool | None:
 _OF_A_PROGRAM = "measure `mse`: inputs of a program have no answers"
 DATASETS: dict[str, Prompts] = {
     "template": Prompts(
-        "Prompts filled in from one or several phrasings; every phrasing is used equally often.",
+        "Prompts generated from one or several phrasings; every phrasing is used equally often.",
         {
             "model": MODEL,
             "size": SIZE,
@@ -534,10 +538,10 @@ DATASETS: dict[str, Prompts] = {
             ),
             "answer": Key(
                 Either(Prompt(several=True), ("next",)),
-                "the right continuation, or several of which each is right; `next`: at each position the "
-                "token that follows",
+                "the right continuation, or several that are all right; `next`: at each position, the token "
+                "that follows",
             ),
-            "foil": Key(Prompt(several=True), "the wrong continuation that it is compared with, or several"),
+            "foil": Key(Prompt(several=True), "the wrong continuation to compare with, or several"),
             "teacher_forced": TEACHER_FORCED,
         },
         extra="slots",
@@ -547,17 +551,18 @@ DATASETS: dict[str, Prompts] = {
         drawn=True,
     ),
     "prompts": Prompts(
-        "Prompts written out, clean and corrupted in pairs.",
+        "Prompts written out in the script, in pairs of clean and corrupted.",
         {
             "model": MODEL,
             "clean": Key(Many(Text(), distinct=False), "the prompts", required=True),
             "corrupt": Key(
-                Many(Text(), distinct=False), "for each its corrupted counterpart, of as many tokens"
+                Many(Text(), distinct=False),
+                "the corrupted counterpart of each, with the same number of tokens",
             ),
             "answer": Key(
                 Many(Text(several=True), single=True, distinct=False),
-                "the right continuation, one for all or one for each; a list in the list is a set of which "
-                'each is right: `[[" is", " was"]]` for all',
+                "the right continuation, one for all or one for each; a list in the list is a set of "
+                'right answers: `[[" is", " was"]]` for all',
             ),
             "foil": Key(
                 Many(Text(several=True), single=True, distinct=False),
@@ -565,49 +570,54 @@ DATASETS: dict[str, Prompts] = {
             ),
             "answer_ids": Key(
                 IDS,
-                "in place of `answer`, ids of tokens; a list in the list is a set, and with `teacher_forced` "
-                "one answer",
+                "token ids, in place of `answer`; a list in the list is a set, or one answer with "
+                "`teacher_forced`",
             ),
-            "foil_ids": Key(IDS, "in place of `foil`, ids of tokens"),
+            "foil_ids": Key(IDS, "token ids, in place of `foil`"),
             "teacher_forced": TEACHER_FORCED,
         },
         check=_check_written,
         without={"corrupt": "add `corrupt = [...]` to it, or use `shuffle`"},
     ),
     "file": Prompts(
-        "Prompts from a table with a line of column names (CSV), or an object a line (JSON lines).",
+        "Prompts from a table with a header row (CSV), or one object per line (JSON Lines).",
         {
             "path": Key(InputFile((".csv", ".jsonl")), "the file, relative to the script", required=True),
             "model": MODEL,
             "clean": Key(Text(), "column of the prompts", default="clean"),
-            "corrupt": Key(Text(), "column of their counterparts", default="corrupt"),
+            "corrupt": Key(Text(), "column of the corrupted counterparts", default="corrupt"),
             "answer": Key(
                 Text(), "column of the right continuations; a JSON list is a set", default="answer"
             ),
             "foil": Key(Text(), "column of the wrong continuations", default="foil"),
             "answer_ids": Key(
                 Text(),
-                "in place of `answer`, the column of the tokens' ids (`correct_idx` in published tables); a "
-                "JSON list is a set, and with `teacher_forced` one answer",
+                "column of token ids, in place of `answer` (`correct_idx` in published tables); a "
+                "JSON list is a "
+                "set, or one answer with `teacher_forced`",
             ),
-            "foil_ids": Key(Text(), "in place of `foil`, the column of the tokens' ids"),
+            "foil_ids": Key(Text(), "column of token ids, in place of `foil`"),
             "teacher_forced": TEACHER_FORCED,
             "size": Key(
-                Number(integer=True, low=1), "use the first so many rows; absent: all", unit="prompts"
+                Number(integer=True, low=1),
+                "how many rows to use, from the first; if omitted, all",
+                unit="prompts",
             ),
         },
         check=check_dataset,
         has=None,
     ),
     "task": Prompts(
-        "Prompts of a known task with answers and corrupted counterparts (`docs/tasks.md`); its slots are "
-        "positions, and can be replaced.",
+        "Prompts of a known task with answers and corrupted counterparts (`docs/tasks.md`); its slots can be "
+        "used as positions and in `replace`.",
         {
             "task": Key(Text(choices=tuple(TASKS)), "which task", required=True),
             "model": MODEL,
             "size": SIZE,
             "seed": SEED,
-            "corrupt": Key(Text(), "which of its corruptions `counterpart` is; absent: the task's first"),
+            "corrupt": Key(
+                Text(), "which of the task's corruptions `counterpart` uses; if omitted, the first"
+            ),
         },
         check=_check_of_task,
         has=_task_has,
@@ -617,8 +627,8 @@ DATASETS: dict[str, Prompts] = {
         without={"answer": _OF_A_PROGRAM, "foil": "measure `logprob`"},
     ),
     "all_inputs": Prompts(
-        "Every sequence of one length: for programs with a small vocabulary. Position `token` is every token "
-        "but those that the tokenizer adds (BOS), `token.2` the second.",
+        "Every sequence of one length, for programs with a small vocabulary. Position `token` is every token "
+        "except those that the tokenizer adds (BOS), `token.2` the second.",
         {
             "model": MODEL,
             "length": Key(
@@ -626,7 +636,7 @@ DATASETS: dict[str, Prompts] = {
             ),
             "counterparts": Key(
                 Number(integer=True, low=0),
-                "with how many other inputs each is paired, drawn at random; 0: no corrupted prompts",
+                "how many other inputs each is paired with, drawn at random; 0: no corrupted prompts",
                 default=0,
                 unit="prompts",
             ),
@@ -636,7 +646,7 @@ DATASETS: dict[str, Prompts] = {
         has=_inputs_have,
         position=_in_inputs,
         without={
-            "corrupt": "set `counterparts = 1` in it: each input is paired with another",
+            "corrupt": "set `counterparts = 1` in the dataset, to pair each input with another",
             "answer": _OF_A_PROGRAM,
         },
     ),
@@ -649,7 +659,7 @@ DATASETS: dict[str, Prompts] = {
             "length": Key(
                 Number(integer=True, low=1), "how long the random block is", required=True, unit="tokens"
             ),
-            "copies": Key(Number(integer=True, low=1), "how often the block stands in a row", default=1),
+            "copies": Key(Number(integer=True, low=1), "how many copies of the block are in a row", default=1),
         },
         check=check_dataset,
         position=_in_tokens,

@@ -20,7 +20,12 @@ def _check(meaning: Meaning, draft: Draft) -> None:
     check_writes(meaning, draft, "heads")
     for node, span in nodes_under(draft, "heads"):
         if node.kind in ("mlp", "embed", "pos_embed"):
-            meaning.report("C293", f"`{node}` is no head", span, help="name heads: `L9H6`, `L5H*`")
+            meaning.report(
+                "C293",
+                f"expected an attention head, found `{node}`",
+                span,
+                help="write heads such as `L9H6` or `L5H*`",
+            )
     source, data = meaning.get(draft, "source"), meaning.data_of(draft)
     if source is not None and data is not None:
         own, other = meaning.get(source, "model"), meaning.get(data, "model")
@@ -34,18 +39,19 @@ def _table(asked: Asked) -> Table:
 
 SCORES = {
     "function_vector": Scores(
-        "The metric with the function vector of some heads added to the residual stream: the sum of the "
-        "means of what they write at the last token. A row for each layer behind which it is added, a column "
-        "for each factor.",
+        "The metric with the function vector of some heads added to the residual stream: the sum of their "
+        "mean outputs at the last token. One row per layer after which it is added, one column per factor.",
         {
             "graph": GRAPH,
             "corruption": CORRUPTION,
             "metric": METRIC,
             "heads": Key(NODES, "the heads of the vector", required=True),
-            "source": Key(one("dataset"), "the prompts of the means; absent: the clean prompts"),
-            "scale": Key(FACTORS, "factors of the vector", default=(1,)),
-            "into": Key(RUN, "the run to which it is added", default="corrupt"),
-            "at": Key(STEERED, "where it is added", default=(Position("end"),)),
+            "source": Key(
+                one("dataset"), "the prompts over which means are taken; if omitted, the clean prompts"
+            ),
+            "scale": Key(FACTORS, "factors by which the vector is multiplied", default=(1,)),
+            "into": Key(RUN, "the run to which the vector is added", default="corrupt"),
+            "at": Key(STEERED, "the positions where the vector is added", default=(Position("end"),)),
         },
         source="Todd et al. 2024",
         check=_check,

@@ -33,7 +33,7 @@ def check_function(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
     _check_bound(meaning, applied, call.span)
     if arguments.get("by") == "groups" and circuit is not None and _has_no_groups(circuit):
         problem = f"`{circuit.name}` has no groups to knock out"
-        advice = "groups are those of a `reference` circuit; write `by = nodes` or `by = edges`"
+        advice = "write `by = nodes` or `by = edges`; only a `reference` circuit has groups"
         labels = (Label(circuit.place, f"uses {circuit.implementation}"),)
         meaning.report("C273", problem, call.span, labels=labels, help=advice)
     if "reference" in found and circuit is not None and circuit is not found["reference"]:
@@ -54,8 +54,8 @@ def _check_curve(meaning: Meaning, applied: Apply, call: syntax.Call, wanted: st
     curve = meaning.drafts.get(value.name) if isinstance(value, Ref) else None
     if curve is None or curve.implementation == wanted:
         return curve
-    problem = f"`{applied.function}` is an area under a curve using {wanted}"
-    advice = "`roc` has auc, `faithfulness` has cpr and cmd"
+    problem = f"`{applied.function}` needs a curve using `{wanted}`, found `{curve.implementation}`"
+    advice = "use `auc` for `roc`, `cpr` or `cmd` for `faithfulness`"
     labels = (Label(curve.place, f"uses {curve.implementation}"),)
     meaning.report("C270", problem, call.span, labels=labels, help=advice)
     return None
@@ -68,7 +68,7 @@ def _check_roc(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
 def _check_sizes(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
     curve = _check_curve(meaning, applied, call, "faithfulness")
     if curve is not None and curve.values.get("edges", "mib") != "mib":
-        problem = f"`{applied.function}` is an area over MIB's circuit sizes, and this curve has others"
+        problem = f"`{applied.function}` needs MIB's circuit sizes, but this curve has others"
         labels = (Label(curve.where("edges"), "its sizes"),)
         meaning.report("C270", problem, call.span, labels=labels, help="write `edges = mib` in the curve")
 
@@ -85,8 +85,8 @@ def _check_bound(meaning: Meaning, applied: Apply, span: Span) -> None:
         corruption = draft if draft.kind == "corruption" else meaning.get(draft, "corruption")
         data = meaning.get(draft if corruption is None else corruption, "data")
         if data is not None and size_of(data) == 1:
-            problem = "one prompt does not bound this: an interval is over prompts"
-            advice = "use more prompts, or leave `bound` out"
+            problem = "an interval over prompts needs more than one prompt"
+            advice = "use more prompts, or remove `bound`"
             labels = (Label(data.where("size" if "size" in data.spans else "clean"), "one prompt"),)
             meaning.report("C561", problem, span, labels=labels, help=advice)
 
@@ -100,7 +100,7 @@ def _check_score(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
     label = (Label(draft.place, f"uses {draft.implementation}"),)
     known = meaning.table(draft)
     if known is None:
-        problem = f"`{draft.name}` are scores of edges, and `score` reads those of nodes"
+        problem = f"`score` reads scores of nodes, but `{draft.name}` has scores of edges"
         meaning.report("C247", problem, call.span, labels=label, help=f"write `by = nodes` in `{draft.name}`")
         return
     table, names = known
@@ -114,8 +114,8 @@ def _check_score(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
     elif applied.arguments.get("bound") and not _has_intervals(meaning.scores(draft), table, column):
         given = (each for each in call.arguments if each.key is not None and each.key.text == "bound")
         what = f"column `{column}` of `{draft.name}`" if column else f"`{draft.name}`"
-        problem = f"{what} has no intervals"
-        advice = "leave `bound` out; estimates of attribution have none, nor have numbers of weights"
+        problem = f"{what} has no intervals: attribution and weight scores have none"
+        advice = "remove `bound`"
         meaning.report(
             "C561", problem, next((each.span for each in given), call.span), labels=label, help=advice
         )
@@ -129,19 +129,19 @@ def _has_intervals(scores: Scores, table: Table, column: str | None) -> bool:
 _OF = Key(one("circuit"), "the circuit that the claim is about", required=True)
 
 
-_AGAINST = Key(one("circuit"), "the circuit that counts as right", required=True)
+_AGAINST = Key(one("circuit"), "the circuit taken as correct", required=True)
 
 
-_OTHER = Key(one("circuit"), "the circuit that it is compared with", required=True)
+_OTHER = Key(one("circuit"), "the circuit to compare with", required=True)
 
 
-_UNDER = Key(one("corruption"), "what the corrupted run is", required=True)
+_UNDER = Key(one("corruption"), "the corruption of the corrupted run", required=True)
 
 
 _CURVE = Key(one("curve"), "the curve that the claim is about", required=True)
 
 
-_BOUND = Key(Word(("low", "high")), "an end of the interval over prompts in place of the value itself")
+_BOUND = Key(Word(("low", "high")), "an end of the interval over prompts, in place of the value itself")
 
 
 _INTERVAL = {"bound": _BOUND, **INTERVAL}
@@ -149,7 +149,7 @@ _INTERVAL = {"bound": _BOUND, **INTERVAL}
 
 _PARTS = Key(
     Word(("nodes", "edges", "groups")),
-    "what is knocked out at once: all edges out of a head or an MLP, an edge, or a named group of nodes",
+    "what is knocked out at a time: all edges out of a head or an MLP, an edge, or a named group of nodes",
     default="nodes",
 )
 
@@ -166,7 +166,7 @@ FUNCTIONS: Mapping[str, Function] = {
         is_share=True,
     ),
     "jaccard": Function(
-        "What both circuits have, as a share of what either has, 0 to 1.",
+        "What both circuits have, as a share of what either has, 0 to 1 (Jaccard index).",
         {"circuit": _OF, "reference": _OTHER, "by": BY},
         is_share=True,
     ),
@@ -176,11 +176,11 @@ FUNCTIONS: Mapping[str, Function] = {
         is_share=True,
     ),
     "faithfulness": Function(
-        "What remains of the metric with everything outside the circuit corrupted: 0 corrupted, 1 clean.",
+        "How much of the metric remains with everything outside the circuit corrupted: 0 corrupted, 1 clean.",
         {"circuit": _OF, "metric": METRIC, "corruption": HELD_OUT, **_INTERVAL},
     ),
     "random_p": Function(
-        "Share of circuits of as many edges, random ones and itself, that are at least as faithful.",
+        "Share of circuits with as many edges, random ones and itself, that are at least as faithful.",
         {
             "circuit": _OF,
             "metric": METRIC,
@@ -192,8 +192,8 @@ FUNCTIONS: Mapping[str, Function] = {
         is_share=True,
     ),
     "incompleteness": Function(
-        "The largest |F(C - K) - F(M - K)|: F faithfulness, C the circuit, M the model, K nothing, every "
-        "part of the circuit, random sets of parts, and those of a greedy search (Wang et al. 2022).",
+        "The largest |F(C - K) - F(M - K)|: F faithfulness, C the circuit, M the model, K nothing, all "
+        "parts of the circuit, random sets of parts, and sets found by greedy search (Wang et al. 2022).",
         {
             "circuit": _OF,
             "metric": METRIC,
@@ -201,13 +201,13 @@ FUNCTIONS: Mapping[str, Function] = {
             "by": _PARTS,
             "draws": Key(
                 Number(integer=True, low=0, high=100_000),
-                "how many random sets; each has every part with probability 1/2",
+                "how many random sets; each includes every part with probability 1/2",
                 default=0,
                 unit="sets",
             ),
             "greedy": Key(
                 Number(integer=True, low=0, high=1000),
-                "steps of a search for the worst set: each takes the part with which both then differ most",
+                "steps of a greedy search for the worst set: each adds the part that makes both differ most",
                 default=0,
                 unit="steps",
             ),
@@ -235,7 +235,7 @@ FUNCTIONS: Mapping[str, Function] = {
             "curve": _CURVE,
             "between": Key(
                 Word(("steps", "lines")),
-                "between points: `steps` stay at the lower rate (pessimistic), straight `lines` join them",
+                "how points are joined: `steps` stay at the lower rate (pessimistic), `lines` are straight",
                 default="steps",
             ),
         },
@@ -243,12 +243,12 @@ FUNCTIONS: Mapping[str, Function] = {
         check=_check_roc,
     ),
     "score": Function(
-        "A number of scores of nodes: of a head, or of a stage of the residual stream (`MLP3`: behind it).",
+        "One of the scores of nodes: of a head, or of a stage of the residual stream (`MLP3`: after it).",
         {
             "scores": Key(one("scores"), "the scores that the claim is about", required=True),
             "node": Key(Text(), 'the row, such as `"L1H0"`', required=True),
-            "column": Key(Text(), 'the column, such as `"end"` or `"copying"`; absent: the only one'),
-            "bound": Key(_BOUND.type, f"{_BOUND.doc}; scores of attribution and of weights have none"),
+            "column": Key(Text(), 'the column, such as `"end"` or `"copying"`; if omitted, the only one'),
+            "bound": Key(_BOUND.type, f"{_BOUND.doc}; attribution and weight scores have none"),
         },
         check=_check_score,
     ),

@@ -31,8 +31,8 @@ def _check_made(meaning: Meaning, graph: Draft) -> None:
     model = meaning.get(graph, "model")
     name = "the model" if model is None else f"`{model.name}`"
     if shape.mlps and "mlps" not in nodes:
-        problem = f"the MLPs of {name} write into the residual stream, and this graph leaves them out"
-        advice = "add `mlps`: what is no node could be neither cut nor corrupted"
+        problem = f"the graph lacks the MLPs of {name}, so they could be neither cut nor corrupted"
+        advice = "add `mlps` to `nodes`"
         meaning.report("C460", problem, graph.where("nodes"), help=advice)
         return
     error = meaning.graph_or_error(graph)
@@ -46,14 +46,14 @@ def _check_split(meaning: Meaning, graph: Draft) -> None:
     is_all = graph.values.get("positions") == "all"
     given = [key for key in ("data", "length") if key in graph.spans]
     if is_all and not given:
-        problem = "`positions = all` splits nodes by token, and nothing says how many tokens there are"
-        advice = "add `data = …`, a dataset whose prompts have one length, or `length = …`"
+        problem = "`positions = all` needs the number of tokens"
+        advice = "add `data = …` (prompts of one length) or `length = …`"
         meaning.report("C260", problem, graph.where("positions"), help=advice)
     elif given and not is_all:
-        problem = f"`{given[0]}` says how many tokens `positions = all` stands for, and has no other use here"
+        problem = f"`{given[0]}` has no effect without `positions = all`"
         meaning.report("C260", problem, graph.where(given[0]), help="remove it, or write `positions = all`")
     elif len(given) > 1:
-        problem = "`data` and `length` both say how many tokens there are"
+        problem = "`data` and `length` both give the number of tokens"
         labels = (Label(graph.where("data"), "the other one"),)
         meaning.report("C260", problem, graph.where("length"), labels=labels, help="remove one of them")
 
@@ -68,22 +68,22 @@ def _check_neurons(meaning: Meaning, graph: Draft) -> None:
     if is_only_shape(model) and shape is not None and shape.mlps and shape.d_mlp is None:
         meaning.report(
             "C262",
-            f"`{model.name}` is only the shape of a model, which does not say how many neurons its MLPs have",
+            f"`{model.name}` is only a model's shape, and its number of neurons is missing",
             where,
-            labels=(Label(model.place, "only a shape"),),
-            help="add `d_mlp = …` to it: 3072 for GPT-2 small",
+            labels=(Label(model.place, "only a model's shape"),),
+            help="add `d_mlp = …` to the model: 3072 for GPT-2 small",
         )
         return
     if shape is None:
         return
     if not shape.mlps:
-        advice = "leave `neurons` out"
+        advice = "remove `neurons`"
         meaning.report("C261", f"`{model.name}` has no MLPs to split into neurons", where, help=advice)
         return
     beyond = [layer for layer in layers if isinstance(layer, int) and layer >= shape.layers]
     if beyond:
-        problem = f"`{model.name}` has no layer {beyond[0]} whose MLP could be split"
-        meaning.report("C261", problem, where, help=f"its layers are 0 to {shape.layers - 1}")
+        problem = f"layer {beyond[0]} is outside `{model.name}`, whose layers are 0 to {shape.layers - 1}"
+        meaning.report("C261", problem, where, help="write layers of the model in `neurons`")
 
 
 def _check_nodes(meaning: Meaning, draft: Draft) -> None:
@@ -92,30 +92,30 @@ def _check_nodes(meaning: Meaning, draft: Draft) -> None:
         span = draft.where("nodes")
         for needed in ("embed", "logits"):
             if needed not in nodes:
-                advice = f"add `{needed}`: edges begin at embed and end at logits"
+                advice = f"add `{needed}` to `nodes`"
                 meaning.report("C227", f"a graph needs the node `{needed}`", span, help=advice)
         if "heads" in nodes and "attention" in nodes:
-            problem = "`heads` and `attention` exclude each other: a layer's output would count twice"
-            meaning.report("C227", problem, span, help="remove one")
+            problem = "`heads` and `attention` cannot both be nodes: each layer's output would count twice"
+            meaning.report("C227", problem, span, help="remove one of them")
         elif not any(part in nodes for part in _PARTS):
-            advice = "add `heads` or `mlps`"
-            meaning.report("C227", "this graph has nothing between embed and logits", span, help=advice)
+            advice = "add `heads` or `mlps` to `nodes`"
+            meaning.report("C227", "this graph has no nodes between embed and logits", span, help=advice)
     if isinstance(inputs, tuple) and len(inputs) not in {0, 3}:
         missing = " and ".join(f"`{each}`" for each in ("q", "k", "v") if each not in inputs)
-        problem = f"an edge into {missing} could neither be kept nor cut"
-        advice = "write `[q, k, v]` to separate the inputs of a head, or `[]` to join them"
+        problem = f"`inputs` lacks {missing}: edges into it could be neither kept nor cut"
+        advice = "write `[q, k, v]` to separate a head's inputs, or `[]` to join them"
         meaning.report("C228", problem, draft.where("inputs"), help=advice)
 
 
 GRAPHS = {
     "residual": Implementation(
-        "Senders write into the residual stream, later receivers read from it; an edge joins the two.",
+        "Senders write to the residual stream, later receivers read from it; an edge joins the two.",
         {
             "model": Key(one("model"), "the model whose graph this is", required=True),
             "nodes": Key(
                 Many(Word(("embed", "pos_embed", "heads", "attention", "mlps", "logits"))),
-                "what is a node: single heads or whole attention layers, MLPs; `embed` and `logits` always; "
-                "with `pos_embed` learned positions are a node, and `embed` is the tokens alone",
+                "what the nodes are: single heads or whole attention layers, MLPs; always `embed` and "
+                "`logits`; with `pos_embed`, position embeddings are a node and `embed` is the tokens alone",
                 default=("embed", "heads", "mlps", "logits"),
             ),
             "inputs": Key(
@@ -125,16 +125,17 @@ GRAPHS = {
             ),
             "positions": Key(
                 AT_POSITIONS,
-                "split every node by position, the tokens not named being one (`other`); `all`: by token",
+                "split every node by position; tokens that are not named are joined as `other`; "
+                "`all`: by token",
             ),
             "neurons": Key(
                 Many(Number(integer=True, low=0)),
-                "layers whose MLPs are split into neurons, each a sender of its own (`MLP3N17`)",
+                "layers whose MLPs are split into neurons, each its own sender (`MLP3N17`)",
             ),
             "data": Key(one("dataset"), "the prompts whose tokens `positions = all` counts"),
             "length": Key(
                 Number(integer=True, low=1, high=10_000),
-                "how many tokens `positions = all` stands for, where no `data` says it",
+                "how many tokens `positions = all` stands for, if there is no `data`",
                 unit="tokens",
             ),
         },

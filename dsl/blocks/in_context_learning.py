@@ -18,14 +18,14 @@ def _check(meaning: Meaning, draft: Draft) -> None:
             "C281",
             f"token {early} is not before token {late}",
             draft.where("early" if "early" in draft.spans else "late"),
-            help="`early` is the smaller of the two",
+            help="`early` must be the smaller of the two",
         )
     check_predicts(meaning, draft)
     model, shape = meaning.model_of(draft)
     longest = _longest(meaning.get(draft, "data"))
     if model is not None and shape is not None and isinstance(late, int) and late > (longest or late):
-        problem = f"there is no token {late} in prompts of {longest} tokens"
-        advice = "tokens are counted from 1: use longer prompts"
+        problem = f"token {late} is beyond the prompts, which have {longest} tokens"
+        advice = "use longer prompts; tokens are counted from 1"
         labels = (Label(model.place, "the model"),)
         meaning.report("C578", problem, draft.where("late"), labels=labels, help=advice)
 

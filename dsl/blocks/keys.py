@@ -27,47 +27,53 @@ def one(*kinds: str) -> Reference:
 
 MODEL = Key(one("model"), "the model whose tokenizer reads the prompts", required=True)
 GRAPH = Key(one("graph"), "the graph whose nodes and edges are scored or kept", required=True)
-CORRUPTION = Key(one("corruption"), "what the corrupted run is", required=True)
+CORRUPTION = Key(one("corruption"), "the corruption of the corrupted run", required=True)
 METRIC = Key(one("metric"), "what is measured", required=True)
-SIZE = Key(Number(integer=True, low=1), "how many prompts are drawn", required=True, unit="prompts")
+SIZE = Key(Number(integer=True, low=1), "how many prompts to draw", required=True, unit="prompts")
 SEED = Key(Number(integer=True, low=0), "seed of the random draw", default=0)
-DEVICE = Key(Text(), "where it runs: `cpu`, `cuda`, `cuda:1`; it must compute in float64", default="cpu")
+DEVICE = Key(Text(), "the device: `cpu`, `cuda`, `cuda:1`; it must support float64", default="cpu")
 RANK = Key(
     Word(("absolute", "signed")),
-    "whether scores are ranked by magnitude, or signed (most positive first)",
+    "rank scores by magnitude, or signed (most positive first)",
     default="absolute",
 )
 AT = Key(
     Many(PositionType(), single=True),
-    "where the prediction is read; over several positions the mean",
+    "where the prediction is read; over several positions, the mean",
     default=(Position("end"),),
 )
-NORMALIZE = Key(Boolean(), "puts the corrupted run at 0 and the clean run at 1", default=False)
+NORMALIZE = Key(Boolean(), "rescale so that the corrupted run is 0 and the clean run is 1", default=False)
 FUNCTION = Key(
     Text(),
-    'what is called: `"module:function"`, the module beside the script, or an entry point',
+    'the function to call: `"module:function"`, with the module next to the script, or an entry point',
     required=True,
 )
 COUNTED = ("edges", "nodes", "heads", "mlps", "q", "k", "v")
 BY = Key(
     Word(COUNTED),
-    "what is counted: edges, nodes, heads, MLPs, or the queries, keys or values that an edge enters",
+    "what is counted: edges, nodes, heads, MLPs, or the queries, keys or values that edges enter",
     default="edges",
 )
-HELD_OUT = Key(one("corruption"), "what the rest becomes; absent: the one that it was found with")
+HELD_OUT = Key(
+    one("corruption"), "how the rest of the model is corrupted; if omitted, as when the circuit was found"
+)
 INTERVAL = {
     "resamples": Key(
         Number(integer=True, low=1, high=100_000),
-        "how often prompts are drawn anew for the intervals (percentile bootstrap)",
+        "number of bootstrap resamples of the prompts for intervals (percentile bootstrap)",
         default=1000,
     ),
-    "level": Key(Number(low=0.5, high=0.999), "share of the resamples inside an interval", default=0.95),
-    "seed": Key(Number(integer=True, low=0), "seed of all that is drawn", default=0),
+    "level": Key(
+        Number(low=0.5, high=0.999),
+        "confidence level: the share of resamples inside an interval",
+        default=0.95,
+    ),
+    "seed": Key(Number(integer=True, low=0), "seed of all random draws", default=0),
 }
 DRAWS = Number(integer=True, low=1, high=100_000)
 CONNECTED = Key(
     Boolean(),
-    "random circuits whose edges all lie on paths from embed to logits; `false`: any edges",
+    "draw random circuits whose edges all lie on paths from embed to logits; `false`: any edges",
     default=True,
 )
 SEVERAL_CIRCUITS = Many(one("circuit"))
@@ -84,7 +90,7 @@ STEERED = Many(PositionType(), single=True)
 READ_AT = Either(Many(PositionType(), single=True), ("all",))
 OF_LOGITS = Key(
     Word(("prob", "logprob", "logit_diff", "rank", "kl_divergence")),
-    "what is read: of the answer its probability, log-probability (nats), logit minus the foil's, or rank "
+    "what is read: the answer's probability, log-probability (nats), logit minus the foil's, or rank "
     "(1: the best); or the KL divergence of the model's own prediction from the row's, in nats",
     default="prob",
 )
@@ -99,4 +105,4 @@ def check_function(meaning: Meaning, draft: Draft) -> None:
     name = draft.values.get("function")
     if isinstance(name, str) and not _NAME.fullmatch(name):
         advice = 'write "module:function", such as "mine:share" for `share` in mine.py'
-        meaning.report("C244", f"`{name}` names no function", draft.where("function"), help=advice)
+        meaning.report("C244", f"invalid function name `{name}`", draft.where("function"), help=advice)

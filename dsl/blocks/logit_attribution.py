@@ -23,9 +23,9 @@ def _check_heads(meaning: Meaning, scores: Draft, span: Span) -> None:
     graph = meaning.get(scores, "graph")
     nodes = None if graph is None else graph.values.get("nodes")
     if graph is not None and isinstance(nodes, tuple) and "heads" not in nodes:
-        advice = "add `heads` to the nodes of its graph"
+        advice = "add `heads` to the `nodes` of its graph"
         labels = (Label(graph.where("nodes"), "the nodes of its graph"),)
-        meaning.report("C579", f"`{scores.name}` scores no heads", span, labels=labels, help=advice)
+        meaning.report("C579", f"`{scores.name}` has no scores of heads", span, labels=labels, help=advice)
 
 
 def _table(asked: Asked) -> Table:
@@ -34,8 +34,9 @@ def _table(asked: Asked) -> Table:
 
 SCORES = {
     "logit_attribution": Scores(
-        "What each sender adds to the logits by itself, through the final norm with its scale frozen. With "
-        "the terms of the biases, which the result names, it sums to the model's own logits.",
+        "What each sender adds directly to the logits, through the final norm with its scale "
+        "frozen. Together "
+        "with the bias terms, which the result names, these sum to the model's own logits.",
         {
             "graph": GRAPH,
             "data": Key(one("dataset"), "the prompts, with answers", required=True),
@@ -46,7 +47,7 @@ SCORES = {
             ),
             "positions": Key(
                 READ_AT,
-                "where the logits are read, a column each; `all`: at every token",
+                "where the logits are read, one column each; `all`: at every token",
                 default=(Position("end"),),
             ),
         },

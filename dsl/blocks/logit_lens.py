@@ -17,13 +17,14 @@ def _table(asked: Asked) -> Table:
 SCORES = {
     "logit_lens": Scores(
         "What the model would predict if a layer were its last: the residual stream after every attention "
-        "and MLP, through the final norm and the unembedding. A row is named by the node that wrote last.",
+        "layer and MLP, through the final norm and the unembedding. A row has the name of the node "
+        "that wrote last.",
         {
             "data": Key(one("dataset"), "the prompts, with answers", required=True),
             "of": OF_LOGITS,
             "positions": Key(
                 READ_AT,
-                "where the stream is read, a column each; `all`: at every token",
+                "where the stream is read, one column each; `all`: at every token",
                 default=(Position("end"),),
             ),
         },

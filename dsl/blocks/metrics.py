@@ -187,7 +187,7 @@ def _check_gradient(meaning: Meaning, draft: Draft, metric: Draft, labels: Seque
     if kind.count:
         meaning.report(
             "C240",
-            f"`{metric.implementation}` has no gradient: it is a count, which a small change leaves as it is",
+            f"`{metric.implementation}` is piecewise constant, so it has no useful gradient",
             draft.where("metric"),
             labels=labels,
             help="measure `logit_diff` or `prob_diff`, or use `activation_patching`",
@@ -218,7 +218,7 @@ def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> Non
     if "answer" in needs and has_column(data, "answer") is False:
         meaning.report(
             "C220",
-            f"{name} needs an answer, and `{data.name}` has none",
+            f"{name} needs an answer; `{data.name}` has none",
             span,
             labels=(label,),
             help=DATASETS[data.implementation].without.get(
@@ -226,7 +226,7 @@ def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> Non
             ),
         )
     elif "foil" in needs and has_column(data, "foil") is False:
-        problem = f"{name} needs a foil, and `{data.name}` has none"
+        problem = f"{name} needs a foil; `{data.name}` has none"
         meaning.report("C221", problem, span, labels=(label,), help=_without_foil(data))
     at = metric.values.get("at")
     if not isinstance(at, tuple):
@@ -234,26 +234,26 @@ def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> Non
     if needs and teacher_forced(data) and {*at} != {Position("end")}:
         meaning.report(
             "C245",
-            f"{name} is of answers that may be several tokens, and these stand behind the end of the prompt",
+            f"{name} reads the answer, and answers of several tokens start after the end of the prompt",
             metric.where("at") if "at" in metric.spans else span,
-            labels=(Label(data.where("teacher_forced"), "the answer may be several tokens"),),
-            help="measure at `end`",
+            labels=(Label(data.where("teacher_forced"), "the answer may have several tokens"),),
+            help="write `at = end`",
         )
     check_positions(meaning, data, at, metric, "at", Label(span, "measured here"))
     follows = answers_follow(data)
     if follows and Position("end") in at and needs:
         meaning.report(
             "C219",
-            "the answer is the next token, and behind `end` there is none",
+            "no token follows `end`, and `answer = next` measures the next token",
             metric.where("at") if "at" in metric.spans else span,
             labels=(label,),
-            help="measure at a slot, such as `at = block.2`",
+            help="measure at a slot: `at = block.2`",
         )
 
 
 def _without_foil(data: Draft) -> str:
     if teacher_forced(data):
-        return "measure `logprob`: behind the tokens of a right answer there is no wrong one"
+        return "measure `logprob`; a foil cannot follow the tokens of a right answer"
     advice = "add `foil = …` to the dataset, or measure `logprob`"
     return DATASETS[data.implementation].without.get("foil", advice)
 
@@ -265,7 +265,7 @@ def _has_meaning(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> bo
         return True
     meaning.report(
         "C433",
-        f"`{metric.implementation}` is about logits of tokens, and the outputs of `{model.name}` are values",
+        f"`{metric.implementation}` needs logits of tokens, but `{model.name}` outputs values",
         span,
         labels=(Label(model.place, "a program"),),
         help="measure `mse`, the squared difference from the clean run's outputs",
@@ -285,16 +285,21 @@ def _check_parts(meaning: Meaning, draft: Draft) -> None:
         return
     span, given = draft.where("of"), meaning.many(draft, "of")
     if not given:
-        meaning.report("C243", "there is no metric in this expression", span, help="name one")
+        meaning.report(
+            "C243",
+            "expected at least one metric in this expression",
+            span,
+            help="name a metric, as in `of = ld - 0.5`",
+        )
         return
     for part in given:
         if part.values.get("normalize") is True:
             meaning.report(
                 "C243",
-                f"`{part.name}` is normalised over prompts, and an expression is computed prompt by prompt",
+                f"`{part.name}` is normalized over prompts, but an expression is computed prompt by prompt",
                 span,
-                labels=(Label(part.where("normalize"), "normalised here"),),
-                help="normalise the expression: write `normalize = true` in it, and not in its parts",
+                labels=(Label(part.where("normalize"), "normalized here"),),
+                help="set `normalize = true` in the expression instead",
             )
     first, *rest = parts_of(meaning, draft) or [draft]
     for part in rest:
@@ -305,7 +310,7 @@ def _check_parts(meaning: Meaning, draft: Draft) -> None:
                 f"{_called(first)} and {_called(part)} are read at different positions",
                 span,
                 labels=(Label(first.where("at"), "one"), Label(part.where("at"), "the other")),
-                help="give them the same `at`",
+                help="write the same `at` in both",
             )
 
 
@@ -318,7 +323,10 @@ def _check_unit(meaning: Meaning, draft: Draft) -> None:
     kinds = {METRICS[part.implementation].of_values: part for part in parts_of(meaning, draft) if _unit(part)}
     problem, advice = None, ""
     if len(kinds) > 1:
-        problem, advice = "`mse` is about values, and the others about logits of tokens", "use one of them"
+        problem, advice = (
+            "`mse` measures values, but the other metrics need logits of tokens",
+            "use one of them",
+        )
     stack: list[str | None] = []
     for item in of:
         if not isinstance(item, str):
@@ -327,12 +335,12 @@ def _check_unit(meaning: Meaning, draft: Draft) -> None:
         right, left = stack.pop(), stack.pop()
         if item in "+-" and left and right and not addable(left, right) and problem is None:
             problem = f"{left} and {right} cannot be added"
-            advice = "divide each by a number of its own unit first: a ratio has none"
+            advice = "divide each by a value in its own unit first: a ratio has no unit"
         stack.append("" if "" in (left, right) else unit_of(item, left, right))
     draft.unit = (stack[0] or "") if stack else ""
     if problem is not None:
         draft.unit = ""
-        meaning.report("C581", f"this is no metric: {problem}", span, help=advice)
+        meaning.report("C581", f"invalid metric expression: {problem}", span, help=advice)
 
 
 def _unit(metric: Draft) -> str:
@@ -354,7 +362,7 @@ def _measure_as(meaning: Meaning, metric: Draft) -> None:
         metric.implementation = name
         metric.values = {"at": at, "normalize": metric.values.get("normalize", False)}
     elif data is not None and data.implementation != "task":
-        problem = f"`{data.name}` is no known task, so no paper says what is measured on it"
+        problem = f"`{data.name}` is not a task, so it has no metric of its own"
         advice = "name a metric, such as `using logit_diff`"
         labels = (Label(data.place, f"uses {data.implementation}"),)
         meaning.report("C266", problem, metric.where("data"), labels=labels, help=advice)
@@ -365,13 +373,13 @@ _KEYS = {"at": AT, "normalize": NORMALIZE}
 
 def _share(of_corrupt: str) -> Key:
     """Whether a divergence is normalised, which is 0 on the clean run."""
-    doc = f"1 - {of_corrupt}: puts the corrupted run at 0 and the clean run at 1"
+    doc = f"1 - {of_corrupt}: rescale so that the corrupted run is 0 and the clean run is 1"
     return Key(Boolean(), doc, default=False)
 
 
 METRICS: dict[str, Metric] = {
     "logit_diff": Metric(
-        "Logit of the answer minus logit of the foil; of sets the mean logits.",
+        "Logit of the answer minus logit of the foil; for sets, the difference of mean logits.",
         _KEYS,
         source="Wang et al. 2022",
         needs=("answer", "foil"),
@@ -380,7 +388,7 @@ METRICS: dict[str, Metric] = {
         formula=logit_diff,
     ),
     "logprob": Metric(
-        "Log-probability of the answer, of a set that one of it comes, in nats.",
+        "Log-probability of the answer, in nats; for a set, that any of its members comes next.",
         _KEYS,
         needs=("answer",),
         unit="nats",
@@ -388,7 +396,7 @@ METRICS: dict[str, Metric] = {
         formula=logprob,
     ),
     "prob": Metric(
-        "Probability of the answer, of a set the sum.",
+        "Probability of the answer; for a set, the sum.",
         _KEYS,
         needs=("answer",),
         unit="probability",
@@ -396,7 +404,7 @@ METRICS: dict[str, Metric] = {
         formula=prob,
     ),
     "prob_diff": Metric(
-        "Probability of the answer minus that of the foil; of sets the sums.",
+        "Probability of the answer minus that of the foil; for sets, the difference of the sums.",
         _KEYS,
         source="Hanna et al. 2023",
         needs=("answer", "foil"),
@@ -404,7 +412,7 @@ METRICS: dict[str, Metric] = {
         formula=prob_diff,
     ),
     "cross_entropy": Metric(
-        "Minus the log-probability of the answer, in nats: less is better.",
+        "Minus the log-probability of the answer, in nats: lower is better.",
         _KEYS,
         needs=("answer",),
         unit="nats",
@@ -413,7 +421,8 @@ METRICS: dict[str, Metric] = {
         formula=cross_entropy,
     ),
     "accuracy": Metric(
-        "Share of prompts whose answer is the likeliest of all tokens. A count: it has no gradient.",
+        "Share of prompts whose answer is the likeliest of all tokens. Piecewise constant: no "
+        "useful gradient.",
         _KEYS,
         needs=("answer",),
         unit="share",
@@ -422,7 +431,7 @@ METRICS: dict[str, Metric] = {
         formula=accuracy,
     ),
     "paired_accuracy": Metric(
-        "Share of prompts whose answer is likelier than the foil; of sets, one answer than every foil.",
+        "Share of prompts whose answer is likelier than the foil; for sets, one of the answers is likelier than all foils.",
         _KEYS,
         needs=("answer", "foil"),
         unit="share",
@@ -431,33 +440,38 @@ METRICS: dict[str, Metric] = {
         formula=paired_accuracy,
     ),
     "task": Metric(
-        "What the papers measure on a known task (`docs/tasks.md`), where they measure it.",
+        "What the papers measure on a known task (`docs/tasks.md`), at the position where they measure it.",
         {"data": Key(one("dataset"), "the prompts, `using task`", required=True), "normalize": NORMALIZE},
         check=_measure_as,
     ),
     "expression": Metric(
-        "Other metrics added, subtracted, multiplied and divided, by each other and by numbers, prompt by "
-        "prompt: the mean of a ratio. In a method it may stand as it is: `metric = ld - 0.5 * lp`.",
+        "Other metrics added, subtracted, multiplied and divided, with each other and with "
+        "numbers, prompt by "
+        "prompt: the mean of a ratio. A method accepts it inline: `metric = ld - 0.5 * lp`.",
         {
             "of": Key(
-                Sum("metric"), "what is computed, of metrics that read at the same positions", required=True
+                Sum("metric"), "the expression; its metrics must read at the same positions", required=True
             ),
             "better": Key(
-                Word(("higher", "lower")), "which way is better; absent: as for the first metric in it"
+                Word(("higher", "lower")),
+                "which way is better; if omitted, as for the first metric in the expression",
             ),
             "normalize": NORMALIZE,
         },
         check=_check_expression,
     ),
     "python": Metric(
-        "A function of your own, of the logits at the positions read, or an entry point `nncirc.metrics` of "
-        "an installed package. Runs with `--allow-code` only. Results are stored under the text of its "
-        "module and of all that this imports, and the versions of what is installed; files that it reads are "
-        "not looked at, so run with `--fresh` when one has changed.",
+        "Your own function of the logits at the positions read, or an entry point `nncirc.metrics` of an "
+        "installed package. Runs only with `--allow-code`. Stored results depend on the text of its module, "
+        "the text of all that it imports, and the versions of installed packages, but not on files that it "
+        "reads: run with `--fresh` when one of those has changed.",
         {
             "function": FUNCTION,
             "at": AT,
-            "better": Key(Word(("higher", "lower")), "which way is better; absent: as it says, or higher"),
+            "better": Key(
+                Word(("higher", "lower")),
+                "which way is better; if omitted, as the function declares, or higher",
+            ),
             "normalize": NORMALIZE,
         },
         check=check_function,
@@ -473,7 +487,7 @@ METRICS: dict[str, Metric] = {
     ),
     "mse": Metric(
         "Mean squared difference of the outputs from the clean run's: 0 on the clean run. For compiled "
-        "programs, whose outputs are values; of other models it takes the logits.",
+        "programs, whose outputs are values; for other models, of the logits.",
         {"at": AT, "normalize": _share("mse / mse(corrupt)")},
         source="Conmy et al. 2023",
         unit="squared outputs",

@@ -31,12 +31,20 @@ def _check_shape(meaning: Meaning, model: Draft) -> None:
     """A shape that is written out is that of some model."""
     shape = written_shape(model.values)
     if shape is not None and shape.heads % shape.kv_groups:
-        problem = f"{shape.kv_groups} key-value heads cannot be shared evenly by {shape.heads} heads"
-        advice = "the key-value heads divide the heads; leave `kv_heads` away where every head has its own"
+        problem = f"`kv_heads = {shape.kv_groups}` does not divide `heads = {shape.heads}`"
+        advice = f"use a divisor of {shape.heads}, or omit `kv_heads` if every head has its own"
         meaning.report("C238", problem, model.where("kv_heads"), help=advice)
     elif shape is not None and shape.layers * shape.heads > _MOST_HEADS:
-        problem = f"{shape.layers} layers of {shape.heads} heads are more than {_MOST_HEADS:,} heads"
-        meaning.report("C238", problem, model.where("layers"), help="the largest models have some 16,000")
+        problem = (
+            f"too many heads: {shape.layers} layers of {shape.heads}; at most {_MOST_HEADS:,} in "
+            "all are allowed"
+        )
+        meaning.report(
+            "C238",
+            problem,
+            model.where("layers"),
+            help="check `layers` and `heads`: the largest models have about 16,000 heads",
+        )
 
 
 def _check_adapter(meaning: Meaning, model: Draft) -> None:
@@ -58,36 +66,37 @@ def check_runs(meaning: Meaning, dataset: Draft, model: Draft | None) -> None:
     if model is not None and is_only_shape(model):
         meaning.report(
             "C239",
-            f"`{model.name}` is only the shape of a model: it has no tokenizer, and nothing can be run on it",
+            f"`{model.name}` is only a model's shape: it has no tokenizer or weights",
             dataset.where("model"),
-            labels=(Label(model.place, "only a shape"),),
-            help="use `bundled` or `huggingface` for a model that is run",
+            labels=(Label(model.place, "only a model's shape"),),
+            help="use `bundled` or `huggingface` for a model to run",
         )
 
 
 MODELS = {
     "huggingface": Implementation(
-        "A language model from the Hugging Face hub or a local folder.",
+        "A language model from the Hugging Face Hub or a local folder.",
         {
-            "id": Key(Text(), "hub id (`openai-community/gpt2`) or local folder", required=True),
-            "revision": Key(Text(), "branch, tag or commit on the hub; absent: the default branch"),
+            "id": Key(Text(), "Hub id (`openai-community/gpt2`) or local folder", required=True),
+            "revision": Key(Text(), "branch, tag or commit on the Hub; if omitted, the default branch"),
             "dtype": Key(
                 Word(("float32", "float64", "bfloat16", "float16")),
                 "of parameters and activations",
                 default="float32",
             ),
             "device": DEVICE,
-            "tokenizer": Key(Text(), "hub id or folder of another tokenizer; absent: the model's own"),
+            "tokenizer": Key(Text(), "Hub id or folder of another tokenizer; if omitted, the model's own"),
         },
         check=_check_adapter,
     ),
     "bundled": Implementation(
-        "A small model that comes with nncirc and needs no network: trained, or compiled from a program.",
+        "A small model that ships with nncirc and needs no network access: trained, or compiled "
+        "from a program.",
         {
             "name": Key(
                 Text(
                     ("induction-2l", "ioi-4l", "tasks-4l", "tracr-reverse", "tracr-xproportion"),
-                    otherwise="others are loaded by `using huggingface`, with their `id`",
+                    otherwise="load other models with `using huggingface` and their `id`",
                 ),
                 "`induction-2l` (two attention layers), `ioi-4l` and `tasks-4l` (four layers), or a program: "
                 "`tracr-reverse`, `tracr-xproportion`",
@@ -98,7 +107,7 @@ MODELS = {
         },
     ),
     "compiled": Implementation(
-        "A program compiled to the weights of a transformer: it is known how it does what it does.",
+        "A program compiled to the weights of a transformer, so how it works is known.",
         {
             "path": Key(Text(), "a folder with `config.json` and `model.safetensors`", required=True),
             "dtype": Key(Word(("float64", "float32")), "of parameters and activations", default="float64"),
@@ -107,19 +116,19 @@ MODELS = {
         source="Lindner et al. 2023",
     ),
     "shape": Implementation(
-        "Only the shape of a model, for reference circuits: it has a graph, and nothing can be run on it.",
+        "Only the shape of a model, for reference circuits: it has a graph but cannot be run.",
         {
             "layers": Key(Number(integer=True, low=1), "transformer blocks", required=True),
-            "heads": Key(Number(integer=True, low=1), "query heads a layer", required=True),
+            "heads": Key(Number(integer=True, low=1), "query heads per layer", required=True),
             "kv_heads": Key(
                 Number(integer=True, low=1),
-                "key-value heads a layer, under grouped-query attention; absent: as many as heads",
+                "key-value heads per layer, for grouped-query attention; if omitted, as many as heads",
             ),
             "mlps": Key(Boolean(), "whether the blocks have MLPs", default=True),
             "parallel": Key(
-                Boolean(), "whether attention and MLP of a block read the same residual", default=False
+                Boolean(), "whether attention and MLP of a block read the same residual stream", default=False
             ),
-            "d_mlp": Key(Number(integer=True, low=1), "neurons of each MLP, for graphs with `neurons`"),
+            "d_mlp": Key(Number(integer=True, low=1), "neurons per MLP, for graphs with `neurons`"),
         },
         check=_check_shape,
     ),

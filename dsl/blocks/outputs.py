@@ -42,8 +42,8 @@ def _check_compare(meaning: Meaning, draft: Draft) -> None:
     corruption = given or (meaning.drafts.get(found.pop() or "") if len(found) == 1 else None)
     if corruption is None:
         if parts and "corruption" not in draft.spans:
-            problem = "it is not said how the rest of the model is corrupted"
-            labels = (Label(draft.where("circuits"), "these were not all found with one corruption"),)
+            problem = "faithfulness needs a corruption"
+            labels = (Label(draft.where("circuits"), "these circuits do not share one corruption"),)
             meaning.report("C235", problem, draft.where("metric"), labels=labels, help="add `corruption = …`")
         return
     draft.values["corruption"] = Ref(corruption.name)
@@ -57,7 +57,7 @@ def _unused(meaning: Meaning, draft: Draft, keys: Sequence[str], needed: str) ->
     for key in keys:
         if key in draft.spans:
             advice = f"add `{needed} = …`, or remove it"
-            meaning.report("C271", f"`{key}` says nothing without `{needed}`", draft.where(key), help=advice)
+            meaning.report("C271", f"`{key}` has no effect without `{needed}`", draft.where(key), help=advice)
 
 
 def _check_curves(meaning: Meaning, draft: Draft) -> None:
@@ -76,8 +76,8 @@ def _check_curves(meaning: Meaning, draft: Draft) -> None:
 def _check_plot(meaning: Meaning, draft: Draft) -> None:
     given = [key for key in ("scores", "curve", "compare") if key in draft.spans]
     if len(given) != 1:
-        message = "`plot` draws `scores`, a `curve` or a `compare`" + (", and one of them" if given else "")
-        meaning.report("C105", message, draft.span, help="give one of the three keys")
+        message = "`plot` takes either `scores`, `curve` or `compare`" + (", not several" if given else "")
+        meaning.report("C105", message, draft.span, help="write exactly one of the three keys")
     _check_curves(meaning, draft)
 
 
@@ -89,13 +89,14 @@ def _check_render(meaning: Meaning, draft: Draft) -> None:
 
 COMPARISONS = {
     "compare": Implementation(
-        "A table of circuits: recall and precision against a reference, or else the overlap of each with "
-        "each; with a metric also their faithfulness, with intervals over prompts, and that of random "
+        "A table of circuits: recall and precision against a reference, or otherwise the overlap "
+        "of each pair; "
+        "with a metric also their faithfulness, with intervals over prompts, and that of random "
         "circuits. `p` of an overlap is the probability that unrelated circuits of these sizes share as much "
-        "(hypergeometric), `p` of faithfulness the share of random circuits that are as faithful.",
+        "(hypergeometric); `p` of faithfulness is the share of random circuits that are as faithful.",
         {
             "circuits": Key(SEVERAL_CIRCUITS, "what is compared", required=True),
-            "reference": Key(one("circuit"), "what they are compared with; absent: each with each"),
+            "reference": Key(one("circuit"), "what they are compared with; if omitted, each with each other"),
             "by": Key(
                 Many(Word(COUNTED)),
                 f"what is counted; {BY.doc.partition(': ')[2]}",
@@ -103,7 +104,9 @@ COMPARISONS = {
             ),
             "metric": Key(one("metric"), "adds the faithfulness of every circuit"),
             "corruption": HELD_OUT,
-            "draws": Key(DRAWS, "compares with so many random circuits of as many edges", unit="circuits"),
+            "draws": Key(
+                DRAWS, "how many random circuits with as many edges to compare with", unit="circuits"
+            ),
             "connected": CONNECTED,
             **INTERVAL,
         },
@@ -113,12 +116,12 @@ COMPARISONS = {
 }
 PLOTS = {
     "plot": Implementation(
-        "A heatmap of scores or of a comparison, or curves. One of `scores`, `curve` and `compare` is given.",
+        "A heatmap of scores or of a comparison, or curves. Write one of `scores`, `curve` and `compare`.",
         {
             "scores": Key(one("scores"), "drawn as a heatmap"),
             "curve": Key(Many(one("curve"), single=True), "drawn as lines, intervals as bands"),
             "compare": Key(one("compare"), "drawn as a heatmap"),
-            "file": Key(OutputFile(IMAGES), "where it is written, below the output folder", required=True),
+            "file": Key(OutputFile(IMAGES), "the file to write, inside the output folder", required=True),
         },
         check=_check_plot,
     )
@@ -129,14 +132,15 @@ RENDERINGS = {
         {
             "circuit": Key(one("circuit"), "what is drawn", required=True),
             "highlight": Key(
-                one("circuit"), "a circuit that it is held against: what of that it lacks is drawn dashed"
+                one("circuit"),
+                "a circuit to compare with: edges of it that the drawn circuit lacks are dashed",
             ),
             "file": Key(
-                OutputFile((*IMAGES, ".dot")), "where it is written, below the output folder", required=True
+                OutputFile((*IMAGES, ".dot")), "the file to write, inside the output folder", required=True
             ),
             "fold": Key(
                 Number(integer=True, low=1),
-                "draw single edges up to this many; beyond, fold the heads of a layer into one",
+                "draw single edges up to this many; beyond that, fold the heads of a layer into one node",
                 unit="edges",
             ),
         },

@@ -14,8 +14,12 @@ from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.source import Span
 
 # What a graph may be split by, and what to do instead.
-BY_POSITION = ("positions", "position", "this block says itself where it intervenes")
-BY_NEURON = ("neurons", "neuron", "activation_patching and attribution_patching know single neurons")
+BY_POSITION = ("positions", "position", "this block sets its positions itself")
+BY_NEURON = (
+    "neurons",
+    "neuron",
+    "activation_patching and attribution_patching accept single neurons",
+)
 
 
 def check_method(meaning: Meaning, draft: Draft) -> None:
@@ -46,7 +50,7 @@ def check_whole(meaning: Meaning, draft: Draft, *split: tuple[str, str, str]) ->
         if graph is not None and graph.values.get(key) is not None:
             meaning.report(
                 "C294",
-                f"`{graph.name}` is split by {by}, and `{draft.implementation}` is of whole nodes",
+                f"`{graph.name}` is split by {by}, but `{draft.implementation}` works on whole nodes",
                 draft.where("graph"),
                 labels=(Label(graph.where(key), "split here"),),
                 help=f"use a graph without `{key}`; {advice}",
@@ -80,10 +84,17 @@ def check_writes(meaning: Meaning, draft: Draft, key: str) -> None:
     """The nodes under a key are whole ones that write into the residual stream."""
     for node, span in nodes_under(draft, key):
         if node.kind in ("logits", "kv"):
-            meaning.report("C293", f"`{node}` writes nothing", span, help="name heads, MLPs or `embed`")
+            meaning.report(
+                "C293",
+                f"`{node}` does not write to the residual stream",
+                span,
+                help="write heads, MLPs or `embed`",
+            )
         elif node.input is not None:
-            problem = f"`{node}` is an input, and a whole node writes"
-            meaning.report("C293", problem, span, help="leave the input away")
+            problem = f"expected a whole node, found the input `{node}`"
+            meaning.report(
+                "C293", problem, span, help=f"write `{str(node).partition('.')[0]}` to patch its output"
+            )
 
 
 def check_begins(meaning: Meaning, draft: Draft) -> None:
@@ -94,11 +105,11 @@ def check_begins(meaning: Meaning, draft: Draft) -> None:
         return
     meaning.report(
         "C237",
-        f"`{draft.implementation}` begins in a corrupted run, and `{corruption.implementation}` is none",
+        f"`{draft.implementation}` needs a corruption that re-runs the model; "
+        f"`{corruption.implementation}` only replaces activations",
         draft.where("into" if "into" in draft.spans else "corruption"),
         labels=(Label(corruption.place, f"this corruption uses {corruption.implementation}"),),
-        help=("write `into = clean`, or " if "into" in draft.values else "")
-        + f"take a corruption that is a run of the model: {RUNS}",
+        help=("write `into = clean`, or " if "into" in draft.values else "") + f"use {RUNS}",
     )
 
 
@@ -117,9 +128,9 @@ def check_denoised(meaning: Meaning, draft: Draft, key: str, word: str, other: s
         return
     meaning.report(
         "C237",
-        f"`{key} = {word}` begins in a corrupted run, and `{corruption.implementation}` only substitutes "
-        "activations",
+        f"`{key} = {word}` needs a corruption that re-runs the model; `{corruption.implementation}` only "
+        "replaces activations",
         draft.where(key if key in draft.spans else "corruption"),
         labels=(Label(corruption.place, f"this corruption uses {corruption.implementation}"),),
-        help=f"write `{key} = {other}`, or take a corruption that is a run of the model: {RUNS}",
+        help=f"write `{key} = {other}`, or use {RUNS}",
     )

@@ -26,14 +26,14 @@ def _check(meaning: Meaning, draft: Draft) -> None:
     sizes = [None if each is None else size_of(each) for each in (source, target)]
     if None not in sizes and sizes[1] not in (1, sizes[0]):
         problem = f"{sizes[0]} source prompts and {sizes[1]} target prompts"
-        advice = "give one target for all, or one for each"
+        advice = "write one target for all, or one for each"
         meaning.report("C575", problem, draft.where("target"), help=advice)
     model, shape = meaning.model_of(draft)
     given = draft.values.get("layer")
     for layer in given if isinstance(given, tuple) else (given,):
         if model is not None and shape is not None and isinstance(layer, int) and layer > shape.layers:
-            problem = f"there is no layer {layer} in `{model.name}`"
-            advice = f"0 to {shape.layers - 1}, or {shape.layers} for what the final norm reads"
+            problem = f"layer {layer} is outside `{model.name}`"
+            advice = f"write 0 to {shape.layers - 1}, or {shape.layers} for the final norm's input"
             labels = (Label(model.place, "the model"),)
             meaning.report("C574", problem, draft.where("layer"), labels=labels, help=advice)
             break
@@ -45,26 +45,28 @@ def _table(asked: Asked) -> Table:
 
 SCORES = {
     "patchscopes": Scores(
-        "What another prompt goes on with when it carries a state of these prompts. A row is the source's "
-        "layer, named by the node that wrote last; the prediction is read at the target's end.",
+        "What another prompt predicts when a state of these prompts is patched into it. A row is "
+        "the source's "
+        "layer, with the name of the node that wrote last; the prediction is read at the target's end.",
         {
             "source": Key(one("dataset"), "the prompts whose states are taken, with answers", required=True),
             "target": Key(one("dataset"), "one prompt for all of them, or one for each", required=True),
             "of": OF_LOGITS,
             "positions": Key(
                 READ_AT,
-                "where states are taken, a column each; `all`: at every token",
+                "where states are taken, one column each; `all`: at every token",
                 default=(Position("end"),),
             ),
             "into": Key(
                 PositionType(),
-                "the target's position that takes a state; of several tokens the last",
+                "the target's position that a state is patched into; if it has several tokens, the last",
                 default=Position("end"),
             ),
             "layer": Key(
                 Number(integer=True, low=0),
-                "the target's layer that reads the state, from 0; the number of layers: the final norm (the "
-                "logit lens); absent: the source's own",
+                "the target's layer that reads the state, from 0; the number of layers means the "
+                "final norm (the "
+                "logit lens); if omitted, the source's own",
                 family=True,
             ),
         },

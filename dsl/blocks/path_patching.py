@@ -27,11 +27,14 @@ def _check_receivers(meaning: Meaning, draft: Draft) -> None:
     for node, span in nodes:
         if node.kind in ("embed", "pos_embed"):
             meaning.report(
-                "C292", f"`{node}` reads nothing", span, help="paths lead to heads, MLPs or `logits`"
+                "C292",
+                f"`{node}` does not read from the residual stream",
+                span,
+                help="write heads, MLPs or `logits`",
             )
         elif node.kind == "logits" and len(nodes) > 1:
-            problem = "`logits` read what the direct paths bring, so that no other receiver could change them"
-            meaning.report("C292", problem, span, help="patch the paths to `logits` in a block of their own")
+            problem = "`logits` cannot be a receiver together with others: it would not see their changes"
+            meaning.report("C292", problem, span, help="patch the paths to `logits` in a separate block")
 
 
 def _table(asked: Asked) -> Table:
@@ -44,8 +47,8 @@ def _table(asked: Asked) -> Table:
 
 SCORES = {
     "path_patching": Scores(
-        "The metric when some receivers read what they would if one sender had its corrupted output and told "
-        "only nodes that carry. A row for each sender before the receivers; normalized, no effect is 1.",
+        "The metric when some receivers read what they would if one sender had its corrupted output, carried "
+        "only through the given nodes. One row per sender before the receivers; normalized, no effect is 1.",
         {
             "graph": GRAPH,
             "corruption": CORRUPTION,
@@ -58,17 +61,17 @@ SCORES = {
             ),
             "to": Key(
                 NODES,
-                "the receivers: inputs (`L9H9.q`), nodes with all their inputs, or `logits` by itself",
+                "the receivers: inputs (`L9H9.q`), nodes with all their inputs, or `logits` alone",
                 required=True,
             ),
             "through": Key(
                 Either(NODES, ("none", "all")),
-                "the nodes that carry; `none`: direct paths alone. All others keep their outputs",
+                "the nodes that carry the change; `none`: direct paths only. All others keep their outputs",
                 default=(Node("mlp"),),
             ),
             "positions": Key(
                 AT_POSITIONS,
-                "patch the sender at each of these by itself; `all`: at every token; absent: the whole "
+                "patch the sender at each of these separately; `all`: at every token; if omitted, the whole "
                 "sequence at once",
             ),
         },

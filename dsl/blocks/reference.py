@@ -64,8 +64,14 @@ def _check_paths(meaning: Meaning, draft: Draft, graph: Draft) -> None:
     for name, span in draft.group_spans.items():
         if complete and name not in used:
             near = suggest(name, used)
-            advice = f"did you mean `{near}`?" if near else "its nodes are not part of the circuit"
-            scope.report("C120", f"no path uses the group `{name}`", span, severity="warning", help=advice)
+            advice = (
+                f"did you mean `{near}`?"
+                if near
+                else "add it to a path, or remove it: its nodes are not part of the circuit"
+            )
+            scope.report(
+                "C120", f"unused group `{name}`: no path has it", span, severity="warning", help=advice
+            )
     if shape is not None and not any(each.severity == "error" for each in scope.diagnostics[before:]):
         _check_edges(meaning, draft, graph)
 
@@ -148,21 +154,21 @@ class _Reference:
             self.part(_PART[node.kind], span)
         if node.input is not None and self.joined:
             problem = "the inputs of heads are joined in this graph"
-            self.report("C230", problem, span, "write the node without `.q`, `.k` or `.v`", "inputs")
+            self.report("C230", problem, span, "remove `.q`, `.k` or `.v`", "inputs")
         self.position(node.position, span)
         if node.kind == "neuron":
             self.neuron(node, span)
         if self.shape is None:
             return
         if node.layer is not None and node.layer >= self.shape.layers:
-            problem = f"`{node}` is beyond the model, which has {self.shape.layers} layers"
-            self.report("C226", problem, span, f"layers count from 0 to {self.shape.layers - 1}")
+            problem = f"`{node}` is outside the model, which has {self.shape.layers} layers"
+            self.report("C226", problem, span, f"layers are numbered 0 to {self.shape.layers - 1}")
             return
         count = self.shape.kv_groups if node.kind == "kv" else self.shape.heads
         what = "key-value groups" if node.kind == "kv" else "heads"
         if node.kind != "neuron" and node.index is not None and node.index >= count:
-            problem = f"`{node}` is beyond the model, which has {count} {what} a layer"
-            self.report("C226", problem, span, f"they count from 0 to {count - 1}")
+            problem = f"`{node}` is outside the model, which has {count} {what} per layer"
+            self.report("C226", problem, span, f"they are numbered 0 to {count - 1}")
 
     def has(self, position: Position) -> bool:
         """Whether the graph is split at a position; unknown counts as yes."""
@@ -179,12 +185,12 @@ class _Reference:
             return
         name = str(position)
         if self.at is None:
-            advice = f"leave `@{name}` away, or split the graph: `positions = [{name}]`"
+            advice = f"remove `@{name}`, or split the graph: `positions = [{name}]`"
             self.report("C230", "the nodes of this graph are not split by position", span, advice)
         elif self.at == "all":
             length = self.graph.values.get("length")
             last = f" to {length - 1}" if isinstance(length, int) else ", 1, 2, …"
-            advice = f"its positions are the numbers of tokens, 0{last}"
+            advice = f"its positions are token indices, 0{last}"
             self.report("C230", f"this graph has no position `{name}`", span, advice, "positions")
         elif isinstance(self.at, tuple):
             near = suggest(name, self.named)
@@ -199,36 +205,40 @@ class _Reference:
         if node.layer is None:
             if self.split is None and "neurons" not in self.graph.spans:
                 self.report(
-                    "C230", "this graph splits no MLP into neurons", span, "add `neurons = [0]` to it"
+                    "C230", "the graph does not split MLPs into neurons", span, "add `neurons = [0]` to it"
                 )
         elif node.layer not in layers and (layers or "neurons" not in self.graph.spans):
             listed = ", ".join(map(str, sorted({*layers, node.layer})))
-            advice = f"write `MLP{node.layer}` for the whole of it, or `neurons = [{listed}]` in the graph"
-            self.report("C230", f"this graph does not split MLP{node.layer} into neurons", span, advice)
+            advice = f"write `MLP{node.layer}` for the whole MLP, or `neurons = [{listed}]` in the graph"
+            self.report("C230", f"the graph does not split MLP{node.layer} into neurons", span, advice)
         count = None if self.shape is None else self.shape.d_mlp
         if node.index is not None and count is not None and node.index >= count:
-            problem = f"`{node}` is beyond the model, whose MLPs have {count} neurons"
-            self.report("C226", problem, span, f"they count from 0 to {count - 1}")
+            problem = f"`{node}` is outside the model, whose MLPs have {count} neurons"
+            self.report("C226", problem, span, f"they are numbered 0 to {count - 1}")
 
     def scored(self, path: EdgePath, places: tuple[tuple[Span, ...], ...]) -> None:
         """A path with a score is one edge, and no other gives that edge a score."""
         terms = [term for step in path.steps for term in step]
         problem = None
         if len(path.steps) != 2 or len(terms) != 2:
-            problem = "a score is of one edge, and this path is several"
+            problem = "a score belongs to one edge; this path has several"
         elif any(isinstance(term, GroupRef) or "*" in str(term) for term in terms):
-            problem = "a score is of one edge between two nodes, and this is a group or a pattern"
+            problem = "a score belongs to one edge between two nodes; this path has a group or a pattern"
         elif self.at is not None and any(getattr(term, "position", None) is None for term in terms):
-            problem = "a score is of one edge, and a node without a position is at every one"
+            problem = "a score belongs to one edge; a node without a position is at every position"
         elif getattr(terms[1], "kind", "") in ("head", "attention") and not (terms[1].input or self.joined):
-            problem = "a score is of one edge, and three lead into this head"
+            problem = f"a score belongs to one edge; `{terms[1]}` has three inputs"
         if problem is not None:
-            self.scope.report("C246", problem, path.span, help="such as `L0H1 -> L2H3.k = 0.25`, one a line")
+            self.scope.report(
+                "C246", problem, path.span, help="write one edge per line, such as `L0H1 -> L2H3.k = 0.25`"
+            )
             return
         key = (str(terms[0]), str(terms[1]))
         if key in self.scores:
             labels = (Label(self.scores[key], "first here"),)
-            self.scope.report("C246", "this edge has two scores", path.span, labels=labels, help="remove one")
+            self.scope.report(
+                "C246", "this edge has two scores", path.span, labels=labels, help="remove one of them"
+            )
         self.scores.setdefault(key, places[0][0].to(places[-1][-1]))
 
     def path(self, steps: tuple[tuple[Term, ...], ...], places: tuple[tuple[Span, ...], ...]) -> None:
@@ -251,14 +261,16 @@ class _Reference:
                 if known and self.is_at(receiver) and receiver.position not in sent:
                     self.report(
                         "C229",
-                        f"nothing before it sends to `{span.text}`: an edge stays at its position",
+                        f"no earlier step can send to `{span.text}`: an edge stays at its position",
                         span,
-                        "heads carry from one position to another: end the path at a key or value, and "
-                        "begin another where the head writes",
+                        "only heads move information between positions: end the path at a key or value, and "
+                        "start a new one where the head writes",
                     )
                 elif earliest >= self.rank(receiver)[1]:
                     self.report(
-                        "C229", f"nothing before it sends to `{span.text}`: edges go to later nodes", span
+                        "C229",
+                        f"no earlier step can send to `{span.text}`: edges go only to later nodes",
+                        span,
                     )
 
     def term(self, term: Term, span: Span, *, first: bool, last: bool) -> None:
@@ -271,23 +283,30 @@ class _Reference:
                 advice = f"write `{term.name}`"
                 self.report("C230", "the inputs of heads are joined in this graph", span, advice, "inputs")
         if first and term.input is not None:
-            problem = f"an edge leaves by a node's output, not by `.{term.input}`"
-            self.report("C229", problem, span, "write the node alone")
+            problem = f"an edge starts at a node's output, not at its input `.{term.input}`"
+            self.report("C229", problem, span, f"write the node without `.{term.input}`")
         if term.input in ("k", "v") and term.position is not None and not (first or last):
             self.report(
                 "C229",
                 f"a head whose key or value is at `{term.position}` writes at other positions too",
                 span,
-                "end the path here, and begin another where the head writes: `L2H1@end -> …`",
+                "end this path here, and start a new one where the head writes: `L2H1@end -> …`",
             )
         if kind == "logits" and not last:
-            self.report("C229", "no edge leaves `logits`", span, "a path ends there")
+            self.report(
+                "C229", "`logits` must be the last step of a path", span, "remove the steps after `logits`"
+            )
         if kind in ("embed", "pos_embed") and not first:
-            self.report("C229", f"no edge enters `{kind}`", span, "a path begins there")
+            self.report(
+                "C229",
+                f"`{kind}` must be the first step of a path",
+                span,
+                f"remove the steps before `{kind}`",
+            )
         if kind == "kv" and not last:
-            self.report("C229", "a key-value group sends nothing by itself", span, "its heads do: `L3H*`")
+            self.report("C229", "a key-value group has no output", span, "use its heads, such as `L3H*`")
         if isinstance(term, GroupRef) and not last and term.name in self.shared:
-            self.report("C229", "a key-value group sends nothing by itself", span, "its heads do: `L3H*`")
+            self.report("C229", "a key-value group has no output", span, "use its heads, such as `L3H*`")
 
     def is_at(self, term: Term) -> bool:
         """Whether it is at one position, which the graph has."""
@@ -325,11 +344,11 @@ def _rank(member: Node | Where, *, lowest: bool) -> float:
 
 CIRCUITS = {
     "reference": Implementation(
-        "A circuit written down: groups of heads, and paths through them.",
+        "A circuit written out by hand: groups of heads, and paths through them.",
         {
-            "graph": Key(one("graph"), "the graph that it is a part of", required=True),
+            "graph": Key(one("graph"), "the graph that the circuit is part of", required=True),
             "cite": Key(Text(), "where it was published"),
-            "score": Key(Text(), "what the scores of its edges are, with their unit"),
+            "score": Key(Text(), "what the scores of its edges measure, with their unit"),
         },
         extra="edges",
         check=_check_reference,

@@ -18,34 +18,34 @@ def check_selected(meaning: Meaning, draft: Draft) -> None:
     label = (Label(scores.place, f"uses {scores.implementation}"),)
     effect = meaning.effect(scores)
     if not effect:
-        problem = f"`{scores.implementation}` does not say how much a metric depends on an edge"
+        problem = f"`{scores.implementation}` does not score edges"
         advice = "use `attribution_patching`; a `reference` circuit can pick heads with `where(…)`"
         meaning.report("C232", problem, draft.where("scores"), labels=label, help=advice)
     elif effect == "nodes":
-        problem = f"edges are selected here, but `{scores.name}` scores nodes"
+        problem = f"expected scores of edges, found scores of nodes (`{scores.name}`)"
         advice = "use `attribution_patching` with `by = edges`"
         meaning.report("C232", problem, draft.where("scores"), labels=label, help=advice)
 
 
 CIRCUITS = {
     "threshold": Implementation(
-        "What scores at least so much, without what has no path from embed to logits.",
+        "Edges that score at least the threshold, without those on no path from embed to logits.",
         {
             "scores": SCORED,
             "threshold": Key(
-                Number(), "smallest score that is kept", required=True, unit="of the metric", family=True
+                Number(), "the smallest score that is kept", required=True, unit="of the metric", family=True
             ),
             "rank": RANK,
         },
         check=check_selected,
     ),
     "top": Implementation(
-        "The edges with the highest scores, without what has no path from embed to logits.",
+        "The edges with the highest scores, without those on no path from embed to logits.",
         {
             "scores": SCORED,
             "edges": Key(
                 Number(integer=True, low=1),
-                "how many edges are taken",
+                "how many edges to take",
                 required=True,
                 unit="edges",
                 family=True,

@@ -23,17 +23,17 @@ def _check_parts(meaning: Meaning, draft: Draft) -> None:
 CIRCUITS = {
     "union": Implementation(
         "Edges in any of the circuits.",
-        {"circuits": Key(SEVERAL_CIRCUITS, "of one graph", required=True)},
+        {"circuits": Key(SEVERAL_CIRCUITS, "circuits on one graph", required=True)},
         check=_check_parts,
     ),
     "intersection": Implementation(
         "Edges in all of the circuits.",
-        {"circuits": Key(SEVERAL_CIRCUITS, "of one graph", required=True)},
+        {"circuits": Key(SEVERAL_CIRCUITS, "circuits on one graph", required=True)},
         check=_check_parts,
     ),
     "difference": Implementation(
         "Edges of the first circuit that are not in the second.",
-        {"circuits": Key(Many(one("circuit"), exactly=2), "two circuits of one graph", required=True)},
+        {"circuits": Key(Many(one("circuit"), exactly=2), "two circuits on one graph", required=True)},
         check=_check_parts,
     ),
 }

@@ -20,8 +20,10 @@ def _check(meaning: Meaning, draft: Draft) -> None:
         return
     check_begins(meaning, draft)
     if ("scale" in draft.spans) == ("shift" in draft.spans):
-        problem = "`steering` takes `scale` or `shift`" + (", and not both" if "scale" in draft.spans else "")
-        advice = "such as `scale = [0, 2]`, or `shift = [1, -1]`"
+        problem = "`steering` takes either `scale` or `shift`" + (
+            ", not both" if "scale" in draft.spans else ""
+        )
+        advice = "write `scale = [0, 2]` or `shift = [1, -1]`, for example"
         meaning.report("C293", problem, draft.where("shift"), help=advice)
     check_writes(meaning, draft, "nodes")
 
@@ -47,22 +49,22 @@ def _table(asked: Asked) -> Table:
 
 SCORES = {
     "steering": Scores(
-        "The metric with what a node writes scaled, or shifted by a mean difference. A row for each node, a "
-        "column for each factor.",
+        "The metric with a node's output scaled, or shifted by a mean difference. One row per node, one "
+        "column per factor.",
         {
             "graph": GRAPH,
             "corruption": CORRUPTION,
             "metric": METRIC,
-            "nodes": Key(NODES, "the nodes, each by itself", required=True),
+            "nodes": Key(NODES, "the nodes, each steered separately", required=True),
             "together": Key(Boolean(), "steer all nodes at once: one row", default=False),
-            "scale": Key(FACTORS, "factors of what is written; 0 takes it away, 1 leaves it as it is"),
+            "scale": Key(FACTORS, "factors for the output; 0 removes it, 1 leaves it unchanged"),
             "shift": Key(
                 FACTORS,
-                "factors of the mean difference of what is written, clean minus corrupted, which is added; "
-                "give this or `scale`",
+                "factors for the mean difference of the output, clean minus corrupted, which is added; "
+                "write this or `scale`",
             ),
             "into": Key(RUN, "the run that is steered", default="clean"),
-            "at": Key(STEERED, "where it is steered; absent: at every token"),
+            "at": Key(STEERED, "where it is steered; if omitted, at every token"),
         },
         source="Rimsky et al. 2024",
         check=_check,

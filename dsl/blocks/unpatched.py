@@ -27,7 +27,7 @@ def check_read(meaning: Meaning, draft: Draft, key: str = "data") -> None:
     needs = METRICS[of].needs if of in METRICS else ("answer",)
     for need, code in (("answer", "C220"), ("foil", "C221")):
         if need in needs and has_column(data, need) is False:
-            problem = f"`{of}` needs {'an' if need == 'answer' else 'a'} {need}, and `{data.name}` has none"
+            problem = f"`{of}` needs {'an' if need == 'answer' else 'a'} {need}; `{data.name}` has none"
             advice = f"add `{need} = …` to the dataset, or read something else"
             meaning.report(
                 code, problem, draft.where("of" if "of" in draft.spans else key), labels=label, help=advice
@@ -36,12 +36,12 @@ def check_read(meaning: Meaning, draft: Draft, key: str = "data") -> None:
     if needs and teacher_forced(data):
         meaning.report(
             "C245",
-            f"`{of}` is read at one position, and the answers of `{data.name}` may be several tokens",
+            f"`{of}` reads one token, but the answers of `{data.name}` may have several",
             draft.where("of" if "of" in draft.spans else key),
             labels=(Label(data.where("teacher_forced"), "here"),),
-            help="read prompts with answers of one token"
+            help="use prompts with answers of one token"
             + (
-                ", or `kl_divergence`"
+                ", or read `kl_divergence`"
                 if "kl_divergence" in getattr(meaning.scores(draft).keys["of"].type, "choices", ())
                 else ""
             ),
@@ -51,8 +51,8 @@ def check_read(meaning: Meaning, draft: Draft, key: str = "data") -> None:
     check_positions(meaning, data, positions, draft, "positions", Label(data.place, "these prompts"))
     follows = answers_follow(data)
     if follows and needs and isinstance(positions, tuple) and Position("end") in positions:
-        problem = "the answer is the next token, and behind `end` there is none"
-        advice = "read at a slot, such as `positions = block.2`, or at `all`"
+        problem = "no token follows `end`, and `answer = next` measures the next token"
+        advice = "read at a slot: `positions = block.2`, or at `all`"
         meaning.report("C219", problem, draft.where("positions"), labels=label, help=advice)
 
 
@@ -63,8 +63,8 @@ def check_predicts(meaning: Meaning, draft: Draft) -> None:
         return
     meaning.report(
         "C433",
-        f"this is about logits of tokens, and the outputs of `{model.name}` are values",
+        f"this needs logits of tokens, but `{model.name}` outputs values",
         draft.where("of" if "of" in draft.spans else "data"),
         labels=(Label(model.place, "a program"),),
-        help="read what is about attention",
+        help="read statistics of attention instead",
     )

@@ -19,8 +19,8 @@ def _check_statistics(meaning: Meaning, draft: Draft) -> None:
 def _check_pairs(meaning: Meaning, draft: Draft) -> None:
     model, shape = meaning.model_of(draft)
     if model is not None and shape is not None and shape.layers < 2:
-        problem = f"`{model.name}` has one layer, so that no head reads what another writes"
-        advice = "pairs of heads need two layers"
+        problem = f"pairs of heads need at least two layers; `{model.name}` has one"
+        advice = "use a model with two or more layers"
         labels = (Label(model.place, "the model"),)
         meaning.report("C577", problem, draft.where("model"), labels=labels, help=advice)
 
@@ -36,9 +36,9 @@ def _table_of_pairs(asked: Asked) -> Table:
 
 SCORES = {
     "weight_statistics": Scores(
-        "Numbers for each head from its weights, norms folded in: `copying` and `matching`, the share of "
+        "Statistics of each head's weights, with norms folded in: `copying` and `matching`, the share of "
         "positive eigenvalues (-1 to 1) of OV from token to logit and of QK from token to token; and the "
-        "largest composition (0 to 1) of its query, key or value with what an earlier head writes.",
+        "largest composition (0 to 1) of its query, key or value with an earlier head's output.",
         {
             "model": WEIGHED,
             "of": Key(
@@ -54,14 +54,14 @@ SCORES = {
         statistics="of",
     ),
     "composition": Scores(
-        "A number for each pair of heads from their weights: a row for the later head, a column for the "
-        "earlier one. `where(pairs.L0H2, above = 0.3)` names the heads that read what L0H2 writes.",
+        "A number for each pair of heads, from their weights: a row for the later head, a column for the "
+        "earlier one. `where(pairs.L0H2, above = 0.3)` selects the heads that read what L0H2 writes.",
         {
             "model": WEIGHED,
             "of": Key(
                 Word(("q_composition", "k_composition", "v_composition", "virtual_copying")),
                 "how much a query, key or value reads what the earlier head writes, 0 to 1 (1/√d_model is "
-                "chance); or `copying` of the two heads in a row",
+                "chance); or `copying` of the two heads in sequence",
                 required=True,
             ),
         },

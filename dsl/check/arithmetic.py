@@ -15,7 +15,7 @@ def divides_by_zero(scope: Scope, value: syntax.Arithmetic, divisor: object) -> 
     """Whether a number that something is divided by is zero, which is reported."""
     found = value.symbol == "/" and isinstance(divisor, int | float) and divisor == 0
     if found:
-        scope.report("C242", "this divides by zero", value.right.span, help="use another number")
+        scope.report("C242", "division by zero", value.right.span, help="use another number")
     return found
 
 

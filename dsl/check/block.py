@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nncirc.dsl.blocks import KINDS, SCORES, Implementation
 from nncirc.dsl.check.bodies import read_groups, read_path, read_replacement, read_slots
 from nncirc.dsl.check.declared import Known, Meaning
-from nncirc.dsl.check.scope import Draft, Scope, kinds_in_words, ordered
+from nncirc.dsl.check.scope import Draft, Scope, kinds_in_words, method_in_words, ordered
 from nncirc.dsl.check.shapes import ShapeProvider
 from nncirc.dsl.check.types import Reference, describe
 from nncirc.dsl.check.values import Wrong, convert
@@ -61,10 +61,10 @@ class Checks:
         key = next(key for key, name in last.reads() if name == first)
         self.meaning.report(
             "C109",
-            f"these declarations need each other: {' -> '.join(local)}",
+            f"circular declarations: {' -> '.join(local)}",
             last.where(key),
             labels=[Label(self.mine[name].place, f"`{self.mine[name].name}`") for name in names[:4]],
-            help="one of them must be computed without the others",
+            help="one of them must not depend on the others",
         )
         last.values.pop(key, None)
 
@@ -89,18 +89,20 @@ def read_block(scope: Scope, block: syntax.Block, draft: Draft, checks: Checks) 
             case syntax.Attribute(targets=(target,)):
                 given.append(_Given(target.text, target.span, statement.value))
             case syntax.Attribute():
-                problem = "several names at once stand in `slots` only"
-                scope.report("C118", problem, statement.span, help="write one key a line")
+                problem = "only `slots` accepts several names on the left of `=`"
+                scope.report("C118", problem, statement.span, help="write one key per line")
             case syntax.Block():
                 _inner_block(scope, statement, implementation, draft, inner)
             case syntax.Path() if implementation.extra in {"replacements", "edges"}:
                 paths.append(statement)
             case syntax.Path():
-                advice = "they stand in `replace` (slots) and `reference` (nodes)"
-                scope.report("C118", f"`{draft.implementation}` has no paths", statement.span, help=advice)
+                advice = "paths are allowed in `replace` (slots) and `reference` (nodes)"
+                scope.report("C118", f"`{draft.implementation}` takes no paths", statement.span, help=advice)
             case syntax.Use() | syntax.Assertion():
                 word = "use" if isinstance(statement, syntax.Use) else "assert"
-                scope.report("C118", f"`{word}` stands outside of blocks", statement.span)
+                scope.report(
+                    "C118", f"`{word}` is not allowed inside a block", statement.span, help="move it outside"
+                )
     _fill(scope, draft, implementation, given, checks)
     if "slots" in inner:
         read_slots(scope, inner["slots"], draft)
@@ -124,16 +126,16 @@ def _inner_block(
         return
     if word == allowed:
         labels = (Label(inner[word].kind.span, "first here"),)
-        scope.report("C106", f"the block `{word}` stands twice", block.kind.span, labels=labels)
+        scope.report("C106", f"duplicate block `{word}`", block.kind.span, labels=labels)
         return
     if word in KINDS:
-        help_text = "blocks of this kind stand by themselves; is the `}` of the block above missing?"
+        help_text = "move it outside this block; is a `}` missing above?"
     elif word in implementation.keys:
-        help_text = f"`{word}` is a key: `{word} = …`"
+        help_text = f"`{word}` is a key: write `{word} = …`"
     else:
-        help_text = f"there is `{allowed} {{`" if allowed else "there are only keys in it"
+        help_text = f"its only inner block is `{allowed} {{`" if allowed else "it takes only keys"
     scope.report(
-        "C118", f"`{draft.implementation}` has no inner block `{word}`", block.kind.span, help=help_text
+        "C118", f"`{draft.implementation}` takes no inner block `{word}`", block.kind.span, help=help_text
     )
 
 
@@ -152,7 +154,7 @@ def _fill(
             _unknown_key(scope, draft, implementation, each)
         elif each.key in seen:
             labels = (Label(seen[each.key], "first here"),)
-            scope.report("C106", f"the key `{each.key}` stands twice", each.place, labels=labels)
+            scope.report("C106", f"duplicate key `{each.key}`", each.place, labels=labels)
         else:
             seen[each.key] = each.place
             name = f"{draft.name}.{each.key}"
@@ -169,7 +171,7 @@ def _fill(
         if key.required:
             near = {suggest(each.key, [name]) for each in given if each.key not in implementation.keys}
             if name not in near:
-                problem = f"`{draft.implementation}` needs the key `{name}`"
+                problem = f"missing key `{name}` in `{draft.implementation}`"
                 advice = f"add `{name} = …`: {key.doc} ({describe(key.type)})"
                 scope.report("C105", problem, draft.span, help=advice)
         else:
@@ -191,7 +193,9 @@ def _unknown_key(scope: Scope, draft: Draft, implementation: Implementation, giv
         ]
         if others:
             help_text = f"`{others[0]}` has this key; {help_text}"
-    scope.report("C103", f"`{draft.implementation}` has no key `{given.key}`", given.place, help=help_text)
+    scope.report(
+        "C103", f"unknown key `{given.key}` in `{draft.implementation}`", given.place, help=help_text
+    )
 
 
 def _read_paths(
@@ -207,7 +211,7 @@ def _read_paths(
         draft.replacements = tuple(found)
         if not paths:
             scope.report(
-                "C105", "`replace` replaces nothing", draft.span, help="add a line such as `S.2 -> C`"
+                "C105", "`replace` has no replacements", draft.span, help="add a line such as `S.2 -> C`"
             )
     elif implementation.extra == "edges":
         read = [each for each in (read_path(scope, path, draft.group_spans) for path in paths) if each]
@@ -228,20 +232,20 @@ def declare_inline(
         known = [each for k in kinds for each in KINDS[k].implementations]
         near = suggest(wanted, known)
         help_text = (
-            f"did you mean `{near}`?" if near else f"there is {', '.join(f'`{each}`' for each in known)}"
+            f"did you mean `{near}`?"
+            if near
+            else f"expected one of {', '.join(f'`{each}`' for each in known)}"
         )
         elsewhere = [k for k, each in KINDS.items() if wanted in each.implementations]
         if elsewhere:
-            help_text = f"`{wanted}` makes {kinds_in_words(elsewhere[:1])}; {help_text}"
-        made = kinds_in_words(kinds)
-        scope.report(
-            "C102", f"no way to make {made} is called `{wanted}`", call.function.span, help=help_text
-        )
+            help_text = f"`{wanted}` is for {kinds_in_words(elsewhere[:1])}; {help_text}"
+        made = " or ".join(map(method_in_words, kinds))
+        scope.report("C102", f"unknown {made} `{wanted}`", call.function.span, help=help_text)
         return None
     implementation = KINDS[kind].implementations[wanted]
     if implementation.extra:
         advice = f"write a block, `{kind} name using {wanted} {{`, and use its name here"
-        scope.report("C118", f"`{wanted}` cannot be written inline", call.span, help=advice)
+        scope.report("C118", f"`{wanted}` cannot be used inline", call.span, help=advice)
         return None
     draft = Draft(name, kind, wanted, call.span, call.function.span)
     given: list[_Given] = []
@@ -254,7 +258,7 @@ def declare_inline(
         else:
             keys = ", ".join(implementation.keys)
             advice = f"write `{wanted}(key = value)`; its keys are {keys}"
-            scope.report("C121", f"this argument of `{wanted}` needs its key", argument.span, help=advice)
+            scope.report("C121", f"argument without a key in `{wanted}`", argument.span, help=advice)
             return None
     _fill(scope, draft, implementation, given, checks)
     scope.drafts[name] = draft

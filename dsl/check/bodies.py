@@ -39,14 +39,17 @@ def _attributes(scope: Scope, block: syntax.Block, example: str) -> Iterator[syn
         odd = block.label or block.implementation
         assert odd is not None
         scope.report(
-            "C118", f"a `{block.kind.text}` block has no name", odd.span, help=f"write `{block.kind.text} {{`"
+            "C118",
+            f"a `{block.kind.text}` block takes no name",
+            odd.span,
+            help=f"write `{block.kind.text} {{`",
         )
     for statement in block.body:
         if isinstance(statement, syntax.Attribute):
             yield statement
         else:
-            problem = f"only `name = value` stands in a `{block.kind.text}` block"
-            scope.report("C118", problem, statement.span, help=f"such as `{example}`")
+            problem = f"a `{block.kind.text}` block takes only `name = value`"
+            scope.report("C118", problem, statement.span, help=f"for example, `{example}`")
 
 
 def read_slots(scope: Scope, block: syntax.Block, draft: Draft) -> None:
@@ -55,10 +58,10 @@ def read_slots(scope: Scope, block: syntax.Block, draft: Draft) -> None:
         generator = _generator(scope, statement.value, statement.targets[0].text)
         for target in statement.targets:
             if target.text in {"start", "end"}:
-                problem = f"a slot cannot be called `{target.text}`, which is a position"
+                problem = f"`{target.text}` is reserved for a position and cannot name a slot"
                 scope.report("C116", problem, target.span, help="choose another name")
             elif target.text in draft.slots or target.text in draft.slot_spans:
-                problem = f"the slot `{target.text}` is declared twice"
+                problem = f"duplicate slot `{target.text}`"
                 labels = (Label(draft.slot_spans[target.text], "first here"),)
                 scope.report("C107", problem, target.span, labels=labels)
             else:
@@ -68,9 +71,9 @@ def read_slots(scope: Scope, block: syntax.Block, draft: Draft) -> None:
         if isinstance(generator, Choices) and len(statement.targets) > len(generator.items):
             scope.report(
                 "C217",
-                f"{len(statement.targets)} different slots cannot be drawn from {len(generator.items)} words",
+                f"{len(statement.targets)} slots need as many different words, found {len(generator.items)}",
                 statement.value.span,
-                help="slots of one line differ within a prompt; on lines of their own they may be equal",
+                help="add words, or declare the slots on separate lines (they may then be equal)",
             )
 
 
@@ -85,27 +88,25 @@ def _generator(scope: Scope, value: syntax.Value, name: str) -> Generator | None
             near = suggest(actual.text, _NAMED)
             scope.report(
                 "C203",
-                f"there is no list of words called `{actual.text}`",
+                f"unknown word list `{actual.text}`",
                 actual.span,
                 help=f"did you mean `{near}`?"
                 if near
-                else "it is `names`, `places` or `objects`, or a list of strings",
+                else "expected `names`, `places`, `objects` or a list of strings",
             )
             return None
         case syntax.List(items=items):
             words = [item for item in items if isinstance(item, syntax.String)]
             for item in items:
                 if not isinstance(item, syntax.String):
-                    scope.report("C201", f"a slot's words are strings, not {kind_of(item)}", item.span)
+                    scope.report("C201", f"a slot's words must be strings, found {kind_of(item)}", item.span)
             if not items:
                 scope.report("C204", f"the list for the slot `{name}` is empty", actual.span)
             first: dict[str, Span] = {}
             for word in words:
                 if word.value in first:
                     labels = (Label(first[word.value], "first here"),)
-                    scope.report(
-                        "C205", f"{word.span.text} stands twice in this list", word.span, labels=labels
-                    )
+                    scope.report("C205", f"duplicate item {word.span.text}", word.span, labels=labels)
                 first.setdefault(word.value, word.span)
                 if not word.value:
                     scope.report("C204", "a slot's word is empty", word.span)
@@ -127,19 +128,19 @@ def _random_tokens(
 ) -> RandomTokens | None:
     if function.text != "random_tokens":
         near = suggest(function.text, ["random_tokens"])
-        advice = "did you mean `random_tokens`?" if near else "there is `random_tokens(24)`"
-        scope.report("C110", f"slots have no function `{function.text}`", function.span, help=advice)
+        advice = "did you mean `random_tokens`?" if near else "expected `random_tokens(24)`"
+        scope.report("C110", f"unknown function `{function.text}` for a slot", function.span, help=advice)
         return None
     if len(arguments) == 1 and (arguments[0].key is None or arguments[0].key.text == "length"):
         constant = scope.constant(arguments[0].value)
         value = constant.value if constant is not None else arguments[0].value
         if isinstance(value, syntax.Number) and isinstance(value.value, int):
             if value.value < 1:
-                scope.report("C202", "at least one token is drawn", arguments[0].span)
+                scope.report("C202", "`random_tokens` needs at least 1 token", arguments[0].span)
                 return None
             return RandomTokens(value.value)
     scope.report(
-        "C121", "`random_tokens` takes a whole number of tokens", span, help="such as `random_tokens(24)`"
+        "C121", "`random_tokens` needs a whole number of tokens", span, help="write `random_tokens(24)`"
     )
     return None
 
@@ -147,19 +148,19 @@ def _random_tokens(
 def read_replacement(scope: Scope, path: syntax.Path) -> Replacement | None:
     """`S.2 -> C`."""
     if len(path.terms) != 2:
-        advice = "such as `S.2 -> C`: the second S becomes C"
-        scope.report("C118", "a replacement has two sides", path.span, help=advice)
+        advice = "write `S.2 -> C`: the second S becomes C"
+        scope.report("C118", "a replacement has exactly two sides", path.span, help=advice)
         return None
     left, right = path.terms
     for side in path.terms:
         if not isinstance(side, syntax.Ref):
-            scope.report("C201", f"a replacement is between slots, and this is {kind_of(side)}", side.span)
+            scope.report("C201", f"expected a slot, found {kind_of(side)}", side.span)
     if not isinstance(left, syntax.Ref) or not isinstance(right, syntax.Ref):
         return None
     found = position(scope, left)
     if len(right.parts) > 1:
         advice = f"write `{right.parts[0].text}`"
-        scope.report("C118", "what takes the place is a slot without a number", right.span, help=advice)
+        scope.report("C118", "the replacement must be a slot name without an index", right.span, help=advice)
         return None
     return None if found is None else Replacement(found.name, found.occurrence, right.text)
 
@@ -180,11 +181,11 @@ def read_groups(scope: Scope, block: syntax.Block, draft: Draft, spans: dict[str
         for target in statement.targets:
             name = target.text
             if name in ENDS:
-                problem = f"a group cannot be called `{name}`, which is a node"
+                problem = f"`{name}` is reserved for a node and cannot name a group"
                 scope.report("C116", problem, target.span, help="choose another name")
             elif name in spans:
                 labels = (Label(spans[name], "first here"),)
-                scope.report("C107", f"the group `{name}` is declared twice", target.span, labels=labels)
+                scope.report("C107", f"duplicate group `{name}`", target.span, labels=labels)
             else:
                 spans[name] = target.span
                 group: Group = tuple(members)
@@ -198,14 +199,14 @@ def _member(scope: Scope, item: syntax.Value) -> Node | Where | None:
     found = node(scope, item)
     if found is None:
         scope.report(
-            "C201", f"a group holds nodes such as `L5H5`, or `where(…)`, not {kind_of(item)}", item.span
+            "C201", f"a group takes nodes such as `L5H5`, or `where(…)`, not {kind_of(item)}", item.span
         )
     elif found.kind in ENDS:
-        scope.report("C201", f"`{found}` stands in paths by itself, not in a group", item.span)
+        scope.report("C201", f"`{found}` cannot be in a group; write it in the path itself", item.span)
         return None
     elif found.input is not None:
-        advice = f"say in the path how it is entered: `embed -> group.{found.input}`"
-        scope.report("C230", "a group holds nodes, not their inputs", item.span, help=advice)
+        advice = f"write the input in the path: `embed -> group.{found.input}`"
+        scope.report("C230", "a group takes whole nodes, not their inputs", item.span, help=advice)
         return None
     return found
 
@@ -213,8 +214,8 @@ def _member(scope: Scope, item: syntax.Value) -> Node | Where | None:
 def _where(scope: Scope, call: syntax.Call) -> Where | None:
     if call.function.text != "where":
         near = suggest(call.function.text, ["where"])
-        problem = f"groups have no function `{call.function.text}`"
-        advice = "did you mean `where`?" if near else "there is `where(scores.statistic, above = 0.5)`"
+        problem = f"unknown function `{call.function.text}` for a group"
+        advice = "did you mean `where`?" if near else "expected `where(scores.statistic, above = 0.5)`"
         scope.report("C110", problem, call.function.span, help=advice)
         return None
     limits: dict[str, float] = {}
@@ -226,10 +227,10 @@ def _where(scope: Scope, call: syntax.Call) -> Where | None:
             continue
         if key is None or key.text not in {"above", "below"}:
             problem = "`where` takes a statistic, and `above` or `below`"
-            scope.report("C121", problem, argument.span, help="`where(scores.copying, above = 0.5)`")
+            scope.report("C121", problem, argument.span, help="write `where(scores.copying, above = 0.5)`")
             return None
         if key.text in limits:
-            scope.report("C106", f"`{key.text}` stands twice", key.span)
+            scope.report("C106", f"duplicate argument `{key.text}`", key.span)
         constant = scope.constant(value)
         actual = constant.value if constant is not None else value
         if not isinstance(actual, syntax.Number):
@@ -237,14 +238,14 @@ def _where(scope: Scope, call: syntax.Call) -> Where | None:
             return None
         limits[key.text] = actual.value
     if subject is None or not limits:
-        missing = "which statistic" if subject is None else "`above` or `below`"
+        missing = "a statistic" if subject is None else "`above` or `below`"
         scope.report(
-            "C121", f"`where` is not told {missing}", call.span, help="`where(scores.copying, above = 0.5)`"
+            "C121", f"`where` needs {missing}", call.span, help="write `where(scores.copying, above = 0.5)`"
         )
         return None
     if len(subject.parts) < 2:
-        advice = f"write `{subject.text}.copying`, or another that is computed there"
-        scope.report("C121", "`where` is not told which statistic", subject.span, help=advice)
+        advice = f"write `{subject.text}.copying`, or another statistic computed there"
+        scope.report("C121", "`where` needs a statistic", subject.span, help=advice)
         return None
     # What stands behind the scores is the column, and some columns have a dot in them: `direct.S.2`.
     shorter = (n for n in range(1, len(subject.parts)) if isinstance(scope.find(subject.parts[:n]), Draft))
@@ -263,23 +264,27 @@ def _has_column(scope: Scope, draft: Draft, name: str, column: str, parts: tuple
     span = parts[0].span.to(parts[-1].span)
     if not key:
         others = ", ".join(f"`{other}`" for other, each in SCORES.items() if each.statistics)
-        advice = f"`where` reads {others}"
-        labels = (Label(draft.place, f"it uses {draft.implementation}"),)
-        scope.report("C231", f"`{name}` has no statistics of heads", span, labels=labels, help=advice)
+        advice = f"use scores made with {others}"
+        labels = (Label(draft.place, f"uses {draft.implementation}"),)
+        scope.report("C231", f"`{name}` has no head scores for `where`", span, labels=labels, help=advice)
         return False
     if key == "heads":
         if re.fullmatch(r"L\d+H\d+", column):
             return True
-        help_text = f"its columns are heads: `{name}.L0H2`"
-        scope.report("C231", f"`{name}` has no column `{column}`", span, help=help_text)
+        help_text = f"its columns are heads: write `{name}.L0H2`"
+        scope.report("C231", f"unknown column `{column}` in `{name}`", span, help=help_text)
         return False
     given = draft.values.get(key)
     known = [str(each) for each in given] if isinstance(given, tuple) else None
     if known is None or column in known:
         return True
     near = suggest(column, known)
-    does, it = ("compute", "it computes these") if key == "of" else ("read at", "it reads at these")
-    problem = f"`{name}` does not {does} `{column}`"
+    does, it = (
+        ("does not compute", "it computes these")
+        if key == "of"
+        else ("is not read at", "it is read at these positions")
+    )
+    problem = f"`{name}` {does} `{column}`"
     advice = f"did you mean `{near}`?" if near else f"add `{column}` to its `{key}`"
     scope.report("C231", problem, span, labels=(Label(draft.where(key), it),), help=advice)
     return False
@@ -295,7 +300,7 @@ def read_path(
     for value in path.terms:
         items = value.items if isinstance(value, syntax.List) else (value,)
         if not items:
-            scope.report("C204", "this step of the path is empty", value.span)
+            scope.report("C204", "empty step in the path", value.span)
         terms = [_term(scope, item, groups) for item in items]
         good = good and bool(items) and None not in terms
         steps.append(tuple(term for term in terms if term is not None))
@@ -314,10 +319,8 @@ def _term(scope: Scope, value: syntax.Value, groups: dict[str, Span]) -> Term | 
         value = value.ref
     if not isinstance(value, syntax.Ref):
         head = re.fullmatch(r"(\d+)\.(\d+)", value.span.text)
-        advice = f"a head is written `L{head[1]}H{head[2]}`" if head else None
-        scope.report(
-            "C201", f"a path joins nodes and groups, and this is {kind_of(value)}", value.span, help=advice
-        )
+        advice = f"write `L{head[1]}H{head[2]}`" if head else None
+        scope.report("C201", f"expected a node or a group, found {kind_of(value)}", value.span, help=advice)
         return None
     first, *rest = value.parts
     if first.text in ENDS:
@@ -332,14 +335,16 @@ def _term(scope: Scope, value: syntax.Value, groups: dict[str, Span]) -> Term | 
             node_text = f"MLP{lower[3]}" if lower[3] else f"L{lower[1]}H{lower[2]}"
             if lower[5]:
                 node_text = f"MLP{lower[4]}N{lower[5]}"
-            scope.report("C104", f"`{value.text}` is no node", value.span, help=f"write `{node_text}`")
+            scope.report(
+                "C104", f"expected a node, found `{value.text}`", value.span, help=f"write `{node_text}`"
+            )
             return None
         near = suggest(first.text, chain(groups, ENDS))
         help_text = f"did you mean `{near}`?" if near else "declare it in `groups { … }`"
-        scope.report("C104", f"there is no group or node called `{first.text}`", first.span, help=help_text)
+        scope.report("C104", f"unknown group or node `{first.text}`", first.span, help=help_text)
         return None
     if len(rest) > 1 or (rest and rest[0].text not in {"q", "k", "v"}):
-        scope.report("C230", "a group is entered as `.q`, `.k` or `.v`", value.span)
+        scope.report("C230", "unknown input of a group; expected `.q`, `.k` or `.v`", value.span)
         return None
     entry: Input | None = rest[0].text if rest else None  # type: ignore[assignment]
     return GroupRef(first.text, entry, at)

@@ -22,7 +22,7 @@ from nncirc.dsl.check.constants import LONE, overridden, read_constants, value_o
 from nncirc.dsl.check.declared import Known
 from nncirc.dsl.check.places import ENDS, NODE
 from nncirc.dsl.check.program import Program, Value
-from nncirc.dsl.check.scope import Broken, Constant, Draft, Module, Scope, kinds_in_words
+from nncirc.dsl.check.scope import Broken, Constant, Draft, Module, Scope, method_in_words
 from nncirc.dsl.check.shapes import ModelShape, ShapeProvider, model_shape
 from nncirc.dsl.check.sweeps import expand
 from nncirc.dsl.text import syntax
@@ -189,10 +189,13 @@ class _Check:
         self.size += len(source.text)
         self.words, place, problem = passed(source.text, self.words)
         if self.size > MOST_BYTES:
-            place, problem = 0, f"a script and the files that it uses have at most {MOST_BYTES:,} characters"
+            place, problem = (
+                0,
+                f"script too large: it and the files it uses may have at most {MOST_BYTES:,} characters",
+            )
         if problem is None:
             return None
-        help_text = "write prompts into a file (`using file`), and scripts into several"
+        help_text = "move prompts into a data file (`using file`), or split the script"
         return Diagnostic("C132", problem, Span(source, place, place + 1), help=help_text)
 
     def use(self, scope: Scope, statement: syntax.Use, above: tuple[str, ...]) -> None:
@@ -204,15 +207,17 @@ class _Check:
         written = statement.path.value
         path = os.path.normpath(os.path.join(os.path.dirname(scope.source.name), written))  # noqa: PTH118, PTH120
         if odd := _no_script(written, path):
-            scope.report("C209", f"a used file ends in `.circ`, and {odd}", statement.path.span)
+            scope.report("C209", f"the name of a used file must end in `.circ`; {odd}", statement.path.span)
             return
         if path in above:
             chain = " -> ".join(os.path.basename(p) for p in (*above[above.index(path) :], path))  # noqa: PTH119
-            scope.report("C112", f"files use each other in a circle: {chain}", statement.path.span)
+            scope.report("C112", f"circular `use`: {chain}", statement.path.span)
             return
         self.files += 1
         if self.files > _MOST_FILES:
-            scope.report("C112", f"more than {_MOST_FILES} files are used", statement.path.span)
+            scope.report(
+                "C112", f"too many used files: at most {_MOST_FILES} are allowed", statement.path.span
+            )
             return
         try:
             if not written:
@@ -221,20 +226,22 @@ class _Check:
         except OSError as error:
             reason = error.strerror or str(error)
             problem = f'the used file "{written}" cannot be read: {reason}'
-            advice = "the path is relative to the script's own folder"
+            advice = "write the path relative to the script's own folder"
             scope.report("C111", problem, statement.path.span, help=advice)
             return
         before = len(self.diagnostics)
         module.scope = self.file(path, data, f"{scope.prefix}{name.text}.", above, statement)
         if any(each.severity == "error" for each in self.diagnostics[before:]):
-            advice = "they are shown with it"
+            advice = "fix the errors shown for that file"
             scope.report("C113", f'the used file "{written}" has errors', statement.path.span, help=advice)
 
     def taken(self, scope: Scope, name: syntax.Name) -> bool:
         entry = scope.names.get(name.text)
         place = None if entry is None else entry.place
         if name.text in ENDS:
-            scope.report("C116", f"`{name.text}` is a node, so nothing else can be called that", name.span)
+            scope.report(
+                "C116", f"`{name.text}` is reserved for a node and cannot be used as a name", name.span
+            )
             return True
         if NODE.fullmatch(name.text):
             # The lexer takes it for a name where only a name can stand, and for a node wherever it is used.
@@ -243,7 +250,7 @@ class _Check:
             return True
         if place is None:
             return False
-        problem = f"the name `{name.text}` is declared twice"
+        problem = f"duplicate name `{name.text}`"
         scope.report("C107", problem, name.span, labels=(Label(place, "first here"),))
         return True
 
@@ -270,8 +277,8 @@ class _Check:
                 if draft is not None:
                     blocks.append((statement, draft))
             elif isinstance(statement, syntax.Path):
-                advice = "in `replace` or `reference`"
-                scope.report("C118", "a path stands in a block only", statement.span, help=advice)
+                advice = "move it into `replace` or `reference`"
+                scope.report("C118", "a path is allowed only inside a block", statement.span, help=advice)
         checks = self.checks(scope)
         # First every block by itself, then what they mean together: they may stand in any order.
         order = _where_last(blocks)
@@ -284,13 +291,13 @@ class _Check:
         if kind is None:
             near = suggest(block.kind.text, KINDS)
             known = ", ".join(KINDS)
-            problem = f"there is no kind of block called `{block.kind.text}`"
-            advice = f"did you mean `{near}`?" if near else f"the kinds are {known}"
+            problem = f"unknown kind of block `{block.kind.text}`"
+            advice = f"did you mean `{near}`?" if near else f"expected one of {known}"
             scope.report("C101", problem, block.kind.span, help=advice)
             return None
         implementation = block.implementation
         if kind.output and implementation is not None:
-            problem = f"`{block.kind.text}` has no implementations to choose from"
+            problem = f"`{block.kind.text}` takes no `using`"
             advice = f"write `{block.kind.text} {block.label.text if block.label else ''}".rstrip() + " {`"
             scope.report("C102", problem, implementation.span, help=advice)
         if block.label is None:
@@ -306,16 +313,16 @@ class _Check:
         if not kind.output:
             known = ", ".join(f"`{each}`" for each in kind.implementations)
             if implementation is None:
-                problem = f"this {block.kind.text} does not say what it uses"
+                problem = f"this {block.kind.text} has no `using`"
                 scope.report("C114", problem, block.header, help=f"add `using` and one of {known}")
                 return None
             if implementation.text not in kind.implementations:
                 near = suggest(implementation.text, kind.implementations)
                 scope.report(
                     "C102",
-                    f"no way to make {kinds_in_words([block.kind.text])} is called `{implementation.text}`",
+                    f"unknown {method_in_words(block.kind.text)} `{implementation.text}`",
                     implementation.span,
-                    help=f"did you mean `{near}`?" if near else f"there is {known}",
+                    help=f"did you mean `{near}`?" if near else f"expected one of {known}",
                 )
                 return None
             chosen = implementation.text
@@ -336,13 +343,13 @@ class _Check:
             self.diagnostics.append(
                 Diagnostic(
                     "C115",
-                    f"the script has no constant called `{name}`",
+                    f"unknown constant `{name}`",
                     Span(source, 0, len(name)),
                     help=f"did you mean `{near}`?"
                     if near
                     else f"its constants are {declared}"
                     if declared
-                    else "a constant is declared above the blocks: `tau = 0.05`",
+                    else "declare a constant above the blocks: `tau = 0.05`",
                 )
             )
 
@@ -355,7 +362,7 @@ def _no_script(written: str, path: str) -> str | None:
         target = os.path.realpath(path)
     except (OSError, ValueError):  # said where it is read
         return None
-    return None if target.lower().endswith(".circ") else f'"{written}" is a link to "{target}"'
+    return None if target.lower().endswith(".circ") else f'"{written}" links to "{target}"'
 
 
 def _where_last(blocks: list[tuple[syntax.Block, Draft]]) -> list[tuple[syntax.Block, Draft]]:
@@ -370,7 +377,7 @@ def _decode(name: str, text: str | bytes) -> tuple[Source, Diagnostic | None]:
         if found is None:
             return source, None
         span, code = Span(source, found.start(), found.end()), ord(found.group())
-        return source, Diagnostic("C011", f"this is not text: half of a pair, U+{code:04X}", span)
+        return source, Diagnostic("C011", f"invalid text: unpaired surrogate U+{code:04X}", span)
     try:
         return Source(name, text.decode("utf-8").removeprefix("\ufeff")), None
     except UnicodeDecodeError as error:
@@ -379,7 +386,7 @@ def _decode(name: str, text: str | bytes) -> tuple[Source, Diagnostic | None]:
         span = Span(source, len(before), len(before) + 1)
         byte = text[error.start]
         help_text = "save the file as UTF-8"
-        return source, Diagnostic("C011", f"this is not UTF-8: byte 0x{byte:02X}", span, help=help_text)
+        return source, Diagnostic("C011", f"invalid UTF-8: byte 0x{byte:02X}", span, help=help_text)
 
 
 def _first(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
@@ -393,7 +400,7 @@ def _first(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
     more, what = len(errors) - MOST_SHOWN, "error"
     if more <= 0:
         more, what = len(found) - MOST_SHOWN, "warning"
-    problem = f"{counted(more, f'more {what}')} {'is' if more == 1 else 'are'} not shown"
+    problem = f"{counted(more, f'more {what}')} not shown; fix the ones above first"
     return (*shown, Diagnostic("C131", problem, shown[-1].span, severity="warning"))
 
 

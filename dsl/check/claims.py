@@ -55,7 +55,7 @@ def read_claim(scope: Scope, statement: syntax.Assertion, checks: Checks) -> Cla
         return None
     if isinstance(left, Number) and isinstance(right, Number | Range):
         advice = "compare a result: `assert found.edges <= 100`"
-        scope.report("C122", "this claim says nothing about the run", statement.span, help=advice)
+        scope.report("C122", "this claim does not involve any result", statement.span, help=advice)
         return None
     reader.functions(left, statement.left)
     reader.functions(right, statement.right)
@@ -78,8 +78,8 @@ def _possible(scope: Scope, measured: Expression, number: Expression, span: Span
             return
     for each in numbers:
         if not 0 <= each <= 1:
-            advice = "write 90% as 0.9"
-            scope.report("C202", f"a share lies between 0 and 1, and {each:g} does not", span, help=advice)
+            advice = f"write {each / 100:g} for {each:g}%" if 1 < each <= 100 else None
+            scope.report("C202", f"expected a number between 0 and 1, found {each:g}", span, help=advice)
             return
 
 
@@ -104,8 +104,8 @@ class _Reader:
                 return self.calculation(value)
             case _:
                 is_range = isinstance(value, syntax.List)
-                problem = f"a claim compares numbers, and this is {kind_of(value)}"
-                advice = "a range is behind `in`: `assert found.edges in [10, 20]`" if is_range else None
+                problem = f"expected a number, found {kind_of(value)}"
+                advice = "write a range after `in`: `assert found.edges in [10, 20]`" if is_range else None
                 self.scope.report("C201", problem, value.span, help=advice)
                 return None
 
@@ -121,15 +121,15 @@ class _Reader:
             case [Number(low), Number(high)] if low <= high:
                 return Range(low, high)
             case [Number(low), Number(high)]:
-                problem = f"no number is in this range: {low:g} is above {high:g}"
-                advice = f"write the lower one first: `[{high:g}, {low:g}]`"
+                problem = f"empty range: {low:g} is greater than {high:g}"
+                advice = f"write `[{high:g}, {low:g}]`"
                 self.scope.report("C122", problem, value.span, help=advice)
             case _:
                 found = kind_of(written)
                 if isinstance(written, syntax.List):
                     found = f"a list of {len(items)}" if len(items) != 2 else "a list of other things"
-                problem = f"`in` takes a range of two numbers, and this is {found}"
-                advice = "write the lowest and the highest number that are right: `in [0.9, 1.1]`"
+                problem = f"expected a range of two numbers, found {found}"
+                advice = "write the lowest and the highest allowed number: `in [0.9, 1.1]`"
                 self.scope.report("C201", problem, value.span, help=advice)
         return None
 
@@ -148,8 +148,10 @@ class _Reader:
         if isinstance(entry, Constant):
             if isinstance(entry.value, syntax.Number):
                 return Number(entry.value.value)
-            labels = (Label(entry.place, f"it is {kind_of(entry.value)}"),)
-            self.scope.report("C201", "a claim compares numbers", value.span, labels=labels)
+            labels = (Label(entry.place, f"declared as {kind_of(entry.value)} here"),)
+            self.scope.report(
+                "C201", f"expected a number, found {kind_of(entry.value)}", value.span, labels=labels
+            )
             return None
         *parts, last = value.parts
         if isinstance(entry, Draft):
@@ -158,14 +160,18 @@ class _Reader:
                 advice = f"write `clean({value.text}, corruption = …)`"
             labels = (Label(entry.place, f"declared as {entry.kind} here"),)
             self.scope.report(
-                "C201", f"`{value.text}` is not a number", value.span, labels=labels, help=advice
+                "C201",
+                f"expected a number, found the {entry.kind} `{value.text}`",
+                value.span,
+                labels=labels,
+                help=advice,
             )
             return None
         if not parts:
             if entry is None:
                 known = (n for n, e in self.scope.names.items() if not isinstance(e, Module))
                 near = suggest(last.text, known)
-                problem = f"there is nothing called `{last.text}`"
+                problem = f"unknown name `{last.text}`"
                 self.scope.report(
                     "C104", problem, value.span, help=f"did you mean `{near}`?" if near else None
                 )
@@ -175,10 +181,10 @@ class _Reader:
         if isinstance(scores, Draft) and scores.kind == "scores":
             self.scope.report(
                 "C117",
-                f"`{head.text}` are scores, and have no `.{last.text}`",
+                f"scores have no properties: `{head.text}.{last.text}`",
                 last.span,
                 labels=(Label(scores.place, "declared here"),),
-                help=f'write `score({head.text}, "{last.text}")`: the row, and behind it the column',
+                help=f'write `score({head.text}, "{last.text}", column)`; omit a column that is the only one',
             )
             return None
         circuit = self.scope.declaration(head, ("circuit",))
@@ -190,9 +196,9 @@ class _Reader:
         near = suggest(last.text, _PROPERTIES)
         self.scope.report(
             "C117",
-            f"a circuit has no `{last.text}`",
+            f"unknown property `{last.text}` of a circuit",
             last.span,
-            help=f"did you mean `{near}`?" if near else "it has `edges` and `nodes`, their numbers",
+            help=f"did you mean `{near}`?" if near else "expected `edges` or `nodes` (their numbers)",
         )
         return None
 
@@ -201,9 +207,9 @@ class _Reader:
         if function is None:
             near = suggest(call.function.text, FUNCTIONS)
             known = ", ".join(f"`{each}`" for each in FUNCTIONS)
-            advice = f"did you mean `{near}`?" if near else f"claims have {known}"
+            advice = f"did you mean `{near}`?" if near else f"expected one of {known}"
             self.scope.report(
-                "C110", f"there is no function called `{call.function.text}`", call.function.span, help=advice
+                "C110", f"unknown function `{call.function.text}`", call.function.span, help=advice
             )
             return None
         values: dict[str, Value] = {}
@@ -214,14 +220,12 @@ class _Reader:
             name = argument.key.text if argument.key is not None else (free or [""])[0]
             key = function.arguments.get(name)
             if key is None or name in given:
-                code, problem = (
-                    ("C106", "stands twice") if name in given else ("C103", "is none of its arguments")
-                )
-                shown = f"`{name}`" if name else "this"
+                code, problem = ("C106", "duplicate") if name in given else ("C103", "unknown")
+                shown = f"{problem} argument `{name}`" if name else "unexpected extra argument"
                 near = suggest(name, free)
                 self.scope.report(
                     code,
-                    f"`{call.function.text}`: {shown} {problem}",
+                    f"{shown} of `{call.function.text}`",
                     argument.key.span if argument.key else argument.span,
                     help=f"did you mean `{near}`?"
                     if near
@@ -258,11 +262,11 @@ class _Reader:
         if draft is None or draft.corruption is None:
             self.scope.report(
                 "C235",
-                "it is not said how the rest of the model is corrupted",
+                f"`{call.function.text}` needs a corruption",
                 call.span,
                 labels=()
                 if draft is None
-                else (Label(draft.place, "this circuit was not found with one corruption"),),
+                else (Label(draft.place, "this circuit has no corruption of its own"),),
                 help="add `corruption = …`",
             )
             return False

@@ -26,7 +26,7 @@ def value_of(value: syntax.Value) -> Value:
         case syntax.List(items=items):
             return tuple(value_of(item) for item in items)
         case _:
-            raise TypeError(f"no constant: {value!r}")
+            raise TypeError(f"not a constant: {value!r}")
 
 
 def overridden(
@@ -54,21 +54,23 @@ def _outside(scope: Scope, name: str, given: object, written: syntax.Value) -> s
     source = Source("--set", f"{name}={text}")
     span = Span(source, len(name) + 1, len(source.text))
     if LONE.search(text):
-        scope.report("C206", f"what `{name}` is set to is not text", span, help="write it in UTF-8")
+        scope.report("C206", f"the value of `{name}` is not valid UTF-8", span, help="write it in UTF-8")
         return None
     # Behind `--set id=` a shell leaves no quotes, so text is taken as it stands.
     if isinstance(written, syntax.String) and not text.startswith('"'):
         return syntax.String(text, span)
     value, found = parse_value(source)
     if value is None or found:
-        advice = "such as `--set tau=0.1`"
-        scope.report("C206", f"`{text}` is not a value that `{name}` can take", span, help=advice)
+        advice = f"for example, `--set {name}={written.span.text}`"
+        scope.report("C206", f"invalid value `{text}` for `{name}`", span, help=advice)
         return None
     numbers = (syntax.Number, syntax.List)
     same = type(value) is type(written) or (isinstance(value, numbers) and isinstance(written, numbers))
     if not same and not isinstance(written, syntax.Ref):
-        labels = (Label(written.span, f"it is declared as {kind_of(written)} here"),)
-        scope.report("C206", f"`{name}` is set to {kind_of(value)}", span, labels=labels)
+        labels = (Label(written.span, f"declared as {kind_of(written)} here"),)
+        scope.report(
+            "C206", f"`{name}` must be {kind_of(written)}, got {kind_of(value)}", span, labels=labels
+        )
         return None
     return value
 
@@ -107,7 +109,7 @@ def _resolve(
             circle = names[names.index(name) :]
             text = " -> ".join([*circle[:6], *(["…"] if len(circle) > 6 else []), name])
             span = written[name][0].span
-            scope.report("C109", f"these constants are defined by each other: {text}", span)
+            scope.report("C109", f"circular definition: {text}", span)
             failed.update(chain)
             return
         if name in failed:
@@ -133,15 +135,15 @@ def _is_constant(scope: Scope, name: str, value: syntax.Value, *, known: bool) -
     """Whether a constant can have this value; reports where not."""
     if isinstance(value, syntax.Ref) and not known:
         near = suggest(value.text, (each for each in scope.names if each != name))
-        help_text = f"did you mean `{near}`?" if near else "a string is written in double quotes"
-        scope.report("C104", f"there is no constant called `{value.text}`", value.span, help=help_text)
+        help_text = f"did you mean `{near}`?" if near else "if it is a string, write it in double quotes"
+        scope.report("C104", f"unknown constant `{value.text}`", value.span, help=help_text)
         return False
     entry = scope.find(value.parts) if isinstance(value, syntax.Ref) else None
     if isinstance(entry, Broken) and entry.kind not in KINDS:
         return False  # it has an error of its own
     for item in value.items if isinstance(value, syntax.List) else (value,):
         if not isinstance(item, syntax.Number | syntax.String | syntax.Boolean):
-            problem = f"a constant is a number, a string, a boolean or a list of them, not {kind_of(item)}"
-            scope.report("C201", problem, item.span, help="what a key takes is written in its block")
+            problem = f"expected a number, string, boolean or list of them, found {kind_of(item)}"
+            scope.report("C201", problem, item.span, help="write the value in its block's key")
             return False
     return True

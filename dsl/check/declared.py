@@ -179,9 +179,9 @@ class Meaning:
     ) -> None:
         """Two keys of a declaration lead to two models."""
         assert model is not None and other is not None
-        problem = f"`{key}` is for the model `{model.name}`, but `{other_key}` is for `{other.name}`"
-        labels = (Label(draft.where(other_key), f"for `{other.name}`"),)
-        self.report("C224", problem, draft.where(key), labels=labels, help="use one model for both")
+        problem = f"`{key}` uses model `{model.name}`, but `{other_key}` uses model `{other.name}`"
+        labels = (Label(draft.where(other_key), f"uses `{other.name}`"),)
+        self.report("C224", problem, draft.where(key), labels=labels, help="use the same model for both")
 
     def same_model(self, a: Draft | None, b: Draft | None) -> bool:
         """Whether two declarations are of one model; unknown counts as yes."""
@@ -205,14 +205,17 @@ class Meaning:
         own_model, other_model = self.get(first, "model"), self.get(second, "model")
         # Another file's model may be the same one under another id; the engine compares the shapes.
         if first.span.source is second.span.source and not self.same_model(own_model, other_model):
-            why = "they are of different models"
+            why = "they belong to different models"
         if why:
             self.report(
                 "C225",
-                f"`{a.name}` and `{b.name}` are circuits of different graphs: {why}",
+                f"`{a.name}` and `{b.name}` are circuits on different graphs: {why}",
                 span,
-                labels=(Label(first.place, f"of `{a.name}`"), Label(second.place, f"of `{b.name}`")),
-                help="use one graph for both",
+                labels=(
+                    Label(first.place, f"the graph of `{a.name}`"),
+                    Label(second.place, f"the graph of `{b.name}`"),
+                ),
+                help="use the same graph for both",
             )
 
     def circuit_fits(self, span: Span, circuit: Draft | None, corruption: Draft) -> None:
@@ -226,10 +229,10 @@ class Meaning:
         if own is not None and other is not None and same_file and not self.same_model(own, other):
             self.report(
                 "C224",
-                f"`{circuit.name}` is for the model `{own.name}`, "
-                f"but `{corruption.name}` is for `{other.name}`",
+                f"`{circuit.name}` uses model `{own.name}`, "
+                f"but `{corruption.name}` uses model `{other.name}`",
                 span,
-                help="use one model for both",
+                help="use the same model for both",
             )
 
     def counted(self, circuit: Draft | None, by: object, span: Span) -> None:
@@ -242,7 +245,7 @@ class Meaning:
             lacks = (of and isinstance(nodes, tuple) and not of & {*nodes}) or (is_input and inputs == ())
             if lacks:
                 assert graph is not None
-                problem = f"there are no {each} to compare by in this graph"
+                problem = f"this graph has no {each} to compare by"
                 labels = (Label(graph.where("inputs" if is_input else "nodes"), "the graph"),)
                 self.report("C462", problem, span, labels=labels, help="compare by `nodes` or by `edges`")
 
@@ -262,12 +265,13 @@ class Meaning:
         if total > most or deep >= deepest:
             draft.parts = None
             problem = (
-                f"{total:,} parts, with those of its parts; {most:,} are the most"
+                f"`{draft.name}` has {total:,} parts, counting the parts of its parts; at most "
+                f"{most:,} are allowed"
                 if total > most
-                else f"what is made of others, {deep + 1} times over; {deepest} times are the most"
+                else f"`{draft.name}` is nested {deep + 1} levels deep; at most {deepest} are allowed"
             )
-            advice = "make it of fewer at once"
-            self.report("C010", f"`{draft.name}` is made of {problem}", draft.where(key), help=advice)
+            advice = "combine fewer at a time"
+            self.report("C010", problem, draft.where(key), help=advice)
 
     def graph(self, graph: Draft) -> Graph | None:
         """The graph that a block declares, where it is known and not too large to be looked at; made once."""

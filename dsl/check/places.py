@@ -23,23 +23,23 @@ def position(scope: Scope, value: syntax.Ref) -> Position | None:
     """`end`, `S`, `S.2`, a token's number; whether the prompts have it is seen when they are known."""
     first, *rest = value.parts
     if rest and rest[-1].text in {"q", "k", "v"}:
-        advice = f"an input stands before the position: `.{rest[-1].text}@{value.text[:-2]}`"
-        scope.report("C218", f"`{value.text}` is not a position", value.span, help=advice)
+        advice = f"write the input before the position: `.{rest[-1].text}@{value.text[:-2]}`"
+        scope.report("C218", f"expected a position, found `{value.text}`", value.span, help=advice)
         return None
     if first.text.isdigit() and (first.text != str(small_int(first.text)) or rest):
-        advice = "a token is named by its number, counted from 0, without leading zeros"
-        scope.report("C218", f"`{value.text}` is not a position", value.span, help=advice)
+        advice = "write a token's index, counted from 0, without leading zeros"
+        scope.report("C218", f"expected a position, found `{value.text}`", value.span, help=advice)
         return None
     if not rest:
         return Position(first.text)
     occurrence = small_int(rest[0].text) if rest[0].text.isdigit() else None
     if len(rest) > 1 or not occurrence:
-        advice = "a position is `start`, `end`, or a slot and its occurrence from 1: `S.2`"
-        scope.report("C218", f"`{value.text}` is not a position", value.span, help=advice)
+        advice = "write `start`, `end`, or a slot and its occurrence, counted from 1: `S.2`"
+        scope.report("C218", f"expected a position, found `{value.text}`", value.span, help=advice)
         return None
     if first.text in {"start", "end"}:
         advice = f"write `{first.text}`"
-        scope.report("C218", f"there is one `{first.text}`, so it has no number", value.span, help=advice)
+        scope.report("C218", f"`{first.text}` has no index", value.span, help=advice)
         return None
     return Position(first.text, occurrence)
 
@@ -59,7 +59,7 @@ def node(scope: Scope, value: syntax.Value) -> Node | None:
     for text in (layer, index):
         number = None if text is None or text == "*" else small_int(text)
         if number is None and text not in {None, "*"}:
-            scope.report("C226", "no model has so many layers, heads or neurons", value.span)
+            scope.report("C226", "layer, head or neuron number too large", value.span)
         numbers.append(number)
     kind = {"H": "head", "KV": "kv", "N": "neuron", None: "attention" if match[1] else "mlp"}[unit]
     at = None if value.position is None else position(scope, value.position)
@@ -72,7 +72,7 @@ def node(scope: Scope, value: syntax.Value) -> Node | None:
         behind = tail[1:] if tail[0].text in allowed else tail
         inputs += at_position(f"{value.text}{'.' + tail[0].text if behind != tail else ''}", behind)
         if kind == "mlp" and re.fullmatch(r"[nN]\d+", odd.text):
-            inputs = f"a neuron is written `{value.text}{odd.text.upper()}`"
+            inputs = f"for a neuron, write `{value.text}{odd.text.upper()}`"
         scope.report("C230", f"`{value.text}` has no input `.{odd.text}`", odd.span, help=inputs)
         entry = None
     return Node(kind, numbers[0], numbers[1], entry, at)  # type: ignore[arg-type]
@@ -83,4 +83,4 @@ def at_position(node: str, tail: Sequence[syntax.Name]) -> str:
     first = tail[0].text
     likely = first in {"start", "end", "other"} or first.isdigit() or re.match(r"[A-Z](?!\d)", first)
     meant = f"{node}@{'.'.join(part.text for part in tail)}"
-    return f"; a position stands behind `@`: `{meant}`" if likely else ""
+    return f"; write a position after `@`: `{meant}`" if likely else ""

@@ -100,6 +100,11 @@ def kinds_in_words(kinds: Sequence[str]) -> str:
     return " or ".join(kind if kind == "scores" else f"a {kind}" for kind in kinds)
 
 
+def method_in_words(kind: str) -> str:
+    """What `using` names in a block of a kind: `circuit method`, `metric`."""
+    return f"{kind} method" if kind in {"circuit", "scores"} else kind
+
+
 @dataclass(slots=True)
 class Scope:
     """One file. `drafts` and `diagnostics` are shared with the files that use it.
@@ -161,18 +166,18 @@ class Scope:
         if entry is None:
             self._unknown(ref, kinds)
         elif isinstance(entry, Draft):
-            problem = f"`{ref.text}` is {kinds_in_words([entry.kind])}, but {wanted} belongs here"
+            problem = f"expected {wanted}, found the {entry.kind} `{ref.text}`"
             labels = (Label(entry.place, f"declared as {kinds_in_words([entry.kind])} here"),)
             self.report("C108", problem, ref.span, labels=labels, help=self._of_kind(kinds))
         else:
-            what = "a constant" if isinstance(entry, Constant) else "a used file"
+            what = "constant" if isinstance(entry, Constant) else "used file"
             inside = ""
             if isinstance(entry, Module) and entry.scope is not None:
                 own = entry.scope.names.items()
                 known = (n for n, e in own if isinstance(e, Draft) and e.kind in kinds)
                 some = ", ".join(f"`{ref.text}.{n}`" for n in islice(known, 8))
                 inside = f"it has {some}" if some else ""
-            problem = f"`{ref.text}` is {what}, but {wanted} belongs here"
+            problem = f"expected {wanted}, found the {what} `{ref.text}`"
             advice = inside or self._of_kind(kinds)
             self.report("C108", problem, ref.span, labels=(Label(entry.place, "declared here"),), help=advice)
         return None
@@ -184,11 +189,12 @@ class Scope:
         if isinstance(head, Draft):
             self.report(
                 "C117",
-                f"`{head.name}` is {kinds_in_words([head.kind])} and has no `.{last.text}`; "
-                f"{wanted} belongs here",
+                f"expected {wanted}, found `.{last.text}` of the {head.kind} `{head.name}`",
                 last.span,
                 labels=(Label(head.place, "declared here"),),
-                help="properties (`found.edges`) stand in claims only" if head.kind == "circuit" else None,
+                help="properties such as `found.edges` are allowed only in claims"
+                if head.kind == "circuit"
+                else None,
             )
             return
         names = self.names
@@ -205,9 +211,10 @@ class Scope:
             for kind in kinds:
                 if first := self.first_keys[kind].get(ref.text):
                     help_text = (
-                        f"`{ref.text}` is an implementation; inline it is written `{ref.text}({first} = …)`"
+                        f"`{ref.text}` is an implementation; to use it inline, write "
+                        f"`{ref.text}({first} = …)`"
                     )
-        problem = f"there is no {' or '.join(kinds)} called `{last.text}`{where}"
+        problem = f"unknown {' or '.join(kinds)} `{last.text}`{where}"
         self.report("C104", problem, last.span, help=help_text or self._of_kind(kinds))
 
     def _of_kind(self, kinds: Sequence[str]) -> str | None:

@@ -67,7 +67,7 @@ class _Expansion:
         """Whether so many more members are not too many; reports if so, once."""
         before, self.total = self.total, self.total + members
         if before <= MOST_IN_ALL < self.total:
-            problem = f"the members of all families are more than {MOST_IN_ALL:,}"
+            problem = f"too many members: all families together may have at most {MOST_IN_ALL:,}"
             self.scope.report("C132", problem, span, help="use fewer numbers in the lists")
         return self.total <= MOST_IN_ALL
 
@@ -89,8 +89,8 @@ class _Expansion:
             places = [
                 Label(self.drafts[name].place, "a family") for name in (first, second) if name != draft.name
             ]
-            problem = f"`{draft.name}` would be a family in two ways: by `{first}` and by `{second}`"
-            self.scope.report("C208", problem, span, labels=places, help="write one of them out")
+            problem = f"`{draft.name}` varies with both `{first}` and `{second}`"
+            self.scope.report("C208", problem, span, labels=places, help="fix one of them to a single member")
             return
         if not roots:
             self.add(draft, draft.name, None, None)
@@ -100,7 +100,9 @@ class _Expansion:
         assert isinstance(numbers, tuple)
         if len(numbers) > MOST_MEMBERS:
             self.scope.report(
-                "C208", f"a family has at most {MOST_MEMBERS} members", draft.where(draft.members or "")
+                "C208",
+                f"too many members: a family may have at most {MOST_MEMBERS}",
+                draft.where(draft.members or ""),
             )
             return
         if not self.fits(draft.span, len(numbers)):
@@ -136,8 +138,8 @@ class _Expansion:
         )
         self.files.add(draft, name, values.get("file"))
         if draft.implementation == "difference" and len(values["circuits"] or ()) != 2:  # type: ignore[arg-type]
-            problem = "`difference` takes two circuits, and a family is more"
-            self.scope.report("C208", problem, draft.where("circuits"), help="write the members out")
+            problem = "`difference` takes two circuits, found a family"
+            self.scope.report("C208", problem, draft.where("circuits"), help="name two of its members")
 
     def member(self, value: Value, index: int | None) -> Value:
         """A reference to a family becomes one to its member; in a list, to all its members."""
@@ -169,10 +171,10 @@ class _Expansion:
         if len(roots) > 1:
             self.scope.report(
                 "C208",
-                f"this claim is about two families, `{names[0]}` and `{names[1]}`",
+                f"this claim varies with two families, `{names[0]}` and `{names[1]}`",
                 claim.span,
                 labels=[Label(self.drafts[root].place, "a family") for root in roots],
-                help="write one of them out",
+                help="fix one of them to a single member",
             )
             return []
         if not names:

@@ -40,14 +40,14 @@ class Table:
         """What is wrong with the row of `score(scores, node, column)`, and what to do; None if nothing."""
         if self.rows is None or node in self.rows:
             return None
-        return f"`{self.name}` has no row `{node}`", self._other_row(self.rows, node)
+        return f"unknown row `{node}` in `{self.name}`", self._other_row(self.rows, node)
 
     def _other_row(self, rows: Sequence[str], node: str) -> str:
         whole, _, position = node.partition("@")
         if position and whole in rows:
-            return f'positions are its columns: write `score({self.name}, "{whole}", "{position}")`'
+            return f'positions are its columns; write `score({self.name}, "{whole}", "{position}")`'
         if (bare := whole.rpartition(".")[0]) in rows:
-            return f'rows are whole nodes: write `"{bare}"`'
+            return f'rows are whole nodes; write `"{bare}"`'
         if not _is_node(node):
             near = suggest(node, rows)
             return f'did you mean `"{near}"`?' if near else _listed("rows", rows)
@@ -61,25 +61,25 @@ class Table:
     def wrong_column(self, node: str, column: str | None) -> tuple[str, str] | None:
         """The same of the column."""
         if self.by_token and not (column or "").isdecimal():
-            asked = f"has no column `{column}`" if column else "has several columns, and it is not said which"
-            return f"`{self.name}` {asked}", "its columns are the numbers of tokens: 0, 1, …"
+            asked = f"has no column `{column}`" if column else "has several columns; the claim must name one"
+            return f"`{self.name}` {asked}", "its columns are token indices: 0, 1, …"
         if self.columns is None or column in self.columns or (column is None and len(self.columns) == 1):
             return None
         if column is None:
             likely = "end" if "end" in self.columns else self.columns[-1]
             example = f'`score({self.name}, "{node}", "{likely}")`'
             return (
-                f"`{self.name}` has several columns, and it is not said which",
+                f"`{self.name}` has several columns; the claim must name one",
                 f"write {example}; {_listed('columns', self.columns)}",
             )
         if tuple(self.columns) == (ONLY,):
-            advice = "leave the column out"
+            advice = "remove the column"
             if self.by == "positions":
                 advice += f", or write `positions = [{column}]` in `{self.name}`"
-            return f"`{self.name}` has one number for each row, and no column `{column}`", advice
+            return f"unknown column `{column}`: `{self.name}` has one number for each row", advice
         near = None if _is_node(column) else suggest(column, self.columns)
         advice = f'did you mean `"{near}"`?' if near else _listed("columns", self.columns)
-        return f"`{self.name}` has no column `{column}`", advice
+        return f"unknown column `{column}` in `{self.name}`", advice
 
 
 def _is_node(name: str) -> bool:

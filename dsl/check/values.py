@@ -92,10 +92,12 @@ class _Converter:
     def wrong(
         self, value: syntax.Value, wanted: Type, help_text: str | None = None, via: Span | None = None
     ) -> Result:
-        labels = () if via is None else (Label(value.span, "the constant is given this value here"),)
+        labels = () if via is None else (Label(value.span, "the constant gets this value here"),)
         if isinstance(value, syntax.Arithmetic) and _HYPHENS.fullmatch(value.span.text):
             in_quotes = isinstance(wanted, Text | Prompt | InputFile | OutputFile)
-            help_text = f'write it in quotes: "{value.span.text}"' if in_quotes else "a name has no hyphens"
+            help_text = (
+                f'write it in quotes: "{value.span.text}"' if in_quotes else "a name cannot contain hyphens"
+            )
         problem = f"`{self.key}` takes {describe(wanted)}, not {kind_of(value)}"
         self.scope.report("C201", problem, via or value.span, labels=labels, help=help_text)
         return WRONG
@@ -136,11 +138,13 @@ class _Converter:
             return self.string(actual, wanted, via)
         help_text = None
         if isinstance(actual, syntax.List):
-            help_text = "only keys such as `threshold` make a family of a list"
+            help_text = "only keys marked as family, such as `threshold`, accept a list"
         elif isinstance(actual, syntax.Number | syntax.Node) and isinstance(wanted, Text | Prompt):
             help_text = f'write it in quotes: "{actual.span.text}"'
             if self.key in ("answer", "foil") and isinstance(actual, syntax.Number):
-                help_text = f"text is in quotes; ids of tokens are `{self.key}_ids`, of `prompts` and `file`"
+                help_text = (
+                    f"write text in quotes; for token ids use `{self.key}_ids` (in `prompts` and `file`)"
+                )
         return self.wrong(actual, wanted, help_text, via)
 
     def name_for_plain(self, value: syntax.Ref, wanted: Type) -> Result:
@@ -155,13 +159,12 @@ class _Converter:
             known = (name for name, each in self.scope.names.items() if isinstance(each, Constant))
             near = suggest(value.text, known)
             advice = f"did you mean `{near}`?" if near else f"declare it above the blocks: `{value.text} = …`"
-            self.scope.report("C104", f"there is no constant called `{value.text}`", value.span, help=advice)
+            self.scope.report("C104", f"unknown constant `{value.text}`", value.span, help=advice)
             return WRONG
         if isinstance(entry, Draft):
             self.scope.report(
                 "C201",
-                f"`{self.key}` takes {describe(wanted)}, "
-                f"but `{value.text}` is {kinds_in_words([entry.kind])}",
+                f"`{self.key}` takes {describe(wanted)}, found the {entry.kind} `{value.text}`",
                 value.span,
                 labels=(Label(entry.place, f"declared as {kinds_in_words([entry.kind])} here"),),
             )
@@ -170,7 +173,7 @@ class _Converter:
     def number(self, value: syntax.Number, wanted: Number, via: Span | None) -> Result:
         number = value.value
         span = via or value.span
-        labels = () if via is None else (Label(value.span, "the constant is given this value here"),)
+        labels = () if via is None else (Label(value.span, "the constant gets this value here"),)
         if wanted.integer and isinstance(number, float):
             self.scope.report(
                 "C201", f"`{self.key}` takes {describe(wanted)}, not a fraction", span, labels=labels
@@ -179,7 +182,7 @@ class _Converter:
         low, high = wanted.low, wanted.high
         if (low is not None and number < low) or (high is not None and number > high):
             self.scope.report(
-                "C202", f"`{self.key}` takes {describe(wanted)}, and {number:g} is not", span, labels=labels
+                "C202", f"`{self.key}` takes {describe(wanted)}, found {number:g}", span, labels=labels
             )
             return WRONG
         return number
@@ -189,9 +192,9 @@ class _Converter:
         if isinstance(wanted, Number | Boolean):
             bare = value.value.strip()
             looks = bare.replace(".", "", 1).isdigit() or bare in {"true", "false"}
-            return self.wrong(value, wanted, f"write {bare} without quotes" if looks else None, via)
+            return self.wrong(value, wanted, f"remove the quotes: `{bare}`" if looks else None, via)
         if not value.value:
-            self.scope.report("C204", f"the string for `{self.key}` is empty", span)
+            self.scope.report("C204", f"empty string for `{self.key}`", span)
             return WRONG
         if isinstance(wanted, Prompt):
             parsed = template(self.scope, value)
@@ -221,19 +224,24 @@ class _Converter:
             or windows.root
             or text.startswith("~")
         ):
-            problem = "an output file's name is relative to the output folder"
+            problem = "an output file name must be relative to the output folder"
         elif ".." in windows.parts:
-            problem = "an output file stays within the output folder, so its name has no `..`"
+            problem = "an output file must be inside the output folder: its name cannot contain `..`"
         elif "\\" in text or not text.isprintable():
-            problem = "this is no portable file name"
+            problem = "invalid file name: it contains a backslash or an unprintable character"
         elif len(text.encode()) > _LONGEST_PATH or any(len(p.encode()) > _LONGEST_NAME for p in posix.parts):
-            problem = f"a path has at most {_LONGEST_PATH} bytes, and each name in it {_LONGEST_NAME}"
+            problem = f"path too long: at most {_LONGEST_PATH} bytes, and {_LONGEST_NAME} for each name in it"
         if problem:
-            self.scope.report("C209", problem, span, help="the folder is chosen with `--out`")
+            self.scope.report(
+                "C209",
+                problem,
+                span,
+                help='write a name such as "plots/circuit.svg"; choose the output folder with `--out`',
+            )
             return WRONG
         if posix.suffix.lower() not in wanted.extensions or not posix.stem:
             known = ", ".join(wanted.extensions)
-            self.scope.report("C209", f"the file's ending says its format, and is one of {known}", span)
+            self.scope.report("C209", f"expected a file name ending in one of {known}", span)
             return WRONG
         return text
 
@@ -246,10 +254,10 @@ class _Converter:
                 return WRONG if isinstance(item, Wrong) else (item,)
             return self.wrong(actual, wanted, f"write it as a list: `[{actual.span.text[:60]}]`")
         if not actual.items and not wanted.empty:
-            self.scope.report("C204", f"the list for `{self.key}` is empty", actual.span)
+            self.scope.report("C204", f"empty list for `{self.key}`", actual.span)
             return WRONG
         if wanted.exactly is not None and len(actual.items) != wanted.exactly:
-            problem = f"`{self.key}` takes {describe(wanted)}, and here are {len(actual.items)}"
+            problem = f"`{self.key}` takes {describe(wanted)}, found {len(actual.items)}"
             self.scope.report("C204", problem, actual.span)
             return WRONG
         name = self.name
@@ -263,7 +271,7 @@ class _Converter:
                 failed = True
             elif wanted.distinct and each in places:
                 first = places[each]
-                problem = f"{element.span.text} stands twice in this list"
+                problem = f"duplicate item {element.span.text}"
                 self.scope.report("C205", problem, element.span, labels=(Label(first, "first here"),))
                 failed = True
             else:
@@ -285,7 +293,7 @@ class _Converter:
 
     def convert_item(self, value: syntax.Value, wanted: Many) -> Result:
         if isinstance(value, syntax.List) and not getattr(wanted.item, "several", False):
-            return self.wrong(value, wanted, "lists do not stand within lists")
+            return self.wrong(value, wanted, "write one flat list: a list cannot contain lists here")
         return self.convert(value, wanted.item)
 
     def either(self, value: syntax.Value, wanted: Either) -> Result:
@@ -313,23 +321,25 @@ class _Converter:
         if isinstance(value, syntax.Ref | syntax.String):
             text = value.text if isinstance(value, syntax.Ref) else value.value
             near = suggest(text, wanted.choices)
-            help_text = f"did you mean `{near}`?" if near else f"it is one of {choices}"
+            help_text = f"did you mean `{near}`?" if near else f"expected one of {choices}"
             if text in wanted.choices:
-                help_text = f"write {text} without quotes"
+                help_text = f"remove the quotes: `{text}`"
             self.scope.report("C203", f"`{self.key}` takes {describe(wanted)}", value.span, help=help_text)
             return WRONG
         return self.wrong(value, wanted)
 
     def position(self, value: syntax.Value, wanted: Type) -> Result:
         if not isinstance(value, syntax.Ref):
-            help_text = "positions are named: `start`, `end`, or a slot and its occurrence, `S.2`"
+            help_text = "write a position by name: `start`, `end`, or a slot and its occurrence, `S.2`"
             return self.wrong(value, wanted, help_text)
         found = position(self.scope, value)
         return WRONG if found is None else found
 
     def node(self, value: syntax.Value, wanted: Type) -> Result:
         found = node(self.scope, value)
-        help_text = "nodes are `L9H9` and `L9H9.q`, `MLP3`, `embed`, `logits`, and with `*` all of them"
+        help_text = (
+            "write a node such as `L9H9`, `L9H9.q`, `MLP3`, `embed` or `logits`; `*` stands for all: `L5H*`"
+        )
         return self.wrong(value, wanted, help_text) if found is None else found
 
     def reference(self, value: syntax.Value, wanted: Reference) -> Result:
@@ -400,18 +410,18 @@ def template(scope: Scope, value: syntax.String) -> Template | None:
             index += 2
             brace += 2
         elif character == "}":
-            complain("this `}` closes nothing", "a literal brace is written twice: `}}`")
+            complain("unmatched `}`", "write a literal brace twice: `}}`")
             return None
         elif character == "{":
             end = text.find("}", index)
             name = text[index + 1 : end]
             if end < 0 or "{" in name:
-                complain(
-                    "this `{` is never closed", "close it with `}`; a literal brace is written twice: `{{`"
-                )
+                complain("this `{` is never closed", "add a closing `}`; write a literal brace twice: `{{`")
                 return None
             if not (name.isidentifier() and name.isascii()):
-                complain(f"`{{{name}}}` does not name a slot", "write the slot's name only, such as `{S}`")
+                complain(
+                    f"expected a slot name, found `{{{name}}}`", "write only the slot's name, such as `{S}`"
+                )
                 return None
             if literal:
                 parts.append("".join(literal))

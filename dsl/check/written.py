@@ -64,7 +64,7 @@ class Files:
     reported: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._enter(_Written(PROVENANCE, "the run says what it did"))
+        self._enter(_Written(PROVENANCE, "the run is recorded"))
 
     def add(self, draft: Draft, name: str, file: object) -> None:
         """What a declaration writes, if it does.
@@ -102,13 +102,16 @@ class Files:
         if alike and other.draft is None:
             problem = f"`{draft.name}` would be written to {PROVENANCE}, where {other.what}"
         elif alike and draft.kind in RESULTS:
-            problem = f"{new.what} to {new.file}, and {other.what} to {other.file}, which may be one file"
+            problem = (
+                f"{new.what} to {new.file}, and {other.what} to {other.file}, which are the same "
+                "file on some systems"
+            )
         elif alike:
             problem = f'two outputs write the file "{new.file}"'
         else:
             problem = f'"{new.file}" and "{other.file}" cannot both be written: one is a folder of the other'
         labels = () if other.span is None else (Label(other.span, "the other one"),)
-        self.scope.report("C210", problem, new.span, labels=labels, help="give one of them another name")
+        self.scope.report("C210", problem, new.span, labels=labels, help="rename one of them")
 
 
 def _folded(file: str) -> str:

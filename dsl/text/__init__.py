@@ -1,1 +1,1 @@
-"""From characters to a syntax tree, and how what is wrong is shown."""
+"""From characters to a syntax tree, and how errors are shown."""

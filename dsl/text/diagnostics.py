@@ -28,7 +28,7 @@ _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "label": "\x1b[1;34m"
 @public
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A second place that helps to understand the first."""
+    """A second place that helps explain the first."""
 
     span: Span
     text: str
@@ -41,9 +41,9 @@ class Diagnostic:
 
     Attributes:
         code: stable, such as `C104`; `nncirc explain C104` knows it.
-        message: one sentence without a full stop: what was found and what was wanted.
+        message: one sentence without a period: what was found and what was expected.
         span: the exact place.
-        label: a few words to stand at the carets, or empty.
+        label: a few words shown next to the carets, or empty.
         labels: further places.
         help: what to do, or None.
         severity: a script with a warning still runs.

@@ -1,4 +1,4 @@
-"""How much a script may hold: past what a person writes, and little enough to be checked in seconds."""
+"""Size limits of a script: more than anyone writes by hand, yet small enough to check in seconds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,15 @@ def passed(text: str, words: int) -> tuple[int, int, str | None]:
     for match in _WORD.finditer(text):
         words += 1
         if words > MOST_WORDS:
-            return words, match.start(), f"a script has at most {MOST_WORDS:,} words and signs"
+            return (
+                words,
+                match.start(),
+                f"script too long: at most {MOST_WORDS:,} words and symbols are allowed",
+            )
         if match.end() - match.start() > LONGEST_NAME and match[0][0] not in '"#':
-            return words, match.start(), f"a name or a number has at most {LONGEST_NAME} characters"
+            return (
+                words,
+                match.start(),
+                f"name or number too long: at most {LONGEST_NAME} characters are allowed",
+            )
     return words, 0, None

@@ -103,7 +103,7 @@ class _Parser:
 
     def script(self, tree: Any) -> tuple[syntax.Script, list[Diagnostic]]:
         if tree is None and len(self.diagnostics) >= _MOST_ERRORS:
-            problem = f"after {_MOST_ERRORS} errors nothing more is read"
+            problem = f"parsing stopped after {_MOST_ERRORS} syntax errors; fix the ones above first"
             place = self.diagnostics[-1].span
             self.diagnostics.append(Diagnostic("C131", problem, place, severity="warning"))
         builder = _Builder(self.source)
@@ -167,7 +167,7 @@ class _Parser:
         self.resume(position)
 
     def resume(self, position: int) -> None:
-        """Drop the statement in hand and go on behind it, keeping track of the braces passed over."""
+        """Drop the current statement and resume after it, keeping track of the braces skipped."""
         # Within brackets, and where a value is on the next line, the lines that follow belong to the mistake.
         unfinished = bool(self.open) and self.open[-1].type != "LBRACE"
         unfinished = unfinished or bool(self.statement and self.statement[-1].type == "EQUAL")
@@ -325,13 +325,13 @@ class _Builder:
                 first, count = odd.get(escape, (start - 1 + match.start(), 0))
                 odd[escape] = first, count + 1
         for escape, (first, count) in odd.items():
-            often = "" if count == 1 else f", which has it {count:,} times"
+            often = "" if count == 1 else f" ({count:,} times in this string)"
             self.diagnostics.append(
                 Diagnostic(
                     "C009",
-                    f"`\\{escape}` means nothing in a string{often}",
+                    f"unknown escape `\\{escape}`{often}",
                     Span(self.source, first, first + 2),
-                    help=r"the escapes are `\"`, `\\`, `\n` and `\t`; a backslash itself is `\\`",
+                    help=r"write `\\` for a backslash; the escapes are `\"`, `\\`, `\n` and `\t`",
                 )
             )
         pieces.append(token[last:-1])
@@ -347,9 +347,9 @@ class _Builder:
             self.diagnostics.append(
                 Diagnostic(
                     "C008",
-                    "this number is too large to be computed with",
+                    "number too large",
                     span,
-                    help="whole numbers have up to 18 digits, others an exponent up to 308",
+                    help="whole numbers may have 18 digits, others an exponent of up to 308",
                 )
             )
             return 0

@@ -70,12 +70,12 @@ class Span:
 
     @property
     def end_line(self) -> int:
-        """The line of the position behind the last character."""
+        """The line of the position after the last character."""
         return self.source.location(self.end)[0]
 
     @property
     def end_column(self) -> int:
-        """The column of the position behind the last character."""
+        """The column of the position after the last character."""
         return self.source.location(self.end)[1]
 
     def to(self, other: Span) -> Span:

@@ -13,7 +13,7 @@ from nncirc.dsl.text.source import Source, Span
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """An identifier, or the number behind a dot (`S.2`)."""
+    """An identifier, or the number after a dot (`S.2`)."""
 
     text: str
     span: Span = field(compare=False, repr=False)

@@ -41,7 +41,7 @@ def test_json(monkeypatch: pytest.MonkeyPatch) -> None:
         {
             "code": "C107",
             "severity": "error",
-            "message": "the name `full` is declared twice",
+            "message": "duplicate name `full`",
             "file": "C107_doubled_name.circ",
             "start": {"offset": 103, "line": 9, "column": 7},
             "end": {"offset": 107, "line": 9, "column": 11},

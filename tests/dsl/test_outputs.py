@@ -24,7 +24,7 @@ def top(name: str, kind: str = "circuit") -> str:
     [
         (render("found", "a.svg") + render("small", "./A.svg"), '"./A.svg"'),
         (render("found", "\u00e9.svg") + render("small", "e\u0301.svg"), "two outputs"),
-        (top("run"), "`run` would be written to run.json, where the run says what it did"),
+        (top("run"), "`run` would be written to run.json, where the run is recorded"),
         (top("RUN"), "`RUN` would be written to run.json"),
         (
             "scores Run using weight_statistics {\n  model = gpt2\n  of = [copying]\n}",

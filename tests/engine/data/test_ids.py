@@ -248,7 +248,7 @@ def test_what_scripts_may_not_say_of_ids() -> None:
     assert codes(prompts("answer_ids = [5, 6, 7]")) == ["C233"]
     assert codes(prompts("answer_ids = [[5, 6]]", "foil_ids = 7", "teacher_forced = true")) == ["C245"]
     (number,) = check_text(MODEL + prompts("answer = 5")).diagnostics
-    assert number.help == "text is in quotes; ids of tokens are `answer_ids`, of `prompts` and `file`"
+    assert number.help == "write text in quotes; for token ids use `answer_ids` (in `prompts` and `file`)"
 
 
 def test_a_metric_finds_answers_that_are_ids() -> None:
