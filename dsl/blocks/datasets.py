@@ -659,7 +659,7 @@ DATASETS: dict[str, Prompts] = {
             "length": Key(
                 Number(integer=True, low=1), "how long the random block is", required=True, unit="tokens"
             ),
-            "copies": Key(Number(integer=True, low=1), "how many copies of the block are in a row", default=1),
+            "copies": Key(Number(integer=True, low=1), "how many times the block occurs in a row", default=1),
         },
         check=check_dataset,
         position=_in_tokens,

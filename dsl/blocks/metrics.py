@@ -353,7 +353,7 @@ def _called(part: Draft) -> str:
 
 
 def _measure_as(meaning: Meaning, metric: Draft) -> None:
-    """Make a metric `using task` the one that it stands for; report where prompts are of no known task."""
+    """Make a metric `using task` the one that it stands for; report where the prompts are not a task's."""
     data = meaning.get(metric, "data")
     task = None if data is None else task_of(data)
     if task is not None:
@@ -431,7 +431,7 @@ METRICS: dict[str, Metric] = {
         formula=accuracy,
     ),
     "paired_accuracy": Metric(
-        "Share of prompts whose answer is likelier than the foil; for sets, one of the answers is likelier than all foils.",
+        "Share of prompts whose answer is likelier than the foil; for sets, one answer than all foils.",
         _KEYS,
         needs=("answer", "foil"),
         unit="share",

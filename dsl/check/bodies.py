@@ -247,7 +247,7 @@ def _where(scope: Scope, call: syntax.Call) -> Where | None:
         advice = f"write `{subject.text}.copying`, or another statistic computed there"
         scope.report("C121", "`where` needs a statistic", subject.span, help=advice)
         return None
-    # What stands behind the scores is the column, and some columns have a dot in them: `direct.S.2`.
+    # What follows the scores is the column, and some columns have a dot in them: `direct.S.2`.
     shorter = (n for n in range(1, len(subject.parts)) if isinstance(scope.find(subject.parts[:n]), Draft))
     count = next(shorter, len(subject.parts) - 1)
     parts, rest = subject.parts[:count], subject.parts[count:]

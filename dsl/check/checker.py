@@ -366,7 +366,7 @@ def _no_script(written: str, path: str) -> str | None:
 
 
 def _where_last(blocks: list[tuple[syntax.Block, Draft]]) -> list[tuple[syntax.Block, Draft]]:
-    """Reference circuits behind all else, since `where(…)` in them asks for values of another block."""
+    """Reference circuits after all else, since `where(…)` in them asks for values of another block."""
     return sorted(blocks, key=lambda pair: pair[1].implementation == "reference")
 
 

@@ -110,7 +110,7 @@ class _Reader:
                 return None
 
     def range(self, value: syntax.Value) -> Range | None:
-        """What is behind `in`."""
+        """The value after `in`."""
         constant = self.scope.constant(value)
         written = value if constant is None else constant.value
         items = written.items if isinstance(written, syntax.List) else ()

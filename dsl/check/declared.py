@@ -40,7 +40,7 @@ Check: TypeAlias = "Callable[[Meaning, Draft], None]"
 
 @dataclass(frozen=True, slots=True)
 class Implementation:
-    """What may stand behind `using`.
+    """What may follow `using`.
 
     Attributes:
         extra: what its body holds besides keys.

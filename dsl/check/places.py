@@ -1,4 +1,4 @@
-"""Positions and nodes as they are written: `end`, `S.2`, behind a node also `@4`; `L9H9.q`, `MLP*`."""
+"""Positions and nodes as they are written: `end`, `S.2`, after a node also `@4`; `L9H9.q`, `MLP*`."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ class Declaration:
             `found[0]` for the first member of a family, `render.1` for an output without a label.
         kind: `model`, `dataset`, `corruption`, `graph`, `metric`, `scores`, `circuit`, `curve`,
             `compare`, `plot`, `render`.
-        implementation: what stands behind `using`; an output's implementation is its kind.
+        implementation: what follows `using`; an output's implementation is its kind.
         values: every key of the implementation's schema, defaults filled in.
         span: the block's header or the inline call.
         spans: where each value that was written stands.
@@ -270,7 +270,7 @@ def leaves(expression: Expression) -> tuple[Number | Range | Property | Apply, .
 @public
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """A claim. One about a family stands here once for each member, which `about` names.
+    """A claim. One about a family appears once for each member, which `about` names.
 
     `text` is the claim as written, without `assert`. On the right of `in` is a range, and nowhere else.
     """

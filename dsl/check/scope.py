@@ -1,4 +1,4 @@
-"""Names while a script is being checked: what each of them stands for, and what was found wrong."""
+"""Names while a script is being checked: what each of them stands for, and the errors found."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class Scope:
         return f"{self.prefix}{name}"
 
     def find(self, parts: Sequence[syntax.Name]) -> Entry | None:
-        """What a dotted name stands for; None where there is nothing by that name."""
+        """What a dotted name stands for; None if the name is unknown."""
         entry = self.names.get(parts[0].text)
         for part in parts[1:]:
             if not isinstance(entry, Module):
@@ -156,7 +156,7 @@ class Scope:
         return entry if isinstance(entry, Constant) else None
 
     def declaration(self, ref: syntax.Ref, kinds: Sequence[str]) -> Draft | None:
-        """The declaration that a name stands for; reports where there is none of these kinds."""
+        """The declaration that a name stands for; reports if there is none of these kinds."""
         entry = self.find(ref.parts)
         if isinstance(entry, Broken):
             return None
@@ -228,7 +228,7 @@ class Scope:
 def ordered(
     drafts: Mapping[str, Draft], on_cycle: Callable[[Sequence[str]], None] | None = None
 ) -> list[str]:
-    """The names so that each stands behind what it refers to, otherwise in the order given.
+    """The names sorted so that each follows what it refers to, otherwise in the order given.
 
     A reference that closes a circle is passed to `on_cycle` as the names along it, and then ignored.
     Written without recursion: a script may chain any number of declarations.
