@@ -127,7 +127,7 @@ class _Reader:
             case _:
                 found = kind_of(written)
                 if isinstance(written, syntax.List):
-                    found = f"a list of {len(items)}" if len(items) != 2 else "a list of other things"
+                    found = f"a list of {len(items)}" if len(items) != 2 else "a list with other values"
                 problem = f"expected a range of two numbers, found {found}"
                 advice = "write the lowest and the highest allowed number: `in [0.9, 1.1]`"
                 self.scope.report("C201", problem, value.span, help=advice)

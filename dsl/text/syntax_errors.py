@@ -199,14 +199,13 @@ def _after(context: Context, types: list[str], kind: str, text: str, span: Span)
             "C017", f"incomplete claim: expected a comparison, found {_found(kind, text)}", span, help=advice
         )
     if "ASSERT" in types and (kind == "COMPARISON" or text in {"and", "or"}):
-        both = "" if text == "or" else ": write two of them"
         what = (
             "a claim cannot chain comparisons"
             if kind == "COMPARISON"
             else f"`{text}` is not allowed in a claim"
         )
         within = " (or a range: `assert found.edges in [10, 20]`)" if text != "or" else ""
-        return Diagnostic("C017", what, span, help=f"write one `assert` for each comparison{both}{within}")
+        return Diagnostic("C017", what, span, help=f"write one `assert` for each comparison{within}")
     path = "_ARROW" in types and "EQUAL" not in types
     if path and (text == "==" or kind == "NUMBER"):
         problem = "expected `=`, found `==`" if text == "==" else "expected `=` before this number"

@@ -190,7 +190,7 @@ ONE = [Edge("embed", "logits")]
         (Circuit.of(SMALL, ONE, groups={"a]\n}": ("L0H0",)}), "cannot be a name"),
         (Circuit.of(SMALL, ONE, groups={"full": ("L0H0",)}), "'full' cannot be a name"),
         (Circuit.of(SMALL, ONE, groups={"empty": ()}), "the group `empty` is empty"),
-        (Circuit.of(SMALL, ONE, groups={"ends": ("embed",)}), "`embed` stands in paths by itself"),
+        (Circuit.of(SMALL, ONE, groups={"ends": ("embed",)}), "`embed` cannot be in a group"),
         (Circuit.of(SMALL, ONE, groups={"L1H1": ("L0H0",)}), ""),
         (Circuit.of(SMALL, ONE, groups={"use": ("L0H0",)}), ""),
     ],
@@ -282,7 +282,11 @@ def test_graphs_that_no_script_makes(tmp_path: Path, graph: Graph, edge: Edge) -
 @pytest.mark.parametrize(
     ("shape", "graph", "message"),
     [
-        ('bundled {\n  name = "ioi-4l"', "positions = all\n  data = d", "how many there are the prompts say"),
+        (
+            'bundled {\n  name = "ioi-4l"',
+            "positions = all\n  data = d",
+            "the number of tokens is known only from the prompts",
+        ),
         ('huggingface {\n  id = "somebody/unknown"', "neurons = [1]", "the shape of the model m"),
     ],
 )
@@ -311,7 +315,7 @@ def test_what_would_not_be_the_same_circuit_is_not_written(
     """Were the writer wrong, no wrong file would be left behind."""
     right = references._hops
     monkeypatch.setattr(references, "_hops", lambda circuit: list(right(circuit))[1:])
-    with pytest.raises(FileError, match="a script cannot say") as caught:
+    with pytest.raises(FileError, match="a script cannot express") as caught:
         write_reference(reference("induction_2l"), tmp_path / "file.circ")
     assert caught.value.code == "C623"
     assert list(tmp_path.iterdir()) == []
@@ -353,7 +357,7 @@ def test_one_of_several(tmp_path: Path) -> None:
 
 
 def test_heads_by_what_they_attend_to_need_a_run() -> None:
-    with pytest.raises(FileError, match="only a run can tell") as caught:
+    with pytest.raises(FileError, match="which needs a run") as caught:
         read_reference(REFERENCE.parent / "induction.circ", "expected")
     assert caught.value.code == "C622"
 
