@@ -60,7 +60,8 @@ def _area(values: Sequence[float], shares: Sequence[float]) -> float:
     if len(values) != len(shares) or len(shares) < 2:
         raise MethodError(
             "C554",
-            f"an area needs a value for each size: there are {len(values)} values and {len(shares)} sizes",
+            f"an area needs one value per size and at least 2 sizes, found {len(values)} values and"
+            f" {len(shares)} sizes",
             hint="measure faithfulness at the sizes of mib_sizes",
         )
     points = list(zip(shares, values, strict=True))

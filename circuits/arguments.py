@@ -85,9 +85,7 @@ def require_lengths(subject: str, given: Sequence[Sized], length: int, of: str) 
     found = sorted({len(each) for each in given})
     if found not in ([], [length]):
         lengths = " and ".join(map(str, found))
-        raise ArgumentError(
-            "C751", f"{subject} must be as many as there are {of}s, {length}; found {lengths}"
-        )
+        raise ArgumentError("C751", f"{subject} must have one item per {of} ({length}), found {lengths}")
 
 
 def is_public(function: object) -> bool:
@@ -237,7 +235,7 @@ class Door:
             for name in faults.keys() & given.keys()
             for other in faults.keys() & given.keys() - {name}
         )
-        return f"these are in each other's place: write {self._call()}" if misplaced else None
+        return f"these arguments are swapped: write {self._call()}" if misplaced else None
 
     def _call(self) -> str:
         by_name = [f"{name}=..." for name in self.asked if name in self.required - {*self.positional}]
@@ -245,26 +243,26 @@ class Door:
         return f"{self.name}({', '.join([*by_place, *by_name])})"
 
     def _usage(self) -> str:
-        return f"it is called as {self._call()}"
+        return f"write {self._call()}"
 
     def _misfit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ArgumentError:
         """Too many arguments, too few, one twice, or one that there is not."""
         given = dict(zip(self.positional, args, strict=False))
         if self.rest is None and (unknown := [name for name in kwargs if name not in self.known]):
             close = difflib.get_close_matches(unknown[0], self.asked, n=1)
-            hint = f"did you mean `{close[0]}`?" if close else f"it has {_listed(self.asked)}"
+            hint = f"did you mean `{close[0]}`?" if close else f"its arguments: {_listed(self.asked)}"
             return ArgumentError("C752", f"{self.name} has no argument `{unknown[0]}`", hint=hint)
         if twice := [name for name in kwargs if name in given]:
-            found = f"{self.name}: `{twice[0]}` is given twice, by its place and by its name"
+            found = f"{self.name}: `{twice[0]}` is given twice, by position and by keyword"
             return ArgumentError("C752", found, hint=self._usage())
         if len(args) > len(self.positional) and self.many is None:
             hidden = len(self.positional) - len([name for name in self.asked if name in self.positional])
             later = [name for name in self.asked if name not in self.positional]
-            takes = counted(len(self.positional) - hidden, "argument")
+            takes = counted(len(self.positional) - hidden, "positional argument")
             return ArgumentError(
                 "C752",
-                f"{self.name} takes {takes} by place, found {len(args) - hidden}",
-                hint=f"write the others by name: {later[0]}=..." if later else self._usage(),
+                f"{self.name} takes {takes}, got {len(args) - hidden}",
+                hint=f"pass the rest by keyword: {later[0]}=..." if later else self._usage(),
             )
         missing = [name for name in self.asked if name in self.required - given.keys() - kwargs.keys()]
         return ArgumentError("C752", f"{self.name} needs {_listed(missing)}", hint=self._usage())
@@ -306,7 +304,7 @@ class _Public(dict[str, Any]):
 
 # What was meant, by what is wanted and what was found instead.
 _REPAIRS: Mapping[tuple[str, str], str] = {
-    ("Circuit", "EdgeScores"): "take a circuit of the scores: scores.top(100) or scores.threshold(0.01)",
+    ("Circuit", "EdgeScores"): "select a circuit: scores.top(100) or scores.threshold(0.01)",
     ("Circuit", "Graph"): "write Circuit.full(graph) for all of its edges",
     ("Contrast", "Dataset"): "write Contrast(model, dataset, corruption)",
     ("Contrast", "Model"): "write Contrast(model, dataset, corruption)",

@@ -30,15 +30,15 @@ def require_ending(path: str | os.PathLike[str], known: Sequence[str]) -> str:
     if ending == ".pt" and ending not in known:
         raise FileError(
             "C636",
-            f"{name!r} cannot be written: a .pt file is a pickle, which runs code when it is loaded",
-            hint="the EAP-IG package reads .json too (`Graph.from_json`): `export --to FILE.json`",
+            f"cannot write {name!r}: a .pt file is a pickle, which runs code when loaded",
+            hint="write `--to FILE.json`: the EAP-IG package reads it too (`Graph.from_json`)",
         )
     if ending not in known:
         what = f"ends in {ending}" if ending else "has no ending"
         raise FileError(
             "C631",
-            f"{name!r} {what}, which names no format that is known here",
-            hint=f"known are {', '.join(known)}",
+            f"unknown format of {name!r}: it {what}",
+            hint=f"expected a name ending in {', '.join(known)}",
         )
     return ending
 
@@ -53,7 +53,9 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise _cannot_write(path, f"character {error.start} of the text has no UTF-8 form") from error
+        raise _cannot_write(
+            path, f"character {error.start} of the text cannot be encoded as UTF-8"
+        ) from error
     write_bytes(path, data)
 
 
@@ -174,5 +176,5 @@ def _cannot_write(path: str | os.PathLike[str], why: str) -> FileError:
     return FileError(
         "C605",
         f"cannot write {name!r}: {why}",
-        hint="is the folder there, may it be written to, and is there space on the disk?",
+        hint="check that the folder exists and is writable, and that the disk has space",
     )

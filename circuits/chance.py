@@ -110,8 +110,8 @@ def random_circuits(
     if not 0 <= edges <= graph.n_edges:
         raise MethodError(
             "C556",
-            f"a circuit of {edges} edges in a graph of {graph.n_edges}",
-            hint="draw circuits of at most all edges",
+            f"requested {edges:,} edges from a graph of {graph.n_edges:,}",
+            hint=f"use 0 to {graph.n_edges:,} edges",
         )
     draw, everything = random.Random(seed), tuple(graph.edges())
     for number in range(count):
@@ -127,8 +127,8 @@ def _connected(graph: Graph, everything: tuple[Edge, ...], edges: int, draw: ran
             return grown
     raise MethodError(
         "C557",
-        f"no connected circuit of {edges} edges was found in {_RESTARTS} attempts",
-        hint="draw circuits of a size that a pruned circuit has, or connected = false",
+        f"found no connected circuit of {edges} edges in {_RESTARTS} attempts",
+        hint="use the number of edges of a pruned circuit, or set connected = false",
     )
 
 

@@ -94,7 +94,7 @@ class Circuit:
             return False
         if not isinstance(thing, str):
             hint = 'write ("embed", "L0H0.q"), or "L0H0"'
-            raise unfit("what a circuit is asked for", "an edge or the name of a node", thing, hint=hint)
+            raise unfit("the left side of `in`", "an edge or the name of a node", thing, hint=hint)
         if Node.parse(thing).input is None:
             return thing in self.nodes
         return any(edge.receiver == thing for edge in self.scores)
@@ -107,19 +107,19 @@ def _check_groups(graph: Graph, groups: Mapping[str, tuple[str, ...]]) -> None:
     if len(groups) > MOST_GROUPS:
         raise GraphError(
             "C457",
-            f"a circuit of {len(groups):,} groups",
-            hint=f"a circuit has at most {MOST_GROUPS:,} groups of nodes",
+            f"expected at most {MOST_GROUPS:,} groups of nodes, found {len(groups):,}",
+            hint="use fewer, larger groups",
         )
     for group, members in groups.items():
         called = f"group {visible(group, 60)}"
         if len(set(members)) < len(members):
-            raise GraphError("C457", f"{called} holds a node twice", hint="name each of its nodes once")
+            raise GraphError("C457", f"duplicate node in {called}", hint="name each of its nodes once")
         for member in members:
             if member not in graph.node_index:
                 raise GraphError(
                     "C457",
-                    f"{called} holds {visible(member, 60)!r}, which is no node of the graph",
-                    hint=f"the graph has {graph}; a group holds whole nodes, without .q, .k or .v",
+                    f"expected a node of the graph in {called}, found {visible(member, 60)!r}",
+                    hint=f"name whole nodes, without .q, .k or .v; the graph has {graph}",
                 )
 
 
@@ -130,8 +130,8 @@ def _score(edge: Edge, score: float | None) -> float | None:
     if not math.isfinite(number):
         raise GraphError(
             "C458",
-            f"the score of {edge} is {score!r}, which is no finite number",
-            hint="a metric or a gradient overflowed: compute in float32, and look at the metric on both runs",
+            f"the score of {edge} is {score!r}; expected a finite number",
+            hint="something overflowed: compute in float32, and check the metric on both runs",
         )
     return number
 
@@ -221,7 +221,7 @@ def require_same_graph(first: Circuit, *others: Circuit) -> None:
             continue
         raise GraphError(
             "C455",
-            f"the circuits are of different graphs: {first.graph}; and {other.graph}",
-            hint="find both on one graph, or collapse both to the coarser one; circuits of two models have no"
-            " edges in common",
+            f"the circuits are on different graphs: {first.graph}; and {other.graph}",
+            hint="find both on the same graph, or collapse both to the coarser one; circuits of two models"
+            " share no edges",
         )

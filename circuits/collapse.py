@@ -126,7 +126,7 @@ def regroup(circuit: Circuit, n_kv_heads: Positive) -> Circuit:
     if fine.attention != "heads" or not fine.split_inputs or fine.shape.n_kv_heads != fine.shape.n_heads:
         raise GraphError(
             "C459",
-            f"only single heads with q, k and v apart can be put into groups, not {fine}",
+            f"regrouping needs a graph of single heads with separate q, k and v, found {fine}",
             hint="regroup before you collapse",
         )
     graph = replace(fine, shape=replace(fine.shape, n_kv_heads=n_kv_heads))
@@ -139,9 +139,9 @@ def regroup(circuit: Circuit, n_kv_heads: Positive) -> Circuit:
             if len(found) > 1:
                 raise GraphError(
                     "C459",
-                    f"{sender} -> {receiver} stands for edges that differ: "
+                    f"the edges merged into {sender} -> {receiver} differ: "
                     + ", ".join(f"{i}: {circuit.scores.get(Edge(sender, i), 'absent')}" for i in images),
-                    hint="the circuit was found with a key and a value for every head; keep it ungrouped",
+                    hint="keep the circuit ungrouped: it was found with a key and a value for every head",
                 )
             scores[Edge(sender, receiver)] = circuit.scores[Edge(sender, images[0])]
     return Circuit(graph, scores, circuit.groups, circuit.made)
@@ -163,8 +163,8 @@ def _require_coarser(fine: Graph, coarse: Graph) -> None:
     if not same_model or finer:
         raise GraphError(
             "C459",
-            f"a circuit of {fine} has no image in {coarse}",
-            hint="the graph must be of the same model and join inputs or heads, never tell more apart",
+            f"a circuit on {fine} cannot be collapsed to {coarse}",
+            hint="use a target graph of the same model that is nowhere finer",
         )
 
 

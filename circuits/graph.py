@@ -52,15 +52,15 @@ class Shape:
         if min(self.n_layers, self.n_heads, self.n_kv_heads) < 1 or self.n_heads % self.n_kv_heads:
             raise GraphError(
                 "C452",
-                f"no model has {self.n_layers} layers of {self.n_heads} heads "
-                f"with {self.n_kv_heads} key-value heads",
-                hint="all are at least 1, and the key-value heads divide the heads",
+                f"impossible shape: {self.n_layers} layers, {self.n_heads} heads, "
+                f"{self.n_kv_heads} key-value heads",
+                hint="use numbers of at least 1, and key-value heads that divide the heads",
             )
         if self.n_layers * self.n_heads > MOST_HEADS:
             raise GraphError(
                 "C452",
-                f"{self.n_layers} layers of {self.n_heads} heads are more than {MOST_HEADS:,} heads",
-                hint="the largest models have some 16,000; is this the right file?",
+                f"expected at most {MOST_HEADS:,} heads, found {self.n_layers:,} layers of {self.n_heads:,}",
+                hint="check the file: the largest models have about 16,000 heads",
             )
 
     @public
@@ -107,19 +107,21 @@ class Graph:
     def __post_init__(self) -> None:
         if self.attention not in ("heads", "layers"):
             raise GraphError(
-                "C463", f"attention is not divided into {self.attention!r}", hint="heads or layers"
+                "C463",
+                f"unknown division of attention {self.attention!r}; expected heads or layers",
+                hint="write attention = heads or attention = layers",
             )
         if not self.split_inputs and self.attention == "heads" and self.shape.n_kv_heads < self.shape.n_heads:
             raise GraphError(
                 "C453",
-                "heads that share keys and values cannot be joined into one input each",
-                hint="under grouped-query attention keep inputs = [q, k, v]",
+                "`inputs = []` is not possible with grouped-query attention: heads share keys and values",
+                hint="write inputs = [q, k, v]",
             )
         if len(set(self.positions)) < len(self.positions) or not all(map(is_position, self.positions)):
             raise GraphError(
                 "C465",
-                f"nodes cannot be at the positions {listed(self.positions)}",
-                hint="each is named once, by a slot (S.2), a number, start, end or other",
+                f"invalid positions {listed(self.positions)}",
+                hint="name each position once: a slot (S.2), a token number, start, end or other",
             )
         self._check_neurons()
         senders = ["embed", "pos_embed"] if self.pos_embed else ["embed"]
@@ -147,19 +149,20 @@ class Graph:
         if not self.neurons:
             return
         if not self.shape.mlps:
-            raise GraphError("C467", "the model has no MLPs to split into neurons", hint="leave neurons out")
+            raise GraphError("C467", "the model has no MLPs to split into neurons", hint="remove `neurons`")
         if layers != sorted(set(layers)) or not 0 <= layers[0] <= layers[-1] < self.shape.n_layers:
             raise GraphError(
                 "C467",
-                f"MLPs are split in the layers {listed(layers)} of {self.shape.n_layers}",
-                hint="each layer once, in order, counted from 0",
+                f"invalid layers of `neurons`: {listed(layers)}; the model has layers 0 to"
+                f" {self.shape.n_layers - 1}",
+                hint="give each layer once, in ascending order",
             )
         counts = [count for _, count in self.neurons]
         if min(counts) < 1 or sum(counts) > MOST_NEURONS:
             raise GraphError(
                 "C467",
-                f"no graph has MLPs of {listed(counts)} neurons",
-                hint=f"an MLP has at least 1, and a graph at most {MOST_NEURONS:,}: split fewer layers",
+                f"invalid number of neurons: {listed(counts)}",
+                hint=f"split fewer layers: an MLP has at least 1 neuron, a graph at most {MOST_NEURONS:,}",
             )
 
     def _at_positions(self, names: list[str]) -> tuple[str, ...]:
@@ -269,7 +272,7 @@ class Graph:
             return False
         if not isinstance(thing, str):
             hint = 'write ("embed", "L0H0.q"), or "L0H0"'
-            raise unfit("what a graph is asked for", "an edge or the name of a node", thing, hint=hint)
+            raise unfit("the left side of `in`", "an edge or the name of a node", thing, hint=hint)
         Node.parse(thing)
         return thing in self.node_index or thing in self.receiver_index
 
@@ -296,8 +299,8 @@ class Graph:
         if edge[1] not in self.receiver_index:
             return f"{visible(edge[1], 60)} is not a receiver of this graph"
         if edge[0].partition("@")[2] != edge[1].partition("@")[2]:
-            return "an edge stays at its position: only heads carry from one to another"
-        return f"{edge[0]} is computed after {edge[1]} has been read"
+            return "an edge joins nodes at the same position; only heads move information between positions"
+        return f"{edge[0]} is computed after the input {edge[1]}"
 
     @cached_property
     def inputs(self) -> dict[str, tuple[str, ...]]:
@@ -380,13 +383,13 @@ def check_positions(nodes: int, positions: int, attended: int = 0) -> None:
     pairs = attended * positions**2 // 2
     for many, most, what in (
         (positions * nodes, MOST_NODES, "nodes"),
-        (pairs, MOST_PAIRS, "pairs to attend"),
+        (pairs, MOST_PAIRS, "pairs of positions to attend between"),
     ):
         if many > most:
             raise GraphError(
                 "C465",
-                f"split at {positions:,} positions the graph has more than {most:,} {what}",
-                hint="name the positions that matter: all others are one, other",
+                f"split at {positions:,} positions, the graph has more than {most:,} {what}",
+                hint="name only the positions that matter; the rest are joined as `other`",
             )
 
 

@@ -45,7 +45,8 @@ class Resampling:
         if self.resamples < 1 or not 0 < self.level < 1:
             raise MethodError(
                 "C552",
-                f"no interval is drawn from {self.resamples} resamples at the level {self.level:g}",
+                f"an interval needs at least 1 resample and a level between 0 and 1, got {self.resamples} and"
+                f" {self.level:g}",
                 hint="write resamples = 1000 and level = 0.95",
             )
 
@@ -124,7 +125,7 @@ def bootstrap(
     if value is None:
         raise MethodError(
             "C553",
-            "the prompts leave this measure without a value: it divides by an effect that is zero",
+            "the measure is undefined on these prompts: it divides by an effect of zero",
             hint="use other prompts, or a corruption that changes the metric",
         )
     if prompts == 1:

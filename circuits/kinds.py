@@ -148,7 +148,7 @@ class Number(Kind):
 def _number(value: object, wanted: Callable[[Any], float]) -> str | None:
     """How to write the number that a value is, if it is one."""
     if callable(getattr(value, "item", None)):
-        return "take the number out of it with `.item()`"
+        return "get its number with `.item()`"
     if isinstance(value, str | float):
         try:
             return f"write {wanted(value)}" if wanted(value) == float(value) else None
@@ -186,7 +186,7 @@ class Instance(Kind):
         if isinstance(value, type) and issubclass(value, self.cls):
             hint = f"make one: {value.__name__}(...)"
         elif self.cls is str and hasattr(value, "__fspath__"):
-            hint = "write str(...) of it"
+            hint = "write str(...)"
         return Fault(self.words, value, hint=hint, type=self.cls.__name__)
 
 
@@ -297,12 +297,12 @@ class Many(Kind):
         if isinstance(self.item, Anything) or not self.item.fits(value):
             return None
         plain = isinstance(value, str | bytes | int | float | tuple)
-        return f"write [{shown(value)}]" if plain else "put it into a list"
+        return f"write [{shown(value)}]" if plain else "put it in a list"
 
     def _repair(self, value: object) -> str | None:
         if isinstance(value, Set):
-            return "write sorted(...) of it: a set has no order of its own"
-        return "write list(...) of it" if isinstance(value, Iterable) else None
+            return "write sorted(...): a set has no order"
+        return "write list(...)" if isinstance(value, Iterable) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,7 +398,7 @@ class Function(Kind):
             try:
                 inspect.signature(value).bind(*[None] * self.arguments)
             except TypeError:
-                return self.fault(value, "let it take exactly these")
+                return self.fault(value, "change the function to take exactly these arguments")
             except ValueError:  # a builtin that does not say what it takes
                 pass
         return value

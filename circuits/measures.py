@@ -106,8 +106,8 @@ def members(circuit: Circuit, by: By) -> tuple[frozenset[object], int]:
     """
     graph = circuit.graph
     if by not in get_args(By):
-        hint = f"by {', '.join(get_args(By))}"
-        raise GraphError("C462", f"circuits are not compared by {by!r}", hint=hint)
+        hint = f"expected {', '.join(get_args(By))}"
+        raise GraphError("C462", f"unknown basis of comparison: {by!r}", hint=hint)
     if by == "edges":
         return frozenset(circuit.edges), graph.n_edges
     if by in ("q", "k", "v"):
@@ -118,7 +118,9 @@ def members(circuit: Circuit, by: By) -> tuple[frozenset[object], int]:
         everything = {node for node in graph.nodes if kinds is None or Node.parse(node).kind in kinds}
         ours = frozenset[object](circuit.nodes)
     if not everything:
-        raise GraphError("C462", f"there are no {by} to compare by: {graph}", hint="by nodes or by edges")
+        raise GraphError(
+            "C462", f"the graph has no {by} to compare by: {graph}", hint="compare by nodes or edges"
+        )
     return ours & everything, len(everything)
 
 

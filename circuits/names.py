@@ -71,7 +71,9 @@ class Position(NamedTuple):
             raise unfit("a position", "a string", text)
         name, dot, number = text.partition(".")
         if dot and not number.isdecimal():
-            raise MethodError("C512", f"{text!r} is no position", hint='write "end", "S.2", or ("S", 2)')
+            raise MethodError(
+                "C512", f"expected a position, found {text!r}", hint='write "end", "S.2", or ("S", 2)'
+            )
         return cls(name, int(number) if dot else None)
 
     def __str__(self) -> str:
@@ -92,7 +94,7 @@ def as_positions(given: Positions) -> tuple[Position, ...]:
     listed = [given] if isinstance(given, str) else given
     found = tuple(Position.parse(one) if isinstance(one, str) else Position(*one) for one in listed)
     if not found:
-        raise MethodError("C512", "no position is named", hint='write "end", or ["S.2", "end"]')
+        raise MethodError("C512", "expected at least one position", hint='write "end", or ["S.2", "end"]')
     return found
 
 
@@ -129,7 +131,7 @@ class Node:
         if match is None or kind is None or (match["part"] == "MLP" and match["input"]):
             raise GraphError(
                 "C451",
-                f"{visible(name, 60)!r} is not a node",
+                f"expected a node, found {visible(name, 60)!r}",
                 hint="nodes are embed, pos_embed, L9H6, L9H6.q, L9KV2.k, L9, MLP3, MLP3N17, logits",
             )
         at = None if match["position"] is None else Position.parse(match["position"])

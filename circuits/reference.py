@@ -25,7 +25,7 @@ from typing import TypeAlias
 from nncirc.circuits.arguments import public, require_lengths
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import GraphError
-from nncirc.circuits.graph import Graph
+from nncirc.circuits.graph import Graph, owner
 from nncirc.circuits.names import Edge, Input, Node, is_node, matching, one_of
 
 Term: TypeAlias = tuple[str, Input | None]
@@ -153,7 +153,9 @@ class _Reader:
         """The pairs of neighbouring steps; each makes edges, and not too many with all before."""
         steps = [[self.side(term, entered=number > 0) for term in step] for number, step in enumerate(path)]
         if len(steps) < 2:
-            raise GraphError("C456", "a path has at least two steps: a -> b", hint="say where it leads")
+            raise GraphError(
+                "C456", "a path needs at least two steps: a -> b", hint="add a receiver: `-> logits`"
+            )
         hops = list(pairwise(steps))
         for senders, receivers in hops:
             _meet(self.graph, senders, receivers)
@@ -161,9 +163,9 @@ class _Reader:
             if self.total > MOST_EDGES:
                 raise GraphError(
                     "C464",
-                    f"{_step(senders)} -> {_step(receivers)} stands, with what is before it, for"
-                    f" {self.total:,} edges",
-                    hint=f"write down the edges that the circuit has; {MOST_EDGES:,} are the most",
+                    f"the paths up to {_step(senders)} -> {_step(receivers)} contain {self.total:,} edges; at"
+                    f" most {MOST_EDGES:,} are allowed",
+                    hint="write only the edges that the circuit has",
                 )
         return hops
 
@@ -173,11 +175,11 @@ def _scored(path: Mapping[Edge, None], edges: Mapping[Edge, float | None]) -> Ed
     if rest:
         raise GraphError(
             "C468",
-            f"a score is of one edge, and this path is {len(path)}, {first} and {rest[0]} among them",
+            f"a score belongs to one edge; this path has {len(path)}, such as {first} and {rest[0]}",
             hint="write a path for each edge: one sender, and one input of one receiver",
         )
     if edges.get(first) is not None:
-        raise GraphError("C468", f"the edge {first} has two scores", hint="leave one of them out")
+        raise GraphError("C468", f"the edge {first} has two scores", hint="remove one of them")
     return first
 
 
@@ -198,8 +200,8 @@ def expand(graph: Graph, name: str) -> tuple[str, ...]:
     if node.input is not None:
         raise GraphError(
             "C457",
-            f"{name} is an input of a node, where a whole node is wanted",
-            hint="in a path the input stands beside the name; a group holds whole nodes",
+            f"expected a whole node, found the input {name}",
+            hint=f"write {owner(name)}",
         )
     if "*" not in name and (node.position is not None or not graph.positions):
         found: tuple[str, ...] = (name,) if name in graph.node_index else ()
@@ -207,8 +209,8 @@ def expand(graph: Graph, name: str) -> tuple[str, ...]:
         anywhere = bool(graph.positions) and node.position is None
         found = matching(name, graph.nodes, at_any_position=anywhere)
     if not found:
-        problem = f"{name} matches no node" if "*" in name else f"there is no node {name}"
-        raise GraphError("C457", f"{problem} of the graph", hint=_what_there_is(graph))
+        problem = f"{name} matches no node of the graph" if "*" in name else f"the graph has no node {name}"
+        raise GraphError("C457", problem, hint=_what_there_is(graph))
     return found
 
 
@@ -234,12 +236,12 @@ def _members(graph: Graph, group: str, names: Sequence[str]) -> tuple[str, ...]:
     if is_node(group):
         raise GraphError(
             "C451",
-            f"a group cannot be called {group!r}: that is a node",
+            f"{group!r} is a node and cannot name a group",
             hint="give the group another name",
         )
     found = dict.fromkeys(node for name in names for node in expand(graph, name))
     if not found:
-        raise GraphError("C457", f"the group {group} has no nodes", hint="name some, or leave it out")
+        raise GraphError("C457", f"the group {group} has no nodes", hint="add nodes to it, or remove it")
     return tuple(sorted(found, key=graph.node_index.__getitem__))
 
 
@@ -253,8 +255,8 @@ def _side(graph: Graph, groups: Mapping[str, tuple[str, ...]], term: Term) -> _S
             known = ", ".join(graph.positions) or "none"
             raise GraphError(
                 "C457",
-                f"no node of the group {whole} is at {position}",
-                hint=f"the graph has the positions {known}",
+                f"the group {whole} has no node at {position}",
+                hint=f"positions of the graph: {known}",
             )
         return _Side(text, nodes, which, written_out=False)
     try:
@@ -265,7 +267,7 @@ def _side(graph: Graph, groups: Mapping[str, tuple[str, ...]], term: Term) -> _S
         known = ", ".join(groups) or "none"
         raise GraphError(
             "C451",
-            f"{name!r} is neither a group nor a node",
+            f"expected a group or a node, found {name!r}",
             hint=f"groups: {known}; nodes are embed, pos_embed, L9H6, L5H*, MLP3, MLP3N17, logits",
         ) from error
     return _Side(text, nodes, which, written_out="*" not in name)
@@ -309,12 +311,12 @@ def _meet(graph: Graph, senders: Sequence[_Side], receivers: Sequence[_Side]) ->
     entered = [any(first.get(at, place) < place for at, place in side.reach.items()) for side in receivers]
     hop = f"{_step(senders)} -> {_step(receivers)}"
     if not any(sending):
-        raise GraphError("C456", f"{hop} makes no edge", hint=_why(graph, senders, receivers))
+        raise GraphError("C456", f"the graph has no edge {hop}", hint=_why(graph, senders, receivers))
     for side, takes_part in zip((*senders, *receivers), (*sending, *entered), strict=True):
         if side.written_out and not takes_part:
             raise GraphError(
                 "C456",
-                f"{side.term} takes part in no edge of {hop}",
+                f"{side.term} has no edge in {hop}",
                 hint=_why(
                     graph,
                     [each for each in senders if each is side] or senders,
@@ -382,36 +384,36 @@ def _inputs(graph: Graph, name: str) -> tuple[str, ...]:
 def _why_no_input(graph: Graph, name: str) -> str:
     kind = Node.parse(name).kind
     if kind == "kv":
-        return "a group of heads shares its key and its value; queries are the heads' own"
+        return "key-value heads share only .k and .v; each head has its own .q"
     if kind in ("head", "attention") and not graph.split_inputs:
-        return "the graph joins q, k and v: leave the input out, or set inputs = [q, k, v] in the graph"
-    return "only attention is entered as q, k or v"
+        return "the graph joins q, k and v: omit the input, or set inputs = [q, k, v] in the graph"
+    return "only attention has the inputs q, k and v"
 
 
 def _why(graph: Graph, senders: Sequence[_Side], entered: Sequence[_Side]) -> str:
     sender = senders[0].nodes[0] if senders else None
     receiver = next((side.inputs[0] for side in entered if side.inputs), None)
     if sender is None or not entered:
-        return "a step is empty"
+        return "a step of the path is empty"
     if receiver is None:
-        return "embeddings read nothing: they can only stand first"
+        return "embeddings read nothing: they must be the first step of a path"
     if sender == "logits":
-        return "logits sends nothing: it can only stand last"
+        return "logits sends nothing: it must be the last step of a path"
     if sender not in graph.sender_index:
         if sender.startswith("MLP"):
             neurons = sender.replace("@", "N*@") if "@" in sender else f"{sender}N*"
-            return f"{sender} sends nothing itself: name its neurons, {neurons}, or do not split it"
-        return f"{sender} sends nothing itself: name the heads that share it"
+            return f"{sender} is split into neurons: name them, {neurons}, or do not split it"
+        return f"{sender} has no output of its own: name the heads that share it"
     if graph.positions:
         at = {node.partition("@")[2]: node for side in senders for node in side.nodes}
         receivers = [each for side in entered for each in side.inputs if each.partition("@")[2] in at]
         if not receivers:
             return (
-                "an edge stays at its position: heads carry from one to another, from their keys and values"
+                "edges join nodes at the same position; heads move information through their keys and values"
             )
         receiver = receivers[0]
         sender = at[receiver.partition("@")[2]]
-    return f"{sender} is computed after {receiver} has been read; edges lead to later nodes"
+    return f"{sender} is computed after the input {receiver}; edges go only to later nodes"
 
 
 def _what_there_is(graph: Graph) -> str:

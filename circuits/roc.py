@@ -146,7 +146,7 @@ def _defined(right: int, universe: int, by: str) -> None:
     if not 0 < right < universe:
         raise MethodError(
             "C555",
-            f"a ROC curve needs something to find and something to leave: the reference has {right} of"
+            f"a ROC curve needs a reference that is neither empty nor complete; this one has {right} of"
             f" {universe} {by}",
-            hint="use a reference that is a part of the graph, or compare by edges",
+            hint="use a reference that is part of the graph, or compare by edges",
         )

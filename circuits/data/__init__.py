@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.kinds import or_
 
 WORD_LISTS = ("names", "objects", "places")
 """Every list that `word_list` knows."""
@@ -32,7 +33,7 @@ def word_list(name: str) -> tuple[str, ...]:
         near = difflib.get_close_matches(name, WORD_LISTS, n=1)
         raise DataError(
             "C305",
-            f"there is no word list `{name}`; there are {', '.join(WORD_LISTS)}",
+            f"unknown word list `{name}`; expected {or_(WORD_LISTS)}",
             hint=f"did you mean `{near[0]}`?" if near else None,
         )
     text = (Path(__file__).parent / f"{name}.json").read_text(encoding="utf-8")

@@ -64,7 +64,7 @@ def family_of(model_type: str, config: Mapping[str, object] | None = None) -> Fa
         raise ModelError(
             "C436",
             f"the adapter for models of type {model_type!r} cannot be loaded: {broken[model_type]}",
-            hint="repair or update that package",
+            hint="update or repair the package that provides it",
         )
     message, hint = unadapted(
         config or {"model_type": model_type}, tuple(sorted(known.keys() - {"compiled"}))
@@ -110,18 +110,18 @@ def unadapted(config: Mapping[str, object], known: tuple[str, ...]) -> tuple[str
     instead = f"use a decoder-only language model: {', '.join(known)}"
     if "input_encoder" in config and "key_size" in config:
         return (
-            "this is a compiled program",
-            "load it with `using compiled`, and its folder as `path`",
+            "expected a language model, found a compiled program",
+            "load it with `using compiled`, with its folder as `path`",
         )
     if not isinstance(kind, str):
         return "its config.json has no model_type", "use the config.json that was saved with the weights"
-    message = f"models of type {kind[:60]!r} have no adapter"
+    message = f"unsupported model type {kind[:60]!r}"
     if config.get("is_encoder_decoder") is True:
-        return f"{message}: they have an encoder and a decoder", instead
+        return f"{message}: it has an encoder and a decoder", instead
     if isinstance(architecture, str) and not architecture.endswith(("ForCausalLM", "LMHeadModel")):
         return f"{message}: a {architecture[:60]} does not predict the next token", instead
     if isinstance(architecture, str) and not any(key in config for key in _HEADS):
-        return f"{message}: its config names no attention heads, as those of state-space models", instead
+        return f"{message}: its config has no attention heads, as in state-space models", instead
     return message, (
         f"there are adapters for {', '.join(known)}; a package can add one under the name {kind[:60]!r}"
         f" in the entry point group {GROUP!r}"

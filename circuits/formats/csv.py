@@ -56,7 +56,7 @@ def read_edges(path: str | os.PathLike[str], graph: Graph) -> Circuit:
         columns = next(reader, [])
         for needed in _COLUMNS:
             if columns.count(needed) != 1 and (needed != "score" or needed in columns):
-                raise _no_table(name, f"its first line has no single column {needed!r}")
+                raise _no_table(name, f"expected exactly one column {needed!r} in the first line")
         places = [columns.index(each) for each in _COLUMNS if each in columns]
         for row in reader:
             if not row:
@@ -64,7 +64,7 @@ def read_edges(path: str | os.PathLike[str], graph: Graph) -> Circuit:
             cells = [row[place] if place < len(row) else "" for place in places]
             edge = Edge(cells[0], cells[1])
             if edge in scores:
-                raise _no_table(name, f"line {reader.line_num}: the edge {edge} stands twice")
+                raise _no_table(name, f"line {reader.line_num}: duplicate edge {edge}")
             try:
                 graph.order(edge)
             except GraphError as error:
@@ -101,7 +101,7 @@ def write_nodes(scores: Value, path: str | os.PathLike[str]) -> None:
     for end in ends:
         names, values = _numbers(members[end], len(positions), unbounded=True)
         if names != nodes:
-            raise members[end].wrong("expected the rows of the scores")
+            raise members[end].wrong("expected the same rows as in `scores`")
         tables.append(values)
     rows = [
         [node, *(cell for column in zip(*row, strict=True) for cell in column)]
@@ -127,7 +127,9 @@ def _plain(value: Value) -> str:
     """Text that no spreadsheet takes for a formula, which it would compute."""
     text = value.text()
     if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
-        raise value.wrong(f"expected a name, found {visible(text, 60)!r}, which a spreadsheet would compute")
+        raise value.wrong(
+            f"expected a name, found {visible(text, 60)!r}, which a spreadsheet would run as a formula"
+        )
     return text
 
 
@@ -150,13 +152,13 @@ def _number(name: str, line: int, text: str | None) -> float | None:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise _no_table(name, f"line {line}: {text[:40]!r} is no finite number")
+        raise _no_table(name, f"line {line}: expected a finite number, found {text[:40]!r}")
     return number
 
 
 def _no_table(name: str, why: str, hint: str | None = None) -> FileError:
     return FileError(
         "C633",
-        f"{name!r} is no table of edges: {why}",
-        hint=hint or f"a table of edges begins with the line {','.join(_COLUMNS)}",
+        f"{name!r} is not a table of edges: {why}",
+        hint=hint or f"begin the table with the line {','.join(_COLUMNS)}",
     )

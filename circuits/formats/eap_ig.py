@@ -62,29 +62,30 @@ def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: Pos
     if circuit.graph.attention != "heads" or not circuit.graph.split_inputs:
         raise GraphError(
             "C459",
-            f"the EAP-IG format holds single heads with q, k and v apart, not {circuit.graph}",
-            hint="export the circuit before it is collapsed",
+            f"the EAP-IG format needs single heads with separate q, k and v, found {circuit.graph}",
+            hint="export the circuit before collapsing it",
         )
     if circuit.graph.pos_embed:
         raise GraphError(
             "C459",
-            "the EAP-IG format has one embedding, and this circuit tells tokens and positions apart",
+            "the EAP-IG format has one embedding node, but this circuit separates token and position"
+            " embeddings",
             hint="find the circuit on a graph without pos_embed, or collapse it in Python with "
             "`nncirc.circuits.collapse_to`",
         )
     if circuit.graph.positions or circuit.graph.neurons:
         raise GraphError(
             "C459",
-            f"the EAP-IG format has whole heads and MLPs at all positions, not {circuit.graph}",
+            f"the EAP-IG format needs whole heads and MLPs without positions, found {circuit.graph}",
             hint="find the circuit on a graph without positions and neurons, or join them in Python with "
             "`nncirc.circuits.join_positions` and `join_neurons`",
         )
     if circuit.graph.n_edges > _MOST_EDGES:
         raise GraphError(
             "C459",
-            f"the EAP-IG format lists every edge of the graph, and {circuit.graph} have more than"
-            f" {_MOST_EDGES:,}",
-            hint="write .circ, .graphml or .csv, which have the edges of the circuit",
+            f"the EAP-IG format lists every edge of the graph, at most {_MOST_EDGES:,}; this one has more:"
+            f" {circuit.graph}",
+            hint="write .circ, .graphml or .csv, which list only the edges of the circuit",
         )
     circuit = ungroup(circuit)
     shape, touched = circuit.graph.shape, set(circuit.nodes)
@@ -152,7 +153,7 @@ def _of_tables(file: Value, everything: bool) -> tuple[Circuit, Value]:
     graph, made = _graph(members["cfg"], nodes)
     senders, receivers = ([_to_ours(name.text()) or "" for name in names] for names in named.values())
     if sorted(senders) != sorted(graph.senders) or sorted(receivers) != sorted(graph.receivers):
-        raise file.wrong("src_nodes and dst_nodes do not name every node of the model once")
+        raise file.wrong("expected src_nodes and dst_nodes to name every node of the model once")
     tables = [
         _table(members[key], len(senders), len(receivers)) for key in ("edges_scores", "edges_in_graph")
     ]
@@ -167,7 +168,7 @@ def _of_tables(file: Value, everything: bool) -> tuple[Circuit, Value]:
 def _table(value: Value, rows: int, columns: int) -> Iterable[float]:
     tensor = value.value
     if not isinstance(tensor, Tensor) or tensor.shape != (rows, columns):
-        found = f"one of {list(tensor.shape)}" if isinstance(tensor, Tensor) else "something else"
+        found = f"shape {list(tensor.shape)}" if isinstance(tensor, Tensor) else "something else"
         raise value.wrong(f"expected a tensor of {rows} senders by {columns} receivers, found {found}")
     return tensor.numbers()
 
@@ -186,7 +187,7 @@ def _graph(cfg: Value, nodes: Mapping[str, Value]) -> tuple[Graph, dict[str, Any
         raise cfg.wrong(error.message, hint=error.hint) from error
     for name, node in nodes.items():
         if (ours := _to_ours(name)) is None or ours not in graph.node_index:
-            raise node.wrong("no node of the model has this name")
+            raise node.wrong("the model has no node of this name")
     return graph, made
 
 
@@ -196,7 +197,7 @@ def _regrouped(circuit: Circuit, edges: Value, n_kv_heads: int | None) -> Circui
     try:
         return regroup(circuit, n_kv_heads)
     except GraphError as error:
-        hint = f"{error.hint}: read it without n_kv_heads" if error.code == "C459" else error.hint
+        hint = f"{error.hint}: omit n_kv_heads" if error.code == "C459" else error.hint
         raise edges.wrong(error.message, hint=hint) from error
 
 
@@ -204,9 +205,7 @@ def _edge(graph: Graph, name: str, value: Value) -> Edge:
     sender, arrow, receiver = name.partition("->")
     edge = Edge(_to_ours(sender) or "", _to_ours(receiver) or "")
     if not arrow or edge not in graph:
-        raise value.wrong(
-            "the model has no such edge", hint="an edge is written a0.h1->a2.h3<q> or m0->logits"
-        )
+        raise value.wrong("the model has no such edge", hint="write edges as a0.h1->a2.h3<q> or m0->logits")
     return edge
 
 

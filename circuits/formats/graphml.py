@@ -66,7 +66,7 @@ def read_graphml(path: str | os.PathLike[str], graph: Graph | None = None) -> Ci
         # What networkx raises of files that are XML and break the rules of GraphML.
         raise _no_graphml(name, f"{error}" or type(error).__name__) from error
     if not network.is_directed():
-        raise _no_graphml(name, "its edges have no direction")
+        raise _no_graphml(name, "its edges are undirected")
     return from_networkx(network, graph)
 
 
@@ -74,5 +74,5 @@ def _no_graphml(name: str, why: str) -> FileError:
     return FileError(
         "C632",
         f"{name!r} is not GraphML: {why.strip()[:200]}",
-        hint="was the file cut off, or is it of another format?",
+        hint="check that the file is complete and in this format",
     )

@@ -151,8 +151,9 @@ def check_version(members: Mapping[str, Value], wanted: str = FORMAT) -> None:
     if version.integer() != VERSION:
         raise FileError(
             "C604",
-            f"{version.file!r} is of version {str(version.value)[:20]}, this nncirc reads version {VERSION}",
-            hint="read it with the nncirc that wrote it, or make the circuit again",
+            f"{version.file!r} has format version {str(version.value)[:20]}; this nncirc reads version"
+            f" {VERSION}",
+            hint="read it with the version of nncirc that wrote it, or compute the circuit again",
         )
 
 
@@ -206,7 +207,7 @@ def _edges(graph: Graph, rows: Value) -> dict[Edge, float | None]:
             raise row.wrong(f"expected [sender, receiver, score], found {len(cells)} elements")
         edge = Edge(cells[0].text(), cells[1].text())
         if edge in scores:
-            raise row.wrong(f"the edge {edge} stands twice")
+            raise row.wrong(f"duplicate edge {edge}")
         try:
             graph.order(edge)
         except GraphError as error:
@@ -221,7 +222,7 @@ def _line(value: object, key: str) -> str:
         return json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise FileError(
-            "C605", f"cannot write the circuit: {key!r} holds {error}", hint="only JSON values can be written"
+            "C605", f"cannot write the circuit: {key!r} contains {error}", hint="use only JSON values"
         ) from error
 
 

@@ -155,14 +155,14 @@ def parse_json(text: str, *, name: str, what: str) -> Value:
     except RecursionError as error:
         raise _not_json(name, "it is nested too deeply") from error
     if "\\ud" in text.lower() and not _is_text(value):
-        raise _not_json(name, "it has half of a surrogate pair, such as \\ud800, which is no character")
+        raise _not_json(name, "it contains an unpaired surrogate, such as \\ud800")
     found = Value(value, name, what)
     if odd:
         where, number_found = _not_finite(found) or "it", _shown(odd[0]).strip("'")
         raise FileError(
             "C602",
-            f"{name!r} is not JSON: {where} is {number_found}, and numbers in JSON are finite",
-            hint="a score overflowed where the file was made: compute it again, in float32",
+            f"{name!r} is not JSON: {where} is {number_found}; expected a finite number",
+            hint="compute the file again in float32: a score overflowed",
         )
     return found
 
@@ -194,7 +194,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the key {_shown(twice)} stands twice in one object")
+        raise ValueError(f"duplicate key {_shown(twice)} in one object")
     return found
 
 
@@ -221,5 +221,5 @@ def _not_json(name: str, why: str) -> FileError:
     return FileError(
         "C602",
         f"{name!r} is not JSON: {why}",
-        hint="was the file cut off, or is it of another format?",
+        hint="check that the file is complete and in this format",
     )

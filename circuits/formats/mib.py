@@ -55,8 +55,8 @@ def read_submission(
     if not found:
         raise FileError(
             "C635",
-            f"{os.fspath(folder)!r} is no submission: neither it nor a folder in it has a .json or .pt file",
-            hint="a submission has a folder for each task and model, as ioi_gpt2/importances.json",
+            f"expected an MIB submission, found no .json or .pt file in {os.fspath(folder)!r} or its folders",
+            hint="use one folder for each task and model, such as ioi_gpt2/importances.json",
         )
     return found
 
@@ -77,7 +77,7 @@ def _named(files: Mapping[Path, list[Path]]) -> dict[str, Path]:
                 both = [f"{each.parent.name}/{each.name}" for each in (other, file)]
                 raise FileError(
                     "C635",
-                    f"two circuits of the submission would both be called {name}: {' and '.join(both)}",
-                    hint="rename one of them, or import each entry by itself",
+                    f"two circuits of the submission have the name {name}: {' and '.join(both)}",
+                    hint="rename one of the files, or import each folder by itself",
                 )
     return found

@@ -71,7 +71,9 @@ def from_networkx(network: Any, graph: Graph | None = None) -> Circuit:
         FileError: C602 to C604, what `to_networkx` noted was changed into something else.
     """
     if not (callable(getattr(network, "is_directed", None)) and network.is_directed()):
-        raise unfit("`network`", "a directed graph of networkx", network, hint="to_networkx makes one")
+        raise unfit(
+            "`network`", "a directed graph of networkx", network, hint="use the result of to_networkx"
+        )
     scores: dict[Edge, float | None] = {}
     for sender, receiver, data in network.edges(data=True):
         shared = data.get("shared", False)
@@ -80,17 +82,17 @@ def from_networkx(network: Any, graph: Graph | None = None) -> Circuit:
         if shared not in (False, "false", "False"):
             raise GraphError(
                 "C454",
-                f"`shared` of an edge is {visible(str(shared), 60)!r}",
-                hint="it is true for what joins the parts of a node, and otherwise absent",
+                f"expected `shared` of an edge to be True or False, found {visible(str(shared), 60)!r}",
+                hint="set it to True on the links between the parts of a node, and omit it elsewhere",
             )
         which = data.get("input")
         name, at, position = str(receiver).partition("@")
         edge = Edge(str(sender), (f"{name}.{which}" if which else name) + at + position)
         if edge in scores:
-            raise GraphError("C454", f"the edge {edge} stands twice in the network")
+            raise GraphError("C454", f"duplicate edge {edge} in the network")
         score = data.get("score")
         if isinstance(score, bool) or not (score is None or isinstance(score, int | float)):
-            found = f"the score of {edge} is {score!r}, which is no number"
+            found = f"the score of {edge} is {score!r}; expected a number"
             raise GraphError("C458", found)
         scores[edge] = score
     if graph is not None:
@@ -99,7 +101,7 @@ def from_networkx(network: Any, graph: Graph | None = None) -> Circuit:
     if not isinstance(noted, str):
         raise GraphError(
             "C452",
-            "the network does not say of which model's graph it is",
+            "the network does not record which graph its edges belong to",
             hint="pass the graph: from_networkx(network, Graph(Shape(12, 12, 12)))",
         )
     value = parse_json(noted, name="the network's attribute nncirc", what="a circuit's header")

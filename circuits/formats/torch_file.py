@@ -84,7 +84,9 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
             return _read(name, archive)
     except zipfile.BadZipFile as error:
-        raise _refused(name, "it is no zip archive, as torch writes since 1.6, or is cut off") from error
+        raise _refused(
+            name, "expected a zip archive, as torch writes since version 1.6; the file is older or incomplete"
+        ) from error
     except OSError as error:
         raise cannot_read(path, error) from error
     except (
@@ -94,23 +96,23 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
         ValueError,
         EOFError,
     ) as error:  # compressed or encrypted oddly
-        raise _refused(name, "its archive is damaged or not one that torch writes") from error
+        raise _refused(name, "its archive is damaged, or was not written by torch") from error
 
 
 def _read(name: str, archive: zipfile.ZipFile) -> Any:
     entries = {entry.filename: entry for entry in archive.infolist()}
     programs = [each for each in entries if each.endswith("/data.pkl") and each.count("/") == 1]
     if len(programs) != 1 or len(entries) != len(archive.infolist()):
-        raise _refused(name, "its archive has no single data.pkl")
+        raise _refused(name, "expected exactly one data.pkl in its archive")
     if len(entries) > _MOST_ENTRIES:
-        raise _refused(name, "its archive has far more entries than there are tensors")
+        raise _refused(name, "its archive has too many entries")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
-        raise _refused(name, "its archive is compressed, and torch writes none that is")
+        raise _refused(name, "its archive is compressed, and torch never compresses")
     if entries[programs[0]].file_size > _LARGEST_PROGRAM:
-        raise _refused(name, "its description is far larger than that of any tensors")
+        raise _refused(name, "its data.pkl is too large for a description of tensors")
     folder = programs[0].removesuffix("data.pkl")
     if f"{folder}byteorder" in entries and archive.read(f"{folder}byteorder") != b"little":
-        raise _refused(name, "its numbers are big-endian")
+        raise _refused(name, "its numbers are big-endian; expected little-endian")
 
     def storage(key: str) -> bytes | None:
         entry = entries.get(f"{folder}data/{key}")
@@ -158,9 +160,9 @@ class _Machine:
         except FileError:
             raise
         except Exception as error:  # whatever a damaged program leads to: it is not what torch writes
-            raise _refused(self.name, "its description is damaged") from error
+            raise _refused(self.name, "its data.pkl is damaged") from error
         if isinstance(result, _Global | _Storage):
-            self.refuse("it holds no data")
+            self.refuse("it contains no data")
         return result
 
     def refuse(self, why: str) -> NoReturn:
@@ -195,7 +197,7 @@ class _Machine:
             values = [stack.pop(-2), stack.pop()] if opcode == "SETITEM" else self.since_mark()
             for key, value in zip(values[::2], values[1::2], strict=True):
                 if not isinstance(key, str | int):
-                    self.refuse("a key of a dictionary is neither a text nor a whole number")
+                    self.refuse("a key of a dictionary is neither a string nor a whole number")
                 self.top(dict)[key] = value
         elif opcode in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
             self.memo[len(self.memo) if opcode == "MEMOIZE" else argument] = stack[-1]
@@ -209,7 +211,7 @@ class _Machine:
             arguments = stack.pop()
             stack.append(self.made(stack.pop(), arguments))
         else:
-            self.refuse(f"its description uses {opcode}, which plain data and tensors do not need")
+            self.refuse(f"its data.pkl uses {opcode}, which plain data and tensors do not need")
 
     def since_mark(self) -> list[Any]:
         values, self.stack = self.stack, self.below.pop()
@@ -223,7 +225,7 @@ class _Machine:
         module, _, last = name.partition(" ")
         if name not in (_ORDERED.name, _REBUILD.name) and (module != "torch" or last not in _DTYPES):
             shown = name.replace(" ", ".")[:100]
-            self.refuse(f"it would import {shown!r}, and only tensors and plain data are read")
+            self.refuse(f"it would import {shown!r}")
         return _Global(name)
 
     def stored(self, identity: Any) -> _Storage:
@@ -238,14 +240,14 @@ class _Machine:
                 self.refuse(f"the numbers of storage {key[:20]!r} are missing")
             self.loaded[key] = data
         if len(self.loaded[key]) < count * struct.calcsize(f"<{code}"):
-            self.refuse(f"the numbers of storage {key[:20]!r} are cut off")
+            self.refuse(f"the numbers of storage {key[:20]!r} are incomplete")
         return _Storage(dtype, self.loaded[key])
 
     def made(self, function: Any, arguments: Any) -> Any:
         if function == _ORDERED and arguments == ():
             return {}
         if function != _REBUILD:
-            self.refuse("it would call something that makes no tensor")
+            self.refuse("it calls a function that does not make a tensor")
         storage, offset, shape, strides, *_ = arguments
         assert isinstance(storage, _Storage)
         numbers = [offset, *shape, *strides]
@@ -254,9 +256,9 @@ class _Machine:
         code = next(code for dtype, code in _DTYPES.values() if dtype == storage.dtype)
         last = offset + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
         if prod(shape) * struct.calcsize(f"<{code}") > len(storage.data) + _MOST_REPEATED:
-            self.refuse("a tensor repeats its numbers far more often than any circuit's")
+            self.refuse("a tensor repeats its stored numbers too often")
         if prod(shape) and (last + 1) * struct.calcsize(f"<{code}") > len(storage.data):
-            self.refuse("a tensor reaches beyond its numbers")
+            self.refuse("a tensor extends beyond its stored numbers")
         return Tensor(storage.dtype, tuple(shape), tuple(strides), offset, storage.data)
 
 
@@ -271,6 +273,6 @@ def _places(shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> It
 def _refused(name: str, why: str) -> FileError:
     return FileError(
         "C630",
-        f"{name!r} is not read: {why}",
-        hint="only tensors and plain data are read, never unpickled; save it as JSON, or again by torch.save",
+        f"refused to read {name!r}: {why}",
+        hint="save it as JSON, or again with torch.save: only tensors and plain data are read, never unpickled",
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from nncirc.circuits.errors import ModelError
+from nncirc.circuits.kinds import or_
 
 TRAINED = ("induction-2l", "ioi-4l", "tasks-4l")
 COMPILED = ("tracr-reverse", "tracr-xproportion")
@@ -62,7 +63,7 @@ def model_folder(name: str) -> Path:
         near = difflib.get_close_matches(name, BUNDLED, n=1, cutoff=0.4)
         raise ModelError(
             "C401",
-            f"there is no bundled model `{name}`; there are {', '.join(BUNDLED)}",
+            f"unknown bundled model `{name}`; expected {or_(BUNDLED)}",
             hint=f"did you mean `{near[0]}`?" if near else None,
         )
     return Path(__file__).parent / name

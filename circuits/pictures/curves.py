@@ -98,7 +98,7 @@ def curves(
     """
     drawn = [lines] if isinstance(lines, Curve) else list(lines)
     if not drawn:
-        raise nothing("there is no curve")
+        raise nothing("expected at least one curve")
     for line in drawn:
         _check(line)
     places = sorted({float(x) for line in drawn for x in line.x})
@@ -106,7 +106,7 @@ def curves(
     if log_x is None:
         log_x = not chance and places[0] >= 0 and bool(above) and above[-1] >= _WIDE * above[0]
     if log_x and (places[0] < 0 or not above):
-        raise nothing(f"a logarithmic axis has no place for {places[0]}")
+        raise nothing(f"a logarithmic axis needs values above 0, found {places[0]}")
     width, height = (3.4, 3.4) if chance else (4.2, 2.7)
     names = [
         name for name in (*(line.name for line in drawn), *(levels or {}), *(["chance"] * chance)) if name
@@ -156,9 +156,12 @@ def curves(
 
 def _check(line: Curve) -> None:
     if not len(line.x) or len(line.x) != len(line.y):
-        raise nothing(f"the curve {line.name!r} has {len(line.x)} x and {len(line.y)} y")
+        raise nothing(f"the curve {line.name!r} needs one y per x, found {len(line.x)} x and {len(line.y)} y")
     if len(line.low) != len(line.high) or len(line.low) not in (0, len(line.x)):
-        raise nothing(f"the interval of {line.name!r} has {len(line.low)} and {len(line.high)} ends")
+        raise nothing(
+            f"the interval of {line.name!r} needs one low and one high end for each of {len(line.x)} points,"
+            f" found {len(line.low)} and {len(line.high)}"
+        )
 
 
 def _interval(ax: Axes, line: Curve, colour: str) -> None:

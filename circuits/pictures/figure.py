@@ -132,7 +132,7 @@ def as_bytes(figure: Figure, format_: str) -> bytes:
     """
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
     if format_ not in metadata:
-        raise MethodError("C590", f"cannot draw as {format_!r}", hint="formats are svg, png and pdf")
+        raise MethodError("C590", f"unknown picture format {format_!r}", hint="use svg, png or pdf")
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # A token in a script that the font lacks is drawn as a box; where it stands is still right.

@@ -121,7 +121,7 @@ class _Group:
         scale = _divided(scale, 10.0**exponent)
         finite = _finite(*arrays)
         if is_log(scale) and min(scale.limits(finite)) <= 0:
-            raise nothing("a logarithmic scale has no colour for what is not above 0")
+            raise nothing("a logarithmic scale needs values above 0")
         digits = digits_of([_finite(values) for values in arrays], scale) if numbered else None
         sheets = [_sheet(panel, values, digits) for panel, values in zip(panels, arrays, strict=True)]
         return cls(sheets, scale, finite, f"{unit} {times(exponent)}")
@@ -196,7 +196,7 @@ def heatmap(
     """
     drawn = [panels] if isinstance(panels, Panel) else list(panels)
     if not drawn:
-        raise nothing("there is no panel")
+        raise nothing("expected at least one panel")
     numbered = sum(int(_array(panel).size) for panel in drawn) <= _MOST_ANNOTATED
     alike = groupby(drawn, lambda panel: (panel.unit or unit, panel.scale or scale))
     groups = [_Group.of(list(members), *shared, numbered) for shared, members in alike]
@@ -219,10 +219,10 @@ def _array(panel: Panel) -> Any:
     values = _numbers(panel.values)
     wanted = len(panel.rows), len(panel.columns)
     if values.shape != wanted or 0 in wanted:
-        raise nothing(f"the numbers have the shape {values.shape}, the labels the shape {wanted}")
-    for each, what in ((panel.texts, "text"), (panel.possible, "mark of what is possible")):
+        raise nothing(f"expected values of shape {wanted}, from the labels, found {values.shape}")
+    for each, what in ((panel.texts, "text"), (panel.possible, "entry of `possible`")):
         if each is not None and [len(row) for row in each] != [wanted[1]] * wanted[0]:
-            raise nothing(f"there is not one {what} for every number")
+            raise nothing(f"expected one {what} per value")
     return values if panel.possible is None else np.where(panel.possible, values, np.nan)
 
 
@@ -232,7 +232,7 @@ def _numbers(values: Numbers) -> Any:
     try:
         return np.asarray(values, dtype=float)
     except (TypeError, ValueError) as error:
-        raise nothing("the rows differ in length, or hold something that is not a number") from error
+        raise nothing("expected rows of numbers, all of one length") from error
 
 
 def _finite(*arrays: Any) -> list[float]:

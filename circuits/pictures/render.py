@@ -64,11 +64,11 @@ def picture_format(path: str | os.PathLike[str], formats: Mapping[str, object]) 
     name = os.fspath(path)
     ending = Path(name).suffix.lower().removeprefix(".")
     if ending not in formats:
-        why = f"no picture is written as .{ending}" if ending else "its name has no ending"
+        why = f"unknown picture format .{ending}" if ending else "its name has no extension"
         raise FileError(
             "C610",
             f"cannot draw {name!r}: {why}",
-            hint=f"name a file that ends in {', '.join(f'.{known}' for known in formats)}",
+            hint=f"use a name ending in {', '.join(f'.{known}' for known in formats)}",
         )
     return ending
 
@@ -122,8 +122,8 @@ def to_pdf(dot: str) -> bytes:
     if program is None:
         raise FileError(
             "C611",
-            "a PDF is written by Graphviz' program `dot`, and none is installed here",
-            hint="name a file that ends in .svg or .png, which need nothing installed, or install Graphviz "
+            "PDFs need Graphviz's `dot`, which is not installed",
+            hint="write .svg or .png, which need nothing else, or install Graphviz "
             "(apt install graphviz, brew install graphviz)",
         )
     try:
@@ -137,18 +137,18 @@ def to_pdf(dot: str) -> bytes:
     except subprocess.TimeoutExpired as error:
         raise _graphviz_failed(f"no answer within {_DOT_SECONDS} seconds") from error
     except OSError as error:
-        raise _graphviz_failed(f"{program} cannot be run: {error.strerror}") from error
+        raise _graphviz_failed(f"cannot run {program}: {error.strerror}") from error
     if done.returncode != 0 or not done.stdout.startswith(b"%PDF"):
         raise _graphviz_failed(done.stderr.decode("utf-8", "replace"))
     return done.stdout
 
 
 def _graphviz_failed(why: str) -> FileError:
-    first = next((line for line in why.splitlines() if line.strip()), "it gave no reason")
+    first = next((line for line in why.splitlines() if line.strip()), "no reason given")
     return FileError(
         "C612",
         f"Graphviz could not draw the circuit: {first.strip()[:300]}",
-        hint="write the .dot file instead and try it with another version of Graphviz, or lower max_edges",
+        hint="lower max_edges, or write a .dot file and try another version of Graphviz",
     )
 
 

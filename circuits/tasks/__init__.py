@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.kinds import or_
 from nncirc.circuits.tasks.definitions import TASKS
 from nncirc.circuits.tasks.task import Derived, Task
 
@@ -29,7 +30,7 @@ def task_named(name: str) -> Task:
         near = difflib.get_close_matches(name, TASKS, n=1)
         raise DataError(
             "C351",
-            f"there is no task `{name}`; there are {', '.join(TASKS)}",
+            f"unknown task `{name}`; expected {or_([*TASKS])}",
             hint=f"did you mean `{near[0]}`?" if near else None,
         )
     return TASKS[name]

@@ -58,7 +58,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         if os.environ.get("NNCIRC_TRACEBACK"):
             raise
         message = f"{type(error).__name__}: {error}".splitlines()[0]
-        hint = "this is a fault of nncirc: please report it, with what NNCIRC_TRACEBACK=1 prints"
+        hint = "this is a bug in nncirc: please report it, with the traceback that NNCIRC_TRACEBACK=1 prints"
         return _failed(NncircError("C799", f"internal error: {message}", hint=hint), as_json=False)
     return status
 
@@ -168,13 +168,15 @@ def _add_exchange(command: Callable[[str, Callable[[Any], int], str], argparse.A
     bring.add_argument(
         "--to", required=True, metavar="FILE", help=".json or .circ; for several circuits, a folder"
     )
-    bring.add_argument("--like", metavar="CIRCUIT", help="a circuit on the same graph, if FILE has none")
+    bring.add_argument(
+        "--like", metavar="CIRCUIT", help="a circuit on the same graph, if FILE does not record its graph"
+    )
     bring.add_argument("--kv-heads", type=_positive, metavar="N", help="number of key-value heads (EAP-IG)")
     bring.add_argument(
         "--all", action="store_true", help="import all scored edges, not only those in the circuit (EAP-IG)"
     )
     send = command("export", _export, "convert a circuit or scores for another program, or to a script")
-    send.add_argument("source", metavar="CIRCUIT", help="a circuit or scores saved by a run")
+    send.add_argument("source", metavar="CIRCUIT", help="a file of a circuit or scores, saved by a run")
     send.add_argument(
         "--to", required=True, metavar="FILE", help=".circ, .json (EAP-IG), .graphml, .csv, or a folder (MIB)"
     )
@@ -189,7 +191,9 @@ def _add_exchange(command: Callable[[str, Callable[[Any], int], str], argparse.A
 def _positive(text: str) -> int:
     value = int(text) if text.isdecimal() and len(text) < 20 else 0
     if not 1 <= value <= _MOST:
-        raise argparse.ArgumentTypeError(f"{visible(text, 40)!r} is not a whole number from 1 to {_MOST:,}")
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from 1 to {_MOST:,}, found {visible(text, 40)!r}"
+        )
     return value
 
 
@@ -198,7 +202,9 @@ def _bytes(text: str) -> int:
     factor = (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " ") if found else 0
     size = float(found[1]) * factor if found else 0.0
     if not 1 <= size <= _MOST_BYTES:
-        raise argparse.ArgumentTypeError(f"{visible(text, 40)!r} is no size; write 800MB or 2GiB")
+        raise argparse.ArgumentTypeError(
+            f"expected a size such as 800MB or 2GiB, found {visible(text, 40)!r}"
+        )
     return int(size)
 
 
@@ -275,10 +281,14 @@ def _settings(given: Sequence[str]) -> dict[str, str]:
     for setting in given:
         name, equals, value = (part.strip() for part in setting.partition("="))
         if not equals or not name:
-            raise NncircError("C206", f"--set {setting} sets nothing", hint="write --set NAME=VALUE")
+            raise NncircError(
+                "C206",
+                f"expected --set NAME=VALUE, found --set {setting}",
+                hint=f"write --set {name or 'NAME'}=VALUE",
+            )
         if name in found:
             values = f"{found[name]!r} and {value!r}"
-            hint = "give it once; a list makes a family: --set 'tau=[0.01, 0.02]'"
+            hint = f"for a family, give a list: --set '{name}=[0.01, 0.02]'"
             raise NncircError("C206", f"--set gives {name} two values, {values}", hint=hint)
         found[name] = value
     return found
@@ -302,8 +312,8 @@ def _explain(options: Any) -> int:
 
     text = explain(f"C{options.code.zfill(3)}" if options.code.isdecimal() else options.code)
     if text is None:
-        hint = "codes are C001 to C799; docs/language.md lists those of the language"
-        raise NncircError("C104", f"there is no code {options.code}", hint=hint)
+        hint = "docs/language.md lists the codes of the language; write C001 to C799"
+        raise NncircError("C104", f"unknown error code {options.code}", hint=hint)
     print(text)
     return FINE
 
@@ -357,7 +367,7 @@ def _run(options: Any) -> int:
     if program is None:
         return WRONG
     if not program.assertions and not program.of_kind(*_COMPUTED):
-        hint = "add a block of `scores` or a `circuit`; docs/language.md begins with a whole script"
+        hint = "add a block `scores` or `circuit`; docs/language.md begins with a complete script"
         raise ScriptError("C123", f"{options.script} has nothing to run", hint=hint)
     out = Path(options.out) if options.out else Path("out") / Path(options.script).stem
     from nncirc.engine.program.run import Options, run_program
@@ -390,9 +400,9 @@ def _run(options: Any) -> int:
 
 def _interrupted(reports: Sequence[Report]) -> ResourceError:
     """The error of a run that Ctrl-C has ended, with what it leaves."""
-    hint = "run the same command again: it goes on where it was"
+    hint = "run the same command again to continue"
     if not reports or not reports[0].results:
-        return ResourceError("C702", "interrupted before a result was finished", hint=hint)
+        return ResourceError("C702", "interrupted before any result was finished", hint=hint)
     (report,) = reports
     there = [each.file if each.kind in ("plot", "render") else each.name for each in report.results]
     said = f"interrupted: {', '.join(map(str, there))} {_is(there)} in {report.folder}{os.sep}"
@@ -454,7 +464,7 @@ def _diff(options: Any) -> int:
     elif first.graph != second.graph:
         raise GraphError(
             "C455",
-            f"the circuits are of different graphs: {first.graph}; and {second.graph}",
+            f"the circuits are on different graphs: {first.graph}; and {second.graph}",
             hint=_advice(first, second),
         )
     found = compare(first, second)
@@ -480,8 +490,8 @@ def _advice(first: Circuit, second: Circuit) -> str:
     try:
         collapsed(first, second)
     except GraphError:
-        return "they are of two models, and have no edges in common"
-    return "--collapse joins what only one of them tells apart"
+        return "compare circuits of one model: these belong to two models, and share no edges"
+    return "add --collapse to merge whatever only one of the graphs separates"
 
 
 def _names(first: str, second: str) -> tuple[str, str]:

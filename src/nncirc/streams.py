@@ -74,8 +74,8 @@ def _failing() -> Iterator[None]:
     except OSError as error:
         raise ResourceError(
             "C711",
-            f"what there is to say cannot be written to standard output: {error.strerror or error}",
-            hint="send the output elsewhere; what a run computed is in its output folder all the same",
+            f"cannot write to standard output: {error.strerror or error}",
+            hint="redirect the output elsewhere; the results of a run are in its output folder all the same",
         ) from error
 
 
