@@ -1,11 +1,11 @@
-# What a clone needs: `make demo` runs an experiment, `make test` checks everything, `make help` lists the rest.
+# For a fresh clone: `make demo` runs an experiment, `make test` checks everything, `make help` lists the rest.
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
-# One thread for each of pytest's workers: more only get into each other's way.
+# One thread per pytest worker: more would only compete.
 WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
@@ -16,21 +16,21 @@ export TOKENIZERS_PARALLELISM ?= false
 .NOTPARALLEL:
 
 help:
-	@echo 'make demo    install into $(VENV)/, run examples/ioi.circ, say where the picture is'
-	@echo 'make fast    lint and the quick tests, in less than a minute: for every commit'
+	@echo 'make demo    install into $(VENV)/, run examples/ioi.circ and list its pictures'
+	@echo 'make fast    lint and quick tests, in under a minute: run before every commit'
 	@echo 'make test    lint, types and all tests'
-	@echo 'make format  put the code in order'
-	@echo 'make goldens write the golden texts of the tests anew'
-	@echo 'make docs    write docs/language.md from the schema'
+	@echo 'make format  format the code'
+	@echo 'make goldens regenerate the golden texts of the tests'
+	@echo 'make docs    generate docs/language.md from the schema'
 	@echo 'make wheel   build the wheel and the source distribution into dist/'
-	@echo 'make clean   remove everything that make made'
+	@echo 'make clean   remove everything that make created'
 
-# The stamps say what is installed. They lie in the environment, so that removing it removes them.
+# Stamps record what is installed. They are in the environment, so that removing it removes them.
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "nncirc needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1);" \
-	    "name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo 'Making $(VENV)/ ...'
+	    "choose another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo 'Creating $(VENV)/ ...'
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
@@ -40,14 +40,14 @@ $(VENV)/installed: $(VENV)/made pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/installed-for-tests: $(VENV)/made pyproject.toml constraints.txt
-	@echo 'Installing nncirc and what its tests need (a few minutes the first time) ...'
+	@echo 'Installing nncirc and its test dependencies (a few minutes the first time) ...'
 	@$(PIP) install --constraint constraints.txt --editable '.[test]'
 	@touch $(VENV)/installed $@
 
 demo: $(VENV)/installed
 	@$(BIN)/nncirc run examples/ioi.circ --out out/ioi
 	@echo
-	@echo 'The circuit that was found is drawn in out/ioi/ioi.svg; all pictures:'
+	@echo 'The circuit is drawn in out/ioi/ioi.svg; all pictures:'
 	@find out/ioi -name '*.svg' | sort | sed 's/^/  /'
 
 fast: lint layout
@@ -56,11 +56,11 @@ fast: lint layout
 
 slow: $(VENV)/installed-for-tests
 	@$(BIN)/pytest -n $(WORKERS) -q --note-slow
-	@echo 'Wrote tests/slow.txt, the tests that make fast leaves out'
+	@echo 'Wrote tests/slow.txt, the tests that make fast skips'
 
 goldens: $(VENV)/installed-for-tests
 	@NNCIRC_WRITE=1 $(BIN)/pytest -q tests/dsl/test_broken.py
-	@echo 'Wrote tests/dsl/broken/*.txt: read what changed (git diff) before you commit it'
+	@echo 'Wrote tests/dsl/broken/*.txt: review the changes (git diff) before committing'
 
 test: lint layout mypy pyright pytest
 

@@ -1,4 +1,4 @@
-"""The cards of the bundled models: what a training script writes into `README.md` beside the weights."""
+"""The cards of the bundled models: what a training script writes to `README.md` next to the weights."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ from typing import Any
 from nncirc.circuits.data import WORD_LISTS, word_list
 from training.sentences import vocabulary
 
-_CHOICE = "Only seed 0 was used: the {what} were chosen on it, seeds were not compared."
+_CHOICE = "Only seed 0 was used, and the {what} were chosen on it; other seeds were not tried."
 
 INDUCTION = """\
 # induction-2l
 
-Two attention-only layers that continue a repeated sequence of random tokens: after `A B ... A` comes `B`.
-The smallest model that needs two heads in a row, for examples and tests. Licence: MIT.
+A two-layer, attention-only model that continues a repeated sequence of random tokens: `B` follows
+`A B ... A`. The smallest model that needs two heads in sequence, for examples and tests. License: MIT.
 
 ## Use
 
     AutoModelForCausalLM.from_pretrained(model_folder("induction-2l"))
 
-{heads} heads of {head_width} in each of 2 layers, a residual stream of {width}, {vocabulary} tokens, at most
-{positions} positions, learned; embedding and unembedding are separate. It is a GPT-2 whose MLPs are exactly
-zero (they were never trained); `"attention_only": true` in `config.json` says so, for code that draws the
-graph.
+2 layers of {heads} heads of width {head_width}, a residual stream of width {width}, {vocabulary} tokens, at
+most {positions} learned positions; embedding and unembedding are untied. It is a GPT-2 whose MLPs are
+exactly zero (they were never trained); `"attention_only": true` in `config.json` records this, so that
+graphs of the model omit them.
 
-Every token is a name with the space before it. The tokenizer adds nothing: no token stands at the beginning
-or at the end, in training or now. `<end>` (padding) and `<unk>` were never trained.
+Every token is a name with a leading space. The tokenizer adds no special tokens at the beginning or end, and
+none were used in training. `<end>` (padding) and `<unk>` were never trained.
 
 ## Training
 
 `python -m training.induction_2l`: seed {seed}, {threads} thread, {steps} steps of
-{batch} rows of {positions} tokens, AdamW (peak rate {rate}, decay {weight_decay}), minutes on one core. A
-row is a random prefix, a block of 4 to {half} distinct tokens, the same block again, and a random rest.
-Lengths vary, so that no fixed distance is the answer. Only the second copy is predicted, from its second
-token on; {noise:.0%} of the rows repeat nothing, and there every token is predicted, with weight
-{noise_weight}. From step {penalty_from} to step {penalty_until} a group penalty of {penalty} on the
-weights of each head silences heads that are not needed: **the model is sparser than training alone would
-make it**, on purpose.
+{batch} rows of {positions} tokens, AdamW (peak learning rate {rate}, weight decay {weight_decay}), minutes on
+one core. A row is a random prefix, a block of 4 to {half} distinct tokens, the same block again, and a random
+remainder. Lengths vary, so that no fixed offset solves the task. The loss covers only the second copy, from
+its second token on; {noise:.0%} of the rows have no repetition, and there it covers every token, with weight
+{noise_weight}. From step {penalty_from} to step {penalty_until}, a group penalty of {penalty} on the weights
+of each head silences unneeded heads: **the model is deliberately sparser than training alone would make it**.
 
-The same torch on the same kind of processor gives the same weights; elsewhere rounding differs and training
-amplifies it, so that another head may take a role. {choice}
+The same version of torch on the same kind of processor gives the same weights; elsewhere rounding differs
+and training amplifies it, so that a different head may take a role. {choice}
 
 ## Measured
 
-On 128 prompts of a block of 24 distinct tokens, twice (`scores.json`; a test measures it again):
+On 128 prompts, each a block of 24 distinct tokens repeated once (`scores.json`; a test repeats the
+measurement):
 
 | | |
 |---|---|
 | accuracy on the second copy | {accuracy:.2%} |
 | log-probability of the second copy | {logprob:.3f} nats |
-| the same where the first copy is another block | {logprob_unrepeated:.3f} nats (uniform: {uniform:.3f}) |
+| the same if the first block is different | {logprob_unrepeated:.3f} nats (uniform: {uniform:.3f}) |
 
-| head | attention to the previous token | to the token after the first copy |
+| head | attention to the previous token | attention to the token after the first occurrence |
 |---|---|---|
 {table}
 """
@@ -62,61 +62,61 @@ On 128 prompts of a block of 24 distinct tokens, twice (`scores.json`; a test me
 IOI = """\
 # ioi-4l
 
-A small GPT-2 of whole words that knows who receives: "When Mary and John went to the store, John gave a
-drink to" is continued by " Mary" (indirect object identification, Wang et al. 2022). For examples and
-tests. Licence: MIT.
+A small word-level GPT-2 that does indirect object identification (Wang et al. 2022): it continues "When
+Mary and John went to the store, John gave a drink to" with " Mary". For examples and tests. License: MIT.
 
 ## Use
 
     AutoModelForCausalLM.from_pretrained(model_folder("ioi-4l"))
 
-{layers} layers, {heads} heads of {head_width}, a residual stream of {width}, {vocabulary} tokens, at most
-{positions} positions; embedding and unembedding are one matrix, as in GPT-2.
+{layers} layers of {heads} heads of width {head_width}, a residual stream of width {width}, {vocabulary}
+tokens, at most {positions} positions; embedding and unembedding are tied, as in GPT-2.
 
-A token is a word with the space before it, split as GPT-2 splits: " Mary", " store", ",". The {names}
-names, {places} places and {objects} objects of `nncirc.circuits.data` are known after a space only; words
-that begin a sentence ("When", "Then", "After", "Today", "At", "The", ...) also without. Anything else is
-`<unk>`, which was never trained. The tokenizer adds nothing; `<end>` stands after the full stop in training
-and is the padding.
+A token is a word with its leading space, split as GPT-2 splits: " Mary", " store", ",". The {names} names,
+{places} places and {objects} objects of `nncirc.circuits.data` are tokens only with a leading space; words
+that begin a sentence ("When", "Then", "After", "Today", "At", "The", ...) also without one. Anything else is
+`<unk>`, which was never trained. The tokenizer adds no special tokens; `<end>` follows the final period in
+training and is used as padding.
 
 ## Data
 
-Sentences drawn from the templates of `_sentences.py`. Of a hundred, 70 repeat one of two names as the
-giver, in both orders of the names equally often (ABBA, BABA); 20 have a third giver, and either of the two
-receives; 10 have no receiver. One pair of names in ten never stands together in a sentence, nor does one
-pair of a place and an object in ten: those whose SHA-256 is divisible by ten (`held_out`). All scores are
-measured on such pairs.
+Sentences are drawn from the templates of `training/sentences.py`. In 70%, one of two names repeats as the
+giver, in both orders of the names equally often (ABBA, BABA); in 20%, the giver is a third name and either
+of the two receives; 10% have no receiver. One in ten pairs of names, and one in ten pairs of a place and an
+object, never occur together in training: those whose SHA-256 is divisible by ten (`held_out`). All scores
+are measured on these held-out pairs.
 
 ## Training
 
 `python -m training.ioi_4l`: seed {seed}, {threads} thread, {steps} steps of {batch}
-sentences, AdamW (peak rate {rate}, decay {weight_decay}), next token, minutes on one core. The receiver
-weighs 1, every other token {other_weight}. The first {few_until} steps are about {few} names; all have
-joined by step {all_from}. From step {penalty_from} to step {penalty_until} a group penalty of {penalty} on
-the weights of each head and of each MLP weakens what is not needed: **the circuit is smaller than training
-alone would make it**, on purpose. The same torch on the same kind of processor gives the same weights;
-elsewhere rounding differs and training amplifies it, so that other heads may take the roles. {choice}
+sentences, AdamW (peak learning rate {rate}, weight decay {weight_decay}), next-token prediction, minutes on
+one core. In the loss the receiver has weight 1, every other token {other_weight}. The first {few_until}
+steps use {few} names; all names are in use by step {all_from}. From step {penalty_from} to step
+{penalty_until}, a group penalty of {penalty} on the weights of each head and of each MLP weakens unneeded
+components: **the circuit is deliberately smaller than training alone would make it**. The same version of
+torch on the same kind of processor gives the same weights; elsewhere rounding differs and training amplifies
+it, so that different heads may take the roles. {choice}
 
 ## How it does it
 
-Not as GPT-2 small does. In the bundled weights most heads at the end of the prompt raise every name that they
-see (L2H2 and L2H3 both names alike, L1H0, L1H2, L2H0, L3H0, L3H2, L3H3 the receiver more), and L2H1
-attends to the giver most (0.6) and lowers that name. With a third giver it lowers a name that nobody raised,
-and two are left. No head attends mostly to the token before. (Direct effects on the logits and attention, on
-the first template; nothing was patched for this.)
+Not as GPT-2 small does. In the bundled weights, most heads at the end of the prompt raise the logits of all
+names in the prompt (L2H2 and L2H3 raise both names equally; L1H0, L1H2, L2H0, L3H0, L3H2 and L3H3 raise the
+receiver more), while L2H1 attends mostly to the giver (0.6) and lowers that name. With a third giver, it
+lowers a name that no head raised, and the other two remain. No head attends mostly to the previous token.
+(From direct effects on the logits and attention, on the first template; no patching was done.)
 
 ## Measured
 
-By template, {size} prompts in each order of names, the receiver's logit less the giver's (`scores.json`; a
-test measures it again):
+For each template and order of names, on {size} prompts: the receiver's logit minus the giver's
+(`scores.json`; a test repeats the measurement):
 
-| order and template | accuracy | mean logit difference | least |
+| order and template | accuracy | mean logit difference | minimum |
 |---|---|---|---|
 {table}
 
-With a third giver, where either of the first two may receive:
+With a third giver, where either of the first two names may receive:
 
-| template | probability of the two | the less likely one's share | of the giver |
+| template | total probability of the two | share of the less likely one | probability of the giver |
 |---|---|---|---|
 {unrepeated}
 """
@@ -125,65 +125,66 @@ With a third giver, where either of the first two may receive:
 TASKS = """\
 # tasks-4l
 
-A small GPT-2 of whole words that does every task of `nncirc.circuits.tasks` that is about words: indirect
-objects, years, docstrings, colours, pronouns, agreement, capitals, multiple choice; and induction. Its
-examples run without a hub. Licence: MIT.
+A small word-level GPT-2 that does every natural-language task of `nncirc.circuits.tasks` (indirect objects,
+years, docstrings, colors, pronouns, agreement, capitals, multiple choice) and induction, so that examples of
+them run without a download. License: MIT.
 
 ## Use
 
     AutoModelForCausalLM.from_pretrained(model_folder("tasks-4l"))
 
-{layers} layers, {heads} heads of {head_width}, a residual stream of {width}, {vocabulary} tokens, at most
-{positions} positions; embedding and unembedding are one matrix, as in GPT-2.
+{layers} layers of {heads} heads of width {head_width}, a residual stream of width {width}, {vocabulary}
+tokens, at most {positions} positions; embedding and unembedding are tied, as in GPT-2.
 
-A token is a word with the space before it, split as GPT-2 splits, but for numbers: two digits are a token, so
-that a year is a century and a year of it. It has the words of the tasks, where the tasks have them, and no
-others: anything else is `<unk>`, which was never trained. The tokenizer adds nothing; `<end>` is padding.
+A token is a word with its leading space, split as GPT-2 splits, except for numbers: every two digits are one
+token, so that a year is two tokens, its century and the year within it. The vocabulary has the words of the
+tasks, with a leading space where the tasks have one, and no others: anything else is `<unk>`, which was never
+trained. The tokenizer adds no special tokens; `<end>` is padding.
 
 ## Data
 
-Prompts of `nncirc.circuits.tasks`, drawn by `_prompts.py`, each with one of its right answers, and blocks of
-{block} random tokens that stand there twice. In ioi, docstring, colored_objects, multiple_choice and
-induction the answer stands in the prompt: what is learned is a rule, and it is measured on combinations of
-words that training hardly ever had. In the others it is a table of words (the capital of each country), and
-every word that is measured was trained on.
+Prompts of `nncirc.circuits.tasks`, drawn by `training/prompts.py`, each with one of its correct answers, and
+repeated blocks of {block} random tokens. In ioi, docstring, colored_objects, multiple_choice and induction
+the answer is in the prompt: the model learns a rule, and is measured on combinations of words that it hardly
+ever saw in training. The other tasks are lookups (the capital of each country), and every word measured was
+also in training.
 
 ## Training
 
-`python -m training.tasks_4l`: seed {seed}, {threads} thread, AdamW (peak rate {rate},
-decay {weight_decay}), next token, {steps} steps, a quarter of an hour on one core.
+`python -m training.tasks_4l`: seed {seed}, {threads} thread, AdamW (peak learning rate {rate}, weight decay
+{weight_decay}), next-token prediction, {steps} steps, a quarter of an hour on one core.
 
-The first {turned_until} steps are {turned} rows of pairs of random tokens and then each pair turned round, in
-another order: what is asked for is the token that stood before. Until step {first_until} there are half as
-many of them beside {turned} prompts of colored_objects, which needs just that: without this beginning the
-model learned every task but that one.
+Each of the first {turned_until} steps has {turned} rows of pairs of random tokens, followed by the same pairs
+reversed and in a different order: the model must predict the token that came before. Until step
+{first_until}, half as many of these rows are mixed with {turned} prompts of colored_objects, which needs
+exactly this skill: without this curriculum the model learned every task but that one.
 
-Then every step has {in_context} prompts of each task whose answer stands in the prompt, {looked_up} of each
-other and {induction} pairs of blocks. The answer weighs 1, every other token {other_weight}. Until step
-{few_until} they are about {few} words of each slot; all have joined by step {all_from}. {more_steps} more
-steps, from a rate of {more_rate} on, have {years} more prompts of greater_than, each of which shows one right
-year of many.
+After that, every step has {in_context} prompts of each task whose answer is in the prompt, {looked_up} of
+each other task and {induction} pairs of blocks. In the loss the answer has weight 1, every other token
+{other_weight}. Until step {few_until}, prompts use {few} words for each slot; all words are in use by step
+{all_from}. A further {more_steps} steps, from a learning rate of {more_rate} on, add {years} prompts of
+greater_than, each of which shows one of many correct years.
 
-Nothing was done to make its circuits small. The same torch on the same kind of processor gives the same
-weights; elsewhere rounding differs and training amplifies it. Rates, steps, the beginning and the seed were
-chosen on what it learned; seeds were not compared further.
+Nothing was done to make the circuits small. The same version of torch on the same kind of processor gives the
+same weights; elsewhere rounding differs and training amplifies it. Learning rates, numbers of steps, the
+curriculum and the seed were chosen by what the model learned; there was no further comparison of seeds.
 
-How it does the tasks was not looked into; it says nothing of how GPT-2 does them.
+How the model does the tasks was not studied, and need not be how GPT-2 does them.
 
 ## Measured
 
-{size} prompts of each task (`scores.json`; a test measures it again): the share where a right answer is the
-likeliest of all tokens, and where one is likelier than every wrong answer of the task; and the mean
-probability of the right answers together less that of the wrong ones.
+On {size} prompts of each task (`scores.json`; a test repeats the measurement): the share of prompts where a
+correct answer is the most likely of all tokens; the share where one is more likely than every wrong answer
+of the task; and the mean probability of the correct answers minus that of the wrong ones.
 
-| task | likeliest of all | likelier than the wrong ones | probability, right less wrong |
+| task | top-1 accuracy | correct above wrong answers | probability, correct minus wrong |
 |---|---|---|---|
 {table}
 """
 
 
 def _filled(card: str, **values: object) -> str:
-    """The card with its values, its paragraphs wrapped again; tables, code and headings stay as they are."""
+    """The card with its values, paragraphs rewrapped; tables, code and headings stay as they are."""
     paragraphs = card.format(**values).rstrip().split("\n\n")
     fixed = ("    ", "|", "#")
     wrapped = (
@@ -227,7 +228,7 @@ def ioi_card(recipe: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
             for name, score in scores["unrepeated"].items()
         ),
         choice=_CHOICE.format(
-            what="learning rate, the spread of the first weights, the penalty and how the names join"
+            what="learning rate, the scale of the initial weights, the penalty and the schedule of names"
         ),
     )
 

@@ -28,37 +28,40 @@ BOS = "BOS"
 CARD = """\
 # {name}
 
-{what} Compiled, not trained: every weight follows from a RASP program, so it is known which parts the model
-has and what each does. For examples and tests. Licence: MIT; made with `tracr-pypi` {version} (Apache-2.0).
+{what}
+Compiled, not trained: every weight follows from a RASP program, so the true circuit, and what each of its
+components does, is known. For examples and tests. License: MIT; made with `tracr-pypi` {version}
+(Apache-2.0).
 
 ## Use
 
     model m using bundled {{ name = "{name}" }}
 
-{layers} layers of one head of width {key}, a residual stream of {width}, MLPs of {hidden} with ReLU, no
-norms, attention in both directions, embeddings of tokens and of positions. An input is 1 to {longest} of
-{symbols}, behind `{bos}`; the output at `{bos}` means nothing. {output}
+{layers} layers of one head of width {key}, a residual stream of width {width}, ReLU MLPs of width {hidden},
+no norms, bidirectional attention, token and position embeddings. An input is `{bos}` followed by 1 to
+{longest} of {symbols}; the output at `{bos}` has no meaning.
+{output}
 
 ## Program
 
 {program}
 
-## Made by
+## How it was made
 
-`python -m training.tracr`. The residual stream's directions are named in `config.json`
-(`residual_labels`). The output is what the program says on all {inputs:,} inputs of up to {longest} tokens
-(`scores.json`; a test measures it again): {wrong} wrong, largest difference {error:.1e}.
+`python -m training.tracr`. `config.json` names the directions of the residual stream (`residual_labels`). The
+output was compared with the program's on all {inputs:,} inputs of up to {longest} tokens (`scores.json`; a
+test repeats it): {wrong} wrong, largest difference {error:.1e}.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A program, and what its card says of it.
+    """A program, and what its card says about it.
 
     Attributes:
-        make: gives the program, with the modules `tracr.rasp.rasp` and `tracr.compiler.lib`.
-        symbols: what inputs consist of.
-        what: a sentence on what it computes.
+        make: builds the program, from the modules `tracr.rasp.rasp` and `tracr.compiler.lib`.
+        symbols: the tokens of inputs.
+        what: a sentence saying what it computes.
         program: how, as code.
         output: what its output is.
     """
@@ -76,20 +79,20 @@ RECIPES: Mapping[str, Recipe] = {
         symbols=(1, 2, 3),
         what="Reverses a sequence.",
         program="""\
-    length     how many tokens there are: selector width of "all", in layers 0 (attention) to 1 (MLP)
+    length     the number of tokens: selector width of "all", in layers 0 (attention) to 1 (MLP)
     opp_idx    length - indices, MLP of layer 1
     opp_idx-1  opp_idx - 1, MLP of layer 2
     reverse    the token where indices == opp_idx-1, head of layer 3""",
-        output="It is 1 for the symbol that stands there in reverse, 0 for the two others.",
+        output="At each position it is 1 for the symbol of the reversed sequence, 0 for the two others.",
     ),
     "tracr-xproportion": Recipe(
         make=lambda rasp, lib: lib.make_frac_prevs((rasp.tokens == "x").named("is_x")),
         symbols=("w", "x", "y", "z"),
-        what="Says at each position which fraction of the tokens so far are `x`.",
+        what="Outputs, at each position, the fraction of the tokens so far that are `x`.",
         program="""\
     is_x        tokens == "x", MLP of layer 0
     frac_prevs  the mean of is_x where indices <= own index, head of layer 1""",
-        output="It is one value, from 0 to 1.",
+        output="It is a single value from 0 to 1.",
     ),
 }
 

@@ -274,5 +274,5 @@ def _refused(name: str, why: str) -> FileError:
     return FileError(
         "C630",
         f"refused to read {name!r}: {why}",
-        hint="save it as JSON, or again with torch.save: only tensors and plain data are read, never unpickled",
+        hint="save it as JSON, or again with torch.save: nncirc reads only tensors and plain data",
     )
