@@ -84,10 +84,10 @@ def test_more_than_is_read_does_no_harm(file: Path) -> None:
 
 def test_heads_of_a_group_that_differ(file: Path) -> None:
     write_eap_ig(Circuit(Graph(Shape(1, 2, 2)), {Edge("embed", "L0H0.k"): 1.0}), file, d_model=16)
-    with pytest.raises(FileError, match=r"edges: embed -> L0KV0\.k stands for edges that differ") as caught:
+    with pytest.raises(FileError, match=r"edges: the edges merged into embed -> L0KV0\.k differ") as caught:
         read_eap_ig(file, n_kv_heads=1)
     assert caught.value.code == "C603"
-    assert caught.value.hint is not None and caught.value.hint.endswith("read it without n_kv_heads")
+    assert caught.value.hint is not None and caught.value.hint.endswith("omit n_kv_heads")
 
 
 @pytest.mark.parametrize(("n_kv_heads", "code"), [(0, "C751"), (3, "C603"), (-1, "C751")])
@@ -114,15 +114,15 @@ def test_coarse_circuits_are_not_written(tmp_path: Path, coarse: Circuit) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ('"n_heads": 2', '"n_heads": 1', "nodes.a0.h1: no node of the model has this name"),
-        ('"n_heads": 2', '"n_heads": 0', "cfg: no model has 1 layers of 0 heads with 0 key-value heads"),
+        ('"n_heads": 2', '"n_heads": 1', "nodes.a0.h1: the model has no node of this name"),
+        ('"n_heads": 2', '"n_heads": 0', "cfg: impossible shape: 1 layers, 0 heads, 0 key-value heads"),
         (
             '"parallel_attn_mlp": false',
             '"parallel_attn_mlp": 0',
             "cfg.parallel_attn_mlp: expected true or false, found 0",
         ),
         ('"cfg"', '"config"', "the key 'cfg' is missing"),
-        ('"m0": {', '"m1": {', "nodes.m1: no node of the model has this name"),
+        ('"m0": {', '"m1": {', "nodes.m1: the model has no node of this name"),
         ('"input->a0.h1<q>"', '"input->a0.h1"', "edges.input->a0.h1: the model has no such edge"),
         ('"a0.h1->m0"', '"m0->a0.h1<q>"', "edges.m0->a0.h1<q>: the model has no such edge"),
         ('"a0.h1->m0"', '"embed->m0"', "edges.embed->m0: the model has no such edge"),
@@ -143,7 +143,7 @@ def test_not_such_a_file(file: Path, old: str, new: str, problem: str) -> None:
 
 def test_an_edge_that_stands_twice(file: Path) -> None:
     file.write_text(json.dumps(THEIRS).replace("input->a0.h0<q>", "input->a0.h1<q>"))
-    with pytest.raises(FileError, match="stands twice") as caught:
+    with pytest.raises(FileError, match="duplicate key") as caught:
         read_eap_ig(file)
     assert caught.value.code == "C602"
 
@@ -214,14 +214,17 @@ def test_tables_read_as_the_json_of_the_same_circuit(
     [
         ({"cfg": {"n_layers": 1}}, "cfg: the key 'n_heads' is missing"),
         ({"cfg": torch.zeros(2)}, "cfg: expected an object, found a tensor"),
-        ({"src_nodes": ["input", "a0.h7"]}, "src_nodes[1]: no node of the model has this name"),
-        ({"src_nodes": ["input"]}, "src_nodes and dst_nodes do not name every node of the model once"),
+        ({"src_nodes": ["input", "a0.h7"]}, "src_nodes[1]: the model has no node of this name"),
+        ({"src_nodes": ["input"]}, "expected src_nodes and dst_nodes to name every node of the model once"),
         (
             {"edges_scores": torch.zeros(2, 2)},
-            "edges_scores: expected a tensor of 4 senders by 8 receivers, found one of [2, 2]",
+            "edges_scores: expected a tensor of 4 senders by 8 receivers, found shape [2, 2]",
         ),
         ({"edges_in_graph": [True]}, "edges_in_graph: expected a tensor of 4 senders by 8 receivers"),
-        ({"dst_nodes": ["logits"] * 8}, "src_nodes and dst_nodes do not name every node of the model once"),
+        (
+            {"dst_nodes": ["logits"] * 8},
+            "expected src_nodes and dst_nodes to name every node of the model once",
+        ),
         ({"src_nodes": [1, 2]}, "src_nodes[0]: expected a string, found 1"),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_name_says_what_the_file_is(
     """A file that ends otherwise is read by no command."""
     with pytest.raises(FileError) as caught:
         write(EXAMPLE, tmp_path / name)
-    assert (caught.value.code, caught.value.hint) == ("C631", f"known are .{ending}")
+    assert (caught.value.code, caught.value.hint) == ("C631", f"expected a name ending in .{ending}")
     assert not list(tmp_path.iterdir())
     write(EXAMPLE, tmp_path / f"found.{ending}")
 
@@ -136,7 +136,7 @@ def test_made_that_holds_itself_is_not_written() -> None:
     assert caught.value.code == "C605"
 
 
-MANY = "are more than 100,000 heads"
+MANY = "expected at most 100,000 heads, found 1,000,000 layers of 4"
 FLOAT = "a number within the range of floats"
 
 
@@ -153,16 +153,16 @@ def failure(text: str) -> FileError:
         ("{", "Expecting property name enclosed in double quotes in line 1, column 2"),
         (TEXT[:-20], "Unterminated string starting in line 9, column 14"),
         (TEXT + "x", "Extra data in line 12, column 1"),
-        (TEXT.replace("0.125", "NaN"), "edges[0][2] is NaN, and numbers in JSON are finite"),
-        (TEXT.replace("0.125", "-Infinity"), "edges[0][2] is -Infinity, and numbers in JSON are finite"),
-        (TEXT.replace("0.125", "1e999"), "edges[0][2] is 1e999, and numbers in JSON are finite"),
+        (TEXT.replace("0.125", "NaN"), "edges[0][2] is NaN; expected a finite number"),
+        (TEXT.replace("0.125", "-Infinity"), "edges[0][2] is -Infinity; expected a finite number"),
+        (TEXT.replace("0.125", "1e999"), "edges[0][2] is 1e999; expected a finite number"),
         (
             TEXT.replace("0.125", "9" * 250 + "e99"),
-            f"edges[0][2] is {'9' * 56}..., and numbers in JSON are finite",
+            f"edges[0][2] is {'9' * 56}...; expected a finite number",
         ),
-        ('[1, {"a": [[], 2e308]}]', "[1].a[1] is 2e308, and numbers in JSON are finite"),
-        ("NaN", "it is NaN, and numbers in JSON are finite"),
-        (TEXT.replace('"made"', '"groups"'), "the key 'groups' stands twice in one object"),
+        ('[1, {"a": [[], 2e308]}]', "[1].a[1] is 2e308; expected a finite number"),
+        ("NaN", "it is NaN; expected a finite number"),
+        (TEXT.replace('"made"', '"groups"'), "duplicate key 'groups' in one object"),
         ("[" * 100_000, "it is nested too deeply"),
         ("[" * 100_000 + "]" * 100_000, "it is nested too deeply"),
     ],
@@ -188,16 +188,16 @@ def test_a_number_of_very_many_digits_is_not_read() -> None:
         ('"made"', '"more": 1, "made"', "unknown key 'more'"),
         ('"n_layers": 2', '"n_layers": 2.0', "graph.n_layers: expected a whole number, found 2.0"),
         ('"n_layers": 2', '"n_layers": "2"', "graph.n_layers: expected a whole number, found '2'"),
-        ('"n_heads": 4', '"n_heads": 3', "graph: no model has 2 layers of 3 heads with 4 key-value heads"),
-        ('"n_heads": 4', '"n_heads": -4', "graph: no model has 2 layers of -4 heads with 4 key-value heads"),
+        ('"n_heads": 4', '"n_heads": 3', "graph: impossible shape: 2 layers, 3 heads, 4 key-value heads"),
+        ('"n_heads": 4', '"n_heads": -4', "graph: impossible shape: 2 layers, -4 heads, 4 key-value heads"),
         (
             '"n_layers": 2',
             '"n_layers": 1000000',
-            f"graph: 1000000 layers of 4 heads {MANY}",
+            f"graph: {MANY}",
         ),
         ('"mlps": true', '"mlps": 1', "graph.mlps: expected true or false, found 1"),
         ('"heads"', '"neurons"', "graph.attention: expected 'heads' or 'layers'"),
-        ('["L1H0"]', '["L7H0"]', "groups: group induction holds 'L7H0', which is no node of the graph"),
+        ('["L1H0"]', '["L7H0"]', "groups: expected a node of the graph in group induction, found 'L7H0'"),
         ('["L1H0"]', "[1]", "groups.induction[0]: expected a string, found 1"),
         ('["L1H0"]', '"L1H0"', "groups.induction: expected a list, found 'L1H0'"),
         ('"embed"', '"MLP1"', "edges[0]: the graph has no edge MLP1 -> L0H0.q"),
@@ -211,7 +211,7 @@ def test_a_number_of_very_many_digits_is_not_read() -> None:
             f"edges[0][2]: expected {FLOAT}, found a huge number",
         ),
         (', "logits", null', ', "logits"', "edges[1]: expected [sender, receiver, score], found 2 elements"),
-        ('"L0H0", "logits"', '"embed", "L0H0.q"', "edges[1]: the edge embed -> L0H0.q stands twice"),
+        ('"L0H0", "logits"', '"embed", "L0H0.q"', "edges[1]: duplicate edge embed -> L0H0.q"),
     ],
 )
 def test_not_a_circuit(old: str, new: str, problem: str) -> None:
@@ -224,7 +224,7 @@ def test_another_version() -> None:
     error = failure(TEXT.replace('"version": 1', '"version": 2, "novelty": true'))
     assert (error.code, error.message) == (
         "C604",
-        "'c.json' is of version 2, this nncirc reads version 1",
+        "'c.json' has format version 2; this nncirc reads version 1",
     )
 
 

@@ -172,7 +172,7 @@ def test_neurons_that_no_layer_has(neurons: tuple[tuple[int, int], ...]) -> None
 def test_without_mlps_there_are_no_neurons() -> None:
     with pytest.raises(GraphError) as caught:
         Graph(Shape(2, 1, 1, mlps=False), neurons=((0, 1),))
-    assert (caught.value.code, caught.value.hint) == ("C467", "leave neurons out")
+    assert (caught.value.code, caught.value.hint) == ("C467", "remove `neurons`")
 
 
 @given(graphs())
@@ -206,8 +206,8 @@ def test_no_such_shape(numbers: tuple[int, int, int]) -> None:
     [
         (("L0H0", "L9H9.q"), "L9H9.q is not a receiver of this graph"),
         (("logits", "MLP0"), "logits is not a sender of this graph"),
-        (("MLP1", "L0H0.q"), "MLP1 is computed after L0H0.q has been read"),
-        (("L0H0", "L0H1.q"), "L0H0 is computed after L0H1.q has been read"),
+        (("MLP1", "L0H0.q"), "MLP1 is computed after the input L0H0.q"),
+        (("L0H0", "L0H1.q"), "L0H0 is computed after the input L0H1.q"),
     ],
 )
 def test_an_edge_that_is_not_there_says_why(edge: tuple[str, str], why: str) -> None:

@@ -21,9 +21,9 @@ THERE_IS = "the graph has layers 0 to 2 with heads 0 to 3 and MLPs"
 SHARING = "the graph has layers 0 to 2 with heads 0 to 3 that share keys and values 0 to 1 and MLPs"
 LAYERS = "the graph has layers 0 to 2 with whole attention layers and MLPs"
 NO_MLPS = "the graph has layers 0 to 0 with heads 0 to 0, and no MLPs"
-ONLY_ATTENTION = "only attention is entered as q, k or v"
-FIRST = "embeddings read nothing: they can only stand first"
-LAST = "logits sends nothing: it can only stand last"
+ONLY_ATTENTION = "only attention has the inputs q, k and v"
+FIRST = "embeddings read nothing: they must be the first step of a path"
+LAST = "logits sends nothing: it must be the last step of a path"
 
 
 def path(text: str) -> Path:
@@ -199,11 +199,11 @@ def test_scores_of_paths() -> None:
     [
         (
             "embed@S -> L0H1@S",
-            "a score is of one edge, and this path is 3, embed@S -> L0H1.q@S and embed@S -> ",
+            "a score belongs to one edge; this path has 3, such as embed@S -> L0H1.q@S and embed@S -> ",
         ),
         (
             "embed -> logits",
-            "a score is of one edge, and this path is 2, embed@S -> logits@S and embed@other -> ",
+            "a score belongs to one edge; this path has 2, such as embed@S -> logits@S and embed@other -> ",
         ),
         ("embed@S -> logits@S; embed@S -> logits@S", "the edge embed@S -> logits@S has two scores"),
     ],
@@ -233,7 +233,7 @@ def test_nodes_at_positions_are_entered_there() -> None:
     [
         ("embed@S -> logits@other", "C456", "an edge stays at its position: heads carry"),
         ("embed@end -> logits", "C457", "and is split at S, other"),
-        ("embed -> early@other", "C457", "the graph has the positions S, other"),
+        ("embed -> early@other", "C457", "positions of the graph: S, other"),
     ],
 )
 def test_wrong_positions(text: str, code: str, hint: str) -> None:
@@ -264,13 +264,13 @@ def test_patterns_name_the_whole_graph(graph: Graph) -> None:
         (
             "embed -> mover",
             "C451",
-            "'mover' is neither a group nor a node",
+            "expected a group or a node, found 'mover'",
             "groups: early; nodes are embed, pos_embed, L9H6, L5H*, MLP3, MLP3N17, logits",
         ),
         (
             "embed -> L9H0",
             "C457",
-            "there is no node L9H0 of the graph",
+            "the graph has no node L9H0",
             THERE_IS,
         ),
         (
@@ -282,7 +282,7 @@ def test_patterns_name_the_whole_graph(graph: Graph) -> None:
         (
             "embed -> L0",
             "C457",
-            "there is no node L0 of the graph",
+            "the graph has no node L0",
             THERE_IS,
         ),
         (
@@ -300,28 +300,28 @@ def test_patterns_name_the_whole_graph(graph: Graph) -> None:
         (
             "L2H0 -> early",
             "C456",
-            "L2H0 -> early makes no edge",
-            "L2H0 is computed after L0H0.q has been read; edges lead to later nodes",
+            "the graph has no edge L2H0 -> early",
+            "L2H0 is computed after the input L0H0.q; edges go only to later nodes",
         ),
         (
             "L0H0, L2H2 -> L1H0",
             "C456",
-            "L2H2 takes part in no edge of [L0H0, L2H2] -> L1H0",
-            "L2H2 is computed after L1H0.q has been read; edges lead to later nodes",
+            "L2H2 has no edge in [L0H0, L2H2] -> L1H0",
+            "L2H2 is computed after the input L1H0.q; edges go only to later nodes",
         ),
         (
             "L0H0 -> embed",
             "C456",
-            "L0H0 -> embed makes no edge",
+            "the graph has no edge L0H0 -> embed",
             FIRST,
         ),
         (
             "logits -> L0H0",
             "C456",
-            "logits -> L0H0 makes no edge",
+            "the graph has no edge logits -> L0H0",
             LAST,
         ),
-        ("embed", "C456", "a path has at least two steps: a -> b", "say where it leads"),
+        ("embed", "C456", "a path needs at least two steps: a -> b", "add a receiver: `-> logits`"),
     ],
 )
 def test_wrong_paths(text: str, code: str, message: str, hint: str) -> None:
@@ -333,12 +333,12 @@ def test_wrong_paths(text: str, code: str, message: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("graph", "text", "code", "hint"),
     [
-        (SHARED, "L1KV0 -> logits", "C456", "L1KV0 sends nothing itself: name the heads that share it"),
+        (SHARED, "L1KV0 -> logits", "C456", "L1KV0 has no output of its own: name the heads that share it"),
         (
             SHARED,
             "embed -> L1KV0.q",
             "C457",
-            "a group of heads shares its key and its value; queries are the heads' own",
+            "key-value heads share only .k and .v; each head has its own .q",
         ),
         (SHARED, "embed -> L9KV0", "C457", SHARING),
         (Graph(Shape(1, 1, 1, mlps=False)), "embed -> MLP*", "C457", NO_MLPS),
@@ -346,7 +346,7 @@ def test_wrong_paths(text: str, code: str, message: str, hint: str) -> None:
             Graph(SMALL.shape, split_inputs=False),
             "embed -> L0H0.q",
             "C457",
-            "the graph joins q, k and v: leave the input out, or set inputs = [q, k, v] in the graph",
+            "the graph joins q, k and v: omit the input, or set inputs = [q, k, v] in the graph",
         ),
         (Graph(SMALL.shape, "layers"), "embed -> L0H0", "C457", LAYERS),
     ],
@@ -389,5 +389,5 @@ def test_paths_over_neurons() -> None:
         edges(graph, "MLP1 -> logits")
     assert (caught.value.code, caught.value.hint) == (
         "C456",
-        "MLP1 sends nothing itself: name its neurons, MLP1N*, or do not split it",
+        "MLP1 is split into neurons: name them, MLP1N*, or do not split it",
     )

@@ -47,14 +47,14 @@ def test_tables_of_other_programs(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "its first line has no single column 'sender'"),
-        ("sender,to\n", "its first line has no single column 'receiver'"),
-        ("sender,sender,receiver\n", "its first line has no single column 'sender'"),
+        ("", "expected exactly one column 'sender' in the first line"),
+        ("sender,to\n", "expected exactly one column 'receiver' in the first line"),
+        ("sender,sender,receiver\n", "expected exactly one column 'sender' in the first line"),
         ("sender,receiver\nembed\n", "line 2: the graph has no edge embed -> "),
         ("sender,receiver\nembed,L9H9.q\n", "line 2: the graph has no edge embed -> L9H9.q"),
-        ("sender,receiver\nembed,logits\nembed,logits\n", "line 3: the edge embed -> logits stands twice"),
-        ("sender,receiver,score\nembed,logits,high\n", "line 2: 'high' is no finite number"),
-        ("sender,receiver,score\nembed,logits,inf\n", "line 2: 'inf' is no finite number"),
+        ("sender,receiver\nembed,logits\nembed,logits\n", "line 3: duplicate edge embed -> logits"),
+        ("sender,receiver,score\nembed,logits,high\n", "line 2: expected a finite number, found 'high'"),
+        ("sender,receiver,score\nembed,logits,inf\n", "line 2: expected a finite number, found 'inf'"),
         ('sender,receiver\n"embed,logits\n', "unexpected end of data"),
     ],
 )

@@ -156,7 +156,7 @@ def test_inputs_of_programs_are_as_long_as_the_bundled_model_takes_them(name: st
 
 
 def test_an_unknown_task_is_refused() -> None:
-    with pytest.raises(DataError, match="there is no task `greater`; there are ioi, greater_than") as error:
+    with pytest.raises(DataError, match="unknown task `greater`; expected ioi, greater_than") as error:
         task_named("greater")
     assert error.value.code == "C351"
     assert error.value.hint == "did you mean `greater_than`?"

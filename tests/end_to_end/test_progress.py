@@ -81,7 +81,7 @@ def test_an_interrupted_run_says_what_is_there(
         f"error[C702]: interrupted: eap, quick, found, found.dot are in {tmp_path / 'out'}/; sweep is missing"
         in done.err
     )
-    assert "run the same command again: it goes on where it was" in done.err
+    assert "run the same command again to continue" in done.err
     assert "stored" not in done.out
     assert "found.json" in done.out
     assert "sweep" not in done.out
@@ -91,7 +91,7 @@ def test_an_interrupted_run_says_what_is_there(
     assert "; found, found.dot, sweep are missing" in done.err
     watch.stop = "eap", 0.0
     done = nncirc("run", long, "--out", tmp_path / "out", "--fresh", "--json")
-    assert "interrupted before a result was finished" in done.out
+    assert "interrupted before any result was finished" in done.out
     assert (done.status, done.err) == (1, "")
 
 

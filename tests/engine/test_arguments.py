@@ -57,7 +57,7 @@ def test_a_wrong_value_is_refused(code: str, call: Callable[[], object]) -> None
             lambda: ANY.acdc(GRAPH, ABOUT, METRIC, threshold=0.1),
             "acdc: `contrast` must be a `Contrast`"
             ", found a `Graph`; `graph` must be a `Graph`, found a `Contrast`",
-            "these are in each other's place: write acdc(contrast, graph, metric, threshold=...)",
+            "these arguments are swapped: write acdc(contrast, graph, metric, threshold=...)",
         ),
         (
             lambda: ANY.acdc(ABOUT, GRAPH, METRIC, threshold=True),
@@ -83,7 +83,7 @@ def test_a_wrong_value_is_refused(code: str, call: Callable[[], object]) -> None
         (
             lambda: ANY.weight_statistics(MODEL, {"copying", "matching"}),
             "weight_statistics: `of` must be a list of strings that is not empty, found the set ...",
-            "write sorted(...) of it: a set has no order of its own",
+            "write sorted(...): a set has no order",
         ),
         (
             lambda: ANY.incompleteness([]),
@@ -116,7 +116,7 @@ def test_a_wrong_value_is_refused(code: str, call: Callable[[], object]) -> None
         (
             lambda: ANY.faithfulness(ABOUT, scores(), METRIC),
             "faithfulness: `circuit` must be a `Circuit`, found an `EdgeScores`",
-            "take a circuit of the scores: scores.top(100) or scores.threshold(0.01)",
+            "select a circuit: scores.top(100) or scores.threshold(0.01)",
         ),
         (
             lambda: ANY.Contrast(MODEL, ABOUT.dataset, ABOUT.dataset.examples),
@@ -159,17 +159,17 @@ def test_what_does_not_fit_is_named_and_put_right(
         (
             lambda: ANY.acdc(ABOUT, GRAPH, METRIC),
             "acdc needs `threshold`",
-            "it is called as acdc(contrast, graph, metric, threshold=...)",
+            "write acdc(contrast, graph, metric, threshold=...)",
         ),
         (
             lambda: ANY.acdc(ABOUT, GRAPH, METRIC, 0.1),
-            "acdc takes 3 arguments by place, found 4",
-            "write the others by name: threshold=...",
+            "acdc takes 3 positional arguments, got 4",
+            "pass the rest by keyword: threshold=...",
         ),
         (
             lambda: ANY.Metric("logit_diff", name="prob"),
-            "Metric: `name` is given twice, by its place and by its name",
-            "it is called as Metric(name, at, normalize, own)",
+            "Metric: `name` is given twice, by position and by keyword",
+            "write Metric(name, at, normalize, own)",
         ),
     ],
 )

@@ -135,7 +135,7 @@ KINDS: dict[str, tuple[Any, str, str]] = {
     "mamba": (MambaConfig(architectures=["MambaForCausalLM"]), "no attention heads", "decoder-only"),
     "gpt_neox": (
         GPTNeoXConfig(architectures=["GPTNeoXForCausalLM"]),
-        "have no adapter",
+        "unsupported model type 'gpt_neox'",
         "a package can add one",
     ),
 }
@@ -172,7 +172,7 @@ def test_what_is_said_of_other_models(install: Install, tmp_path: Path, kind: st
     [
         ("{}", "no model_type", "saved with the weights"),
         ('{"model_type": 3}', "no model_type", "saved with the weights"),
-        ('{"model_type": "bloom", "architectures": [3]}', "'bloom' have no adapter", "add one"),
+        ('{"model_type": "bloom", "architectures": [3]}', "unsupported model type 'bloom'", "add one"),
         ('{"input_encoder": [], "key_size": 3}', "a compiled program", "using compiled"),
     ],
 )

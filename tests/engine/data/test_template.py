@@ -419,8 +419,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a list nobody has": (
         {"slots": {("IO", "S"): "nmaes", "place": ["park"]}},
-        "[C305] there is no word list `nmaes`; there are names, objects, places\n"
-        "  help: did you mean `names`?",
+        "[C305] unknown word list `nmaes`; expected names, objects or places\n  help: did you mean `names`?",
     ),
     "a list of other words": (
         {"slots": {("IO", "S"): "objects", "place": ["park"]}},
