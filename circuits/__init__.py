@@ -1,1 +1,1 @@
-"""The computation graph, circuits and their algebra, files and pictures. No torch here."""
+"""The computation graph, circuits and operations on them, files and pictures. Nothing here imports torch."""

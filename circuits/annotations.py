@@ -1,4 +1,4 @@
-"""What the annotations of public functions mean, and what they may say beside a type.
+"""What the annotations of public functions mean, and what they may add to a type.
 
 `Annotated[...]` holds what no type says: `Positive` is a whole number of at least 1, `SOME` asks that
 something is not empty, and `Accepts` is for what is wider than a type checker is told.
@@ -48,7 +48,7 @@ class Accepts:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What is asked of a value beside its type.
+    """A condition on a value besides its type.
 
     Attributes:
         words: after those of the type: `of at least 1`.
@@ -70,7 +70,7 @@ SOME = Condition("that is not empty", bool)
 
 
 def kind_of(annotation: object) -> Kind:
-    """What an annotation takes.
+    """The values that an annotation accepts.
 
     Raises:
         TypeError: the annotation is of a kind that no public function has yet.

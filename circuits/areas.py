@@ -4,8 +4,8 @@
 
 over the share k of the graph's edges that the circuit C_k may have, by the trapezoid rule over ten shares
 from 0.1 % to 100 %. The integral starts at the smallest share, so a circuit that is the whole model at every
-size has CPR 0.999 and CMD 0. A high CPR asks for what helps the metric and is not hurt by f above 1; CMD
-asks for what the model does, and f above 1 counts against it.
+size has CPR 0.999 and CMD 0. CPR rewards whatever raises the metric, and f above 1 does not lower it; CMD
+rewards doing what the model does, and counts f above 1 against the circuit.
 """
 
 from __future__ import annotations

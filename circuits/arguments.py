@@ -1,4 +1,4 @@
-"""The door of a public function: its arguments are looked at once, by its annotations, before it works.
+"""Checks of public functions: arguments are checked once, against the annotations, before the function runs.
 
     @public
     def prune(circuit: Circuit) -> Circuit: ...
@@ -33,7 +33,7 @@ _NOWHERE: tuple[float, frozenset[type]] = (-1.0, frozenset())
 
 
 def public(thing: _T) -> _T:
-    """Look at the arguments of a function, or at those that instances of a class are made with.
+    """Check the arguments of a function, or those of a class when an instance is made.
 
     Raises:
         ArgumentError: of the function that is given back. C751, an argument does not fit its annotation;
@@ -61,12 +61,12 @@ def related(first: type[_A], second: type[_B]) -> Callable[[_Relation[_A, _B]], 
 
 
 def unfit(subject: str, wanted: str, found: object, *, hint: str | None = None) -> ArgumentError:
-    """The error of what no annotation says, or of what is called too often to have a door."""
+    """The error of a check that annotations cannot express, or of a function too hot to have a door."""
     return ArgumentError("C751", f"{subject} must be {wanted}, found {described(found)}", hint=hint)
 
 
 def require_arguments(subject: str, function: Callable[..., object], count: int) -> None:
-    """Refuse a function that cannot be called with so many arguments, where no annotation says how many.
+    """Refuse a function that cannot be called with `count` arguments, where no annotation gives the number.
 
     Raises:
         ArgumentError: C751.
@@ -77,7 +77,7 @@ def require_arguments(subject: str, function: Callable[..., object], count: int)
 
 
 def require_lengths(subject: str, given: Sequence[Sized], length: int, of: str) -> None:
-    """Refuse lists that are not of one length.
+    """Refuse lists of different lengths.
 
     Raises:
         ArgumentError: C751.
@@ -89,7 +89,7 @@ def require_lengths(subject: str, given: Sequence[Sized], length: int, of: str) 
 
 
 def is_public(function: object) -> bool:
-    """Whether arguments of a function, or of a class, are looked at."""
+    """Whether the arguments of a function, or of a class, are checked."""
     if isinstance(function, type):
         function = function.__init__  # type: ignore[misc]
     return hasattr(function, "door")
@@ -229,7 +229,7 @@ class Door:
         return ArgumentError("C751", f"{self.name}: {said}", hint=next(filter(None, hints), None))
 
     def _order(self, faults: Mapping[str, Fault], given: Mapping[str, object]) -> str | None:
-        """What to write where arguments are in each other's place."""
+        """What to write if arguments are swapped."""
         misplaced = any(
             self.kinds[name].fits(given[other])
             for name in faults.keys() & given.keys()
@@ -246,7 +246,7 @@ class Door:
         return f"write {self._call()}"
 
     def _misfit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ArgumentError:
-        """Too many arguments, too few, one twice, or one that there is not."""
+        """Too many arguments, too few, a duplicate, or an unknown one."""
         given = dict(zip(self.positional, args, strict=False))
         if self.rest is None and (unknown := [name for name in kwargs if name not in self.known]):
             close = difflib.get_close_matches(unknown[0], self.asked, n=1)
@@ -274,7 +274,7 @@ def _takes(kind: Kind, cls: type) -> bool:
 
 
 def _repair(fault: Fault) -> str | None:
-    """How to put a wrong argument right, where that is known."""
+    """How to correct a wrong argument, if known."""
     if fault.hint or fault.type is None:
         return fault.hint
     if isinstance(fault.found, str) and fault.type in _MAKING:

@@ -1,4 +1,4 @@
-"""Files that are there in full or not at all: written under a temporary name, then renamed.
+"""Files are written in full or not at all: under a temporary name, then renamed.
 
 A full disk, an error or Ctrl-C leaves the file that stood there before as it was.
 """
@@ -20,10 +20,10 @@ from nncirc.circuits.errors import FileError
 
 
 def require_ending(path: str | os.PathLike[str], known: Sequence[str]) -> str:
-    """The ending of a file's name, which says what the file is.
+    """The extension of a file's name, which determines its format.
 
     Raises:
-        FileError: C631, it is none of those that are known; C636, a pickle would be written.
+        FileError: C631, it is not one of those known; C636, a pickle would be written.
     """
     name = os.fspath(path)
     ending = Path(name).suffix.lower()
@@ -100,7 +100,7 @@ def _replace(target: Path, data: bytes, mode: int | None) -> None:
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Remove what processes that were killed while they wrote a file have left in a folder.
+    """Remove the temporary files of processes that were killed while writing, from a folder.
 
     What another process is still writing stays: it holds a lock, which the system takes from a dead one.
     """
@@ -120,11 +120,11 @@ def _pour(target: Path, data: bytes) -> None:
 
 
 def append_bytes(path: str | os.PathLike[str], data: bytes, *, sync: bool = False) -> None:
-    """Write at the end of a file, which is made if it is not there; in one piece, and never through a link.
+    """Append to a file, creating it if missing; in one piece, and never through a link.
 
     Args:
         path: the file.
-        data: what is written.
+        data: the bytes to append.
         sync: wait until it is on the disk.
 
     Raises:
@@ -145,7 +145,7 @@ def append_bytes(path: str | os.PathLike[str], data: bytes, *, sync: bool = Fals
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:
-    """Make a folder and those that it is in, as far as they are missing.
+    """Make a folder and its parent folders, if missing.
 
     Raises:
         OSError: one cannot be made.

@@ -1,4 +1,4 @@
-"""What chance would do: overlaps of unrelated circuits, and random circuits of the same size."""
+"""Chance baselines: the overlap of unrelated circuits, and random circuits of the same size."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def overlap_p(first: Circuit, second: Circuit, *, by: By = "edges") -> float:
 
     The tail of the hypergeometric distribution, exact: one circuit is fixed, the other one is any set of as
     many edges (nodes, heads, ...) of the graph with equal probability. Circuits are connected and prefer
-    some layers, which that takes no account of, so a small value alone is weak evidence; random circuits
-    that are connected (`random_circuits`) are a harder comparison.
+    some layers, which this ignores, so a small value alone is weak evidence; connected random circuits
+    (`random_circuits`) are a stronger baseline.
 
     Raises:
         GraphError: C455, C462 as of `agreement`.
@@ -63,7 +63,7 @@ def hypergeometric_tail(shared: int, first: int, second: int, universe: int) -> 
 @public
 @dataclass(frozen=True, slots=True)
 class Null:
-    """A number of a circuit beside the same of random circuits.
+    """A statistic of a circuit, and the same statistic of random circuits.
 
     Attributes:
         observed: of the circuit.
@@ -92,7 +92,7 @@ class Null:
 def random_circuits(
     graph: Graph, edges: int, count: Count, *, seed: int = 0, connected: bool = True
 ) -> Iterator[Circuit]:
-    """Random circuits of as many edges.
+    """Random circuits with a given number of edges.
 
     Args:
         graph: whose edges are drawn.

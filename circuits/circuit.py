@@ -1,4 +1,4 @@
-"""Circuits: sets of edges of one graph, with scores, and what is done to them."""
+"""Circuits: sets of edges of one graph, with scores, and operations on them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Circuit:
 
     Attributes:
         graph: the graph that the edges belong to.
-        scores: for every edge of the circuit its score, or None where nothing was measured. What a
-            score means, and its unit, is said in `made`.
+        scores: the score of every edge of the circuit, or None where nothing was measured. `made` records
+            what a score means, and its unit.
         groups: named groups of nodes (`name_mover`: `L9H6`, ...), as reference circuits have them.
         made: how the circuit was made: method, corruption, metric, threshold, seed. JSON values only.
 
@@ -53,7 +53,7 @@ class Circuit:
     @classmethod
     @public
     def of(cls, graph: Graph, edges: Iterable[Edge], **rest: Any) -> Self:
-        """A circuit of these edges, without scores.
+        """A circuit with these edges, without scores.
 
         Raises:
             GraphError: C454, an edge is not in the graph.
@@ -63,7 +63,7 @@ class Circuit:
     @classmethod
     @public
     def full(cls, graph: Graph) -> Self:
-        """The circuit of all edges."""
+        """The circuit with all edges of a graph."""
         return cls.of(graph, graph.edges())
 
     @property
@@ -81,7 +81,7 @@ class Circuit:
         """Whether it has an edge, or an edge that touches a node (`L9H9`, also one of its inputs, `L9H9.q`).
 
         Raises:
-            GraphError: C451, the name is not one of a node.
+            GraphError: C451, the name is not that of a node.
             ArgumentError: C751, the thing is neither.
         """
         if isinstance(thing, tuple):
@@ -140,7 +140,7 @@ def _score(edge: Edge, score: float | None) -> float | None:
 def prune(circuit: Circuit) -> Circuit:
     """Drop every edge that lies on no path from an embedding to `logits`.
 
-    Under a corruption that is a run of the model this changes nothing that the circuit computes: a node
+    Under a corruption that re-runs the model, this does not change what the circuit computes: a node
     without inputs computes its corrupted output. Under zero or mean ablation such a node still computes
     something from its biases, which is cut with it; so measure a circuit after pruning it.
     """
@@ -171,12 +171,12 @@ def keep(circuit: Circuit, wanted: Callable[[Edge], bool]) -> Circuit:
 
 @public
 def union(first: Circuit, *others: Circuit) -> Circuit:
-    """The edges of any; of one that several have, the score of the first of these stands.
+    """The union of the edges; an edge of several circuits keeps the score of the first of them.
 
-    Groups of one name are joined too.
+    Groups of the same name are merged too.
 
     Raises:
-        GraphError: C455, the circuits are of different graphs (so for the two functions below).
+        GraphError: C455, the circuits are on different graphs (so for the two functions below).
     """
     require_same_graph(first, *others)
     scores: dict[Edge, float | None] = {}
@@ -192,7 +192,7 @@ def union(first: Circuit, *others: Circuit) -> Circuit:
 
 @public
 def intersection(first: Circuit, *others: Circuit) -> Circuit:
-    """The edges of all, with the first circuit's scores."""
+    """The intersection of the edges, with the first circuit's scores."""
     require_same_graph(first, *others)
     kept = keep(first, lambda edge: all(edge in other for other in others))
     return Circuit(kept.graph, kept.scores, kept.groups, _made("intersection", first, *others))
@@ -200,7 +200,7 @@ def intersection(first: Circuit, *others: Circuit) -> Circuit:
 
 @public
 def difference(first: Circuit, second: Circuit) -> Circuit:
-    """The edges of the first that the second lacks, with the first circuit's scores."""
+    """The edges of the first circuit that the second lacks, with the first circuit's scores."""
     require_same_graph(first, second)
     kept = keep(first, lambda edge: edge not in second)
     return Circuit(kept.graph, kept.scores, kept.groups, _made("difference", first, second))
@@ -211,7 +211,7 @@ def _made(operation: str, *circuits: Circuit) -> dict[str, Any]:
 
 
 def require_same_graph(first: Circuit, *others: Circuit) -> None:
-    """Refuse to work on circuits of different graphs, whose edges mean different things.
+    """Refuse circuits on different graphs, whose edges mean different things.
 
     Raises:
         GraphError: C455.

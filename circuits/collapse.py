@@ -11,7 +11,7 @@ as many key-value heads as heads. No method can cut such an edge alone: a graph 
 read and compared, and its shape differs from the model's, which keeps it from being run by mistake. A key
 that is copied to a head which itself leads nowhere leaves edges that `prune` drops.
 
-Scores. `sum` adds the scores of the edges that become one: for attribution scores, the first-order effect of
+Scores. `sum` adds the scores of merged edges: for attribution scores, the first-order effect of
 cutting them together. `max_abs` keeps the one furthest from 0, with its sign (the positive one of two as
 far). One edge without a score leaves the sum or maximum unknown: None. A score copied to the heads of a
 group is counted at each of them, so sums over joined heads count shared keys more than once; go from the
@@ -38,13 +38,13 @@ Scores: TypeAlias = Literal["sum", "max_abs"]
 
 @public
 def collapse_to(circuit: Circuit, graph: Graph, *, scores: Scores = "sum") -> Circuit:
-    """The circuit's image in a coarser graph of the same model.
+    """The circuit on a coarser graph of the same model.
 
     Args:
         circuit: the fine circuit.
-        graph: as the circuit's graph, but for joined inputs, heads, embeddings, positions or neurons, or
+        graph: like the circuit's graph, except for joined inputs, heads, embeddings, positions or neurons, or
             key-value heads ungrouped.
-        scores: how the scores of edges that become one are combined.
+        scores: how to combine the scores of edges that are merged.
 
     Raises:
         GraphError: C459, the graph is not a coarser one of the same model.
@@ -94,13 +94,13 @@ def join_heads(circuit: Circuit, *, scores: Scores = "sum") -> Circuit:
 
 @public
 def join_positions(circuit: Circuit, *, scores: Scores = "sum") -> Circuit:
-    """A node is one at all positions again: `L1H0@S.2` and `L1H0@end` become `L1H0`."""
+    """The positions of a node are joined: `L1H0@S.2` and `L1H0@end` become `L1H0`."""
     return collapse_to(circuit, circuit.graph.base, scores=scores)
 
 
 @public
 def join_neurons(circuit: Circuit, *, scores: Scores = "sum") -> Circuit:
-    """The neurons of an MLP become one sender: `MLP3N17` becomes `MLP3`."""
+    """The neurons of an MLP are joined into one sender: `MLP3N17` becomes `MLP3`."""
     return collapse_to(circuit, replace(circuit.graph, neurons=()), scores=scores)
 
 

@@ -21,12 +21,12 @@ SIDES: tuple[Side, ...] = ("both", "first", "second")
 @public
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two circuits of one graph, by what they share.
+    """Two circuits on one graph, and what they share.
 
     Attributes:
         first: a circuit.
         second: another.
-        nodes: for `both`, `first` (only) and `second` (only) the nodes, in the order of the computation.
+        nodes: the nodes of `both`, `first` (only) and `second` (only), in the order of the computation.
         edges: likewise the edges.
     """
 
@@ -38,10 +38,10 @@ class Comparison:
 
 @public
 def compare(first: Circuit, second: Circuit) -> Comparison:
-    """Two circuits side by side.
+    """Compare two circuits.
 
     Raises:
-        GraphError: C455, the circuits are of different graphs.
+        GraphError: C455, the circuits are on different graphs.
     """
     require_same_graph(first, second)
     graph = first.graph
@@ -101,7 +101,7 @@ def as_json(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
 def as_text(comparison: Comparison, names: Sequence[str]) -> str:
     """The comparison as lines: sizes, then nodes and edges by side; a score for each circuit that has one.
 
-    What the scores of each circuit are stands beside its size: they need not be the same thing.
+    The meaning of each circuit's scores is given with its size: it may differ between the two.
     """
     heads = {"both": "both", "first": f"only {names[0]}", "second": f"only {names[1]}"}
     lines = []

@@ -1,4 +1,4 @@
-"""The one door by which files come in: regular files only, and none larger than such a file may be.
+"""The one place where files are read: regular files only, up to a size limit.
 
 What is said to be a file may be a pipe that nobody writes to, a device that has no end, or a folder. Whoever
 reads one asks here, and gets an `OSError` whose `strerror` says why there is nothing to read. Libraries that
@@ -66,7 +66,7 @@ def open_file(path: str | os.PathLike[str], *, follow: bool = True) -> BinaryIO:
 
 
 def require_regular(path: str | os.PathLike[str], *, follow: bool = True) -> None:
-    """Refuse what is not a regular file.
+    """Refuse anything that is not a regular file.
 
     Raises:
         OSError: there is no such file, or it is something else.

@@ -25,13 +25,13 @@ def _fitting(text: str) -> str:
 
 
 class NncircError(Exception):
-    """An error with a stable code, what it is about, and what to do.
+    """An error with a stable code, what is wrong, and what to do.
 
     Attributes:
         code: stable, such as `C301`; `nncirc explain` knows it.
-        message: one or more lines: what was found and what was wanted.
+        message: one or more lines: what was found and what was expected.
         hint: what to do about it, or None.
-        about: the key of a script's block that is concerned, where the code alone does not tell, or None.
+        about: the key of the script's block that is concerned, if the code does not determine it, or None.
     """
 
     def __init__(self, code: str, message: str, *, hint: str | None = None, about: str | None = None) -> None:
@@ -47,7 +47,7 @@ class NncircError(Exception):
 
 
 class ScriptError(NncircError):
-    """A script that does not parse or does not check."""
+    """A script with an error of syntax or meaning."""
 
 
 class DataError(NncircError):
@@ -59,7 +59,7 @@ class ModelError(NncircError):
 
 
 class GraphError(NncircError):
-    """A node or an edge that the graph lacks, or circuits of different graphs."""
+    """A node or an edge that the graph lacks, or circuits on different graphs."""
 
 
 class MethodError(NncircError):

@@ -1,4 +1,4 @@
-"""The computation graph of a model: who writes into the residual stream, who reads from it.
+"""The computation graph of a model: which nodes write into the residual stream, and which read from it.
 
 Senders stand in the order in which the model computes them, so that what a receiver can read is always
 the first `reach` senders: no adjacency matrix is needed, and the number of edges is a sum. In a graph of
@@ -32,12 +32,12 @@ MOST_PAIRS = 20_000_000
 @public
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the graph needs to know of a model.
+    """What the graph needs to know about a model.
 
     Attributes:
         n_layers: transformer blocks.
-        n_heads: query heads a layer.
-        n_kv_heads: key and value heads a layer; fewer than `n_heads` under grouped-query attention.
+        n_heads: query heads per layer.
+        n_kv_heads: key and value heads per layer; fewer than `n_heads` under grouped-query attention.
         mlps: whether the blocks have MLPs.
         parallel: whether attention and MLP of a block read the same residual (GPT-NeoX, Pythia).
     """
@@ -216,7 +216,7 @@ class Graph:
 
     @cached_property
     def neuron_counts(self) -> dict[int, int]:
-        """For every layer whose MLP is split its number of neurons."""
+        """The number of neurons of every layer whose MLP is split."""
         return dict(self.neurons)
 
     def _layer_inputs(self, layer: int) -> list[str]:
@@ -258,7 +258,7 @@ class Graph:
         """Whether it has an edge, or a node (`L9H9`, also one of its inputs, `L9H9.q`).
 
         Raises:
-            GraphError: C451, the name is not one of a node.
+            GraphError: C451, the name is not that of a node.
             ArgumentError: C751, the thing is neither.
         """
         if isinstance(thing, tuple) and len(thing) == 2:
@@ -281,7 +281,7 @@ class Graph:
 
         Raises:
             GraphError: C454, the edge is not in the graph.
-            ArgumentError: C751, it is no edge.
+            ArgumentError: C751, it is not an edge.
         """
         if not isinstance(edge, tuple):
             raise unfit("an edge", "a tuple (string, string)", edge)
@@ -370,7 +370,7 @@ class Graph:
 
 
 def check_positions(nodes: int, positions: int, attended: int = 0) -> None:
-    """Refuse to split so many nodes by so many positions.
+    """Refuse to split too many nodes by too many positions.
 
     Args:
         nodes: senders and receivers.

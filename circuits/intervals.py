@@ -1,4 +1,4 @@
-"""Intervals of what is reported as a mean over prompts: the percentile bootstrap (Efron & Tibshirani 1993).
+"""Intervals for means over prompts: the percentile bootstrap (Efron & Tibshirani 1993).
 
 Prompts are drawn with replacement, as many as there are, and the statistic is computed anew; the interval
 lies between two quantiles of what comes out. It speaks of other prompts of the same distribution, not of
@@ -29,7 +29,7 @@ class Resampling:
     """How an interval is drawn.
 
     Attributes:
-        resamples: how often prompts are drawn anew.
+        resamples: the number of bootstrap resamples.
         level: the share of resamples inside the interval, between 0 and 1.
         seed: of the draws.
 

@@ -1,4 +1,4 @@
-"""What an argument can be: whether a value fits, what would have, and how to put it right.
+"""The kinds of arguments: whether a value fits, what was expected, and how to correct it.
 
 A value is looked at whole: every item of a
 list, every key of a mapping. What fits is handed on as it is, except that
@@ -52,7 +52,7 @@ class Fault:
     """A value that does not fit.
 
     Attributes:
-        wanted: what would have, in words.
+        wanted: what was expected, in words.
         found: the value.
         path: where it is within the argument: `[2]`, `: key 'S.2'`; "" for the argument itself.
         hint: what to write, or None.

@@ -1,4 +1,4 @@
-"""How circuits were made, as far as it is so of all that they were made from."""
+"""How circuits were made, as far as it holds for everything they were made from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def inherited(made: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def alike(circuits: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The facts that are the same of each of some circuits.
+    """The facts that hold for each of several circuits.
 
     >>> alike([{"model": "m", "metric": "prob"}, {"model": "m", "metric": "logprob"}])
     {'model': 'm'}

@@ -2,14 +2,14 @@
 
 Everything is counted over one graph. `found` counts what is in both, `extra` what only the circuit has,
 `missed` what only the reference has, `absent` what neither has. Between circuits of two tasks the same
-counts tell which components are used again (Merullo et al. 2024). Hence
+counts show which components are reused (Merullo et al. 2024). Hence
 
     recall = found / (found + missed)        precision = found / (found + extra)
     jaccard = found / (found + missed + extra)
     f1 = 2 found / (2 found + missed + extra)
     false_positive_rate = extra / (extra + absent)
 
-Where nothing is to be divided: a reference without edges has recall 1 (nothing to find was missed), a
+If a denominator is 0: a reference without edges has recall 1 (nothing to find was missed), a
 circuit without edges has precision 1 (nothing it claims is wrong), two empty circuits have jaccard and f1
 1 (they are equal), and a reference of the whole graph has false positive rate 0. Jaccard and f1 of one
 empty circuit and another are 0.
@@ -35,7 +35,7 @@ _KINDS = {"heads": ("head", "attention"), "mlps": ("mlp",)}
 @public
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Counts of a circuit against a reference; the measures are fractions, 0 to 1."""
+    """Counts of a circuit compared with a reference; the measures are fractions from 0 to 1."""
 
     found: int
     extra: int
@@ -70,13 +70,13 @@ class Agreement:
 
 @public
 def agreement(circuit: Circuit, reference: Circuit, *, by: By = "edges") -> Agreement:
-    """Count a circuit's edges or nodes against a reference's.
+    """Compare a circuit's edges or nodes with a reference's.
 
     Nodes are those that an edge touches, q/k/v as part of their head (`Circuit.nodes`); heads and MLPs are
     those among them.
 
     Raises:
-        GraphError: C455, the circuits are of different graphs; C462, `by` is something else, or the graph
+        GraphError: C455, the circuits are on different graphs; C462, `by` is something else, or the graph
             has none of it.
 
     >>> from nncirc.circuits.circuit import Circuit

@@ -62,7 +62,7 @@ class Position(NamedTuple):
 
         Raises:
             MethodError: C512, what follows the dot is no number.
-            ArgumentError: C751, it is no string.
+            ArgumentError: C751, it is not a string.
 
         >>> Position.parse("S.2"), Position.parse("end")
         (Position(name='S', occurrence=2), Position(name='end', occurrence=None))
@@ -89,7 +89,7 @@ def as_positions(given: Positions) -> tuple[Position, ...]:
     """Positions, of which `"S.2"` and ("S", 2) are ways to write one.
 
     Raises:
-        MethodError: C512, something is no position, or nothing is given.
+        MethodError: C512, something is not a position, or none is given.
     """
     listed = [given] if isinstance(given, str) else given
     found = tuple(Position.parse(one) if isinstance(one, str) else Position(*one) for one in listed)
@@ -118,8 +118,8 @@ class Node:
         """The node of this name.
 
         Raises:
-            GraphError: C451, the name is not one of a node.
-            ArgumentError: C751, it is no string.
+            GraphError: C451, the name is not that of a node.
+            ArgumentError: C751, it is not a string.
 
         >>> Node.parse("L9H6.q")
         Node(kind='head', layer=9, index=6, input='q', position=None)

@@ -1,4 +1,4 @@
-"""Reference circuits: what a paper says, as named groups of nodes and paths between them.
+"""Reference circuits from papers: named groups of nodes, and paths between them.
 
 >>> from nncirc.circuits.graph import Shape
 >>> graph = Graph(Shape(n_layers=2, n_heads=4, n_kv_heads=4, mlps=False))
@@ -63,7 +63,7 @@ def from_paths(
     paths: Sequence[Path],
     scores: Sequence[float | None] = (),
 ) -> Circuit:
-    """The circuit of all edges that the paths name.
+    """The circuit with all edges that the paths name.
 
     A path is a sequence of steps, a step a sequence of terms, a term a name and the input by which edges
     enter it: `[[("embed", None)], [("mover", "v")], [("logits", None)]]` for `embed -> mover.v -> logits`.
@@ -108,7 +108,7 @@ def wrong_paths(
     paths: Sequence[Path],
     scores: Sequence[float | None] = (),
 ) -> list[tuple[int | None, GraphError]]:
-    """What `from_paths` would refuse, without making the edges: errors with the number of their path.
+    """The errors `from_paths` would raise, without making the edges, each with the number of its path.
 
     Those of a group have no number. Arguments as of `from_paths`.
     """
@@ -150,7 +150,7 @@ class _Reader:
         return self.known[term, entered]
 
     def hops(self, path: Path) -> list[tuple[list[_Side], list[_Side]]]:
-        """The pairs of neighbouring steps; each makes edges, and not too many with all before."""
+        """The pairs of neighboring steps; each makes edges, and not too many with all before."""
         steps = [[self.side(term, entered=number > 0) for term in step] for number, step in enumerate(path)]
         if len(steps) < 2:
             raise GraphError(
@@ -190,7 +190,7 @@ def expand(graph: Graph, name: str) -> tuple[str, ...]:
     In a graph of positions a name without one is the node at every position.
 
     Raises:
-        GraphError: C451, the name is not one of a node; C457, the graph has no such node.
+        GraphError: C451, the name is not that of a node; C457, the graph has no such node.
 
     >>> from nncirc.circuits.graph import Shape
     >>> expand(Graph(Shape(2, 2, 2)), "L*H1")
@@ -218,7 +218,7 @@ def entered(graph: Graph, name: str) -> tuple[str, ...]:
     """The receivers of a name or of a pattern, with an input or without one; embeddings have none.
 
     Raises:
-        GraphError: C451, the name is not one of a node; C457, the graph has no such node or input.
+        GraphError: C451, the name is not that of a node; C457, the graph has no such node or input.
 
     >>> from nncirc.circuits.graph import Shape
     >>> graph = Graph(Shape(2, 2, 2))

@@ -74,16 +74,16 @@ def roc_of_circuits(
     by: By = "edges",
     thresholds: Sequence[float | None] | None = None,
 ) -> Roc:
-    """The curve of some circuits, such as those of a family of thresholds.
+    """The ROC curve of several circuits, such as a family of thresholds.
 
     Args:
-        circuits: of one graph; they need not contain each other.
+        circuits: on one graph; they need not be nested.
         reference: what counts as right.
         by: what is counted.
         thresholds: what the points are called, one for each circuit.
 
     Raises:
-        MethodError: C555, the reference is empty or everything, so that one of the rates is undefined.
+        MethodError: C555, the reference is empty or complete, so that one of the rates is undefined.
         GraphError: C455, C462 as of `agreement`.
     """
     circuits = tuple(circuits)

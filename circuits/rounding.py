@@ -1,4 +1,4 @@
-"""How many digits a result's numbers have, and which of them count as equal.
+"""How many digits the numbers of a result have, and which numbers count as equal.
 
 Another batch or another number of threads rounds sums differently. So the numbers of a result are written to
 the decimal at which the largest of them has a number of significant digits, whatever its unit. What lies

@@ -1,11 +1,11 @@
-"""Units of metrics, and what becomes of them in arithmetic."""
+"""Units of metrics, and their arithmetic."""
 
 from __future__ import annotations
 
 __all__ = ["RATIO", "addable", "unit_of"]
 
 RATIO = "ratio"
-"""The unit of what has none."""
+"""The unit of numbers without one."""
 _ALIKE = {"logits": "nats", "probability": RATIO, "share": RATIO}
 """Units that can be added to others: a difference of logits is one of log-probabilities."""
 

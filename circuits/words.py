@@ -1,4 +1,4 @@
-"""Numbers, and text from elsewhere, as messages say them."""
+"""Numbers, and text from outside, as shown in messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def counted(count: int, thing: str) -> str:
-    """So many things.
+    """A count with its noun.
 
     >>> counted(1, "prompt"), counted(1200, "edge")
     ('1 prompt', '1,200 edges')
@@ -21,7 +21,7 @@ def counted(count: int, thing: str) -> str:
 
 
 def listed(things: Sequence[object], most: int = 20) -> str:
-    """Things by their names, not all of them if they are many.
+    """Things by name, abbreviated if there are many.
 
     >>> listed(["a", "b"]), listed(range(1000), most=3)
     ('a, b', '0, 1, 2 and 997 more')

@@ -16,7 +16,7 @@ from nncirc.circuits.errors import DataError
 from nncirc.circuits.kinds import or_
 
 WORD_LISTS = ("names", "objects", "places")
-"""Every list that `word_list` knows."""
+"""The names of all word lists."""
 
 
 @cache
@@ -27,7 +27,7 @@ def word_list(name: str) -> tuple[str, ...]:
     ('store', 'garden', 'office')
 
     Raises:
-        DataError: C305, no list has that name.
+        DataError: C305, there is no such list.
     """
     if name not in WORD_LISTS:
         near = difflib.get_close_matches(name, WORD_LISTS, n=1)

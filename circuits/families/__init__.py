@@ -1,6 +1,6 @@
 """Families of models, one file each: every module here that has a `FAMILY` is one.
 
-A family is data. Whether it is right for a model is not believed but tested when the model is loaded
+A family is data. Whether it fits a model is tested when the model is loaded
 (`nncirc.engine.model.guards`). A package can add one through the entry point group `nncirc.families`, under
 its `model_type`. Nothing here imports torch.
 """
@@ -39,7 +39,7 @@ def adapted() -> tuple[str, ...]:
 def families() -> dict[str, Family]:
     """The known families by `model_type`; those of packages come after our own and cannot replace them.
 
-    What a package has that cannot be loaded is left out.
+    Families of packages that cannot be loaded are omitted.
     """
     return {**_added()[0], **ours()}
 
@@ -49,10 +49,10 @@ def family_of(model_type: str, config: Mapping[str, object] | None = None) -> Fa
 
     Args:
         model_type: as in the model's `config.json`.
-        config: all of that file, for what is said where there is no family.
+        config: the whole file, for the error message if there is no family.
 
     Raises:
-        ModelError: C411, no family is known for it; C436, the one that a package has for it is broken.
+        ModelError: C411, there is no family for it; C436, the family that a package adds for it is broken.
     """
     if model_type in ours():  # without a look at packages, which may be broken
         return ours()[model_type]

@@ -1,4 +1,4 @@
-"""What a family of models is: where a Hugging Face model keeps the parts that the engine reads and writes."""
+"""A family of models: where a Hugging Face model keeps the modules that the engine reads and writes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from nncirc.circuits.arguments import public
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Where a `config.json` of a family says the model's shape; each under the first name that is there.
+    """The keys of a family's `config.json` that give the model's shape; the first one present is used.
 
     Attributes:
         layers: transformer blocks.
-        heads: query heads a layer.
-        kv_heads: key-value heads a layer, under grouped-query attention; as many as heads where it says none.
+        heads: query heads per layer.
+        kv_heads: key-value heads per layer, under grouped-query attention; by default as many as heads.
         d_mlp: neurons of each MLP.
         width: of the residual stream; where `d_mlp` says nothing, an MLP has four times as many neurons. None
             where that is not so.

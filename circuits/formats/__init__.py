@@ -1,1 +1,1 @@
-"""Circuits and scores in files: ours, and those of the field."""
+"""File formats of circuits and scores: our own, and those of other tools."""

@@ -1,4 +1,4 @@
-"""Scores as CSV, for spreadsheets, pandas and R: a line for each edge, or for each node.
+"""Scores as CSV, for spreadsheets, pandas and R: one line per edge or node.
 
     sender,receiver,score
     embed,L0H0.q,0.125
@@ -39,14 +39,14 @@ def write_edges(circuit: Circuit, path: str | os.PathLike[str]) -> None:
 
 
 def read_edges(path: str | os.PathLike[str], graph: Graph) -> Circuit:
-    """The circuit of the edges in a table; columns beside `sender`, `receiver` and `score` are not read.
+    """The circuit of the edges in a table; columns other than `sender`, `receiver` and `score` are ignored.
 
     Args:
         path: the file; its first line names the columns, of which `score` may be absent.
         graph: the graph that the edges belong to.
 
     Raises:
-        FileError: C601, the file cannot be read; C633, it is no such table; the message says which line.
+        FileError: C601, the file cannot be read; C633, it is not such a table; the message says which line.
     """
     name = os.fspath(path)
     text = read_utf8(path, lambda why: _no_table(name, why)).removeprefix("\ufeff")
@@ -81,15 +81,15 @@ def write_nodes(scores: Value, path: str | os.PathLike[str]) -> None:
     """Write the scores of nodes that a run has written (`sweep.json`): a line for each node.
 
     The columns are `node` and the positions, or `node` and `score` if each node has one for all positions.
-    Where the file has intervals over prompts, their ends stand behind each: `S.2`, `S.2 low`, `S.2 high`. The
-    cell of an end that the prompts do not bound is empty.
+    If the file has intervals over prompts, their ends follow each column: `S.2`, `S.2 low`, `S.2 high`. The
+    cell of an unbounded end is empty.
 
     Args:
         scores: the JSON of the run's file.
         path: the table.
 
     Raises:
-        FileError: C603, the JSON is none of nodes' scores; C605, the table cannot be written.
+        FileError: C603, the JSON has no scores of nodes; C605, the table cannot be written.
     """
     members = scores.open_members(["positions", "scores"])
     ends = ["low", "high"] if {"low", "high"} & members.keys() else []

@@ -4,7 +4,7 @@
      "nodes": {"input": {"in_graph": true}, "a0.h0": {"in_graph": false}, "m0": ..., "logits": ...},
      "edges": {"input->a0.h0<q>": {"score": 0.1, "in_graph": true}, "a0.h0->m0": ..., ...}}
 
-The format lists every edge of the graph, knows single heads with q, k and v apart only, and no groups of
+The format lists every edge of the graph, has only single heads with separate q, k and v, and no groups of
 heads: models with grouped-query attention are written with a key and a value for every head.
 
 The package's `.pt` files hold the same as tables of senders by receivers: `cfg`, the names `src_nodes` and
@@ -44,19 +44,19 @@ _MLP = re.compile(rf"m{_NUMBER}")
 def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: Positive) -> None:
     """Write a circuit for the EAP-IG package.
 
-    Shared keys and values are copied to every head of their group. Lost are the groups of nodes, how the
-    circuit was made, and that a score is unknown: an edge without one is written with score 0, as are the
+    Shared keys and values are copied to every head of their group. The format cannot record groups of nodes,
+    how the circuit was made, or that a score is unknown: an edge without one is written with score 0, as are
     edges that are not in the circuit.
 
     Args:
-        circuit: a circuit of single heads with q, k and v apart.
+        circuit: a circuit of single heads with separate q, k and v.
         path: the file; its name ends in `.json`.
-        d_model: width of the model's residual stream, which the format wants.
+        d_model: width of the model's residual stream, which the format requires.
 
     Raises:
         GraphError: C459, the circuit is of joined heads or joined inputs, has two embeddings, or is split by
             position or neuron.
-        FileError: C605, the file cannot be written; C631, C636, its name ends otherwise.
+        FileError: C605, the file cannot be written; C631, C636, its name has another extension.
     """
     require_ending(path, [".json"])
     if circuit.graph.attention != "heads" or not circuit.graph.split_inputs:
@@ -121,7 +121,7 @@ def read_eap_ig(
         path: the file.
         n_kv_heads: under grouped-query attention, the model's key-value heads, which the format does not
             say: the equal edges of a group's heads become the group's. Without it every head keeps its own.
-        everything: take every edge of the file with its score, not only those that are in the circuit.
+        everything: read every edge of the file with its score, not only those in the circuit.
 
     Raises:
         FileError: C601, the file cannot be read; C602, it is not JSON; C603, it is a file of something else,

@@ -1,8 +1,7 @@
 """Circuits as GraphML, for Gephi, Cytoscape, yEd and igraph: what `to_networkx` makes, as XML.
 
 Nodes and edges carry the attributes that `nncirc.circuits.formats.networks` names. Whoever edits such a file
-elsewhere and brings it back must keep the graph's attribute `nncirc`, which says of which model's graph it
-is.
+elsewhere must keep the graph's attribute `nncirc`, which records which model's graph it is.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ def write_graphml(circuit: Circuit, path: str | os.PathLike[str]) -> None:
     """Write a circuit as GraphML; the same circuit gives the same bytes. The name ends in `.graphml`.
 
     Raises:
-        FileError: C605, the file cannot be written, or `made` holds something that JSON has no word for;
-            C631, its name ends otherwise.
+        FileError: C605, the file cannot be written, or `made` contains something that JSON cannot express;
+            C631, its name has another extension.
     """
     require_ending(path, [".graphml"])
     import networkx as nx
@@ -44,9 +43,9 @@ def read_graphml(path: str | os.PathLike[str], graph: Graph | None = None) -> Ci
 
     Raises:
         FileError: C601, the file cannot be read; C602 to C604, what was noted has been changed into something
-            else; C632, it is no GraphML.
-        GraphError: C452, no graph is given or noted; C454, an edge is not in the graph, or stands twice;
-            C458, a score is no finite number.
+            else; C632, it is not GraphML.
+        GraphError: C452, no graph is given or noted; C454, an edge is not in the graph, or occurs twice;
+            C458, a score is not finite.
     """
     import networkx as nx
 

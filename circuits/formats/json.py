@@ -15,7 +15,7 @@
 
 One edge a line, in the order of the computation, so that two files can be compared line by line. The same
 circuit gives the same bytes on every machine. Scores are written as the shortest decimal that reads back as
-the same float; who wants fewer digits rounds them before.
+the same float; round them beforehand for fewer digits.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def write_circuit(circuit: Circuit, path: str | os.PathLike[str]) -> None:
     """Write a circuit as JSON, whole or not at all; the file's name ends in `.json`.
 
     Raises:
-        FileError: C605, the file cannot be written, or `made` holds something that JSON has no word for;
-            C631, its name ends otherwise, so that nobody could tell what it is.
+        FileError: C605, the file cannot be written, or `made` contains something that JSON cannot express;
+            C631, its name has another extension.
     """
     require_ending(path, [".json"])
     write_text(path, circuit_to_json(circuit))
@@ -58,8 +58,8 @@ def read_circuit(path: str | os.PathLike[str]) -> Circuit:
     """Read a circuit that `write_circuit` wrote.
 
     Raises:
-        FileError: C601, the file cannot be read; C602, it is not JSON; C603, it is JSON but no circuit (the
-            message says where); C604, it is of another version.
+        FileError: C601, the file cannot be read; C602, it is not JSON; C603, it is JSON but not a circuit
+            (the message says where); C604, it has another version.
     """
     return circuit_in(read_json(path, what=_WHAT))
 
@@ -68,7 +68,7 @@ def scores_of(file: Value) -> Circuit:
     """The scores of a graph's edges, as a run writes them (`eap.json`): all edges, each with its score.
 
     Raises:
-        FileError: C603, the JSON is of something else; C604, it is of another version.
+        FileError: C603, the JSON is something else; C604, it has another version.
     """
     check_version(file.open_members(["format", "version"]), EDGE_SCORES)
     members = file.members(["format", "version", "graph", "made", "scores"])
@@ -82,7 +82,7 @@ def circuit_to_json(circuit: Circuit) -> str:
     """The text of a circuit's file.
 
     Raises:
-        FileError: C605, `made` holds something that JSON has no word for.
+        FileError: C605, `made` contains something that JSON cannot express.
     """
     head = ",\n".join(f'  "{key}": {_line(value, key)}' for key, value in header(circuit).items())
     edges = ",\n".join(f"    {json.dumps([*edge, score])}" for edge, score in circuit.scores.items())
@@ -100,7 +100,7 @@ def circuit_from_json(text: str, *, name: str = "<text>") -> Circuit:
 
 
 def header(circuit: Circuit) -> dict[str, Any]:
-    """All of a circuit but its edges, as JSON values."""
+    """A circuit without its edges, as JSON values."""
     graph = circuit.graph
     return {
         "format": FORMAT,

@@ -1,4 +1,4 @@
-"""Circuits as networkx graphs, for whoever wants centralities, paths or another program's format.
+"""Circuits as networkx graphs, for centralities, paths or other programs' formats.
 
 A circuit becomes a `MultiDiGraph` of whole nodes: an edge into a query, a key and a value of one head are
 three parallel edges, with the attribute `input`. Attributes are strings and numbers only, so that GraphML,
@@ -66,7 +66,7 @@ def from_networkx(network: Any, graph: Graph | None = None) -> Circuit:
             given, named groups and how the circuit was made are not read.
 
     Raises:
-        GraphError: C452, no graph is given or noted; C454, an edge is not in the graph, or stands twice;
+        GraphError: C452, no graph is given or noted; C454, an edge is not in the graph, or occurs twice;
             C458, a score is not finite.
         FileError: C602 to C604, what `to_networkx` noted was changed into something else.
     """

@@ -76,8 +76,8 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
     """What `torch.save` wrote, with a `Tensor` for each tensor.
 
     Raises:
-        FileError: C601, the file cannot be read; C630, it holds something else than plain data and tensors,
-            is damaged, or is of the format before torch 1.6.
+        FileError: C601, the file cannot be read; C630, it contains something other than plain data and
+            tensors, is damaged, or is in the format before torch 1.6.
     """
     name = os.fspath(path)
     try:

@@ -1,7 +1,7 @@
-"""The small models that come with the package: where they are and what was measured on them.
+"""The small bundled models: where they are, and their measured scores.
 
 The trained ones are folders that `transformers` loads like any other, `from_pretrained(model_folder(name))`,
-made by the script `train_<name>.py` beside them. The compiled ones are programs, in the layout that
+made by the scripts in `training/`. The compiled ones are programs, in the layout that
 `nncirc.engine.model.compiled` reads, made by `training/tracr.py`. Nothing here imports torch.
 """
 
@@ -25,7 +25,7 @@ BUNDLED = (*TRAINED, *COMPILED)
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What is known of a bundled model without loading it.
+    """What is known about a bundled model without loading it.
 
     Attributes:
         name: as in `BUNDLED`.
@@ -57,7 +57,7 @@ def model_folder(name: str) -> Path:
     """The folder of a bundled model.
 
     Raises:
-        ModelError: C401, no bundled model has that name.
+        ModelError: C401, there is no such bundled model.
     """
     if name not in BUNDLED:
         near = difflib.get_close_matches(name, BUNDLED, n=1, cutoff=0.4)
@@ -73,7 +73,7 @@ def model_card(name: str) -> str:
     """The model's card: how it was made, of what, and how well it does (Markdown).
 
     Raises:
-        ModelError: C401, no bundled model has that name.
+        ModelError: C401, there is no such bundled model.
     """
     return (model_folder(name) / "README.md").read_text(encoding="utf-8")
 
@@ -82,7 +82,7 @@ def model_info(name: str) -> ModelInfo:
     """Shape and measured scores of a bundled model, from its JSON files.
 
     Raises:
-        ModelError: C401, no bundled model has that name.
+        ModelError: C401, there is no such bundled model.
     """
     folder = model_folder(name)
     config = _read(folder / "config.json")

@@ -1,1 +1,1 @@
-"""Pictures that go straight into a paper: circuits by Graphviz, heatmaps and curves by matplotlib."""
+"""Pictures ready for a paper: circuits by Graphviz, heatmaps and curves by matplotlib."""

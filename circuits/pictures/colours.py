@@ -1,6 +1,6 @@
-"""From numbers to the colours of a heatmap.
+"""From numbers to the colors of a heatmap.
 
-Diverging colours are for numbers with a value in the middle that says "no effect", sequential ones for
+Diverging colors are for numbers with a value in the middle that says "no effect", sequential ones for
 numbers with a best and a worst end: a probability, a rank, a share.
 """
 
@@ -27,7 +27,7 @@ _MOST_DECIMALS = 3
 """What a panel of smaller numbers is given at most."""
 _SHADES = 255
 _SEEN = 0.01
-"""The share of the scale from which on a colour is told from white."""
+"""The share of the scale from which on a color is told from white."""
 _WHITE_BELOW = 0.1791
 """The luminance at which black and white text have the same contrast, 4.6 to 1 (WCAG 2.1)."""
 
@@ -49,7 +49,7 @@ class Diverging:
         return self.neutral - reach, self.neutral + reach
 
     def seen_below(self, values: Sequence[float]) -> float:
-        """Below which number the eye tells a colour from that of the neutral value."""
+        """Below which number the eye tells a color from that of the neutral value."""
         low, _ = self.limits(values)
         return self.neutral - _SEEN * (self.neutral - low)
 
@@ -101,7 +101,7 @@ def normed(scale: Scale, values: Sequence[float]) -> Normalize:
 
 
 def mapped(scale: Scale) -> Colormap:
-    """The colours of a scale, for matplotlib."""
+    """The colors of a scale, for matplotlib."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("scores", list(scale.colours), N=_SHADES)
@@ -113,7 +113,7 @@ def is_log(scale: Scale) -> bool:
 
 
 def ink(colour: Sequence[float]) -> Literal["black", "white"]:
-    """What is read best on a colour: red, green and blue from 0 to 1.
+    """What is read best on a color: red, green and blue from 0 to 1.
 
     Source: WCAG 2.1, relative luminance.
     """
@@ -137,10 +137,10 @@ class Digits:
 
     @classmethod
     def of(cls, scale: Scale, values: Sequence[float]) -> Digits:
-        """So many that numbers which differ in colour differ in print: two digits of what they span, or more.
+        """So many that numbers which differ in color differ in print: two digits of what they span, or more.
 
         Args:
-            scale: how the numbers are coloured.
+            scale: how the numbers are colored.
             values: the finite ones of one heatmap.
         """
         if is_log(scale):
@@ -150,7 +150,7 @@ class Digits:
         return cls(min(max(1 - size, 0), 8) if size < 0 else max(3 - max(size, 1), 0))
 
     def __call__(self, value: float) -> str:
-        """A number as the colour bar has it, with a true minus sign."""
+        """A number as the color bar has it, with a true minus sign."""
         size = abs(value)
         if self.decimals is None:
             shown = f"{size:,.0f}" if size >= 999.5 else f"{size:#.3g}".removesuffix(".")
@@ -160,14 +160,14 @@ class Digits:
 
 
 def digits_of(panels: Sequence[Sequence[float]], scale: Scale) -> Digits:
-    """How the numbers of panels that share their colours are written: all alike.
+    """How the numbers of panels that share their colors are written: all alike.
 
     There is a third decimal where a panel has far smaller numbers than the others: beside an embedding whose
     effect is 1, neurons whose effect is 0.01 would all look the same.
 
     Args:
         panels: the finite numbers of each.
-        scale: how they are coloured.
+        scale: how they are colored.
     """
     usual = Digits.of(scale, [value for values in panels for value in values])
     if usual.decimals is None or usual.decimals >= _MOST_DECIMALS:

@@ -83,7 +83,7 @@ def curves(
     places have a tick each. The legend stands above the axes, so that it covers nothing.
 
     Args:
-        lines: one curve, or several with names; colour, marker and dashes differ, so that grey is enough.
+        lines: one curve, or several with names; color, marker and dashes differ, so that gray is enough.
         x_label: what x is, with its unit.
         y_label: what y is, with its unit.
         title: a line above.
@@ -165,7 +165,7 @@ def _check(line: Curve) -> None:
 
 
 def _interval(ax: Axes, line: Curve, colour: str) -> None:
-    """A band between the points, and a whisker at each: a point without neighbours has no band."""
+    """A band between the points, and a whisker at each: a point without neighbors has no band."""
     ends = [(x, low, high) for x, low, high in zip(line.x, line.low, line.high, strict=len(line.low) > 0)]
     if not any(isfinite(low) and isfinite(high) for _, low, high in ends):
         return

@@ -22,7 +22,7 @@ FONT = "Helvetica,Arial,sans-serif"
 LEFT = r"\l"
 _POINT = "shape=point, style=invis, width=0.01, height=0.01"
 _RUNGS = 6
-"""Hidden edges for each pair of neighbours: more than the lines that would rather cross them."""
+"""Hidden edges for each pair of neighbors: more than the lines that would rather cross them."""
 
 
 @public
@@ -43,15 +43,15 @@ def to_dot(
 
     Args:
         circuit: what to draw.
-        highlight: a reference circuit: its groups colour the nodes, and its edges that `circuit` lacks
-            are dashed. Without one, the circuit's own groups colour the nodes.
+        highlight: a reference circuit: its groups color the nodes, and its edges that `circuit` lacks
+            are dashed. Without one, the circuit's own groups color the nodes.
         title: a line above the picture.
         caption: a line or more below it. How the circuit was made, how many edges it has and what was
             folded follows it in any case.
-        max_edges: how many lines to draw at most, and how many dashed ones.
+        max_edges: the maximum number of lines to draw, and of dashed ones.
 
     Raises:
-        GraphError: C455, the reference circuit is of a different graph.
+        GraphError: C455, the reference circuit is on a different graph.
     """
     return written(arrange(circuit, highlight, max_edges), title=title, caption=caption)
 
@@ -211,7 +211,7 @@ def _ranks(drawing: Drawing) -> Iterator[str]:
 
 
 def _ladder(drawing: Drawing) -> Iterator[str]:
-    """What keeps lanes in their order: hidden edges between neighbours, which would cross in any other.
+    """What keeps lanes in their order: hidden edges between neighbors, which would cross in any other.
 
     Graphviz orders clusters by crossings alone; edges within a rank do not bind them. A mirror image crosses
     as little, and is seen now and then: lanes are named, whatever their order.

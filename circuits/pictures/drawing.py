@@ -1,4 +1,4 @@
-"""What a picture shows, before any of it is written as DOT: lines, missing lines, ranks, colours, counts."""
+"""What a picture shows, before any of it is written as DOT: lines, missing lines, ranks, colors, counts."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ class Drawing:
         missing: lines for the reference's edges that the circuit lacks.
         n_missing: how many such edges there are, drawn or not.
         nodes: every drawn node, in the order of the computation.
-        groups: named groups of nodes, and in `fills` their colours.
-        group_of: the group that colours a node.
+        groups: named groups of nodes, and in `fills` their colors.
+        group_of: the group that colors a node.
         inputs: for every node that edges enter by query, key or value, which of them it has.
         stages: the ranks from the bottom to the top, and their nodes.
         flat: whether a layer is one rank, as there are many; no node is then a record, as Graphviz draws no
-            edge between a record and its neighbour in a rank.
+            edge between a record and its neighbor in a rank.
         lanes: in a graph of positions the drawn nodes at each, in the order of the positions.
         shared: what is read by one drawn node and used by another, and that other; see `_shared`.
         scale: widths.
@@ -140,7 +140,7 @@ def arrange(circuit: Circuit, highlight: Circuit | None, max_edges: int) -> Draw
     """Fold the circuit, find what it lacks of the reference, and put every node on its rank.
 
     Raises:
-        GraphError: C455, the reference circuit is of a different graph.
+        GraphError: C455, the reference circuit is on a different graph.
     """
     absent = None if highlight is None else difference(highlight, circuit)
     groups = highlight.groups if highlight is not None and highlight.groups else circuit.groups

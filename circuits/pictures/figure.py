@@ -56,7 +56,7 @@ def write_picture(path: str | os.PathLike[str], draw: Any, *arguments: Any, **op
     >>> write_picture("/dev/null.svg", heatmap, Panel([[0.5]], ["0"], ["a"]), unit="score")  # doctest: +SKIP
 
     Raises:
-        FileError: C605, the file cannot be written; C610, its ending names no format.
+        FileError: C605, the file cannot be written; C610, its extension is not a known format.
         MethodError: C590, as `draw` has it.
     """
     write_bytes(path, draw(*arguments, format=picture_format(path, _FORMATS), **options))
@@ -120,7 +120,7 @@ def label(text: str, width: int = 32) -> str:
 
 
 def nothing(why: str) -> MethodError:
-    """What is raised where numbers cannot be drawn."""
+    """The error for numbers that cannot be drawn."""
     return MethodError("C590", f"cannot draw this: {why}", hint="give one number for every row and column")
 
 
@@ -128,7 +128,7 @@ def as_bytes(figure: Figure, format_: str) -> bytes:
     """The file, without a date, so that the same numbers give the same bytes.
 
     Raises:
-        MethodError: C590, there is no such format.
+        MethodError: C590, the format is unknown.
     """
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
     if format_ not in metadata:

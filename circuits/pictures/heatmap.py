@@ -61,10 +61,10 @@ class Panel:
         rows: a label for every row.
         columns: a label for every column.
         title: a line above the panel.
-        x_label: what the columns are, where they are not what those of the other panels are.
-        texts: what stands in the cells in place of the numbers, such as the likeliest tokens.
-        unit: what the numbers are, where they are not what those of the other panels are.
-        scale: its colours, likewise. Panels beside each other with one unit and scale share a colour bar.
+        x_label: what the columns are, if different from the other panels.
+        texts: texts shown in the cells in place of the numbers, such as the most likely tokens.
+        unit: what the numbers are, if different from the other panels.
+        scale: its colors, likewise. Panels beside each other with one unit and scale share a color bar.
         possible: for every cell whether there is such a number at all, as there is none of an edge that the
             graph cannot have; None: of every cell. What `values` has elsewhere is not looked at.
     """
@@ -98,11 +98,11 @@ class _Sheet:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Panels that share their colours, and the bar that explains them.
+    """Panels that share their colors, and the bar that explains them.
 
     Attributes:
         sheets: the panels.
-        scale: the colours of the numbers as they are drawn, divided by a power of ten.
+        scale: the colors of the numbers as they are drawn, divided by a power of ten.
         finite: these numbers, but for NaN.
         unit: what stands at the bar.
     """
@@ -139,7 +139,7 @@ class _Group:
         return f"\u2212 in a cell: below {number(self.scale.neutral)}." if strokes else ""
 
     def draw(self, figure: Figure, axes: Sequence[Axes], upward: bool) -> None:
-        """The cells, and a colour bar beside them."""
+        """The cells, and a color bar beside them."""
         mapping, norm = mapped(self.scale), normed(self.scale, self.finite)
         drawn = [
             _draw(ax, sheet, mapping, norm, self.marked, upward)
@@ -174,15 +174,15 @@ def heatmap(
 ) -> bytes:
     """Heatmaps side by side: scores of residual, heads and MLPs by layer and position.
 
-    They have one colour scale, but for panels with a unit and a scale of their own.
+    They have one color scale, but for panels with a unit and a scale of their own.
 
     Numbers in the cells have as many digits as they need to be told apart; see `digits_of`. Very small and
     very large ones are divided by a power of ten, which then stands beside the unit.
 
     Args:
         panels: one panel, or several that share their scale.
-        unit: what the numbers are, at the colour bar: `normalized logit difference (0 corrupted, 1 clean)`.
-        scale: the colours: around a neutral value, or from one end to the other.
+        unit: what the numbers are, at the color bar: `normalized logit difference (0 corrupted, 1 clean)`.
+        scale: the colors: around a neutral value, or from one end to the other.
         title: a line above all panels.
         caption: lines below: how the numbers were made.
         x_label: what the columns are.
@@ -374,7 +374,7 @@ def _empty(ax: Axes, unmeasured: Any, possible: Any) -> None:
 
 
 def _ticks(bar: Any, scale: Scale, finite: Sequence[float]) -> None:
-    """Plain numbers at the colour bar: powers need the mathematical fonts; a line at the neutral value."""
+    """Plain numbers at the color bar: powers need the mathematical fonts; a line at the neutral value."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     bar.outline.set_linewidth(0.6)

@@ -19,7 +19,7 @@ _LONGEST = 2000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry: a name, and either how its line is drawn or the colour and the frame of its box."""
+    """One entry: a name, and either how its line is drawn or the color and the frame of its box."""
 
     name: str
     line: Mapping[str, str | float] = field(default_factory=dict)

@@ -1,6 +1,6 @@
-"""Two circuits as one picture: what both have, and what only one of them has.
+"""Two circuits in one picture: what both have, and what only one of them has.
 
-Edges are told apart by their dashes as well as by their colour: solid and black in both circuits, dashed and
+Edges are told apart by their dashes as well as by their color: solid and black in both circuits, dashed and
 blue in the first only, dotted and orange in the second only; and so are the frames of nodes.
 """
 
@@ -39,8 +39,8 @@ def pair_to_dot(
         names: what the picture calls them.
         title: a line above the picture.
         caption: a line or more below it; how each was made, and how many edges are whose, follow in any case.
-        max_edges: how many lines to draw at most. More edges are folded as those of one circuit are, nodes of
-            different sides never into one; scores are not looked at, as two circuits' may have two units.
+        max_edges: the maximum number of lines to draw. More edges are folded as those of one circuit are,
+            but nodes of different sides never into one; scores are ignored, as their units may differ.
     """
     pair = Pair(names, {edge: side for side in SIDES for edge in comparison.edges[side]})
     only = {pair.only(0): comparison.nodes["first"], pair.only(1): comparison.nodes["second"]}
@@ -64,14 +64,14 @@ def render_pair(
     title: str | None = None,
     max_edges: Positive = MAX_EDGES,
 ) -> None:
-    """Draw two circuits into a file whose ending says how: `.dot`, `.svg`, `.png` or `.pdf`.
+    """Draw two circuits into a file in the format of its extension: `.dot`, `.svg`, `.png` or `.pdf`.
 
     Args:
         comparison: the circuits, side by side.
         names: what the picture calls them; two different names.
         path: the file.
         title: a line above the picture.
-        max_edges: how many lines to draw at most.
+        max_edges: the maximum number of lines to draw.
 
     Raises:
         FileError: C605, C610 to C612, as `render`.

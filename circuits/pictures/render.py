@@ -1,4 +1,4 @@
-"""Pictures of circuits as files: DOT, SVG and PNG with nothing to install, PDF by an installed Graphviz."""
+"""Pictures of circuits as files: DOT, SVG and PNG need nothing else, PDF needs an installed Graphviz."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def render(
     caption: str | None = None,
     max_edges: Positive = MAX_EDGES,
 ) -> None:
-    """Draw a circuit into a file whose ending says how: `.dot`, `.svg`, `.png` or `.pdf`.
+    """Draw a circuit into a file in the format of its extension: `.dot`, `.svg`, `.png` or `.pdf`.
 
     DOT, SVG and PNG are the same to the byte for the same circuit and the same versions of the libraries.
 
@@ -43,12 +43,12 @@ def render(
         highlight: a reference circuit; see `to_dot`, as for the rest.
         title: a line above the picture.
         caption: a line or more below it.
-        max_edges: how many lines to draw at most.
+        max_edges: the maximum number of lines to draw.
 
     Raises:
-        FileError: C605, the file cannot be written; C610, its ending names no format; C611, a PDF was asked
-            for and no Graphviz is installed; C612, Graphviz failed.
-        GraphError: C455, the reference circuit is of a different graph.
+        FileError: C605, the file cannot be written; C610, its extension is not a known format; C611, a PDF was
+            requested and no Graphviz is installed; C612, Graphviz failed.
+        GraphError: C455, the reference circuit is on a different graph.
     """
     format_ = picture_format(path, FORMATS)
     dot = to_dot(circuit, highlight=highlight, title=title, caption=caption, max_edges=max_edges)

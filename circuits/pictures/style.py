@@ -1,4 +1,4 @@
-"""Colours and widths of the pictures: safe for colour-blind readers, and readable when printed in grey.
+"""Colors and widths of the pictures: safe for color-blind readers, and readable when printed in gray.
 
 The hues are those of Okabe & Ito (2008). No hue carries a meaning alone: inputs are told apart by where an
 edge enters its head, signs by the arrow's head, groups by their name on the node.
@@ -64,7 +64,7 @@ class Scale:
         return round(THINNEST + (WIDEST - THINNEST) * self.share(score), 3)
 
     def opacity(self, score: float | None) -> str:
-        """Opacity as the two last digits of a colour, from `73` (45 %) to `ff`."""
+        """Opacity as the two last digits of a color, from `73` (45 %) to `ff`."""
         if score is None:
             return "cc"
         return f"{round(255 * (0.45 + 0.55 * self.share(score))):02x}"
@@ -78,7 +78,7 @@ def arrow(score: float | None, any_scored: bool) -> dict[str, str | float]:
 
 
 def fills(groups: Sequence[str]) -> dict[str, str]:
-    """A colour for every group, in their order; beyond eight they repeat, and names tell groups apart."""
+    """A color for every group, in their order; beyond eight they repeat, and names tell groups apart."""
     return {group: GROUP_FILL[i % len(GROUP_FILL)] for i, group in enumerate(groups)}
 
 
@@ -93,7 +93,7 @@ def missing_line() -> dict[str, str | float]:
 
 
 def side_line(side: str) -> dict[str, str | float]:
-    """How an edge of two circuits is drawn: told apart by the dashes as well as by the colour.
+    """How an edge of two circuits is drawn: told apart by the dashes as well as by the color.
 
     Args:
         side: `both`, `first` (only the first circuit has it), `second`, or `mixed` (edges of several sides

@@ -21,7 +21,7 @@ _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: str) -> str:
-    """The text with every character that XML forbids, or that reorders its neighbours, shown as U+FFFD."""
+    """The text with every character that XML forbids, or that reorders its neighbors, shown as U+FFFD."""
     return _BIDI.sub("\ufffd", _FORBIDDEN.sub("\ufffd", text))
 
 
@@ -73,7 +73,7 @@ def quoted(*lines: str, end: str = r"\n") -> str:
     """The lines as one quoted DOT string in which no escape, no entity and no quote is left to be read.
 
     Args:
-        lines: the lines of a label, centred unless `end` is `\\l` (then every line is set to the left).
+        lines: the lines of a label, centered unless `end` is `\\l` (then every line is set to the left).
         end: what stands between lines, and behind the last one where it aligns them.
 
     >>> print(quoted('say "a\\\\b"', "<&>"))

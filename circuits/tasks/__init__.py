@@ -1,8 +1,8 @@
 """The tasks of the field: prompts with answers, and the corruptions that take the answer away.
 
 A task is data: phrasings with slots, the words that fill them, which words of the corrupted prompts differ,
-and what is right and wrong behind each prompt. `nncirc.engine.data.task_dataset` makes prompts of it for a
-tokenizer. All words are our own lists, under the licence of this package (MIT).
+and the right and wrong answers of each prompt. `nncirc.engine.data.task_dataset` makes prompts of it for a
+tokenizer. All words are our own lists, under the license of this package (MIT).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ __all__ = ["TASKS", "Derived", "Task", "task_named"]
 
 
 def task_named(name: str) -> Task:
-    """The task of a name.
+    """The task with this name.
 
     >>> task_named("greater_than").metric
     'prob_diff(at = end)'
 
     Raises:
-        DataError: C351, no task has that name.
+        DataError: C351, there is no such task.
     """
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, n=1)

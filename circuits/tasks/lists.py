@@ -25,10 +25,10 @@ PLACES: dict[str, str] = {place: f"{place}s" for place in _LISTS["places"]}
 """What a subject can stand beside, and its plural."""
 
 COLORS: Words = tuple(_LISTS["colors"])
-"""Colours that follow `a`."""
+"""Colors that follow `a`."""
 
 THINGS: Words = tuple(_LISTS["things"])
-"""Things that can have any colour, and follow `a`."""
+"""Things that can have any color, and follow `a`."""
 
 EVENTS: Words = tuple(_LISTS["events"])
 """What can last for years."""

@@ -1,4 +1,4 @@
-"""What a task is made of."""
+"""The parts of a task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 Words: TypeAlias = tuple[str, ...]
 
 Answers: TypeAlias = Callable[[Mapping[str, str], int], Words]
-"""The texts that are right (or wrong) behind a prompt: of what fills its slots, and its phrasing's number."""
+"""The right (or wrong) answers to a prompt, from what fills its slots and the number of its phrasing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Task:
             none at all if there are `symbols`.
         foils: the texts of which each is wrong; None where there are none.
         derived: slots for corruptions, answers and foils.
-        differs: in what the prompts or the metric are not those of the papers.
+        differs: how the prompts or the metric differ from those of the papers.
         symbols: what a compiled program reads, if the prompts are its inputs: its tokenizer must know these
             and no others. Such prompts have no answers, for its outputs are values and no tokens.
     """

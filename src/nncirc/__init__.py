@@ -1,7 +1,7 @@
 """nncirc: a declarative language and engine for transformer circuits.
 
-All that is public is here, and is loaded when it is first used (PEP 562), so that importing nncirc costs
-nothing: torch comes with the first model.
+All public names are here, and each is loaded on first use (PEP 562), so that importing nncirc is cheap:
+torch is imported with the first model.
 
 >>> from nncirc import Graph, Shape, expand
 >>> expand(Graph(Shape(2, 2, 2)), "L*H1")

@@ -72,7 +72,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 class _Parser(argparse.ArgumentParser):
-    """One that spells out what it does not understand."""
+    """A parser that makes invisible characters visible in its errors."""
 
     def error(self, message: str) -> NoReturn:
         super().error(visible(message))
@@ -399,7 +399,7 @@ def _run(options: Any) -> int:
 
 
 def _interrupted(reports: Sequence[Report]) -> ResourceError:
-    """The error of a run that Ctrl-C has ended, with what it leaves."""
+    """The error of a run that Ctrl-C ended, with the results it leaves."""
     hint = "run the same command again to continue"
     if not reports or not reports[0].results:
         return ResourceError("C702", "interrupted before any result was finished", hint=hint)
@@ -495,7 +495,7 @@ def _advice(first: Circuit, second: Circuit) -> str:
 
 
 def _names(first: str, second: str) -> tuple[str, str]:
-    """What two files are called: their names, or as much of their paths as tells them apart."""
+    """Names for two files: their file names, or their paths if these are equal."""
     short = Path(first).name, Path(second).name
     if short[0] != short[1]:
         return short

@@ -1,4 +1,4 @@
-"""How far a run is: bars on a terminal, and in a log a line now and then."""
+"""The progress of a run: bars on a terminal, and a line now and then in a log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nncirc.circuits.words import visible
 __all__ = ["Log", "Report", "Start", "shown"]
 
 Report: TypeAlias = Callable[[int, int], None]
-"""Called with work done and work in all; first when something was done that no earlier run had done."""
+"""Called with the work done and the total; first when something new was computed, not read from the cache."""
 
 Start: TypeAlias = Callable[[str], Report]
 SECONDS = 30.0

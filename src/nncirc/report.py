@@ -1,4 +1,4 @@
-"""What a run has to say when it ends: its results, tables, claims and notes."""
+"""The report at the end of a run: its results, tables, claims and notes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard output and standard error as they may be found: closed, full, or of few characters."""
+"""Standard output and standard error, which may be closed, full, or limited to few characters."""
 
 from __future__ import annotations
 
