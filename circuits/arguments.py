@@ -61,7 +61,7 @@ def related(first: type[_A], second: type[_B]) -> Callable[[_Relation[_A, _B]], 
 
 
 def unfit(subject: str, wanted: str, found: object, *, hint: str | None = None) -> ArgumentError:
-    """The error of a check that annotations cannot express, or of a function too hot to have a door."""
+    """The error of a check that annotations cannot express, or of a function called too often for a door."""
     return ArgumentError("C751", f"{subject} must be {wanted}, found {described(found)}", hint=hint)
 
 

@@ -46,8 +46,8 @@ def render(
         max_edges: the maximum number of lines to draw.
 
     Raises:
-        FileError: C605, the file cannot be written; C610, its extension is not a known format; C611, a PDF was
-            requested and no Graphviz is installed; C612, Graphviz failed.
+        FileError: C605, the file cannot be written; C610, its extension is not a known format; C611, a PDF
+            was requested and no Graphviz is installed; C612, Graphviz failed.
         GraphError: C455, the reference circuit is on a different graph.
     """
     format_ = picture_format(path, FORMATS)
