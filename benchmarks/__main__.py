@@ -63,25 +63,25 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--size", action="append", help="tiny, small, ioi-4l or gpt2; may be repeated")
     parser.add_argument("--method", action="append", help="attribution, integrated, activation, acdc, family")
-    parser.add_argument("--case", action="append", help="one case, as --list prints it")
-    parser.add_argument("--full", action="store_true", help="with the cases that take minutes")
-    parser.add_argument("--list", action="store_true", help="print the cases and do nothing")
+    parser.add_argument("--case", action="append", help="run only this case of --list; may be repeated")
+    parser.add_argument("--full", action="store_true", help="also run the cases that take minutes")
+    parser.add_argument("--list", action="store_true", help="only print the cases")
     parser.add_argument(
-        "--threads", type=int, default=1, help="of PyTorch; more than 1 are timed by the wall"
+        "--threads", type=int, default=1, help="number of PyTorch threads; more than 1 use wall time"
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N; a GPU is timed by the wall")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N; GPUs use wall time")
     parser.add_argument(
-        "--json", help="write the results to this file; - for the standard output, in place of the table"
+        "--json", help="write the results to this file; - for standard output, instead of the table"
     )
-    parser.add_argument("--no-oracle", dest="oracle", action="store_false", help="leave the oracles out")
-    parser.add_argument("--no-floor", dest="floor", action="store_false", help="count no multiplications")
-    parser.add_argument("--here", action="store_true", help="no processes of their own; no peak memory")
+    parser.add_argument("--no-oracle", dest="oracle", action="store_false", help="skip the oracles")
+    parser.add_argument("--no-floor", dest="floor", action="store_false", help="do not count multiplications")
+    parser.add_argument("--here", action="store_true", help="run all cases in this process; no peak memory")
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="tiny unless --size or --case says otherwise, timed once, as --here",
+        help="time once, in this process; size tiny by default",
     )
-    parser.add_argument("--check", action="store_true", help="compare with the oracle, edge for edge")
+    parser.add_argument("--check", action="store_true", help="compare with the oracle, edge by edge")
     return parser
 
 

@@ -271,10 +271,17 @@ def agreement(results: Sequence[Found], contrast: Contrast, graph: Graph) -> Non
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = ArgumentParser(prog="python -m benchmarks.faithfulness", description=__doc__)
-    parser.add_argument("--method", action="append", choices=METHODS, help="only these; all without it")
-    parser.add_argument("--prompts", type=int, default=32, help="on which circuits are found (32)")
-    parser.add_argument("--held-out", type=int, default=64, help="on which they are measured (64)")
-    parser.add_argument("--draws", type=int, default=20, help="random circuits of every size (20)")
+    parser.add_argument(
+        "--method",
+        action="append",
+        choices=METHODS,
+        help="run only this method; may be repeated (default: all)",
+    )
+    parser.add_argument("--prompts", type=int, default=32, help="number of prompts for finding circuits (32)")
+    parser.add_argument(
+        "--held-out", type=int, default=64, help="number of held-out prompts for measuring them (64)"
+    )
+    parser.add_argument("--draws", type=int, default=20, help="number of random circuits per size (20)")
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
     model = load_bundled("ioi-4l")

@@ -74,7 +74,7 @@ def require_regular(path: str | os.PathLike[str], *, follow: bool = True) -> Non
     try:
         mode = os.stat(path, follow_symlinks=follow).st_mode  # noqa: PTH116 - it makes no difference
     except ValueError as error:  # a null byte, or half a character, in the name
-        raise _refused(errno.EINVAL, "no file can have this name", path) from error
+        raise _refused(errno.EINVAL, "this is not a valid file name", path) from error
     _check(mode, path)
 
 

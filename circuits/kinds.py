@@ -243,7 +243,7 @@ class Likeness(Kind):
         missing = sorted(name for name in self.names if not hasattr(value, name))
         if not missing and not isinstance(value, type):
             return value
-        hint = f"it has no {' and no '.join(missing)}" if missing else None
+        hint = f"it lacks {' and '.join(missing)}" if missing else None
         return Fault(self.words, value, hint=hint, type=self.cls.__name__)
 
 

@@ -229,7 +229,9 @@ def command_line(out: Path, seed: int) -> Arguments:
     """Read `--out DIR` and `--seed N`; the defaults make the bundled model again."""
     parser = argparse.ArgumentParser(description="Train a bundled model again and save its folder.")
     parser.add_argument("--out", type=Path, default=out, help="folder to write (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=seed, help="of weights and data (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=seed, help="seed of the weights and the data (default: %(default)s)"
+    )
     given = parser.parse_args()
     return Arguments(given.out, given.seed)
 

@@ -219,7 +219,7 @@ def build(name: str, folder: Path) -> None:
 def main() -> None:
     """Compile both."""
     parser = argparse.ArgumentParser(description="Compile the bundled Tracr models.")
-    parser.add_argument("--out", type=Path, default=MODELS, help="where their folders go")
+    parser.add_argument("--out", type=Path, default=MODELS, help="folder to write the models to")
     out = parser.parse_args().out
     for name in RECIPES:
         build(name, out / name)
