@@ -134,7 +134,7 @@ def test_keep(circuit: Circuit) -> None:
 @pytest.mark.parametrize("operation", [union, intersection, difference])
 def test_circuits_of_different_graphs_do_not_mix(operation: object) -> None:
     assert callable(operation)
-    with pytest.raises(GraphError, match="of different graphs") as caught:
+    with pytest.raises(GraphError, match="on different graphs") as caught:
         operation(Circuit.of(SMALL, []), Circuit.of(OTHER, []))
     assert caught.value.code == "C455"
 

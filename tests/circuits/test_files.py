@@ -115,9 +115,9 @@ def test_a_name_says_what_the_file_is(
 @pytest.mark.parametrize(
     ("made", "problem"),
     [
-        ({"x": float("nan")}, "'made' holds Out of range float values"),
-        ({"x": {1: 2}}, "'made' holds the key 1, which is not a string"),
-        ({"x": (1, 2)}, r"'made' holds \(1, 2\), a tuple"),
+        ({"x": float("nan")}, "'made' contains Out of range float values"),
+        ({"x": {1: 2}}, "'made' contains the key 1, which is not a string"),
+        ({"x": (1, 2)}, r"'made' contains \(1, 2\), a tuple"),
         ({"x": [Path("/")]}, "a PosixPath"),
     ],
 )

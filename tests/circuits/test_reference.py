@@ -231,7 +231,7 @@ def test_nodes_at_positions_are_entered_there() -> None:
 @pytest.mark.parametrize(
     ("text", "code", "hint"),
     [
-        ("embed@S -> logits@other", "C456", "an edge stays at its position: heads carry"),
+        ("embed@S -> logits@other", "C456", "edges join nodes at the same position"),
         ("embed@end -> logits", "C457", "and is split at S, other"),
         ("embed -> early@other", "C457", "positions of the graph: S, other"),
     ],

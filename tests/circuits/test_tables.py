@@ -87,7 +87,7 @@ def test_a_scale_of_steering_is_a_number(file: Path) -> None:
     write_nodes(nodes(positions=["-2", "-1e-05"]), file)
     assert file.read_text().splitlines()[0] == "node,-2,-1e-05"
     for formula in ("-2+3", "-2 ", "-2\n=1", "-e5", "--2"):
-        with pytest.raises(FileError, match="a spreadsheet would compute"):
+        with pytest.raises(FileError, match="a spreadsheet would run"):
             write_nodes(nodes(positions=["end", formula]), file)
 
 
