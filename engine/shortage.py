@@ -27,7 +27,7 @@ def shortage(error: BaseException) -> ResourceError | None:
             return ResourceError(
                 "C701",
                 f"not enough memory or threads{': ' + first if first else ''}",
-                hint="allow less for activations with --memory or --batch, or use fewer or shorter prompts, a"
+                hint="allow less for activations (--memory, --batch), or use fewer or shorter prompts, a"
                 " smaller model, a narrower dtype, fewer --threads",
             )
     return None

@@ -28,8 +28,8 @@ def _build(builder: Builder, declaration: Declaration) -> EdgeScores | NodeScore
     if not by_edges and options.pop("correct_qk"):
         raise MethodError(
             "C547",
-            "correct_qk is about edges into queries and keys, and these are scores of nodes",
-            hint="set by = edges, or leave out correct_qk",
+            "correct_qk applies to edges into queries and keys, but these are scores of nodes",
+            hint="set by = edges, or remove correct_qk",
         )
     method: Any = partial(
         attribution_patching if by_edges else node_attribution,

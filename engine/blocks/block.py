@@ -121,8 +121,8 @@ def edge_scores(builder: Builder, declaration: Declaration) -> EdgeScores:
     if not isinstance(scores, EdgeScores):
         raise MethodError(
             "C544",
-            f"{declaration.implementation} selects edges, and these scores are of nodes",
-            hint="use attribution_patching by edges, or acdc",
+            f"{declaration.implementation} selects edges, but these scores are of nodes",
+            hint="use attribution_patching with by = edges, or acdc",
         )
     return scores
 

@@ -116,7 +116,7 @@ def _of_scores(scores: EdgeScores | NodeScores, reference: Circuit, by: str, ran
     if patched and not scores.made.get("normalized"):
         raise MethodError(
             "C560",
-            "these scores are the metric itself, and its value without an effect is not known",
+            "these scores are unnormalized, so their value without an effect is unknown",
             hint="set normalize = true in the metric",
         )
     noised = patched and scores.made.get("direction") == "noise"

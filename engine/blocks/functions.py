@@ -200,12 +200,12 @@ def _area(name: str, values: Arguments) -> Value:
 def _score(values: Arguments) -> Value:
     scores = values["scores"]
     if not isinstance(scores, NodeScores):
-        hint = "scores of nodes have a number for each: by = nodes"
-        raise MethodError("C579", "these scores are of edges, and have no rows", hint=hint)
+        hint = "write by = nodes in the block of these scores"
+        raise MethodError("C579", "expected scores of nodes, found scores of edges", hint=hint)
     node, column = values["node"], values["column"]
     found = scores.estimate(node, column)
     if found is None and values["bound"] is not None:
-        hint = "leave bound out; attribution's scores have none, nor have those of weights"
+        hint = "remove bound; attribution and weight scores have no intervals"
         raise MethodError("C561", f"the scores of {node} have no intervals", hint=hint)
     return scores.value(node, column) if found is None else found
 
@@ -238,8 +238,8 @@ def bounded(value: Value, expression: Expression) -> float:
     if not math.isfinite(found):
         raise MethodError(
             "C561",
-            f"the prompts do not bound this from {'below' if bound == 'low' else 'above'}",
-            hint="use more prompts: one alone, or few with no effect in some, say nothing of others",
+            f"this interval has no {'lower' if bound == 'low' else 'upper'} bound",
+            hint="use more prompts: one prompt, or a few of which some have no effect, give no bound",
         )
     return found
 

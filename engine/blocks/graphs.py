@@ -22,8 +22,8 @@ def _residual(builder: Builder, declaration: Declaration) -> Graph:
     if model.shape.mlps and "mlps" not in nodes:
         raise GraphError(
             "C460",
-            f"the MLPs of {model.name} write into the residual stream, and the graph leaves them out",
-            hint="add mlps to nodes: what is no node could be neither cut nor corrupted",
+            f"the graph lacks the MLPs of {model.name}, so they could be neither cut nor corrupted",
+            hint="add mlps to nodes",
         )
     attention: Any = "layers" if "attention" in nodes else "heads"
     split_inputs = bool(declaration.values["inputs"])

@@ -33,8 +33,8 @@ def _members(builder: Builder, member: Node | Where) -> list[str]:
     if member.statistic not in scores.positions:
         raise MethodError(
             "C579",
-            f"{member.scores.name} has no column {member.statistic}",
-            hint=f"there are {some(scores.positions)}",
+            f"unknown column {member.statistic} in {member.scores.name}",
+            hint=f"its columns are {some(scores.positions)}",
         )
     column = scores.positions.index(member.statistic)
     above = -float("inf") if member.above is None else member.above
@@ -43,7 +43,7 @@ def _members(builder: Builder, member: Node | Where) -> list[str]:
     heads = [(name, row) for name, row in rows if Node.parse(name).kind == "head"]
     if not heads:
         raise MethodError(
-            "C579", f"{member.scores.name} scores no heads", hint="add heads to the nodes of its graph"
+            "C579", f"{member.scores.name} has no scores of heads", hint="add heads to the nodes of its graph"
         )
     found = [name for name, row in heads if above < row[column] < below]
     if not found:
@@ -51,9 +51,9 @@ def _members(builder: Builder, member: Node | Where) -> list[str]:
         lowest, highest = by_value[0], by_value[-1]
         raise GraphError(
             "C461",
-            f"no head has {member.statistic} in the wanted range; it goes from {lowest[0]:.3g} of {lowest[1]}"
-            f" to {highest[0]:.3g} of {highest[1]}",
-            hint="change the limit of where(...)",
+            f"no head has {member.statistic} in this range; it goes from {lowest[0]:.3g} ({lowest[1]})"
+            f" to {highest[0]:.3g} ({highest[1]})",
+            hint="change the limits in where(...)",
         )
     return found
 

@@ -37,11 +37,11 @@ def replace(dataset: Dataset, replacements: Mapping[tuple[str, int | None], str]
     if not dataset.phrasings or not any(occurrences(phrasing) for phrasing in dataset.phrasings):
         raise DataError(
             "C314",
-            "these prompts have no slots that could be replaced",
-            hint="make the dataset from a template, or give a second column and use counterpart",
+            "these prompts have no slots to replace",
+            hint="use a template dataset, or counterpart with a column of corrupted prompts",
         )
     if not replacements:
-        raise DataError("C314", "nothing is to be replaced", hint="name a slot and what goes in: S.2 -> C")
+        raise DataError("C314", "`replace` has no replacements", hint="add one, such as S.2 -> C")
     _check_replacements(dataset, replacements)
     frame = frame_of(dataset.tokenizer)
 
@@ -72,7 +72,7 @@ def _check_replacements(dataset: Dataset, replacements: Mapping[tuple[str, int |
             if name not in drawn:
                 raise DataError(
                     "C308",
-                    f"{place} -> {source}: there is no slot {name}; there are {', '.join(drawn)}",
+                    f"{place} -> {source}: unknown slot {name}; the slots are {', '.join(drawn)}",
                     hint=nearest(name, drawn),
                     about=name,
                 )
@@ -82,9 +82,9 @@ def _check_replacements(dataset: Dataset, replacements: Mapping[tuple[str, int |
                 have = ", ".join(name_of(one, there) for one in there)
                 raise DataError(
                     "C308",
-                    f"{place} -> {source} would change nothing in {quote(unparse(phrasing))}, "
+                    f"{place} -> {source} changes nothing in {quote(unparse(phrasing))}, "
                     f"which has {have or 'no slots'}",
-                    hint="replace what every phrasing has, or make a dataset of the phrasings that have it",
+                    hint="replace a slot of every phrasing, or use a dataset of the phrasings that have it",
                     about=slot,
                 )
 
@@ -101,7 +101,7 @@ def counterpart(dataset: Dataset) -> tuple[Example, ...]:
         raise DataError(
             "C314",
             "these prompts have no counterparts",
-            hint="use replace, with one of their slots" if slots else "give corrupt = as well as clean =",
+            hint="use replace, with one of their slots" if slots else "add corrupt = ... beside clean = ...",
         )
     return dataset.counterparts
 
@@ -133,8 +133,8 @@ def shuffle(dataset: Dataset, *, seed: int = 0) -> tuple[Example, ...]:
             i = next(min(equal) for equal in same.values() if len(equal) == step)
             raise DataError(
                 "C342",
-                f"prompt {i + 1}, {quote(dataset.examples[i].text)}, has no other to change with: of as many"
-                " tokens, with the same slots at the same positions",
+                f"prompt {i + 1}, {quote(dataset.examples[i].text)}, has no partner to shuffle with: it"
+                " needs a different prompt with the same number of tokens and the same slot positions",
                 hint="draw more prompts, or use phrasings and words of equal length",
             )
         for place, i in enumerate(order):
@@ -157,8 +157,8 @@ def check_alignment(dataset: Dataset, corrupt: Sequence[Example]) -> None:
     if len(clean) != len(corrupt):
         raise DataError(
             "C318",
-            f"there are {len(clean)} clean prompts and {len(corrupt)} corrupted ones",
-            hint="give every clean prompt its corrupted one",
+            f"found {len(clean)} clean prompts but {len(corrupt)} corrupted ones",
+            hint="give one corrupted prompt for every clean prompt",
         )
     pairs = list(zip(clean, corrupt, strict=True))
     bad = [i for i, pair in enumerate(pairs) if not _aligned(*pair)]
@@ -168,11 +168,11 @@ def check_alignment(dataset: Dataset, corrupt: Sequence[Example]) -> None:
     if same:
         raise DataError(
             "C302",
-            f"the corruption changes nothing in {len(same)} of {len(pairs)} prompts; "
-            f"prompt {same[0] + 1} is {quote(clean[same[0]].text)} before and after",
-            hint="draw the slots together, as in S, C = names, and they differ in every prompt"
+            f"the corruption leaves {len(same)} of {len(pairs)} prompts unchanged, for example "
+            f"prompt {same[0] + 1}: {quote(clean[same[0]].text)}",
+            hint="draw the slots on one line, such as S, C = names, so that they always differ"
             if dataset.phrasings
-            else "leave such pairs out: every score on them is 0 whatever the model does",
+            else "remove these pairs: every score on them is 0 whatever the model does",
         )
 
 
@@ -187,16 +187,16 @@ def _misaligned(dataset: Dataset, bad: Sequence[int], clean: Example, corrupt: E
     lengths = (
         f"{len(clean.tokens)} and {len(corrupt.tokens)} tokens"
         if len(clean.tokens) != len(corrupt.tokens)
-        else f"{len(clean.tokens)} tokens each, the slots at different positions"
+        else f"{len(clean.tokens)} tokens each, with slots at different positions"
     )
     return DataError(
         "C301",
         f"{len(bad)} of {total} clean and corrupted prompts do not align; "
         f"the first is prompt {bad[0] + 1} ({lengths}):\n{alignment_table(dataset, clean, corrupt)}",
-        hint="patching needs position p to mean the same in both: use words of equally many tokens "
-        "(named lists such as `names` do so by themselves)"
+        hint="use words with the same number of tokens, so that positions correspond "
+        "(named lists such as `names` do this automatically)"
         if dataset.phrasings
-        else "patching needs position p to mean the same in both: change or leave out such pairs",
+        else "change or remove these pairs: patching needs position p to mean the same in both prompts",
     )
 
 

@@ -31,7 +31,7 @@ def check_count(count: int, most: int, what: str, *, about: str) -> None:
     """
     if count > most:
         raise DataError(
-            "C348", f"{in_words(count)} {what}; at most {most:,} are possible", hint="take fewer", about=about
+            "C348", f"{in_words(count)} {what}; at most {most:,} are allowed", hint="use fewer", about=about
         )
 
 
@@ -42,7 +42,7 @@ def positive(name: str, value: object) -> int:
         DataError: C312.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise DataError("C312", f"{name} must be a whole number from 1; it is {value!r}", about=name)
+        raise DataError("C312", f"{name} must be a whole number of at least 1, got {value!r}", about=name)
     return value
 
 

@@ -50,8 +50,8 @@ def require_offsets(tokenizer: Tokenizer) -> None:
     if not getattr(tokenizer, "is_fast", False):
         raise DataError(
             "C313",
-            f"the tokenizer {type(tokenizer).__name__} does not say which characters a token stands for, "
-            "so slots cannot be found among the tokens",
+            f"the tokenizer {type(tokenizer).__name__} does not map tokens to characters, "
+            "so slots cannot be located among the tokens",
             hint="use a model whose folder has a `tokenizer.json` (a fast tokenizer)",
         )
 
@@ -87,8 +87,8 @@ def encode_raw(
         if (half := HALF.search(text)) is not None:
             raise DataError(
                 "C311",
-                f"{quote(text)} has U+{ord(half.group()):04X}, which is half of a character",
-                hint="write the character itself",
+                f"{quote(text)} contains the unpaired surrogate U+{ord(half.group()):04X}",
+                hint="write the whole character",
             )
     encoded = _encoded(tokenizer, texts, added=added and not inside)
     if inside and _puts_space_first(tokenizer):
@@ -158,7 +158,7 @@ def refuse_unknown(tokenizer: Tokenizer, encoded: Encoded) -> None:
         raise DataError(
             "C306",
             problem,
-            hint="the model cannot tell it from any other unknown word; use words of its vocabulary",
+            hint="use words of the tokenizer's vocabulary; the model cannot tell unknown words apart",
         )
 
 
@@ -168,13 +168,13 @@ def _unknown(tokenizer: Tokenizer, encoded: Encoded) -> str | None:
         return None
     if UNKNOWN in encoded.ids:
         return (
-            f"a word in {quote(encoded.text)} is unknown to the tokenizer, which has no token for such words"
+            f"{quote(encoded.text)} has a word unknown to the tokenizer, which has no token for unknown words"
         )
     for token, (start, stop), added in zip(encoded.ids, encoded.offsets, encoded.added, strict=True):
         written = encoded.text[start:stop]
         name = str(tokenizer.convert_ids_to_tokens([token])[0])
         if token in unknown and not added and written.strip() != name:
-            return f"{quote(written)} in {quote(encoded.text)} is unknown to the tokenizer: it became {name}"
+            return f"{quote(written)} in {quote(encoded.text)} is unknown to the tokenizer: it becomes {name}"
     return None
 
 
@@ -187,7 +187,7 @@ def _dropped(tokenizer: Tokenizer, encoded: Encoded) -> str | None:
             (alone,) = encode_raw(tokenizer, [character], added=False)
             if not alone.ids and not character.isspace():
                 return (
-                    f"{quote(character)} in {quote(encoded.text)} is unknown to the tokenizer: it is left out"
+                    f"{quote(character)} in {quote(encoded.text)} is unknown to the tokenizer, which drops it"
                 )
         end = max(end, stop)
     return None

@@ -48,17 +48,17 @@ def all_inputs(tokenizer: Tokenizer, *, length: int, counterparts: int = 0, seed
     if counterparts >= count:
         raise DataError(
             "C310",
-            f"{counterparts} counterparts for each of {in_words(count)} inputs",
-            hint=f"there are {in_words(count - 1)} other inputs",
+            f"counterparts = {counterparts}, but each input has only {in_words(count - 1)} others",
+            hint="use fewer counterparts, or longer inputs",
             about="counterparts",
         )
     if prompts > MOST:
         raise DataError(
             "C348",
-            f"{len(ids)} tokens make {in_words(count)} inputs of length {length}, "
+            f"{len(ids)} tokens at length {length} give {in_words(count)} inputs "
             f"and {in_words(prompts)} prompts",
-            hint=f"at most {MOST:,} are run: use shorter inputs"
-            + (", or fewer counterparts" if counterparts > 1 else ", or random ones (using tokens)"),
+            hint=f"at most {MOST:,} can be run: use shorter inputs"
+            + (", or fewer counterparts" if counterparts > 1 else ", or random inputs (using tokens)"),
             about="length",
         )
     frame = frame_of(tokenizer)

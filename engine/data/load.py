@@ -59,7 +59,7 @@ def no_folder(folder: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return "does not exist"
     except ValueError:  # a null byte in the name
-        return "cannot have this name"
+        return "has an invalid name"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     return "is a file, not a folder"
@@ -84,7 +84,7 @@ def unreadable(error: OSError, folder: Path) -> ModelError:
     return ModelError(
         "C403",
         f"the model in {folder} cannot be loaded: cannot read {Path(name).name}: {error.strerror or error}",
-        hint="its files must be regular files that you may read",
+        hint="its files must be regular files that you can read",
     )
 
 
@@ -96,7 +96,7 @@ def _from_folder(folder: Path) -> Tokenizer:
         there = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") if found else "nothing"
         raise ModelError(
             "C421",
-            f"the folder {folder} has no tokenizer: none of {', '.join(FILES)}; it has {there}",
+            f"the folder {folder} has no tokenizer: expected one of {', '.join(FILES)}; found {there}",
             hint="save it beside the model: tokenizer.save_pretrained(folder)",
         )
     for name in (
@@ -134,7 +134,7 @@ def check_json(file: Path) -> None:
     if not isinstance(content, dict):
         raise ModelError(
             "C422",
-            f"{file} is damaged: it holds a JSON {type(content).__name__}, not an object",
+            f"{file} is damaged: expected a JSON object, found a {type(content).__name__}",
             hint="copy the file again",
         )
 
@@ -166,18 +166,18 @@ def from_hub(name: str, revision: str | None, what: str, load: Callable[[bool], 
         if not reached:
             raise ModelError(
                 "C423",
-                f"the Hugging Face hub cannot be reached, and the {what} {at} was not downloaded before",
+                f"the Hugging Face hub cannot be reached, and the {what} {at} has not been downloaded",
                 hint="connect to the network and try again, or give a local folder",
             ) from None
         if any(isinstance(one, errors.GatedRepoError) for one in why):
             message, hint = (
-                f"{name} is gated: the hub gives it to those who accepted its terms",
+                f"{name} is gated: it is available only to users who accepted its terms",
                 ("accept them on the model's page and log in with `hf auth login`"),
             )
         elif any(isinstance(one, errors.RevisionNotFoundError) for one in why):
-            message, hint = f"{name} has no revision {revision}", "use a branch, tag or commit of its page"
+            message, hint = f"{name} has no revision {revision}", "use a branch, tag or commit from its page"
         elif any(isinstance(one, errors.RepositoryNotFoundError) for one in why):
-            message, hint = f"the hub has no model {name}, or keeps it private", "check its name: owner/name"
+            message, hint = f"the hub has no model {name}, or it is private", "check the name: owner/name"
         else:
             message, hint = f"the {what} {at} cannot be loaded: {first_line(error)}", None
         raise ModelError("C424", message, hint=hint) from None

@@ -52,16 +52,16 @@ def resolve(example: Example, name: str, occurrence: int | None = None) -> tuple
     if name in RESERVED:
         if occurrence is not None:
             raise DataError(
-                "C308", f"{name} is one position, so {name}.{occurrence} says nothing", about=name
+                "C308", f"{name} is a single position and has no index", hint=f"write {name}", about=name
             )
         return (example.end,) if name == "end" else (0,)
     slots = list(dict.fromkeys(slot for slot, _ in example.spans))
     if name not in slots:
         there = ", ".join([*slots, *RESERVED])
-        unused = " (it was drawn, but the prompt does not mention it)" if name in example.values else ""
+        unused = " (the slot was drawn, but this prompt does not use it)" if name in example.values else ""
         raise DataError(
             "C308",
-            f"there is no position {name} in the prompt {quote(example.text)}{unused}; there are {there}",
+            f"the prompt {quote(example.text)} has no position {name}{unused}; it has {there}",
             hint=nearest(name, [*slots, *RESERVED]),
             about=name,
         )
@@ -72,10 +72,10 @@ def resolve(example: Example, name: str, occurrence: int | None = None) -> tuple
     ]
     if not found:
         have = [name_of(one, example.spans) for one in example.spans if one[0] == name]
-        there = f"there {'is only' if len(have) == 1 else 'are'} {', '.join(have)}"
+        there = f"it has {'only ' if len(have) == 1 else ''}{', '.join(have)}"
         raise DataError(
             "C308",
-            f"there is no {name}.{occurrence} in the prompt {quote(example.text)}; {there}",
+            f"the prompt {quote(example.text)} has no {name}.{occurrence}; {there}",
             hint="occurrences are counted from 1, in the order of the prompt",
             about=name,
         )

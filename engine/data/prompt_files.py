@@ -83,7 +83,7 @@ def file_dataset(
     content, text = _read(file)
     rows = _csv_rows(file, text) if kind == "csv" else _json_rows(file, text)
     if not rows:
-        raise DataError("C318", f"{file.name} has no rows", hint="it needs at least one prompt")
+        raise DataError("C318", f"{file.name} has no rows", hint="add at least one prompt")
     table = _Table(file, tuple(rows[:size]), header=kind == "csv")
     wanted = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil}
     wanted |= {"answer_ids": answer_ids, "foil_ids": foil_ids}
@@ -117,7 +117,7 @@ def file_dataset(
 def _notes(named: Mapping[str, str], columns: Mapping[str, Sequence[Given]]) -> list[str]:
     """A note if what is named like ids, and looks like ids, is taken for text."""
     return [
-        f'the column {named[what]} is read as text: 262 is the token of "262"; ids of tokens are named '
+        f'the column {named[what]} is read as text: 262 means the token of "262"; to read token ids, write '
         f'{what}_ids = "{named[what]}"'
         for what in ("answer", "foil")
         if what in named
@@ -133,11 +133,11 @@ def _format(file: Path, given: str | None) -> Format:
     if name in ("jsonl", "ndjson"):
         return "jsonl"
     if given is not None:
-        raise DataError("C315", f"there is no file format `{given}`; there are csv and jsonl", about="format")
+        raise DataError("C315", f"unknown file format `{given}`; expected csv or jsonl", about="format")
     raise DataError(
         "C315",
-        f"{file.name} ends neither in .csv nor in .jsonl",
-        hint='say which it is: format = "csv" or format = "jsonl"',
+        f"unknown format of {file.name}: expected .csv or .jsonl",
+        hint='write format = "csv" or format = "jsonl"',
     )
 
 
@@ -149,13 +149,13 @@ def _read(file: Path) -> tuple[bytes, str]:
         raise DataError(
             "C315",
             f"there is no file {file}",
-            hint=nearest(file.name, beside) or "paths are relative to the folder of the script",
+            hint=nearest(file.name, beside) or "paths are relative to the script's folder",
         ) from None
     except OSError as error:
         raise DataError(
             "C315",
             f"{file} cannot be read: {error.strerror or error}",
-            hint="name a file of prompts, .csv or .jsonl",
+            hint="name a .csv or .jsonl file of prompts that you can read",
         ) from None
     try:
         return content, content.decode("utf-8-sig")
@@ -187,11 +187,11 @@ def _csv_rows(file: Path, text: str) -> list[_Row]:
                     raise _broken(
                         file,
                         line,
-                        f"{counted(len(cells), 'field')}, "
-                        f"and the header has {len(header)}: {_listed(header)}",
-                        "leave no field out"
+                        f"found {counted(len(cells), 'field')}, "
+                        f"but the header has {len(header)}: {_listed(header)}",
+                        "write every field, even if it is empty"
                         if len(cells) < len(header)
-                        else "put a field that holds a comma in double quotes",
+                        else "put a field that contains a comma in double quotes",
                     )
                 rows.append((line, dict(zip(header, cells, strict=True))))
             line = reader.line_num + 1
@@ -203,19 +203,22 @@ def _csv_rows(file: Path, text: str) -> list[_Row]:
 def _csv_words(said: str) -> tuple[str, str]:
     """What the csv reader said, and what to do, in words of the file's author."""
     if "end of data" in said:
-        return 'a field that begins with " is never closed', 'end it with ", and write "" for a " inside it'
+        return (
+            'a field that begins with " is never closed',
+            'end it with ", and write "" for a quote inside it',
+        )
     if "expected after" in said:
-        return 'text behind the closing " of a field', 'write "" for a " inside a field in quotes'
+        return 'text after the closing " of a field', 'write "" for a quote inside a quoted field'
     if "field limit" in said:
-        return f"a field of more than {LONGEST_FIELD} characters", "a quote is left open, perhaps"
-    return said, 'put a field that holds a comma, a quote or a line break in "quotes"'
+        return f"a field has more than {LONGEST_FIELD} characters", "check for an unclosed quote"
+    return said, 'put a field that contains a comma, a quote or a line break in "quotes"'
 
 
 def _check_header(file: Path, line: int, header: Sequence[str]) -> None:
     twice = repeated(header)
     if twice is not None:
         raise _broken(
-            file, line, f"two columns are called `{visible(twice, 40)}`", "give every column its own name"
+            file, line, f"duplicate column `{visible(twice, 40)}`", "give every column its own name"
         )
 
 
@@ -229,17 +232,20 @@ def _json_rows(file: Path, text: str) -> list[_Row]:
             row = json.loads(line, object_pairs_hook=partial(_object, file, number))
         except json.JSONDecodeError as error:
             raise _broken(
-                file, number, f"not JSON at column {error.colno}: {error.msg}", "write one JSON object a line"
+                file,
+                number,
+                f"invalid JSON at column {error.colno}: {error.msg}",
+                "write one JSON object per line",
             ) from None
         except ValueError:
-            raise _broken(file, number, "a number with too many digits", "put it in quotes") from None
+            raise _broken(file, number, "a number has too many digits", "put it in quotes") from None
         except RecursionError:
-            raise _broken(file, number, "JSON that is nested too deeply", "write a flat object") from None
+            raise _broken(file, number, "the JSON is nested too deeply", "write a flat object") from None
         if not isinstance(row, dict):
             raise _broken(
                 file,
                 number,
-                f"a JSON {type(row).__name__}, not an object",
+                f"expected a JSON object, found a {type(row).__name__}",
                 'write {"clean": "...", ...} on each line',
             )
         # Tables that were written with all columns have null where a row has nothing.
@@ -295,16 +301,16 @@ class _Table:
         return found
 
     def _lacks(self, name: str, line: int, row: Mapping[str, Any], what: str) -> DataError:
-        there = f"is only {_listed(row)}" if len(row) == 1 else f"are {_listed(row) or 'none'}"
+        there = _listed(row) or "no columns"
         other = next((number for number, each in self.rows if name in each), None)
         return DataError(
             "C317",
-            f"{self.file.name}, line {line}: there is no column `{name}`; there {there}",
+            f"{self.file.name}, line {line}: missing column `{name}`; found {there}",
             hint=nearest(name, islice(row, 1000))
             or (
-                f"name the column that holds the text for {what}"
+                f"name the column with the text for {what}"
                 if other is None
-                else f"line {other} has one: give every prompt its {what.removesuffix('_ids')}, or none"
+                else f"line {other} has it: give every prompt its {what.removesuffix('_ids')}, or none"
             ),
             about=what,
         )
@@ -329,19 +335,19 @@ class _Cell:
         if not isinstance(self.value, str):
             number = isinstance(self.value, int) and self.what in ("answer", "foil")
             raise self.broken(
-                f"holds {json.dumps(self.value)[:40]}, not text",
-                f'ids of tokens are named {self.what}_ids = "{self.column}"; text is in quotes'
+                f"contains {json.dumps(self.value)[:40]}; expected text",
+                f'for token ids write {self.what}_ids = "{self.column}"; put text in quotes'
                 if number
                 else "put it in quotes",
             )
         if len(self.value) > LONGEST_FIELD:
             raise self.broken(
                 f"has {len(self.value)} characters, more than {LONGEST_FIELD}",
-                "a quote is left open, perhaps",
+                "check for an unclosed quote",
             )
         if (half := HALF.search(self.value)) is not None:
             raise self.broken(
-                f"has U+{ord(half.group()):04X}, which is half of a character", "write the character itself"
+                f"contains the unpaired surrogate U+{ord(half.group()):04X}", "write the whole character"
             )
         return self.value
 
@@ -369,7 +375,7 @@ def _ids_cell(cell: _Cell) -> Given:
     ids = given if isinstance(given, list) else [given]
     if not all(type(token) is int and token >= 0 for token in ids):
         raise cell.broken(
-            f"holds {visible(json.dumps(cell.value), 40)}, which is no id of a token",
+            f"contains {visible(json.dumps(cell.value), 40)}; expected a token id",
             f"ids are whole numbers from 0, or lists; for text write {cell.what.removesuffix('_ids')}",
         )
     return token_ids(cell.what, ids)

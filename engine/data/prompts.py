@@ -89,7 +89,7 @@ def prompt_dataset(
             thing = "text" if each == what else each
             raise DataError(
                 "C318",
-                f"there are {count} clean prompts and {counted(len(texts), thing)} for {what}",
+                f"{what} has {counted(len(texts), thing)} for {counted(count, 'clean prompt')}",
                 hint="give every prompt its corrupted version"
                 if what == "corrupt"
                 else f"give every prompt its {each}, or one {thing} for all",
@@ -131,8 +131,8 @@ def _text(what: str, given: object) -> str:
     if not isinstance(given, str):
         raise DataError(
             "C311",
-            f"{what} must be text; {given!r} is {type(given).__name__}",
-            hint=f"a token's id is given as {what}_ids"
+            f"{what} must be text, got {given!r} ({type(given).__name__})",
+            hint=f"for token ids write {what}_ids"
             if isinstance(given, int) and what in ("answer", "foil")
             else "put it in quotes",
             about=what,

@@ -44,12 +44,10 @@ def parse_template(text: str) -> Template:
         name = match.group(1)
         if name is None:
             raise _malformed(
-                text, match.start(), f"`{found}` without its partner", "write {{ or }} for a brace"
+                text, match.start(), f"unmatched `{found}`", "write {{ or }} for a literal brace"
             )
         if not _NAME.match(name):
-            raise _malformed(
-                text, match.start(), f"`{found}` holds no slot's name", "a slot is written {name}"
-            )
+            raise _malformed(text, match.start(), f"`{found}` is not a valid slot", "write a slot as {name}")
         if any(literal):
             parts.append("".join(literal))
         literal = []
@@ -226,8 +224,8 @@ def answer_token(
     if len(tokens) != 1:
         raise DataError(
             "C303",
-            f"the {what} {quote(unparse(template))} must be exactly one token, and it holds a block of them",
-            hint="an answer made of random tokens is one slot of random_tokens(1), alone",
+            f"the {what} {quote(unparse(template))} must be one token, but contains a block of random tokens",
+            hint="use one slot of random_tokens(1) alone",
         )
     return tokens[0]
 
@@ -247,8 +245,8 @@ def answer_tokens(
     if not tokens:
         raise DataError(
             "C303",
-            f"the answer {quote(unparse(template))} joins a block of random tokens and text",
-            hint="an answer made of random tokens is one slot, alone",
+            f"the answer {quote(unparse(template))} mixes a block of random tokens with text",
+            hint="use one slot of random tokens alone",
         )
     return tokens
 

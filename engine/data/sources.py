@@ -87,10 +87,10 @@ class Group:
         raise DataError(
             "C309",
             f"{slots_need(self.names)} {wanted} different {things} in every prompt{blocks}, "
-            f"and there are {self.pool} to draw from",
-            hint="slots declared together are drawn without replacement: give more words or fewer slots"
+            f"but only {self.pool} are available",
+            hint="slots declared together are drawn without replacement: use more words or fewer slots"
             if not self.ids
-            else "make the blocks shorter",
+            else "use shorter blocks",
             about=self.names[0],
         )
 
@@ -180,21 +180,22 @@ def make_groups(
 def _words(slot: str, source: Sequence[str]) -> tuple[str, ...]:
     words = tuple(source)
     if not words:
-        raise DataError("C309", f"the slot {slot} has no words", hint="give at least one", about=slot)
+        raise DataError("C309", f"the slot {slot} has no words", hint="give at least one word", about=slot)
     for word in words:
         if not word:
             raise DataError(
                 "C309",
-                f"a word of the slot {slot} is empty, so it would have no position",
-                hint="leave it out",
+                f"empty word for the slot {slot}: it would have no position",
+                hint="remove it",
                 about=slot,
             )
     twice = repeated(words)
     if twice is not None:
         raise DataError(
             "C309",
-            f"the slot {slot} has {quote(twice)} twice: slots drawn together could get the same word",
-            hint="give each word once",
+            f"duplicate word {quote(twice)} for the slot {slot}: "
+            "slots drawn together could get the same word",
+            hint="remove the duplicate",
             about=slot,
         )
     return words
@@ -333,9 +334,9 @@ def check_kept(
         is_so = "is unknown to it" if unknown else f"is {len(tokens)} after a space: {pieces}"
         raise DataError(
             "C309",
-            f"{len(kept)} of the {len(kept) + len(left_out)} words of `{listed}` are one token of this "
-            f"tokenizer wherever the prompts use them, and {slots_need(group.names)} {len(group.names)}; "
-            f"{quote(word)}, for one, {is_so}",
-            hint="write out words that are one token of this tokenizer, or as many tokens as each other",
+            f"of the {len(kept) + len(left_out)} words of `{listed}`, {len(kept)} are single tokens of this "
+            f"tokenizer wherever the prompts use them, but {slots_need(group.names)} {len(group.names)}; "
+            f"for example, {quote(word)} {is_so}",
+            hint="write out words that are single tokens of this tokenizer, or have equally many tokens",
             about=group.names[0],
         )

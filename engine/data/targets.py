@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
-from nncirc.circuits.words import visible
+from nncirc.circuits.words import counted, visible
 from nncirc.engine.data.counts import MOST_TARGETS, check_count, repeated
 from nncirc.engine.data.encoding import require_offsets
 from nncirc.engine.data.examples import Dataset, Example, Next, Target, Tokenizer, Tokens, tokens_of
@@ -55,7 +55,7 @@ def token_ids(what: str, given: object) -> TokenIds:
             raise DataError(
                 "C344",
                 f"{what} must be whole numbers from 0; found {visible(repr(token), 40)}",
-                hint=f"give text as {what.removesuffix('_ids')}" if isinstance(token, str) else None,
+                hint=f"for text write {what.removesuffix('_ids')}" if isinstance(token, str) else None,
                 about=what,
             )
     return TokenIds(ids)
@@ -74,15 +74,15 @@ def by_target(
         what = column.removesuffix("_ids")
         if given is not None and (what in found or (what == "answer" and answer_next)):
             raise DataError(
-                "C344", f"there are {what} and {column}", hint="give one of the two", about=column
+                "C344", f"both {what} and {column} are given", hint="remove one of them", about=column
             )
         if given is not None:
             found[what] = given
     if "foil" in found and "answer" not in found:
         raise DataError(
             "C304",
-            "there is a foil and no answer that it could be compared with",
-            hint="give answer = as well, or leave the foil out",
+            "a foil needs an answer to be compared with",
+            hint="add answer = ..., or remove the foil",
             about="foil",
         )
     return found
@@ -104,8 +104,8 @@ def check_known(given: Given, known: frozenset[int], *, what: str) -> None:
     if missing:
         raise DataError(
             "C344",
-            f"{what}_ids has {missing[0]}, and the ids of this tokenizer end at {max(known)}",
-            hint="are they ids of another tokenizer?",
+            f"{what}_ids has {missing[0]}, which is not in this tokenizer's vocabulary (0 to {max(known)})",
+            hint="use token ids of the model's own tokenizer",
             about=f"{what}_ids",
         )
 
@@ -125,8 +125,8 @@ def target_of(tokenizer: Tokenizer, tokens: Sequence[int], *, what: str) -> Targ
     if twice is not None:
         raise DataError(
             "C340",
-            f"the token {show_tokens(tokenizer, [twice])[0]} stands twice in the {what}",
-            hint="it would count twice: write it once",
+            f"duplicate token {show_tokens(tokenizer, [twice])[0]} in the {what}",
+            hint="remove one; it would count twice",
             about=what,
         )
     return tokens[0] if len(tokens) == 1 else tuple(sorted(tokens))
@@ -152,18 +152,18 @@ def check_forced(answer: object, foil: object) -> None:
         DataError: C343, there is no answer, or it is a set or the next token; or there is a foil.
     """
     if answer is None or isinstance(answer, Next):
-        said = "there is none" if answer is None else "it is the next token, which the prompt has"
+        said = "there is no answer" if answer is None else "answer = next is already in the prompt"
         raise DataError(
             "C343",
-            f"`teacher_forced` gives the model the answer token by token, and {said}",
-            hint="write the answer as text, or leave `teacher_forced` out",
+            f"`teacher_forced` feeds the model the answer token by token, but {said}",
+            hint="write the answer as text, or remove `teacher_forced`",
             about="answer",
         )
     if foil is not None:
         raise DataError(
             "C343",
-            "behind the tokens of a right answer there is no wrong one: `teacher_forced` takes no foil",
-            hint="leave the foil out; a difference needs answers and foils of one token each",
+            "`teacher_forced` does not support a foil",
+            hint="remove the foil; a difference needs answers and foils of one token each",
             about="foil",
         )
 
@@ -177,7 +177,7 @@ def answer_after(tokenizer: Tokenizer, prompt: str, answer: Given) -> Tokens:
     if not isinstance(answer, TokenIds):
         return tokens_after(tokenizer, prompt, one_text(answer))
     if not answer.ids:
-        raise DataError("C344", "answer_ids has no token", hint="give at least one", about="answer_ids")
+        raise DataError("C344", "answer_ids is empty", hint="give at least one token id", about="answer_ids")
     return answer.ids
 
 
@@ -191,8 +191,8 @@ def one_text(answer: Texts) -> str:
     if len(texts) != 1:
         raise DataError(
             "C343",
-            f"the model can get one answer token by token, and here are {len(texts)} of which each is right",
-            hint="write one, or leave `teacher_forced` out where each is one token",
+            f"`teacher_forced` takes one answer, got a set of {len(texts)}",
+            hint="write one answer, or remove `teacher_forced` if each is one token",
             about="answer",
         )
     return texts[0]
@@ -226,7 +226,7 @@ def check_foil(tokenizer: Tokenizer, answer: Target, foil: Target) -> None:
         raise DataError(
             "C304",
             f"answer and foil are the same token, {show_tokens(tokenizer, both[:1])[0]}",
-            hint="their difference is 0 whatever the model does; take another (slots drawn together differ)",
+            hint="use another foil, or the difference is always 0; slots declared on one line always differ",
             about="foil",
         )
 
@@ -279,7 +279,7 @@ def with_answers(
         if len(sets) != len(dataset.examples):
             raise DataError(
                 "C318",
-                f"there are {len(dataset.examples)} clean prompts and {len(sets)} of {what}",
+                f"{what} has {counted(len(sets), 'item')} for {counted(len(dataset.examples), 'prompt')}",
                 hint=f"give every prompt its {what}",
                 about=what,
             )

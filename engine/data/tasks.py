@@ -90,8 +90,9 @@ def replacements_of(task: Task, corrupt: str | None) -> dict[tuple[str, int | No
     if name not in task.corruptions:
         raise DataError(
             "C352",
-            f"the task {task.name} has no corruption `{name}`; it has {', '.join(task.corruptions)}",
-            hint=nearest(name, task.corruptions) or "others are made with `replace`, of the task's slots",
+            f"unknown corruption `{name}` of the task {task.name}; expected {', '.join(task.corruptions)}",
+            hint=nearest(name, task.corruptions)
+            or "for another corruption use `replace` with the task's slots",
             about="corrupt",
         )
     found: dict[tuple[str, int | None], str] = {}
@@ -128,9 +129,9 @@ def _check_symbols(tokenizer: Tokenizer, task: Task) -> None:
     if known != set(task.symbols):
         raise DataError(
             "C353",
-            f"the task {task.name} is for a compiled program that reads {', '.join(task.symbols)} and "
-            f"nothing else; this tokenizer {_unlike(known, task)}",
-            hint="take the program's own model: `tracr_...` are for the bundled models of these names",
+            f"the task {task.name} is for a compiled program that reads only {', '.join(task.symbols)}; "
+            f"this tokenizer {_unlike(known, task)}",
+            hint=f"use the task's own bundled model, `{task.name.replace('_', '-')}`",
             about="task",
         )
 
@@ -138,8 +139,9 @@ def _check_symbols(tokenizer: Tokenizer, task: Task) -> None:
 def _unlike(known: AbstractSet[str], task: Task) -> str:
     missing = [symbol for symbol in task.symbols if symbol not in known]
     if missing:
-        return f"has no {quote(missing[0])}"
-    return f"has {len(known)} tokens, {quote(min(known - set(task.symbols)))} among them"
+        return f"lacks {quote(missing[0])}"
+
+    return f"has {len(known)} tokens, including {quote(min(known - set(task.symbols)))}"
 
 
 def _fitting(tokenizer: Tokenizer, task: Task) -> tuple[Slots, dict[str, list[str]], list[str]]:
@@ -160,10 +162,10 @@ def _fitting(tokenizer: Tokenizer, task: Task) -> tuple[Slots, dict[str, list[st
         if len(words) < len(names):
             raise DataError(
                 "C350",
-                f"the task {task.name} cannot be asked with this tokenizer: of its {len(source)} words for "
-                f"{', '.join(names)} {len(words)} are one token each, and {len(names)} must be; "
-                f"{quote(missing[0])}, for one, is not",
-                hint="take a model whose tokenizer has the words, or write prompts with `template`",
+                f"the task {task.name} does not work with this tokenizer: of its {len(source)} words for "
+                f"{', '.join(names)}, {len(words)} are single tokens, and {len(names)} are needed; "
+                f"for example, {quote(missing[0])} is not",
+                hint="use a model whose tokenizer has these words, or write prompts with `template`",
                 about=names[0],
             )
         if missing:

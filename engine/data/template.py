@@ -13,6 +13,7 @@ from nncirc.circuits.annotations import Accepts
 from nncirc.circuits.arguments import public
 from nncirc.circuits.data import word_list
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.words import counted
 from nncirc.engine.data.counts import MOST_PROMPTS, MOST_TOKENS, check_count, positive, repeated
 from nncirc.engine.data.encoding import quote, require_offsets
 from nncirc.engine.data.examples import NEXT, Dataset, Example, Next, Template, Tokenizer, Value
@@ -226,12 +227,12 @@ def _phrasings(prompt: str | Sequence[str]) -> tuple[Template, ...]:
     for text in texts:
         if not isinstance(text, str):
             raise DataError(
-                "C311", f"a prompt must be text; {text!r} is {type(text).__name__}", about="prompt"
+                "C311", f"a prompt must be text, got {text!r} ({type(text).__name__})", about="prompt"
             )
     twice = repeated(texts)
     if twice is not None:
         raise DataError(
-            "C311", f"the phrasing {quote(twice)} is given twice", hint="leave one out", about="prompt"
+            "C311", f"duplicate phrasing {quote(twice)}", hint="remove one of them", about="prompt"
         )
     return tuple(parse_template(text) for text in texts)
 
@@ -240,8 +241,8 @@ def _targets(answer: Texts | Next | None, foil: Texts | None) -> dict[str, tuple
     if foil is not None and (answer is None or isinstance(answer, Next)):
         raise DataError(
             "C304",
-            "there is a foil and no answer that it could be compared with",
-            hint="give answer = as well, or leave the foil out",
+            "a foil needs an answer to be compared with",
+            hint="add answer = ..., or remove the foil",
             about="foil",
         )
     return {
@@ -264,17 +265,17 @@ def _check_names(
     for key in declared:
         names = (key,) if isinstance(key, str) else key
         if not names:
-            raise DataError("C311", "a source has no slot", hint="name the slots that it fills")
+            raise DataError("C311", "a word source must name the slots it fills", hint="add a slot's name")
         for name in names:
             if name in known:
                 raise DataError(
-                    "C311", f"the slot {name} is declared twice", hint="give each slot one source", about=name
+                    "C311", f"duplicate slot {name}", hint="give each slot one source", about=name
                 )
             if name in RESERVED:
                 raise DataError(
                     "C311",
-                    f"a slot cannot be called {name}: that is the name of a position",
-                    hint=f"call it otherwise, such as {name}_word",
+                    f"{name} is a position and cannot name a slot",
+                    hint=f"use another name, such as {name}_word",
                     about=name,
                 )
             known.append(name)
@@ -286,7 +287,7 @@ def _check_names(
                 have = f"the slots are {', '.join(known)}" if known else "no slots are declared"
                 raise DataError(
                     "C308",
-                    f"{where} uses the slot {slot}, which is not declared; {have}",
+                    f"{where} uses the undeclared slot {slot}; {have}",
                     hint=nearest(slot, known) or f"declare it: {slot} = [...]",
                     about=slot,
                 )
@@ -311,10 +312,10 @@ def _draws(
 
 
 def _exhausted(size: int, distinct: int) -> DataError:
-    there = "is only 1 different prompt" if distinct == 1 else f"are only {distinct} different prompts"
+    there = counted(distinct, "different prompt")
     return DataError(
         "C310",
-        f"size = {size}, and there {there} in this template",
+        f"size = {size}, but this template has only {there}",
         hint=f"set size = {distinct} or less, or give the slots more words",
         about="size",
     )

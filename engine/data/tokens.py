@@ -91,10 +91,8 @@ def find_span(tokenizer: Tokenizer, encoded: Encoded, characters: Span, *, slot:
     if not inside:
         raise DataError(
             "C307",
-            f"no token stands for the slot {slot} = {quote(value)} in {quote(text)}",
-            hint="give the slot words that the tokenizer keeps"
-            if value
-            else "a slot's words cannot be empty",
+            f"the slot {slot} = {quote(value)} has no token in {quote(text)}",
+            hint="use words that the tokenizer keeps" if value else "a slot's words cannot be empty",
             about=slot.partition(".")[0],
         )
     first, last = inside[0], inside[-1]
@@ -111,8 +109,9 @@ def find_span(tokenizer: Tokenizer, encoded: Encoded, characters: Span, *, slot:
         ]
         raise DataError(
             "C307",
-            f"the slot {slot} = {quote(value)} does not begin and end between tokens:\n" + "\n".join(rows),
-            hint="a position in it would also stand for the text beside it; put white space around the slot",
+            f"the slot {slot} = {quote(value)} does not begin and end at token boundaries:\n"
+            + "\n".join(rows),
+            hint="put spaces around the slot; otherwise its positions also cover the text beside it",
             about=slot.partition(".")[0],
         )
     return first, last + 1
@@ -130,7 +129,7 @@ def check_doubled(tokenizer: Tokenizer, frame: Frame, tokens: Tokens) -> None:
         raise DataError(
             "C319",
             f"the prompt begins with {name} twice: it is written in the prompt, and the tokenizer adds it",
-            hint=f"leave {name} out of the prompt",
+            hint=f"remove {name} from the prompt",
         )
 
 
@@ -168,8 +167,8 @@ def one_token_each(
             pieces = ", ".join(show_tokens(tokenizer, tokens[:8])) or "none"
             raise DataError(
                 "C303",
-                f"the {what} {quote(text)} must be exactly one token after the prompt; "
-                f"it is {len(tokens)}: {pieces}{', ...' if len(tokens) > 8 else ''}",
+                f"the {what} {quote(text)} must be exactly one token after the prompt, "
+                f"but is {len(tokens)}: {pieces}{', ...' if len(tokens) > 8 else ''}",
                 hint=_space_hint(tokenizer, prompt, text, what),
             )
     return [token for (token,) in found]
@@ -200,7 +199,7 @@ def _each_after(
     """`tokens_after` of several texts."""
     if "" in texts:
         raise DataError(
-            "C303", f"the {what} is empty", hint=f"write the token as text, such as {what} = ' Mary'"
+            "C303", f"the {what} is empty", hint=f'write the token as text, such as {what} = " Mary"'
         )
     before, *wholes = encode_raw(
         tokenizer, [prompt, *(prompt + text for text in texts)], added=False, inside=inside
@@ -214,9 +213,9 @@ def _after(tokenizer: Tokenizer, before: Encoded, whole: Encoded, text: str, wha
     if not follows and prompt[-1:].isspace():
         raise DataError(
             "C303",
-            f"the prompt {quote(prompt)} ends in white space, which is a token of its own there but "
-            f"part of the {what}'s token when {quote(text)} follows: the model never saw the two apart",
-            hint="take the white space off the prompt's end and write it in front of the answer and foil",
+            f"the prompt {quote(prompt)} ends in white space, which becomes part of the {what}'s "
+            f"token when {quote(text)} follows: the model never saw the two apart",
+            hint="remove the white space from the end of the prompt, and begin the answer and foil with it",
         )
     found = whole if follows else _behind(tokenizer, before, whole, text)
     try:
@@ -268,13 +267,13 @@ def _space_hint(tokenizer: Tokenizer, prompt: str, text: str, what: str, *, unkn
         known = unknown_ids(tokenizer).isdisjoint(whole.ids[len(before.ids) :])
         if known and whole.ids[: len(before.ids)] == before.ids and len(whole.ids) == len(before.ids) + 1:
             if other == f" {text}" and unknown:
-                return f"a word follows a space: begin the {what} with one, as {quote(other)} does"
-            return f"{quote(other)} is one token; write {what} = {quote(other)} if that is meant"
+                return f"begin the {what} with a space: write {what} = {quote(other)}"
+            return f"{quote(other)} is one token; if you mean that, write {what} = {quote(other)}"
     if unknown:
-        return "the model cannot tell it from any other unknown word; use words of its vocabulary"
-    several = "" if what == "foil" else "; log-probabilities of all its tokens: `teacher_forced = true`"
+        return "use words of the tokenizer's vocabulary; the model cannot tell unknown words apart"
+    several = "" if what == "foil" else "; for all its tokens, set `teacher_forced = true`"
     return (
-        "choose words that are one token each, or measure the first token only and write that as the "
+        "use words that are one token each, or measure the first token only and write just that as the "
         f"{what}{several}"
     )
 

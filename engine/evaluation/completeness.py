@@ -173,12 +173,14 @@ def _parts(circuit: Circuit, by: Parts) -> Mapping[str, frozenset[Edge]]:
                 if nodes
             }
         case _:
-            raise MethodError("C559", f"nothing is knocked out by {by!r}", hint="nodes, edges or groups")
+            raise MethodError(
+                "C559", f"unknown parts {by!r} to knock out", hint="expected nodes, edges or groups"
+            )
     if not found:
         raise MethodError(
             "C558",
             f"this circuit has no {by} to knock out",
-            hint="groups are those of a circuit that was written down; the rest works by nodes and by edges",
+            hint="write by = nodes or by = edges; only circuits that were written down have groups",
         )
     return found
 

@@ -82,8 +82,8 @@ def activation_patching(
     if graph.positions:
         raise MethodError(
             "C594",
-            "the graph is split by position, and activation patching is of whole nodes at its own positions",
-            hint="take the graph without positions, and say where to patch: positions = [S.2, end]",
+            "activation patching works on whole nodes, but the graph is split by position",
+            hint="use a graph without positions, and set where to patch: positions = [S.2, end]",
         )
     names, columns = columns_of(contrast.dataset, positions)
     found: dict[tuple[int, int], list[Tensor]] = {}

@@ -140,7 +140,7 @@ def attention_statistics(
     for name in of:
         if name not in STATISTICS:
             known = ", ".join(STATISTICS)
-            raise MethodError("C551", f"no attention statistic is called {name!r}", hint=f"there are {known}")
+            raise MethodError("C551", f"unknown attention statistic {name!r}", hint=f"expected {known}")
     sums = _sums(model, dataset, [name for name in of if name != "copying"], batch, memory)
     if "copying" in of:
         scores = copying_scores(model).double().flatten()[:, None].expand(-1, len(dataset.examples))
@@ -193,9 +193,9 @@ def _sums(
         if not positions[name].any():
             raise DataError(
                 "C335",
-                f"{name} is about tokens that come after others, and no prompt has any"
+                f"{name} needs tokens that come after others, and no prompt has any"
                 if name in ("previous_token", "current_token", "first_token", "entropy")
-                else f"{name} is about tokens that occurred before, and no prompt has any",
+                else f"{name} needs repeated tokens, and no prompt has any",
                 hint="use longer prompts, or prompts with repeated tokens",
             )
     return {name: (total[name], positions[name]) for name in of}

@@ -207,22 +207,21 @@ class _Asked:
         """Check the options; the factor from a sum of metric gradients to a score."""
         if self.along not in ("inputs", "activations"):
             raise MethodError(
-                "C546", f"nothing is integrated along {self.along!r}", hint="inputs or activations"
+                "C546", f"unknown `along`: {self.along!r}", hint="expected inputs or activations"
             )
         self._check_base(contrast)
         if self.steps < 1:
-            raise MethodError("C542", f"{self.steps} steps are no integration", hint="steps is at least 1")
+            raise MethodError("C542", f"`steps` must be at least 1, got {self.steps}", hint="write steps = 5")
         if not metric.measure.gradient:
             raise MethodError(
                 "C541",
-                f"{metric.name} has no gradient: it is a count, which a small change leaves as it is",
+                f"{metric.name} is piecewise constant, so it has no useful gradient",
                 hint="use logit_diff, logprob or prob_diff, or activation_patching",
             )
         if metric.measure.against_clean and self.steps == 1 and self.base == "clean":
             raise MethodError(
                 "C541",
-                f"{metric.name} compares with the clean run, where the gradient of that is zero:"
-                " nothing of it would be in the scores",
+                f"{metric.name} has zero gradient at the clean run, so every score would be 0",
                 hint="use steps = 5 (integrated gradients), base = corrupted, or another metric",
             )
         self._check_together(contrast)
@@ -233,27 +232,27 @@ class _Asked:
         if self.base not in get_args(Base):
             raise MethodError(
                 "C547",
-                f"no gradient is taken on {self.base!r}",
+                f"unknown `base`: {self.base!r}",
                 hint="write base = clean or base = corrupted",
             )
         if self.base == "corrupted" and self.steps > 1:
             raise MethodError(
                 "C547",
-                f"`base` is the run of one gradient, and {self.steps} are taken between both runs",
-                hint="leave steps at 1, or leave out base",
+                f"`base` applies to a single gradient, but steps = {self.steps}",
+                hint="set steps = 1, or remove base",
             )
         if self.base == "corrupted" and (self.rule != "gradient" or self.correct_qk or self.grad_drop):
             raise MethodError(
                 "C547",
-                "relp, correct_qk and grad_drop repair the gradient on the clean run",
-                hint="leave them out with base = corrupted",
+                "relp, correct_qk and grad_drop correct the gradient at the clean run, but base = corrupted",
+                hint="remove them, or write base = clean",
             )
         if self.base == "corrupted":
             require_run(contrast.corruption, "base = corrupted", "use base = clean, or ")
             if starts_at_zero(contrast):
                 raise MethodError(
                     "C547",
-                    "a corrupted token has an embedding of zero, where a norm has the gradient of its ε",
+                    "a corrupted token has a zero embedding, where only the norm's ε determines its gradient",
                     hint="use base = clean or steps = 5, or other corrupted prompts",
                 )
 
@@ -261,26 +260,24 @@ class _Asked:
         if self.steps > 1 and (self.rule != "gradient" or self.correct_qk or self.grad_drop):
             raise MethodError(
                 "C547",
-                "integrated gradients go with neither relp, correct_qk nor grad_drop",
-                hint="each repairs the gradient on the clean run by itself: leave steps at 1",
+                "integrated gradients cannot be combined with relp, correct_qk or grad_drop",
+                hint="set steps = 1: each of these corrects the gradient at the clean run",
             )
         if self.rule == "relp" and self.correct_qk:
             raise MethodError(
                 "C547",
-                "relp holds attention patterns constant, and correct_qk computes them anew",
-                hint="use one of them",
+                "relp freezes attention patterns, but correct_qk recomputes them",
+                hint="remove one of them",
             )
         model = contrast.model
         if self.rule == "relp" and model.shape.mlps and model.family.activation is None:
             raise MethodError(
                 "C547",
-                f"relp has to know the activations of a model's MLPs, and {model.name} does not tell",
-                hint="give the family's adapter its `activation`",
+                f"relp needs the MLP activation function, which the adapter of {model.name} does not declare",
+                hint="set `activation` in the family's adapter",
             )
         if self.grad_drop and model.shape.n_layers < 2:
-            raise MethodError(
-                "C547", "with one layer grad_drop has nothing to drop", hint="leave out grad_drop"
-            )
+            raise MethodError("C547", "grad_drop needs at least two layers", hint="remove grad_drop")
 
     def drops(self, contrast: Contrast) -> range | tuple[None]:
         """The layers that are dropped one by one; None where none is."""
@@ -384,7 +381,7 @@ def _points(
     if not moves:  # the scores are zeros, and edges would be ranked by their place in the graph
         raise MethodError(
             "C541",
-            f"{metric.name} has a gradient of zero on every prompt: no logit moves it to first order",
+            f"{metric.name} has zero gradient on every prompt: to first order no logit changes it",
             hint="use logit_diff or logprob, or activation_patching",
         )
 

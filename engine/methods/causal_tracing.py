@@ -164,21 +164,21 @@ def _check(contrast: Contrast, direction: str, of: str, window: int | None, seve
     check_direction(direction, contrast.corruption)
     for name, known in ((of, get_args(Restored)), (sever, get_args(Severed))):
         if name not in known:
-            raise MethodError("C591", f"{name!r} is nothing to trace", hint=f"there are {', '.join(known)}")
+            raise MethodError("C591", f"unknown target {name!r}", hint=f"expected {', '.join(known)}")
     if "mlps" in (of, sever) and not contrast.model.shape.mlps:
         raise MethodError("C591", f"{contrast.model.name} has no MLPs", hint="trace states or attention")
     found = window if window is not None else 1 if of == "states" else PAPERS_WINDOW
     if type(found) is not int or found < 1 or (of == "states" and found > 1):
         raise MethodError(
             "C592",
-            f"a window of {window!r} layers of {of}",
-            hint="a restored state replaces all before it: windows are of MLPs or attention, 1 layer or more",
+            f"invalid window for {of}: {window!r}",
+            hint="use at least 1 layer of MLPs or attention; a restored state includes all layers before it",
         )
     if sever != "none" and of != "states":
         raise MethodError(
             "C593",
-            f"{of} are restored, and {sever} severed",
-            hint="sever what restored states act through: of = states",
+            f"`sever` applies only to restored states, but of = {of}",
+            hint="write of = states, or remove sever",
         )
     require_run(contrast.corruption, "causal tracing")
     return found

@@ -83,7 +83,7 @@ def logit_attribution(
     Source: nostalgebraist 2020; Elhage et al. 2021; Wang et al. 2022, section 3.1.
     """
     if of not in READ:
-        raise MethodError("C573", f"{of!r} is no sum over senders", hint=f"there are {', '.join(READ)}")
+        raise MethodError("C573", f"{of!r} is not a sum over senders", hint=f"expected {', '.join(READ)}")
     measure_of(READ[of], dataset)
     graph = graph.base  # what is read at a position was written there
     named, columns = by_position(dataset, positions)

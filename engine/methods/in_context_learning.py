@@ -56,8 +56,8 @@ def in_context_learning(
     if not (type(early) is type(late) is int and 2 <= early < late <= shortest):
         raise MethodError(
             "C578",
-            f"losses at the tokens {early} and {late} of prompts that have {shortest} or more",
-            hint="2 <= early < late <= the number of tokens of the shortest prompt",
+            f"early = {early} and late = {late} do not fit these prompts; the shortest has {shortest} tokens",
+            hint="choose 2 <= early < late <= the number of tokens of the shortest prompt",
         )
     losses = torch.zeros(2, len(dataset.examples), dtype=torch.float64)
     for prompts in batches(model, dataset, batch=batch, memory=memory, more=logits_bytes(model, 2)):

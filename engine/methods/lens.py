@@ -57,20 +57,20 @@ def measure_of(name: str, dataset: Dataset) -> Measure:
         DataError: C331, it needs an answer or foil that the dataset lacks; C343, answers of several tokens.
     """
     if name not in READ:
-        raise MethodError("C572", f"{name!r} cannot be read from logits", hint=f"there are {', '.join(READ)}")
+        raise MethodError("C572", f"{name!r} cannot be read from logits", hint=f"expected {', '.join(READ)}")
     found = RANK if name == "rank" else measures()[name]
     if found.needs and dataset.answers == "forced":
         raise DataError(
             "C343",
-            f"{name} of the answer is read at one position, and the answers here may be several tokens",
-            hint="ask for kl_divergence, or give answers of one token each and leave `teacher_forced` out",
+            f"{name} reads one token, but these answers may have several",
+            hint="use kl_divergence, or give answers of one token each and remove `teacher_forced`",
         )
     for need in found.needs:
         if dataset.answers is None or (need == "foil" and any(e.foil is None for e in dataset.examples)):
             raise DataError(
                 "C331",
-                f"{name} needs the {need} of every prompt, and the dataset has none",
-                hint=f'give the dataset {need} = "..."',
+                f"{name} needs the {need} of every prompt, which this dataset lacks",
+                hint=f'add {need} = "..." to the dataset',
             )
     return found
 

@@ -84,14 +84,14 @@ def patchscopes(
     if layer is not None and not (type(layer) is int and 0 <= layer <= depth):
         raise MethodError(
             "C574",
-            f"there is no layer {layer!r} in {model.name}",
-            hint=f"0 to {depth - 1}, or {depth} for what the final norm reads",
+            f"{model.name} has no layer {layer!r}",
+            hint=f"expected 0 to {depth - 1}, or {depth} for the final norm's input",
         )
     if len(target.examples) not in (1, len(source.examples)):
         raise MethodError(
             "C575",
-            f"{len(source.examples)} source prompts and {len(target.examples)} target prompts",
-            hint="give one target for all, or one for each",
+            f"found {len(source.examples)} source prompts and {len(target.examples)} target prompts",
+            hint="give one target prompt for all sources, or one for each",
         )
     measure = measure_of(of, source)
     check_fits(model, target)

@@ -130,13 +130,15 @@ def receivers_of(graph: Graph, to: str | Sequence[str]) -> list[int]:
     found = sorted({graph.receiver_index[each] for term in terms for each in entered(graph, term)})
     if not found:
         raise MethodError(
-            "C594", f"nothing is read by {', '.join(terms) or 'nothing'}", hint="name receivers"
+            "C594",
+            f"expected nodes with an input as receivers, found {', '.join(terms) or 'none'}",
+            hint="use heads, MLPs or logits",
         )
     if "logits" in terms and len(found) > 1:
         raise MethodError(
             "C594",
-            "logits read what the direct paths bring, so that no other receiver could change them",
-            hint="patch the paths to logits by themselves",
+            "logits cannot be combined with other receivers: the direct paths fix what they read",
+            hint="patch the paths to logits separately",
         )
     return found
 

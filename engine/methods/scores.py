@@ -114,8 +114,8 @@ class EdgeScores:
             MethodError: C543, the number is none of at least 0; C545, no such rank.
         """
         if type(edges) is not int or edges < 0:
-            hint = "a number of edges is a whole number of at least 0"
-            raise MethodError("C543", f"a circuit of {edges!r} edges", hint=hint)
+            problem = f"`edges` must be a whole number of at least 0, got {edges!r}"
+            raise MethodError("C543", problem, hint="write edges = 100")
         made = {"method": "top", "edges": edges, "rank": rank, "scores": dict(self.made)}
         return self._circuit(self.ranked(rank)[:edges], made)
 
@@ -127,7 +127,7 @@ class EdgeScores:
 
 def _key(rank: Rank) -> Callable[[float], float]:
     if rank not in ("absolute", "signed"):
-        raise MethodError("C545", f"there is no rank {rank!r}", hint="absolute or signed")
+        raise MethodError("C545", f"unknown rank {rank!r}", hint="expected absolute or signed")
     return abs if rank == "absolute" else float
 
 
@@ -207,7 +207,7 @@ class NodeScores:
     @public
     def __getitem__(self, node: str) -> tuple[float, ...]:
         if node not in self.nodes:
-            raise GraphError("C457", f"there are no scores of {node}", hint=f"there are {some(self.nodes)}")
+            raise GraphError("C457", f"unknown row {node}", hint=f"the rows are {some(self.nodes)}")
         return self.values[self.nodes.index(node)]
 
     @public
@@ -243,8 +243,8 @@ class NodeScores:
         if column is None and len(names) == 1:
             return 0
         if column not in names:
-            asked = "they have several columns" if column is None else f"they have no column {column}"
-            raise MethodError("C579", f"scores of {node}: {asked}", hint=f"there are {some(names)}")
+            asked = "name one of their columns" if column is None else f"unknown column {column}"
+            raise MethodError("C579", f"scores of {node}: {asked}", hint=f"the columns are {some(names)}")
         return names.index(column)
 
 

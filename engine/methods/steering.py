@@ -87,7 +87,9 @@ def steering(
     check_whole(graph)
     model = contrast.model
     if (scale is None) == (shift is None):
-        raise MethodError("C595", "steering takes scale or shift", hint="scale = [0, 2], or shift = [1]")
+        raise MethodError(
+            "C595", "steering takes either scale or shift", hint="write scale = [0, 2] or shift = [1]"
+        )
     factors = _factors(scale if shift is None else shift)
     targets, where = _targets(model, graph, nodes), None if at is None else as_positions(at)
     means = None if shift is None else _mean_changes(contrast, targets, where)
@@ -166,7 +168,7 @@ def function_vector(
     odd = [target.node for target in targets if Node.parse(target.node).kind not in ("head", "attention")]
     if odd:
         raise MethodError(
-            "C596", f"{odd[0]} is no head", hint="a function vector is made of heads: L9H6, L5H*"
+            "C596", f"expected attention heads, found {odd[0]}", hint="name heads, such as L9H6 or L5H*"
         )
     vector = _function_vector(contrast, targets, source or contrast.dataset).to(model.dtype)
 
@@ -220,8 +222,8 @@ def _factors(given: Sequence[float] | None) -> tuple[float, ...]:
     if not factors or not all(math.isfinite(each) for each in factors) or len(set(factors)) < len(factors):
         raise MethodError(
             "C595",
-            f"no factors are {list(factors)}",
-            hint="give different numbers, such as scale = [0, 0.5, 2]",
+            f"invalid factors {list(factors)}: expected different numbers",
+            hint="for example, scale = [0, 0.5, 2]",
         )
     return factors
 
@@ -233,7 +235,9 @@ def _targets(model: Model, graph: Graph, nodes: str | Sequence[str]) -> list[_Ta
     silent = [name for name in graph.nodes if name in names and name not in graph.sender_index]
     if silent or not names:
         raise MethodError(
-            "C596", f"{', '.join(silent) or 'nothing'} writes nothing", hint="name heads, MLPs or embed"
+            "C596",
+            f"expected nodes that write to the residual stream, found {', '.join(silent) or 'none'}",
+            hint="name heads, MLPs or embed",
         )
     return [_target(model, graph, name) for name in graph.senders if name in names]
 
@@ -310,7 +314,7 @@ def _scores(
         progress: called with runs done and runs in all.
     """
     if into not in get_args(Into):
-        raise MethodError("C595", f"no run is called {into!r}", hint="clean or corrupt")
+        raise MethodError("C595", f"unknown run {into!r}", hint="expected clean or corrupt")
     if into == "corrupt":
         require_run(contrast.corruption, "into = corrupt", "steer the clean run, or ")
 

@@ -175,7 +175,9 @@ def _head(model: Model, name: str) -> tuple[int, int]:
     layer, index = node.layer, node.index
     shape = model.shape
     if node.kind != "head" or node.input is not None or layer is None or index is None:
-        raise MethodError("C576", f"{name} is not a head", hint="such as L1H0")
+        raise MethodError(
+            "C576", f"expected an attention head, found {name}", hint="write a head such as L1H0"
+        )
     if layer >= shape.n_layers or index >= shape.n_heads:
         raise MethodError(
             "C576",
@@ -239,7 +241,7 @@ def virtual_head(model: Model, first: str, second: str, *, tokens: bool = False)
     (layer, index), (later, other) = _head(model, first), _head(model, second)
     if later <= layer:
         raise MethodError(
-            "C576", f"{second} does not read what {first} writes", hint="the second head is of a later layer"
+            "C576", f"{second} does not read what {first} writes", hint="use a second head in a later layer"
         )
     found = ov_circuits(model, layer)[index] @ ov_circuits(model, later)[other]
     return _between_tokens(model, found, tokens=tokens)
@@ -263,8 +265,8 @@ def _through_tokens(model: Model) -> Float[Tensor, "d_model d_model"]:
     if not model.predicts_tokens:
         raise ModelError(
             "C433",
-            f"copying is from tokens to their logits, and the outputs of {model.name} are values",
-            hint="read matching or the compositions",
+            f"copying needs logits, but {model.name} outputs values",
+            hint="use matching or a composition",
         )
     return unembedding(model).T @ embedding(model)
 
@@ -399,8 +401,8 @@ def composition(model: Model, of: str) -> NodeScores:
     if shape.n_layers == 1:
         raise MethodError(
             "C577",
-            f"{model.name} has one layer, so that no head reads what another writes",
-            hint="pairs of heads need two layers",
+            f"pairs of heads need at least two layers; {model.name} has one",
+            hint="use a statistic of single heads",
         )
     pairs = (
         composition_scores(model, COMPOSITIONS[of]) if of in COMPOSITIONS else virtual_copying_scores(model)
@@ -412,9 +414,7 @@ def composition(model: Model, of: str) -> NodeScores:
 
 
 def _unknown(name: str, known: Sequence[str]) -> MethodError:
-    return MethodError(
-        "C577", f"no statistic of weights is called {name!r}", hint=f"there are {', '.join(known)}"
-    )
+    return MethodError("C577", f"unknown weight statistic {name!r}", hint=f"expected {', '.join(known)}")
 
 
 def _heads(model: Model) -> list[str]:

@@ -52,8 +52,8 @@ class Combined:
         if self.symbol == "/" and isinstance(right, Tensor) and (right.abs() <= self.nothing).any():
             raise MethodError(
                 "C582",
-                "a metric is divided by one that is zero for some prompt",
-                hint="a ratio is taken prompt by prompt: divide by a number, or by a metric that is not 0",
+                "division by zero: the divisor is 0 for some prompt",
+                hint="divide by a number or a metric that is never 0: ratios are computed prompt by prompt",
             )
         value: Tensor = OPERATORS[self.symbol](left, right)
         return value
@@ -121,23 +121,23 @@ def _check(name: str, symbol: Symbol, left: Metric | float, right: Metric | floa
     metrics = [part for part in (left, right) if isinstance(part, Metric)]
     problem, hint = None, ""
     if not metrics:
-        problem, hint = "there is no metric in it", "name one"
+        problem, hint = "expected at least one metric", "name one"
     elif any(metric.normalize for metric in metrics):
-        problem = "means over prompts are normalised, and this is computed prompt by prompt"
-        hint = "normalise the whole: leave out `normalize` in its parts"
+        problem = "a part is normalized over prompts, but an expression is computed prompt by prompt"
+        hint = "remove `normalize` from its parts, and set it in the expression"
     elif len(metrics) > 1 and set(metrics[0].at) != set(metrics[1].at):
-        problem, hint = "its parts read at different positions", "give them the same `at`"
+        problem, hint = "its parts are measured at different positions", "give them the same `at`"
     elif len({metric.measure.of_outputs for metric in metrics}) > 1:
-        problem, hint = "mse is about values, and the others about logits of tokens", "use one of them"
+        problem, hint = "mse compares values, but the other parts need logits", "use one kind only"
     elif symbol == "/" and not isinstance(right, Metric) and right == 0:
-        problem, hint = "it divides by zero", "divide by another number"
+        problem, hint = "division by zero", "divide by another number"
     elif symbol in "+-" and len(metrics) > 1:
         first, second = (metric.unit for metric in metrics)
         if not addable(first, second):
             problem = f"{first} and {second} cannot be added"
-            hint = "divide each by a number of its own unit first: a ratio has none"
+            hint = "divide each by a number in its own unit first: ratios have no unit"
     if problem is not None:
-        raise MethodError("C581", f"{name} is no metric: {problem}", hint=hint)
+        raise MethodError("C581", f"invalid expression {name}: {problem}", hint=hint)
 
 
 def _sign(symbol: Symbol, left: Metric | float, right: Metric | float) -> Literal[1, -1]:

@@ -33,7 +33,9 @@ def require_finite(scores: Iterable[tuple[object, float]], made: Mapping[str, An
     for name, score in scores:
         if not math.isfinite(score):
             raise MethodError(
-                "C562", f"the score of {name} is {score}, which is not finite", hint=_hint(made.get("dtype"))
+                "C562",
+                f"the score of {name} is {score}; expected a finite number",
+                hint=_hint(made.get("dtype")),
             )
 
 
@@ -55,12 +57,12 @@ def require_values(values: Tensor, logits: Tensor, name: str) -> None:
         raise MethodError("C562", f"{name} is {value:g}: the model's logits are not finite", hint=_hint())
     raise MethodError(
         "C562",
-        f"{name} is {value:g} where the model's logits are finite: what it computes from them overflows",
-        hint="look at the metric's factors, and at a function of your own",
+        f"{name} is {value:g} although the model's logits are finite: the metric itself overflows",
+        hint="check the metric's factors, and your own function if it has one",
     )
 
 
 def _hint(dtype: object = None) -> str:
     if dtype is None or dtype == "float16":
-        return "float16 ends at 65,504, and some models overflow in it: use dtype = float32, or bfloat16"
-    return "something overflows: look at the metric's factors, and at the scale of noise or steering"
+        return "use dtype = float32 or bfloat16: some models overflow in float16, which ends at 65,504"
+    return "a value overflows: check the metric's factors, and the scale of noise or steering"

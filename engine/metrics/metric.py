@@ -219,7 +219,9 @@ class Metric:
 
     def __post_init__(self) -> None:
         if self.own is None and self.name not in measures():
-            raise MethodError("C511", f"no metric is called {self.name!r}", hint=", ".join(measures()))
+            raise MethodError(
+                "C511", f"unknown metric {self.name!r}", hint=f"expected {', '.join(measures())}"
+            )
         object.__setattr__(self, "at", as_positions(self.at))
 
     @property
@@ -247,7 +249,6 @@ def check_metric(metric: Metric, model: Model) -> None:
     if not model.predicts_tokens and not metric.measure.of_outputs:
         raise ModelError(
             "C433",
-            f"{metric.name} is about logits of tokens, and the outputs of {model.name} are values"
-            " that a program computes: their softmax is no prediction",
+            f"{metric.name} needs logits, but {model.name} outputs values",
             hint="measure mse, the squared difference from the clean run's outputs",
         )

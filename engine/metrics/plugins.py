@@ -67,9 +67,9 @@ class Checked:
             )
             raise MethodError(
                 "C586",
-                f"{self.name} gives {found}; a metric gives a float for every row, prompt and position:"
+                f"{self.name} returned {found}; expected a float for every row, prompt and position:"
                 f" {wanted}",
-                hint="take one value of each vocabulary: logits.at(logits.answer, logits.patched)",
+                hint="reduce over the vocabulary: logits.at(logits.answer, logits.patched)",
             )
         return value.double()
 
@@ -112,7 +112,7 @@ def own_corruption(name: str, dataset: Dataset, folder: Path, *, allowed: bool) 
     if not isinstance(made, Sequence) or isinstance(made, str) or len(made) != len(dataset.examples):
         raise MethodError(
             "C586",
-            f"{name} gives {described(made)}; a corruption gives a text, or tokens, for each of"
+            f"{name} returned {described(made)}; expected a text, or token ids, for each of"
             f" {len(dataset.examples)} prompts",
             hint="return [example.text.replace(...) for example in dataset.examples]",
         )
@@ -129,7 +129,7 @@ def _prompt(name: str, dataset: Dataset, clean: Example, given: object) -> Examp
         return replace(clean, text=decode(dataset.tokenizer, given), tokens=tuple(given))
     raise MethodError(
         "C586",
-        f"{name} gives {described(given)} for a prompt; it is a text or a list of token numbers",
+        f"{name} returned {described(given)} for a prompt; expected a text or a list of token ids",
         hint="return [example.text.replace(...) for example in dataset.examples]",
     )
 
@@ -143,25 +143,25 @@ def load(name: str, group: str, folder: Path, *, allowed: bool) -> tuple[Any, Co
     if not allowed:
         raise MethodError(
             "C584",
-            f"the script wants to run code of its own, {name}",
-            hint="if you trust it, allow it: nncirc run --allow-code",
+            f"the script runs its own code, {name}",
+            hint="if you trust it, add --allow-code: nncirc run --allow-code",
         )
     module, colon, function = name.partition(":")
     if not colon:
         known = {entry.name: entry for entry in entry_points(group=group)}
         if name not in known:
-            there = f"there are {', '.join(sorted(known))}" if known else "there is none"
+            there = f"expected {', '.join(sorted(known))}" if known else "there is none"
             raise MethodError(
                 "C585",
                 f"no installed package has an entry point {name} in {group}; {there}",
-                hint='a function of a module is written "module:function"',
+                hint='for a function in a module write "module:function"',
             )
         return _loaded(name, known[name].module, known[name].load)
     with _first(folder):
         found, code = _loaded(name, module, lambda: importlib.import_module(module))
     if not hasattr(found, function):
         raise MethodError(
-            "C585", f"the module {module} has no {function}", hint="the name behind the colon is a function's"
+            "C585", f"the module {module} has no {function}", hint="write a function's name after the colon"
         )
     return getattr(found, function), code
 
@@ -181,7 +181,7 @@ def _loaded(name: str, module: str, make: Callable[[], Any]) -> tuple[Any, Code]
         raise MethodError(
             "C585",
             f"{name} cannot be loaded: {_line(error)}",
-            hint="modules are looked for beside the script, and where Python looks",
+            hint="modules are searched for beside the script, and on Python's path",
         ) from None
 
 
@@ -198,7 +198,7 @@ def _first(folder: Path) -> Iterator[None]:
 
 
 def _check_takes_one(name: str, function: object, what: str) -> None:
-    problem = "is no function" if not callable(function) else None
+    problem = "is not a function" if not callable(function) else None
     if problem is None:
         try:
             inspect.signature(function).bind(None)  # type: ignore[arg-type]
@@ -222,14 +222,14 @@ def _called(name: str, function: Callable[[Any], Any], argument: object, code: C
         raise MethodError(
             "C587",
             f"{name} raised {_line(error)} ({where})",
-            hint="the fault is in that function, not in the script",
+            hint="the error is in that function, not in the script",
         ) from None
     # Results are stored under the code that was known before: a change of these would not be seen.
     unknown = [module for module in loaded_since(before) if module not in code.modules]
     if unknown:
         raise MethodError(
             "C585",
-            f"{name} loads the module {unknown[0]} by a name that is made as it runs",
+            f"{name} imports the module {unknown[0]} under a name computed at run time",
             hint=f"write `import {unknown[0]}` in its module",
         )
     return found

@@ -143,8 +143,8 @@ def reading(
         if missing:
             raise DataError(
                 "C331",
-                f"{metric.name} needs the {need} of every prompt, and the dataset has none",
-                hint=f'give the dataset {need} = "..."',
+                f"{metric.name} needs the {need} of every prompt, which this dataset lacks",
+                hint=f'add {need} = "..." to the dataset',
             )
     joint = _joint(metric, dataset)
     rows = [
@@ -194,7 +194,7 @@ def _joint(metric: Metric, dataset: Dataset) -> Joint | None:
         what = metric.name if metric.measure.joint is None else f"{metric.name} away from the end"
         raise DataError(
             "C343",
-            f"{what} has no meaning for answers of several tokens",
+            f"{what} is not defined for answers of several tokens",
             hint="measure logprob, cross_entropy, prob or accuracy, at the end of the prompt",
         )
     return metric.measure.joint
@@ -207,7 +207,7 @@ def _positions(metric: Metric, dataset: Dataset, example: Example) -> list[int]:
     if not found:
         raise DataError(
             "C332",
-            f"{metric.name} has no position to read in {example.text!r}",
-            hint="with answer = next, the last position of a prompt has no next token",
+            f"{metric.name} has no position to measure in {example.text!r}",
+            hint="measure at an earlier position: with answer = next, the last one has no next token",
         )
     return found

@@ -84,7 +84,7 @@ def read_config(folder: Path) -> CompiledConfig:
         if members[key].value != known:
             raise ModelError(
                 "C432",
-                f"a compiled model with {key} = {members[key].value!r}; only {known!r} is known",
+                f"unsupported compiled model: {key} = {members[key].value!r}, expected {known!r}",
                 hint="compile the program without it",
             )
     sizes = [_size(members[key]) for key in _NUMBERS]
@@ -98,7 +98,7 @@ def read_config(folder: Path) -> CompiledConfig:
         for key in ("bos_token", "pad_token")
     )
     if bos is not None and bos not in vocabulary:
-        raise members["bos_token"].wrong(f"{bos!r} is none of the input encoder's symbols")
+        raise members["bos_token"].wrong(f"expected a symbol of the input encoder, found {bos!r}")
     return CompiledConfig(
         n_layers,
         n_heads,
@@ -139,7 +139,7 @@ def _symbols(value: Value) -> tuple[str, ...]:
             raise pair.wrong("expected a symbol and its id")
         found[cells[1].integer()] = _symbol(cells[0])
     if sorted(found) != list(range(len(value.elements()))) or len(set(found.values())) < len(found):
-        raise value.wrong("expected every symbol once and every id from 0 once")
+        raise value.wrong("expected every symbol and every id from 0 exactly once")
     if not found:
         raise value.wrong("expected symbols")
     return tuple(found[i] for i in range(len(found)))
@@ -260,13 +260,13 @@ def build(config: CompiledConfig, weights: Mapping[str, Tensor], name: str) -> C
             raise ModelError(
                 "C404",
                 f"the weights of {name} {what} {key}",
-                hint="the config does not belong to these weights, or the file is incomplete",
+                hint="use the config saved with these weights, or copy the weights again",
             )
         if not weights[key].is_floating_point():
             raise ModelError(
                 "C404",
-                f"the weights of {name} have numbers of type"
-                f" {str(weights[key].dtype).removeprefix('torch.')} for {key}",
+                f"the weights of {name} have type"
+                f" {str(weights[key].dtype).removeprefix('torch.')} for {key}; expected floating point",
                 hint="save them as float32 or float64",
             )
     state = {"embed.weight": weights["embed"], "pos_embed.weight": weights["pos_embed"]}

@@ -40,8 +40,8 @@ def read_config(place: str, *, revision: str | None = None, offline: bool = True
     if "quantization_config" in given:
         raise ModelError(
             "C430",
-            f"the weights of {place} are quantized, and the engine computes with plain ones",
-            hint="use the model that they were made from, or model.dequantize() and save it again",
+            f"the weights of {place} are quantized; the engine needs plain ones",
+            hint="use the original model, or save this one again after model.dequantize()",
         )
     try:
         config = AutoConfig.from_pretrained(
@@ -79,7 +79,7 @@ def _wrong(place: str, name: str, found: Any, wanted: str) -> ModelError:
 
 def impossible(place: str, error: Exception, *, run: bool = False) -> Exception:
     """The error to raise where no model can be made of a config, or none that runs."""
-    what = "a plain run fails of the model that is made of" if run else "no model can be made of"
+    what = "a plain run fails for the model built from" if run else "cannot build a model from"
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     return shortage(error) or ModelError(
         "C430",

@@ -23,9 +23,9 @@ def check_graph(model: Model, graph: Graph) -> None:
     if not fits:
         raise ArgumentError(
             "C753",
-            f"the graph is of another model than {model.name}: it has {graph.base}, and the model"
+            f"the graph does not belong to {model.name}: it has {graph.base}, but the model has"
             f" {Graph(model.shape)}",
-            hint="write model.graph() for the graph of a model",
+            hint="use model.graph()",
         )
 
 
@@ -46,13 +46,13 @@ def check_tokens(model: Model, tokens: Sequence[Sequence[int]]) -> None:
         if longest is not None and len(prompt) > longest:
             raise DataError(
                 "C336",
-                f"a prompt has {len(prompt)} tokens, and {model.name} reads at most {longest}",
+                f"a prompt has {len(prompt)} tokens, but {model.name} reads at most {longest}",
                 hint="use shorter prompts",
             )
         wrong = [token for token in (min(prompt), max(prompt)) if not 0 <= token < vocabulary]
         if wrong:
             raise DataError(
                 "C337",
-                f"token {wrong[0]} is not one of the {vocabulary} tokens that {model.name} knows",
-                hint="the tokenizer does not belong to this model",
+                f"token {wrong[0]} is not one of the {vocabulary} tokens of {model.name}",
+                hint="use the model's own tokenizer",
             )

@@ -78,7 +78,7 @@ GUARDS = (
     UNEMBEDDED,
 )
 
-HINT = "the engine would give wrong numbers for this model; its family needs an adapter of its own"
+HINT = "this model's family needs its own adapter; with this one the results would be wrong"
 
 
 def check(model: Model) -> dict[str, float]:
@@ -178,8 +178,8 @@ def _check_places(model: Model) -> None:
 def _unfit(model: Model, why: str) -> ModelError:
     return ModelError(
         "C427",
-        f"{model.name} does not run as its adapter says: {why}",
-        hint="its family needs an adapter of its own",
+        f"{model.name} does not run as its adapter declares: {why}",
+        hint="this model's family needs its own adapter",
     )
 
 
@@ -221,7 +221,7 @@ class _Errors:
         if not relative <= allowed:
             raise ModelError(
                 guard.code,
-                f"{self.model.name} is not what its adapter says{self.where}: expected that {guard.holds};"
+                f"{self.model.name} does not match its adapter{self.where}: expected that {guard.holds};"
                 f" found a relative error of {relative:.2g}, where {allowed:.2g} is allowed",
                 hint=self.hint,
             )
@@ -272,9 +272,9 @@ def _whole(
             "C428",
             f"a plain run of {model.name} in {str(model.dtype).removeprefix('torch.')} gives logits that are"
             " not finite",
-            hint="load it with dtype = float32, or bfloat16: float16 ends at 65,504"
+            hint="load it with dtype = float32 or bfloat16: float16 ends at 65,504"
             if model.dtype == torch.float16
-            else "use the config.json that was saved with the weights, or copy the weights again",
+            else "use the config.json saved with the weights, or copy the weights again",
         )
     found.note(UNEMBEDDED, made, logits, made.abs(), allowed=_rounded(model))
     return logits

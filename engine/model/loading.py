@@ -156,7 +156,7 @@ def _damaged(folder: Path, error: Exception) -> Exception:
     return shortage(error) or ModelError(
         "C403",
         f"the model in {folder} cannot be loaded: {first_line(error)}",
-        hint="its files are damaged or do not belong together: copy them again",
+        hint="copy its files again: they are damaged or do not belong together",
     )
 
 
@@ -185,7 +185,7 @@ def _check_device(device: str) -> None:
     except Exception as error:  # noqa: BLE001 - every backend raises what it likes
         raise ModelError(
             "C406",
-            f"the device {device!r} is not there, or does not compute in float64: {first_line(error)}",
+            f"the device {device!r} is not available, or has no float64: {first_line(error)}",
             hint='write `device = "cpu"`',
         ) from None
 
@@ -211,7 +211,7 @@ def _weight_files(folder: Path, *, indexed: bool = True) -> list[Path]:
     if ADAPTER in names:
         raise ModelError(
             "C402",
-            f"the model folder {folder} has an {ADAPTER}: what the adapter adds would be left out",
+            f"the model folder {folder} contains an unmerged adapter ({ADAPTER}), which would be ignored",
             hint="merge it into the weights and save them: model.merge_and_unload().save_pretrained(folder)",
         )
     return [folder / SINGLE] if SINGLE in names else _listed_files(folder, names)
@@ -228,12 +228,12 @@ def _listed_files(folder: Path, names: Sequence[str]) -> list[Path]:
             raise ModelError(
                 "C403",
                 f"the model in {folder} cannot be loaded: {INDEX} lists {file!r}, which is not in the folder",
-                hint="copy its files again; an index lists files beside it, by their names",
+                hint="copy its files again; an index may only list files beside it",
             )
     if not files:
         raise ModelError(
             "C403",
-            f"the model in {folder} cannot be loaded: {INDEX} has no weight_map that lists files",
+            f"the model in {folder} cannot be loaded: {INDEX} has no weight_map listing files",
             hint="copy its files again",
         )
     return [folder / file for file in files]
@@ -264,8 +264,8 @@ def _pretrained(name: str, config: Any, dtype: DType, **options: Any) -> Any:
     if needed > free:
         raise ResourceError(
             "C701",
-            f"{name} takes {memory_in_words(needed)} in {dtype}; {memory_in_words(free)} of memory is free",
-            hint="use a smaller model, a narrower dtype, or a larger machine",
+            f"{name} needs {memory_in_words(needed)} in {dtype}; {memory_in_words(free)} of memory is free",
+            hint="use a smaller model, a narrower dtype, or a machine with more memory",
         )
     with _quiet():
         loaded, info = type(module).from_pretrained(
@@ -294,7 +294,7 @@ def _check_complete(name: str, info: dict[str, Any]) -> None:
             raise ModelError(
                 "C404",
                 f"the weights of {name} {what} {_listed(keys)}",
-                hint="the config does not belong to these weights, or the file is incomplete",
+                hint="use the config saved with these weights, or copy the weights again",
             )
     keys = sorted(str(key) for key in info.get("unexpected_keys", ()))
     check_no_more(name, [key for key in keys if not key.endswith(_IDLE)])
@@ -321,15 +321,15 @@ def _check_files(files: Sequence[Path], module: Any, name: str) -> None:
                 if weight in found:
                     raise ModelError(
                         "C403",
-                        f"the files of {name} hold one weight twice: as {found[weight]} and as {here}",
-                        hint="copy the model again, or save it anew: model.save_pretrained(folder)",
+                        f"the files of {name} contain one weight twice: as {found[weight]} and as {here}",
+                        hint="copy the model again, or save it again: model.save_pretrained(folder)",
                     )
                 found[weight] = here
                 kind = str(tensors.get_slice(key).get_dtype())
                 if not kind.startswith(("F", "BF")):
                     raise ModelError(
                         "C404",
-                        f"the weights of {name} have numbers of type {kind} for {key}",
+                        f"the weights of {name} have type {kind} for {key}; expected floating point",
                         hint="save them as float32 or float64",
                     )
 
@@ -348,8 +348,8 @@ def check_no_more(name: str, surplus: Sequence[str]) -> None:
     if surplus:
         raise ModelError(
             "C429",
-            f"the weights of {name} hold {_listed(surplus)}, for which its config has no place",
-            hint="use the config.json that was saved with the weights, or save the model without them:"
+            f"the config of {name} does not use the weights {_listed(surplus)}",
+            hint="use the config.json saved with the weights, or save the model without them:"
             " AutoModelForCausalLM.from_pretrained(folder).save_pretrained(other)",
         )
 
@@ -359,8 +359,8 @@ def _check_finite(module: Any, name: str) -> None:
         if not torch.isfinite(weight).all():
             raise ModelError(
                 "C405",
-                f"the weights of {name} hold values that are not finite, first in {key}",
-                hint="the file is damaged, or the dtype too narrow: try dtype = float32",
+                f"the weights of {name} contain values that are not finite, first in {key}",
+                hint="use dtype = float32 if the dtype is too narrow, or copy the file again",
             )
 
 

@@ -121,8 +121,8 @@ class Model:
         if pos_embed and self.family.pos_embed is None:
             raise ModelError(
                 "C431",
-                f"{self.name} adds no embedding of positions to the residual stream",
-                hint="leave pos_embed out of the graph's nodes",
+                f"{self.name} has no position embeddings in the residual stream",
+                hint="remove pos_embed from the graph's nodes",
             )
         return Graph(self.shape, attention, split_inputs, pos_embed, neurons=self.neurons(neurons))
 
@@ -262,8 +262,8 @@ class Model:
         if found != wanted:
             raise ModelError(
                 "C412",
-                f"layer {layer}: {path} is {found} wide, and {self.shape.n_heads} heads"
-                f" ({self.shape.n_kv_heads} for keys and values) of width {self.d_head} make {wanted}",
+                f"layer {layer}: {path} has width {found}, but {self.shape.n_heads} heads"
+                f" ({self.shape.n_kv_heads} for keys and values) of width {self.d_head} need {wanted}",
                 hint="the config does not describe these weights, or the family's adapter does not fit",
             )
 
@@ -277,8 +277,8 @@ class Model:
         if family.mlp_output is None:
             raise ModelError(
                 "C435",
-                f"it is not known where {self.name} keeps the neurons of its MLPs",
-                hint="leave neurons out of the graph, or give the family's adapter its `mlp_output`",
+                f"the adapter of {self.name} does not declare its MLP neurons",
+                hint="remove neurons from the graph, or set `mlp_output` in the family's adapter",
             )
         block = attrgetter(family.blocks)(self.module)[layer]
         weight: Tensor = attrgetter(family.mlp_output)(block).weight

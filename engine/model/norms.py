@@ -74,7 +74,7 @@ def norm_parts(module: Any, like: Tensor) -> Norm:
     if not (normed - again).norm() <= _TOLERANCE * normed.norm():
         raise MethodError(
             "C571",
-            f"a {type(module).__name__} does more than centre, scale and multiply by its weight",
+            f"a {type(module).__name__} does more than center, scale and multiply by its weight",
             hint="direct contributions and weight circuits need a LayerNorm or an RMSNorm",
         )
     return found

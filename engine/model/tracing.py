@@ -53,7 +53,7 @@ def run(envoy: NNsight, inputs: Mapping[str, Any], body: Callable[[], T], *, gra
         except (NncircError, KeyboardInterrupt, MemoryError) as error:
             failed.append(error)
 
-    reason = "the model's forward ended before the intervention had run"
+    reason = "the model's forward ended before the intervention ran"
     try:
         with _LOCK, torch.set_grad_enabled(grad), envoy.trace(**inputs):
             guarded()
@@ -69,7 +69,7 @@ def run(envoy: NNsight, inputs: Mapping[str, Any], body: Callable[[], T], *, gra
         raise MethodError(
             "C501",
             reason,
-            hint="a module was read that this model's forward does not reach, or not in this order",
+            hint="it reads a module that this model's forward never calls, or calls in another order",
         )
     return box[0]
 
@@ -84,14 +84,14 @@ def checked(new: Tensor, old: Tensor, site: str) -> Tensor:
     if new.shape != old.shape or new.dtype != old.dtype:
         raise MethodError(
             "C502",
-            f"a write at {site} has shape {tuple(new.shape)} and {new.dtype};"
-            f" the model has {tuple(old.shape)} and {old.dtype} there",
-            hint="this is a fault of the model's adapter: please report it with the model's config",
+            f"wrong shape or dtype written at {site}: {tuple(new.shape)}, {new.dtype};"
+            f" expected {tuple(old.shape)}, {old.dtype}",
+            hint="this is a bug in the model's adapter: please report it with the model's config",
         )
     if not has_norm(new):
         raise MethodError(
             "C503",
-            f"a write at {site} has values that are not finite, or too large for the model's norms",
+            f"values written at {site} are not finite, or too large for the model's norms",
             hint="use a smaller scale of noise or steering; in float16 some models overflow: try float32",
         )
     return new

@@ -104,7 +104,7 @@ def measure(builder: Builder, assertion: Assertion) -> Claim:
 def _finite(number: float) -> float:
     if not math.isfinite(number):
         raise MethodError(
-            "C562", f"a side of the claim is {number}, which is not finite", hint="look at its factors"
+            "C562", f"one side of the claim is {number}; expected a finite number", hint="check its factors"
         )
     return number
 
@@ -126,7 +126,7 @@ def _value(builder: Builder, expression: Expression) -> float | Estimate:
                 return float(OPERATORS[symbol](*sides))
             except ZeroDivisionError:
                 raise MethodError(
-                    "C583", "a claim divides by what turned out to be zero", hint="compare it by itself"
+                    "C583", "division by zero in this claim", hint="compare the numerator by itself"
                 ) from None
 
 

@@ -30,12 +30,18 @@ def prepare(folder: Path) -> None:
         FileError: C606, it is a file, or cannot be made.
     """
     if is_there(folder) and not is_folder(folder):
-        raise FileError("C606", f"{folder} is a file, and results need a folder", hint="give another --out")
+        raise FileError(
+            "C606",
+            f"expected an output folder, found the file {folder}",
+            hint="choose another folder with --out",
+        )
     try:
         make_folder(folder)
     except OSError as error:
         raise FileError(
-            "C606", f"the folder {folder} cannot be made: {error.strerror}", hint="give another --out"
+            "C606",
+            f"cannot create the folder {folder}: {error.strerror}",
+            hint="choose another folder with --out",
         ) from None
 
 
@@ -59,7 +65,9 @@ def disk() -> Iterator[None]:
     except FileError as error:
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno in FULL:
-            hint = "make room, or choose another folder with --out, and run again: what is finished is kept"
+            hint = (
+                "free some space, or choose another folder with --out, and rerun: finished results are kept"
+            )
             raise ResourceError("C703", f"the disk is full: {error.message}", hint=hint) from error
         raise
 
@@ -84,7 +92,7 @@ def writable(folder: Path, name: str) -> Path:
     """
     path = folder / name
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        raise FileError("C607", f"{name} lies outside the output folder {folder}", hint="remove the link")
+        raise FileError("C607", f"{name} points outside the output folder {folder}", hint="remove the link")
     if os.path.lexists(path):
         try:
             require_regular(path)
@@ -127,8 +135,8 @@ def _member(value: Any, name: str) -> str:
             return f"[\n{rows}\n  ]"
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError:
-        hint = "look at the metric's factors, and at its value on both runs"
-        raise MethodError("C562", f"{name} has a number that is not finite", hint=hint) from None
+        hint = "check the metric's factors, and its values on both runs"
+        raise MethodError("C562", f"{name} contains a number that is not finite", hint=hint) from None
 
 
 def _content(result: EdgeScores | NodeScores | Curve | Table) -> Mapping[str, Any]:

@@ -94,7 +94,7 @@ class Plan:
         timed = [step for step in self.steps if step.seconds is not None]
         most = "≤ " if any(step.at_most for step in timed) else ""
         rows.append(("", "", "", f"{most}{sum(step.seconds or 0.0 for step in timed):,.1f}", ""))
-        rows.append(("the process at its largest", "", "", "", _mebibytes(self.memory)))
+        rows.append(("peak memory of the process", "", "", "", _mebibytes(self.memory)))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
         pads = (str.ljust, str.ljust, str.rjust, str.rjust, str.rjust)
         lines = [
@@ -168,10 +168,10 @@ class _Planner(Costing):
         largest = before + weights + max(held, default=0)
         there = machine_memory()
         if largest > there:
-            part = "the weights alone are" if weights > there else "that is"
+            part = "the weights alone need" if weights > there else "the run needs"
             self.notes[
-                f"this machine has {memory_in_words(there)} of memory, and {part} more:"
-                " a run needs another machine, a smaller model, or a narrower dtype"
+                f"this machine has {memory_in_words(there)} of memory, but {part} more:"
+                " use another machine, a smaller model, or a narrower dtype"
             ] = None
         return Plan(tuple(steps), tuple(self.notes), largest)
 
@@ -226,7 +226,9 @@ class _Planner(Costing):
         with placed(declaration):
             config, place = _config(declaration)
         if config is None:
-            self.notes[f"{declaration.name}: its shape is not at hand, nor what needs it"] = None
+            self.notes[
+                f"{declaration.name}: its config is not at hand, so what depends on it is not planned"
+            ] = None
             return None
         with placed(declaration):
             size = parameters(config) * getattr(torch, str(declaration.values["dtype"])).itemsize
@@ -256,10 +258,10 @@ class _Planner(Costing):
             except NncircError as error:
                 if error.code not in ("C423", "C424"):
                     raise
-                self.notes[f"{name}: {error.message}; its prompts were not tokenized"] = None
+                self.notes[f"{name}: {error.message}; its prompts are not tokenized"] = None
             model = _Unloaded(empty(config, dtype, str(place)), tokenizer, {}, name)
             self.built[name] = model
-            self.notes[f"{name}: its weights are not at hand; what ACDC takes is the most possible"] = None
+            self.notes[f"{name}: its weights are not at hand; costs of ACDC are upper bounds"] = None
             # What is stored is known by the weights that it was made with.
             self.store = None
             self.timed[name] = stand_in(config, dtype, str(place))

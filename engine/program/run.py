@@ -227,7 +227,7 @@ def _report(
     claims = tuple(claims)
     notes += tuple(claim.note for claim in claims if claim.note)
     if (options.threads or 0) > cores():
-        notes += (f"this machine has {counted(cores(), 'core')}, and no more threads were used",)
+        notes += (f"this machine has {counted(cores(), 'core')}; no more threads were used",)
     tables: dict[str, Table] = {}
     for result in results:
         tables |= printed(result.name, builder.built.get(result.name))
@@ -262,11 +262,11 @@ def requested(program: Program, only: Iterable[str]) -> tuple[Declaration, ...]:
         if name not in known:
             declared = program.declarations.get(name)
             near = None if declared is not None else suggest(name, known)
-            listed = f"results are {', '.join(known)}" if known else "it has no results"
+            listed = f"expected {', '.join(known)}" if known else "this script has no results"
             raise ScriptError(
                 "C119",
-                f"the script has no result called {name!r}"
-                + ("" if declared is None else f": that is {kinds_in_words([declared.kind])}"),
+                f"unknown result {name!r}"
+                + ("" if declared is None else f": it is {kinds_in_words([declared.kind])}"),
                 hint=f"did you mean {near!r}?" if near else listed,
             )
     return tuple(each for each in everything if not names or each.name in names or each.family in names)

@@ -71,8 +71,8 @@ class Store:
         if self.folder.parts[:1] and self.folder.parts[0].startswith("~"):
             self._broken = True
             self._notes[
-                f"results are not stored for later runs: {self.folder.parts[0]} is no home folder here;"
-                " name a folder with NNCIRC_CACHE"
+                f"results are not stored for later runs: {self.folder.parts[0]} is not a home folder here;"
+                " set NNCIRC_CACHE to a folder"
             ] = None
 
     @property
@@ -104,7 +104,7 @@ class Store:
                 raise entry.wrong("its checksum does not fit")
             found = read(value)
         except (NncircError, RecursionError):
-            self._notes["a stored result was damaged, and computed again"] = None
+            self._notes["a stored result was damaged and has been recomputed"] = None
             # What is no file, a link for instance, would otherwise stand in the way.
             with suppress(OSError):
                 path.unlink()

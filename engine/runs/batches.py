@@ -107,8 +107,8 @@ def check_fits(model: Model, dataset: Dataset) -> None:
     if dataset.answers is not None and not model.predicts_tokens:
         raise ModelError(
             "C434",
-            f"the prompts have answers, and {model.name} predicts no tokens: its outputs are values",
-            hint="leave the answers out, and measure mse",
+            f"these prompts have answers, but {model.name} outputs values, not token predictions",
+            hint="remove the answers, and measure mse",
         )
     check_tokens(model, [example.tokens for example in dataset.examples])
     model.guard(model, max(len(example.tokens) for example in dataset.examples))

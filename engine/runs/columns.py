@@ -144,8 +144,8 @@ def whereabouts(
                 if token in taken:
                     raise DataError(
                         "C346",
-                        f"token {token} of {example.text!r} is both {positions[taken[token]]} and {name}",
-                        hint="positions of a graph do not overlap; end is the last token, S every S",
+                        f"token {token} of {example.text!r} is at both {positions[taken[token]]} and {name}",
+                        hint="positions of a graph must not overlap; end is the last token, and S is every S",
                     )
                 taken[token] = index
         rest = [token for token in range(len(example.tokens)) if token not in taken]
@@ -154,10 +154,10 @@ def whereabouts(
         elif rest:
             raise DataError(
                 "C346",
-                f"token {rest[0]} of {example.text!r} is at none of {', '.join(positions)}",
-                hint=f"the graph has {len(positions)} tokens, and the prompt {len(example.tokens)}"
+                f"token {rest[0]} of {example.text!r} is not covered by the positions {', '.join(positions)}",
+                hint=f"the graph has {len(positions)} tokens, but the prompt has {len(example.tokens)}"
                 if all(name.isdecimal() for name in positions)
-                else "add other: all tokens that are not named",
+                else "add other, which covers all remaining tokens",
             )
         for token, index in taken.items():
             at[index, row, token] = 1
@@ -171,8 +171,8 @@ def _tokens_at(example: Example, name: str) -> tuple[int, ...]:
         if int(name) >= len(example.tokens):
             raise DataError(
                 "C308",
-                f"there is no token {name} in {example.text!r}, which has {len(example.tokens)} tokens",
-                hint="tokens are counted from 0; a graph by tokens fits prompts of its own length",
+                f"{example.text!r} has no token {name}: it has {len(example.tokens)} tokens, counted from 0",
+                hint="use prompts of the graph's own length",
             )
         return (int(name),)
     return resolve(example, *Position.parse(name))

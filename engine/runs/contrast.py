@@ -82,7 +82,7 @@ class Contrast:
         if not isinstance(self.corruption, Corruption):
             raise MethodError(
                 "C525",
-                f"a {type(self.corruption).__name__} is no corruption",
+                f"expected a corruption, found {type(self.corruption).__name__}",
                 hint='write Resample(replace(dataset, ...)), Gaussian("S"), Zero() or Mean()',
             )
         if isinstance(self.corruption, Gaussian):
@@ -141,8 +141,8 @@ class Contrast:
         if not fitting and self.most_memory is not None:
             raise ResourceError(
                 "C704",
-                f"{self.model.name} takes about {memory_in_words(2 * needed)} for one prompt of"
-                f" {counted(length, 'token')}, and {memory_in_words(self.memory)} may be taken",
+                f"{self.model.name} needs about {memory_in_words(2 * needed)} for one prompt of"
+                f" {counted(length, 'token')}; {memory_in_words(self.memory)} is allowed",
                 hint="allow more with --memory, or use shorter prompts",
             )
         return max(1, fitting if self.batch is None else min(self.batch, fitting))

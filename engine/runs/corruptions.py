@@ -75,8 +75,8 @@ class Gaussian:
         if not (self.at and 0 < self.scale < float("inf") and self.samples >= 1):
             raise MethodError(
                 "C580",
-                f"noise of scale {self.scale} at {len(self.at)} positions in {self.samples} samples is none",
-                hint="name a position, and give a scale above 0 and at least 1 sample",
+                f"invalid noise: scale {self.scale} at {len(self.at)} positions in {self.samples} samples",
+                hint="use a scale above 0, at least one position and at least one sample",
             )
 
     @property
@@ -137,8 +137,8 @@ class Mean:
         if set(self.over) not in ({"prompts"}, {"prompts", "positions"}, {"prompts", "slots"}):
             raise MethodError(
                 "C521",
-                f"a mean over {' and '.join(self.over) or 'nothing'} is no ablation",
-                hint="over = [prompts], [prompts, positions] or [prompts, slots]",
+                f"a mean over {' and '.join(self.over) or 'nothing'} is not an ablation",
+                hint="write over = [prompts], [prompts, positions] or [prompts, slots]",
             )
 
 
@@ -165,7 +165,8 @@ def noise_of(model: Model, corruption: Corruption, batch: Batch) -> Float[Tensor
     if not has_norm(noise):
         raise MethodError(
             "C563",
-            f"noise of {corruption.scale:g} standard deviations of the embedding has no finite norm",
+            f"noise of {corruption.scale:g} standard deviations of the embedding is too large:"
+            " its norm is not finite",
             hint="Meng et al. (2022) use scale = 3",
         )
     return noise
@@ -189,9 +190,9 @@ def check_direction(direction: str, corruption: Corruption) -> None:
         MethodError: C524, no such direction; C523, `denoise` without a corrupted run.
     """
     if direction not in PATCHED:
-        raise MethodError("C524", f"there is no direction {direction!r}", hint="denoise or noise")
+        raise MethodError("C524", f"unknown direction {direction!r}", hint="expected denoise or noise")
     if direction == "denoise":
-        require_run(corruption, "denoise", "use direction = noise, or ")
+        require_run(corruption, "direction = denoise", "use direction = noise, or ")
 
 
 def require_run(corruption: Corruption, what: str, instead: str = "") -> None:
@@ -208,8 +209,8 @@ def require_run(corruption: Corruption, what: str, instead: str = "") -> None:
     if not isinstance(corruption, Run):
         raise MethodError(
             "C523",
-            f"{what} begins in a corrupted run, and {corruption.name} only substitutes activations",
-            hint=f"{instead}use a corruption that runs the model again: replace, counterpart, gaussian",
+            f"{what} needs a corruption that re-runs the model; {corruption.name} only replaces activations",
+            hint=f"{instead}use replace, counterpart or gaussian",
         )
 
 
@@ -313,8 +314,8 @@ def _known_roles(source: Dataset, dataset: Dataset) -> dict[object, int]:
             if role not in found:
                 raise DataError(
                     "C341",
-                    f"the prompts that the mean is taken over have no place like that of token {position} in"
+                    f"the prompts of the mean have no place that matches token {position} of"
                     f" {example.text!r}",
-                    hint="take the mean over prompts of the same template, or over = [prompts, positions]",
+                    hint="use prompts of the same template, or over = [prompts, positions]",
                 )
     return {role: number for number, role in enumerate(found)}

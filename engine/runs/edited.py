@@ -98,12 +98,12 @@ def check_whole(graph: Graph) -> None:
     if graph.neurons:
         raise MethodError(
             "C594",
-            "the graph splits MLPs into neurons, and the intervention is on whole nodes",
-            hint="take the graph without neurons; activation_patching and attribution_patching know them",
+            "the intervention works on whole nodes, but the graph splits MLPs into neurons",
+            hint="use a graph without neurons, or activation_patching or attribution_patching",
         )
     if graph.positions:
         raise MethodError(
             "C594",
-            "the graph is split by position, and the intervention is on whole nodes",
-            hint="take the graph without positions; the method itself is told where to intervene",
+            "the intervention works on whole nodes, but the graph is split by position",
+            hint="use a graph without positions, and give the positions to the method",
         )

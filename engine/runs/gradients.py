@@ -285,7 +285,8 @@ def _by_logits(
     if not value.requires_grad:
         raise MethodError(
             "C541",
-            f"{metric.name} has no gradient: torch finds no way from its value back to the logits",
+            f"{metric.name} has no gradient: its value does not depend on"
+            " the logits through torch operations",
             hint="compute it from `logits.patched` with torch alone, without detach() and item()",
         )
     (gradient,) = torch.autograd.grad(value, at)

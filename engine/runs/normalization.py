@@ -53,7 +53,7 @@ def between(metric: Metric, clean: Sequence[float], corrupt: Sequence[float]) ->
         raise MethodError(
             "C562",
             f"{metric.name} is {one:.6g} on the clean prompts and {zero:.6g} on the corrupted ones",
-            hint="look at its value on every prompt",
+            hint="check its value on every prompt",
         )
     # Relative to the prompts' own values, for means over prompts may cancel; whatever the unit.
     size = max(mean(map(abs, clean)), mean(map(abs, corrupt)))
@@ -62,8 +62,8 @@ def between(metric: Metric, clean: Sequence[float], corrupt: Sequence[float]) ->
         raise MethodError(
             "C522",
             f"{metric.name} is {one:.6g} on the clean prompts and {zero:.6g} on the corrupted ones:"
-            " nothing is left to explain",
-            hint="the corruption does not touch what the metric measures; check positions and answers",
+            " they do not differ enough to normalize by",
+            hint="check what the corruption changes, and the measured positions and answers",
         )
     return found
 

@@ -138,9 +138,10 @@ def require_room(contrast: Contrast, graph: Graph) -> None:
     if needed > free:
         raise ResourceError(
             "C701",
-            f"ACDC keeps the state of {counted(len(contrast.dataset.examples), 'prompt')} at once, about"
-            f" {memory_in_words(needed)}, and has {memory_in_words(free)}",
-            hint="use fewer or shorter prompts, a smaller dtype, or attention layers for heads",
+            f"ACDC needs about {memory_in_words(needed)} for"
+            f" {counted(len(contrast.dataset.examples), 'prompt')};"
+            f" {memory_in_words(free)} is available",
+            hint="use fewer or shorter prompts, a smaller dtype, or whole attention layers instead of heads",
         )
 
 
