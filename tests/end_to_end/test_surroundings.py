@@ -131,7 +131,7 @@ def test_no_home(script: Path, command: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     if command == "cache":
-        assert "results are not stored for later runs: ~ is no home folder here" in done.stdout
+        assert "results are not stored for later runs: ~ is not a home folder here" in done.stdout
     assert not (script.parent / "~").exists()
 
 
@@ -158,8 +158,8 @@ def test_a_home_that_is_not_there(
     monkeypatch.setenv("NNCIRC_CACHE", name)
     done = nncirc("run", script, "--only", "found")
     assert done.status == 0
-    assert "~nosuch is no home folder here" in done.out
-    assert "~nosuch is no home folder here" in nncirc("cache").out
+    assert "~nosuch is not a home folder here" in done.out
+    assert "~nosuch is not a home folder here" in nncirc("cache").out
     assert not (tmp_path / "~nosuch").exists()
     scripts = (
         SCRIPT.replace('bundled {\n  name = "ioi-4l"', f'huggingface {{\n  id = "{name}"'),
@@ -213,7 +213,7 @@ def test_no_more_threads_than_cores(nncirc: Command, script: Path, monkeypatch: 
     monkeypatch.setattr(run, "cores", lambda: 1)
     done = nncirc("run", script, "--only", "found", "--threads", "100000")
     assert done.status == 0
-    assert "note: this machine has 1 core, and no more threads were used" in done.out
+    assert "note: this machine has 1 core; no more threads were used" in done.out
     assert '"threads": 1,' in (script.parent / "out" / "script" / "run.json").read_text()
 
 

@@ -201,10 +201,10 @@ def test_only_for_an_unknown_result(nncirc: Command, script: Path, tmp_path: Pat
     said = nncirc("run", script, "--only", "fuond", "--out", tmp_path / "out").refused("C119")
     assert "did you mean 'found'?" in said
     said = nncirc("run", script, "--only", "recovered", "--out", tmp_path / "out").refused("C119")
-    assert "called 'recovered': that is a metric" in said
-    assert "results are eap, quick, found, diagram" in said
+    assert "unknown result 'recovered': it is a metric" in said
+    assert "expected eap, quick, found, diagram" in said
     said = nncirc("plan", script, "--only", "zzz").refused("C119")
-    assert "results are eap, quick, found, diagram" in said
+    assert "expected eap, quick, found, diagram" in said
 
 
 @pytest.mark.parametrize(

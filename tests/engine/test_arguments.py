@@ -189,7 +189,7 @@ def test_a_graph_of_another_model_is_refused() -> None:
             (ANY.faithfulness, {"contrast": ABOUT, "circuit": Circuit.full(other), "metric": METRIC}),
             (ANY.sender_outputs, {"model": MODEL, "graph": other, "tokens": torch.tensor([[1, 2]])}),
         ):
-            with pytest.raises(ArgumentError, match="another model") as caught:
+            with pytest.raises(ArgumentError, match="does not belong to") as caught:
                 function(**arguments)
             assert caught.value.code == "C753"
 

@@ -213,7 +213,7 @@ DAMAGED: list[tuple[str, Callable[[Path], object], str, str]] = [
     ("a symbol with a space", _config(input_encoder=[["BOS", 0], ["a b", 1]]), "C603", "without white space"),
     ("no pair", _config(input_encoder=[["BOS"]]), "C603", "expected a symbol and its id"),
     ("no symbols", _config(output_encoder=[]), "C603", "output_encoder: expected symbols"),
-    ("another bos", _config(bos_token="<s>"), "C603", "'<s>' is none of the input encoder's symbols"),
+    ("another bos", _config(bos_token="<s>"), "C603", "expected a symbol of the input encoder, found '<s>'"),
     ("no JSON", lambda f: (f / "config.json").write_text("{"), "C602", "is not JSON"),
 ]
 

@@ -67,7 +67,7 @@ def test_a_prompt_cannot_be_split() -> None:
     assert caught.value.code == "C704"
     with pytest.raises(ResourceError) as tight:
         limited(about, 1024)
-    assert "and 1 KiB may be taken" in tight.value.message
+    assert "1 KiB is allowed" in tight.value.message
     # What is free by itself is no reason to refuse: it may be just enough.
     assert len(contrast(tiny_gpt2(), size=3).batches) == 1
 

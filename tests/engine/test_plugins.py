@@ -176,7 +176,7 @@ def test_nothing_is_loaded_unless_allowed(folder: Path) -> None:
         ("no_such_module:f", "C585", "ModuleNotFoundError"),
         ("my_broken:f", "C585", "ZeroDivisionError"),
         ("no_such_entry", "C585", "no installed package"),
-        ("my_metrics:number", "C586", "is no function"),
+        ("my_metrics:number", "C586", "is not a function"),
         ("my_metrics:two", "C586", "does not take one argument"),
         ("my_metrics:flat", "C586", "gives () of torch.float64"),
         ("my_metrics:whole", "C586", "torch.int64"),
@@ -184,7 +184,7 @@ def test_nothing_is_loaded_unless_allowed(folder: Path) -> None:
         ("my_metrics:leaving", "C587", "raised SystemExit: 7"),
         ("my_metrics:base", "C587", "raised BaseException: lowest"),
         ("my_metrics:speechless", "C587", "raised Mute (my_metrics.py, line "),
-        ("my_metrics:sneaking", "C585", "loads the module my_late by a name that is made as it runs"),
+        ("my_metrics:sneaking", "C585", "imports the module my_late under a name computed at run time"),
         ("my_leaving:f", "C585", "SystemExit: 7"),
     ],
 )
@@ -199,7 +199,7 @@ def test_what_is_no_metric(folder: Path, metric: str, code: str, said: str) -> N
     [
         ("my_metrics:few", "C586", "each of 3 prompts"),
         ("my_metrics:odd", "C586", "gives 3.5 for a prompt"),
-        ("my_metrics:number", "C586", "is no function"),
+        ("my_metrics:number", "C586", "is not a function"),
         ("my_metrics:failing", "C587", "my_metrics.py, line"),
     ],
 )
@@ -221,4 +221,4 @@ def test_an_entry_point_is_named_without_a_colon(folder: Path, monkeypatch: pyte
     assert own_measure("top", folder, allowed=True).needs == ("answer",)
     with pytest.raises(MethodError) as caught:
         own_measure("bottom", folder, allowed=True)
-    assert "there are top" in caught.value.message
+    assert "expected top" in caught.value.message

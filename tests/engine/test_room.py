@@ -143,7 +143,7 @@ def test_acdc_does_not_begin_what_it_has_no_room_for() -> None:
     with pytest.raises(ResourceError) as caught:
         acdc(tight, model.graph(), LOGIT_DIFF, threshold=0.1)
     assert caught.value.code == "C701"
-    assert "30 prompts at once" in caught.value.message
+    assert "for 30 prompts" in caught.value.message
 
 
 def test_a_process_has_a_peak() -> None:

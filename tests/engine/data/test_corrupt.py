@@ -170,8 +170,8 @@ def test_a_longer_word(gpt2: Tokenizer) -> None:
         '            3  " me"      "amus"     X\n'
         '            4             " saw"\n'
         '            5             " me"\n'
-        "  help: patching needs position p to mean the same in both: use words of equally many "
-        "tokens (named lists such as `names` do so by themselves)"
+        "  help: use words with the same number of tokens, so that positions correspond "
+        "(named lists such as `names` do this automatically)"
     )
 
 
@@ -180,7 +180,7 @@ def test_as_many_tokens_at_other_places(gpt2: Tokenizer) -> None:
     dataset = template_dataset(gpt2, prompt="The {X} saw the {Y}", slots=slots, size=2)
     assert message_of(dataset, {("X", None): "Y", ("Y", None): "X"}) == (
         "[C301] 2 of 2 clean and corrupted prompts do not align; the first is prompt 1 (6 tokens "
-        "each, the slots at different positions):\n"
+        "each, with slots at different positions):\n"
         "     position  clean           corrupted\n"
         '            0  "The"           "The"\n'
         '            1  " elephant"  X  " cat"       X\n'
@@ -188,8 +188,8 @@ def test_as_many_tokens_at_other_places(gpt2: Tokenizer) -> None:
         '            3  " saw"          " the"\n'
         '            4  " the"          " elephant"  Y\n'
         '            5  " cat"       Y  "ine"        Y\n'
-        "  help: patching needs position p to mean the same in both: use words of equally many "
-        "tokens (named lists such as `names` do so by themselves)"
+        "  help: use words with the same number of tokens, so that positions correspond "
+        "(named lists such as `names` do this automatically)"
     )
 
 
@@ -210,7 +210,7 @@ def test_a_far_place_of_a_long_prompt(words: Tokenizer) -> None:
         '           16  "a"      "a"\n'
         '           17  "a"      "a"\n'
         "          ...\n"
-        "  help: patching needs position p to mean the same in both: change or leave out such pairs"
+        "  help: change or remove these pairs: patching needs position p to mean the same in both prompts"
     )
 
 
@@ -230,8 +230,8 @@ def test_a_start_token_is_no_slot(stories: Tokenizer) -> None:
         '            9  "am"      X\n'
         '           10  "in"      X\n'
         '           11  "."\n'
-        "  help: patching needs position p to mean the same in both: use words of equally many "
-        "tokens (named lists such as `names` do so by themselves)"
+        "  help: use words with the same number of tokens, so that positions correspond "
+        "(named lists such as `names` do this automatically)"
     )
 
 
@@ -239,23 +239,22 @@ def test_a_corruption_that_changes_nothing(words: Tokenizer) -> None:
     slots = {"X": ["cat", "dog"], "Y": ["cat"]}
     dataset = template_dataset(words, prompt="the {X} went", slots=slots, size=2)
     assert message_of(dataset, {("X", None): "Y"}) == (
-        '[C302] the corruption changes nothing in 1 of 2 prompts; prompt 2 is "the cat went" '
-        "before and after\n"
-        "  help: draw the slots together, as in S, C = names, and they differ in every prompt"
+        '[C302] the corruption leaves 1 of 2 prompts unchanged, for example prompt 2: "the cat went"\n'
+        "  help: draw the slots on one line, such as S, C = names, so that they always differ"
     )
 
 
 def test_a_counterpart_that_changes_nothing(words: Tokenizer) -> None:
     dataset = prompt_dataset(words, clean=["the cat", "the dog"], corrupt=["a cat", "the dog"])
     assert message_of(dataset) == (
-        '[C302] the corruption changes nothing in 1 of 2 prompts; prompt 2 is "the dog" before and after\n'
-        "  help: leave such pairs out: every score on them is 0 whatever the model does"
+        '[C302] the corruption leaves 1 of 2 prompts unchanged, for example prompt 2: "the dog"\n'
+        "  help: remove these pairs: every score on them is 0 whatever the model does"
     )
 
 
 def test_a_nearly_named_slot(words: Tokenizer) -> None:
     assert message_of(ioi(words), {("IO", None): "AA"}) == (
-        "[C308] IO -> AA: there is no slot AA; there are IO, S, A, B, C, place, other\n"
+        "[C308] IO -> AA: unknown slot AA; the slots are IO, S, A, B, C, place, other\n"
         "  help: did you mean `A`?"
     )
 
@@ -263,21 +262,21 @@ def test_a_nearly_named_slot(words: Tokenizer) -> None:
 def test_an_occurrence_that_a_phrasing_lacks(words: Tokenizer) -> None:
     dataset = ioi(words, prompt=["{S} gave {IO} a ball", "{S} and {S} gave {IO} a ball"])
     assert message_of(dataset, {("S", 2): "A"}) == (
-        '[C308] S.2 -> A would change nothing in "{S} gave {IO} a ball", which has S, IO\n'
-        "  help: replace what every phrasing has, or make a dataset of the phrasings that have it"
+        '[C308] S.2 -> A changes nothing in "{S} gave {IO} a ball", which has S, IO\n'
+        "  help: replace a slot of every phrasing, or use a dataset of the phrasings that have it"
     )
 
 
 def test_prompts_without_slots(words: Tokenizer) -> None:
     assert message_of(prompt_dataset(words, clean="the cat"), {("S", 2): "A"}) == (
-        "[C314] these prompts have no slots that could be replaced\n"
-        "  help: make the dataset from a template, or give a second column and use counterpart"
+        "[C314] these prompts have no slots to replace\n"
+        "  help: use a template dataset, or counterpart with a column of corrupted prompts"
     )
 
 
 def test_nothing_to_replace(words: Tokenizer) -> None:
     assert message_of(ioi(words), {}) == (
-        "[C314] nothing is to be replaced\n  help: name a slot and what goes in: S.2 -> C"
+        "[C314] `replace` has no replacements\n  help: add one, such as S.2 -> C"
     )
 
 
@@ -315,15 +314,15 @@ def test_positions_that_are_not_there(words: Tokenizer) -> None:
     example = ioi(words, prompt="{S} gave {IO} to {S}").examples[0]
     names: list[tuple[Any, ...]] = [("I0",), ("S", 3), ("IO", 0), ("C",), ("end", 2)]
     assert [position_message(example, *name) for name in names] == [
-        '[C308] there is no position I0 in the prompt "Mark gave Paul to Mark"; there are S, IO, start, end\n'
+        '[C308] the prompt "Mark gave Paul to Mark" has no position I0; it has S, IO, start, end\n'
         "  help: did you mean `IO`?",
-        '[C308] there is no S.3 in the prompt "Mark gave Paul to Mark"; there are S.1, S.2\n'
+        '[C308] the prompt "Mark gave Paul to Mark" has no S.3; it has S.1, S.2\n'
         "  help: occurrences are counted from 1, in the order of the prompt",
-        '[C308] there is no IO.0 in the prompt "Mark gave Paul to Mark"; there is only IO\n'
+        '[C308] the prompt "Mark gave Paul to Mark" has no IO.0; it has only IO\n'
         "  help: occurrences are counted from 1, in the order of the prompt",
-        '[C308] there is no position C in the prompt "Mark gave Paul to Mark" '
-        "(it was drawn, but the prompt does not mention it); there are S, IO, start, end",
-        "[C308] end is one position, so end.2 says nothing",
+        '[C308] the prompt "Mark gave Paul to Mark" has no position C '
+        "(the slot was drawn, but this prompt does not use it); it has S, IO, start, end",
+        "[C308] end is a single position and has no index\n  help: write end",
     ]
 
 

@@ -48,7 +48,7 @@ def test_numbers_that_are_too_large(words: Tokenizer) -> None:
 def test_how_many_inputs_there_would_be_is_said_in_a_line(words: Tokenizer) -> None:
     message = refused(all_inputs, words, length=9100).message
     assert (
-        message == f"27 tokens make 10^{int(9100 * 1.431363764)} inputs of length 9100, and 10^13025 prompts"
+        message == f"27 tokens at length 9100 give 10^{int(9100 * 1.431363764)} inputs and 10^13025 prompts"
     )
 
 
@@ -120,7 +120,7 @@ def test_halves_of_characters_in_a_file(words: Tokenizer, tmp_path: Path, column
     row = {"clean": "the cat", "answer": "Mary", "note": "seen", column: HALF}
     path.write_text(json.dumps(row))
     error = refused(file_dataset, words, path, clean="clean", answer="answer", keep=["note"])
-    assert error.message == f"a.jsonl, line 1: the column `{column}` has U+D800, which is half of a character"
+    assert error.message == f"a.jsonl, line 1: the column `{column}` contains the unpaired surrogate U+D800"
 
 
 def test_a_script_is_shown_the_number_that_is_too_large() -> None:

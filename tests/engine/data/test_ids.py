@@ -85,15 +85,15 @@ def test_answers_that_are_computed(words: Tokenizer) -> None:
         ({"answer_ids": [True, 5]}, "C751", "found True"),
         ({"answer_ids": [5, 1000]}, "C344", "prompt 2: answer_ids has 1000"),
         ({"answer_ids": 5, "foil_ids": [6, 2.0]}, "C751", "found 2.0"),
-        ({"answer": "Mary", "answer_ids": 5}, "C344", "there are answer and answer_ids"),
-        ({"answer": NEXT, "answer_ids": 5}, "C344", "there are answer and answer_ids"),
-        ({"foil_ids": 5}, "C304", "a foil and no answer"),
+        ({"answer": "Mary", "answer_ids": 5}, "C344", "both answer and answer_ids are given"),
+        ({"answer": NEXT, "answer_ids": 5}, "C344", "both answer and answer_ids are given"),
+        ({"foil_ids": 5}, "C304", "a foil needs an answer"),
         ({"answer_ids": 5, "foil_ids": [[6, 5]]}, "C304", "the same token"),
-        ({"answer_ids": [[5, 5]]}, "C340", "stands twice"),
+        ({"answer_ids": [[5, 5]]}, "C340", "duplicate token"),
         ({"answer_ids": [[]]}, "C340", "no tokens"),
-        ({"answer_ids": [5, 6, 7]}, "C318", "2 clean prompts and 3 answers for answer_ids"),
-        ({"answer_ids": [[], [5]], "teacher_forced": True}, "C344", "no token"),
-        ({"answer": [5, 6]}, "C311", "answer must be text; 5 is int"),
+        ({"answer_ids": [5, 6, 7]}, "C318", "answer_ids has 3 answers for 2 clean prompts"),
+        ({"answer_ids": [[], [5]], "teacher_forced": True}, "C344", "answer_ids is empty"),
+        ({"answer": [5, 6]}, "C311", "answer must be text, got 5 (int)"),
     ],
 )
 def test_what_are_no_ids(words: Tokenizer, options: dict[str, Any], code: str, said: str) -> None:
@@ -103,11 +103,11 @@ def test_what_are_no_ids(words: Tokenizer, options: dict[str, Any], code: str, s
 
 def test_numbers_for_texts_lead_to_ids(words: Tokenizer, tmp_path: Path) -> None:
     hint = error_of(prompt_dataset, words, clean=CLEAN, answer=[5, 6]).hint
-    assert hint == "a token's id is given as answer_ids"
+    assert hint == "for token ids write answer_ids"
     path = tmp_path / "a.jsonl"
     path.write_text('{"clean": "the cat", "label": 5}')
     hint = error_of(file_dataset, words, path, clean="clean", answer="label").hint
-    assert hint == 'ids of tokens are named answer_ids = "label"; text is in quotes'
+    assert hint == 'for token ids write answer_ids = "label"; put text in quotes'
 
 
 # Files
@@ -170,7 +170,7 @@ def test_cells_that_hold_no_ids(words: Tokenizer, tmp_path: Path, kind: str, cel
     )
     error = error_of(file_dataset, words, path, clean="clean", answer_ids="idx")
     assert error.code == "C316"
-    assert "which is no id of a token" in error.message
+    assert "expected a token id" in error.message
     assert len(error.message) < 200
 
 
@@ -196,8 +196,8 @@ def test_an_optional_column_that_some_rows_lack_is_no_absent_one(
     error = error_of(file_dataset, words, path, clean="clean", answer="answer", optional=["answer"])
     lacking, having = (2, 1) if "answer" in rows[0] and rows[0]["answer"] else (1, 2)
     assert error.code == "C317"
-    assert error.message == f"a.jsonl, line {lacking}: there is no column `answer`; there is only clean"
-    assert error.hint == f"line {having} has one: give every prompt its answer, or none"
+    assert error.message == f"a.jsonl, line {lacking}: missing column `answer`; found clean"
+    assert error.hint == f"line {having} has it: give every prompt its answer, or none"
 
 
 def test_a_column_of_nothing_is_absent(words: Tokenizer, tmp_path: Path) -> None:

@@ -60,11 +60,11 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     assert [message_of(tmp_path / name, tmp_path) for name in names] == [
         "[C421] the model folder nowhere does not exist",
         "[C421] the model folder file is a file, not a folder",
-        "[C421] the folder empty has no tokenizer: none of tokenizer.json, vocab.json, tokenizer.model, "
-        "spiece.model, vocab.txt; it has nothing\n"
+        "[C421] the folder empty has no tokenizer: expected one of tokenizer.json, vocab.json, "
+        "tokenizer.model, spiece.model, vocab.txt; found nothing\n"
         "  help: save it beside the model: tokenizer.save_pretrained(folder)",
-        "[C421] the folder weights has no tokenizer: none of tokenizer.json, vocab.json, tokenizer.model, "
-        "spiece.model, vocab.txt; it has config.json\n"
+        "[C421] the folder weights has no tokenizer: expected one of tokenizer.json, vocab.json, "
+        "tokenizer.model, spiece.model, vocab.txt; found config.json\n"
         "  help: save it beside the model: tokenizer.save_pretrained(folder)",
     ]
 
@@ -83,7 +83,7 @@ def test_files_cut_short(saved: Path) -> None:
 def test_files_of_something_else(saved: Path) -> None:
     (saved / "tokenizer.json").write_text("[]")
     assert message_of(saved, saved) == (
-        "[C422] tokenizer.json is damaged: it holds a JSON list, not an object\n  help: copy the file again"
+        "[C422] tokenizer.json is damaged: expected a JSON object, found a list\n  help: copy the file again"
     )
 
 
@@ -139,7 +139,7 @@ def test_a_hub_out_of_reach_is_said_at_once(unreachable: None) -> None:
     start = time.monotonic()
     assert message_of("some-one/no-such-model-at-all", revision="main") == (
         "[C423] the Hugging Face hub cannot be reached, and the tokenizer of some-one/no-such-model-at-all "
-        "at main was not downloaded before\n"
+        "at main has not been downloaded\n"
         "  help: connect to the network and try again, or give a local folder"
     )
     assert time.monotonic() - start < 10
@@ -149,9 +149,12 @@ def test_a_hub_out_of_reach_is_said_at_once(unreachable: None) -> None:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        ("GatedRepoError", "[C424] some/model is gated: the hub gives it to those who accepted its terms"),
+        (
+            "GatedRepoError",
+            "[C424] some/model is gated: it is available only to users who accepted its terms",
+        ),
         ("RevisionNotFoundError", "[C424] some/model has no revision v9"),
-        ("RepositoryNotFoundError", "[C424] the hub has no model some/model, or keeps it private"),
+        ("RepositoryNotFoundError", "[C424] the hub has no model some/model, or it is private"),
         ("HfHubHTTPError", "[C424] the tokenizer of some/model at v9 cannot be loaded: the hub said so"),
     ],
 )

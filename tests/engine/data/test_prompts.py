@@ -69,20 +69,18 @@ def test_what_cannot_be_said(words: Tokenizer) -> None:
     ]
     assert [message_of(words, **case) for case in cases] == [
         "[C318] there are no prompts\n  help: give at least one",
-        "[C318] there are 2 clean prompts and 1 text for corrupt\n"
-        "  help: give every prompt its corrupted version",
-        "[C318] there are 2 clean prompts and 1 text for answer\n"
+        "[C318] corrupt has 1 text for 2 clean prompts\n  help: give every prompt its corrupted version",
+        "[C318] answer has 1 text for 2 clean prompts\n"
         "  help: give every prompt its answer, or one text for all",
         '[C311] prompt 2: the prompt "" has no tokens\n  help: write something in it',
-        "[C304] there is a foil and no answer that it could be compared with\n"
-        "  help: give answer = as well, or leave the foil out",
+        "[C304] a foil needs an answer to be compared with\n  help: add answer = ..., or remove the foil",
         '[C304] prompt 1: answer and foil are the same token, "Mary"\n'
-        "  help: their difference is 0 whatever the model does; take another (slots drawn together differ)",
-        '[C306] prompt 3: "q" in "x q" is unknown to the tokenizer: it became [UNK]\n'
-        "  help: the model cannot tell it from any other unknown word; use words of its vocabulary",
-        "[C303] prompt 1: the answer is empty\n  help: write the token as text, such as answer = ' Mary'",
+        "  help: use another foil, or the difference is always 0; slots declared on one line always differ",
+        '[C306] prompt 3: "q" in "x q" is unknown to the tokenizer: it becomes [UNK]\n'
+        "  help: use words of the tokenizer's vocabulary; the model cannot tell unknown words apart",
+        '[C303] prompt 1: the answer is empty\n  help: write the token as text, such as answer = " Mary"',
         '[C303] prompt 1: the answer " Bob" is unknown to the tokenizer\n'
-        "  help: the model cannot tell it from any other unknown word; use words of its vocabulary",
+        "  help: use words of the tokenizer's vocabulary; the model cannot tell unknown words apart",
     ]
 
 
@@ -158,68 +156,67 @@ JSONL = {
 
 BROKEN = {
     "too few fields (csv)": (
-        "[C316] data.csv, line 3: 1 field, and the header has 2: clean, right\n  help: leave no field out"
+        "[C316] data.csv, line 3: found 1 field, but the header has 2: clean, right\n"
+        "  help: write every field, even if it is empty"
     ),
     "too many fields (csv)": (
-        "[C316] data.csv, line 2: 3 fields, and the header has 2: clean, right\n"
-        "  help: put a field that holds a comma in double quotes"
+        "[C316] data.csv, line 2: found 3 fields, but the header has 2: clean, right\n"
+        "  help: put a field that contains a comma in double quotes"
     ),
     "an open quote (csv)": (
         '[C316] data.csv, line 3: a field that begins with " is never closed\n'
-        '  help: end it with ", and write "" for a " inside it'
+        '  help: end it with ", and write "" for a quote inside it'
     ),
     "a quote too many (csv)": (
-        '[C316] data.csv, line 2: text behind the closing " of a field\n'
-        '  help: write "" for a " inside a field in quotes'
+        '[C316] data.csv, line 2: text after the closing " of a field\n'
+        '  help: write "" for a quote inside a quoted field'
     ),
     "a column twice (csv)": (
-        "[C316] data.csv, line 1: two columns are called `clean`\n  help: give every column its own name"
+        "[C316] data.csv, line 1: duplicate column `clean`\n  help: give every column its own name"
     ),
     "no such column (csv)": (
-        "[C317] data.csv, line 1: there is no column `clean`; there are claen, right\n"
-        "  help: did you mean `claen`?"
+        "[C317] data.csv, line 1: missing column `clean`; found claen, right\n  help: did you mean `claen`?"
     ),
-    "a header and nothing else (csv)": ("[C318] data.csv has no rows\n  help: it needs at least one prompt"),
-    "nothing at all (csv)": ("[C318] data.csv has no rows\n  help: it needs at least one prompt"),
+    "a header and nothing else (csv)": ("[C318] data.csv has no rows\n  help: add at least one prompt"),
+    "nothing at all (csv)": ("[C318] data.csv has no rows\n  help: add at least one prompt"),
     "an empty prompt (csv)": (
         '[C311] data.csv, line 3: the prompt "" has no tokens\n  help: write something in it'
     ),
     "a long field (csv)": (
-        "[C316] data.csv, line 3: a field of more than 100000 characters\n"
-        "  help: a quote is left open, perhaps"
+        "[C316] data.csv, line 3: a field has more than 100000 characters\n"
+        "  help: check for an unclosed quote"
     ),
     "not UTF-8 (csv)": ("[C315] data.csv, line 3: byte 0xeb is not UTF-8\n  help: save the file as UTF-8"),
     "a zero byte (csv)": (
-        '[C306] data.csv, line 3: "\\x00" in "the \\x00cat" is unknown to the tokenizer: it became [UNK]\n'
-        "  help: the model cannot tell it from any other unknown word; use words of its vocabulary"
+        '[C306] data.csv, line 3: "\\x00" in "the \\x00cat" is unknown to the tokenizer: it becomes [UNK]\n'
+        "  help: use words of the tokenizer's vocabulary; the model cannot tell unknown words apart"
     ),
     "no JSON (jsonl)": (
-        "[C316] data.jsonl, line 2: not JSON at column 11: Expecting value\n"
-        "  help: write one JSON object a line"
+        "[C316] data.jsonl, line 2: invalid JSON at column 11: Expecting value\n"
+        "  help: write one JSON object per line"
     ),
     "a list (jsonl)": (
-        "[C316] data.jsonl, line 2: a JSON list, not an object\n"
+        "[C316] data.jsonl, line 2: expected a JSON object, found a list\n"
         '  help: write {"clean": "...", ...} on each line'
     ),
     "a number for a text (jsonl)": (
-        "[C316] data.jsonl, line 1: the column `clean` holds 5, not text\n  help: put it in quotes"
+        "[C316] data.jsonl, line 1: the column `clean` contains 5; expected text\n  help: put it in quotes"
     ),
     "a column that one line lacks (jsonl)": (
-        "[C317] data.jsonl, line 3: there is no column `clean`; there is only clear\n"
-        "  help: did you mean `clear`?"
+        "[C317] data.jsonl, line 3: missing column `clean`; found clear\n  help: did you mean `clear`?"
     ),
     "a column twice (jsonl)": (
-        "[C316] data.jsonl, line 1: two columns are called `clean`\n  help: give every column its own name"
+        "[C316] data.jsonl, line 1: duplicate column `clean`\n  help: give every column its own name"
     ),
     "a very deep value (jsonl)": (
-        "[C316] data.jsonl, line 1: JSON that is nested too deeply\n  help: write a flat object"
+        "[C316] data.jsonl, line 1: the JSON is nested too deeply\n  help: write a flat object"
     ),
     "a very long number (jsonl)": (
-        "[C316] data.jsonl, line 1: a number with too many digits\n  help: put it in quotes"
+        "[C316] data.jsonl, line 1: a number has too many digits\n  help: put it in quotes"
     ),
     "a long text (jsonl)": (
         "[C316] data.jsonl, line 1: the column `clean` has 200000 characters, more than 100000\n"
-        "  help: a quote is left open, perhaps"
+        "  help: check for an unclosed quote"
     ),
 }
 
@@ -258,10 +255,11 @@ def test_paths(words: Tokenizer, tmp_path: Path) -> None:
         message_of(words, tmp_path / name, **options).replace(f"{tmp_path}/", "") for name, options in cases
     ] == [
         "[C315] there is no file pair.csv\n  help: did you mean `pairs.csv`?",
-        "[C315] folder.csv cannot be read: it is a folder\n  help: name a file of prompts, .csv or .jsonl",
-        "[C315] pairs.txt ends neither in .csv nor in .jsonl\n"
-        '  help: say which it is: format = "csv" or format = "jsonl"',
-        "[C312] size must be a whole number from 1; it is 0",
+        "[C315] folder.csv cannot be read: it is a folder\n"
+        "  help: name a .csv or .jsonl file of prompts that you can read",
+        "[C315] unknown format of pairs.txt: expected .csv or .jsonl\n"
+        '  help: write format = "csv" or format = "jsonl"',
+        "[C312] size must be a whole number of at least 1, got 0",
     ]
 
 

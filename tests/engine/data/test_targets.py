@@ -110,7 +110,7 @@ def test_what_is_no_set(words: Tokenizer, answer: Any, foil: Any, code: str, sai
 @pytest.mark.parametrize(
     ("answers", "foils", "code", "said"),
     [
-        (["John"], None, "C318", "2 clean prompts and 1 of answer"),
+        (["John"], None, "C318", "answer has 1 item for 2 prompts"),
         (["John", "Mary"], ["Anna", ["Paul", "Mary"]], "C304", "prompt 2:"),
         (["John", []], None, "C340", "prompt 2:"),
     ],

@@ -194,13 +194,13 @@ def test_the_refusal_says_which_words_are_missing(ioi_4l: Tokenizer) -> None:
     with pytest.raises(DataError) as error:
         task_dataset(ioi_4l, "capitals", size=4)
     assert error.value.message == (
-        "the task capitals cannot be asked with this tokenizer: of its 36 words for country, other 0 are one "
-        'token each, and 2 must be; "France", for one, is not'
+        "the task capitals does not work with this tokenizer: of its 36 words for country, other, 0 are "
+        'single tokens, and 2 are needed; for example, "France" is not'
     )
 
 
 def test_an_unknown_corruption_is_refused(ioi_4l: Tokenizer) -> None:
-    with pytest.raises(DataError, match="it has abc, swapped") as error:
+    with pytest.raises(DataError, match="expected abc, swapped") as error:
         task_dataset(ioi_4l, "ioi", size=4, corrupt="swap")
     assert (error.value.code, error.value.hint) == ("C352", "did you mean `swapped`?")
 
@@ -239,7 +239,7 @@ def test_all_inputs_of_a_program_come_once_against_others_of_the_same_length(nam
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_more_inputs_than_there_are_are_refused(name: str) -> None:
     every = len(TASKS[name].symbols) ** 5
-    with pytest.raises(DataError, match=f"there are only {every} different prompts") as error:
+    with pytest.raises(DataError, match=f"has only {every} different prompts") as error:
         task_dataset(program(name), name, size=every + 1)
     assert error.value.code == "C310"
 
@@ -262,9 +262,9 @@ def test_inputs_of_a_program_are_for_models_of_its_symbols_alone(gpt2: Tokenizer
     """GPT-2 has tokens for all of them, and would read them as words."""
     for tokenizer, why in (
         (gpt2, "has 50256 tokens, "),
-        (ioi_4l, 'has no "1"'),
-        (program("tracr_xproportion"), 'has no "1"'),
+        (ioi_4l, 'lacks "1"'),
+        (program("tracr_xproportion"), 'lacks "1"'),
     ):
-        with pytest.raises(DataError, match=f"reads 1, 2, 3 and nothing else; this tokenizer {why}") as error:
+        with pytest.raises(DataError, match=f"reads only 1, 2, 3; this tokenizer {why}") as error:
             task_dataset(tokenizer, "tracr_reverse", size=4)
         assert error.value.code == "C353"

@@ -329,31 +329,31 @@ def test_answers_of_llama_are_what_follows(stories: Tokenizer) -> None:
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a slot nobody declared": (
         {"prompt": "{Iq} gave"},
-        '[C308] the prompt "{Iq} gave" uses the slot Iq, which is not declared; '
+        '[C308] the prompt "{Iq} gave" uses the undeclared slot Iq; '
         "the slots are IO, S, A, B, C, place\n  help: did you mean `IO`?",
     ),
     "an answer's slot nobody declared": (
         {"answer": " {plac}"},
-        '[C308] the answer " {plac}" uses the slot plac, which is not declared; '
+        '[C308] the answer " {plac}" uses the undeclared slot plac; '
         "the slots are IO, S, A, B, C, place\n  help: did you mean `place`?",
     ),
     "an open brace": (
         {"prompt": "the {place gave"},
-        "[C311] `{` without its partner in a template:\n"
+        "[C311] unmatched `{` in a template:\n"
         '    "the {place gave"\n'
         "         ^\n"
-        "  help: write {{ or }} for a brace",
+        "  help: write {{ or }} for a literal brace",
     ),
     "a name that is none": (
         {"prompt": "the {my place}"},
-        "[C311] `{my place}` holds no slot's name in a template:\n"
+        "[C311] `{my place}` is not a valid slot in a template:\n"
         '    "the {my place}"\n'
         "         ^\n"
-        "  help: a slot is written {name}",
+        "  help: write a slot as {name}",
     ),
     "a phrasing twice": (
         {"prompt": ["{S} gave", "{S} gave"]},
-        '[C311] the phrasing "{S} gave" is given twice\n  help: leave one out',
+        '[C311] duplicate phrasing "{S} gave"\n  help: remove one of them',
     ),
     "no prompt": ({"prompt": []}, "[C311] the template has no prompt\n  help: give at least one"),
     "an empty prompt": (
@@ -362,60 +362,58 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a slot called end": (
         {"slots": {"end": ["x"]}},
-        "[C311] a slot cannot be called end: that is the name of a position\n"
-        "  help: call it otherwise, such as end_word",
+        "[C311] end is a position and cannot name a slot\n  help: use another name, such as end_word",
     ),
     "a slot twice": (
         {"slots": {("S", "IO"): PEOPLE, "S": PEOPLE}},
-        "[C311] the slot S is declared twice\n  help: give each slot one source",
+        "[C311] duplicate slot S\n  help: give each slot one source",
     ),
     "more slots than words": (
         {"slots": {("IO", "S", "A"): ["Mary", "John"], "place": ["park"]}},
-        "[C309] the slots IO, S, A need 3 different words in every prompt, and there are 2 to draw from\n"
-        "  help: slots declared together are drawn without replacement: give more words or fewer slots",
+        "[C309] the slots IO, S, A need 3 different words in every prompt, but only 2 are available\n"
+        "  help: slots declared together are drawn without replacement: use more words or fewer slots",
     ),
     "a word twice": (
         {"slots": {("IO", "S"): ["Mary", "John", "Mary"], "place": ["park"]}},
-        '[C309] the slot IO has "Mary" twice: slots drawn together could get the same word\n'
-        "  help: give each word once",
+        '[C309] duplicate word "Mary" for the slot IO: slots drawn together could get the same word\n'
+        "  help: remove the duplicate",
     ),
     "no words": (
         {"slots": {"IO": [], "S": PEOPLE, "place": ["park"]}},
-        "[C309] the slot IO has no words\n  help: give at least one",
+        "[C309] the slot IO has no words\n  help: give at least one word",
     ),
     "a word that is empty": (
         {"slots": {("IO", "S"): ["", "Mary"], "place": ["park"]}},
-        "[C309] a word of the slot IO is empty, so it would have no position\n  help: leave it out",
+        "[C309] empty word for the slot IO: it would have no position\n  help: remove it",
     ),
     "more prompts than there are": (
         {"size": 121},
-        "[C310] size = 121, and there are only 120 different prompts in this template\n"
+        "[C310] size = 121, but this template has only 120 different prompts\n"
         "  help: set size = 120 or less, or give the slots more words",
     ),
-    "a size that is none": ({"size": 0}, "[C312] size must be a whole number from 1; it is 0"),
+    "a size that is none": ({"size": 0}, "[C312] size must be a whole number of at least 1, got 0"),
     "a foil alone": (
         {"answer": None},
-        "[C304] there is a foil and no answer that it could be compared with\n"
-        "  help: give answer = as well, or leave the foil out",
+        "[C304] a foil needs an answer to be compared with\n  help: add answer = ..., or remove the foil",
     ),
     "a foil that is the answer": (
         {"foil": " {IO}"},
         '[C304] prompt 1: answer and foil are the same token, "Mary"\n'
-        "  help: their difference is 0 whatever the model does; take another (slots drawn together differ)",
+        "  help: use another foil, or the difference is always 0; slots declared on one line always differ",
     ),
     "an answer of two words": (
         {"answer": " {IO} {S}"},
-        '[C303] prompt 1: the answer " Mary Mark" must be exactly one token after the prompt; '
-        'it is 2: "Mary", "Mark"\n'
-        "  help: choose words that are one token each, "
-        "or measure the first token only and write that as the answer; log-probabilities of all its tokens: "
-        "`teacher_forced = true`",
+        '[C303] prompt 1: the answer " Mary Mark" must be exactly one token after the prompt, '
+        'but is 2: "Mary", "Mark"\n'
+        "  help: use words that are one token each, "
+        "or measure the first token only and write just that as the answer; for all its tokens, "
+        "set `teacher_forced = true`",
     ),
     "a word nobody knows": (
         {"prompt": "{S} frobnicated {IO}"},
         '[C306] prompt 1: "frobnicated" in "Mark frobnicated Paul" is unknown to the tokenizer: '
-        "it became [UNK]\n"
-        "  help: the model cannot tell it from any other unknown word; use words of its vocabulary",
+        "it becomes [UNK]\n"
+        "  help: use words of the tokenizer's vocabulary; the model cannot tell unknown words apart",
     ),
     "a list nobody has": (
         {"slots": {("IO", "S"): "nmaes", "place": ["park"]}},
@@ -423,9 +421,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a list of other words": (
         {"slots": {("IO", "S"): "objects", "place": ["park"]}},
-        "[C309] 0 of the 30 words of `objects` are one token of this tokenizer wherever the prompts use "
-        'them, and the slots IO, S need 2; "ring", for one, is unknown to it\n'
-        "  help: write out words that are one token of this tokenizer, or as many tokens as each other",
+        "[C309] of the 30 words of `objects`, 0 are single tokens of this tokenizer wherever the prompts use "
+        'them, but the slots IO, S need 2; for example, "ring" is unknown to it\n'
+        "  help: write out words that are single tokens of this tokenizer, or have equally many tokens",
     ),
 }
 
@@ -446,20 +444,20 @@ def message_of(*arguments: Any, **options: Any) -> str:
 
 def test_a_slot_inside_a_word(gpt2: Tokenizer) -> None:
     assert message_of(gpt2, prompt="He is {X}ly here", slots={"X": ["quick"]}) == (
-        '[C307] prompt 1: the slot X = "quick" does not begin and end between tokens:\n'
+        '[C307] prompt 1: the slot X = "quick" does not begin and end at token boundaries:\n'
         '      0  "He"\n'
         '      1  " is"\n'
         '  >   2  " quickly"\n'
         '      3  " here"\n'
-        "  help: a position in it would also stand for the text beside it; put white space around the slot"
+        "  help: put spaces around the slot; otherwise its positions also cover the text beside it"
     )
 
 
 def test_an_answer_without_its_space(gpt2: Tokenizer) -> None:
     assert message_of(gpt2, prompt="{X} is in", answer="Warsaw") == (
-        '[C303] prompt 1: the answer "Warsaw" must be exactly one token after the prompt; it is '
+        '[C303] prompt 1: the answer "Warsaw" must be exactly one token after the prompt, but is '
         '2: "Wars", "aw"\n'
-        '  help: " Warsaw" is one token; write answer = " Warsaw" if that is meant'
+        '  help: " Warsaw" is one token; if you mean that, write answer = " Warsaw"'
     )
 
 
@@ -473,10 +471,9 @@ def test_an_answer_that_continues_a_word_is_noted(gpt2: Tokenizer) -> None:
 
 def test_a_prompt_that_ends_in_a_space(gpt2: Tokenizer) -> None:
     assert message_of(gpt2, prompt="{X} is in ", answer="Paris") == (
-        '[C303] prompt 1: the prompt "It is in " ends in white space, which is a token of its '
-        'own there but part of the answer\'s token when "Paris" follows: the model never saw the '
-        "two apart\n"
-        "  help: take the white space off the prompt's end and write it in front of the answer and foil"
+        '[C303] prompt 1: the prompt "It is in " ends in white space, which becomes part of the '
+        'answer\'s token when "Paris" follows: the model never saw the two apart\n'
+        "  help: remove the white space from the end of the prompt, and begin the answer and foil with it"
     )
 
 
@@ -491,7 +488,7 @@ def test_a_start_token_written_out(framed: Tokenizer) -> None:
     assert message_of(framed, prompt="<s> {X}", slots={"X": ["cat"]}) == (
         '[C319] prompt 1: the prompt begins with "<s>" twice: it is written in the prompt, and '
         "the tokenizer adds it\n"
-        '  help: leave "<s>" out of the prompt'
+        '  help: remove "<s>" from the prompt'
     )
 
 
@@ -501,24 +498,24 @@ def test_a_slow_tokenizer() -> None:
         __call__ = decode = get_vocab = convert_ids_to_tokens = str
 
     assert message_of(Slow(), prompt="{X}") == (
-        "[C313] the tokenizer Slow does not say which characters a token stands for, so slots "
-        "cannot be found among the tokens\n"
+        "[C313] the tokenizer Slow does not map tokens to characters, so slots "
+        "cannot be located among the tokens\n"
         "  help: use a model whose folder has a `tokenizer.json` (a fast tokenizer)"
     )
 
 
 def test_a_block_as_an_answer(words: Tokenizer) -> None:
     assert message_of(words, prompt="{X}", slots={"X": random_tokens(2)}, answer="{X}") == (
-        '[C303] prompt 1: the answer "{X}" must be exactly one token, and it holds a block of them\n'
-        "  help: an answer made of random tokens is one slot of random_tokens(1), alone"
+        '[C303] prompt 1: the answer "{X}" must be one token, but contains a block of random tokens\n'
+        "  help: use one slot of random_tokens(1) alone"
     )
 
 
 def test_a_named_list_of_which_nothing_is_left(stories: Tokenizer) -> None:
     assert message_of(stories, prompt="the {X}", slots={"X": "names"}) == (
-        "[C309] 0 of the 100 words of `names` are one token of this tokenizer wherever the "
-        'prompts use them, and the slot X needs 1; "Aaron", for one, is 3 after a space: "A", "ar", "on"\n'
-        "  help: write out words that are one token of this tokenizer, or as many tokens as each other"
+        "[C309] of the 100 words of `names`, 0 are single tokens of this tokenizer wherever the "
+        'prompts use them, but the slot X needs 1; for example, "Aaron" is 3 after a space: "A", "ar", "on"\n'
+        "  help: write out words that are single tokens of this tokenizer, or have equally many tokens"
     )
 
 
@@ -526,5 +523,5 @@ def test_two_fillings_that_read_the_same(words: Tokenizer) -> None:
     # cat + " dog x" and "cat dog" + " x" are one prompt, and are counted as one
     slots = {"A": ["cat", "cat dog"], "B": [" dog x", " x"]}
     assert len(template_dataset(words, prompt="{A}{B}", slots=slots, size=3).examples) == 3
-    with pytest.raises(DataError, match="there are only 3 different prompts"):
+    with pytest.raises(DataError, match="has only 3 different prompts"):
         template_dataset(words, prompt="{A}{B}", slots=slots, size=4)

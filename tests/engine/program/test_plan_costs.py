@@ -86,7 +86,7 @@ def test_without_weights_acdc_is_bounded_and_the_plan_says_so(
     assert steps["found"].tested == 479
     assert steps["found"].seconds
     assert not steps["eap"].at_most
-    assert "small: its weights are not at hand; what ACDC takes is the most possible" in found.notes
+    assert "small: its weights are not at hand; costs of ACDC are upper bounds" in found.notes
     assert "≤" in found.as_text()
 
 

@@ -105,7 +105,7 @@ def test_more_than_the_machine_has_is_said(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(plan, "stand_in", lambda *_: None)
     monkeypatch.setattr(plan, "machine_memory", lambda: 23 * 2**30)
     (said,) = (note for note in planned(tmp_path, config, "bfloat16").notes if "machine" in note)
-    assert said.startswith("this machine has 23 GiB of memory, and the weights alone are more")
+    assert said.startswith("this machine has 23 GiB of memory, but the weights alone need more")
     monkeypatch.setattr(plan, "machine_memory", lambda: 2 * published + 2**20)
     (said,) = (note for note in planned(tmp_path, config, "bfloat16").notes if "machine" in note)
     assert "and that is more" in said

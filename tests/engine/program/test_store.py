@@ -103,7 +103,7 @@ def test_damage_is_noticed_and_mended(damage: str, tmp_path: Path) -> None:
         case _:
             path.write_text(damage)
     assert store.load(KEY, whole) is None
-    assert store.notes == ("a stored result was damaged, and computed again",)
+    assert store.notes == ("a stored result was damaged and has been recomputed",)
     store.save(KEY, {"a": 0.1})
     assert store.load(KEY, whole) == (None if damage == "folder" else [{"a": 0.1}])
     assert store.load(OTHER, whole) == [{"a": 0.2}]
