@@ -155,9 +155,9 @@ def test_what_is_computed_again_only_if_it_has_to_be() -> None:
     [
         ("+", LD, Metric("prob"), "logits and probability cannot be added"),
         ("-", LD, Metric("logprob", at=(Position("A"), END)), "different positions"),
-        ("*", Metric("logprob", normalize=True), 2.0, "normalised"),
-        ("/", LD, 0.0, "divides by zero"),
-        ("+", 1.0, 2.0, "no metric in it"),
+        ("*", Metric("logprob", normalize=True), 2.0, "normalized"),
+        ("/", LD, 0.0, "division by zero"),
+        ("+", 1.0, 2.0, "at least one metric"),
         ("+", Metric("mse"), KL, "values"),
     ],
 )

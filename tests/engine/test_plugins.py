@@ -178,7 +178,7 @@ def test_nothing_is_loaded_unless_allowed(folder: Path) -> None:
         ("no_such_entry", "C585", "no installed package"),
         ("my_metrics:number", "C586", "is not a function"),
         ("my_metrics:two", "C586", "does not take one argument"),
-        ("my_metrics:flat", "C586", "gives () of torch.float64"),
+        ("my_metrics:flat", "C586", "returned () of torch.float64"),
         ("my_metrics:whole", "C586", "torch.int64"),
         ("my_metrics:failing", "C587", "AttributeError"),
         ("my_metrics:leaving", "C587", "raised SystemExit: 7"),
@@ -198,7 +198,7 @@ def test_what_is_no_metric(folder: Path, metric: str, code: str, said: str) -> N
     ("corruption", "code", "said"),
     [
         ("my_metrics:few", "C586", "each of 3 prompts"),
-        ("my_metrics:odd", "C586", "gives 3.5 for a prompt"),
+        ("my_metrics:odd", "C586", "returned 3.5 for a prompt"),
         ("my_metrics:number", "C586", "is not a function"),
         ("my_metrics:failing", "C587", "my_metrics.py, line"),
     ],

@@ -93,11 +93,11 @@ def test_a_task_computes_them(words: Tokenizer) -> None:
 @pytest.mark.parametrize(
     ("answer", "foil", "code", "said"),
     [
-        ([["John", "John"]], None, "C340", '"John" stands twice'),
+        ([["John", "John"]], None, "C340", 'duplicate token "John"'),
         ([["John", "Mary"]], "Mary", "C304", '"Mary"'),
         ([["John", "the cat"]], None, "C303", "exactly one token"),
         ([[], "John"], None, "C340", "the answer has no tokens"),
-        ([["John"], ["Mary"], ["Anna"]], None, "C318", "3 texts for answer"),
+        ([["John"], ["Mary"], ["Anna"]], None, "C318", "answer has 3 texts"),
     ],
 )
 def test_what_is_no_set(words: Tokenizer, answer: Any, foil: Any, code: str, said: str) -> None:

@@ -239,7 +239,7 @@ def test_all_inputs_of_a_program_come_once_against_others_of_the_same_length(nam
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_more_inputs_than_there_are_are_refused(name: str) -> None:
     every = len(TASKS[name].symbols) ** 5
-    with pytest.raises(DataError, match=f"has only {every} different prompts") as error:
+    with pytest.raises(DataError, match=f"has only {every:,} different prompts") as error:
         task_dataset(program(name), name, size=every + 1)
     assert error.value.code == "C310"
 
