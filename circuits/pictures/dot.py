@@ -75,8 +75,8 @@ def written(drawing: Drawing, *, title: str | None, caption: str | None) -> str:
         *_ladder(drawing),
         *_lines(drawing),
     ]
-    if title is not None and title.strip():
-        text = wrapped(one_line(title, 300), 80)
+    if line := one_line(title or "", 300):
+        text = wrapped(line, 80)
         lines[6:] = [
             *lines[6:7],
             "  subgraph cluster_titled {",

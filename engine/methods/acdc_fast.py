@@ -183,9 +183,9 @@ class Sweep:
         self.current = float(contrast.loss(self.metric, clean, self.of))
         heard: set[str] = set()
         done = accepted = 0
+        restored = False  # dead receivers take no time: they are reported as the one before them
         for receiver, tested in alive(graph, heard):
             candidates = graph.heard(receiver)
-            restored = False
             if tested:
                 if accepted > REBUILD_AFTER:
                     for state in self.states:

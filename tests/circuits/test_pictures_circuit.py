@@ -541,6 +541,7 @@ names = st.text(max_size=30) | st.sampled_from(
 @settings(max_examples=60, deadline=None)
 @given(names, names, names, names)
 @example("-->", "]]>", "%s", "--")
+@example("\f", "", "", "")  # white space to Python, and a forbidden character to XML
 def test_no_text_is_markup(title: str, caption: str, group: str, method: str) -> None:
     circuit = found(groups={group: ("L0H1", "MLP1", "embed")}, made={"method": method, method: title})
     svg = to_svg(to_dot(circuit, title=title, caption=caption, highlight=circuit))
