@@ -139,7 +139,7 @@ def test_an_entry_for_mib_comes_back_by_itself(nncirc: Command, found: Path, tmp
         nncirc("export", found, "--to", f"{tmp_path / 'two' / name}/", "--d-model", "64")
     said = nncirc("import", tmp_path / "two", "--to", tmp_path / "x.json").refused("C635")
     assert "has 2 circuits" in said
-    assert "the entries: a, b" in said
+    assert "choose one entry: a, b" in said
     assert not (tmp_path / "x.json").exists()
 
 
