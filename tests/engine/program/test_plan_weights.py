@@ -108,7 +108,7 @@ def test_more_than_the_machine_has_is_said(tmp_path: Path, monkeypatch: pytest.M
     assert said.startswith("this machine has 23 GiB of memory, but the weights alone need more")
     monkeypatch.setattr(plan, "machine_memory", lambda: 2 * published + 2**20)
     (said,) = (note for note in planned(tmp_path, config, "bfloat16").notes if "machine" in note)
-    assert "and that is more" in said
+    assert "but the run needs more" in said
     monkeypatch.setattr(plan, "machine_memory", lambda: 4 * published)
     assert not [note for note in planned(tmp_path, config, "bfloat16").notes if "machine" in note]
 
