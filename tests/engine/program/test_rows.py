@@ -163,8 +163,8 @@ def refused(text: str, folder: Path, **options: Any) -> list[Any]:
 @pytest.mark.parametrize(
     ("row", "column", "message"),
     [
-        ("L9H1", "0", "has no row `L9H1`"),
-        ("L1H0", "5", "has no column `5`"),
+        ("L9H1", "0", "unknown row `L9H1`"),
+        ("L1H0", "5", "unknown column `5`"),
     ],
 )
 def test_what_the_checker_cannot_know_is_found_before_anything_is_computed(
