@@ -1,4 +1,4 @@
-"""The reference of the language, `docs/language.md`, written from the schema.
+"""The reference of the language, `docs/language.md`, written from `dsl/blocks/`.
 
 python -m nncirc.dsl.handbook docs/language.md
 """

@@ -127,26 +127,12 @@ def _has_intervals(scores: Scores, table: Table, column: str | None) -> bool:
 
 
 _OF = Key(one("circuit"), "the circuit that the claim is about", required=True)
-
-
 _AGAINST = Key(one("circuit"), "the circuit taken as correct", required=True)
-
-
 _OTHER = Key(one("circuit"), "the circuit to compare with", required=True)
-
-
 _UNDER = Key(one("corruption"), "the corruption of the corrupted run", required=True)
-
-
 _CURVE = Key(one("curve"), "the curve that the claim is about", required=True)
-
-
 _BOUND = Key(Word(("low", "high")), "an end of the interval over prompts, in place of the value itself")
-
-
 _INTERVAL = {"bound": _BOUND, **INTERVAL}
-
-
 _PARTS = Key(
     Word(("nodes", "edges", "groups")),
     "what is knocked out at a time: all edges out of a head or an MLP, an edge, or a named group of nodes",
@@ -154,26 +140,19 @@ _PARTS = Key(
 )
 
 
+def _shared(doc: str, reference: Key) -> Function:
+    """A share of what two circuits have in common."""
+    return Function(doc, {"circuit": _OF, "reference": reference, "by": BY}, is_share=True)
+
+
 FUNCTIONS: Mapping[str, Function] = {
-    "recall": Function(
-        "Share of the reference that the circuit has, 0 to 1.",
-        {"circuit": _OF, "reference": _AGAINST, "by": BY},
-        is_share=True,
+    "recall": _shared("Share of the reference that the circuit has, 0 to 1.", _AGAINST),
+    "precision": _shared("Share of the circuit that the reference has, 0 to 1.", _AGAINST),
+    "jaccard": _shared(
+        "What both circuits have, as a share of what either has, 0 to 1 (Jaccard index).", _OTHER
     ),
-    "precision": Function(
-        "Share of the circuit that the reference has, 0 to 1.",
-        {"circuit": _OF, "reference": _AGAINST, "by": BY},
-        is_share=True,
-    ),
-    "jaccard": Function(
-        "What both circuits have, as a share of what either has, 0 to 1 (Jaccard index).",
-        {"circuit": _OF, "reference": _OTHER, "by": BY},
-        is_share=True,
-    ),
-    "overlap_p": Function(
-        "Probability that unrelated circuits of these sizes share at least so much (hypergeometric).",
-        {"circuit": _OF, "reference": _OTHER, "by": BY},
-        is_share=True,
+    "overlap_p": _shared(
+        "Probability that unrelated circuits of these sizes share at least so much (hypergeometric).", _OTHER
     ),
     "faithfulness": Function(
         "How much of the metric remains with everything outside the circuit corrupted: 0 corrupted, 1 clean.",

@@ -377,6 +377,10 @@ def _share(of_corrupt: str) -> Key:
     return Key(Boolean(), doc, default=False)
 
 
+def _better(otherwise: str) -> Key:
+    return Key(Word(("higher", "lower")), f"which way is better; if omitted, {otherwise}")
+
+
 METRICS: dict[str, Metric] = {
     "logit_diff": Metric(
         "Logit of the answer minus logit of the foil; for sets, the difference of mean logits.",
@@ -452,10 +456,7 @@ METRICS: dict[str, Metric] = {
             "of": Key(
                 Sum("metric"), "the expression; its metrics must read at the same positions", required=True
             ),
-            "better": Key(
-                Word(("higher", "lower")),
-                "which way is better; if omitted, as for the first metric in the expression",
-            ),
+            "better": _better("as for the first metric in the expression"),
             "normalize": NORMALIZE,
         },
         check=_check_expression,
@@ -468,10 +469,7 @@ METRICS: dict[str, Metric] = {
         {
             "function": FUNCTION,
             "at": AT,
-            "better": Key(
-                Word(("higher", "lower")),
-                "which way is better; if omitted, as the function declares, or higher",
-            ),
+            "better": _better("as the function declares, or higher"),
             "normalize": NORMALIZE,
         },
         check=check_function,

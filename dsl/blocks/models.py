@@ -6,15 +6,14 @@ import json
 
 from nncirc.circuits.door import at_home, read_text
 from nncirc.circuits.families import adapted, may_be_adapted, unadapted
-from nncirc.circuits.models import COMPILED
+from nncirc.circuits.graph import MOST_HEADS
+from nncirc.circuits.models import BUNDLED, COMPILED
 from nncirc.dsl.blocks.keys import DEVICE
 from nncirc.dsl.check.declared import Implementation, Key, Meaning
 from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.check.shapes import LARGEST, written_shape
 from nncirc.dsl.check.types import Boolean, Number, Text, Word
 from nncirc.dsl.text.diagnostics import Label
-
-_MOST_HEADS = 100_000  # as for `nncirc.circuits.graph.Shape`
 
 
 def is_only_shape(model: Draft) -> bool:
@@ -34,9 +33,9 @@ def _check_shape(meaning: Meaning, model: Draft) -> None:
         problem = f"`kv_heads = {shape.kv_groups}` does not divide `heads = {shape.heads}`"
         advice = f"use a divisor of {shape.heads}, or omit `kv_heads` if every head has its own"
         meaning.report("C238", problem, model.where("kv_heads"), help=advice)
-    elif shape is not None and shape.layers * shape.heads > _MOST_HEADS:
+    elif shape is not None and shape.layers * shape.heads > MOST_HEADS:
         problem = (
-            f"too many heads: {shape.layers} layers of {shape.heads}; at most {_MOST_HEADS:,} in "
+            f"too many heads: {shape.layers} layers of {shape.heads}; at most {MOST_HEADS:,} in "
             "all are allowed"
         )
         meaning.report(
@@ -94,10 +93,7 @@ MODELS = {
         "from a program.",
         {
             "name": Key(
-                Text(
-                    ("induction-2l", "ioi-4l", "tasks-4l", "tracr-reverse", "tracr-xproportion"),
-                    otherwise="load other models with `using huggingface` and their `id`",
-                ),
+                Text(BUNDLED, otherwise="load other models with `using huggingface` and their `id`"),
                 "`induction-2l` (two attention layers), `ioi-4l` and `tasks-4l` (four layers), or a program: "
                 "`tracr-reverse`, `tracr-xproportion`",
                 required=True,

@@ -99,18 +99,9 @@ def check_writes(meaning: Meaning, draft: Draft, key: str) -> None:
 
 def check_begins(meaning: Meaning, draft: Draft) -> None:
     """What begins in the corrupted run (`into = corrupt`, where there is a choice) needs one."""
-    corruption = meaning.get(draft, "corruption")
-    begins = draft.values.get("into", None if "into" in draft.spans else "corrupt") == "corrupt"
-    if not begins or corruption is None or CORRUPTIONS[corruption.implementation].run:
-        return
-    meaning.report(
-        "C237",
-        f"`{draft.implementation}` needs a corruption that re-runs the model; "
-        f"`{corruption.implementation}` only replaces activations",
-        draft.where("into" if "into" in draft.spans else "corruption"),
-        labels=(Label(corruption.place, f"this corruption uses {corruption.implementation}"),),
-        help=("write `into = clean`, or " if "into" in draft.values else "") + f"use {RUNS}",
-    )
+    if draft.values.get("into", None if "into" in draft.spans else "corrupt") == "corrupt":
+        instead = "write `into = clean`, or " if "into" in draft.values else ""
+        _needs_run(meaning, draft, "into", f"`{draft.implementation}`", instead)
 
 
 def check_denoised(meaning: Meaning, draft: Draft, key: str, word: str, other: str) -> None:
@@ -123,14 +114,19 @@ def check_denoised(meaning: Meaning, draft: Draft, key: str, word: str, other: s
         word: the key's word for that.
         other: that for the other.
     """
+    if draft.values.get(key) == word:
+        _needs_run(meaning, draft, key, f"`{key} = {word}`", f"write `{key} = {other}`, or ")
+
+
+def _needs_run(meaning: Meaning, draft: Draft, key: str, what: str, instead: str) -> None:
     corruption = meaning.get(draft, "corruption")
-    if draft.values.get(key) != word or corruption is None or CORRUPTIONS[corruption.implementation].run:
+    if corruption is None or CORRUPTIONS[corruption.implementation].run:
         return
     meaning.report(
         "C237",
-        f"`{key} = {word}` needs a corruption that re-runs the model; `{corruption.implementation}` only "
-        "replaces activations",
+        f"{what} needs a corruption that re-runs the model; `{corruption.implementation}` only replaces "
+        "activations",
         draft.where(key if key in draft.spans else "corruption"),
         labels=(Label(corruption.place, f"this corruption uses {corruption.implementation}"),),
-        help=f"write `{key} = {other}`, or use {RUNS}",
+        help=f"{instead}use {RUNS}",
     )

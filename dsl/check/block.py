@@ -1,16 +1,16 @@
-"""One block, or one inline call, against the schema."""
+"""One block, or one inline call, against its declaration."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nncirc.dsl.blocks import KINDS, SCORES, Implementation
 from nncirc.dsl.check.bodies import read_groups, read_path, read_replacement, read_slots
 from nncirc.dsl.check.declared import Known, Meaning
-from nncirc.dsl.check.scope import Draft, Scope, kinds_in_words, method_in_words, ordered
+from nncirc.dsl.check.scope import Draft, Scope, method_in_words, ordered
 from nncirc.dsl.check.shapes import ShapeProvider
-from nncirc.dsl.check.types import Reference, describe
+from nncirc.dsl.check.types import Reference, describe, kinds_in_words
 from nncirc.dsl.check.values import Wrong, convert
 from nncirc.dsl.check.written import Files
 from nncirc.dsl.text import syntax
@@ -23,11 +23,9 @@ _INNER = {"slots": "slots", "edges": "groups"}
 class Checks:
     """The declarations of one file that are to be checked, each by what is declared of it."""
 
-    def __init__(
-        self, scope: Scope, drafts: Mapping[str, Draft], shapes: ShapeProvider, known: Known
-    ) -> None:
-        self.meaning = Meaning(scope, drafts, shapes, known, SCORES)
-        self.drafts = drafts
+    def __init__(self, scope: Scope, shapes: ShapeProvider, known: Known) -> None:
+        self.meaning = Meaning(scope, shapes, known, SCORES)
+        self.drafts = scope.drafts
         self.mine: dict[str, Draft] = {}
         self.files = Files(scope)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Literal
 
+from nncirc.circuits.data import WORD_LISTS
 from nncirc.circuits.names import Input, Node
 from nncirc.dsl.blocks import SCORES
 from nncirc.dsl.check.places import ENDS, at_position, node, position
@@ -29,8 +30,6 @@ from nncirc.dsl.check.values import kind_of
 from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Label, suggest
 from nncirc.dsl.text.source import Span
-
-_NAMED = ("names", "places", "objects")
 
 
 def _attributes(scope: Scope, block: syntax.Block, example: str) -> Iterator[syntax.Attribute]:
@@ -81,11 +80,11 @@ def _generator(scope: Scope, value: syntax.Value, name: str) -> Generator | None
     constant = scope.constant(value)
     actual = constant.value if constant is not None else value
     match actual:
-        case syntax.Ref() if actual.text in _NAMED:
+        case syntax.Ref() if actual.text in WORD_LISTS:
             named: Literal["names", "places", "objects"] = actual.text  # type: ignore[assignment]
             return NamedList(named)
         case syntax.Ref():
-            near = suggest(actual.text, _NAMED)
+            near = suggest(actual.text, WORD_LISTS)
             scope.report(
                 "C203",
                 f"unknown word list `{actual.text}`",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os.path
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeAlias
 
 from nncirc.circuits.arguments import public
@@ -35,7 +36,6 @@ from nncirc.dsl.text.syntax_errors import node_name
 Loader: TypeAlias = Callable[[str], bytes]
 """Reads a used file by its path (joined with the folder of the script that uses it); raises OSError."""
 
-_LARGEST = 4_000_000  # bytes of a script
 _MOST_FILES = 100
 _FIRST_KEYS = {
     word: {name: next(iter(each.keys)) for name, each in kind.implementations.items()}
@@ -63,7 +63,7 @@ def read_bytes(path: str) -> bytes:
     Raises:
         OSError: it cannot be read, is not a file, or is too large to be a script.
     """
-    return read_file(path, at_most=_LARGEST)
+    return read_file(path, at_most=MOST_BYTES)
 
 
 @public
@@ -135,11 +135,9 @@ class _Check:
                 self.unknown_overrides()
                 check_slots_used(scope, self.drafts)
                 program = self.program(scope)
-        # Python's sort is stable; a file that is used twice says everything twice.
-        found = tuple(
-            dict.fromkeys(sorted(self.diagnostics, key=lambda d: (d.span.source.name != name, *sort_key(d))))
-        )
-        return CheckResult(program, _first(_without_echo(found)))
+        found = sorted(self.diagnostics, key=lambda d: (d.span.source.name != name, *sort_key(d)))
+        # A file that is used twice says everything twice, from two sources.
+        return CheckResult(program, _first(tuple(next(same) for _, same in groupby(found, sort_key))))
 
     def program(self, scope: Scope) -> Program | None:
         if any(each.severity == "error" for each in self.diagnostics):
@@ -172,17 +170,15 @@ class _Check:
         for local, entry in scope.names.items():
             if isinstance(entry, Constant):
                 self.constants[scope.qualified(local)] = entry
-        self.blocks(scope, script)
+        checks = Checks(scope, self.shapes, self.known)
+        self.blocks(scope, script, checks)
         if used is None:
             for statement in script.statements:
                 if isinstance(statement, syntax.Assertion):
-                    claim = read_claim(scope, statement, self.checks(scope))
+                    claim = read_claim(scope, statement, checks)
                     if claim is not None:
                         self.claims.append(claim)
         return scope
-
-    def checks(self, scope: Scope) -> Checks:
-        return Checks(scope, self.drafts, self.shapes, self.known)
 
     def too_much(self, source: Source) -> Diagnostic | None:
         """What is wrong with the size of a file and of those before it, if anything."""
@@ -268,7 +264,7 @@ class _Check:
                     if not self.taken(scope, target):
                         scope.names[target.text] = Broken("number", target.span)
 
-    def blocks(self, scope: Scope, script: syntax.Script) -> None:
+    def blocks(self, scope: Scope, script: syntax.Script, checks: Checks) -> None:
         unnamed: dict[str, int] = {}
         blocks: list[tuple[syntax.Block, Draft]] = []
         for statement in script.statements:
@@ -279,7 +275,6 @@ class _Check:
             elif isinstance(statement, syntax.Path):
                 advice = "move it into `replace` or `reference`"
                 scope.report("C118", "a path is allowed only inside a block", statement.span, help=advice)
-        checks = self.checks(scope)
         # First every block by itself, then what they mean together: they may stand in any order.
         order = _where_last(blocks)
         for block, draft in order:
@@ -415,15 +410,3 @@ def _remembered(shapes: ShapeProvider) -> ShapeProvider:
         return known[key]
 
     return shape
-
-
-def _without_echo(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
-    """Each message once, though a file that is used twice gives it twice (from two sources)."""
-    seen: set[tuple[object, ...]] = set()
-    kept: list[Diagnostic] = []
-    for each in found:
-        key = (each.span.source.name, each.span.start, each.span.end, each.code, each.message)
-        if key not in seen:
-            seen.add(key)
-            kept.append(each)
-    return tuple(kept)

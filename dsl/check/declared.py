@@ -109,7 +109,7 @@ class Known:
     """What is made once for all files of a script, by the names of declarations.
 
     Attributes:
-        graphs: why there is none, or None for those that are not known.
+        graphs: the graph, or the error that prevents it; None if it is unknown before the model is loaded.
         tables: of scores, with the names of the rows if they are known; None for scores of edges.
     """
 
@@ -123,13 +123,12 @@ class Meaning:
     def __init__(
         self,
         scope: Scope,
-        drafts: Mapping[str, Draft],
         shapes: ShapeProvider,
         known: Known,
         methods: Mapping[str, Scores],
     ) -> None:
         self.scope = scope
-        self.drafts = drafts
+        self.drafts = scope.drafts
         self.shapes = shapes
         self.known = known
         self.methods = methods
@@ -307,10 +306,7 @@ class Meaning:
 
     def _shape_of(self, scores: Draft) -> tuple[Graph | None, Shape | None]:
         graph = self.get(scores, "graph")
-        data = next((each for key in ("data", "source") if (each := self.get(scores, key))), None)
-        prompts = self.data_of(scores) or data
-        model = self.get(graph or prompts or scores, "model")
-        shape = None if model is None else self.shapes(model.implementation, model.values)
+        shape = self.model_of(scores)[1] if graph is None else self.shape(graph)
         if shape is None:
             return None, None
         try:

@@ -3,7 +3,7 @@
 Every name in it is qualified and known to exist, every key of an implementation is present with its
 default filled in, families are expanded, and declarations stand in an order in which they can be run.
 
-    Key type in the schema        Python value
+    Type of the key               Python value
     number                        int or float
     text, word                    str
     boolean                       bool
@@ -172,7 +172,7 @@ class Declaration:
         kind: `model`, `dataset`, `corruption`, `graph`, `metric`, `scores`, `circuit`, `curve`,
             `compare`, `plot`, `render`.
         implementation: what follows `using`; an output's implementation is its kind.
-        values: every key of the implementation's schema, defaults filled in.
+        values: every key of the implementation, defaults filled in.
         span: the block's header or the inline call.
         spans: where each value that was written stands.
         slots: of a `template` dataset, by name.
@@ -233,7 +233,7 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """A function of declarations (`schema.functions`), every argument filled in, the corruption too."""
+    """A function of declarations (`FUNCTIONS`), every argument filled in, the corruption too."""
 
     function: str
     arguments: Mapping[str, Value]

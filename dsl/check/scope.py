@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from nncirc.dsl.check.program import EdgePath, Group, Ref, Replacement, Slot, Value, Where
+from nncirc.dsl.check.types import kinds_in_words
 from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Diagnostic, Label, Severity, suggest
 from nncirc.dsl.text.source import Source, Span
@@ -95,11 +96,6 @@ class Broken:
 Entry: TypeAlias = Draft | Constant | Module | Broken
 
 
-def kinds_in_words(kinds: Sequence[str]) -> str:
-    """`a circuit`, `scores`: the plural takes no article."""
-    return " or ".join(kind if kind == "scores" else f"a {kind}" for kind in kinds)
-
-
 def method_in_words(kind: str) -> str:
     """What `using` names in a block of a kind: `circuit method`, `metric`."""
     return f"{kind} method" if kind in {"circuit", "scores"} else kind
@@ -125,13 +121,12 @@ class Scope:
         message: str,
         span: Span,
         *,
-        label: str = "",
         labels: Iterable[Label] = (),
         help: str | None = None,  # noqa: A002
         severity: Severity = "error",
     ) -> None:
         """Note a finding."""
-        self.diagnostics.append(Diagnostic(code, message, span, label, tuple(labels), help, severity))
+        self.diagnostics.append(Diagnostic(code, message, span, "", tuple(labels), help, severity))
 
     def qualified(self, name: str) -> str:
         """The name by which the whole program knows a name of this file."""
@@ -156,7 +151,7 @@ class Scope:
         return entry if isinstance(entry, Constant) else None
 
     def declaration(self, ref: syntax.Ref, kinds: Sequence[str]) -> Draft | None:
-        """The declaration that a name stands for; reports if there is none of these kinds."""
+        """The declaration that a name stands for; reports if it is missing or of another kind."""
         entry = self.find(ref.parts)
         if isinstance(entry, Broken):
             return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.names import Node
+from nncirc.circuits.names import is_node
 from nncirc.circuits.reference import expand
 from nncirc.dsl.check.program import Value
 from nncirc.dsl.text.diagnostics import suggest
@@ -48,7 +48,7 @@ class Table:
             return f'positions are its columns; write `score({self.name}, "{whole}", "{position}")`'
         if (bare := whole.rpartition(".")[0]) in rows:
             return f'rows are whole nodes; write `"{bare}"`'
-        if not _is_node(node):
+        if not is_node(node):
             near = suggest(node, rows)
             return f'did you mean `"{near}"`?' if near else _listed("rows", rows)
         try:
@@ -77,17 +77,9 @@ class Table:
             if self.by == "positions":
                 advice += f", or write `positions = [{column}]` in `{self.name}`"
             return f"unknown column `{column}`: `{self.name}` has one number for each row", advice
-        near = None if _is_node(column) else suggest(column, self.columns)
+        near = None if is_node(column) else suggest(column, self.columns)
         advice = f'did you mean `"{near}"`?' if near else _listed("columns", self.columns)
         return f"unknown column `{column}` in `{self.name}`", advice
-
-
-def _is_node(name: str) -> bool:
-    try:
-        Node.parse(name)
-    except GraphError:
-        return False
-    return True
 
 
 def _listed(what: str, names: Sequence[str]) -> str:
@@ -147,5 +139,5 @@ def heads(shape: Shape) -> list[str]:
 
 
 def names(value: object) -> tuple[str, ...] | None:
-    """What a list names; None where it is none."""
+    """The names in a list; None for a value that is not a list."""
     return tuple(map(str, value)) if isinstance(value, tuple) else None

@@ -1,7 +1,8 @@
-"""The types that a key of the schema can have, and how messages call them."""
+"""The types that a key can have, and how messages call them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -121,6 +122,11 @@ Type: TypeAlias = (
 )
 
 
+def kinds_in_words(kinds: Sequence[str]) -> str:
+    """`a circuit`, `scores`: the plural takes no article."""
+    return " or ".join(kind if kind == "scores" else f"a {kind}" for kind in kinds)
+
+
 def describe(kind: Type) -> str:
     """A type in words, as messages and the reference say it: `a whole number`, `a list of circuits`."""
     match kind:
@@ -143,7 +149,7 @@ def describe(kind: Type) -> str:
         case Sum(kind=summed):
             return f"{summed}s and numbers with `+`, `-`, `*`, `/`"
         case Reference(kinds=kinds):
-            return " or ".join(k if k == "scores" else f"a {k}" for k in kinds)
+            return kinds_in_words(kinds)
         case PositionType():
             return "a position"
         case NodeType():

@@ -1,4 +1,4 @@
-"""From a value as written to a value of the type that the schema wants, or a diagnostic."""
+"""From a value as written to a value of the type that its key wants, or a diagnostic."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 from nncirc.dsl.check.arithmetic import postfix
 from nncirc.dsl.check.places import node, position
 from nncirc.dsl.check.program import NextToken, Placeholder, Ref, Template, Value
-from nncirc.dsl.check.scope import Constant, Draft, Scope, kinds_in_words
+from nncirc.dsl.check.scope import Constant, Draft, Scope
 from nncirc.dsl.check.types import (
     Boolean,
     Either,
@@ -29,6 +29,7 @@ from nncirc.dsl.check.types import (
     Type,
     Word,
     describe,
+    kinds_in_words,
 )
 from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Label, suggest

@@ -157,7 +157,7 @@ MEASURED: Mapping[str, Entry] = {
     ),
     "C586": Entry(
         "wrong signature or result of a function",
-        "A metric is a function that takes `nncirc.engine.Logits` and returns a float for every row, "
+        "A metric is a function that takes `nncirc.Logits` and returns a float for every row, "
         "prompt and position. A corruption is a function that takes the `Dataset` and returns a text or "
         "token ids for every prompt, or a corruption such as `Zero()`.",
     ),

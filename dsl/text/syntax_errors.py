@@ -1,7 +1,7 @@
 """Messages for syntax errors.
 
 A message depends on what the parser could have gone on with (its *situation*, a name for a set of
-states) and on the token that it met. `SITUATIONS` names every state of the grammar: a test walks them.
+states) and on the token that it met. `situation` names every state of the grammar: a test walks them.
 """
 
 from __future__ import annotations
