@@ -3,7 +3,7 @@
     python -m training.ioi_4l [--out DIR]
 
 "When Mary and John went to the store, John gave a drink to" is continued by " Mary": the indirect object
-(Wang et al. 2022, "Interpretability in the Wild"). `_sentences.py` describes the data.
+(Wang et al. 2022, "Interpretability in the Wild"). `sentences.py` describes the data.
 """
 
 from __future__ import annotations

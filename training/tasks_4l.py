@@ -3,7 +3,7 @@
     python -m training.tasks_4l [--out DIR]
 
 Indirect objects, years, docstrings, colours, pronouns, agreement, capitals, multiple choice, and induction on
-random tokens. `_prompts.py` draws the prompts.
+random tokens. `prompts.py` draws the prompts.
 """
 
 from __future__ import annotations

@@ -11,13 +11,21 @@ import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from typing import Any
 
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.families.family import Family
 
 GROUP = "nncirc.families"
 """The group of entry points by which packages add adapters, each under the type that it is for."""
+
+
+def entry_points(*, group: str) -> Any:
+    """What packages add. The library for it takes longer to import than all of this folder."""
+    from importlib.metadata import entry_points as installed
+
+    return installed(group=group)
+
 
 _HEADS = ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads")
 

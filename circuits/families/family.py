@@ -54,7 +54,6 @@ class Family:
         gated: the module whose input is the product of activation and gate; None if there is no gate.
         float32_norm: whether the norms compute in float32 whatever the model's dtype: then results are
             exact to float32's rounding only.
-        centred_norm: whether the norms take off the mean, as a LayerNorm; None: those that are torch's do.
         keys: where the config says the shape.
         hub: models on the hub whose shape is known without a look: id, layers, heads, neurons of an MLP.
     """
@@ -76,6 +75,5 @@ class Family:
     gated: str | None = None
     mlp_output: str | None = None
     pos_embed: str | None = None
-    centred_norm: bool | None = None
     keys: Keys = Keys()
     hub: tuple[tuple[str, int, int, int], ...] = ()

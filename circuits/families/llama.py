@@ -20,5 +20,4 @@ FAMILY = Family(
     gated="mlp.down_proj",
     mlp_output="mlp.down_proj",
     float32_norm=True,
-    centred_norm=False,
 )

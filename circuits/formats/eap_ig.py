@@ -71,14 +71,14 @@ def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: Pos
             "the EAP-IG format has one embedding node, but this circuit separates token and position"
             " embeddings",
             hint="find the circuit on a graph without pos_embed, or collapse it in Python with "
-            "`nncirc.circuits.collapse_to`",
+            "`nncirc.collapse_to`",
         )
     if circuit.graph.positions or circuit.graph.neurons:
         raise GraphError(
             "C459",
             f"the EAP-IG format needs whole heads and MLPs without positions, found {circuit.graph}",
             hint="find the circuit on a graph without positions and neurons, or join them in Python with "
-            "`nncirc.circuits.join_positions` and `join_neurons`",
+            "`nncirc.join_positions` and `join_neurons`",
         )
     if circuit.graph.n_edges > _MOST_EDGES:
         raise GraphError(

@@ -1,7 +1,7 @@
 """The tasks of the field: prompts with answers, and the corruptions that take the answer away.
 
 A task is data: phrasings with slots, the words that fill them, which words of the corrupted prompts differ,
-and the right and wrong answers of each prompt. `nncirc.engine.data.task_dataset` makes prompts of it for a
+and the right and wrong answers of each prompt. `nncirc.task_dataset` makes prompts of it for a
 tokenizer. All words are our own lists, under the license of this package (MIT).
 """
 

@@ -13,6 +13,7 @@ from nncirc.engine.methods.acdc_fast import Measured
 from nncirc.engine.program import stored
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.costing import Costing, Priced
+from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.room import acdc_room
 
 
@@ -25,20 +26,13 @@ def _build(builder: Builder, declaration: Declaration) -> Circuit:
     values: Any = declaration.values
     graph = builder.of(declaration, "graph")
 
-    def method() -> Circuit:
-        return acdc(
-            builder.contrast_of(declaration),
-            graph,
-            builder.of(declaration, "metric"),
-            threshold=values["threshold"],
-            loss=values["loss"],
-            journal=journal(builder, declaration),
-            measured=builder.shared(_sweep("measured", declaration), Measured),
-            progress=builder.progress(declaration.name),
-        )
+    def method(contrast: Contrast, **options: Any) -> Circuit:
+        again = journal(builder, declaration)
+        measured = builder.shared(_sweep("measured", declaration), Measured)
+        return acdc(contrast, graph=graph, journal=again, measured=measured, **options)
 
-    found: Circuit = scored(builder, declaration, stored.circuit_of(graph), method)
-    return found
+    how = {key: values[key] for key in ("threshold", "loss")}
+    return scored(builder, declaration, stored.circuit_of(graph), method, **how)
 
 
 def _cost(costing: Costing, declaration: Declaration) -> Priced:

@@ -14,25 +14,19 @@ from nncirc.engine.program.build import Builder
 from nncirc.engine.program.costing import Costing, Priced
 from nncirc.engine.program.pictures import Look
 from nncirc.engine.runs.columns import columns_of
+from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.room import patching_room
 
 
 def _build(builder: Builder, declaration: Declaration) -> NodeScores:
     values: Any = declaration.values
 
-    def method() -> NodeScores:
-        return activation_patching(
-            builder.contrast_of(declaration),
-            builder.of(declaration, "graph"),
-            builder.of(declaration, "metric"),
-            direction=values["direction"],
-            positions=values["positions"],
-            journal=journal(builder, declaration),
-            progress=builder.progress(declaration.name),
-        )
+    def method(contrast: Contrast, **options: Any) -> NodeScores:
+        again = journal(builder, declaration)
+        return activation_patching(contrast, graph=builder.of(declaration, "graph"), journal=again, **options)
 
-    found: NodeScores = scored(builder, declaration, stored.NODES, method)
-    return found
+    how = {key: values[key] for key in ("direction", "positions")}
+    return scored(builder, declaration, stored.NODES, method, **how)
 
 
 def _cost(costing: Costing, declaration: Declaration) -> Priced:

@@ -36,7 +36,7 @@ def _cost(costing: Costing, declaration: Declaration) -> Priced:
         pairs = 4 * shape.n_layers * shape.n_heads * prompts.length / sizes.d_model
         return found + Cost(memory=held(model, prompts.tokens, kept=3 * shape.n_layers + pairs))
 
-    return costing.reading(costing.declaration(declaration, "data"), None, each)
+    return costing.reading(declaration, each)
 
 
 _SHARE = "share of attention, 0 to 1", Sequential(low=0.0, high=1.0)

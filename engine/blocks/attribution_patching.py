@@ -31,17 +31,9 @@ def _build(builder: Builder, declaration: Declaration) -> EdgeScores | NodeScore
             "correct_qk applies to edges into queries and keys, but these are scores of nodes",
             hint="set by = edges, or remove correct_qk",
         )
-    method: Any = partial(
-        attribution_patching if by_edges else node_attribution,
-        builder.contrast_of(declaration),
-        graph,
-        builder.of(declaration, "metric"),
-        **options,
-        progress=builder.progress(declaration.name),
-    )
-    found: EdgeScores | NodeScores = scored(
-        builder, declaration, stored.edges_of(graph) if by_edges else stored.NODES, method
-    )
+    form: Any = stored.edges_of(graph) if by_edges else stored.NODES
+    method: Any = partial(attribution_patching if by_edges else node_attribution, graph=graph)
+    found: EdgeScores | NodeScores = scored(builder, declaration, form, method, **options)
     return found
 
 

@@ -1,11 +1,11 @@
-"""A block, and what the blocks of methods share: results from the store, journals, positions, nodes."""
+"""A block, and what the blocks of methods share: results from the store, journals, nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace as with_fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
@@ -17,11 +17,11 @@ from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.program import stored
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.costing import Costing, Priced, Setting
-from nncirc.engine.program.pictures import Look
+from nncirc.engine.program.pictures import PLAIN, Look
 from nncirc.engine.program.store import StoredJournal
 from nncirc.engine.runs.room import edited_room
 
-_USUAL = Look()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Block:
 
     build: Callable[[Builder, Declaration], Any] | None
     cost: Callable[[Costing, Declaration], Priced | None] | None = None
-    look: Look = _USUAL
+    look: Look = PLAIN
     draw: Callable[[Builder, Declaration, Path], None] | None = None
 
 
@@ -45,20 +45,11 @@ class Block:
 
 
 def scored(
-    builder: Builder, declaration: Declaration, form: stored.Form[Any], method: Callable[[], Any]
-) -> Any:
-    """A method's result, from the store or else made, with what its corruption says of itself."""
-    found = builder.kept(lambda: builder.key(declaration), form, method)
-    facts = builder.facts(builder.declaration(declaration, "corruption"))
-    return with_fields(found, made={**found.made, **facts})
+    builder: Builder, declaration: Declaration, form: stored.Form[T], method: Callable[..., T], **options: Any
+) -> T:
+    """A result of a method of a contrast and a metric, from the store or else made, with what it is of."""
 
-
-def intervened(
-    builder: Builder, declaration: Declaration, method: Callable[..., NodeScores], **options: Any
-) -> NodeScores:
-    """Scores of nodes by a method of a contrast and a metric, as `scored`."""
-
-    def make() -> NodeScores:
+    def make() -> T:
         return method(
             builder.contrast_of(declaration),
             metric=builder.of(declaration, "metric"),
@@ -66,8 +57,10 @@ def intervened(
             **options,
         )
 
-    found: NodeScores = scored(builder, declaration, stored.NODES, make)
-    return found
+    found: Any = builder.kept(lambda: builder.key(declaration), form, make)
+    facts = builder.facts(builder.declaration(declaration, "corruption"))
+    made: T = with_fields(found, made={**found.made, **facts})
+    return made
 
 
 def edited(costing: Costing, at: Setting, rows: int, kept: int = 1) -> Priced:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from nncirc.circuits.intervals import Resampling
 from nncirc.dsl.check.program import Declaration
-from nncirc.engine.blocks.block import Block, edited, intervened
+from nncirc.engine.blocks import functions
+from nncirc.engine.blocks.block import Block, edited, scored
 from nncirc.engine.methods.causal_tracing import SCORE, causal_tracing
 from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.program import stored
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.costing import Costing, Priced
 from nncirc.engine.program.pictures import Look
@@ -17,12 +18,13 @@ from nncirc.engine.runs.columns import columns_of
 
 def _build(builder: Builder, declaration: Declaration) -> NodeScores:
     values: Any = declaration.values
-    return intervened(
+    return scored(
         builder,
         declaration,
+        stored.NODES,
         causal_tracing,
         positions=values["positions"],
-        how=Resampling(values["resamples"], values["level"], values["seed"]),
+        how=functions.resampling(values),
         **{key: values[key] for key in ("direction", "of", "window", "sever")},
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from nncirc.dsl.check.program import Choices, Declaration, NamedList, NextToken, RandomTokens, Template
@@ -17,12 +19,17 @@ from nncirc.engine.program.build import Builder
 from nncirc.engine.runs.batches import check_fits
 
 
-def _fitting(builder: Builder, declaration: Declaration, dataset: Dataset) -> Dataset:
-    check_fits(builder.model_of(declaration), dataset)
+def _fitting(
+    make: Callable[[Any, Declaration], Dataset], builder: Builder, declaration: Declaration
+) -> Dataset:
+    """Prompts by a model's tokenizer, which fit into its context."""
+    model = builder.model_of(declaration)
+    dataset = make(model.tokenizer, declaration)
+    check_fits(model, dataset)
     return dataset
 
 
-def _template(builder: Builder, declaration: Declaration) -> Dataset:
+def _template(tokenizer: Any, declaration: Declaration) -> Dataset:
     values: Any = declaration.values
     groups: dict[int, list[str]] = {}
     sources: dict[int, Any] = {}
@@ -35,8 +42,8 @@ def _template(builder: Builder, declaration: Declaration) -> Dataset:
                 sources[slot.group] = name
             case RandomTokens(length):
                 sources[slot.group] = random_tokens(length)
-    dataset = template_dataset(
-        builder.model_of(declaration).tokenizer,
+    return template_dataset(
+        tokenizer,
         prompt=[prompt.text for prompt in values["prompt"]],
         slots={tuple(names): sources[group] for group, names in groups.items()},
         size=values["size"],
@@ -45,7 +52,6 @@ def _template(builder: Builder, declaration: Declaration) -> Dataset:
         foil=_answer(values["foil"]),
         teacher_forced=values["teacher_forced"],
     )
-    return _fitting(builder, declaration, dataset)
 
 
 def _answer(value: Any) -> Any:
@@ -60,10 +66,10 @@ def _answer(value: Any) -> Any:
             return value
 
 
-def _prompts(builder: Builder, declaration: Declaration) -> Dataset:
+def _prompts(tokenizer: Any, declaration: Declaration) -> Dataset:
     values: Any = declaration.values
-    dataset = prompt_dataset(
-        builder.model_of(declaration).tokenizer,
+    return prompt_dataset(
+        tokenizer,
         clean=_answer(values["clean"]),
         corrupt=_answer(values["corrupt"]),
         answer=_one_or_all(_answer(values["answer"])),
@@ -72,7 +78,6 @@ def _prompts(builder: Builder, declaration: Declaration) -> Dataset:
         foil_ids=_one_or_all(_answer(values["foil_ids"])),
         teacher_forced=values["teacher_forced"],
     )
-    return _fitting(builder, declaration, dataset)
 
 
 def _one_or_all(value: Any) -> Any:
@@ -81,7 +86,7 @@ def _one_or_all(value: Any) -> Any:
     return value[0] if alone else value
 
 
-def _file(builder: Builder, declaration: Declaration) -> Dataset:
+def _file(tokenizer: Any, declaration: Declaration) -> Dataset:
     values: Any = declaration.values
     # A column that the script does not name is used if it is there.
     named = {key: values[key] for key in ("clean", "corrupt", "answer", "foil", "answer_ids", "foil_ids")}
@@ -89,41 +94,39 @@ def _file(builder: Builder, declaration: Declaration) -> Dataset:
     for key in ("answer", "foil"):
         if f"{key}_ids" in declaration.spans or (values["teacher_forced"] and key == "foil"):
             named[key] = None if key in optional else named[key]  # not asked for, and of no use
-    dataset = file_dataset(
-        builder.model_of(declaration).tokenizer,
+    return file_dataset(
+        tokenizer,
         values["path"],
         size=values["size"],
         optional=optional,
         teacher_forced=values["teacher_forced"],
         **named,
     )
-    return _fitting(builder, declaration, dataset)
 
 
-def _tokens(builder: Builder, declaration: Declaration) -> Dataset:
+def _tokens(tokenizer: Any, declaration: Declaration) -> Dataset:
     values: Any = declaration.values
     options = {key: values[key] for key in ("size", "seed", "length", "copies")}
-    dataset = token_dataset(builder.model_of(declaration).tokenizer, **options)
-    return _fitting(builder, declaration, dataset)
+    return token_dataset(tokenizer, **options)
 
 
-def _task(builder: Builder, declaration: Declaration) -> Dataset:
+def _task(tokenizer: Any, declaration: Declaration) -> Dataset:
     values: Any = declaration.values
     options = {key: values[key] for key in ("task", "size", "seed", "corrupt")}
-    return _fitting(builder, declaration, task_dataset(builder.model_of(declaration).tokenizer, **options))
+    return task_dataset(tokenizer, **options)
 
 
-def _all_inputs(builder: Builder, declaration: Declaration) -> Dataset:
+def _all_inputs(tokenizer: Any, declaration: Declaration) -> Dataset:
     values: Any = declaration.values
     options = {key: values[key] for key in ("length", "counterparts", "seed")}
-    return _fitting(builder, declaration, all_inputs(builder.model_of(declaration).tokenizer, **options))
+    return all_inputs(tokenizer, **options)
 
 
 BLOCKS = {
-    ("dataset", "template"): Block(_template),
-    ("dataset", "prompts"): Block(_prompts),
-    ("dataset", "file"): Block(_file),
-    ("dataset", "tokens"): Block(_tokens),
-    ("dataset", "all_inputs"): Block(_all_inputs),
-    ("dataset", "task"): Block(_task),
+    ("dataset", "template"): Block(partial(_fitting, _template)),
+    ("dataset", "prompts"): Block(partial(_fitting, _prompts)),
+    ("dataset", "file"): Block(partial(_fitting, _file)),
+    ("dataset", "tokens"): Block(partial(_fitting, _tokens)),
+    ("dataset", "all_inputs"): Block(partial(_fitting, _all_inputs)),
+    ("dataset", "task"): Block(partial(_fitting, _task)),
 }

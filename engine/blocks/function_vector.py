@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 from nncirc.dsl.check.program import Declaration
-from nncirc.engine.blocks.block import Block, edited, intervened, nodes_of
+from nncirc.engine.blocks.block import Block, edited, nodes_of, scored
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.methods.steering import VECTOR_SCORE, function_vector
+from nncirc.engine.program import stored
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.costing import Costing, Priced
 from nncirc.engine.program.pictures import Look
@@ -16,14 +17,14 @@ from nncirc.engine.program.pictures import Look
 
 def _build(builder: Builder, declaration: Declaration) -> NodeScores:
     values = declaration.values
-    return intervened(
+    return scored(
         builder,
         declaration,
+        stored.NODES,
         partial(function_vector, graph=builder.of(declaration, "graph")),
         heads=nodes_of(values["heads"]),
         source=builder.of(declaration, "source"),
-        **{key: values[key] for key in ("scale", "into")},
-        at=values["at"],
+        **{key: values[key] for key in ("scale", "into", "at")},
     )
 
 

@@ -54,8 +54,12 @@ def is_measured(builder: Builder, corruption: Declaration, metric: str) -> bool:
     return builder.store is not None and builder.store.has(_plain_run(builder, "corrupt", corruption, metric))
 
 
+def _about(builder: Builder, corruption: Declaration, metric: str) -> list[Any]:
+    return [builder.identity(corruption.name), builder.identity(metric)]
+
+
 def _plain_run(builder: Builder, run: str, corruption: Declaration, metric: str) -> str:
-    return stored.key_of(run, about=[builder.identity(corruption.name), builder.identity(metric)])
+    return stored.key_of(run, about=_about(builder, corruption, metric))
 
 
 def circuit_values(
@@ -67,13 +71,11 @@ def circuit_values(
         values = circuit_metric(builder.contrast(corruption), circuit, builder.get(metric))
         return tuple(values.tolist())
 
-    return builder.kept(partial(circuit_key, builder, corruption, metric, circuit), stored.NUMBERS, make)
+    def key() -> str:
+        about = _about(builder, corruption, metric)
+        return stored.key_of("circuit", about=about, circuit=stored.identity(circuit))
 
-
-def circuit_key(builder: Builder, corruption: Declaration, metric: str, circuit: Circuit) -> str:
-    """The store's key of `circuit_values`."""
-    about = [builder.identity(corruption.name), builder.identity(metric)]
-    return stored.key_of("circuit", about=about, circuit=stored.identity(circuit))
+    return builder.kept(key, stored.NUMBERS, make)
 
 
 def faithfulness(
@@ -159,22 +161,12 @@ def _knocked_out(
             found = incompleteness(completeness(contrast, circuit, measured, by=by, how=how, **sets))
         return of_whole(found.difference, contrast.model.digits)
 
-    key = partial(knockouts_key, function, builder, corruption, metric, circuit, values)
+    def key() -> str:
+        asked = {k: v for k, v in values.items() if k not in ("circuit", "metric", "corruption", "bound")}
+        about = [*_about(builder, corruption, metric), stored.identity(circuit)]
+        return stored.key_of(function, about=about, groups=dict(circuit.groups), asked=asked)
+
     return builder.kept(key, stored.ESTIMATE, make)
-
-
-def knockouts_key(
-    function: str,
-    builder: Builder,
-    corruption: Declaration,
-    metric: str,
-    circuit: Circuit,
-    values: Arguments,
-) -> str:
-    """The store's key of `incompleteness` or `minimality`."""
-    asked = {k: v for k, v in values.items() if k not in ("circuit", "metric", "corruption", "bound")}
-    about = [builder.identity(corruption.name), builder.identity(metric), stored.identity(circuit)]
-    return stored.key_of(function, about=about, groups=dict(circuit.groups), asked=asked)
 
 
 _OF_PROMPTS: Mapping[str, Callable[[Builder, Declaration, str, Arguments], Value]] = {

@@ -27,7 +27,7 @@ def _cost(costing: Costing, declaration: Declaration) -> Priced:
         memory = held(model, prompts.tokens, positions=two.positions)
         return costs.measured(Sizes.of(model), two) + Cost(memory=memory)
 
-    return costing.reading(costing.declaration(declaration, "data"), None, each)
+    return costing.reading(declaration, each)
 
 
 BLOCKS = {("scores", "in_context_learning"): Block(_build, _cost)}

@@ -39,8 +39,7 @@ def _cost(costing: Costing, declaration: Declaration) -> Priced:
         products = Cost(8 * senders * read.tokens * sizes.d_model, columns, memory)
         return costs.measured(sizes, prompts) + costs.heads_apart(sizes, graph, read) + products
 
-    data = costing.declaration(declaration, "data")
-    return costing.reading(data, declaration.values["positions"], each)
+    return costing.reading(declaration, each)
 
 
 BLOCKS = {("scores", "logit_attribution"): Block(_build, _cost)}

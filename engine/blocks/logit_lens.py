@@ -37,8 +37,7 @@ def _cost(costing: Costing, declaration: Declaration) -> Priced:
         read = Cost(2 * rows * columns * prompts.count * sizes.unembed, memory=memory)
         return costs.unread(sizes, prompts) + read
 
-    data = costing.declaration(declaration, "data")
-    return costing.reading(data, declaration.values["positions"], each)
+    return costing.reading(declaration, each)
 
 
 def score(scores: Scores) -> str:

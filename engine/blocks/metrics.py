@@ -20,6 +20,11 @@ def _metric(_: Builder, declaration: Declaration) -> Metric:
     return Metric(declaration.implementation, values["at"], values["normalize"])
 
 
+def _as_said(metric: Metric, values: Any) -> Metric:
+    metric = directed(metric, values["better"]) if values["better"] else metric
+    return replace(metric, normalize=values["normalize"])
+
+
 def _expression(builder: Builder, declaration: Declaration) -> Metric:
     values: Any = declaration.values
     stack: list[Any] = []
@@ -30,8 +35,7 @@ def _expression(builder: Builder, declaration: Declaration) -> Metric:
         else:
             stack.append(builder.get(item.name) if isinstance(item, Ref) else item)
     metric = stack[0] if isinstance(stack[0], Metric) else combined("*", 1, stack[0])
-    metric = directed(metric, values["better"]) if values["better"] else metric
-    return replace(metric, normalize=values["normalize"])
+    return _as_said(metric, values)
 
 
 def _own(builder: Builder, declaration: Declaration) -> Metric:
@@ -39,8 +43,7 @@ def _own(builder: Builder, declaration: Declaration) -> Metric:
     name = values["function"]
     measure = own_measure(name, Path(declaration.span.source.name).parent, allowed=builder.allow_code)
     metric = Metric(name, values["at"], own=measure)
-    metric = directed(metric, values["better"]) if values["better"] else metric
-    return replace(metric, normalize=values["normalize"])
+    return _as_said(metric, values)
 
 
 BLOCKS = {

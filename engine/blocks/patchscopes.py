@@ -46,8 +46,7 @@ def _cost(costing: Costing, declaration: Declaration) -> Priced:
             memory=held(model, prompts.tokens, kept=rows, positions=prompts.count, running=most)
         )
 
-    source = costing.declaration(declaration, "source")
-    return costing.reading(source, declaration.values["positions"], each)
+    return costing.reading(declaration, each, "source")
 
 
 BLOCKS = {("scores", "patchscopes"): Block(_build, _cost, Look(score, scale=of_tokens))}

@@ -6,10 +6,11 @@ from functools import partial
 from typing import Any
 
 from nncirc.dsl.check.program import Declaration
-from nncirc.engine.blocks.block import Block, intervened, nodes_of
+from nncirc.engine.blocks.block import Block, nodes_of, scored
 from nncirc.engine.methods import costs
 from nncirc.engine.methods.path_patching import SCORE, path_patching, receivers_of
 from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.program import stored
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.costing import Costing, Priced
 from nncirc.engine.program.pictures import Look
@@ -19,9 +20,10 @@ from nncirc.engine.runs.room import edited_room
 
 def _build(builder: Builder, declaration: Declaration) -> NodeScores:
     values = declaration.values
-    return intervened(
+    return scored(
         builder,
         declaration,
+        stored.NODES,
         partial(path_patching, graph=builder.of(declaration, "graph")),
         direction=values["direction"],
         to=nodes_of(values["to"]),

@@ -7,9 +7,10 @@ from typing import Any
 
 from nncirc.circuits.reference import expand
 from nncirc.dsl.check.program import Declaration
-from nncirc.engine.blocks.block import Block, edited, intervened, nodes_of
+from nncirc.engine.blocks.block import Block, edited, nodes_of, scored
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.methods.steering import SCORE, steering
+from nncirc.engine.program import stored
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.costing import Costing, Priced
 from nncirc.engine.program.pictures import Look
@@ -17,13 +18,13 @@ from nncirc.engine.program.pictures import Look
 
 def _build(builder: Builder, declaration: Declaration) -> NodeScores:
     values = declaration.values
-    return intervened(
+    return scored(
         builder,
         declaration,
+        stored.NODES,
         partial(steering, graph=builder.of(declaration, "graph")),
         nodes=nodes_of(values["nodes"]),
-        **{key: values[key] for key in ("scale", "shift", "together", "into")},
-        at=values["at"],
+        **{key: values[key] for key in ("scale", "shift", "together", "into", "at")},
     )
 
 

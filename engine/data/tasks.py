@@ -8,6 +8,7 @@ from itertools import pairwise, product
 
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.names import Position
 from nncirc.circuits.tasks import Task, task_named
 from nncirc.circuits.tasks.task import Answers, Words
 from nncirc.engine.data.corrupt import check_alignment, replace
@@ -95,11 +96,7 @@ def replacements_of(task: Task, corrupt: str | None) -> dict[tuple[str, int | No
             or "for another corruption use `replace` with the task's slots",
             about="corrupt",
         )
-    found: dict[tuple[str, int | None], str] = {}
-    for place, source in task.corruptions[name].items():
-        slot, _, number = place.partition(".")
-        found[slot, int(number) if number else None] = source
-    return found
+    return {Position.parse(place): source for place, source in task.corruptions[name].items()}
 
 
 def _texts(answers: Answers, examples: Sequence[Example]) -> list[Words]:

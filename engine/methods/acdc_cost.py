@@ -143,7 +143,6 @@ class _Live:
         self.tokens = sum(each.tokens for each in prompts)
         self.positions = sum(each.positions for each in prompts)
         self.length = max(each.length for each in prompts)
-        self.groups = list(map(sizes.shape.kv_of, range(sizes.shape.n_heads)))
         self.read = 0 if metric.measure.columns else self.positions * sizes.unembed
         self.batches = len(prompts)
         self.narrow = {len(graph.receivers) - 1}
@@ -177,7 +176,7 @@ class _Live:
                 )
                 senders = []
                 for head, sender in enumerate(wiring.head_sender[stage.layer]):
-                    group = self.groups[head]
+                    group = wiring.kv_of[head]
                     if self.listeners[sender] and fresh & {(0, head), (1, group), (2, group)}:
                         senders.append(sender)
                         found += self.at(sender) * (sizes.unit + 2 * sizes.d_head * self.length)

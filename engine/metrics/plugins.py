@@ -150,7 +150,7 @@ def load(name: str, group: str, folder: Path, *, allowed: bool) -> tuple[Any, Co
     if not colon:
         known = {entry.name: entry for entry in entry_points(group=group)}
         if name not in known:
-            there = f"expected {', '.join(sorted(known))}" if known else "there is none"
+            there = f"expected {', '.join(sorted(known))}" if known else "that group is empty"
             raise MethodError(
                 "C585",
                 f"no installed package has an entry point {name} in {group}; {there}",

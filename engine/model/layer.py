@@ -46,8 +46,8 @@ def made_by(
     model: Model, block: Block, normed: Float[Tensor, "*batch pos d_model"]
 ) -> Float[Tensor, "unit *batch pos d_head"]:
     """Inside a trace: a layer's queries, keys and values, all from the same input, before any rotation."""
-    made = torch.cat([projection(normed) for projection in block.projections], dim=-1)
-    return by_head(model, made)
+    made = [projection(normed) for projection in block.projections]
+    return by_head(model, made[0] if len(made) == 1 else torch.cat(made, dim=-1))
 
 
 def project(

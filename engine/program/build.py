@@ -90,7 +90,7 @@ class Builder:
             self._recalls = False
 
     def of(self, declaration: Declaration, key: str) -> Any:
-        """What the declaration under a key stands for; None if there is none."""
+        """What the declaration under a key builds; None if the key names no declaration."""
         value = declaration.values[key]
         return self.get(value.name) if isinstance(value, Ref) else None
 

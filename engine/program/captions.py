@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from nncirc.circuits.made import called
@@ -34,66 +33,6 @@ def metric_in_words(made: Made) -> str:
     measure = measures().get(made["metric"])
     is_joint = made.get("teacher_forced") and measure is not None and measure.joint is not None
     return f"{made['metric']} of the whole answer" if is_joint else str(made["metric"])
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What scores say of their numbers.
-
-    Attributes:
-        score: what they are, `{metric}` standing for the metric; the metric itself where nothing is said.
-        metric: what was measured, in words; None where that was no metric of a block.
-        unit: of the metric.
-        normalized: whether it is 0 on the corrupted and 1 on the clean run.
-        is_effect: whether they are differences of the metric, not the metric of a run that was changed.
-        direction: `noise` or `denoise`, if something was patched.
-        base: the metric of the run before anything was changed, where the result says it.
-        summed: whether their sizes are summed up.
-    """
-
-    score: str
-    metric: str | None
-    unit: str
-    normalized: bool
-    is_effect: bool
-    direction: str | None
-    base: float | None
-    summed: bool = False
-
-    @classmethod
-    def of(cls, made: Made, score: str, *, is_effect: bool = False, summed: bool = False) -> Said:
-        """From how scores were made, with what their method says of them."""
-        base = made.get("unsteered", made.get("unpatched"))
-        return cls(
-            score or ("{metric}" if "metric" in made else str(made.get("score", ""))),
-            in_field_words(metric_in_words(made)) if "metric" in made else None,
-            str(made.get("unit") or ""),
-            bool(made.get("normalized")),
-            is_effect,
-            made.get("direction"),
-            None if base is None else float(base),
-            summed,
-        )
-
-    @property
-    def neutral(self) -> float | None:
-        """The number that says "no effect"; None where it is not known."""
-        if self.base is not None and not self.is_effect:
-            return self.base
-        if self.metric is None or self.is_effect:
-            return 0.0
-        if not self.normalized:
-            return None
-        return 1.0 if self.direction == "noise" else 0.0
-
-    def in_words(self) -> str:
-        """What the numbers are, of which metric, and in which unit."""
-        what = self.score
-        if self.metric is not None:
-            ends = "share of clean \u2212 corrupt" if self.is_effect else "0 corrupt to 1 clean"
-            unit = ends if self.normalized else self.unit
-            what = what.format(metric=self.metric) + (f", {unit}" if unit else "")
-        return f"sum of |score|: {what}" if self.summed else what
 
 
 def in_field_words(name: str) -> str:

@@ -80,7 +80,7 @@ class Costing(Builder):
 
     Attributes:
         timed: by the name of a model whose weights are not there one of the same widths and fewer layers,
-            which is timed in its place; None where there is none.
+            which is timed in its place; None for a model without such a stand-in.
     """
 
     timed: dict[str, Model | None] = field(default_factory=dict)
@@ -132,15 +132,17 @@ class Costing(Builder):
         return sum((written(at.sizes, at.contrast, each) for each in new), FREE)
 
     def reading(
-        self, data: Declaration, positions: Any, each: Callable[[Model, Prompts, int], Cost]
+        self, declaration: Declaration, each: Callable[[Model, Prompts, int], Cost], key: str = "data"
     ) -> Priced:
         """At most what reading prompts takes.
 
         Args:
-            data: the prompts.
-            positions: that are read; None where the method reads none by name.
+            declaration: of the method.
             each: gives the cost of a batch, from the model and how many columns are read.
+            key: of the prompts.
         """
+        positions: Any = declaration.values.get("positions")
+        data = self.declaration(declaration, key)
         model, dataset, columns = self.model_of(data), self.get(data.name), 0
         if positions is not None:
             dataset, wheres = by_position(dataset, positions)

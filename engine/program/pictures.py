@@ -18,7 +18,7 @@ from nncirc.circuits.pictures.render import render
 from nncirc.circuits.pictures.text import token
 from nncirc.engine.data.labels import ANSWER, OR
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
-from nncirc.engine.program.captions import Said, facts, in_field_words, together, told
+from nncirc.engine.program.captions import facts, in_field_words, metric_in_words, together, told
 from nncirc.engine.program.results import Cell, Curve, Table, areas
 
 # Up to so many positions each gets a head grid of its own; beyond, a layer's heads are one row.
@@ -60,28 +60,48 @@ class Look:
     scale: Callable[[NodeScores, Sequence[float]], Scale | None] = lambda *_: None
     layout: Layout | None = None
 
-    def said(self, scores: Scores) -> Said:
-        """What scores say of their numbers."""
-        score = self.score if isinstance(self.score, str) else self.score(scores)
-        summed = isinstance(scores, EdgeScores)
-        return Said.of(scores.made, score, is_effect=self.is_effect, summed=summed)
+    def in_words(self, scores: Scores) -> str:
+        """What the numbers are, of which metric, and in which unit."""
+        made = scores.made
+        what = self.score if isinstance(self.score, str) else self.score(scores)
+        if "metric" in made:
+            ends = "share of clean \u2212 corrupt" if self.is_effect else "0 corrupt to 1 clean"
+            unit = ends if made.get("normalized") else made.get("unit")
+            metric = in_field_words(metric_in_words(made))
+            what = (what or "{metric}").format(metric=metric) + (f", {unit}" if unit else "")
+        else:
+            what = what or str(made.get("score", ""))
+        return f"sum of |score|: {what}" if isinstance(scores, EdgeScores) else what
+
+    def neutral(self, scores: Scores) -> float | None:
+        """The number that says "no effect"; None if it is unknown."""
+        made = scores.made
+        base = made.get("unsteered", made.get("unpatched"))
+        if self.is_effect or (base is None and "metric" not in made):
+            return 0.0
+        if base is not None:
+            return float(base)
+        if not made.get("normalized"):
+            return None
+        return 1.0 if made.get("direction") == "noise" else 0.0
 
     def scale_of(self, scores: NodeScores) -> Scale:
         """Sequential where numbers have a best and a worst end, diverging where one says "no effect"."""
         values = [value for row in scores.values for value in row if isfinite(value)]
         if (own := self.scale(scores, values)) is not None:
             return own
-        neutral = self.said(scores).neutral
+        neutral = self.neutral(scores)
         return Sequential() if neutral is None else Diverging(neutral)
 
 
-_PLAIN = Look()
+PLAIN = Look()
+"""Of numbers that say themselves what they are."""
 
 
-def draw_scores(scores: Scores, path: Path, *, title: str, look: Look = _PLAIN) -> None:
+def draw_scores(scores: Scores, path: Path, *, title: str, look: Look) -> None:
     """Scores as heatmaps. No intervals are drawn, and so the caption says nothing of them."""
-    said = look.said(scores)
-    options: dict[str, Any] = {"unit": said.in_words(), "title": title, "caption": _caption(scores.made)}
+    caption = _caption(scores.made)
+    options: dict[str, Any] = {"unit": look.in_words(scores), "title": title, "caption": caption}
     if isinstance(scores, EdgeScores):
         options["scale"] = Sequential(low=0.0)
         write_picture(path, heatmap, _by_layer(scores), x_label="to", y_label="from", **options)
@@ -92,7 +112,7 @@ def draw_scores(scores: Scores, path: Path, *, title: str, look: Look = _PLAIN) 
     elif "rows" in scores.made:  # names of layers or of nodes together, which need be no nodes
         panels, labels = [_as_it_is(scores)], {"y_label": _ROWS.get(str(scores.made["rows"]), "")}
     else:
-        panels = _of_one_unit(scores, said.neutral or 0.0)
+        panels = _of_one_unit(scores, look.neutral(scores) or 0.0)
         labels = {"y_label": _layer_or_nothing(panels)}
     write_picture(path, heatmap, panels, **labels, **options)
 

@@ -152,7 +152,7 @@ class _Planner(Costing):
         needed = self.program.needed([*(each.name for each in wanted), *asked])
         for declaration in needed:
             step = self.step(declaration)
-            if step is None or any(name in self.unknown for name in declaration.references()):
+            if step is None or not self.is_known(declaration):
                 self.unknown.add(declaration.name)
             if step is not None:
                 steps.append(step)

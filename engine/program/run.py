@@ -26,7 +26,7 @@ from nncirc.dsl.check.program import (
     Program,
     Ref,
 )
-from nncirc.dsl.check.scope import kinds_in_words
+from nncirc.dsl.check.types import kinds_in_words
 from nncirc.dsl.check.written import DRAWN, PROVENANCE, result_file, written
 from nncirc.dsl.text.diagnostics import suggest
 from nncirc.engine.blocks import blocks
@@ -221,7 +221,7 @@ def _report(
 ) -> Report:
     """What was made, its tables, and what there is to say of the data and the store."""
     results = tuple(results)
-    datasets = [builder.built[d.name] for d in builder.program.of_kind("dataset") if d.name in builder.built]
+    datasets = [builder.built[each.name] for each in _built(builder, "dataset")]
     notes = tuple(dict.fromkeys(note for dataset in datasets for note in dataset.notes))
     notes += builder.store.notes if builder.store else ()
     claims = tuple(claims)
@@ -376,7 +376,7 @@ def provenance(
                 "kind": declaration.kind,
                 "using": declaration.implementation,
                 "values": {key: _plain(value) for key, value in declaration.values.items()},
-                **({"seconds": builder.seconds[name]} if name in builder.seconds else {}),
+                "seconds": builder.seconds[name],
             }
             for name, declaration in program.declarations.items()
             if name in builder.seconds

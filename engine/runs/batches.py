@@ -27,7 +27,7 @@ class Batch:
         examples: these prompts.
         clean: their tokens.
         corrupt: the tokens of the corrupted run, whose embeddings may have noise as well (`Contrast.noise`);
-            None if there is none, or the corruption is not another run.
+            None if the corruption does not re-run the model.
     """
 
     number: int

@@ -24,7 +24,7 @@ from torch import Tensor
 from nncirc.circuits.arguments import public
 from nncirc.circuits.graph import Graph
 from nncirc.engine.model.fits import check_tokens
-from nncirc.engine.model.layer import by_head, split
+from nncirc.engine.model.layer import by_head, split, unit_project
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import checked, run
 
@@ -36,9 +36,7 @@ def attention_outputs(
     out = model.weights[layer].out
     if graph.attention == "layers":
         return (z @ out.flatten(0, 1))[None]
-    heads = z.unflatten(-1, out.shape[:2]).movedim(-2, 0)
-    by_head = torch.bmm(heads.flatten(1, -2), out)
-    return by_head.view(*heads.shape[:-1], out.shape[-1])
+    return unit_project(by_head(model, z), out, None)
 
 
 def neuron_outputs(

@@ -77,7 +77,7 @@ def labelled(dataset: Dataset, columns: Sequence[Position | int | None]) -> dict
 
 
 def _slot(example: Example, position: int) -> str | None:
-    """`S.2`, a slot that the prompt has; no name that `plain.by_position` gives a single token."""
+    """`S.2`, a slot that the prompt has; no name that `by_position` gives a single token."""
     spans = {place: span for place, span in example.spans.items() if not place[0].isdecimal()}
     occurrence = slot_at(replace(example, spans=spans), position)
     return None if occurrence is None else name_of(occurrence, spans)

@@ -7,7 +7,7 @@ Interventions are rows of one trace. Layers before the first that any of them ch
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from jaxtyping import Float
 from torch import Tensor
@@ -17,8 +17,6 @@ from nncirc.circuits.graph import Graph
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import checked, run
 from nncirc.engine.runs.capture import as_tokens
-
-T = TypeVar("T")
 
 Part: TypeAlias = Literal["residual", "attention", "mlp"]
 Edit: TypeAlias = Callable[

@@ -92,7 +92,7 @@ class Gradients:
         yield len(graph.receivers) - 1, self._through(norm, self.norm_inputs[-1], self.norm_outputs[-1][None])
 
     def _through(self, norm: nn.Module, point: Tensor, gradients: Tensor) -> Tensor:
-        return through_norm(norm, point, gradients, self.rule, centred=_centres(self.model, norm))
+        return through_norm(norm, point, gradients, self.rule)
 
     def _before_projection(
         self, graph: Graph, layer: int, receivers: range
@@ -118,8 +118,6 @@ def through_norm(
     point: Float[Tensor, "batch pos d_model"],
     gradients: Float[Tensor, "receiver batch pos d_model"],
     rule: Rule = "gradient",
-    *,
-    centred: bool = True,
 ) -> Float[Tensor, "receiver batch pos d_model"]:
     """Gradients by a norm's input from gradients by its output; the norm is differentiated, not frozen.
 
@@ -129,7 +127,7 @@ def through_norm(
         inputs = point.expand_as(gradients).detach().requires_grad_()
         outputs = norm(inputs)
         if rule == "relp":
-            outputs = constant_scale(norm, inputs, outputs, centred=centred)
+            outputs = constant_scale(norm, inputs, outputs)
         (found,) = torch.autograd.grad(outputs, inputs, gradients)
     return found
 
@@ -138,22 +136,14 @@ def constant_scale(
     norm: nn.Module,
     inputs: Float[Tensor, "*batch d_model"],
     outputs: Float[Tensor, "*batch d_model"],
-    *,
-    centred: bool,
 ) -> Float[Tensor, "*batch d_model"]:
     """What a norm gives, as a function of its input in which what it divides by is constant.
 
-    A layer norm still subtracts the mean (`centred`), which is linear.
+    A layer norm still subtracts the mean from its input, which is linear.
     """
-    linear = inputs - inputs.mean(-1, keepdim=True) if centred else inputs
+    linear = inputs - inputs.mean(-1, keepdim=True) if isinstance(norm, nn.LayerNorm) else inputs
     bias = getattr(norm, "bias", None)
     return proportional(linear, outputs if bias is None else outputs - bias) + (0 if bias is None else bias)
-
-
-def _centres(model: Model, norm: nn.Module) -> bool:
-    """Whether a norm takes off the mean."""
-    said = model.family.centred_norm
-    return isinstance(norm, nn.LayerNorm) if said is None else said
 
 
 def proportional(inputs: Tensor, outputs: Tensor) -> Tensor:
@@ -232,7 +222,7 @@ def metric_gradients(
         for number, block in enumerate(model.blocks):
             norm_inputs.append(block.attention_norm.input.detach())
             if rule == "relp":
-                _constant_norm(model, modules[number], family.attention_norm, block.attention_norm)
+                _constant_norm(modules[number], family.attention_norm, block.attention_norm)
             layer: list[Tensor] = []
             for place, projection in enumerate(block.projections):
                 made = probe(projection.output, layer)
@@ -246,7 +236,7 @@ def metric_gradients(
             if model.shape.mlps:
                 norm_inputs.append(block.mlp_norm.input.detach())
                 if rule == "relp":
-                    _constant_norm(model, modules[number], family.mlp_norm, block.mlp_norm)
+                    _constant_norm(modules[number], family.mlp_norm, block.mlp_norm)
                 block.mlp_norm.output = probe(block.mlp_norm.output, norm_outputs)
                 if rule == "relp":
                     _proportional_mlp(model, block)
@@ -257,7 +247,7 @@ def metric_gradients(
                 block.mlp.output = written(block.mlp.output, number)
         norm_inputs.append(model.final_norm.input.detach())
         if rule == "relp":
-            _constant_norm(model, model.module, family.final_norm, model.final_norm)
+            _constant_norm(model.module, family.final_norm, model.final_norm)
         model.final_norm.output = probe(model.final_norm.output, norm_outputs)
         return embed, model.unembed.output[None]
 
@@ -298,9 +288,8 @@ def _by_logits(
 # Rules of relevance propagation: inside a trace only -------------------------------------------------------
 
 
-def _constant_norm(model: Model, module: nn.Module, path: str, norm: Any) -> None:
-    own = attrgetter(path)(module)
-    norm.output = constant_scale(own, norm.input, norm.output, centred=_centres(model, own))
+def _constant_norm(module: nn.Module, path: str, norm: Any) -> None:
+    norm.output = constant_scale(attrgetter(path)(module), norm.input, norm.output)
 
 
 def _constant_pattern(model: Model, place: int, made: Tensor) -> Tensor:

@@ -248,7 +248,7 @@ class Live:
     def attention(self, layer: int, inputs: Mapping[int, Tensor], change: Change) -> dict[int, Tensor]:
         """The new z of every live head that one of these changed inputs enters."""
         fresh = self.project(layer, inputs)
-        shape = self.wiring.graph.shape
+        shape, kv_of = self.wiring.graph.shape, self.wiring.kv_of
         senders = self.wiring.head_sender[layer]
         rows = len(next(iter(inputs.values())))
         found: dict[int, Tensor] = {}
@@ -258,7 +258,7 @@ class Live:
                 for head in range(shape.n_heads)
                 if self.listeners[senders[head]]
                 and (senders[head] in self.narrow_sender) is narrow
-                and any(unit in fresh for unit in ((0, head), (1, shape.kv_of(head)), (2, shape.kv_of(head))))
+                and any(unit in fresh for unit in ((0, head), (1, kv_of[head]), (2, kv_of[head])))
             ]
             if not heads:
                 continue
@@ -266,7 +266,7 @@ class Live:
             def stacked(kind: int, index: Sequence[int]) -> Tensor:
                 return torch.stack([self.unit(layer, kind, i, fresh, rows) for i in index])
 
-            groups = [shape.kv_of(head) for head in heads]
+            groups = [kv_of[head] for head in heads]
             query = torch.stack([self.query(layer, head, fresh, rows, narrow=narrow) for head in heads])
             mask = self.visible if narrow else None
             z = attend(self.model, layer, query, stacked(1, groups), stacked(2, groups), mask)

@@ -62,6 +62,7 @@ class Wiring:
         units: for every attention receiver the projections it enters: (0 query | 1 key | 2 value, index).
         feeds: for every receiver the senders computed from it.
         head_sender: for every layer and head the sender it writes as.
+        kv_of: for every head its key-value group (grouped-query attention).
         mlp_sender: for every layer the index of its MLP among the senders, or that of its first neuron.
     """
 
@@ -71,6 +72,7 @@ class Wiring:
     units: Mapping[int, tuple[tuple[int, int], ...]]
     feeds: tuple[tuple[int, ...], ...]
     head_sender: tuple[tuple[int, ...], ...]
+    kv_of: tuple[int, ...]
     mlp_sender: tuple[int, ...]
 
     @classmethod
@@ -98,5 +100,6 @@ class Wiring:
             {receiver: tuple(found) for receiver, found in units.items()},
             feeds,
             tuple(tuple(index[f"L{n}" if whole else f"L{n}H{h}"] for h in heads) for n in layers),
+            tuple(map(graph.shape.kv_of, heads)),
             tuple(feeds[graph.receiver_index[f"MLP{n}"]][0] for n in layers) if graph.shape.mlps else (),
         )

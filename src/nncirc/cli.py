@@ -127,12 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("circuit", metavar="CIRCUIT", help=f"a circuit: {_FORMATS}")
     render.add_argument("--highlight", metavar="CIRCUIT", help="a circuit to highlight for comparison")
     render.add_argument("--out", metavar="FILE", help=".svg, .png, .pdf or .dot (default: beside CIRCUIT)")
-    render.add_argument(
-        "--fold",
-        type=_positive,
-        metavar="N",
-        help="simplify the drawing to at most N lines (caption says how)",
-    )
+    _add_fold(render)
 
     _add_exchange(command)
     explain = command("explain", _explain, "explain an error code, such as C301")
@@ -145,18 +140,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_fold(command: argparse.ArgumentParser) -> None:
+    text = "simplify the drawing to at most N lines (caption says how)"
+    command.add_argument("--fold", type=_positive, metavar="N", help=text)
+
+
+def _fold(options: argparse.Namespace) -> dict[str, Any]:
+    return {} if options.fold is None else {"max_edges": options.fold}
+
+
 def _add_exchange(command: Callable[[str, Callable[[Any], int], str], argparse.ArgumentParser]) -> None:
     """The commands for files of circuits."""
     diff = command("diff", _diff, "compare two circuits: nodes and edges in both, and in only one")
     diff.add_argument("first", metavar="A", help=f"a circuit: {_FORMATS}; FILE.circ:NAME for one in a script")
     diff.add_argument("second", metavar="B", help="the circuit to compare with")
     diff.add_argument("--out", metavar="FILE", help="draw both as one picture: .svg, .png, .pdf or .dot")
-    diff.add_argument(
-        "--fold",
-        type=_positive,
-        metavar="N",
-        help="simplify the drawing to at most N lines (caption says how)",
-    )
+    _add_fold(diff)
     diff.add_argument(
         "--collapse",
         action="store_true",
@@ -445,8 +444,7 @@ def _render(options: Any) -> int:
     circuit = read_any(options.circuit)
     highlight = read_any(options.highlight) if options.highlight else None
     out = Path(options.out) if options.out else Path(options.circuit).with_suffix(".svg")
-    fold = {} if options.fold is None else {"max_edges": options.fold}
-    render(circuit, out, highlight=highlight, title=Path(options.circuit).stem, **fold)
+    render(circuit, out, highlight=highlight, title=Path(options.circuit).stem, **_fold(options))
     _say(str(out))
     return FINE
 
@@ -472,8 +470,7 @@ def _diff(options: Any) -> int:
     if options.out:
         from nncirc.circuits.pictures.pair import render_pair
 
-        fold = {} if options.fold is None else {"max_edges": options.fold}
-        render_pair(found, names, options.out, **fold)
+        render_pair(found, names, options.out, **_fold(options))
     if options.json:
         _say_json(as_json(found, names))
     else:

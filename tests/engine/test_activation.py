@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from tests.engine import oracle
+from tests.engine.compared import close
 from tests.engine.data.vocabulary import word_tokenizer
 from tests.engine.peak import peak_bytes
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
@@ -45,10 +46,6 @@ METRICS = st.sampled_from(
     ]
 )
 PLACES: tuple[Position, ...] = (END, Position("A"), Position("A", 2), Position("B", 1), Position("start"))
-
-
-def close(case: Case) -> float:
-    return 2e-8 if case.family in ("gpt2", "attention_only") else 2e-5
 
 
 def noise_of(about: Contrast, prompt: int) -> torch.Tensor:

@@ -203,7 +203,7 @@ DAMAGED: list[tuple[str, Callable[[Path], object], str, str]] = [
     ("another activation", _config(activation="gelu"), "C432", "activation = 'gelu', expected 'relu'"),
     ("no such sizes", _config(n_heads=0), "C603", "n_heads: expected a number of at least 1"),
     ("too many heads", _config(n_heads=10**9), "C452", "at most 100,000 heads"),
-    ("a size that is none", _config(d_model="8"), "C603", "d_model: expected a whole number"),
+    ("a size that is text", _config(d_model="8"), "C603", "d_model: expected a whole number"),
     ("a symbol twice", _config(input_encoder=[["b", 0], ["b", 1]]), "C603", "exactly once"),
     ("an id that is missing", _config(input_encoder=[["BOS", 0], ["b", 2]]), "C603", "exactly once"),
     ("a symbol that is none", _config(output_encoder=[[None, 0]]), "C603", "expected a symbol: a string"),

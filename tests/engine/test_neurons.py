@@ -393,7 +393,7 @@ def test_of_many_neurons_the_strongest_are_drawn() -> None:
     values = ((1.0,), (0.5,), *((0.01 * (-1) ** i * i,) for i in range(60)))
     made = {"method": "attribution_patching", "direction": "noise", "normalized": True}
     found = NodeScores(names, (), values, {**made, "metric": "prob"})
-    neutral = blocks()["scores", "attribution_patching"].look.said(found).neutral
+    neutral = blocks()["scores", "attribution_patching"].look.neutral(found)
     assert neutral == 0  # an estimate of a fall, not the metric of a patched run
     rest, *neurons = pictures._others(found, ["all positions"], neutral)
     assert list(rest.rows) == ["embed"]

@@ -391,7 +391,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "[C310] size = 121, but this template has only 120 different prompts\n"
         "  help: set size = 120 or less, or give the slots more words",
     ),
-    "a size that is none": ({"size": 0}, "[C312] size must be a whole number of at least 1, got 0"),
+    "a size of 0": ({"size": 0}, "[C312] size must be a whole number of at least 1, got 0"),
     "a foil alone": (
         {"answer": None},
         "[C304] a foil needs an answer to be compared with\n  help: add answer = ..., or remove the foil",

@@ -253,7 +253,8 @@ def test_what_is_stored_is_read_and_drawn(tmp_path: Path) -> None:
     for name in names:
         assert again.get(name) == made[name]
         assert name in again.restored
-        draw_scores(made[name], tmp_path / f"{name}.svg", title=name)
+        look = blocks()["scores", again.program.declarations[name].implementation].look
+        draw_scores(made[name], tmp_path / f"{name}.svg", title=name, look=look)
     assert "S.1" in (tmp_path / "states.svg").read_text()
 
 

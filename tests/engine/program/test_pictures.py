@@ -47,7 +47,7 @@ def scale_of(found: NodeScores) -> Any:
 
 
 def unit_of(found: NodeScores) -> str:
-    return look(found).said(found).in_words()
+    return look(found).in_words(found)
 
 
 def words(axes: Any) -> list[str]:

@@ -163,7 +163,8 @@ def test_what_was_read_is_stored_and_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", RESULTS)
 def test_all_can_be_drawn(name: str, tmp_path: Path) -> None:
     found = Builder(program(), blocks()).get(name)
-    draw_scores(found, tmp_path / "picture.svg", title=name)
+    look = blocks()["scores", program().declarations[name].implementation].look
+    draw_scores(found, tmp_path / "picture.svg", title=name, look=look)
     assert (tmp_path / "picture.svg").stat().st_size > 5000
 
 
