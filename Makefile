@@ -1,4 +1,4 @@
-# For a fresh clone: `make demo` runs an experiment, `make test` checks everything, `make help` lists the rest.
+# For a fresh clone: `make demo` runs an experiment, `make test` checks everything, `make help` lists more.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -21,7 +21,7 @@ help:
 	@echo 'make test    lint, types and all tests'
 	@echo 'make format  format the code'
 	@echo 'make goldens regenerate the golden texts of the tests'
-	@echo 'make docs    generate docs/language.md from the schema'
+	@echo 'make docs    generate docs/language.md from dsl/blocks'
 	@echo 'make wheel   build the wheel and the source distribution into dist/'
 	@echo 'make clean   remove everything that make created'
 
