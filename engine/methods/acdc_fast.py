@@ -382,8 +382,10 @@ class Sweep:
         terms = max(self.contrast.reading(batch, self.metric).terms for batch in self.contrast.batches)
 
         sensitivity = self.metric.measure.sensitivity
-        # A sensitivity that grows with the value is that of a point: a term of second order belongs to it.
-        second = self.logit_error**2 if math.isinf(sensitivity(math.inf)) else 0.0
+        # A sensitivity that grows with the value is that of a point, and is nothing at 0: a term of second
+        # order belongs to it, and the rounding of the metric itself, of log-probabilities that cancel.
+        own = self.logit_error * torch.finfo(torch.float64).eps / self.contrast.model.resolution
+        second = self.logit_error**2 + own if math.isinf(sensitivity(math.inf)) else 0.0
 
         def moved(value: float) -> float:
             return terms * (self.logit_error * sensitivity(value) + second) / abs(normal.span)

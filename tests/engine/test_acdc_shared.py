@@ -81,6 +81,24 @@ def test_whatever_is_expected_the_circuit_is_the_definitions(
         same(acdc(about, graph, metric, threshold=threshold, loss=loss, depth=depth), slow)
 
 
+def test_a_cut_that_changes_no_divergence_is_the_definitions_to_decide() -> None:
+    """Of a divergence near 0 rounding is left, which at threshold 0 decides otherwise from row to row."""
+    case = Case("gpt2", layers=1, heads=1, kv_heads=1, split=False, size=5, corruption="gaussian", seed=9049)
+    model = case.model()
+    graph, about, metric = case.graph(model), case.contrast(model), Metric("kl_divergence")
+    slow = acdc(about, graph, metric, threshold=0.0, sequential=True)
+    assert 0.0 in slow.scores.values()
+    for seed in range(5):
+        random = Random(seed)
+
+        def anything(sweep: Sweep, receiver: int, random: Random = random) -> dict[int, float]:
+            return {s: random.choice([0.0, 1.0]) for s in range(graph.reach[receiver])}
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Sweep, "guessed", anything)
+            same(acdc(about, graph, metric, threshold=0.0), slow)
+
+
 def test_refusals_that_another_threshold_foretells_end_no_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_gpt2(layers=3)
     about, graph, metric = contrast(model), model.graph(), Metric("logit_diff")
