@@ -10,7 +10,6 @@ them early. It costs some microseconds a call, so what is called in loops is lef
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import math
@@ -22,7 +21,7 @@ from typing import Any, TypeAlias, TypeVar
 from nncirc.circuits.annotations import kind_of
 from nncirc.circuits.errors import ArgumentError
 from nncirc.circuits.kinds import Fault, Kind, described, function_of, shown
-from nncirc.circuits.words import counted
+from nncirc.circuits.words import counted, did_you_mean
 
 _T = TypeVar("_T")
 _A = TypeVar("_A")
@@ -249,8 +248,7 @@ class Door:
         """Too many arguments, too few, a duplicate, or an unknown one."""
         given = dict(zip(self.positional, args, strict=False))
         if self.rest is None and (unknown := [name for name in kwargs if name not in self.known]):
-            close = difflib.get_close_matches(unknown[0], self.asked, n=1)
-            hint = f"did you mean `{close[0]}`?" if close else f"its arguments: {_listed(self.asked)}"
+            hint = did_you_mean(unknown[0], self.asked, f"its arguments: {_listed(self.asked)}")
             return ArgumentError("C752", f"{self.name} has no argument `{unknown[0]}`", hint=hint)
         if twice := [name for name in kwargs if name in given]:
             found = f"{self.name}: `{twice[0]}` is given twice, by position and by keyword"

@@ -11,7 +11,6 @@ A string is no list of strings, `True` no number, and a set has no order, so it 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import reprlib
@@ -21,7 +20,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
-from nncirc.circuits.words import counted
+from nncirc.circuits.words import counted, nearest
 
 
 class _Short(reprlib.Repr):
@@ -167,9 +166,9 @@ class Choice(Kind):
         """One of the choices, or what was meant."""
         if any(type(value) is type(each) and value == each for each in self.choices):
             return value
-        near = str(value).rpartition(".")[2] if not isinstance(value, str) else value
-        close = difflib.get_close_matches(near.lower(), [str(each) for each in self.choices], n=1)
-        return self.fault(value, f"write {close[0]!r}".replace("'", '"') if close else None)
+        name = value if isinstance(value, str) else str(value).rpartition(".")[2]
+        near = nearest(name, map(str, self.choices))
+        return self.fault(value, None if near is None else f'write "{near}"')
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,19 @@
-"""Numbers, and text from outside, as shown in messages."""
+"""Numbers, and text from outside, as shown in messages; names that are near a misspelt one."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
-__all__ = ["counted", "listed", "memory_in_words", "visible"]
+__all__ = ["counted", "did_you_mean", "listed", "memory_in_words", "nearest", "suggestions", "visible"]
 
 # Controls move a terminal's cursor, format characters reorder the line, a lone surrogate cannot be encoded.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# What may still be spent on finding names that are near, while a script is checked: letters to compare.
+_left: ContextVar[list[int] | None] = ContextVar("_left", default=None)
+_MOST_LETTERS = 5_000_000
 
 
 def counted(count: int, thing: str) -> str:
@@ -68,3 +73,74 @@ def _spelled(character: str) -> str:
     if "\udc80" <= character <= "\udcff":
         return f"\\x{ord(character) - 0xDC00:02x}"
     return repr(character)[1:-1]
+
+
+@contextmanager
+def suggestions() -> Iterator[None]:
+    """Within, so much is spent on suggestions and no more: past thousands of errors there are none."""
+    token = _left.set([_MOST_LETTERS])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name nearest to `word` (edit distance, case aside), if any is near enough."""
+    best: tuple[int, str] | None = None
+    left = _left.get() or [_MOST_LETTERS]
+    if left[0] <= 0:
+        return None
+    lower = word.lower()[:64]
+    for name in sorted(set(known)):
+        left[0] -= 20  # to look at it; comparing it costs more
+        if left[0] <= 0:
+            break
+        # a single letter is as near to any other: that says nothing
+        limit = 0 if min(len(lower), len(name)) < 2 else max(1, min(3, max(len(lower), len(name)) // 3))
+        if len(lower) > 3 and set(lower) == set(name.lower()):
+            limit = max(limit, 2)  # the same letters in disorder
+        apart = abs(len(lower) - len(name)) > limit
+        left[0] -= 0 if apart else len(lower) * len(name)
+        distance = limit + 1 if apart else _distance(lower, name.lower())
+        # "ioi" for "wang_ioi": a part of a name is near it too, but less so than a misspelling
+        least = min(len(lower), len(name))
+        if distance > limit and least >= 3 and (lower in name.lower() or name.lower() in lower):
+            distance = limit
+        if distance > limit and len(lower) > 1 and name.lower().startswith(f"{lower}_"):
+            distance = limit  # "kl" for "kl_divergence"
+        if distance <= limit and (best is None or distance < best[0]):
+            best = (distance, name)
+    return None if best is None else best[1]
+
+
+def did_you_mean(
+    word: str, known: Iterable[str], otherwise: str | None = None, *, shown: str = "`{}`"
+) -> str | None:
+    """What to do about a name that is unknown.
+
+    Args:
+        word: the name.
+        known: the names that it may be meant for.
+        otherwise: what to do where none of them is near.
+        shown: how a name is written.
+
+    >>> did_you_mean("lgoprob", ["logprob", "prob"])
+    'did you mean `logprob`?'
+    """
+    near = nearest(word, known)
+    return otherwise if near is None else f"did you mean {shown.format(near)}?"
+
+
+def _distance(a: str, b: str) -> int:
+    """Edit distance where exchanging two neighbours counts as one step."""
+    before: list[int] = []
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, last, row = row, before, [i]
+        for j, y in enumerate(b, 1):
+            best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (x != y))
+            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
+                best = min(best, last[j - 2] + 1)
+            row.append(best)
+    return row[-1]

@@ -24,7 +24,7 @@ from nncirc.circuits.reference import from_paths
 from nncirc.dsl.blocks.reference import path_of
 from nncirc.dsl.check.checker import CheckResult, check_file, check_text
 from nncirc.dsl.check.program import Declaration, Program, Ref
-from nncirc.dsl.check.shapes import graph_of, model_shape
+from nncirc.dsl.check.shapes import graph_of, model_sizes
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WIDTH = 100
@@ -151,20 +151,20 @@ def _members(file: str, members: Iterable[object]) -> Iterator[str]:
 def _graph(program: Program, circuit: Declaration) -> Graph:
     graph = program.declarations[_name(circuit, "graph")]
     model = program.declarations[_name(graph, "model")]
-    shape = model_shape(model.implementation, model.values)
+    sizes = model_sizes(model.implementation, model.values)
     file = program.source.name
-    if shape is None:
+    if sizes is None:
         problem = f"the shape of the model {model.name} in {file!r} is unknown until it is loaded"
         advice = f"write `model {model.name} using shape {{`, with its layers and heads"
         raise FileError("C622", problem, hint=advice, about=file)
-    if graph.values["neurons"] and shape.d_mlp is None:
+    if graph.values["neurons"] and sizes.d_mlp is None:
         problem = (
             f"the graph {graph.name} in {file!r} splits MLPs into neurons, whose number is known "
             "only from the weights"
         )
         advice = "run the script, and use the circuit's .json file from its output folder"
         raise FileError("C622", problem, hint=advice, about=file)
-    found = graph_of(shape, graph.values)
+    found = graph_of(sizes, graph.values)
     if found is None:
         raise FileError(
             "C622",

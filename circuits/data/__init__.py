@@ -6,7 +6,6 @@ models.
 
 from __future__ import annotations
 
-import difflib
 import json
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import cast
 
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.kinds import or_
+from nncirc.circuits.words import did_you_mean
 
 WORD_LISTS = ("names", "objects", "places")
 """The names of all word lists."""
@@ -30,11 +30,10 @@ def word_list(name: str) -> tuple[str, ...]:
         DataError: C305, there is no such list.
     """
     if name not in WORD_LISTS:
-        near = difflib.get_close_matches(name, WORD_LISTS, n=1)
         raise DataError(
             "C305",
             f"unknown word list `{name}`; expected {or_(WORD_LISTS)}",
-            hint=f"did you mean `{near[0]}`?" if near else None,
+            hint=did_you_mean(name, WORD_LISTS),
         )
     text = (Path(__file__).parent / f"{name}.json").read_text(encoding="utf-8")
     return tuple(cast("list[str]", json.loads(text)))

@@ -7,7 +7,6 @@ made by the scripts in `training/`. The compiled ones are programs, in the layou
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, cast
 
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.kinds import or_
+from nncirc.circuits.words import did_you_mean
 
 TRAINED = ("induction-2l", "ioi-4l", "tasks-4l")
 COMPILED = ("tracr-reverse", "tracr-xproportion")
@@ -60,11 +60,10 @@ def model_folder(name: str) -> Path:
         ModelError: C401, there is no such bundled model.
     """
     if name not in BUNDLED:
-        near = difflib.get_close_matches(name, BUNDLED, n=1, cutoff=0.4)
         raise ModelError(
             "C401",
             f"unknown bundled model `{name}`; expected {or_(BUNDLED)}",
-            hint=f"did you mean `{near[0]}`?" if near else None,
+            hint=did_you_mean(name, BUNDLED),
         )
     return Path(__file__).parent / name
 

@@ -7,12 +7,11 @@ tokenizer. All words are our own lists, under the license of this package (MIT).
 
 from __future__ import annotations
 
-import difflib
-
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.kinds import or_
 from nncirc.circuits.tasks.definitions import TASKS
 from nncirc.circuits.tasks.task import Derived, Task
+from nncirc.circuits.words import did_you_mean
 
 __all__ = ["TASKS", "Derived", "Task", "task_named"]
 
@@ -27,10 +26,9 @@ def task_named(name: str) -> Task:
         DataError: C351, there is no such task.
     """
     if name not in TASKS:
-        near = difflib.get_close_matches(name, TASKS, n=1)
         raise DataError(
             "C351",
             f"unknown task `{name}`; expected {or_([*TASKS])}",
-            hint=f"did you mean `{near[0]}`?" if near else None,
+            hint=did_you_mean(name, TASKS),
         )
     return TASKS[name]

@@ -6,7 +6,7 @@ from nncirc.dsl.blocks.keys import one
 from nncirc.dsl.blocks.unpatched import check_graph
 from nncirc.dsl.check.declared import Key, Meaning, Scores
 from nncirc.dsl.check.scope import Draft
-from nncirc.dsl.check.tables import Asked, Table, heads, names
+from nncirc.dsl.check.tables import Asked
 from nncirc.dsl.check.types import Many, Word
 
 
@@ -19,15 +19,10 @@ def _check(meaning: Meaning, draft: Draft) -> None:
         meaning.report("C230", "this graph has no heads", draft.where("graph"), help=advice)
 
 
-def _table(asked: Asked) -> Table:
-    return Table(asked.name, asked.of_shape(heads), names(asked.values.get("of")), by="of")
-
-
 SCORES = {
     "attention_statistics": Scores(
-        "How closely each head's attention follows a known pattern, 0 to 1; `entropy` of its "
-        "attention in nats; "
-        "`copying` by its weights, -1 to 1.",
+        "How closely each head's attention follows a known pattern, 0 to 1; `entropy` of its attention in "
+        "nats; `copying` by its weights, -1 to 1.",
         {
             "graph": Key(one("graph"), "the graph whose heads are measured", required=True),
             "data": Key(one("dataset"), "the prompts on which attention is measured", required=True),
@@ -46,15 +41,14 @@ SCORES = {
                         )
                     )
                 ),
-                "the statistics; `prefix_matching`: attention to what follows earlier occurrences "
-                "of the token, "
-                "`induction`: to what follows the last of them",
+                "the statistics; `prefix_matching`: attention to what follows earlier occurrences of the "
+                "token, `induction`: to what follows the last of them",
                 required=True,
             ),
         },
         source="Elhage et al. 2021; Olsson et al. 2022",
         check=_check,
-        table=_table,
+        table=Asked.by_statistic,
         of_weights=("copying",),
         statistics="of",
     )

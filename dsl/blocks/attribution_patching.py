@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nncirc.dsl.blocks.keys import CORRUPTION, GRAPH, METRIC
+from nncirc.dsl.blocks.keys import PATCHED
 from nncirc.dsl.blocks.metrics import check_gradient
 from nncirc.dsl.blocks.patched import check_denoised, check_method
 from nncirc.dsl.check.declared import Key, Meaning, Scores
@@ -14,7 +14,12 @@ from nncirc.dsl.text.diagnostics import Label
 
 def _check(meaning: Meaning, draft: Draft) -> None:
     model, shape = meaning.model_of(draft)
-    if model is not None and shape is not None and draft.values.get("grad_drop") is True and shape.layers < 2:
+    if (
+        model is not None
+        and shape is not None
+        and draft.values.get("grad_drop") is True
+        and shape.n_layers < 2
+    ):
         problem = "`grad_drop` needs at least two layers"
         labels = (Label(model.place, "the model"),)
         meaning.report("C547", problem, draft.where("grad_drop"), labels=labels, help="remove `grad_drop`")
@@ -30,25 +35,15 @@ def _check_options(meaning: Meaning, draft: Draft) -> None:
     steps = values.get("steps")
     integrated = isinstance(steps, int | float) and steps > 1
     relp, corrected = values.get("rule") == "relp", values.get("correct_qk") is True
-    others = [("rule", relp), ("correct_qk", corrected), ("grad_drop", values.get("grad_drop") is True)]
-    if values.get("base") == "corrupted":
-        if integrated:
-            meaning.report(
-                "C290",
-                "`base` is for a single gradient, but `steps` averages several between the corrupted and the "
-                "clean run",
-                draft.where("base"),
-                help="remove one of them",
-            )
-        for key, is_set in others:
-            if is_set:
-                problem = f"`{key}` corrects the gradient on the clean run, but `base` is the corrupted run"
-                meaning.report("C290", problem, draft.where(key), help="remove one of them")
-    elif integrated:
-        for key, is_set in others:
-            if is_set:
-                problem = f"`{key}` corrects the gradient on the clean run, but `steps` integrates gradients"
-                meaning.report("C290", problem, draft.where(key), help="remove one of them")
+    if values.get("base") == "corrupted" and integrated:
+        problem = "`base` is for a single gradient, but `steps` averages several"
+        meaning.report("C290", problem, draft.where("base"), help="remove one of them")
+    other = "`steps` integrates gradients" if integrated else ""
+    other = "`base` is the corrupted run" if values.get("base") == "corrupted" else other
+    for key, is_set in (("rule", relp), ("correct_qk", corrected), ("grad_drop", values.get("grad_drop"))):
+        if other and is_set:
+            problem = f"`{key}` corrects the gradient on the clean run, but {other}"
+            meaning.report("C290", problem, draft.where(key), help="remove one of them")
     if relp and corrected:
         problem = "`relp` holds attention patterns constant, but `correct_qk` recomputes them"
         meaning.report("C290", problem, draft.where("correct_qk"), help="remove one of them")
@@ -69,9 +64,7 @@ SCORES = {
     "attribution_patching": Scores(
         "Linear estimate of the effect of cutting an edge or a node: activation difference times gradient.",
         {
-            "graph": GRAPH,
-            "corruption": CORRUPTION,
-            "metric": METRIC,
+            **PATCHED,
             "base": Key(
                 Word(("clean", "corrupted")),
                 "the run on which the gradient is taken, for one step; `clean`: the effect of cutting "

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nncirc.circuits.graph import Shape, stages
-from nncirc.dsl.blocks.keys import AT_POSITIONS, CORRUPTION, DIRECTIONS, INTERVAL, METRIC
+from nncirc.dsl.blocks.keys import AT_POSITIONS, CORRUPTION, COUNT, DIRECTIONS, INTERVAL, METRIC
 from nncirc.dsl.blocks.patched import check_begins, check_method
 from nncirc.dsl.check.declared import Key, Meaning, Scores
 from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.check.tables import Asked, Table
-from nncirc.dsl.check.types import Number, Word
+from nncirc.dsl.check.types import Word
 from nncirc.dsl.text.diagnostics import Label
 
 
@@ -68,9 +68,8 @@ SCORES = {
             "metric": METRIC,
             "direction": Key(
                 DIRECTIONS,
-                "`denoise`: clean values into the corrupted run; `noise`: corrupted values into "
-                "the clean run, "
-                "where values are the metric clean minus patched",
+                "`denoise`: clean values into the corrupted run; `noise`: corrupted values into the clean "
+                "run, where values are the metric clean minus patched",
                 default="denoise",
             ),
             "of": Key(
@@ -79,7 +78,7 @@ SCORES = {
                 default="states",
             ),
             "window": Key(
-                Number(integer=True, low=1),
+                COUNT,
                 "how many MLPs or attention layers, centered on the row's, are restored together; "
                 "if omitted, 10",
                 unit="layers",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nncirc.circuits.kinds import or_
 from nncirc.dsl.blocks.datasets import DATASETS, check_positions, check_replace, has_column, size_of
-from nncirc.dsl.blocks.keys import FUNCTION, SEED, check_function, one
+from nncirc.dsl.blocks.keys import COUNT, FUNCTION, SEED, check_function, one
 from nncirc.dsl.check.declared import Implementation, Key, Meaning
 from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.check.types import Many, Number, PositionType, Word
@@ -21,12 +22,6 @@ class Corruption(Implementation):
     run: bool = False
 
 
-def _check_replaced(meaning: Meaning, draft: Draft) -> None:
-    data = meaning.get(draft, "data")
-    if data is not None:
-        check_replace(meaning, draft, data)
-
-
 def _check_counterpart(meaning: Meaning, draft: Draft) -> None:
     data = meaning.get(draft, "data")
     if data is None or has_column(data, "corrupt") is not False:
@@ -35,7 +30,7 @@ def _check_counterpart(meaning: Meaning, draft: Draft) -> None:
         "C222",
         f"`{data.name}` has no corrupted prompts",
         draft.where("data"),
-        labels=(Label(data.place, f"uses {data.implementation}"),),
+        labels=(data.uses,),
         help=DATASETS[data.implementation].without.get(
             "corrupt", "use `replace`, `shuffle`, `zero` or `mean`"
         ),
@@ -47,7 +42,7 @@ def _check_shuffled(meaning: Meaning, corruption: Draft) -> None:
     data = meaning.get(corruption, "data")
     if data is not None and size_of(data) == 1:
         problem = f"`shuffle` needs at least two prompts; `{data.name}` has one"
-        labels = (Label(data.where("size" if "size" in data.spans else "clean"), "one prompt"),)
+        labels = (Label(data.where("size", "clean"), "one prompt"),)
         meaning.report(
             "C342", problem, corruption.where("data"), labels=labels, help="add prompts, or draw more"
         )
@@ -56,9 +51,7 @@ def _check_shuffled(meaning: Meaning, corruption: Draft) -> None:
 def _check_noise(meaning: Meaning, draft: Draft) -> None:
     data = meaning.get(draft, "data")
     if data is not None:
-        check_positions(
-            meaning, data, draft.values.get("at"), draft, "at", Label(data.place, "these prompts")
-        )
+        check_positions(meaning, data, draft, "at", Label(data.place, "these prompts"))
 
 
 def _check_mean(meaning: Meaning, draft: Draft) -> None:
@@ -90,7 +83,7 @@ CORRUPTIONS: dict[str, Corruption] = {
         {"data": Key(one("dataset"), "a `template` or `task` dataset", required=True)},
         extra="replacements",
         run=True,
-        check=_check_replaced,
+        check=check_replace,
     ),
     "counterpart": Corruption(
         "The corrupted prompts of a paired dataset.",
@@ -103,9 +96,8 @@ CORRUPTIONS: dict[str, Corruption] = {
         check=_check_counterpart,
     ),
     "shuffle": Corruption(
-        "Each prompt is corrupted by another prompt of the same length, with its slots at the "
-        "same positions; "
-        "the answers remain those of the clean prompt.",
+        "Each prompt is corrupted by another prompt of the same length, with its slots at the same "
+        "positions; the answers remain those of the clean prompt.",
         {"data": _CLEAN, "seed": SEED},
         run=True,
         check=_check_shuffled,
@@ -122,7 +114,7 @@ CORRUPTIONS: dict[str, Corruption] = {
                 unit="standard deviations of the embedding matrix",
             ),
             "samples": Key(
-                Number(integer=True, low=1),
+                COUNT,
                 "number of noise samples per prompt; what is measured is averaged over them",
                 default=1,
             ),
@@ -134,9 +126,8 @@ CORRUPTIONS: dict[str, Corruption] = {
     ),
     "python": Corruption(
         "Your own function of the dataset: it returns each prompt's corrupted text, or tokens, or a "
-        "corruption. An entry point `nncirc.corruptions` of an installed package works the same "
-        "way. Runs only "
-        "with `--allow-code`; results are stored as for your own metric.",
+        "corruption. An entry point `nncirc.corruptions` of an installed package works the same way. Runs "
+        "only with `--allow-code`; results are stored as for your own metric.",
         {"data": _CLEAN, "function": FUNCTION},
         run=True,
         check=check_function,
@@ -148,9 +139,8 @@ CORRUPTIONS: dict[str, Corruption] = {
             "data": _CLEAN,
             "over": Key(
                 Many(Word(("prompts", "positions", "slots"))),
-                "what is averaged over; `[prompts]` keeps a mean for each position and needs prompts of "
-                "one length, "
-                "`[prompts, slots]` keeps one for each occurrence of a slot and each token of the "
+                "what is averaged over; `[prompts]` keeps a mean for each position and needs prompts of one "
+                "length, `[prompts, slots]` keeps one for each occurrence of a slot and each token of the "
                 "text between",
                 default=("prompts", "positions"),
             ),
@@ -161,5 +151,5 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 
 
-RUNS = ", ".join(f"`{name}`" for name, each in CORRUPTIONS.items() if each.run)
+RUNS = or_([f"`{name}`" for name, each in CORRUPTIONS.items() if each.run])
 """Those that are a run of the model, in words."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from nncirc.dsl.blocks.keys import BY, HELD_OUT, INTERVAL, METRIC, RANK, SCORED, SEVERAL_CIRCUITS, one
+from nncirc.dsl.blocks.keys import BY, COUNT, HELD_OUT, INTERVAL, METRIC, RANK, SCORED, SEVERAL_CIRCUITS, one
 from nncirc.dsl.blocks.metrics import check_measured
 from nncirc.dsl.blocks.selection import check_selected
 from nncirc.dsl.check.declared import Implementation, Key, Meaning
 from nncirc.dsl.check.program import Ref
 from nncirc.dsl.check.scope import Draft
-from nncirc.dsl.check.types import Either, Many, Number
+from nncirc.dsl.check.types import Either, Many
 from nncirc.dsl.text.diagnostics import Label
 
 
@@ -27,10 +27,7 @@ def _check_faithfulness(meaning: Meaning, draft: Draft) -> None:
 
 
 def _check_roc(meaning: Meaning, draft: Draft) -> None:
-    given = [key for key in ("scores", "circuits") if key in draft.spans]
-    if len(given) != 1:
-        message = "`roc` takes either `scores` or `circuits`" + (", not both" if given else "")
-        meaning.report("C105", message, draft.span, help="write exactly one of the two keys")
+    if not meaning.exactly_one(draft, ("scores", "circuits"), "C105"):
         return
     reference, scores = meaning.get(draft, "reference"), meaning.get(draft, "scores")
     by = draft.values.get("by")
@@ -49,7 +46,7 @@ def _check_roc(meaning: Meaning, draft: Draft) -> None:
 
 
 def _check_scores(meaning: Meaning, draft: Draft, scores: Draft, by: str) -> None:
-    label = (Label(scores.place, f"uses {scores.implementation}"),)
+    label = (scores.uses,)
     effect = meaning.effect(scores)
     if not effect:
         problem = "these scores do not measure the effect of nodes on a metric"
@@ -62,19 +59,14 @@ def _check_scores(meaning: Meaning, draft: Draft, scores: Draft, by: str) -> Non
     elif effect == "nodes" and by == "edges":
         problem = f"expected scores of edges, found scores of nodes (`{scores.name}`)"
         advice = "write `by = nodes`, or use `attribution_patching` with `by = edges`"
-        meaning.report(
-            "C232", problem, draft.where("by" if "by" in draft.spans else "scores"), labels=label, help=advice
-        )
+        meaning.report("C232", problem, draft.where("by", "scores"), labels=label, help=advice)
     elif meaning.scores(scores).is_metric:
         metric = meaning.get(scores, "metric")
         if metric is not None and metric.values.get("normalize") is False:
-            meaning.report(
-                "C560",
-                "these scores are unnormalized, so their value without an effect is unknown",
-                draft.where("scores"),
-                labels=(*label, Label(metric.place, "this metric is not normalized")),
-                help="set `normalize = true` in the metric",
-            )
+            problem = "these scores are unnormalized, so their value without an effect is unknown"
+            labels = (*label, Label(metric.place, "this metric is not normalized"))
+            advice = "set `normalize = true` in the metric"
+            meaning.report("C560", problem, draft.where("scores"), labels=labels, help=advice)
 
 
 CURVES = {
@@ -85,7 +77,7 @@ CURVES = {
             "scores": SCORED,
             "metric": METRIC,
             "edges": Key(
-                Either(Many(Number(integer=True, low=1)), ("mib",)),
+                Either(Many(COUNT), ("mib",)),
                 "the numbers of edges; `mib`: .1, .2, .5, 1, 2, 5, 10, 20, 50, 100% of the graph's edges",
                 required=True,
                 unit="edges",

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TypeAlias
 
-from nncirc.circuits.names import Position
+from nncirc.circuits.names import OTHER, Position
 from nncirc.circuits.tasks import TASKS, Task
-from nncirc.circuits.words import counted
-from nncirc.dsl.blocks.keys import MODEL, SEED, SIZE
+from nncirc.circuits.words import counted, did_you_mean, nearest
+from nncirc.dsl.blocks.keys import COUNT, MODEL, SEED, SIZE
 from nncirc.dsl.blocks.models import check_runs, predicts
-from nncirc.dsl.check.declared import Implementation, Key, Meaning
+from nncirc.dsl.check.declared import Implementation, Key, Meaning, every
 from nncirc.dsl.check.program import Choices, NextToken, Placeholder, RandomTokens, Ref, Slot, Template
 from nncirc.dsl.check.scope import Draft, Scope
 from nncirc.dsl.check.types import Boolean, Either, InputFile, Many, Number, Prompt, Text
 from nncirc.dsl.check.values import placeholder_span
-from nncirc.dsl.text.diagnostics import Label, suggest
+from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.source import Span
 
 Wrong: TypeAlias = tuple[str | None, str | None]
@@ -66,32 +65,15 @@ def task_of(data: Draft) -> Task | None:
     return TASKS.get(name) if data.implementation == "task" and isinstance(name, str) else None
 
 
-def task_templates(task: Task) -> tuple[Template, ...]:
-    """The phrasings of a task, as those that a script writes out."""
-    return tuple(_template(text) for text in task.phrasings)
-
-
-def _template(text: str) -> Template:
-    counts: dict[str, int] = {}
-    parts: list[str | Placeholder] = []
-    for number, part in enumerate(re.split(r"\{(\w+)\}", text)):
-        if number % 2:
-            counts[part] = counts.get(part, 0) + 1
-            parts.append(Placeholder(part, counts[part]))
-        elif part:
-            parts.append(part)
-    return Template(text, tuple(parts))
-
-
 def _check_task(meaning: Meaning, draft: Draft) -> None:
     """The corruption is one of the task's."""
     task, corrupt = task_of(draft), draft.values.get("corrupt")
     if task is None or not isinstance(corrupt, str) or corrupt in task.corruptions:
         return
-    near = suggest(corrupt, task.corruptions)
     known = ", ".join(f'"{each}"' for each in task.corruptions)
     problem = f'unknown corruption "{corrupt}" of the task "{task.name}"'
-    advice = f'did you mean "{near}"?' if near else f"expected one of {known}; for others, use `replace`"
+    otherwise = f"expected one of {known}; for others, use `replace`"
+    advice = did_you_mean(corrupt, task.corruptions, otherwise, shown='"{}"')
     meaning.report("C265", problem, draft.where("corrupt"), help=advice)
 
 
@@ -140,39 +122,61 @@ def teacher_forced(data: Draft) -> bool:
     return data.values.get("teacher_forced") is True
 
 
+def without(data: Draft, column: str, instead: str) -> str:
+    """What to do where a column is needed that a dataset lacks."""
+    if column == "foil" and teacher_forced(data):
+        return f"{instead}; a foil cannot follow the tokens of a right answer"
+    advice = f"add `{column} = …` to the dataset, or {instead}"
+    return DATASETS[data.implementation].without.get(column, advice)
+
+
+def lacks(
+    meaning: Meaning,
+    data: Draft,
+    needs: Collection[str],
+    name: str,
+    span: Span,
+    instead: tuple[str, str],
+) -> bool:
+    """Whether a dataset lacks an answer or a foil that something needs; reports if so.
+
+    Args:
+        meaning: what is known.
+        data: the dataset.
+        needs: of "answer" and "foil".
+        name: of what needs them.
+        span: where it is asked for.
+        instead: what to do instead where there is no answer, and where there is no foil.
+    """
+    columns = (("answer", "an answer", "C220"), ("foil", "a foil", "C221"))
+    for (column, what, code), other in zip(columns, instead, strict=True):
+        if column in needs and has_column(data, column) is False:
+            problem = f"{name} needs {what}; `{data.name}` has none"
+            label, advice = Label(data.place, "the dataset"), without(data, column, other)
+            meaning.report(code, problem, span, labels=(label,), help=advice)
+            return True
+    return False
+
+
 def _templates(data: Draft) -> tuple[Template, ...]:
     task = task_of(data)
     if task is not None:
-        return task_templates(task)
+        return tuple(map(Template.parse, task.phrasings))
     prompts = data.values.get("prompt")
     return tuple(p for p in prompts if isinstance(p, Template)) if isinstance(prompts, tuple) else ()
-
-
-def _item_spans(data: Draft, key: str) -> tuple[Span, ...]:
-    written = data.written.get(key)
-    items = getattr(written, "items", None)
-    return tuple(item.span for item in items) if items else (data.where(key),)
 
 
 # Positions -------------------------------------------------------------------------------------------------
 
 
-def check_positions(
-    meaning: Meaning, data: Draft, positions: object, owner: Draft, key: str, label: Label
-) -> None:
-    """Every prompt of the dataset has these positions, of a list of them or one."""
-    given = (
-        positions if isinstance(positions, tuple) and not isinstance(positions, Position) else (positions,)
-    )
-    spans = _item_spans(owner, key)
-    listed = [each for each in given if isinstance(each, Position)]
-    for number, position in enumerate(listed):
-        if position.name in {"start", "end"}:
-            continue
-        problem, advice = DATASETS[data.implementation].position(data, position)
-        if problem is not None:
-            span = spans[number] if number < len(spans) else spans[0]
-            meaning.report("C218", problem, span, labels=(label,), help=advice)
+def check_positions(meaning: Meaning, data: Draft, owner: Draft, key: str, label: Label) -> None:
+    """Every prompt of the dataset has the positions under a key of a declaration."""
+    known = {"start", "end", OTHER} if owner.kind == "graph" else {"start", "end"}
+    for position, span in owner.items(key):
+        if isinstance(position, Position) and position.name not in known:
+            problem, advice = DATASETS[data.implementation].position(data, position)
+            if problem is not None:
+                meaning.report("C218", problem, span, labels=(label,), help=advice)
 
 
 def _in_templates(data: Draft, position: Position) -> Wrong:
@@ -181,9 +185,8 @@ def _in_templates(data: Draft, position: Position) -> Wrong:
         return None, None
     if position.name not in often:
         used = often.keys() - {""}
-        near = suggest(position.name, chain(used, ("start", "end")))
         known = ", ".join(f"`{each}`" for each in [*islice((s for s in often if s), 12), "start", "end"])
-        advice = f"did you mean `{near}`?" if near else f"expected one of {known}"
+        advice = did_you_mean(position.name, chain(used, ("start", "end")), f"expected one of {known}")
         return f"unknown position `{position.name}` in the prompts of `{data.name}`", advice
     wanted, (least, number, most) = position.occurrence or 1, often[position.name]
     if wanted > most:
@@ -219,73 +222,35 @@ def _how_often(data: Draft) -> dict[str, tuple[int, int, int]]:
     return data.often
 
 
-def _in_inputs(data: Draft, position: Position) -> Wrong:
-    length = data.values.get("length")
-    if position.name != "token":
-        known = "its positions are `start`, `end`, `token` and `token.1`, `token.2`, …"
-        return f"unknown position `{position.name}` in `{data.name}`", known
-    if isinstance(length, int) and (position.occurrence or 1) > length:
-        return f"`{data.name}` has no `{position}`: its inputs have {length} tokens", "raise `length`"
-    return None, None
+def _numbered(slot: str, key: str) -> Callable[[Draft, Position], Wrong]:
+    """The positions of prompts that have one slot, as often as a key says."""
 
+    def wrong(data: Draft, position: Position) -> Wrong:
+        if position.name != slot:
+            known = f"its positions are `start`, `end`, `{slot}` and `{slot}.1`, `{slot}.2`, …"
+            return f"unknown position `{position.name}` in `{data.name}`", known
+        most = data.values.get(key)
+        if isinstance(most, int) and (position.occurrence or 1) > most:
+            problem = f"`{data.name}` has no `{position}`: its prompts have {counted(most, slot)}"
+            return problem, f"raise `{key}`"
+        return None, None
 
-def _in_tokens(data: Draft, position: Position) -> Wrong:
-    copies = data.values.get("copies")
-    if position.name != "block":
-        known = "its positions are `start`, `end` and `block.1`, `block.2`, …"
-        return f"unknown position `{position.name}` in `{data.name}`", known
-    if isinstance(copies, int) and (position.occurrence or 1) > copies:
-        stand = "it has one block" if copies == 1 else f"it has {copies} blocks"
-        return f"`{data.name}` has no `{position}`: {stand}", "raise `copies`"
-    return None, None
+    return wrong
 
 
 # Checks ----------------------------------------------------------------------------------------------------
 
 
-def check_dataset(meaning: Meaning, draft: Draft) -> None:
-    """What is the same for all."""
-    check_runs(meaning, draft, meaning.get(draft, "model"))
-    _check_targets(meaning, draft)
-    _check_foil(meaning, draft)
-    _check_predicted(meaning, draft)
-
-
-def _check_drawn_prompts(meaning: Meaning, draft: Draft) -> None:
-    check_dataset(meaning, draft)
-    _check_template(meaning, draft)
-    _check_drawn(meaning, draft)
-
-
-def _check_written(meaning: Meaning, draft: Draft) -> None:
-    check_dataset(meaning, draft)
-    _check_prompts(meaning, draft)
-
-
-def _check_of_task(meaning: Meaning, draft: Draft) -> None:
-    check_dataset(meaning, draft)
-    _check_task(meaning, draft)
-
-
 def _check_template(meaning: Meaning, draft: Draft) -> None:
     """Every `{slot}` is declared."""
     for key in ("prompt", "answer", "foil"):
-        value = draft.values.get(key)
-        templates = value if isinstance(value, tuple) else (value,)
-        spans = _item_spans(draft, key)
-        for number, text in enumerate(templates):
-            span = spans[number] if number < len(spans) else spans[0]
+        for text, span in draft.items(key):
             for slot in text.slots if isinstance(text, Template) else ():
                 if slot not in draft.slot_spans:
-                    near = suggest(slot, draft.slot_spans)
-                    meaning.report(
-                        "C212",
-                        f"unknown slot `{slot}`",
-                        placeholder_span(span, slot),
-                        help=f"did you mean `{{{near}}}`?"
-                        if near
-                        else f"declare it, for example `slots {{ {slot} = names }}`",
-                    )
+                    otherwise = f"declare it, for example `slots {{ {slot} = names }}`"
+                    advice = did_you_mean(slot, draft.slot_spans, otherwise, shown="`{{{}}}`")
+                    place = placeholder_span(span, slot)
+                    meaning.report("C212", f"unknown slot `{slot}`", place, help=advice)
 
 
 def _check_targets(meaning: Meaning, draft: Draft) -> None:
@@ -409,18 +374,18 @@ def _check_predicted(meaning: Meaning, draft: Draft) -> None:
     meaning.report("C434", problem, draft.where(column or "model"), labels=labels, help=advice)
 
 
-def check_replace(meaning: Meaning, draft: Draft, data: Draft) -> None:
+def check_replace(meaning: Meaning, draft: Draft) -> None:
     """Replacements are between slots that prompts have and that are of one length."""
+    data = meaning.get(draft, "data")
+    if data is None:
+        return
     task = task_of(data)
     slots = task.slot_names if task is not None else tuple(data.slot_spans)
     if not DATASETS[data.implementation].slots:
-        meaning.report(
-            "C214",
-            f"`replace` needs a dataset with slots; `{data.name}` has none",
-            draft.where("data"),
-            labels=(Label(data.place, f"uses {data.implementation}"),),
-            help="use `counterpart`, `zero` or `mean`, or a `template` or `task` dataset",
-        )
+        problem = f"`replace` needs a dataset with slots; `{data.name}` has none"
+        labels = (data.uses,)
+        advice = "use `counterpart`, `zero` or `mean`, or a `template` or `task` dataset"
+        meaning.report("C214", problem, draft.where("data"), labels=labels, help=advice)
         return
     if data.implementation == "task" and task is None:
         return  # which slots it has is not known
@@ -431,12 +396,13 @@ def check_replace(meaning: Meaning, draft: Draft, data: Draft) -> None:
         for name, place in ((replacement.slot, left.span), (replacement.by, right.span)):
             if name not in slots:
                 known = False
-                near = suggest(name, slots)
+                near = nearest(name, slots)
                 bare = name.rstrip("0123456789")
                 if bare != name and bare in slots:  # papers write S2 for the second S
                     near = f"{bare}.{name[len(bare) :]}" if place is left.span else bare
                 problem = f"unknown slot `{name}` in `{data.name}`"
-                advice = f"did you mean `{near}`?" if near else None
+                known_slots = ", ".join(f"`{each}`" for each in slots)
+                advice = f"did you mean `{near}`?" if near else f"its slots are {known_slots}"
                 meaning.report(
                     "C214", problem, place, labels=(Label(data.place, "the dataset"),), help=advice
                 )
@@ -447,12 +413,9 @@ def check_replace(meaning: Meaning, draft: Draft, data: Draft) -> None:
             problem = f"no prompt contains `{left.span.text}`: {_times(replacement.slot, occurrences)}"
             meaning.report("C215", problem, left.span, labels=(Label(data.where("prompt"), "the prompts"),))
         if replacement.slot == replacement.by:
-            meaning.report(
-                "C234",
-                f"`{replacement.slot}` is replaced by itself",
-                path.span,
-                help="replace it with a different slot",
-            )
+            problem = f"`{replacement.slot}` is replaced by itself"
+            advice = "replace it with a different slot"
+            meaning.report("C234", problem, path.span, help=advice)
         places, which = seen.setdefault(replacement.slot, {}), replacement.occurrence
         clash = (
             places.get(which)
@@ -510,6 +473,9 @@ def check_slots_used(scope: Scope, drafts: Mapping[str, Draft]) -> None:
                 scope.report("C213", problem, span, help=advice)
 
 
+check_dataset = every(check_runs, _check_targets, _check_foil, _check_predicted)
+"""What is the same for all."""
+
 TEACHER_FORCED = Key(
     Boolean(),
     "the answer may have several tokens: they are fed to the model after the prompt, in the corrupted "
@@ -545,7 +511,7 @@ DATASETS: dict[str, Prompts] = {
             "teacher_forced": TEACHER_FORCED,
         },
         extra="slots",
-        check=_check_drawn_prompts,
+        check=every(check_dataset, _check_template, _check_drawn),
         position=_in_templates,
         slots=True,
         drawn=True,
@@ -576,7 +542,7 @@ DATASETS: dict[str, Prompts] = {
             "foil_ids": Key(IDS, "token ids, in place of `foil`"),
             "teacher_forced": TEACHER_FORCED,
         },
-        check=_check_written,
+        check=every(check_dataset, _check_prompts),
         without={"corrupt": "add `corrupt = [...]` to it, or use `shuffle`"},
     ),
     "file": Prompts(
@@ -592,14 +558,13 @@ DATASETS: dict[str, Prompts] = {
             "foil": Key(Text(), "column of the wrong continuations", default="foil"),
             "answer_ids": Key(
                 Text(),
-                "column of token ids, in place of `answer` (`correct_idx` in published tables); a "
-                "JSON list is a "
-                "set, or one answer with `teacher_forced`",
+                "column of token ids, in place of `answer` (`correct_idx` in published tables); a JSON list "
+                "is a set, or one answer with `teacher_forced`",
             ),
             "foil_ids": Key(Text(), "column of token ids, in place of `foil`"),
             "teacher_forced": TEACHER_FORCED,
             "size": Key(
-                Number(integer=True, low=1),
+                COUNT,
                 "how many rows to use, from the first; if omitted, all",
                 unit="prompts",
             ),
@@ -619,7 +584,7 @@ DATASETS: dict[str, Prompts] = {
                 Text(), "which of the task's corruptions `counterpart` uses; if omitted, the first"
             ),
         },
-        check=_check_of_task,
+        check=every(check_dataset, _check_task),
         has=_task_has,
         position=_in_templates,
         slots=True,
@@ -631,9 +596,7 @@ DATASETS: dict[str, Prompts] = {
         "except those that the tokenizer adds (BOS), `token.2` the second.",
         {
             "model": MODEL,
-            "length": Key(
-                Number(integer=True, low=1), "how long each input is", required=True, unit="tokens"
-            ),
+            "length": Key(COUNT, "how long each input is", required=True, unit="tokens"),
             "counterparts": Key(
                 Number(integer=True, low=0),
                 "how many other inputs each is paired with, drawn at random; 0: no corrupted prompts",
@@ -644,7 +607,7 @@ DATASETS: dict[str, Prompts] = {
         },
         check=check_dataset,
         has=_inputs_have,
-        position=_in_inputs,
+        position=_numbered("token", "length"),
         without={
             "corrupt": "set `counterparts = 1` in the dataset, to pair each input with another",
             "answer": _OF_A_PROGRAM,
@@ -656,13 +619,11 @@ DATASETS: dict[str, Prompts] = {
             "model": MODEL,
             "size": SIZE,
             "seed": SEED,
-            "length": Key(
-                Number(integer=True, low=1), "how long the random block is", required=True, unit="tokens"
-            ),
-            "copies": Key(Number(integer=True, low=1), "how many times the block occurs in a row", default=1),
+            "length": Key(COUNT, "how long the random block is", required=True, unit="tokens"),
+            "copies": Key(COUNT, "how many times the block occurs in a row", default=1),
         },
         check=check_dataset,
-        position=_in_tokens,
+        position=_numbered("block", "copies"),
         drawn=True,
         follows=True,
         without={"foil": "measure `logprob`: random tokens have no wrong answer"},

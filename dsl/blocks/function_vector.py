@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nncirc.circuits.graph import stages
 from nncirc.circuits.names import Position
-from nncirc.dsl.blocks.keys import CORRUPTION, FACTORS, GRAPH, METRIC, NODES, RUN, STEERED, one
+from nncirc.dsl.blocks.keys import FACTORS, NODES, PATCHED, RUN, STEERED, one
 from nncirc.dsl.blocks.patched import check_begins, check_method, check_nodes, check_writes, nodes_under
 from nncirc.dsl.blocks.steering import by_factor
 from nncirc.dsl.check.declared import Key, Meaning, Scores
@@ -20,12 +20,9 @@ def _check(meaning: Meaning, draft: Draft) -> None:
     check_writes(meaning, draft, "heads")
     for node, span in nodes_under(draft, "heads"):
         if node.kind in ("mlp", "embed", "pos_embed"):
-            meaning.report(
-                "C293",
-                f"expected an attention head, found `{node}`",
-                span,
-                help="write heads such as `L9H6` or `L5H*`",
-            )
+            problem = f"expected an attention head, found `{node}`"
+            advice = "write heads such as `L9H6` or `L5H*`"
+            meaning.report("C293", problem, span, help=advice)
     source, data = meaning.get(draft, "source"), meaning.data_of(draft)
     if source is not None and data is not None:
         own, other = meaning.get(source, "model"), meaning.get(data, "model")
@@ -42,9 +39,7 @@ SCORES = {
         "The metric with the function vector of some heads added to the residual stream: the sum of their "
         "mean outputs at the last token. One row per layer after which it is added, one column per factor.",
         {
-            "graph": GRAPH,
-            "corruption": CORRUPTION,
-            "metric": METRIC,
+            **PATCHED,
             "heads": Key(NODES, "the heads of the vector", required=True),
             "source": Key(
                 one("dataset"), "the prompts over which means are taken; if omitted, the clean prompts"

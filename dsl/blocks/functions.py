@@ -34,7 +34,7 @@ def check_function(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
     if arguments.get("by") == "groups" and circuit is not None and _has_no_groups(circuit):
         problem = f"`{circuit.name}` has no groups to knock out"
         advice = "write `by = nodes` or `by = edges`; only a `reference` circuit has groups"
-        labels = (Label(circuit.place, f"uses {circuit.implementation}"),)
+        labels = (circuit.uses,)
         meaning.report("C273", problem, call.span, labels=labels, help=advice)
     if "reference" in found and circuit is not None and circuit is not found["reference"]:
         meaning.same_graph(call.span, circuit, found["reference"])
@@ -56,7 +56,7 @@ def _check_curve(meaning: Meaning, applied: Apply, call: syntax.Call, wanted: st
         return curve
     problem = f"`{applied.function}` needs a curve using `{wanted}`, found `{curve.implementation}`"
     advice = "use `auc` for `roc`, `cpr` or `cmd` for `faithfulness`"
-    labels = (Label(curve.place, f"uses {curve.implementation}"),)
+    labels = (curve.uses,)
     meaning.report("C270", problem, call.span, labels=labels, help=advice)
     return None
 
@@ -87,7 +87,7 @@ def _check_bound(meaning: Meaning, applied: Apply, span: Span) -> None:
         if data is not None and size_of(data) == 1:
             problem = "an interval over prompts needs more than one prompt"
             advice = "use more prompts, or remove `bound`"
-            labels = (Label(data.where("size" if "size" in data.spans else "clean"), "one prompt"),)
+            labels = (Label(data.where("size", "clean"), "one prompt"),)
             meaning.report("C561", problem, span, labels=labels, help=advice)
 
 
@@ -97,7 +97,7 @@ def _check_score(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
     draft = meaning.drafts.get(scores.name) if isinstance(scores, Ref) else None
     if draft is None or not isinstance(node, str) or not (column is None or isinstance(column, str)):
         return
-    label = (Label(draft.place, f"uses {draft.implementation}"),)
+    label = (draft.uses,)
     known = meaning.table(draft)
     if known is None:
         problem = f"`score` reads scores of nodes, but `{draft.name}` has scores of edges"

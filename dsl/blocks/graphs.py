@@ -65,14 +65,11 @@ def _check_neurons(meaning: Meaning, graph: Draft) -> None:
         return
     where = graph.where("neurons")
     shape = meaning.shape(graph)
-    if is_only_shape(model) and shape is not None and shape.mlps and shape.d_mlp is None:
-        meaning.report(
-            "C262",
-            f"`{model.name}` is only a model's shape, and its number of neurons is missing",
-            where,
-            labels=(Label(model.place, "only a model's shape"),),
-            help="add `d_mlp = …` to the model: 3072 for GPT-2 small",
-        )
+    if is_only_shape(model) and shape is not None and shape.mlps and meaning.d_mlp(graph) is None:
+        problem = f"`{model.name}` is only a model's shape, and its number of neurons is missing"
+        labels = (Label(model.place, "only a model's shape"),)
+        advice = "add `d_mlp = …` to the model: 3072 for GPT-2 small"
+        meaning.report("C262", problem, where, labels=labels, help=advice)
         return
     if shape is None:
         return
@@ -80,9 +77,9 @@ def _check_neurons(meaning: Meaning, graph: Draft) -> None:
         advice = "remove `neurons`"
         meaning.report("C261", f"`{model.name}` has no MLPs to split into neurons", where, help=advice)
         return
-    beyond = [layer for layer in layers if isinstance(layer, int) and layer >= shape.layers]
+    beyond = [layer for layer in layers if isinstance(layer, int) and layer >= shape.n_layers]
     if beyond:
-        problem = f"layer {beyond[0]} is outside `{model.name}`, whose layers are 0 to {shape.layers - 1}"
+        problem = f"layer {beyond[0]} is outside `{model.name}`, whose layers are 0 to {shape.n_layers - 1}"
         meaning.report("C261", problem, where, help="write layers of the model in `neurons`")
 
 

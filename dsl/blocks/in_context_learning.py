@@ -6,7 +6,7 @@ from nncirc.dsl.blocks.keys import one
 from nncirc.dsl.blocks.unpatched import check_predicts
 from nncirc.dsl.check.declared import Key, Meaning, Scores
 from nncirc.dsl.check.scope import Draft
-from nncirc.dsl.check.tables import Asked, Table
+from nncirc.dsl.check.tables import Table
 from nncirc.dsl.check.types import Number
 from nncirc.dsl.text.diagnostics import Label
 
@@ -14,12 +14,9 @@ from nncirc.dsl.text.diagnostics import Label
 def _check(meaning: Meaning, draft: Draft) -> None:
     early, late = draft.values.get("early"), draft.values.get("late")
     if isinstance(early, int) and isinstance(late, int) and early >= late:
-        meaning.report(
-            "C281",
-            f"token {early} is not before token {late}",
-            draft.where("early" if "early" in draft.spans else "late"),
-            help="`early` must be the smaller of the two",
-        )
+        problem = f"token {early} is not before token {late}"
+        advice = "`early` must be the smaller of the two"
+        meaning.report("C281", problem, draft.where("early", "late"), help=advice)
     check_predicts(meaning, draft)
     model, shape = meaning.model_of(draft)
     longest = _longest(meaning.get(draft, "data"))
@@ -36,10 +33,6 @@ def _longest(data: Draft | None) -> int | None:
     return length * copies + 2 if isinstance(length, int) and isinstance(copies, int) else None
 
 
-def _table(asked: Asked) -> Table:
-    return Table(asked.name, ("logits",), ("early", "late", "score"))
-
-
 SCORES = {
     "in_context_learning": Scores(
         "The loss at a late token minus the loss at an early one, in nats: below 0 if the context helps.",
@@ -50,6 +43,6 @@ SCORES = {
         },
         source="Olsson et al. 2022",
         check=_check,
-        table=_table,
+        table=lambda asked: Table(asked.name, ("logits",), ("early", "late", "score")),
     )
 }

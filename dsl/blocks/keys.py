@@ -29,7 +29,10 @@ MODEL = Key(one("model"), "the model whose tokenizer reads the prompts", require
 GRAPH = Key(one("graph"), "the graph whose nodes and edges are scored or kept", required=True)
 CORRUPTION = Key(one("corruption"), "the corruption of the corrupted run", required=True)
 METRIC = Key(one("metric"), "what is measured", required=True)
-SIZE = Key(Number(integer=True, low=1), "how many prompts to draw", required=True, unit="prompts")
+PATCHED = {"graph": GRAPH, "corruption": CORRUPTION, "metric": METRIC}
+"""What every method has that patches nodes of a graph."""
+COUNT = Number(integer=True, low=1)
+SIZE = Key(COUNT, "how many prompts to draw", required=True, unit="prompts")
 SEED = Key(Number(integer=True, low=0), "seed of the random draw", default=0)
 DEVICE = Key(Text(), "the device: `cpu`, `cuda`, `cuda:1`; it must support float64", default="cpu")
 RANK = Key(
@@ -87,7 +90,11 @@ RUN = Word(("clean", "corrupt"))
 DIRECTIONS = Word(("denoise", "noise"))
 STEERED = Many(PositionType(), single=True)
 
-READ_AT = Either(Many(PositionType(), single=True), ("all",))
+READ_AT = Key(
+    Either(Many(PositionType(), single=True), ("all",)),
+    "where it is read, one column each; `all`: at every token",
+    default=(Position("end"),),
+)
 OF_LOGITS = Key(
     Word(("prob", "logprob", "logit_diff", "rank", "kl_divergence")),
     "what is read: the answer's probability, log-probability (nats), logit minus the foil's, or rank "

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from nncirc.circuits.names import Position
 from nncirc.dsl.blocks.keys import GRAPH, READ_AT, one
 from nncirc.dsl.blocks.unpatched import check_graph, check_read
-from nncirc.dsl.check.declared import Key, Meaning, Scores
+from nncirc.dsl.check.declared import Key, Meaning, Scores, every
 from nncirc.dsl.check.scope import Draft
-from nncirc.dsl.check.tables import Asked, Table
 from nncirc.dsl.check.types import Word
 from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.source import Span
-
-
-def _check(meaning: Meaning, draft: Draft) -> None:
-    check_graph(meaning, draft)
-    check_read(meaning, draft)
 
 
 def _check_heads(meaning: Meaning, scores: Draft, span: Span) -> None:
@@ -28,15 +21,10 @@ def _check_heads(meaning: Meaning, scores: Draft, span: Span) -> None:
         meaning.report("C579", f"`{scores.name}` has no scores of heads", span, labels=labels, help=advice)
 
 
-def _table(asked: Asked) -> Table:
-    return asked.by_position(asked.of_graph(lambda graph: graph.base.senders))
-
-
 SCORES = {
     "logit_attribution": Scores(
-        "What each sender adds directly to the logits, through the final norm with its scale "
-        "frozen. Together "
-        "with the bias terms, which the result names, these sum to the model's own logits.",
+        "What each sender adds directly to the logits, through the final norm with its scale frozen. "
+        "Together with the bias terms, which the result names, these sum to the model's own logits.",
         {
             "graph": GRAPH,
             "data": Key(one("dataset"), "the prompts, with answers", required=True),
@@ -45,15 +33,11 @@ SCORES = {
                 "the answer's logit minus the foil's, or the answer's alone",
                 default="logit_diff",
             ),
-            "positions": Key(
-                READ_AT,
-                "where the logits are read, one column each; `all`: at every token",
-                default=(Position("end"),),
-            ),
+            "positions": READ_AT,
         },
         source="nostalgebraist 2020; Elhage et al. 2021; Wang et al. 2022",
-        check=_check,
-        table=_table,
+        check=every(check_graph, check_read),
+        table=lambda asked: asked.by_position(asked.of_graph(lambda graph: graph.base.senders)),
         statistics="positions",
         where=_check_heads,
     )

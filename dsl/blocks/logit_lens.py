@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from nncirc.circuits.graph import stages
-from nncirc.circuits.names import Position
 from nncirc.dsl.blocks.keys import OF_LOGITS, READ_AT, one
 from nncirc.dsl.blocks.unpatched import check_read
 from nncirc.dsl.check.declared import Key, Scores
-from nncirc.dsl.check.tables import Asked, Table
-
-
-def _table(asked: Asked) -> Table:
-    return asked.by_position(asked.of_shape(stages))
-
 
 SCORES = {
     "logit_lens": Scores(
@@ -22,14 +15,10 @@ SCORES = {
         {
             "data": Key(one("dataset"), "the prompts, with answers", required=True),
             "of": OF_LOGITS,
-            "positions": Key(
-                READ_AT,
-                "where the stream is read, one column each; `all`: at every token",
-                default=(Position("end"),),
-            ),
+            "positions": READ_AT,
         },
         source="nostalgebraist 2020",
         check=check_read,
-        table=_table,
+        table=lambda asked: asked.by_position(asked.of_shape(stages)),
     )
 }

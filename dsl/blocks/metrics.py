@@ -7,22 +7,21 @@ read. Positions, means over prompts, normalisation and the sign of the loss are 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
 from nncirc.circuits.names import Position
 from nncirc.circuits.units import addable, unit_of
 from nncirc.dsl.blocks.datasets import (
-    DATASETS,
     answers_follow,
     check_positions,
-    has_column,
+    lacks,
     task_of,
     teacher_forced,
 )
 from nncirc.dsl.blocks.keys import AT, FUNCTION, NORMALIZE, check_function, one
-from nncirc.dsl.blocks.models import predicts
+from nncirc.dsl.blocks.models import needs_logits
 from nncirc.dsl.check.declared import Implementation, Key, Meaning
 from nncirc.dsl.check.program import Ref, Value
 from nncirc.dsl.check.scope import Draft
@@ -177,29 +176,19 @@ def check_gradient(meaning: Meaning, draft: Draft) -> None:
     metric = meaning.get(draft, "metric")
     if metric is None:
         return
-    labels = (Label(metric.place, "this metric"),)
     for part in parts_of(meaning, metric):
-        _check_gradient(meaning, draft, part, labels)
-
-
-def _check_gradient(meaning: Meaning, draft: Draft, metric: Draft, labels: Sequence[Label]) -> None:
-    kind = METRICS[metric.implementation]
-    if kind.count:
-        meaning.report(
-            "C240",
-            f"`{metric.implementation}` is piecewise constant, so it has no useful gradient",
-            draft.where("metric"),
-            labels=labels,
-            help="measure `logit_diff` or `prob_diff`, or use `activation_patching`",
-        )
-    elif kind.against_clean and draft.values.get("steps") == 1 and draft.values.get("base") == "clean":
-        meaning.report(
-            "C223",
-            f"the gradient of `{metric.implementation}` is zero at the clean run, so every score would be 0",
-            draft.where("metric"),
-            labels=labels,
-            help="set `steps = 5` (integrated gradients) or `base = corrupted`, or measure `logit_diff`",
-        )
+        name, kind = part.implementation, METRICS[part.implementation]
+        if kind.count:
+            code, problem = "C240", f"`{name}` is piecewise constant, so it has no useful gradient"
+            advice = "measure `logit_diff` or `prob_diff`, or use `activation_patching`"
+        elif kind.against_clean and draft.values.get("steps") == 1 and draft.values.get("base") == "clean":
+            code = "C223"
+            problem = f"the gradient of `{name}` is zero at the clean run, so every score would be 0"
+            advice = "set `steps = 5` (integrated gradients) or `base = corrupted`, or measure `logit_diff`"
+        else:
+            continue
+        labels = (Label(metric.place, "this metric"),)
+        meaning.report(code, problem, draft.where("metric"), labels=labels, help=advice)
 
 
 def check_measured(meaning: Meaning, span: Span, metric: Draft, corruption: Draft) -> None:
@@ -207,27 +196,16 @@ def check_measured(meaning: Meaning, span: Span, metric: Draft, corruption: Draf
     data = meaning.get(corruption, "data")
     if data is None:
         return
+    advice = "measure `mse`, the squared difference from the clean run's outputs"
     for part in parts_of(meaning, metric):
-        if _has_meaning(meaning, span, part, data):
+        of_values, what = METRICS[part.implementation].of_values, f"`{part.implementation}`"
+        if of_values or needs_logits(meaning, meaning.get(data, "model"), what, span, advice):
             _check_part(meaning, span, part, data)
 
 
 def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> None:
-    label = Label(data.place, "the dataset")
     name, needs = f"`{metric.implementation}`", METRICS[metric.implementation].needs
-    if "answer" in needs and has_column(data, "answer") is False:
-        meaning.report(
-            "C220",
-            f"{name} needs an answer; `{data.name}` has none",
-            span,
-            labels=(label,),
-            help=DATASETS[data.implementation].without.get(
-                "answer", "add `answer = …` to the dataset, or measure `kl_divergence`"
-            ),
-        )
-    elif "foil" in needs and has_column(data, "foil") is False:
-        problem = f"{name} needs a foil; `{data.name}` has none"
-        meaning.report("C221", problem, span, labels=(label,), help=_without_foil(data))
+    lacks(meaning, data, needs, name, span, ("measure `kl_divergence`", "measure `logprob`"))
     at = metric.values.get("at")
     if not isinstance(at, tuple):
         return
@@ -239,38 +217,16 @@ def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> Non
             labels=(Label(data.where("teacher_forced"), "the answer may have several tokens"),),
             help="write `at = end`",
         )
-    check_positions(meaning, data, at, metric, "at", Label(span, "measured here"))
+    check_positions(meaning, data, metric, "at", Label(span, "measured here"))
     follows = answers_follow(data)
     if follows and Position("end") in at and needs:
         meaning.report(
             "C219",
-            "no token follows `end`, and `answer = next` measures the next token",
+            "the answer is the next token, and no token follows `end`",
             metric.where("at") if "at" in metric.spans else span,
-            labels=(label,),
+            labels=(Label(data.place, "the dataset"),),
             help="measure at a slot: `at = block.2`",
         )
-
-
-def _without_foil(data: Draft) -> str:
-    if teacher_forced(data):
-        return "measure `logprob`; a foil cannot follow the tokens of a right answer"
-    advice = "add `foil = …` to the dataset, or measure `logprob`"
-    return DATASETS[data.implementation].without.get("foil", advice)
-
-
-def _has_meaning(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> bool:
-    """Whether a metric has a meaning for the outputs of the model that reads the prompts; reports if not."""
-    model = meaning.get(data, "model")
-    if model is None or predicts(model) or METRICS[metric.implementation].of_values:
-        return True
-    meaning.report(
-        "C433",
-        f"`{metric.implementation}` needs logits of tokens, but `{model.name}` outputs values",
-        span,
-        labels=(Label(model.place, "a program"),),
-        help="measure `mse`, the squared difference from the clean run's outputs",
-    )
-    return False
 
 
 def _check_expression(meaning: Meaning, draft: Draft) -> None:
@@ -285,12 +241,9 @@ def _check_parts(meaning: Meaning, draft: Draft) -> None:
         return
     span, given = draft.where("of"), meaning.many(draft, "of")
     if not given:
-        meaning.report(
-            "C243",
-            "expected at least one metric in this expression",
-            span,
-            help="name a metric, as in `of = ld - 0.5`",
-        )
+        problem = "expected at least one metric in this expression"
+        advice = "name a metric, as in `of = ld - 0.5`"
+        meaning.report("C243", problem, span, help=advice)
         return
     for part in given:
         if part.values.get("normalize") is True:
@@ -305,13 +258,10 @@ def _check_parts(meaning: Meaning, draft: Draft) -> None:
     for part in rest:
         own, other = first.values.get("at"), part.values.get("at")
         if isinstance(own, tuple) and isinstance(other, tuple) and {*own} != {*other}:
-            meaning.report(
-                "C243",
-                f"{_called(first)} and {_called(part)} are read at different positions",
-                span,
-                labels=(Label(first.where("at"), "one"), Label(part.where("at"), "the other")),
-                help="write the same `at` in both",
-            )
+            problem = f"{_called(first)} and {_called(part)} are read at different positions"
+            labels = (Label(first.where("at"), "one"), Label(part.where("at"), "the other"))
+            advice = "write the same `at` in both"
+            meaning.report("C243", problem, span, labels=labels, help=advice)
 
 
 def _check_unit(meaning: Meaning, draft: Draft) -> None:
@@ -364,7 +314,7 @@ def _measure_as(meaning: Meaning, metric: Draft) -> None:
     elif data is not None and data.implementation != "task":
         problem = f"`{data.name}` is not a task, so it has no metric of its own"
         advice = "name a metric, such as `using logit_diff`"
-        labels = (Label(data.place, f"uses {data.implementation}"),)
+        labels = (data.uses,)
         meaning.report("C266", problem, metric.where("data"), labels=labels, help=advice)
 
 
@@ -449,9 +399,8 @@ METRICS: dict[str, Metric] = {
         check=_measure_as,
     ),
     "expression": Metric(
-        "Other metrics added, subtracted, multiplied and divided, with each other and with "
-        "numbers, prompt by "
-        "prompt: the mean of a ratio. A method accepts it inline: `metric = ld - 0.5 * lp`.",
+        "Other metrics added, subtracted, multiplied and divided, with each other and with numbers, prompt "
+        "by prompt: the mean of a ratio. A method accepts it inline: `metric = ld - 0.5 * lp`.",
         {
             "of": Key(
                 Sum("metric"), "the expression; its metrics must read at the same positions", required=True

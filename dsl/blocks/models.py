@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 
 from nncirc.circuits.door import at_home, read_text
+from nncirc.circuits.errors import GraphError
 from nncirc.circuits.families import adapted, may_be_adapted, unadapted
-from nncirc.circuits.graph import MOST_HEADS
 from nncirc.circuits.models import BUNDLED, COMPILED
-from nncirc.dsl.blocks.keys import DEVICE
+from nncirc.dsl.blocks.keys import COUNT, DEVICE
 from nncirc.dsl.check.declared import Implementation, Key, Meaning
 from nncirc.dsl.check.scope import Draft
-from nncirc.dsl.check.shapes import LARGEST, written_shape
-from nncirc.dsl.check.types import Boolean, Number, Text, Word
+from nncirc.dsl.check.shapes import LARGEST, written_sizes
+from nncirc.dsl.check.types import Boolean, Text, Word
 from nncirc.dsl.text.diagnostics import Label
+from nncirc.dsl.text.source import Span
 
 
 def is_only_shape(model: Draft) -> bool:
@@ -26,24 +27,28 @@ def predicts(model: Draft) -> bool:
     return model.implementation != "compiled" and model.values.get("name") not in COMPILED
 
 
+def needs_logits(meaning: Meaning, model: Draft | None, what: str, span: Span, advice: str) -> bool:
+    """Whether a model's outputs are logits of tokens, which something needs; reports if not."""
+    if model is None or predicts(model):
+        return True
+    problem = f"{what} needs logits of tokens, but `{model.name}` outputs values"
+    meaning.report("C433", problem, span, labels=(Label(model.place, "a program"),), help=advice)
+    return False
+
+
 def _check_shape(meaning: Meaning, model: Draft) -> None:
     """A shape that is written out is that of some model."""
-    shape = written_shape(model.values)
-    if shape is not None and shape.heads % shape.kv_groups:
-        problem = f"`kv_heads = {shape.kv_groups}` does not divide `heads = {shape.heads}`"
-        advice = f"use a divisor of {shape.heads}, or omit `kv_heads` if every head has its own"
-        meaning.report("C238", problem, model.where("kv_heads"), help=advice)
-    elif shape is not None and shape.layers * shape.heads > MOST_HEADS:
-        problem = (
-            f"too many heads: {shape.layers} layers of {shape.heads}; at most {MOST_HEADS:,} in "
-            "all are allowed"
-        )
-        meaning.report(
-            "C238",
-            problem,
-            model.where("layers"),
-            help="check `layers` and `heads`: the largest models have about 16,000 heads",
-        )
+    try:
+        written_sizes(model.values)
+    except GraphError as error:
+        heads, groups = model.values.get("heads"), model.values.get("kv_heads")
+        key, advice = "layers", "check `layers` and `heads`: the largest models have about 16,000 heads"
+        if isinstance(heads, int) and isinstance(groups, int) and heads % groups:
+            key, advice = (
+                "kv_heads",
+                f"use a divisor of {heads}, or omit `kv_heads` if every head has its own",
+            )
+        meaning.report("C238", error.message, model.where(key), help=advice)
 
 
 def _check_adapter(meaning: Meaning, model: Draft) -> None:
@@ -60,16 +65,14 @@ def _check_adapter(meaning: Meaning, model: Draft) -> None:
         meaning.report("C411", message, model.where("id"), help=help_)
 
 
-def check_runs(meaning: Meaning, dataset: Draft, model: Draft | None) -> None:
+def check_runs(meaning: Meaning, dataset: Draft) -> None:
     """What reads prompts is more than a shape."""
+    model = meaning.get(dataset, "model")
     if model is not None and is_only_shape(model):
-        meaning.report(
-            "C239",
-            f"`{model.name}` is only a model's shape: it has no tokenizer or weights",
-            dataset.where("model"),
-            labels=(Label(model.place, "only a model's shape"),),
-            help="use `bundled` or `huggingface` for a model to run",
-        )
+        problem = f"`{model.name}` is only a model's shape: it has no tokenizer or weights"
+        labels = (Label(model.place, "only a model's shape"),)
+        advice = "use `bundled` or `huggingface` for a model to run"
+        meaning.report("C239", problem, dataset.where("model"), labels=labels, help=advice)
 
 
 MODELS = {
@@ -114,17 +117,17 @@ MODELS = {
     "shape": Implementation(
         "Only the shape of a model, for reference circuits: it has a graph but cannot be run.",
         {
-            "layers": Key(Number(integer=True, low=1), "transformer blocks", required=True),
-            "heads": Key(Number(integer=True, low=1), "query heads per layer", required=True),
+            "layers": Key(COUNT, "transformer blocks", required=True),
+            "heads": Key(COUNT, "query heads per layer", required=True),
             "kv_heads": Key(
-                Number(integer=True, low=1),
+                COUNT,
                 "key-value heads per layer, for grouped-query attention; if omitted, as many as heads",
             ),
             "mlps": Key(Boolean(), "whether the blocks have MLPs", default=True),
             "parallel": Key(
                 Boolean(), "whether attention and MLP of a block read the same residual stream", default=False
             ),
-            "d_mlp": Key(Number(integer=True, low=1), "neurons per MLP, for graphs with `neurons`"),
+            "d_mlp": Key(COUNT, "neurons per MLP, for graphs with `neurons`"),
         },
         check=_check_shape,
     ),

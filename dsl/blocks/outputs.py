@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nncirc.dsl.blocks.keys import (
     BY,
     CONNECTED,
+    COUNT,
     COUNTED,
     DRAWS,
     HELD_OUT,
@@ -19,7 +20,7 @@ from nncirc.dsl.blocks.metrics import check_measured
 from nncirc.dsl.check.declared import Implementation, Key, Meaning
 from nncirc.dsl.check.program import Ref
 from nncirc.dsl.check.scope import Draft
-from nncirc.dsl.check.types import Many, Number, OutputFile, Word
+from nncirc.dsl.check.types import Many, OutputFile, Word
 from nncirc.dsl.text.diagnostics import Label
 
 
@@ -66,7 +67,7 @@ def _check_curves(meaning: Meaning, draft: Draft) -> None:
     if len(found) > 1:
         meaning.report(
             "C272",
-            f"one plot cannot have both {' and '.join(found)}: their axes differ",
+            f"one plot cannot have both {' and '.join(f'`{each}`' for each in found)}: their axes differ",
             draft.where("curve"),
             labels=[Label(each.place, f"uses {name}") for name, each in found.items()],
             help="draw two plots",
@@ -74,10 +75,7 @@ def _check_curves(meaning: Meaning, draft: Draft) -> None:
 
 
 def _check_plot(meaning: Meaning, draft: Draft) -> None:
-    given = [key for key in ("scores", "curve", "compare") if key in draft.spans]
-    if len(given) != 1:
-        message = "`plot` takes either `scores`, `curve` or `compare`" + (", not several" if given else "")
-        meaning.report("C105", message, draft.span, help="write exactly one of the three keys")
+    meaning.exactly_one(draft, ("scores", "curve", "compare"), "C105")
     _check_curves(meaning, draft)
 
 
@@ -89,9 +87,8 @@ def _check_render(meaning: Meaning, draft: Draft) -> None:
 
 COMPARISONS = {
     "compare": Implementation(
-        "A table of circuits: recall and precision against a reference, or otherwise the overlap "
-        "of each pair; "
-        "with a metric also their faithfulness, with intervals over prompts, and that of random "
+        "A table of circuits: recall and precision against a reference, or otherwise the overlap of each "
+        "pair; with a metric also their faithfulness, with intervals over prompts, and that of random "
         "circuits. `p` of an overlap is the probability that unrelated circuits of these sizes share as much "
         "(hypergeometric); `p` of faithfulness is the share of random circuits that are as faithful.",
         {
@@ -139,7 +136,7 @@ RENDERINGS = {
                 OutputFile((*IMAGES, ".dot")), "the file to write, inside the output folder", required=True
             ),
             "fold": Key(
-                Number(integer=True, low=1),
+                COUNT,
                 "draw single edges up to this many; beyond that, fold the heads of a layer into one node",
                 unit="edges",
             ),

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from nncirc.circuits.names import OTHER, Node, Position
+from nncirc.circuits.names import Node
 from nncirc.dsl.blocks.corruptions import CORRUPTIONS, RUNS
 from nncirc.dsl.blocks.datasets import check_positions
 from nncirc.dsl.blocks.metrics import check_measured
 from nncirc.dsl.blocks.reference import check_node
 from nncirc.dsl.check.declared import Meaning
 from nncirc.dsl.check.scope import Draft
-from nncirc.dsl.text import syntax
 from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.source import Span
 
 # What a graph may be split by, and what to do instead.
-BY_POSITION = ("positions", "position", "this block sets its positions itself")
+BY_POSITION = ("positions", "position", "give the positions in this block")
 BY_NEURON = (
     "neurons",
     "neuron",
-    "activation_patching and attribution_patching accept single neurons",
+    "`activation_patching` and `attribution_patching` accept single neurons",
 )
 
 
@@ -29,32 +28,26 @@ def check_method(meaning: Meaning, draft: Draft) -> None:
     data = meaning.data_of(draft)
     if graph is not None and data is not None:
         meaning.fits(draft, "graph", graph, "corruption", meaning.get(data, "model"))
-        split = graph.values.get("positions")
-        if isinstance(split, tuple):
-            named = tuple(each for each in split if isinstance(each, Position) and each.name != OTHER)
-            label = Label(data.place, f"the prompts of `{draft.name}`")
-            check_positions(meaning, data, named, graph, "positions", label)
+        check_positions(
+            meaning, data, graph, "positions", Label(data.place, f"the prompts of `{draft.name}`")
+        )
     metric = meaning.get(draft, "metric")
     if metric is not None and corruption is not None:
         check_measured(meaning, draft.where("metric"), metric, corruption)
     for key in ("positions", "at"):
-        if data is not None and key in draft.values:
-            label = Label(data.place, "these prompts")
-            check_positions(meaning, data, draft.values[key], draft, key, label)
+        if data is not None:
+            check_positions(meaning, data, draft, key, Label(data.place, "these prompts"))
 
 
 def check_whole(meaning: Meaning, draft: Draft, *split: tuple[str, str, str]) -> bool:
     """The graph is not split by what a method does not know; reports if it is."""
     graph = meaning.get(draft, "graph")
-    for key, by, advice in split:
+    for key, by, instead in split:
         if graph is not None and graph.values.get(key) is not None:
-            meaning.report(
-                "C294",
-                f"`{graph.name}` is split by {by}, but `{draft.implementation}` works on whole nodes",
-                draft.where("graph"),
-                labels=(Label(graph.where(key), "split here"),),
-                help=f"use a graph without `{key}`; {advice}",
-            )
+            problem = f"`{graph.name}` is split by {by}, but `{draft.implementation}` works on whole nodes"
+            labels = (Label(graph.where(key), "split here"),)
+            advice = f"use a graph without `{key}`; {instead}"
+            meaning.report("C294", problem, draft.where("graph"), labels=labels, help=advice)
             return False
     return True
 
@@ -67,29 +60,22 @@ def check_nodes(meaning: Meaning, draft: Draft, *keys: str) -> bool:
     for key in keys:
         for node, span in nodes_under(draft, key):
             if graph is not None:
-                check_node(meaning.scope, graph, meaning.shape(graph), node, span)
+                check_node(meaning, graph, node, span)
     return True
 
 
 def nodes_under(draft: Draft, key: str) -> list[tuple[Node, Span]]:
     """The nodes under a key, and where they stand."""
-    value, written = draft.values.get(key), draft.written.get(key)
-    nodes = [each for each in value if isinstance(each, Node)] if isinstance(value, tuple) else []
-    items = written.items if isinstance(written, syntax.List) else ()
-    spans = [item.span for item in items] if len(items) == len(nodes) else [draft.where(key)] * len(nodes)
-    return list(zip(nodes, spans, strict=True))
+    return [(node, span) for node, span in draft.items(key) if isinstance(node, Node)]
 
 
 def check_writes(meaning: Meaning, draft: Draft, key: str) -> None:
     """The nodes under a key are whole ones that write into the residual stream."""
     for node, span in nodes_under(draft, key):
         if node.kind in ("logits", "kv"):
-            meaning.report(
-                "C293",
-                f"`{node}` does not write to the residual stream",
-                span,
-                help="write heads, MLPs or `embed`",
-            )
+            problem = f"`{node}` does not write to the residual stream"
+            advice = "write heads, MLPs or `embed`"
+            meaning.report("C293", problem, span, help=advice)
         elif node.input is not None:
             problem = f"expected a whole node, found the input `{node}`"
             meaning.report(
@@ -126,7 +112,7 @@ def _needs_run(meaning: Meaning, draft: Draft, key: str, what: str, instead: str
         "C237",
         f"{what} needs a corruption that re-runs the model; `{corruption.implementation}` only replaces "
         "activations",
-        draft.where(key if key in draft.spans else "corruption"),
+        draft.where(key, "corruption"),
         labels=(Label(corruption.place, f"this corruption uses {corruption.implementation}"),),
         help=f"{instead}use {RUNS}",
     )

@@ -9,7 +9,6 @@ from nncirc.dsl.blocks.keys import OF_LOGITS, READ_AT, one
 from nncirc.dsl.blocks.unpatched import check_read
 from nncirc.dsl.check.declared import Key, Meaning, Scores
 from nncirc.dsl.check.scope import Draft
-from nncirc.dsl.check.tables import Asked, Table
 from nncirc.dsl.check.types import Number, PositionType
 from nncirc.dsl.text.diagnostics import Label
 
@@ -19,7 +18,7 @@ def _check(meaning: Meaning, draft: Draft) -> None:
     source, target = meaning.get(draft, "source"), meaning.get(draft, "target")
     if target is not None:
         label = Label(target.place, "these prompts")
-        check_positions(meaning, target, draft.values.get("into"), draft, "into", label)
+        check_positions(meaning, target, draft, "into", label)
         own, other = (None if each is None else meaning.get(each, "model") for each in (target, source))
         if not meaning.same_model(other, own):
             meaning.models_differ(draft, "target", own, "source", other)
@@ -31,16 +30,12 @@ def _check(meaning: Meaning, draft: Draft) -> None:
     model, shape = meaning.model_of(draft)
     given = draft.values.get("layer")
     for layer in given if isinstance(given, tuple) else (given,):
-        if model is not None and shape is not None and isinstance(layer, int) and layer > shape.layers:
+        if model is not None and shape is not None and isinstance(layer, int) and layer > shape.n_layers:
             problem = f"layer {layer} is outside `{model.name}`"
-            advice = f"write 0 to {shape.layers - 1}, or {shape.layers} for the final norm's input"
+            advice = f"write 0 to {shape.n_layers - 1}, or {shape.n_layers} for the final norm's input"
             labels = (Label(model.place, "the model"),)
             meaning.report("C574", problem, draft.where("layer"), labels=labels, help=advice)
             break
-
-
-def _table(asked: Asked) -> Table:
-    return asked.by_position(asked.of_shape(lambda shape: stages(shape, halves=False)))
 
 
 SCORES = {
@@ -52,11 +47,7 @@ SCORES = {
             "source": Key(one("dataset"), "the prompts whose states are taken, with answers", required=True),
             "target": Key(one("dataset"), "one prompt for all of them, or one for each", required=True),
             "of": OF_LOGITS,
-            "positions": Key(
-                READ_AT,
-                "where states are taken, one column each; `all`: at every token",
-                default=(Position("end"),),
-            ),
+            "positions": READ_AT,
             "into": Key(
                 PositionType(),
                 "the target's position that a state is patched into; if it has several tokens, the last",
@@ -64,14 +55,13 @@ SCORES = {
             ),
             "layer": Key(
                 Number(integer=True, low=0),
-                "the target's layer that reads the state, from 0; the number of layers means the "
-                "final norm (the "
-                "logit lens); if omitted, the source's own",
+                "the target's layer that reads the state, from 0; the number of layers means the final norm "
+                "(the logit lens); if omitted, the source's own",
                 family=True,
             ),
         },
         source="Ghandeharioun et al. 2024",
         check=_check,
-        table=_table,
+        table=lambda asked: asked.by_position(asked.of_shape(lambda shape: stages(shape, halves=False))),
     )
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import Node
 from nncirc.circuits.reference import entered
-from nncirc.dsl.blocks.keys import AT_POSITIONS, CORRUPTION, DIRECTIONS, GRAPH, METRIC, NODES
+from nncirc.dsl.blocks.keys import AT_POSITIONS, DIRECTIONS, NODES, PATCHED
 from nncirc.dsl.blocks.patched import check_denoised, check_method, check_nodes, check_writes, nodes_under
 from nncirc.dsl.check.declared import Key, Meaning, Scores
 from nncirc.dsl.check.scope import Draft
@@ -26,12 +26,9 @@ def _check_receivers(meaning: Meaning, draft: Draft) -> None:
     nodes = nodes_under(draft, "to")
     for node, span in nodes:
         if node.kind in ("embed", "pos_embed"):
-            meaning.report(
-                "C292",
-                f"`{node}` does not read from the residual stream",
-                span,
-                help="write heads, MLPs or `logits`",
-            )
+            problem = f"`{node}` does not read from the residual stream"
+            advice = "write heads, MLPs or `logits`"
+            meaning.report("C292", problem, span, help=advice)
         elif node.kind == "logits" and len(nodes) > 1:
             problem = "`logits` cannot be a receiver together with others: it would not see their changes"
             meaning.report("C292", problem, span, help="patch the paths to `logits` in a separate block")
@@ -50,9 +47,7 @@ SCORES = {
         "The metric when some receivers read what they would if one sender had its corrupted output, carried "
         "only through the given nodes. One row per sender before the receivers; normalized, no effect is 1.",
         {
-            "graph": GRAPH,
-            "corruption": CORRUPTION,
-            "metric": METRIC,
+            **PATCHED,
             "direction": Key(
                 DIRECTIONS,
                 "`noise`: the sender's corrupted output into the clean run; `denoise`: its clean output into "

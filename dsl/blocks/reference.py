@@ -9,13 +9,13 @@ from itertools import pairwise
 
 from nncirc.circuits.names import OTHER, Input, Node, Position
 from nncirc.circuits.reference import Path, wrong_paths
+from nncirc.circuits.words import did_you_mean
 from nncirc.dsl.blocks.keys import one
 from nncirc.dsl.check.declared import Implementation, Key, Meaning
 from nncirc.dsl.check.program import EdgePath, Group, GroupRef, Term, Where
-from nncirc.dsl.check.scope import Draft, Scope
-from nncirc.dsl.check.shapes import ModelShape
+from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.check.types import Text
-from nncirc.dsl.text.diagnostics import Label, suggest
+from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.source import Span
 
 _MOST_PLACES = 5_000_000  # of terms of paths at positions of the graph: what is more, a run looks at
@@ -48,7 +48,7 @@ def _check_paths(meaning: Meaning, draft: Draft, graph: Draft) -> None:
     """Nodes exist in the graph, edges go forward, groups are used."""
     scope, shape = meaning.scope, meaning.shape(graph)
     before = len(scope.diagnostics)
-    checker = _Reference(scope, graph, shape, draft.groups)
+    checker = _Reference(meaning, graph, draft.groups)
     for name, group in draft.groups.items():
         for member, span in zip(group, draft.member_spans[name], strict=True):
             if isinstance(member, Node):
@@ -63,12 +63,8 @@ def _check_paths(meaning: Meaning, draft: Draft, graph: Draft) -> None:
     complete = len(draft.paths) > 0
     for name, span in draft.group_spans.items():
         if complete and name not in used:
-            near = suggest(name, used)
-            advice = (
-                f"did you mean `{near}`?"
-                if near
-                else "add it to a path, or remove it: its nodes are not part of the circuit"
-            )
+            otherwise = "add it to a path, or remove it: its nodes are not part of the circuit"
+            advice = did_you_mean(name, used, otherwise)
             scope.report(
                 "C120", f"unused group `{name}`: no path has it", span, severity="warning", help=advice
             )
@@ -115,21 +111,19 @@ def _check_edges(meaning: Meaning, draft: Draft, graph: Draft) -> None:
         )
 
 
-def check_node(scope: Scope, graph: Draft, shape: ModelShape | None, node: Node, span: Span) -> None:
+def check_node(meaning: Meaning, graph: Draft, node: Node, span: Span) -> None:
     """A node, or some node of a pattern, is in the graph and in the model."""
-    _Reference(scope, graph, shape, {}).exists(node, span)
+    _Reference(meaning, graph, {}).exists(node, span)
 
 
 class _Reference:
     """The checks of nodes and paths in one graph."""
 
-    def __init__(
-        self, scope: Scope, graph: Draft, shape: ModelShape | None, groups: Mapping[str, Group]
-    ) -> None:
-        self.scope = scope
+    def __init__(self, meaning: Meaning, graph: Draft, groups: Mapping[str, Group]) -> None:
+        self.scope = meaning.scope
         self.graph = graph
-        self.groups = groups
-        self.shape = shape
+        self.shape = meaning.shape(graph)
+        self.d_mlp = meaning.d_mlp(graph)
         nodes, inputs = graph.values.get("nodes"), graph.values.get("inputs")
         self.nodes = nodes if isinstance(nodes, tuple) else None
         self.joined = inputs == ()
@@ -146,7 +140,10 @@ class _Reference:
 
     def part(self, part: str, span: Span) -> None:
         if self.nodes is not None and part not in self.nodes:
-            self.report("C230", f"this graph has no {part}", span, f"add `{part}` to its `nodes`", "nodes")
+            what = {"mlps": "MLPs", "attention": "attention layers", "pos_embed": "`pos_embed`"}.get(
+                part, part
+            )
+            self.report("C230", f"this graph has no {what}", span, f"add `{part}` to its `nodes`", "nodes")
 
     def exists(self, node: Node, span: Span) -> None:
         """A node, or some node of a pattern, is in the graph and in the model."""
@@ -154,17 +151,17 @@ class _Reference:
             self.part(_PART[node.kind], span)
         if node.input is not None and self.joined:
             problem = "the inputs of heads are joined in this graph"
-            self.report("C230", problem, span, "remove `.q`, `.k` or `.v`", "inputs")
+            self.report("C230", problem, span, f"write `{replace(node, input=None)}`", "inputs")
         self.position(node.position, span)
         if node.kind == "neuron":
             self.neuron(node, span)
         if self.shape is None:
             return
-        if node.layer is not None and node.layer >= self.shape.layers:
-            problem = f"`{node}` is outside the model, which has {self.shape.layers} layers"
-            self.report("C226", problem, span, f"layers are numbered 0 to {self.shape.layers - 1}")
+        if node.layer is not None and node.layer >= self.shape.n_layers:
+            problem = f"`{node}` is outside the model, which has {self.shape.n_layers} layers"
+            self.report("C226", problem, span, f"layers are numbered 0 to {self.shape.n_layers - 1}")
             return
-        count = self.shape.kv_groups if node.kind == "kv" else self.shape.heads
+        count = self.shape.n_kv_heads if node.kind == "kv" else self.shape.n_heads
         what = "key-value groups" if node.kind == "kv" else "heads"
         if node.kind != "neuron" and node.index is not None and node.index >= count:
             problem = f"`{node}` is outside the model, which has {count} {what} per layer"
@@ -193,10 +190,9 @@ class _Reference:
             advice = f"its positions are token indices, 0{last}"
             self.report("C230", f"this graph has no position `{name}`", span, advice, "positions")
         elif isinstance(self.at, tuple):
-            near = suggest(name, self.named)
             listed = ", ".join(f"`{each}`" for each in dict.fromkeys((*map(str, self.at[:12]), OTHER)))
-            advice = f"did you mean `@{near}`?" if near else f"it is split at {listed}"
-            self.report("C230", f"this graph has no position `{name}`", span, advice, "positions")
+            near = did_you_mean(name, self.named, f"it is split at {listed}", shown="`@{}`")
+            self.report("C230", f"this graph has no position `{name}`", span, near, "positions")
 
     def neuron(self, node: Node, span: Span) -> None:
         """The MLP of its layer is split, into so many."""
@@ -211,10 +207,9 @@ class _Reference:
             listed = ", ".join(map(str, sorted({*layers, node.layer})))
             advice = f"write `MLP{node.layer}` for the whole MLP, or `neurons = [{listed}]` in the graph"
             self.report("C230", f"the graph does not split MLP{node.layer} into neurons", span, advice)
-        count = None if self.shape is None else self.shape.d_mlp
-        if node.index is not None and count is not None and node.index >= count:
-            problem = f"`{node}` is outside the model, whose MLPs have {count} neurons"
-            self.report("C226", problem, span, f"they are numbered 0 to {count - 1}")
+        if node.index is not None and self.d_mlp is not None and node.index >= self.d_mlp:
+            problem = f"`{node}` is outside the model, whose MLPs have {self.d_mlp} neurons"
+            self.report("C226", problem, span, f"they are numbered 0 to {self.d_mlp - 1}")
 
     def scored(self, path: EdgePath, places: tuple[tuple[Span, ...], ...]) -> None:
         """A path with a score is one edge, and no other gives that edge a score."""
@@ -247,7 +242,7 @@ class _Reference:
             for term, span in zip(step, spans, strict=True):
                 before = len(self.scope.diagnostics)
                 self.term(term, span, first=index == 0, last=index == last)
-                if any(each.code in ("C226", "C230") for each in self.scope.diagnostics[before:]):
+                if any(each.code in ("C226", "C229", "C230") for each in self.scope.diagnostics[before:]):
                     absent.add(term)
         for (senders, receivers), spans in zip(pairwise(steps), places[1:], strict=True):
             if absent.intersection(senders):
@@ -284,7 +279,7 @@ class _Reference:
                 self.report("C230", "the inputs of heads are joined in this graph", span, advice, "inputs")
         if first and term.input is not None:
             problem = f"an edge starts at a node's output, not at its input `.{term.input}`"
-            self.report("C229", problem, span, f"write the node without `.{term.input}`")
+            self.report("C229", problem, span, f"write `{span.text.replace(f'.{term.input}', '', 1)}`")
         if term.input in ("k", "v") and term.position is not None and not (first or last):
             self.report(
                 "C229",
@@ -297,12 +292,8 @@ class _Reference:
                 "C229", "`logits` must be the last step of a path", span, "remove the steps after `logits`"
             )
         if kind in ("embed", "pos_embed") and not first:
-            self.report(
-                "C229",
-                f"`{kind}` must be the first step of a path",
-                span,
-                f"remove the steps before `{kind}`",
-            )
+            problem = f"`{kind}` must be the first step of a path"
+            self.report("C229", problem, span, f"remove the steps before `{kind}`")
         if kind == "kv" and not last:
             self.report("C229", "a key-value group has no output", span, "use its heads, such as `L3H*`")
         if isinstance(term, GroupRef) and not last and term.name in self.shared:

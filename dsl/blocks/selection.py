@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from nncirc.dsl.blocks.keys import RANK, SCORED
+from nncirc.dsl.blocks.keys import COUNT, RANK, SCORED
 from nncirc.dsl.check.declared import Implementation, Key, Meaning
 from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.check.types import Number
-from nncirc.dsl.text.diagnostics import Label
 
 
 def check_selected(meaning: Meaning, draft: Draft) -> None:
@@ -15,7 +14,7 @@ def check_selected(meaning: Meaning, draft: Draft) -> None:
     if scores is None:
         return
     draft.graph, draft.corruption = scores.graph, scores.corruption
-    label = (Label(scores.place, f"uses {scores.implementation}"),)
+    label = (scores.uses,)
     effect = meaning.effect(scores)
     if not effect:
         problem = f"`{scores.implementation}` does not score edges"
@@ -44,7 +43,7 @@ CIRCUITS = {
         {
             "scores": SCORED,
             "edges": Key(
-                Number(integer=True, low=1),
+                COUNT,
                 "how many edges to take",
                 required=True,
                 unit="edges",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.reference import expand
-from nncirc.dsl.blocks.keys import CORRUPTION, FACTORS, GRAPH, METRIC, NODES, RUN, STEERED
+from nncirc.dsl.blocks.keys import FACTORS, NODES, PATCHED, RUN, STEERED
 from nncirc.dsl.blocks.patched import check_begins, check_method, check_nodes, check_writes
 from nncirc.dsl.check.declared import Key, Meaning, Scores
 from nncirc.dsl.check.scope import Draft
@@ -19,12 +19,7 @@ def _check(meaning: Meaning, draft: Draft) -> None:
     if not check_nodes(meaning, draft, "nodes"):
         return
     check_begins(meaning, draft)
-    if ("scale" in draft.spans) == ("shift" in draft.spans):
-        problem = "`steering` takes either `scale` or `shift`" + (
-            ", not both" if "scale" in draft.spans else ""
-        )
-        advice = "write `scale = [0, 2]` or `shift = [1, -1]`, for example"
-        meaning.report("C293", problem, draft.where("shift"), help=advice)
+    meaning.exactly_one(draft, ("scale", "shift"), "C293")
     check_writes(meaning, draft, "nodes")
 
 
@@ -52,9 +47,7 @@ SCORES = {
         "The metric with a node's output scaled, or shifted by a mean difference. One row per node, one "
         "column per factor.",
         {
-            "graph": GRAPH,
-            "corruption": CORRUPTION,
-            "metric": METRIC,
+            **PATCHED,
             "nodes": Key(NODES, "the nodes, each steered separately", required=True),
             "together": Key(Boolean(), "steer all nodes at once: one row", default=False),
             "scale": Key(FACTORS, "factors for the output; 0 removes it, 1 leaves it unchanged"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nncirc.circuits.names import Position
-from nncirc.dsl.blocks.datasets import answers_follow, check_positions, has_column, teacher_forced
+from nncirc.dsl.blocks.datasets import answers_follow, check_positions, lacks, teacher_forced
 from nncirc.dsl.blocks.metrics import METRICS
-from nncirc.dsl.blocks.models import predicts
+from nncirc.dsl.blocks.models import needs_logits
 from nncirc.dsl.check.declared import Meaning
 from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.text.diagnostics import Label
@@ -23,21 +23,15 @@ def check_read(meaning: Meaning, draft: Draft, key: str = "data") -> None:
     data = meaning.get(draft, key)
     if data is None or "positions" not in draft.values:
         return
-    of, label = str(draft.values.get("of")), (Label(data.place, "the dataset"),)
+    of, span = str(draft.values.get("of")), draft.where("of", key)
     needs = METRICS[of].needs if of in METRICS else ("answer",)
-    for need, code in (("answer", "C220"), ("foil", "C221")):
-        if need in needs and has_column(data, need) is False:
-            problem = f"`{of}` needs {'an' if need == 'answer' else 'a'} {need}; `{data.name}` has none"
-            advice = f"add `{need} = …` to the dataset, or read something else"
-            meaning.report(
-                code, problem, draft.where("of" if "of" in draft.spans else key), labels=label, help=advice
-            )
-            return
+    if lacks(meaning, data, needs, f"`{of}`", span, ("read something else", "read something else")):
+        return
     if needs and teacher_forced(data):
         meaning.report(
             "C245",
             f"`{of}` reads one token, but the answers of `{data.name}` may have several",
-            draft.where("of" if "of" in draft.spans else key),
+            span,
             labels=(Label(data.where("teacher_forced"), "here"),),
             help="use prompts with answers of one token"
             + (
@@ -48,23 +42,16 @@ def check_read(meaning: Meaning, draft: Draft, key: str = "data") -> None:
         )
         return
     positions = draft.values.get("positions")
-    check_positions(meaning, data, positions, draft, "positions", Label(data.place, "these prompts"))
+    check_positions(meaning, data, draft, "positions", Label(data.place, "these prompts"))
     follows = answers_follow(data)
     if follows and needs and isinstance(positions, tuple) and Position("end") in positions:
-        problem = "no token follows `end`, and `answer = next` measures the next token"
+        problem = "the answer is the next token, and no token follows `end`"
         advice = "read at a slot: `positions = block.2`, or at `all`"
-        meaning.report("C219", problem, draft.where("positions"), labels=label, help=advice)
+        labels = (Label(data.place, "the dataset"),)
+        meaning.report("C219", problem, draft.where("positions"), labels=labels, help=advice)
 
 
 def check_predicts(meaning: Meaning, draft: Draft) -> None:
     """What is read is about logits, and the model's outputs are."""
-    model, _ = meaning.model_of(draft)
-    if model is None or predicts(model):
-        return
-    meaning.report(
-        "C433",
-        f"this needs logits of tokens, but `{model.name}` outputs values",
-        draft.where("of" if "of" in draft.spans else "data"),
-        labels=(Label(model.place, "a program"),),
-        help="read statistics of attention instead",
-    )
+    span = draft.where("of", "data")
+    needs_logits(meaning, meaning.model_of(draft)[0], "this", span, "read statistics of attention instead")

@@ -18,15 +18,11 @@ def _check_statistics(meaning: Meaning, draft: Draft) -> None:
 
 def _check_pairs(meaning: Meaning, draft: Draft) -> None:
     model, shape = meaning.model_of(draft)
-    if model is not None and shape is not None and shape.layers < 2:
+    if model is not None and shape is not None and shape.n_layers < 2:
         problem = f"pairs of heads need at least two layers; `{model.name}` has one"
         advice = "use a model with two or more layers"
         labels = (Label(model.place, "the model"),)
         meaning.report("C577", problem, draft.where("model"), labels=labels, help=advice)
-
-
-def _table(asked: Asked) -> Table:
-    return Table(asked.name, asked.of_shape(heads), names(asked.values.get("of")), by="of")
 
 
 def _table_of_pairs(asked: Asked) -> Table:
@@ -49,7 +45,7 @@ SCORES = {
         },
         source="Elhage et al. 2021",
         check=_check_statistics,
-        table=_table,
+        table=Asked.by_statistic,
         intervals=False,
         statistics="of",
     ),

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nncirc.circuits.words import did_you_mean, nearest
 from nncirc.dsl.blocks import KINDS, SCORES, Implementation
 from nncirc.dsl.check.bodies import read_groups, read_path, read_replacement, read_slots
 from nncirc.dsl.check.declared import Known, Meaning
 from nncirc.dsl.check.scope import Draft, Scope, method_in_words, ordered
-from nncirc.dsl.check.shapes import ShapeProvider
+from nncirc.dsl.check.shapes import SizesProvider
 from nncirc.dsl.check.types import Reference, describe, kinds_in_words
 from nncirc.dsl.check.values import Wrong, convert
 from nncirc.dsl.check.written import Files
 from nncirc.dsl.text import syntax
-from nncirc.dsl.text.diagnostics import Label, suggest
+from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.source import Span
 
 _INNER = {"slots": "slots", "edges": "groups"}
@@ -23,8 +24,8 @@ _INNER = {"slots": "slots", "edges": "groups"}
 class Checks:
     """The declarations of one file that are to be checked, each by what is declared of it."""
 
-    def __init__(self, scope: Scope, shapes: ShapeProvider, known: Known) -> None:
-        self.meaning = Meaning(scope, shapes, known, SCORES)
+    def __init__(self, scope: Scope, sizes: SizesProvider, known: Known) -> None:
+        self.meaning = Meaning(scope, sizes, known, SCORES)
         self.drafts = scope.drafts
         self.mine: dict[str, Draft] = {}
         self.files = Files(scope)
@@ -57,13 +58,10 @@ class Checks:
         last, first = self.mine[names[-1]], names[0]
         local = [name.removeprefix(self.meaning.scope.prefix) for name in (*names, first)]
         key = next(key for key, name in last.reads() if name == first)
-        self.meaning.report(
-            "C109",
-            f"circular declarations: {' -> '.join(local)}",
-            last.where(key),
-            labels=[Label(self.mine[name].place, f"`{self.mine[name].name}`") for name in names[:4]],
-            help="one of them must not depend on the others",
-        )
+        problem = f"circular declarations: {' -> '.join(local)}"
+        labels = [Label(self.mine[name].place, f"`{self.mine[name].name}`") for name in names[:4]]
+        advice = "one of them must not depend on the others"
+        self.meaning.report("C109", problem, last.where(key), labels=labels, help=advice)
         last.values.pop(key, None)
 
 
@@ -105,7 +103,7 @@ def read_block(scope: Scope, block: syntax.Block, draft: Draft, checks: Checks) 
     if "slots" in inner:
         read_slots(scope, inner["slots"], draft)
     if "groups" in inner:
-        read_groups(scope, inner["groups"], draft, draft.group_spans)
+        read_groups(scope, inner["groups"], draft)
     _read_paths(scope, draft, implementation, paths)
     checks.add(draft)
 
@@ -167,7 +165,7 @@ def _fill(
         if name in seen:
             continue
         if key.required:
-            near = {suggest(each.key, [name]) for each in given if each.key not in implementation.keys}
+            near = {nearest(each.key, [name]) for each in given if each.key not in implementation.keys}
             if name not in near:
                 problem = f"missing key `{name}` in `{draft.implementation}`"
                 advice = f"add `{name} = …`: {key.doc} ({describe(key.type)})"
@@ -177,23 +175,14 @@ def _fill(
 
 
 def _unknown_key(scope: Scope, draft: Draft, implementation: Implementation, given: _Given) -> None:
-    near = suggest(given.key, implementation.keys)
-    help_text = (
-        f"did you mean `{near}`?"
-        if near
-        else f"its keys are {', '.join(f'`{k}`' for k in implementation.keys)}"
-    )
-    if near is None:
-        others = [
-            name
-            for name, other in KINDS[draft.kind].implementations.items()
-            if given.key in other.keys and name != draft.implementation
-        ]
-        if others:
-            help_text = f"`{others[0]}` has this key; {help_text}"
-    scope.report(
-        "C103", f"unknown key `{given.key}` in `{draft.implementation}`", given.place, help=help_text
-    )
+    known = ", ".join(f"`{key}`" for key in implementation.keys)
+    others = [name for name, each in KINDS[draft.kind].implementations.items() if given.key in each.keys]
+    otherwise = f"its keys are {known}"
+    if others:
+        otherwise = f"`{others[0]}` has this key; `{draft.implementation}` has {known}"
+    advice = did_you_mean(given.key, implementation.keys, otherwise)
+    problem = f"unknown key `{given.key}` in `{draft.implementation}`"
+    scope.report("C103", problem, given.place, help=advice)
 
 
 def _read_paths(
@@ -228,12 +217,7 @@ def declare_inline(
     kind = next((each for each in kinds if wanted in KINDS[each].implementations), None)
     if kind is None or KINDS[kind].output:
         known = [each for k in kinds for each in KINDS[k].implementations]
-        near = suggest(wanted, known)
-        help_text = (
-            f"did you mean `{near}`?"
-            if near
-            else f"expected one of {', '.join(f'`{each}`' for each in known)}"
-        )
+        help_text = did_you_mean(wanted, known, f"expected one of {', '.join(f'`{each}`' for each in known)}")
         elsewhere = [k for k, each in KINDS.items() if wanted in each.implementations]
         if elsewhere:
             help_text = f"`{wanted}` is for {kinds_in_words(elsewhere[:1])}; {help_text}"

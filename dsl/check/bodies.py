@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from itertools import chain
 from typing import Literal
 
 from nncirc.circuits.data import WORD_LISTS
 from nncirc.circuits.names import Input, Node
+from nncirc.circuits.words import did_you_mean
 from nncirc.dsl.blocks import SCORES
-from nncirc.dsl.check.places import ENDS, at_position, node, position
+from nncirc.dsl.check.nodes import ENDS, at_position, meant, node, position
 from nncirc.dsl.check.program import (
     Choices,
     EdgePath,
     Generator,
-    Group,
     GroupRef,
     NamedList,
     RandomTokens,
@@ -28,7 +28,7 @@ from nncirc.dsl.check.program import (
 from nncirc.dsl.check.scope import Draft, Scope
 from nncirc.dsl.check.values import kind_of
 from nncirc.dsl.text import syntax
-from nncirc.dsl.text.diagnostics import Label, suggest
+from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.source import Span
 
 
@@ -37,12 +37,9 @@ def _attributes(scope: Scope, block: syntax.Block, example: str) -> Iterator[syn
     if block.label is not None or block.implementation is not None:
         odd = block.label or block.implementation
         assert odd is not None
-        scope.report(
-            "C118",
-            f"a `{block.kind.text}` block takes no name",
-            odd.span,
-            help=f"write `{block.kind.text} {{`",
-        )
+        problem = f"a `{block.kind.text}` block takes no name"
+        advice = f"write `{block.kind.text} {{`"
+        scope.report("C118", problem, odd.span, help=advice)
     for statement in block.body:
         if isinstance(statement, syntax.Attribute):
             yield statement
@@ -51,19 +48,25 @@ def _attributes(scope: Scope, block: syntax.Block, example: str) -> Iterator[syn
             scope.report("C118", problem, statement.span, help=f"for example, `{example}`")
 
 
+def _is_free(
+    scope: Scope, name: syntax.Name, taken: Mapping[str, Span], what: str, of: str, reserved: Container[str]
+) -> bool:
+    """Whether something may have a name: not one of those reserved for an `of`; reports if not."""
+    if name.text in reserved:
+        problem = f"`{name.text}` is reserved for a {of} and cannot name a {what}"
+        scope.report("C116", problem, name.span, help="choose another name")
+    elif name.text in taken:
+        labels = (Label(taken[name.text], "first here"),)
+        scope.report("C107", f"duplicate {what} `{name.text}`", name.span, labels=labels)
+    return name.text not in taken and name.text not in reserved
+
+
 def read_slots(scope: Scope, block: syntax.Block, draft: Draft) -> None:
     """`slots { IO, S = names }`."""
     for number, statement in enumerate(_attributes(scope, block, 'place = ["store", "garden"]')):
         generator = _generator(scope, statement.value, statement.targets[0].text)
         for target in statement.targets:
-            if target.text in {"start", "end"}:
-                problem = f"`{target.text}` is reserved for a position and cannot name a slot"
-                scope.report("C116", problem, target.span, help="choose another name")
-            elif target.text in draft.slots or target.text in draft.slot_spans:
-                problem = f"duplicate slot `{target.text}`"
-                labels = (Label(draft.slot_spans[target.text], "first here"),)
-                scope.report("C107", problem, target.span, labels=labels)
-            else:
+            if _is_free(scope, target, draft.slot_spans, "slot", "position", {"start", "end"}):
                 draft.slot_spans[target.text] = target.span
                 if generator is not None:
                     draft.slots[target.text] = Slot(target.text, generator, number)
@@ -77,22 +80,15 @@ def read_slots(scope: Scope, block: syntax.Block, draft: Draft) -> None:
 
 
 def _generator(scope: Scope, value: syntax.Value, name: str) -> Generator | None:
-    constant = scope.constant(value)
-    actual = constant.value if constant is not None else value
+    actual = scope.actual(value)
     match actual:
         case syntax.Ref() if actual.text in WORD_LISTS:
             named: Literal["names", "places", "objects"] = actual.text  # type: ignore[assignment]
             return NamedList(named)
         case syntax.Ref():
-            near = suggest(actual.text, WORD_LISTS)
-            scope.report(
-                "C203",
-                f"unknown word list `{actual.text}`",
-                actual.span,
-                help=f"did you mean `{near}`?"
-                if near
-                else "expected `names`, `places`, `objects` or a list of strings",
-            )
+            otherwise = "expected `names`, `places`, `objects` or a list of strings"
+            advice = did_you_mean(actual.text, WORD_LISTS, otherwise)
+            scope.report("C203", f"unknown word list `{actual.text}`", actual.span, help=advice)
             return None
         case syntax.List(items=items):
             words = [item for item in items if isinstance(item, syntax.String)]
@@ -126,13 +122,11 @@ def _random_tokens(
     scope: Scope, function: syntax.Name, arguments: tuple[syntax.Argument, ...], span: Span
 ) -> RandomTokens | None:
     if function.text != "random_tokens":
-        near = suggest(function.text, ["random_tokens"])
-        advice = "did you mean `random_tokens`?" if near else "expected `random_tokens(24)`"
+        advice = did_you_mean(function.text, ["random_tokens"], "expected `random_tokens(24)`")
         scope.report("C110", f"unknown function `{function.text}` for a slot", function.span, help=advice)
         return None
     if len(arguments) == 1 and (arguments[0].key is None or arguments[0].key.text == "length"):
-        constant = scope.constant(arguments[0].value)
-        value = constant.value if constant is not None else arguments[0].value
+        value = scope.actual(arguments[0].value)
         if isinstance(value, syntax.Number) and isinstance(value.value, int):
             if value.value < 1:
                 scope.report("C202", "`random_tokens` needs at least 1 token", arguments[0].span)
@@ -164,8 +158,8 @@ def read_replacement(scope: Scope, path: syntax.Path) -> Replacement | None:
     return None if found is None else Replacement(found.name, found.occurrence, right.text)
 
 
-def read_groups(scope: Scope, block: syntax.Block, draft: Draft, spans: dict[str, Span]) -> None:
-    """`groups { induction = [L5H5, L6H9] }`; `spans` gets the place of every group's name."""
+def read_groups(scope: Scope, block: syntax.Block, draft: Draft) -> None:
+    """`groups { induction = [L5H5, L6H9] }`."""
     for statement in _attributes(scope, block, "induction = [L5H5, L6H9]"):
         members: list[Node | Where] = []
         places: list[Span] = []
@@ -178,18 +172,10 @@ def read_groups(scope: Scope, block: syntax.Block, draft: Draft, spans: dict[str
                 members.append(member)
                 places.append(item.span)
         for target in statement.targets:
-            name = target.text
-            if name in ENDS:
-                problem = f"`{name}` is reserved for a node and cannot name a group"
-                scope.report("C116", problem, target.span, help="choose another name")
-            elif name in spans:
-                labels = (Label(spans[name], "first here"),)
-                scope.report("C107", f"duplicate group `{name}`", target.span, labels=labels)
-            else:
-                spans[name] = target.span
-                group: Group = tuple(members)
-                draft.groups[name] = group
-                draft.member_spans[name] = tuple(places)
+            if _is_free(scope, target, draft.group_spans, "group", "node", ENDS):
+                draft.group_spans[target.text] = target.span
+                draft.groups[target.text] = tuple(members)
+                draft.member_spans[target.text] = tuple(places)
 
 
 def _member(scope: Scope, item: syntax.Value) -> Node | Where | None:
@@ -197,9 +183,9 @@ def _member(scope: Scope, item: syntax.Value) -> Node | Where | None:
         return _where(scope, item)
     found = node(scope, item)
     if found is None:
-        scope.report(
-            "C201", f"a group takes nodes such as `L5H5`, or `where(…)`, not {kind_of(item)}", item.span
-        )
+        likely = meant(item)
+        problem = f"a group takes nodes such as `L5H5`, or `where(…)`, not {kind_of(item)}"
+        scope.report("C201", problem, item.span, help=f"write `{likely}`" if likely else None)
     elif found.kind in ENDS:
         scope.report("C201", f"`{found}` cannot be in a group; write it in the path itself", item.span)
         return None
@@ -212,9 +198,10 @@ def _member(scope: Scope, item: syntax.Value) -> Node | Where | None:
 
 def _where(scope: Scope, call: syntax.Call) -> Where | None:
     if call.function.text != "where":
-        near = suggest(call.function.text, ["where"])
         problem = f"unknown function `{call.function.text}` for a group"
-        advice = "did you mean `where`?" if near else "expected `where(scores.statistic, above = 0.5)`"
+        advice = did_you_mean(
+            call.function.text, ["where"], "expected `where(scores.statistic, above = 0.5)`"
+        )
         scope.report("C110", problem, call.function.span, help=advice)
         return None
     limits: dict[str, float] = {}
@@ -230,8 +217,7 @@ def _where(scope: Scope, call: syntax.Call) -> Where | None:
             return None
         if key.text in limits:
             scope.report("C106", f"duplicate argument `{key.text}`", key.span)
-        constant = scope.constant(value)
-        actual = constant.value if constant is not None else value
+        actual = scope.actual(value)
         if not isinstance(actual, syntax.Number):
             scope.report("C201", f"`{key.text}` takes a number, not {kind_of(value)}", value.span)
             return None
@@ -264,7 +250,7 @@ def _has_column(scope: Scope, draft: Draft, name: str, column: str, parts: tuple
     if not key:
         others = ", ".join(f"`{other}`" for other, each in SCORES.items() if each.statistics)
         advice = f"use scores made with {others}"
-        labels = (Label(draft.place, f"uses {draft.implementation}"),)
+        labels = (draft.uses,)
         scope.report("C231", f"`{name}` has no head scores for `where`", span, labels=labels, help=advice)
         return False
     if key == "heads":
@@ -277,15 +263,14 @@ def _has_column(scope: Scope, draft: Draft, name: str, column: str, parts: tuple
     known = [str(each) for each in given] if isinstance(given, tuple) else None
     if known is None or column in known:
         return True
-    near = suggest(column, known)
     does, it = (
         ("does not compute", "it computes these")
         if key == "of"
         else ("is not read at", "it is read at these positions")
     )
     problem = f"`{name}` {does} `{column}`"
-    advice = f"did you mean `{near}`?" if near else f"add `{column}` to its `{key}`"
-    scope.report("C231", problem, span, labels=(Label(draft.where(key), it),), help=advice)
+    near = did_you_mean(column, known, f"add `{column}` to its `{key}`")
+    scope.report("C231", problem, span, labels=(Label(draft.where(key), it),), help=near)
     return False
 
 
@@ -317,30 +302,23 @@ def _term(scope: Scope, value: syntax.Value, groups: dict[str, Span]) -> Term | 
         at = position(scope, value.position)
         value = value.ref
     if not isinstance(value, syntax.Ref):
-        head = re.fullmatch(r"(\d+)\.(\d+)", value.span.text)
-        advice = f"write `L{head[1]}H{head[2]}`" if head else None
+        likely = meant(value)
+        advice = f"write `{likely}`" if likely else None
         scope.report("C201", f"expected a node or a group, found {kind_of(value)}", value.span, help=advice)
         return None
     first, *rest = value.parts
     if first.text in ENDS:
         problem = f"`{first.text}` has no inputs of its own"
-        scope.report("C230", problem, value.span, help=f"write `{first.text}`{at_position(first.text, rest)}")
+        advice = at_position(first.text, rest) or f"write `{first.text}`"
+        scope.report("C230", problem, value.span, help=advice)
         return None
     if first.text not in groups:
-        lower = re.fullmatch(
-            r"[la](\d+)(?:\.|\.?h)(\d+)|(?:mlp|m)\.?(\d+)|(?:mlp|m|l)\.?(\d+)\.?n(\d+)", value.text.lower()
-        )
-        if lower is not None:
-            node_text = f"MLP{lower[3]}" if lower[3] else f"L{lower[1]}H{lower[2]}"
-            if lower[5]:
-                node_text = f"MLP{lower[4]}N{lower[5]}"
-            scope.report(
-                "C104", f"expected a node, found `{value.text}`", value.span, help=f"write `{node_text}`"
-            )
+        if likely := meant(value):
+            problem = f"expected a node, found `{value.text}`"
+            scope.report("C104", problem, value.span, help=f"write `{likely}`")
             return None
-        near = suggest(first.text, chain(groups, ENDS))
-        help_text = f"did you mean `{near}`?" if near else "declare it in `groups { … }`"
-        scope.report("C104", f"unknown group or node `{first.text}`", first.span, help=help_text)
+        advice = did_you_mean(first.text, chain(groups, ENDS), "declare it in `groups { … }`")
+        scope.report("C104", f"unknown group or node `{first.text}`", first.span, help=advice)
         return None
     if len(rest) > 1 or (rest and rest[0].text not in {"q", "k", "v"}):
         scope.report("C230", "unknown input of a group; expected `.q`, `.k` or `.v`", value.span)

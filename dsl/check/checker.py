@@ -7,27 +7,27 @@ At the end the program is put in order and its families are expanded (`sweeps.py
 from __future__ import annotations
 
 import os.path
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeAlias
 
 from nncirc.circuits.arguments import public
 from nncirc.circuits.door import read_file
-from nncirc.circuits.words import counted
+from nncirc.circuits.words import counted, did_you_mean, nearest, suggestions
 from nncirc.dsl.blocks import KINDS
 from nncirc.dsl.blocks.datasets import check_slots_used
 from nncirc.dsl.check.block import Checks, read_block
-from nncirc.dsl.check.claims import Claim, read_claim
+from nncirc.dsl.check.claims import read_claim
 from nncirc.dsl.check.constants import LONE, overridden, read_constants, value_of
 from nncirc.dsl.check.declared import Known
-from nncirc.dsl.check.places import ENDS, NODE
-from nncirc.dsl.check.program import Program, Value
+from nncirc.dsl.check.nodes import ENDS, NODE
+from nncirc.dsl.check.program import Assertion, Program, Value
 from nncirc.dsl.check.scope import Broken, Constant, Draft, Module, Scope, method_in_words
-from nncirc.dsl.check.shapes import ModelShape, ShapeProvider, model_shape
+from nncirc.dsl.check.shapes import Sizes, SizesProvider, model_sizes
 from nncirc.dsl.check.sweeps import expand
 from nncirc.dsl.text import syntax
-from nncirc.dsl.text.diagnostics import Diagnostic, Label, sort_key, suggest, suggestions
+from nncirc.dsl.text.diagnostics import Diagnostic, Label, sort_key
 from nncirc.dsl.text.limits import MOST_BYTES, MOST_SHOWN, passed
 from nncirc.dsl.text.parser import parse
 from nncirc.dsl.text.source import Source, Span
@@ -71,7 +71,7 @@ def check_file(
     path: str | os.PathLike[str],
     *,
     set: Mapping[str, object] | None = None,  # noqa: A002
-    shapes: ShapeProvider = model_shape,
+    shapes: SizesProvider = model_sizes,
 ) -> CheckResult:
     """Check a script from disk. What cannot be read is a diagnostic, too.
 
@@ -98,7 +98,7 @@ def check_text(
     name: str = "<script>",
     set: Mapping[str, object] | None = None,  # noqa: A002
     loader: Loader | None = None,
-    shapes: ShapeProvider = model_shape,
+    shapes: SizesProvider = model_sizes,
 ) -> CheckResult:
     """Check a script given as text.
 
@@ -115,15 +115,15 @@ def check_text(
 class _Check:
     """One check of a script and of the files that it uses."""
 
-    def __init__(self, loader: Loader, overrides: Mapping[str, object], shapes: ShapeProvider) -> None:
+    def __init__(self, loader: Loader, overrides: Mapping[str, object], sizes: SizesProvider) -> None:
         self.loader = loader
         self.overrides = overrides
-        self.shapes = _remembered(shapes)
+        self.sizes = _remembered(sizes)
         self.known = Known()
         self.size = self.words = 0  # of all files
         self.diagnostics: list[Diagnostic] = []
         self.drafts: dict[str, Draft] = {}
-        self.claims: list[Claim] = []
+        self.claims: list[Assertion] = []
         self.files = 0
         self.constants: dict[str, Constant] = {}
 
@@ -140,10 +140,10 @@ class _Check:
         return CheckResult(program, _first(tuple(next(same) for _, same in groupby(found, sort_key))))
 
     def program(self, scope: Scope) -> Program | None:
-        if any(each.severity == "error" for each in self.diagnostics):
+        if _failed(self.diagnostics):
             return None
         declarations, families, assertions = expand(scope, self.drafts, self.claims)
-        if any(each.severity == "error" for each in self.diagnostics):
+        if _failed(self.diagnostics):
             return None
         constants = {name: value_of(constant.value) for name, constant in self.constants.items()}
         return Program(scope.source, constants, declarations, families, tuple(assertions))
@@ -158,7 +158,7 @@ class _Check:
             return None
         script, syntax_errors = parse(source)
         self.diagnostics += syntax_errors
-        if any(each.severity == "error" for each in syntax_errors):
+        if _failed(syntax_errors):
             return None
         scope = Scope(source, prefix, self.diagnostics, self.drafts, _FIRST_KEYS)
         here = (*above, os.path.normpath(name))
@@ -170,7 +170,7 @@ class _Check:
         for local, entry in scope.names.items():
             if isinstance(entry, Constant):
                 self.constants[scope.qualified(local)] = entry
-        checks = Checks(scope, self.shapes, self.known)
+        checks = Checks(scope, self.sizes, self.known)
         self.blocks(scope, script, checks)
         if used is None:
             for statement in script.statements:
@@ -227,7 +227,7 @@ class _Check:
             return
         before = len(self.diagnostics)
         module.scope = self.file(path, data, f"{scope.prefix}{name.text}.", above, statement)
-        if any(each.severity == "error" for each in self.diagnostics[before:]):
+        if _failed(self.diagnostics[before:]):
             advice = "fix the errors shown for that file"
             scope.report("C113", f'the used file "{written}" has errors', statement.path.span, help=advice)
 
@@ -256,7 +256,7 @@ class _Check:
             if isinstance(statement, syntax.Block) and statement.label is not None:
                 # A block of a misspelt kind has its name all the same: one error for one mistake.
                 kind = statement.kind.text
-                kind = kind if kind in KINDS else suggest(kind, KINDS) or ""
+                kind = kind if kind in KINDS else nearest(kind, KINDS) or ""
                 if not self.taken(scope, statement.label):
                     scope.names[statement.label.text] = Broken(kind, statement.label.span)
             elif isinstance(statement, syntax.Attribute):
@@ -275,55 +275,46 @@ class _Check:
             elif isinstance(statement, syntax.Path):
                 advice = "move it into `replace` or `reference`"
                 scope.report("C118", "a path is allowed only inside a block", statement.span, help=advice)
-        # First every block by itself, then what they mean together: they may stand in any order.
-        order = _where_last(blocks)
-        for block, draft in order:
+        # First every block by itself, then what they mean together: they may stand in any order. Reference
+        # circuits come last, since `where(…)` in them asks for values of another block.
+        for block, draft in sorted(blocks, key=lambda pair: pair[1].implementation == "reference"):
             read_block(scope, block, draft, checks)
         checks.check()
 
     def enter(self, scope: Scope, block: syntax.Block, unnamed: dict[str, int]) -> Draft | None:
         kind = KINDS.get(block.kind.text)
         if kind is None:
-            near = suggest(block.kind.text, KINDS)
-            known = ", ".join(KINDS)
             problem = f"unknown kind of block `{block.kind.text}`"
-            advice = f"did you mean `{near}`?" if near else f"expected one of {known}"
+            advice = did_you_mean(block.kind.text, KINDS, f"expected one of {', '.join(KINDS)}")
             scope.report("C101", problem, block.kind.span, help=advice)
             return None
-        implementation = block.implementation
+        word, label, implementation = block.kind.text, block.label, block.implementation
+        known = ", ".join(f"`{each}`" for each in kind.implementations)
         if kind.output and implementation is not None:
-            problem = f"`{block.kind.text}` takes no `using`"
-            advice = f"write `{block.kind.text} {block.label.text if block.label else ''}".rstrip() + " {`"
+            advice = f"write `{word} {label.text} {{`" if label else f"write `{word} {{`"
+            scope.report("C102", f"`{word}` takes no `using`", implementation.span, help=advice)
+        elif not kind.output and label is None:
+            advice = f"write `{word} name using … {{`"
+            scope.report("C114", f"this `{word}` block has no name", block.header, help=advice)
+            return None
+        elif not kind.output and implementation is None:
+            advice = f"add `using` and one of {known}"
+            scope.report("C114", f"this `{word}` block has no `using`", block.header, help=advice)
+            return None
+        chosen = word if kind.output or implementation is None else implementation.text
+        if implementation is not None and chosen not in kind.implementations:
+            problem = f"unknown {method_in_words(word)} `{chosen}`"
+            advice = did_you_mean(chosen, kind.implementations, f"expected one of {known}")
             scope.report("C102", problem, implementation.span, help=advice)
-        if block.label is None:
-            if not kind.output:
-                advice = f"write `{block.kind.text} name using … {{`"
-                scope.report("C114", f"this {block.kind.text} has no name", block.header, help=advice)
-                return None
-            unnamed[block.kind.text] = unnamed.get(block.kind.text, 0) + 1
-            local, place = f"{block.kind.text}.{unnamed[block.kind.text]}", block.kind.span
+            return None
+        if label is None:
+            unnamed[word] = unnamed.get(word, 0) + 1
+            local, place = f"{word}.{unnamed[word]}", block.kind.span
         else:
-            local, place = block.label.text, block.label.span
-        chosen = block.kind.text
-        if not kind.output:
-            known = ", ".join(f"`{each}`" for each in kind.implementations)
-            if implementation is None:
-                problem = f"this {block.kind.text} has no `using`"
-                scope.report("C114", problem, block.header, help=f"add `using` and one of {known}")
-                return None
-            if implementation.text not in kind.implementations:
-                near = suggest(implementation.text, kind.implementations)
-                scope.report(
-                    "C102",
-                    f"unknown {method_in_words(block.kind.text)} `{implementation.text}`",
-                    implementation.span,
-                    help=f"did you mean `{near}`?" if near else f"expected one of {known}",
-                )
-                return None
-            chosen = implementation.text
-        draft = Draft(scope.qualified(local), block.kind.text, chosen, block.header, place)
+            local, place = label.text, label.span
+        draft = Draft(scope.qualified(local), word, chosen, block.header, place)
         entry = scope.names.get(local)
-        if block.label is None or (isinstance(entry, Broken) and entry.place == place):
+        if label is None or (isinstance(entry, Broken) and entry.place == place):
             scope.names[local] = draft
             self.drafts[draft.name] = draft
         return draft
@@ -332,21 +323,16 @@ class _Check:
         for name, value in self.overrides.items():
             if name in self.constants:
                 continue
-            near = suggest(name, self.constants)
             declared = ", ".join(f"`{each}`" for each in self.constants)
-            source = Source("--set", f"{name}={value}")
-            self.diagnostics.append(
-                Diagnostic(
-                    "C115",
-                    f"unknown constant `{name}`",
-                    Span(source, 0, len(name)),
-                    help=f"did you mean `{near}`?"
-                    if near
-                    else f"its constants are {declared}"
-                    if declared
-                    else "declare a constant above the blocks: `tau = 0.05`",
-                )
-            )
+            otherwise = "declare a constant above the blocks: `tau = 0.05`"
+            otherwise = f"its constants are {declared}" if declared else otherwise
+            advice = did_you_mean(name, self.constants, otherwise)
+            place = Span(Source("--set", f"{name}={value}"), 0, len(name))
+            self.diagnostics.append(Diagnostic("C115", f"unknown constant `{name}`", place, help=advice))
+
+
+def _failed(found: Sequence[Diagnostic]) -> bool:
+    return any(each.severity == "error" for each in found)
 
 
 def _no_script(written: str, path: str) -> str | None:
@@ -358,11 +344,6 @@ def _no_script(written: str, path: str) -> str | None:
     except (OSError, ValueError):  # said where it is read
         return None
     return None if target.lower().endswith(".circ") else f'"{written}" links to "{target}"'
-
-
-def _where_last(blocks: list[tuple[syntax.Block, Draft]]) -> list[tuple[syntax.Block, Draft]]:
-    """Reference circuits after all else, since `where(…)` in them asks for values of another block."""
-    return sorted(blocks, key=lambda pair: pair[1].implementation == "reference")
 
 
 def _decode(name: str, text: str | bytes) -> tuple[Source, Diagnostic | None]:
@@ -399,14 +380,14 @@ def _first(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
     return (*shown, Diagnostic("C131", problem, shown[-1].span, severity="warning"))
 
 
-def _remembered(shapes: ShapeProvider) -> ShapeProvider:
-    """Each model's shape is looked for once."""
-    known: dict[object, ModelShape | None] = {}
+def _remembered(sizes: SizesProvider) -> SizesProvider:
+    """The sizes of each model are looked for once."""
+    known: dict[object, Sizes | None] = {}
 
-    def shape(implementation: str, values: Mapping[str, Value]) -> ModelShape | None:
+    def of_model(implementation: str, values: Mapping[str, Value]) -> Sizes | None:
         key = implementation, tuple(values.items())
         if key not in known:
-            known[key] = shapes(implementation, values)
+            known[key] = sizes(implementation, values)
         return known[key]
 
-    return shape
+    return of_model

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from nncirc.circuits.words import did_you_mean
 from nncirc.dsl.blocks import FUNCTIONS
 from nncirc.dsl.blocks.functions import check_function
 from nncirc.dsl.check.arithmetic import divides_by_zero
@@ -12,6 +12,7 @@ from nncirc.dsl.check.block import Checks, declare_inline
 from nncirc.dsl.check.program import (
     OPERATORS,
     Apply,
+    Assertion,
     Calculation,
     Comparison,
     Expression,
@@ -22,27 +23,17 @@ from nncirc.dsl.check.program import (
     Value,
 )
 from nncirc.dsl.check.scope import Constant, Draft, Module, Scope
+from nncirc.dsl.check.types import kinds_in_words
 from nncirc.dsl.check.values import Wrong, convert, kind_of
 from nncirc.dsl.text import syntax
-from nncirc.dsl.text.diagnostics import Label, suggest
+from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.source import Span
 
 _PROPERTIES = ("edges", "nodes")
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A claim before families are expanded."""
-
-    left: Expression
-    comparison: Comparison
-    right: Expression
-    text: str
-    span: Span
-
-
-def read_claim(scope: Scope, statement: syntax.Assertion, checks: Checks) -> Claim | None:
-    """The claim, or None where something in it is wrong, which has then been reported."""
+def read_claim(scope: Scope, statement: syntax.Assertion, checks: Checks) -> Assertion | None:
+    """The claim before families are expanded; None where something in it is wrong, which is then reported."""
     reader = _Reader(scope, checks, f"assert.{statement.span.line}")
     left = reader.expression(statement.left)
     right: Expression | None
@@ -63,7 +54,7 @@ def read_claim(scope: Scope, statement: syntax.Assertion, checks: Checks) -> Cla
     _possible(scope, right, left, statement.left.span)
     text = Span(scope.source, statement.left.span.start, statement.right.span.end).text
     comparison: Comparison = statement.comparison  # type: ignore[assignment]
-    return Claim(left, comparison, right, " ".join(text.split()), statement.span)
+    return Assertion(left, comparison, right, " ".join(text.split()), statement.span)
 
 
 def _possible(scope: Scope, measured: Expression, number: Expression, span: Span) -> None:
@@ -111,8 +102,7 @@ class _Reader:
 
     def range(self, value: syntax.Value) -> Range | None:
         """The value after `in`."""
-        constant = self.scope.constant(value)
-        written = value if constant is None else constant.value
+        written = self.scope.actual(value)
         items = written.items if isinstance(written, syntax.List) else ()
         ends = [self.expression(item) for item in items]
         if None in ends:
@@ -158,34 +148,23 @@ class _Reader:
             advice = f"write `{value.text}.edges`, its number of edges" if entry.kind == "circuit" else None
             if entry.kind == "metric":
                 advice = f"write `clean({value.text}, corruption = …)`"
-            labels = (Label(entry.place, f"declared as {entry.kind} here"),)
-            self.scope.report(
-                "C201",
-                f"expected a number, found the {entry.kind} `{value.text}`",
-                value.span,
-                labels=labels,
-                help=advice,
-            )
+            labels = (Label(entry.place, f"declared as {kinds_in_words([entry.kind])} here"),)
+            problem = f"expected a number, found the {entry.kind} `{value.text}`"
+            self.scope.report("C201", problem, value.span, labels=labels, help=advice)
             return None
         if not parts:
             if entry is None:
                 known = (n for n, e in self.scope.names.items() if not isinstance(e, Module))
-                near = suggest(last.text, known)
-                problem = f"unknown name `{last.text}`"
-                self.scope.report(
-                    "C104", problem, value.span, help=f"did you mean `{near}`?" if near else None
-                )
+                advice = did_you_mean(last.text, known)
+                self.scope.report("C104", f"unknown name `{last.text}`", value.span, help=advice)
             return None
         head = syntax.Ref(tuple(parts), parts[0].span.to(parts[-1].span))
         scores = self.scope.find(parts)
         if isinstance(scores, Draft) and scores.kind == "scores":
-            self.scope.report(
-                "C117",
-                f"scores have no properties: `{head.text}.{last.text}`",
-                last.span,
-                labels=(Label(scores.place, "declared here"),),
-                help=f'write `score({head.text}, "{last.text}", column)`; omit a column that is the only one',
-            )
+            problem = f"scores have no properties: `{head.text}.{last.text}`"
+            labels = (Label(scores.place, "declared here"),)
+            advice = f'write `score({head.text}, "{last.text}", column)`; omit a column that is the only one'
+            self.scope.report("C117", problem, last.span, labels=labels, help=advice)
             return None
         circuit = self.scope.declaration(head, ("circuit",))
         if circuit is None:
@@ -193,24 +172,18 @@ class _Reader:
         if last.text in _PROPERTIES:
             counted: Literal["edges", "nodes"] = last.text  # type: ignore[assignment]
             return Property(Ref(circuit.name), counted)
-        near = suggest(last.text, _PROPERTIES)
-        self.scope.report(
-            "C117",
-            f"unknown property `{last.text}` of a circuit",
-            last.span,
-            help=f"did you mean `{near}`?" if near else "expected `edges` or `nodes` (their numbers)",
-        )
+        problem = f"unknown property `{last.text}` of a circuit"
+        advice = did_you_mean(last.text, _PROPERTIES, "expected `edges` or `nodes` (their numbers)")
+        self.scope.report("C117", problem, last.span, help=advice)
         return None
 
     def call(self, call: syntax.Call) -> Expression | None:
         function = FUNCTIONS.get(call.function.text)
         if function is None:
-            near = suggest(call.function.text, FUNCTIONS)
             known = ", ".join(f"`{each}`" for each in FUNCTIONS)
-            advice = f"did you mean `{near}`?" if near else f"expected one of {known}"
-            self.scope.report(
-                "C110", f"unknown function `{call.function.text}`", call.function.span, help=advice
-            )
+            advice = did_you_mean(call.function.text, FUNCTIONS, f"expected one of {known}")
+            problem = f"unknown function `{call.function.text}`"
+            self.scope.report("C110", problem, call.function.span, help=advice)
             return None
         values: dict[str, Value] = {}
         given: set[str] = set()
@@ -222,15 +195,9 @@ class _Reader:
             if key is None or name in given:
                 code, problem = ("C106", "duplicate") if name in given else ("C103", "unknown")
                 shown = f"{problem} argument `{name}`" if name else "unexpected extra argument"
-                near = suggest(name, free)
-                self.scope.report(
-                    code,
-                    f"{shown} of `{call.function.text}`",
-                    argument.key.span if argument.key else argument.span,
-                    help=f"did you mean `{near}`?"
-                    if near
-                    else f"its arguments are {', '.join(function.arguments)}",
-                )
+                span = argument.key.span if argument.key else argument.span
+                advice = did_you_mean(name, free, f"its arguments are {', '.join(function.arguments)}")
+                self.scope.report(code, f"{shown} of `{call.function.text}`", span, help=advice)
                 good = False
                 continue
             given.add(name)
@@ -246,9 +213,9 @@ class _Reader:
                 values[name] = key.default
                 if key.required:
                     good = False
-                    self.scope.report(
-                        "C121", f"`{call.function.text}` needs `{name}`", call.span, help=f"{name}: {key.doc}"
-                    )
+                    problem = f"`{call.function.text}` needs `{name}`"
+                    advice = f"add `{name} = …`: {key.doc}"
+                    self.scope.report("C121", problem, call.span, help=advice)
         if good and "circuit" in values and values.get("corruption", "") is None:
             good = self.default_corruption(call, values)
         return (
@@ -258,17 +225,15 @@ class _Reader:
     def default_corruption(self, call: syntax.Call, values: dict[str, Value]) -> bool:
         self.checks.check()  # a circuit written inline does not know its corruption before
         circuit = values["circuit"]
-        draft = self.scope.drafts[circuit.name] if isinstance(circuit, Ref) else None
-        if draft is None or draft.corruption is None:
-            self.scope.report(
-                "C235",
-                f"`{call.function.text}` needs a corruption",
-                call.span,
-                labels=()
-                if draft is None
-                else (Label(draft.place, "this circuit has no corruption of its own"),),
-                help="add `corruption = …`",
-            )
+        assert isinstance(circuit, Ref)
+        draft = self.scope.drafts[circuit.name]
+        if draft.spans.keys() - draft.values.keys():
+            return False  # it has an error of its own
+        if draft.corruption is None:
+            problem = f"`{call.function.text}` needs a corruption"
+            labels = (Label(draft.place, "this circuit has no corruption of its own"),)
+            advice = "add `corruption = …`"
+            self.scope.report("C235", problem, call.span, labels=labels, help=advice)
             return False
         values["corruption"] = Ref(draft.corruption)
         return True

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from nncirc.circuits.words import did_you_mean
 from nncirc.dsl.blocks import KINDS
 from nncirc.dsl.check.program import Value
 from nncirc.dsl.check.scope import Broken, Constant, Scope
 from nncirc.dsl.check.values import kind_of
 from nncirc.dsl.text import syntax
-from nncirc.dsl.text.diagnostics import Label, suggest
+from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.parser import parse_value
 from nncirc.dsl.text.source import Source, Span
 
@@ -134,9 +135,9 @@ def _resolve(
 def _is_constant(scope: Scope, name: str, value: syntax.Value, *, known: bool) -> bool:
     """Whether a constant can have this value; reports where not."""
     if isinstance(value, syntax.Ref) and not known:
-        near = suggest(value.text, (each for each in scope.names if each != name))
-        help_text = f"did you mean `{near}`?" if near else "if it is a string, write it in double quotes"
-        scope.report("C104", f"unknown constant `{value.text}`", value.span, help=help_text)
+        others = (each for each in scope.names if each != name)
+        advice = did_you_mean(value.text, others, "if it is a string, write it in double quotes")
+        scope.report("C104", f"unknown constant `{value.text}`", value.span, help=advice)
         return False
     entry = scope.find(value.parts) if isinstance(value, syntax.Ref) else None
     if isinstance(entry, Broken) and entry.kind not in KINDS:

@@ -5,16 +5,17 @@ Nothing is loaded here. A declaration that lacks a value, because that value was
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.kinds import or_
 from nncirc.circuits.names import OTHER
 from nncirc.dsl.check.program import Apply, Ref, Value
 from nncirc.dsl.check.scope import Draft, Scope
-from nncirc.dsl.check.shapes import ModelShape, ShapeProvider, full_shape, graph_of
+from nncirc.dsl.check.shapes import Sizes, SizesProvider, graph_of
 from nncirc.dsl.check.tables import Asked, Table
 from nncirc.dsl.check.types import Type
 from nncirc.dsl.text import syntax
@@ -36,6 +37,16 @@ class Key:
 
 
 Check: TypeAlias = "Callable[[Meaning, Draft], None]"
+
+
+def every(*checks: Check) -> Check:
+    """Checks, one after another."""
+
+    def check(meaning: Meaning, draft: Draft) -> None:
+        for each in checks:
+            each(meaning, draft)
+
+    return check
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +134,13 @@ class Meaning:
     def __init__(
         self,
         scope: Scope,
-        shapes: ShapeProvider,
+        sizes: SizesProvider,
         known: Known,
         methods: Mapping[str, Scores],
     ) -> None:
         self.scope = scope
         self.drafts = scope.drafts
-        self.shapes = shapes
+        self.sizes = sizes
         self.known = known
         self.methods = methods
         self.report = scope.report
@@ -161,11 +172,12 @@ class Meaning:
         corruption = self.get(draft, "corruption")
         return None if corruption is None else self.get(corruption, "data")
 
-    def model_of(self, draft: Draft) -> tuple[Draft | None, ModelShape | None]:
+    def model_of(self, draft: Draft) -> tuple[Draft | None, Shape | None]:
         """The model that a method runs, and its shape where that is known."""
         data = self.data_of(draft) or self.get(draft, "source") or self.get(draft, "data")
         model = self.get(draft, "model") or (None if data is None else self.get(data, "model"))
-        return model, None if model is None else self.shapes(model.implementation, model.values)
+        sizes = self.sizes_of(model)
+        return model, None if sizes is None else sizes.shape
 
     def fits(self, draft: Draft, key: str, graph: Draft, other_key: str, model: Draft | None) -> None:
         """The graph is of the model that reads the prompts."""
@@ -226,13 +238,8 @@ class Meaning:
         own, other = self.get(graph, "model"), self.get(data, "model")
         same_file = graph.span.source is data.span.source
         if own is not None and other is not None and same_file and not self.same_model(own, other):
-            self.report(
-                "C224",
-                f"`{circuit.name}` uses model `{own.name}`, "
-                f"but `{corruption.name}` uses model `{other.name}`",
-                span,
-                help="use the same model for both",
-            )
+            problem = f"`{circuit.name}` uses model `{own.name}`, but `{corruption.name}` uses `{other.name}`"
+            self.report("C224", problem, span, help="use the same model for both")
 
     def counted(self, circuit: Draft | None, by: object, span: Span) -> None:
         """The graph has something of what circuits are compared by."""
@@ -247,6 +254,17 @@ class Meaning:
                 problem = f"this graph has no {each} to compare by"
                 labels = (Label(graph.where("inputs" if is_input else "nodes"), "the graph"),)
                 self.report("C462", problem, span, labels=labels, help="compare by `nodes` or by `edges`")
+
+    def exactly_one(self, draft: Draft, keys: Sequence[str], code: str) -> bool:
+        """Whether one of some keys is given, and no other; reports if not."""
+        named, given = [f"`{key}`" for key in keys], [key for key in keys if key in draft.spans]
+        if not given:
+            problem = f"`{draft.implementation}` needs {or_(named)}"
+            self.report(code, problem, draft.span, help=f"add {or_([f'`{key} = …`' for key in keys])}")
+        elif len(given) > 1:
+            problem = f"`{draft.implementation}` takes only one of {', '.join(named[:-1])} and {named[-1]}"
+            self.report(code, problem, draft.where(given[-1]), help="remove all but one")
+        return len(given) == 1
 
     def made_of(self, draft: Draft, key: str, most: int, deepest: int) -> None:
         """Of how much something is made of others of its kind; reports if of too much, and that once."""
@@ -281,38 +299,40 @@ class Meaning:
         """Likewise, or why there is no such graph."""
         graphs = self.known.graphs
         if graph.name not in graphs:
-            shape = self.shape(graph)
+            sizes = self.sizes_of(self.get(graph, "model"))
             try:
-                graphs[graph.name] = None if shape is None else graph_of(shape, graph.values, MOST_NODES)
+                graphs[graph.name] = None if sizes is None else graph_of(sizes, graph.values, MOST_NODES)
             except GraphError as error:
                 graphs[graph.name] = error
             except KeyError:
                 graphs[graph.name] = None
         return graphs[graph.name]
 
-    def shape(self, graph: Draft) -> ModelShape | None:
+    def sizes_of(self, model: Draft | None) -> Sizes | None:
+        """The sizes of a model, where they are at hand."""
+        return None if model is None else self.sizes(model.implementation, model.values)
+
+    def shape(self, graph: Draft) -> Shape | None:
         """The shape of a graph's model, where it is at hand."""
-        model = self.get(graph, "model")
-        return None if model is None else self.shapes(model.implementation, model.values)
+        sizes = self.sizes_of(self.get(graph, "model"))
+        return None if sizes is None else sizes.shape
+
+    def d_mlp(self, graph: Draft) -> int | None:
+        """How many neurons the MLPs of a graph's model have, where that is known."""
+        sizes = self.sizes_of(self.get(graph, "model"))
+        return None if sizes is None else sizes.d_mlp
 
     def table(self, scores: Draft) -> tuple[Table, frozenset[str] | None] | None:
         """The table that scores will have, and its rows; None for scores of edges. Made once."""
         if scores.name not in self.known.tables:
-            asked = Asked(scores.name, scores.values, *self._shape_of(scores))
+            graph = self.get(scores, "graph")
+            shape = self.model_of(scores)[1] if graph is None else self.shape(graph)
+            known = None if graph is None else self.graph(graph)
+            asked = Asked(scores.name, scores.values, known, shape)
             table = self.scores(scores).table(asked)
             rows = None if table is None or table.rows is None else frozenset(table.rows)
             self.known.tables[scores.name] = None if table is None else (table, rows)
         return self.known.tables[scores.name]
-
-    def _shape_of(self, scores: Draft) -> tuple[Graph | None, Shape | None]:
-        graph = self.get(scores, "graph")
-        shape = self.model_of(scores)[1] if graph is None else self.shape(graph)
-        if shape is None:
-            return None, None
-        try:
-            return (None if graph is None else self.graph(graph)), full_shape(shape)
-        except GraphError:  # said where the model is declared
-            return None, None
 
 
 def _split(graph: Draft, key: str) -> object:

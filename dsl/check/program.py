@@ -19,13 +19,16 @@ default filled in, families are expanded, and declarations stand in an order in 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Container, Iterable, Mapping
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from nncirc.circuits.arguments import public
 from nncirc.circuits.names import Input, Node, Position
 from nncirc.dsl.text.source import Source, Span
+
+_PIECES = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]|[^{}]+")
 
 Comparison: TypeAlias = Literal["==", "!=", "<=", ">=", "<", ">", "in"]
 
@@ -106,6 +109,37 @@ class Template:
         """The slots in it, each once, in order of first occurrence."""
         return tuple(dict.fromkeys(part.slot for part in self.parts if isinstance(part, Placeholder)))
 
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Split a text at its `{slot}`s; `{{` and `}}` stand for braces.
+
+        Raises:
+            ValueError: what is wrong, what to do, and the number of the brace concerned.
+        """
+        parts: list[str | Placeholder] = []
+        counts: dict[str, int] = {}
+        for match in _PIECES.finditer(text):
+            piece, name = match[0], match[0][1:-1]
+            problem = None
+            if piece == "}":
+                problem, advice = "unmatched `}`", "write a literal brace twice: `}}`"
+            elif piece == "{":
+                problem = "this `{` is never closed"
+                advice = "add a closing `}`; write a literal brace twice: `{{`"
+            elif piece[0] != "{" or piece == "{{":
+                literal = piece[0] if piece in ("{{", "}}") else piece
+                before = parts.pop() if parts and isinstance(parts[-1], str) else ""
+                parts.append(f"{before}{literal}")
+            elif not (name.isidentifier() and name.isascii()):
+                problem = f"expected a slot name, found `{piece}`"
+                advice = "write only the slot's name, such as `{S}`"
+            else:
+                counts[name] = counts.get(name, 0) + 1
+                parts.append(Placeholder(name, counts[name]))
+            if problem is not None:
+                raise ValueError(problem, advice, len(re.findall("[{}]", text[: match.start()])))
+        return cls(text, tuple(parts))
+
     def count(self, slot: str) -> int:
         """How often a slot occurs in it."""
         return sum(isinstance(part, Placeholder) and part.slot == slot for part in self.parts)
@@ -161,6 +195,16 @@ One: TypeAlias = bool | int | float | str | Ref | Position | Node | Template | N
 Value: TypeAlias = "One | tuple[Value, ...] | None"
 
 
+def referred(values: Mapping[str, Value], groups: Mapping[str, Group]) -> Iterator[tuple[str, str]]:
+    """Key or group, and name, of every declaration that a declaration refers to, in the order written."""
+    for key, value in values.items():
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Ref):
+                yield key, item.name
+    for name, group in groups.items():
+        yield from ((name, member.scores.name) for member in group if isinstance(member, Where))
+
+
 @public
 @dataclass(frozen=True, slots=True)
 class Declaration:
@@ -196,16 +240,7 @@ class Declaration:
 
     def references(self) -> tuple[str, ...]:
         """The names of the declarations that this one needs, each once, in the order written."""
-        found: dict[str, None] = {}
-        for value in self.values.values():
-            for item in value if isinstance(value, tuple) else (value,):
-                if isinstance(item, Ref):
-                    found[item.name] = None
-        for group in self.groups.values():
-            for member in group:
-                if isinstance(member, Where):
-                    found[member.scores.name] = None
-        return tuple(found)
+        return tuple(dict.fromkeys(name for _, name in referred(self.values, self.groups)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,13 +319,13 @@ class Assertion:
 
     def references(self) -> tuple[str, ...]:
         """The names of the declarations that the claim needs, each once."""
-        found: dict[str, None] = {}
+        found: list[Value] = []
         for side in (*leaves(self.left), *leaves(self.right)):
             if isinstance(side, Property):
-                found[side.circuit.name] = None
+                found.append(side.circuit)
             elif isinstance(side, Apply):
-                found.update((v.name, None) for v in side.arguments.values() if isinstance(v, Ref))
-        return tuple(found)
+                found += side.arguments.values()
+        return tuple(dict.fromkeys(each.name for each in found if isinstance(each, Ref)))
 
 
 @public

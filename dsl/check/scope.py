@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
 
-from nncirc.dsl.check.program import EdgePath, Group, Ref, Replacement, Slot, Value, Where
+from nncirc.circuits.names import Position
+from nncirc.circuits.words import nearest
+from nncirc.dsl.check.program import EdgePath, Group, Replacement, Slot, Value, referred
 from nncirc.dsl.check.types import kinds_in_words
 from nncirc.dsl.text import syntax
-from nncirc.dsl.text.diagnostics import Diagnostic, Label, Severity, suggest
+from nncirc.dsl.text.diagnostics import Diagnostic, Label, Severity
 from nncirc.dsl.text.source import Source, Span
 
 
@@ -52,19 +54,27 @@ class Draft:
         numbers = self.values.get(self.members or "")
         return len(numbers) if isinstance(numbers, tuple) else 1
 
-    def where(self, key: str) -> Span:
-        """The place of a value, or of the header where the value is a default."""
-        return self.spans.get(key, self.span)
+    @property
+    def uses(self) -> Label:
+        """Where it is declared, and what it uses."""
+        return Label(self.place, f"uses {self.implementation}")
 
-    def reads(self) -> tuple[tuple[str, str], ...]:
+    def where(self, *keys: str) -> Span:
+        """The place of the first of some values that is written, or of the header where all are defaults."""
+        return next((self.spans[key] for key in keys if key in self.spans), self.span)
+
+    def items(self, key: str) -> list[tuple[Value, Span]]:
+        """The values under a key, those of a list each by itself, and where they stand."""
+        value, written = self.values.get(key), self.written.get(key)
+        values = value if isinstance(value, tuple) and not isinstance(value, Position) else (value,)
+        spans = [item.span for item in written.items] if isinstance(written, syntax.List) else []
+        if len(spans) != len(values):
+            spans = [self.where(key)] * len(values)
+        return list(zip(values, spans, strict=True))
+
+    def reads(self) -> Iterator[tuple[str, str]]:
         """Key and name of every declaration that it refers to."""
-        found: list[tuple[str, str]] = []
-        for key, value in self.values.items():
-            items = value if isinstance(value, tuple) else (value,)
-            found += [(key, item.name) for item in items if isinstance(item, Ref)]
-        for name, group in self.groups.items():
-            found += [(name, each.scores.name) for each in group if isinstance(each, Where)]
-        return tuple(found)
+        return referred(self.values, self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +160,11 @@ class Scope:
         entry = self.find(value.parts)
         return entry if isinstance(entry, Constant) else None
 
+    def actual(self, value: syntax.Value) -> syntax.Value:
+        """The value of the constant that a value names, or the value itself."""
+        constant = self.constant(value)
+        return value if constant is None else constant.value
+
     def declaration(self, ref: syntax.Ref, kinds: Sequence[str]) -> Draft | None:
         """The declaration that a name stands for; reports if it is missing or of another kind."""
         entry = self.find(ref.parts)
@@ -163,7 +178,7 @@ class Scope:
         elif isinstance(entry, Draft):
             problem = f"expected {wanted}, found the {entry.kind} `{ref.text}`"
             labels = (Label(entry.place, f"declared as {kinds_in_words([entry.kind])} here"),)
-            self.report("C108", problem, ref.span, labels=labels, help=self._of_kind(kinds))
+            self.report("C108", problem, ref.span, labels=labels, help=self.of_kind(kinds))
         else:
             what = "constant" if isinstance(entry, Constant) else "used file"
             inside = ""
@@ -173,7 +188,7 @@ class Scope:
                 some = ", ".join(f"`{ref.text}.{n}`" for n in islice(known, 8))
                 inside = f"it has {some}" if some else ""
             problem = f"expected {wanted}, found the {what} `{ref.text}`"
-            advice = inside or self._of_kind(kinds)
+            advice = inside or self.of_kind(kinds)
             self.report("C108", problem, ref.span, labels=(Label(entry.place, "declared here"),), help=advice)
         return None
 
@@ -199,20 +214,18 @@ class Scope:
         elif len(ref.parts) > 1:
             last = ref.parts[0]
         same = (n for n, e in names.items() if isinstance(e, Draft) and e.kind in kinds)
-        near = suggest(last.text, same) or suggest(last.text, names)
+        near = nearest(last.text, same) or nearest(last.text, names)
         where = f" in `{prefix[:-1]}`" if prefix else ""
         help_text = f"did you mean `{prefix}{near}`?" if near else None
         if help_text is None and not prefix:
             for kind in kinds:
                 if first := self.first_keys[kind].get(ref.text):
-                    help_text = (
-                        f"`{ref.text}` is an implementation; to use it inline, write "
-                        f"`{ref.text}({first} = …)`"
-                    )
+                    help_text = f"to use it inline, write `{ref.text}({first} = …)`"
         problem = f"unknown {' or '.join(kinds)} `{last.text}`{where}"
-        self.report("C104", problem, last.span, help=help_text or self._of_kind(kinds))
+        self.report("C104", problem, last.span, help=help_text or self.of_kind(kinds))
 
-    def _of_kind(self, kinds: Sequence[str]) -> str | None:
+    def of_kind(self, kinds: Sequence[str]) -> str:
+        """What to write where a declaration of some kinds is expected."""
         known = (n for n, e in self.names.items() if isinstance(e, Draft | Broken) and e.kind in kinds)
         some = [f"`{n}`" for n in islice(known, 8)]
         if not some:

@@ -1,15 +1,16 @@
-"""The shape of a model, and the graph that a block declares, where they are known without loading it."""
+"""The sizes of a model, and the graph that a block declares, where they are known without loading it."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.resources import files
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from nncirc.circuits.door import at_home, read_text
+from nncirc.circuits.errors import GraphError
 from nncirc.circuits.families import ours
 from nncirc.circuits.families.family import Family
 from nncirc.circuits.graph import Attention, Graph, Shape, check_positions
@@ -17,64 +18,63 @@ from nncirc.circuits.names import OTHER
 from nncirc.dsl.check.program import Value
 
 
-@dataclass(frozen=True, slots=True)
-class ModelShape:
-    """What decides which nodes and edges exist; see `nncirc.circuits.graph.Shape`."""
+class Sizes(NamedTuple):
+    """What decides which nodes and edges a model's graph has.
 
-    layers: int
-    heads: int
-    kv_groups: int
-    mlps: bool = True
-    parallel: bool = False
-    d_mlp: int | None = None  # neurons of each MLP, where that is known
+    Attributes:
+        shape: as graphs take it.
+        d_mlp: neurons of each MLP, where that is known.
+    """
+
+    shape: Shape
+    d_mlp: int | None = None
 
 
-# implementation and values of a model's declaration -> its shape, or None where it is not at hand
-ShapeProvider: TypeAlias = Callable[[str, Mapping[str, Value]], ModelShape | None]
+# implementation and values of a model's declaration -> its sizes, or None where they are not at hand
+SizesProvider: TypeAlias = Callable[[str, Mapping[str, Value]], Sizes | None]
 
 LARGEST = 1_000_000  # bytes of a config.json
 
 
-def model_shape(implementation: str, values: Mapping[str, Value]) -> ModelShape | None:
+def model_sizes(implementation: str, values: Mapping[str, Value]) -> Sizes | None:
     """As written, from a bundled model's files, a local `config.json`, or the few hub ids known by heart."""
-    if implementation == "shape":
-        return written_shape(values)
     name = values.get({"bundled": "name", "compiled": "path"}.get(implementation, "id"))
-    if not isinstance(name, str) or not name.isprintable():
-        return None
     try:
+        if implementation == "shape":
+            return written_sizes(values)
+        if not isinstance(name, str) or not name.isprintable():
+            return None
         if implementation == "bundled":
             # by way of the bare package: the room's own imports are not needed for a file of it
             config = files("nncirc").joinpath("circuits", "models", name, "config.json")
             return _read(config.read_text(encoding="utf-8"))
         if os.path.lexists(path := at_home(name) / "config.json"):
             return _read(read_text(path, at_most=LARGEST))
-    except (OSError, ValueError, RuntimeError):
+    except (OSError, ValueError, RuntimeError, GraphError):
         return None
     hub = [each for family in ours().values() for each in family.hub] if implementation != "compiled" else []
     for hub_id, layers, heads, d_mlp in hub:
         if name.removeprefix("openai-community/") == hub_id:
-            return ModelShape(layers, heads, heads, d_mlp=d_mlp)
+            return Sizes(Shape(layers, heads, heads), d_mlp)
     return None
 
 
-def written_shape(values: Mapping[str, Value]) -> ModelShape | None:
-    """The shape that a `shape` block writes out."""
-    layers, heads = values.get("layers"), values.get("heads")
+def written_sizes(values: Mapping[str, Value]) -> Sizes | None:
+    """The sizes that a `shape` block writes out.
+
+    Raises:
+        GraphError: C452, no model has them.
+    """
+    layers, heads, d_mlp = values.get("layers"), values.get("heads"), values.get("d_mlp")
     if not isinstance(layers, int) or not isinstance(heads, int):
         return None
-    groups, width = values.get("kv_heads"), values.get("d_mlp")
-    return ModelShape(
-        layers,
-        heads,
-        groups if isinstance(groups, int) else heads,
-        mlps=values.get("mlps") is not False,
-        parallel=values.get("parallel") is True,
-        d_mlp=width if isinstance(width, int) else None,
-    )
+    groups = values.get("kv_heads")
+    n_kv_heads = groups if isinstance(groups, int) else heads
+    mlps, parallel = values.get("mlps") is not False, values.get("parallel") is True
+    return Sizes(Shape(layers, heads, n_kv_heads, mlps, parallel), d_mlp if isinstance(d_mlp, int) else None)
 
 
-def _read(text: str) -> ModelShape | None:
+def _read(text: str) -> Sizes | None:
     config = json.loads(text)
     if not isinstance(config, dict):
         return None
@@ -86,7 +86,7 @@ def _read(text: str) -> ModelShape | None:
         width = config.get(family.keys.width)
         d_mlp = (4 * width if isinstance(width, int) else 0) or None
     mlps = config.get("attention_only") is not True
-    return ModelShape(layers, heads, heads if kv_heads is None else kv_heads, mlps=mlps, d_mlp=d_mlp)
+    return Sizes(Shape(layers, heads, heads if kv_heads is None else kv_heads, mlps), d_mlp)
 
 
 _ELSEWHERE = {
@@ -105,16 +105,11 @@ def _size(config: Mapping[str, object], family: Family | None, size: str) -> int
     return next((value for name in names if isinstance(value := config.get(name), int)), None)
 
 
-def full_shape(shape: ModelShape) -> Shape:
-    """The shape as graphs take it."""
-    return Shape(shape.layers, shape.heads, shape.kv_groups, shape.mlps, shape.parallel)
-
-
-def graph_of(shape: ModelShape, values: Mapping[str, Value], most: int | None = None) -> Graph | None:
+def graph_of(sizes: Sizes, values: Mapping[str, Value], most: int | None = None) -> Graph | None:
     """The graph of a block's values; None where the model's width or the prompts' length is not known.
 
     Args:
-        shape: of the graph's model.
+        sizes: of the graph's model.
         values: of a `residual` block.
         most: None is given for a graph that is split into more nodes, too.
 
@@ -124,11 +119,11 @@ def graph_of(shape: ModelShape, values: Mapping[str, Value], most: int | None = 
     nodes: Any = values["nodes"]
     layers: Any = values["neurons"] or ()
     length: Any = values["length"]
-    if layers and shape.d_mlp is None:
+    if layers and sizes.d_mlp is None:
         return None
     attention: Attention = "layers" if "attention" in nodes else "heads"
-    neurons = tuple((layer, shape.d_mlp or 0) for layer in sorted(layers))
-    found = Graph(full_shape(shape), attention, bool(values["inputs"]), "pos_embed" in nodes, (), neurons)
+    neurons = tuple((layer, sizes.d_mlp or 0) for layer in sorted(layers))
+    found = Graph(sizes.shape, attention, bool(values["inputs"]), "pos_embed" in nodes, (), neurons)
     if values["positions"] == "all" and length is None:
         return None
     at = positions_of(values, length)

@@ -11,7 +11,6 @@ from pathlib import PurePosixPath
 
 from nncirc.circuits.names import Position
 from nncirc.dsl.blocks import KINDS
-from nncirc.dsl.check.claims import Claim
 from nncirc.dsl.check.program import (
     Apply,
     Assertion,
@@ -23,7 +22,6 @@ from nncirc.dsl.check.program import (
     Ref,
     Value,
     Where,
-    leaves,
 )
 from nncirc.dsl.check.scope import Draft, Scope, ordered
 from nncirc.dsl.check.written import Files
@@ -33,7 +31,7 @@ from nncirc.dsl.text.source import Span
 
 
 def expand(
-    scope: Scope, drafts: Mapping[str, Draft], claims: Sequence[Claim]
+    scope: Scope, drafts: Mapping[str, Draft], claims: Sequence[Assertion]
 ) -> tuple[dict[str, Declaration], dict[str, tuple[str, ...]], list[Assertion]]:
     """Declarations in order, families, and claims about single members."""
     return _Expansion(scope, drafts).run(claims)
@@ -50,7 +48,7 @@ class _Expansion:
         self.total = 0  # members of families, and claims about them
 
     def run(
-        self, claims: Sequence[Claim]
+        self, claims: Sequence[Assertion]
     ) -> tuple[dict[str, Declaration], dict[str, tuple[str, ...]], list[Assertion]]:
         # What a used file draws is not drawn again: it is used for its declarations.
         wanted = {
@@ -165,20 +163,17 @@ class _Expansion:
             for each in group
         )
 
-    def claim(self, claim: Claim) -> list[Assertion]:
-        names = [name for side in (claim.left, claim.right) for name in _names(side) if name in self.families]
+    def claim(self, claim: Assertion) -> list[Assertion]:
+        names = [name for name in claim.references() if name in self.families]
         roots = dict.fromkeys(self.roots[name] for name in names)
         if len(roots) > 1:
-            self.scope.report(
-                "C208",
-                f"this claim varies with two families, `{names[0]}` and `{names[1]}`",
-                claim.span,
-                labels=[Label(self.drafts[root].place, "a family") for root in roots],
-                help="fix one of them to a single member",
-            )
+            problem = f"this claim varies with two families, `{names[0]}` and `{names[1]}`"
+            labels = [Label(self.drafts[root].place, "a family") for root in roots]
+            advice = "fix one of them to a single member"
+            self.scope.report("C208", problem, claim.span, labels=labels, help=advice)
             return []
         if not names:
-            return [Assertion(claim.left, claim.comparison, claim.right, claim.text, claim.span)]
+            return [claim]
         found: list[Assertion] = []
         if not self.fits(claim.span, len(self.families[names[0]])):
             return found
@@ -188,18 +183,8 @@ class _Expansion:
                 return self.member(value, index)
 
             left, right = _with(claim.left, choose), _with(claim.right, choose)
-            found.append(Assertion(left, claim.comparison, right, claim.text, claim.span, about=member))
+            found.append(replace(claim, left=left, right=right, about=member))
         return found
-
-
-def _names(expression: Expression) -> list[str]:
-    found: list[str] = []
-    for leaf in leaves(expression):
-        if isinstance(leaf, Property):
-            found.append(leaf.circuit.name)
-        elif isinstance(leaf, Apply):
-            found += [value.name for value in leaf.arguments.values() if isinstance(value, Ref)]
-    return found
 
 
 def _with(expression: Expression, choose: Callable[[Value], Value]) -> Expression:

@@ -9,8 +9,8 @@ from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.names import is_node
 from nncirc.circuits.reference import expand
+from nncirc.circuits.words import did_you_mean
 from nncirc.dsl.check.program import Value
-from nncirc.dsl.text.diagnostics import suggest
 
 ONLY = "all positions"
 """The column of scores that have one number for each node."""
@@ -49,8 +49,7 @@ class Table:
         if (bare := whole.rpartition(".")[0]) in rows:
             return f'rows are whole nodes; write `"{bare}"`'
         if not is_node(node):
-            near = suggest(node, rows)
-            return f'did you mean `"{near}"`?' if near else _listed("rows", rows)
+            return did_you_mean(node, rows, shown='`"{}"`') or _listed("rows", rows)
         try:
             if self.graph is not None:
                 expand(self.graph, node)
@@ -77,9 +76,8 @@ class Table:
             if self.by == "positions":
                 advice += f", or write `positions = [{column}]` in `{self.name}`"
             return f"unknown column `{column}`: `{self.name}` has one number for each row", advice
-        near = None if is_node(column) else suggest(column, self.columns)
-        advice = f'did you mean `"{near}"`?' if near else _listed("columns", self.columns)
-        return f"unknown column `{column}` in `{self.name}`", advice
+        near = None if is_node(column) else did_you_mean(column, self.columns, shown='`"{}"`')
+        return f"unknown column `{column}` in `{self.name}`", near or _listed("columns", self.columns)
 
 
 def _listed(what: str, names: Sequence[str]) -> str:
@@ -115,6 +113,10 @@ class Asked:
         elif "positions" in self.values:
             columns = (ONLY,) if positions is None else names(positions)
         return Table(self.name, rows, columns, self.whole, by_token=positions == "all")
+
+    def by_statistic(self) -> Table:
+        """A table with a row for each head, and a column for each of the block's statistics."""
+        return Table(self.name, self.of_shape(heads), names(self.values.get("of")), by="of")
 
     def of_shape(self, rows: Callable[[Shape], Sequence[str] | None]) -> Sequence[str] | None:
         """Rows that the model's shape says."""

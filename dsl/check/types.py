@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from nncirc.circuits.kinds import or_
+
 
 @dataclass(frozen=True, slots=True)
 class Number:
@@ -141,11 +143,11 @@ def describe(kind: Type) -> str:
         case Text(several=True) | Prompt(several=True):
             return "a string or a list of strings"
         case Text(choices=choices):
-            return " or ".join(f'`"{c}"`' for c in choices) if choices else "a string"
+            return or_([f'`"{c}"`' for c in choices]) if choices else "a string"
         case Boolean():
             return "`true` or `false`"
         case Word(choices=choices):
-            return " or ".join(f"`{c}`" for c in choices)
+            return or_([f"`{c}`" for c in choices])
         case Sum(kind=summed):
             return f"{summed}s and numbers with `+`, `-`, `*`, `/`"
         case Reference(kinds=kinds):
@@ -157,7 +159,7 @@ def describe(kind: Type) -> str:
         case Prompt():
             return "a string"
         case InputFile(extensions=extensions) | OutputFile(extensions=extensions):
-            return f"a file name ({', '.join(extensions)})"
+            return f"a file name ending in {or_(extensions)}"
         case Many(item=item, single=single, exactly=exactly):
             what = describe(item)
             if single:

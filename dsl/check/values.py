@@ -9,9 +9,10 @@ from enum import Enum
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final, Literal, Protocol, TypeAlias
 
+from nncirc.circuits.words import did_you_mean
 from nncirc.dsl.check.arithmetic import postfix
-from nncirc.dsl.check.places import node, position
-from nncirc.dsl.check.program import NextToken, Placeholder, Ref, Template, Value
+from nncirc.dsl.check.nodes import ENDS, NODE, meant, node, position
+from nncirc.dsl.check.program import NextToken, Ref, Template, Value
 from nncirc.dsl.check.scope import Constant, Draft, Scope
 from nncirc.dsl.check.types import (
     Boolean,
@@ -32,7 +33,7 @@ from nncirc.dsl.check.types import (
     kinds_in_words,
 )
 from nncirc.dsl.text import syntax
-from nncirc.dsl.text.diagnostics import Label, suggest
+from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.source import Span
 
 # Of what is written: enough for people, and few enough for every file system, with what is put at the end.
@@ -104,10 +105,11 @@ class _Converter:
         return WRONG
 
     def convert(self, value: syntax.Value, wanted: Type) -> Result:
+        is_list = isinstance(self.scope.actual(value), syntax.List)
         match wanted:
             case Many():
                 return self.many(value, wanted)
-            case Prompt(several=True) | Text(several=True) | Number(several=True) if self.is_list(value):
+            case Prompt(several=True) | Text(several=True) | Number(several=True) if is_list:
                 return self.several(value, wanted)
             case Either():
                 return self.either(value, wanted)
@@ -139,7 +141,7 @@ class _Converter:
             return self.string(actual, wanted, via)
         help_text = None
         if isinstance(actual, syntax.List):
-            help_text = "only keys marked as family, such as `threshold`, accept a list"
+            help_text = "write a single value"
         elif isinstance(actual, syntax.Number | syntax.Node) and isinstance(wanted, Text | Prompt):
             help_text = f'write it in quotes: "{actual.span.text}"'
             if self.key in ("answer", "foil") and isinstance(actual, syntax.Number):
@@ -153,22 +155,18 @@ class _Converter:
         if entry is None and not isinstance(wanted, Number | Boolean):
             return self.wrong(value, wanted, f'write it in quotes: "{value.text}"')
         if entry is None and isinstance(wanted, Boolean):
-            meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(value.text.lower())
-            near = meant or suggest(value.text, ["true", "false"])
-            return self.wrong(value, wanted, f"did you mean `{near}`?" if near else None)
+            habit = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+            said = habit.get(value.text.lower(), value.text)
+            return self.wrong(value, wanted, did_you_mean(said, ["true", "false"]))
         if entry is None:
             known = (name for name, each in self.scope.names.items() if isinstance(each, Constant))
-            near = suggest(value.text, known)
-            advice = f"did you mean `{near}`?" if near else f"declare it above the blocks: `{value.text} = …`"
+            advice = did_you_mean(value.text, known, f"declare it above the blocks: `{value.text} = …`")
             self.scope.report("C104", f"unknown constant `{value.text}`", value.span, help=advice)
             return WRONG
         if isinstance(entry, Draft):
-            self.scope.report(
-                "C201",
-                f"`{self.key}` takes {describe(wanted)}, found the {entry.kind} `{value.text}`",
-                value.span,
-                labels=(Label(entry.place, f"declared as {kinds_in_words([entry.kind])} here"),),
-            )
+            problem = f"`{self.key}` takes {describe(wanted)}, found the {entry.kind} `{value.text}`"
+            labels = (Label(entry.place, f"declared as {kinds_in_words([entry.kind])} here"),)
+            self.scope.report("C201", problem, value.span, labels=labels)
         return WRONG
 
     def number(self, value: syntax.Number, wanted: Number, via: Span | None) -> Result:
@@ -176,9 +174,11 @@ class _Converter:
         span = via or value.span
         labels = () if via is None else (Label(value.span, "the constant gets this value here"),)
         if wanted.integer and isinstance(number, float):
-            self.scope.report(
-                "C201", f"`{self.key}` takes {describe(wanted)}, not a fraction", span, labels=labels
-            )
+            whole = number.is_integer()
+            found = f"`{value.span.text}`" if whole else "a fraction"
+            problem = f"`{self.key}` takes {describe(wanted)}, not {found}"
+            advice = f"write `{number:.0f}`" if whole else None
+            self.scope.report("C201", problem, span, labels=labels, help=advice)
             return WRONG
         low, high = wanted.low, wanted.high
         if (low is not None and number < low) or (high is not None and number > high):
@@ -201,8 +201,7 @@ class _Converter:
             parsed = template(self.scope, value)
             return WRONG if parsed is None else parsed
         if isinstance(wanted, Text) and wanted.choices and value.value not in wanted.choices:
-            near = suggest(value.value, wanted.choices)
-            advice = f'did you mean "{near}"?' if near else wanted.otherwise
+            advice = did_you_mean(value.value, wanted.choices, wanted.otherwise, shown='"{}"')
             self.scope.report("C203", f"`{self.key}` takes {describe(wanted)}", span, help=advice)
             return WRONG
         if isinstance(wanted, OutputFile):
@@ -233,12 +232,8 @@ class _Converter:
         elif len(text.encode()) > _LONGEST_PATH or any(len(p.encode()) > _LONGEST_NAME for p in posix.parts):
             problem = f"path too long: at most {_LONGEST_PATH} bytes, and {_LONGEST_NAME} for each name in it"
         if problem:
-            self.scope.report(
-                "C209",
-                problem,
-                span,
-                help='write a name such as "plots/circuit.svg"; choose the output folder with `--out`',
-            )
+            advice = 'write a name such as "plots/circuit.svg"; choose the output folder with `--out`'
+            self.scope.report("C209", problem, span, help=advice)
             return WRONG
         if posix.suffix.lower() not in wanted.extensions or not posix.stem:
             known = ", ".join(wanted.extensions)
@@ -253,7 +248,11 @@ class _Converter:
             item = self.convert_item(actual, wanted) if wanted.single else None
             if item is not None:
                 return WRONG if isinstance(item, Wrong) else (item,)
-            return self.wrong(actual, wanted, f"write it as a list: `[{actual.span.text[:60]}]`")
+            words = getattr(wanted.item, "choices", None)
+            fits = words is None or actual.span.text in words
+            return self.wrong(
+                actual, wanted, f"write it as a list: `[{actual.span.text[:60]}]`" if fits else None
+            )
         if not actual.items and not wanted.empty:
             self.scope.report("C204", f"empty list for `{self.key}`", actual.span)
             return WRONG
@@ -272,7 +271,7 @@ class _Converter:
                 failed = True
             elif wanted.distinct and each in places:
                 first = places[each]
-                problem = f"duplicate item {element.span.text}"
+                problem = f"duplicate item `{element.span.text}`"
                 self.scope.report("C205", problem, element.span, labels=(Label(first, "first here"),))
                 failed = True
             else:
@@ -280,10 +279,6 @@ class _Converter:
                 places[each] = element.span
         self.name = name
         return WRONG if failed else tuple(found)
-
-    def is_list(self, value: syntax.Value) -> bool:
-        constant = self.scope.constant(value)
-        return isinstance(value if constant is None else constant.value, syntax.List)
 
     def several(self, value: syntax.Value, wanted: Prompt | Text | Number) -> Result:
         """A set of strings, or numbers one after another; of one it is the string or number itself."""
@@ -294,7 +289,7 @@ class _Converter:
 
     def convert_item(self, value: syntax.Value, wanted: Many) -> Result:
         if isinstance(value, syntax.List) and not getattr(wanted.item, "several", False):
-            return self.wrong(value, wanted, "write one flat list: a list cannot contain lists here")
+            return self.wrong(value, wanted, "remove the inner brackets")
         return self.convert(value, wanted.item)
 
     def either(self, value: syntax.Value, wanted: Either) -> Result:
@@ -306,8 +301,7 @@ class _Converter:
             and isinstance(value, syntax.Ref)
             and self.scope.find(value.parts) is None
         ):
-            near = suggest(value.text, wanted.words)
-            return self.wrong(value, wanted, f"did you mean `{near}`?" if near else None)
+            return self.wrong(value, wanted, did_you_mean(value.text, wanted.words))
         return self.convert(value, wanted.type)
 
     def word(self, value: syntax.Value, wanted: Word) -> Result:
@@ -318,30 +312,32 @@ class _Converter:
             if constant.value.value in wanted.choices:
                 return constant.value.value
             value = constant.value
-        choices = ", ".join(f"`{c}`" for c in wanted.choices)
         if isinstance(value, syntax.Ref | syntax.String):
             text = value.text if isinstance(value, syntax.Ref) else value.value
-            near = suggest(text, wanted.choices)
-            help_text = f"did you mean `{near}`?" if near else f"expected one of {choices}"
+            advice = did_you_mean(text, wanted.choices)
             if text in wanted.choices:
-                help_text = f"remove the quotes: `{text}`"
-            self.scope.report("C203", f"`{self.key}` takes {describe(wanted)}", value.span, help=help_text)
+                advice = f"remove the quotes: `{text}`"
+            self.scope.report("C203", f"`{self.key}` takes {describe(wanted)}", value.span, help=advice)
             return WRONG
         return self.wrong(value, wanted)
 
     def position(self, value: syntax.Value, wanted: Type) -> Result:
         if not isinstance(value, syntax.Ref):
-            help_text = "write a position by name: `start`, `end`, or a slot and its occurrence, `S.2`"
-            return self.wrong(value, wanted, help_text)
+            advice = "write `start`, `end` or a slot: `S.2`"
+            if isinstance(value, syntax.String):
+                advice = f"remove the quotes: `{value.value}`"
+            return self.wrong(value, wanted, advice)
         found = position(self.scope, value)
         return WRONG if found is None else found
 
     def node(self, value: syntax.Value, wanted: Type) -> Result:
         found = node(self.scope, value)
-        help_text = (
-            "write a node such as `L9H9`, `L9H9.q`, `MLP3`, `embed` or `logits`; `*` stands for all: `L5H*`"
-        )
-        return self.wrong(value, wanted, help_text) if found is None else found
+        if isinstance(value, syntax.String) and (value.value in ENDS or NODE.match(value.value)):
+            return self.wrong(value, wanted, f"remove the quotes: `{value.value}`")
+        if found is None and (likely := meant(value)):
+            return self.wrong(value, wanted, f"write `{likely}`")
+        advice = "write a node such as `L9H9`, `L9H9.q`, `L5H*`, `MLP3`, `embed` or `logits`"
+        return self.wrong(value, wanted, advice) if found is None else found
 
     def reference(self, value: syntax.Value, wanted: Reference) -> Result:
         if isinstance(value, syntax.Call):
@@ -356,7 +352,10 @@ class _Converter:
         if isinstance(value, syntax.Node) and value.text in self.scope.names:
             return WRONG  # said where it is declared
         if not isinstance(value, syntax.Ref):
-            return self.wrong(value, wanted)
+            advice = self.scope.of_kind(wanted.kinds)
+            if isinstance(value, syntax.String) and value.value in self.scope.names:
+                advice = f"remove the quotes: `{value.value}`"
+            return self.wrong(value, wanted, advice)
         draft = self.scope.declaration(value, wanted.kinds)
         return WRONG if draft is None else Ref(draft.name)
 
@@ -385,64 +384,22 @@ def convert(
 ) -> Result:
     """The value as `wanted`. With `family`, a list of numbers is one too, and gives a tuple."""
     converter = _Converter(scope, key, name, inline)
-    constant = scope.constant(value)
-    if family and isinstance(constant.value if constant else value, syntax.List):
+    if family and isinstance(scope.actual(value), syntax.List):
         return converter.many(value, Many(wanted))
     return converter.convert(value, wanted)
 
 
 def template(scope: Scope, value: syntax.String) -> Template | None:
-    """Split a string at its `{slot}`s; `{{` and `}}` stand for braces."""
-    text = value.value
-    parts: list[str | Placeholder] = []
-    literal: list[str] = []
-    counts: dict[str, int] = {}
-    index = brace = 0
-
-    def complain(message: str, advice: str) -> None:
-        start = _nth_brace(value.span, brace)
+    """The string as a template; reports where its braces are wrong."""
+    try:
+        return Template.parse(value.value)
+    except ValueError as error:
+        problem, advice, number = error.args
+        places = [i for i, c in enumerate(value.span.text) if c in "{}"]  # escapes never make braces
+        start = value.span.start + places[number] if number < len(places) else None
         span = value.span if start is None else Span(value.span.source, start, start + 1)
-        scope.report("C211", message, span, help=advice)
-
-    while index < len(text):
-        character = text[index]
-        if character in "{}" and text[index : index + 2] == character * 2:
-            literal.append(character)
-            index += 2
-            brace += 2
-        elif character == "}":
-            complain("unmatched `}`", "write a literal brace twice: `}}`")
-            return None
-        elif character == "{":
-            end = text.find("}", index)
-            name = text[index + 1 : end]
-            if end < 0 or "{" in name:
-                complain("this `{` is never closed", "add a closing `}`; write a literal brace twice: `{{`")
-                return None
-            if not (name.isidentifier() and name.isascii()):
-                complain(
-                    f"expected a slot name, found `{{{name}}}`", "write only the slot's name, such as `{S}`"
-                )
-                return None
-            if literal:
-                parts.append("".join(literal))
-                literal.clear()
-            counts[name] = counts.get(name, 0) + 1
-            parts.append(Placeholder(name, counts[name]))
-            index = end + 1
-            brace += 2
-        else:
-            literal.append(character)
-            index += 1
-    if literal:
-        parts.append("".join(literal))
-    return Template(text, tuple(parts))
-
-
-def _nth_brace(span: Span, number: int) -> int | None:
-    """Where the `number`-th brace (from 0) of a string stands. Escapes never make braces."""
-    places = [i for i, c in enumerate(span.text) if c in "{}"]
-    return span.start + places[number] if number < len(places) else None
+        scope.report("C211", problem, span, help=advice)
+        return None
 
 
 def placeholder_span(value: Span, slot: str) -> Span:

@@ -8,6 +8,7 @@ the code and `good` gives none.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 from nncirc.dsl.codes.data import DATA
@@ -18,9 +19,24 @@ from nncirc.dsl.codes.form import FORM
 from nncirc.dsl.codes.meaning import MEANING
 from nncirc.dsl.codes.measuring import MEASURED, MEASURING
 from nncirc.dsl.codes.methods import METHODS
-from nncirc.dsl.codes.models import GRAPHS, MODELS
+from nncirc.dsl.codes.models_and_graphs import GRAPHS, MODELS
 
 __all__ = ["RUN", "SCRIPT", "Entry", "entries", "explain"]
+
+_SAME = {
+    "C332": "C219",
+    "C343": "C245",
+    "C352": "C265",
+    "C452": "C238",
+    "C455": "C225",
+    "C468": "C246",
+    "C521": "C236",
+    "C523": "C237",
+    "C541": "C223",
+    "C547": "C290",
+    "C581": "C243",
+}
+"""Codes of a run, and those of `check` for the same mistake, which have the text."""
 
 SCRIPT: Mapping[str, Entry] = {**FORM, **MEANING, **MEASURING, **EVALUATION}
 RUN: Mapping[str, Entry] = {
@@ -33,6 +49,7 @@ RUN: Mapping[str, Entry] = {
     **FILES,
     **RESOURCES,
     **ARGUMENTS,
+    **{code: replace(SCRIPT[same], bad="", fix="") for code, same in _SAME.items()},
 }
 
 

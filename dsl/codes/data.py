@@ -21,9 +21,7 @@ DATA: Mapping[str, Entry] = {
         f"dataset pairs using prompts {{\n  model = tiny\n  {_CLEAN}\n"
         '  corrupt = ["When Mary and John went to the store, Mary and John gave a drink to"]\n}\n'
         "corruption other using counterpart {\n  data = pairs\n}",
-        f"dataset pairs using prompts {{\n  model = tiny\n  {_CLEAN}\n"
-        '  corrupt = ["When Mary and John went to the store, Anna gave a drink to"]\n}\n'
-        "corruption other using counterpart {\n  data = pairs\n}",
+        ("store, Mary and John", "store, Anna"),
     ),
     "C302": Entry(
         "corruption that changes nothing",
@@ -33,9 +31,7 @@ DATA: Mapping[str, Entry] = {
         'dataset other using template {\n  model = tiny\n  size = 200\n  prompt = "When {IO} and {S} went to '
         'the store, {S} gave a drink to"\n  slots {\n    IO, S = names\n    C = names\n  }\n}\n'
         "corruption replaced using replace {\n  data = other\n  S.2 -> C\n}",
-        'dataset other using template {\n  model = tiny\n  size = 200\n  prompt = "When {IO} and {S} went to '
-        'the store, {S} gave a drink to"\n  slots {\n    IO, S, C = names\n  }\n}\n'
-        "corruption replaced using replace {\n  data = other\n  S.2 -> C\n}",
+        ("S = names\n    C", "S, C"),
     ),
     "C303": Entry(
         "answer or foil that is not one known token",
@@ -44,7 +40,7 @@ DATA: Mapping[str, Entry] = {
         'after `gave it to` comes `" Mary"`, and the prompt itself does not end in a space. For answers '
         "of several tokens, use `teacher_forced = true`.",
         f'dataset other using prompts {{\n  model = tiny\n  {_CLEAN}\n  answer = " Mary and"\n}}',
-        f'dataset other using prompts {{\n  model = tiny\n  {_CLEAN}\n  answer = " Mary"\n}}',
+        ('Mary and"', 'Mary"'),
     ),
     "C304": Entry(
         "foil without a different answer",
@@ -54,9 +50,7 @@ DATA: Mapping[str, Entry] = {
         "dataset other using template {\n  model = tiny\n  size = 4\n"
         '  prompt = "When {IO} and {S} went to the store, {S} gave a drink to"\n'
         '  answer = " {IO}"\n  foil = " {IO}"\n  slots {\n    IO, S = names\n  }\n}',
-        "dataset other using template {\n  model = tiny\n  size = 4\n"
-        '  prompt = "When {IO} and {S} went to the store, {S} gave a drink to"\n'
-        '  answer = " {IO}"\n  foil = " {S}"\n  slots {\n    IO, S = names\n  }\n}',
+        ('foil = " {IO}"', 'foil = " {S}"'),
     ),
     "C305": Entry(
         "unknown word list",
@@ -70,9 +64,7 @@ DATA: Mapping[str, Entry] = {
         "dataset other using template {\n  model = tiny\n  size = 4\n"
         '  prompt = "When {IO} and {S} went to the moon, {S} gave a drink to"\n'
         "  slots {\n    IO, S = names\n  }\n}",
-        "dataset other using template {\n  model = tiny\n  size = 4\n"
-        '  prompt = "When {IO} and {S} went to the store, {S} gave a drink to"\n'
-        "  slots {\n    IO, S = names\n  }\n}",
+        ("moon", "store"),
     ),
     "C307": Entry(
         "slot that does not begin and end between tokens",
@@ -83,8 +75,7 @@ DATA: Mapping[str, Entry] = {
     "C308": Entry(
         "slot or position missing from some prompts",
         "Every prompt must have the position at which it is read, patched or replaced; with several "
-        "phrasings, every phrasing must have it. Otherwise a mean over prompts would mix different "
-        "things.",
+        "phrasings, every phrasing must have it. Otherwise a mean over prompts would mix different things.",
     ),
     "C309": Entry(
         "too few words for the slots",
@@ -93,7 +84,7 @@ DATA: Mapping[str, Entry] = {
         "wherever the prompts use them, which leaves few if the vocabulary is small. Write out words "
         "that are one token, or make blocks of random tokens shorter.",
         "dataset other using tokens {\n  model = tiny\n  size = 1\n  length = 400\n}",
-        "dataset other using tokens {\n  model = tiny\n  size = 1\n  length = 10\n}",
+        ("400", "10"),
     ),
     "C310": Entry(
         "fewer distinct prompts than requested",
@@ -101,8 +92,7 @@ DATA: Mapping[str, Entry] = {
         "would look smaller than they are. Lower `size`, or give the slots more words.",
         'dataset other using template {\n  model = tiny\n  size = 8\n  prompt = "Then {S} gave a drink to"\n'
         '  slots {\n    S = ["Mary", "John"]\n  }\n}',
-        'dataset other using template {\n  model = tiny\n  size = 2\n  prompt = "Then {S} gave a drink to"\n'
-        '  slots {\n    S = ["Mary", "John"]\n  }\n}',
+        ("size = 8", "size = 2"),
     ),
     "C311": Entry(
         "invalid prompt or template",
@@ -144,9 +134,8 @@ DATA: Mapping[str, Entry] = {
     ),
     "C318": Entry(
         "prompts, answers and foils that do not pair up",
-        "There are no prompts, or there are more of one kind than of the other, so their pairing would "
-        "be a guess. Give every prompt its own, in the same order; one answer or foil may serve all "
-        "prompts.",
+        "There are no prompts, or there are more of one kind than of the other, so their pairing would be a "
+        "guess. Give every prompt its own, in the same order; one answer or foil may serve all prompts.",
     ),
     "C319": Entry(
         "duplicate start token, or an end token after the prompt",
@@ -160,11 +149,6 @@ DATA: Mapping[str, Entry] = {
         "`logit_diff` compares answer and foil; `logprob` and `prob` read the answer. Some prompts lack "
         "them. Give the dataset both, or measure `kl_divergence`, which needs neither.",
     ),
-    "C332": Entry(
-        "no position to read the metric at",
-        "With `answer = next`, the answer is the token after each measured position, and no token "
-        "follows the last position of a prompt. Measure at an earlier position, such as `at = block.2`.",
-    ),
     "C333": Entry(
         "mean per position over prompts of different lengths",
         "`over = [prompts]` computes one mean for each position. In prompts of different lengths, a "
@@ -176,12 +160,7 @@ DATA: Mapping[str, Entry] = {
         "corruption average using mean {\n  data = other\n  over = [prompts]\n}\n"
         "scores effect using activation_patching {\n  graph = full\n  corruption = average\n"
         "  metric = recovered\n  direction = noise\n}",
-        "dataset other using template {\n  model = tiny\n  size = 4\n"
-        '  prompt = ["Then {S} gave a drink to", "When {S} went to the store, Mary gave a drink to"]\n'
-        '  answer = " {S}"\n  foil = " Anna"\n  slots {\n    S = ["John", "Peter"]\n  }\n}\n'
-        "corruption average using mean {\n  data = other\n  over = [prompts, positions]\n}\n"
-        "scores effect using activation_patching {\n  graph = full\n  corruption = average\n"
-        "  metric = recovered\n  direction = noise\n}",
+        ("prompts", "prompts, positions"),
     ),
     "C334": Entry(
         "`positions = all` over prompts of different lengths",
@@ -193,12 +172,7 @@ DATA: Mapping[str, Entry] = {
         "corruption changed using replace {\n  data = other\n  S -> C\n}\n"
         "scores effect using activation_patching {\n  graph = full\n  corruption = changed\n"
         "  metric = recovered\n  positions = all\n}",
-        "dataset other using template {\n  model = tiny\n  size = 4\n"
-        '  prompt = ["Then {S} gave a drink to", "When {S} went to the store, Mary gave a drink to"]\n'
-        '  answer = " {S}"\n  foil = " Anna"\n  slots {\n    S, C = ["John", "Peter", "Paul"]\n  }\n}\n'
-        "corruption changed using replace {\n  data = other\n  S -> C\n}\n"
-        "scores effect using activation_patching {\n  graph = full\n  corruption = changed\n"
-        "  metric = recovered\n  positions = [S, end]\n}",
+        ("all", "[S, end]"),
     ),
     "C335": Entry(
         "attention statistic without suitable tokens",
@@ -209,16 +183,17 @@ DATA: Mapping[str, Entry] = {
         'dataset other using prompts {\n  model = tiny\n  clean = ["When Mary went to the store"]\n}\n'
         "scores patterns using attention_statistics {\n  graph = full\n  data = other\n"
         "  of = [duplicate_token]\n}",
-        "dataset other using tokens {\n  model = tiny\n  size = 1\n  length = 8\n  copies = 2\n}\n"
-        "scores patterns using attention_statistics {\n  graph = full\n  data = other\n"
-        "  of = [duplicate_token]\n}",
+        (
+            'prompts {\n  model = tiny\n  clean = ["When Mary went to the store"]',
+            "tokens {\n  model = tiny\n  size = 1\n  length = 8\n  copies = 2",
+        ),
     ),
     "C336": Entry(
         "prompt longer than the model reads",
         "Beyond its last position, the model has no embedding, or one that was never trained. "
         "Truncating the prompt would measure a different one. Use shorter prompts.",
         "dataset other using tokens {\n  model = tiny\n  size = 1\n  length = 20\n  copies = 2\n}",
-        "dataset other using tokens {\n  model = tiny\n  size = 1\n  length = 10\n  copies = 2\n}",
+        ("length = 20", "length = 10"),
     ),
     "C337": Entry(
         "token that the model does not have",
@@ -234,21 +209,15 @@ DATA: Mapping[str, Entry] = {
     ),
     "C350": Entry(
         "task whose words the tokenizer does not have",
-        "The words of a task are single tokens, so that clean and corrupted prompts have the same "
-        "length and each answer is one token. Too few of them are single tokens of this tokenizer. Most "
-        "tasks were made for GPT-2; for a model with a small vocabulary, write your own prompts with a "
-        "`template`.",
+        "The words of a task are single tokens, so that clean and corrupted prompts have the same length and "
+        "each answer is one token. Too few of them are single tokens of this tokenizer. Most tasks were made "
+        "for GPT-2; for a model with a small vocabulary, write your own prompts with a `template`.",
         'dataset other using task {\n  task = "capitals"\n  model = tiny\n  size = 4\n}',
-        'dataset other using task {\n  task = "ioi"\n  model = tiny\n  size = 4\n}',
+        ('"capitals"', '"ioi"'),
     ),
     "C351": Entry(
         "unknown task",
         "`nncirc.circuits.tasks.TASKS` has every task by name; `docs/tasks.md` describes each one.",
-    ),
-    "C352": Entry(
-        "unknown corruption of a task",
-        "A task has corruptions by name (`docs/tasks.md`). Make others with `replace`, from the slots "
-        "of the task.",
     ),
     "C353": Entry(
         "program inputs for another model",
@@ -256,6 +225,6 @@ DATA: Mapping[str, Entry] = {
         "model may have tokens for the same symbols but does not compute what the program does. Use the "
         "bundled model, or a compiled model that reads exactly these symbols.",
         'dataset other using task {\n  task = "tracr_reverse"\n  model = tiny\n  size = 4\n}',
-        'dataset other using task {\n  task = "ioi"\n  model = tiny\n  size = 4\n}',
+        ('"tracr_reverse"', '"ioi"'),
     ),
 }

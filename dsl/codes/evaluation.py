@@ -11,11 +11,10 @@ _CURVE = "curve growing using faithfulness {\n  scores = eap\n  metric = recover
 EVALUATION: Mapping[str, Entry] = {
     "C270": Entry(
         "area under the wrong curve",
-        "`cpr` and `cmd` are areas under a curve `using faithfulness` with `edges = mib`; at other "
-        "sizes they could not be compared with published numbers. `auc` is the area under a curve "
-        "`using roc`.",
+        "`cpr` and `cmd` are areas under a curve `using faithfulness` with `edges = mib`; at other sizes "
+        "they could not be compared with published numbers. `auc` is the area under a curve `using roc`.",
         _CURVE + "  edges = [5, 10]\n}\nassert cpr(growing) >= 0.5",
-        _CURVE + "  edges = mib\n}\nassert cpr(growing) >= 0.5",
+        ("[5, 10]", "mib"),
     ),
     "C271": Entry(
         "key without effect",
@@ -23,7 +22,7 @@ EVALUATION: Mapping[str, Entry] = {
         "`metric`. In a ROC curve, `rank` applies to scores, and scores rank only edges or nodes. A key "
         "without effect would hide a mistake.",
         "compare report {\n  circuits = [small, found]\n  draws = 20\n}",
-        "compare report {\n  circuits = [small, found]\n  metric = recovered\n  draws = 20\n}",
+        ("draws", "metric = recovered\n  draws"),
     ),
     "C272": Entry(
         "different kinds of curves in one plot",

@@ -48,17 +48,15 @@ FILES: Mapping[str, Entry] = {
     ),
     "C621": Entry(
         "script without the requested circuit",
-        "A circuit is read from a block `circuit ... using reference`. The script has no such block, "
-        "none of this name, or several when no name is given. Name the circuit after the file: "
-        "`FILE.circ:NAME`.",
+        "A circuit is read from a block `circuit ... using reference`. The script has no such block, none of "
+        "this name, or several when no name is given. Name the circuit after the file: `FILE.circ:NAME`.",
     ),
     "C622": Entry(
         "reference circuit that needs its model",
-        "Circuits are read from scripts without loading a model. Groups made with `where(...)` need a "
-        "run, and so do graphs split by the tokens of a dataset, unless `length` gives their number. A "
-        "graph needs the number of layers and heads and, for single neurons, the width of its MLPs. "
-        "These are known for bundled models, local folders and GPT-2; declare others with `model ... "
-        "using shape`.",
+        "Circuits are read from scripts without loading a model. Groups made with `where(...)` need a run, "
+        "and so do graphs split by the tokens of a dataset, unless `length` gives their number. A graph "
+        "needs the number of layers and heads and, for single neurons, the width of its MLPs. These are "
+        "known for bundled models, local folders and GPT-2; declare others with `model ... using shape`.",
     ),
     "C623": Entry(
         "circuit that a script cannot express",
@@ -70,11 +68,10 @@ FILES: Mapping[str, Entry] = {
     ),
     "C630": Entry(
         "refused .pt file",
-        "torch files contain pickles, and unpickling runs whatever code the author wrote. nncirc uses "
-        "its own reader, which knows tensors, numbers, texts, lists and dictionaries, and runs nothing. "
-        "A file that contains anything else, comes from torch before 1.6, or is damaged is refused. Ask "
-        "its author for JSON or, if you trust the file, load it with torch and save the plain data "
-        "again.",
+        "torch files contain pickles, and unpickling runs whatever code the author wrote. nncirc uses its "
+        "own reader, which knows tensors, numbers, texts, lists and dictionaries, and runs nothing. A file "
+        "that contains anything else, comes from torch before 1.6, or is damaged is refused. Ask its author "
+        "for JSON or, if you trust the file, load it with torch and save the plain data again.",
     ),
     "C631": Entry(
         "unknown circuit file format",
@@ -127,7 +124,7 @@ FILES: Mapping[str, Entry] = {
         "SVG and PNG need nothing installed; the PDF of a circuit is made by Graphviz's program `dot`. "
         "Install Graphviz, or write an SVG.",
         'render {\n  circuit = small\n  file = "small.pdf"\n}',
-        'render {\n  circuit = small\n  file = "small.svg"\n}',
+        ('"small.pdf"', '"small.svg"'),
     ),
     "C612": Entry(
         "Graphviz failure",
@@ -158,9 +155,8 @@ RESOURCES: Mapping[str, Entry] = {
     "C704": Entry(
         "too little memory allowed for one prompt",
         "Work is split by prompts, receivers, senders and candidates until it fits into what `--memory` "
-        "allows, but one prompt cannot be split. Allow more, or use shorter prompts or a smaller "
-        "`dtype`. The limit covers activations only: the model's weights and Python need memory as "
-        "well.",
+        "allows, but one prompt cannot be split. Allow more, or use shorter prompts or a smaller `dtype`. "
+        "The limit covers activations only: the model's weights and Python need memory as well.",
     ),
     "C711": Entry(
         "unwritable standard output",

@@ -38,7 +38,7 @@ FORM: Mapping[str, Entry] = {
         "Every `{`, `[` and `(` needs its closing bracket. The message points to the innermost one "
         "still open.",
         "taus = [0.1, 0.2\ntau = 0.5",
-        "taus = [0.1, 0.2]\ntau = 0.5",
+        ("0.2", "0.2]"),
     ),
     "C006": Entry(
         "unmatched closing bracket",
@@ -50,7 +50,7 @@ FORM: Mapping[str, Entry] = {
         "two statements on one line",
         "A statement ends with its line. A key takes one value; write several as a list in square brackets.",
         "tau = 0.5 size = 3",
-        "tau = 0.5\nsize = 3",
+        ("0.5 size", "0.5\nsize"),
     ),
     "C008": Entry(
         "number too large",
@@ -102,7 +102,7 @@ FORM: Mapping[str, Entry] = {
         "A block begins with `kind name using implementation {` on one line. Output blocks (`compare`, "
         "`plot`, `render`) have no `using`.",
         "metric loss logprob {\n}",
-        "metric loss using logprob {\n}",
+        ("logprob", "using logprob"),
     ),
     "C017": Entry(
         "malformed claim",
@@ -122,14 +122,14 @@ FORM: Mapping[str, Entry] = {
         "The name after `using`, or of an inline call, must be an implementation of the kind of block "
         "that is expected.",
         "metric loss using logit_dif {\n}",
-        "metric loss using logit_diff {\n}",
+        ("logit_dif", "logit_diff"),
     ),
     "C103": Entry(
         "unknown key",
         "Each implementation has its own keys, and each function its own arguments. An unknown key is "
         "an error; it is never ignored.",
         "metric loss using logprob {\n  att = end\n}",
-        "metric loss using logprob {\n  at = end\n}",
+        ("att", "at"),
     ),
     "C104": Entry(
         "unknown name",
@@ -143,7 +143,7 @@ FORM: Mapping[str, Entry] = {
         "This key has no default, because no value would suit every experiment. Some blocks need one of "
         "several keys, a `replace` at least one replacement, and a `reference` at least one path.",
         'render {\n  file = "a.svg"\n}',
-        'render {\n  circuit = found\n  file = "a.svg"\n}',
+        ("file", "circuit = found\n  file"),
     ),
     "C106": Entry(
         "duplicate key",
@@ -163,7 +163,7 @@ FORM: Mapping[str, Entry] = {
         "The kind of a name is the kind of the block that declares it. The message says which kind is "
         "expected here.",
         'render {\n  circuit = recovered\n  file = "a.svg"\n}',
-        'render {\n  circuit = found\n  file = "a.svg"\n}',
+        ("recovered", "found"),
     ),
     "C109": Entry(
         "circular declarations",

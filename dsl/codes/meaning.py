@@ -11,7 +11,7 @@ MEANING: Mapping[str, Entry] = {
         "value of the wrong type",
         "The message says which type the key takes; docs/language.md lists all keys.",
         "metric loss using logprob {\n  normalize = 1\n}",
-        "metric loss using logprob {\n  normalize = true\n}",
+        ("normalize = 1", "normalize = true"),
     ),
     "C202": Entry(
         "number out of range",
@@ -25,19 +25,19 @@ MEANING: Mapping[str, Entry] = {
         "This key takes one of a few words, which the message lists. Words that are part of the "
         "language are written without quotes.",
         "circuit other using threshold {\n  scores = eap\n  threshold = 0.1\n  rank = magnitude\n}",
-        "circuit other using threshold {\n  scores = eap\n  threshold = 0.1\n  rank = absolute\n}",
+        ("magnitude", "absolute"),
     ),
     "C204": Entry(
         "list or string of the wrong length",
         "The list or string is empty, or the list has a different number of items than the key takes.",
         "compare {\n  circuits = []\n}",
-        "compare {\n  circuits = [found, small]\n}",
+        ("[]", "[found, small]"),
     ),
     "C205": Entry(
         "duplicate item in a list",
         "Each item of this list counts once, so a second copy is a mistake.",
         "compare {\n  circuits = [found, found]\n}",
-        "compare {\n  circuits = [found, small]\n}",
+        ("circuits = [found, found]", "circuits = [found, small]"),
     ),
     "C206": Entry(
         "invalid `--set` value",
@@ -54,11 +54,10 @@ MEANING: Mapping[str, Entry] = {
     ),
     "C209": Entry(
         "invalid file name",
-        "Outputs are written inside the output folder, so their names are relative, contain no `..`, "
-        "and end in a supported extension. A used file must end in `.circ`, because messages show lines "
-        "of it.",
+        "Outputs are written inside the output folder, so their names are relative, contain no `..`, and end "
+        "in a supported extension. A used file must end in `.circ`, because messages show lines of it.",
         'render {\n  circuit = found\n  file = "../a.svg"\n}',
-        'render {\n  circuit = found\n  file = "a.svg"\n}',
+        ('"../a.svg"', '"a.svg"'),
     ),
     "C210": Entry(
         "two outputs with one file name",
@@ -91,13 +90,13 @@ MEANING: Mapping[str, Entry] = {
         "replacement of an unknown slot",
         "Both sides of `S.2 -> C` must be slots of the corruption's dataset.",
         "corruption other using replace {\n  data = ioi\n  S.2 -> D\n}",
-        "corruption other using replace {\n  data = ioi\n  S.2 -> A\n}",
+        ("S.2 -> D", "S.2 -> A"),
     ),
     "C215": Entry(
         "replacement of a missing occurrence",
         "Occurrences are counted from 1 within a prompt. No prompt contains the slot that many times.",
         "corruption other using replace {\n  data = ioi\n  S.3 -> A\n}",
-        "corruption other using replace {\n  data = ioi\n  S.2 -> A\n}",
+        ("S.3", "S.2"),
     ),
     "C216": Entry(
         "replacement of a different length",
@@ -124,9 +123,9 @@ MEANING: Mapping[str, Entry] = {
         "  threshold = 0.1\n}",
     ),
     "C219": Entry(
-        "no next token after `end`",
-        "With `answer = next`, the answer is the token after each measured position, and no token "
-        "follows `end`. Measure at an earlier position.",
+        "no next token to measure",
+        "With `answer = next`, the answer is the token after each measured position, and no token follows "
+        "the last position of a prompt. Measure at an earlier position, such as `at = block.2`.",
         "dataset random using tokens {\n  model = gpt2\n  size = 1\n  length = 5\n  copies = 2\n}\n"
         "corruption none using zero {\n  data = random\n}\n"
         "assert clean(logprob(at = end), corruption = none) >= -5",
@@ -151,14 +150,15 @@ MEANING: Mapping[str, Entry] = {
         "corruption other using counterpart {\n  data = ioi\n}",
     ),
     "C223": Entry(
-        "gradient of zero at the clean run",
-        "A divergence from the clean run (`kl_divergence`, `mse`) has its minimum at the clean run, so "
-        "its gradient there is exactly zero, and one-step attribution patching would give 0 everywhere. "
-        "Use several steps (integrated gradients), `base = corrupted`, or another metric.",
+        "gradient that is zero everywhere",
+        "A divergence from the clean run (`kl_divergence`, `mse`) has its minimum at the clean run, so its "
+        "gradient there is zero, and one-step attribution patching would give 0 everywhere. Use `steps = 5` "
+        "(integrated gradients), `base = corrupted`, or another metric. `accuracy` is piecewise constant "
+        "and has no useful gradient. A function of your own has none if it leaves torch (`.item()`, "
+        "`.detach()`, numpy) or does not depend on the logits.",
         "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
         "  metric = kl_divergence(at = end)\n}",
-        "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
-        "  metric = kl_divergence(at = end)\n  steps = 5\n}",
+        ("metric = kl_divergence(at = end)", "metric = kl_divergence(at = end)\n  steps = 5"),
     ),
     "C224": Entry(
         "two models in one experiment",
@@ -170,7 +170,9 @@ MEANING: Mapping[str, Entry] = {
     ),
     "C225": Entry(
         "circuits of different graphs",
-        "Edges of one graph are not edges of another, so these circuits cannot be compared or combined.",
+        "Edges are compared by name, and the same name in another graph is a different edge, so these "
+        "circuits cannot be compared or combined. Find both on one graph, or collapse both to the coarser "
+        "one.",
         "graph joined using residual {\n  model = gpt2\n  inputs = []\n}\n"
         "circuit other using reference {\n  graph = joined\n  embed -> L0H1 -> logits\n}\n"
         "assert recall(found, other) >= 0.5",
@@ -180,14 +182,14 @@ MEANING: Mapping[str, Entry] = {
         "Layers, heads and neurons are counted from 0. nncirc knows the size of a model without loading "
         "it if the model is bundled, in a local folder, or one of the GPT-2 models.",
         "circuit other using reference {\n  graph = full\n  embed -> L12H0 -> logits\n}",
-        "circuit other using reference {\n  graph = full\n  embed -> L11H0 -> logits\n}",
+        ("L12H0", "L11H0"),
     ),
     "C227": Entry(
         "invalid set of graph nodes",
         "A graph needs `embed` and `logits`, with MLPs or attention between them. Attention is split "
         "into `heads` or kept as whole `attention` layers, not both.",
         "graph other using residual {\n  model = gpt2\n  nodes = [heads, logits]\n}",
-        "graph other using residual {\n  model = gpt2\n  nodes = [embed, heads, mlps, logits]\n}",
+        ("heads", "embed, heads, mlps"),
     ),
     "C228": Entry(
         "incomplete inputs of a head",
@@ -195,7 +197,7 @@ MEANING: Mapping[str, Entry] = {
         "edges into the others could be neither kept nor cut, and faithfulness would be meaningless. "
         "Give all three, or `[]` to join them.",
         "graph other using residual {\n  model = gpt2\n  inputs = [q, k]\n}",
-        "graph other using residual {\n  model = gpt2\n  inputs = [q, k, v]\n}",
+        ("inputs = [q, k]", "inputs = [q, k, v]"),
     ),
     "C229": Entry(
         "impossible path",
@@ -204,20 +206,19 @@ MEANING: Mapping[str, Entry] = {
         "head's key or value ends there, and what the head moves to another position begins a new path, "
         "at the position where the head writes.",
         "circuit other using reference {\n  graph = full\n  embed -> L5H1 -> L3H1 -> logits\n}",
-        "circuit other using reference {\n  graph = full\n  embed -> L3H1 -> L5H1 -> logits\n}",
+        ("L5H1 -> L3H1", "L3H1 -> L5H1"),
     ),
     "C230": Entry(
         "node or input not in the graph",
         "The graph's `nodes` and `inputs` determine what it contains, its `positions` where "
         "(`L9H6.k@S.2`), and its `neurons` which MLPs are split (`MLP3N17`).",
         "circuit other using reference {\n  graph = full\n  embed -> MLP1.q -> logits\n}",
-        "circuit other using reference {\n  graph = full\n  embed -> MLP1 -> logits\n}",
+        ("MLP1.q", "MLP1"),
     ),
     "C231": Entry(
         "statistic that the scores do not have",
-        "`where(…)` reads a column of head scores: a statistic listed in the `of` of "
-        "`attention_statistics` or `weight_statistics`, a position of `logit_attribution`, or the "
-        "earlier head of a `composition`.",
+        "`where(…)` reads a column of head scores: a statistic listed in the `of` of `attention_statistics` "
+        "or `weight_statistics`, a position of `logit_attribution`, or the earlier head of a `composition`.",
         "circuit other using reference {\n  graph = full\n  groups {\n"
         "    a = where(eap.copying, above = 0.5)\n"
         "  }\n  embed -> a -> logits\n}",
@@ -235,13 +236,13 @@ MEANING: Mapping[str, Entry] = {
         "Corrupted prompts, answers and foils are listed in the order of the clean prompts, one for "
         "each. One answer or foil may serve all prompts.",
         'dataset other using prompts {\n  model = gpt2\n  clean = ["a", "b"]\n  corrupt = ["c"]\n}',
-        'dataset other using prompts {\n  model = gpt2\n  clean = ["a", "b"]\n  corrupt = ["c", "d"]\n}',
+        ('["c"]', '["c", "d"]'),
     ),
     "C234": Entry(
         "replacement of a slot by itself",
         "This would change nothing. Replace the slot by a different one.",
         "corruption other using replace {\n  data = ioi\n  S.2 -> S\n}",
-        "corruption other using replace {\n  data = ioi\n  S.2 -> IO\n}",
+        ("S.2 -> S", "S.2 -> IO"),
     ),
     "C235": Entry(
         "faithfulness without a corruption",
@@ -249,33 +250,35 @@ MEANING: Mapping[str, Entry] = {
         "it was found with; for other circuits, add `corruption = …`.",
         "circuit other using reference {\n  graph = full\n  embed -> L0H1 -> logits\n}\n"
         "assert faithfulness(other, metric = recovered) >= 0.5",
-        "circuit other using reference {\n  graph = full\n  embed -> L0H1 -> logits\n}\n"
-        "assert faithfulness(other, metric = recovered, corruption = abc) >= 0.5",
+        ("recovered", "recovered, corruption = abc"),
     ),
     "C236": Entry(
-        "mean over positions only",
-        "A corruption must remove what is specific to a prompt. A mean over one prompt's positions "
-        "leaks the prompt's own content; add `prompts` to `over`.",
+        "mean over the wrong axes",
+        "A corruption must remove what is specific to a prompt. A mean over one prompt's positions keeps "
+        "it, and a mean over nothing is the clean run. Average over prompts, or over prompts and either "
+        "positions or slots.",
         "corruption other using mean {\n  data = ioi\n  over = [positions]\n}",
-        "corruption other using mean {\n  data = ioi\n  over = [prompts, positions]\n}",
+        ("positions", "prompts, positions"),
     ),
     "C237": Entry(
         "denoising without a corrupted run",
-        "`denoise`, the default, patches clean activations into a corrupted run. Zeros and means only "
-        "replace activations: they give no corrupted run to patch into.",
+        "`direction = denoise` restores clean activations in a corrupted run, and `base = corrupted` takes "
+        "the gradient there. Zeros and means only replace activations, so there is no corrupted run. Use "
+        "`direction = noise`, or a corruption that re-runs the model: `replace`, `counterpart` or "
+        "`gaussian`.",
         "corruption none using zero {\n  data = ioi\n}\n"
         "scores effect using activation_patching {\n  graph = full\n  corruption = none\n"
         "  metric = recovered\n}",
-        "corruption none using zero {\n  data = ioi\n}\n"
-        "scores effect using activation_patching {\n  graph = full\n  corruption = none\n"
-        "  metric = recovered\n  direction = noise\n}",
+        ("metric = recovered", "metric = recovered\n  direction = noise"),
     ),
     "C238": Entry(
         "impossible model shape",
-        "Under grouped-query attention every key-value head serves the same number of heads, so "
-        "`kv_heads` divides `heads`. There is also an upper limit on sizes, far above today's models.",
+        "A model has at least one layer, one head and one key-value head. Under grouped-query attention "
+        "every key-value head serves the same number of heads, so `kv_heads` divides `heads`. There is also "
+        "an upper limit, far above today's models. A file with other numbers is probably the wrong file; "
+        "with a network from networkx, pass the graph it belongs to.",
         "model other using shape {\n  layers = 2\n  heads = 4\n  kv_heads = 3\n}",
-        "model other using shape {\n  layers = 2\n  heads = 4\n  kv_heads = 2\n}",
+        ("kv_heads = 3", "kv_heads = 2"),
     ),
     "C239": Entry(
         "prompts for a model without weights",
@@ -284,27 +287,27 @@ MEANING: Mapping[str, Entry] = {
         "prompts need a model that can be run.",
         "model other using shape {\n  layers = 4\n  heads = 4\n}\n"
         'dataset more using prompts {\n  model = other\n  clean = ["A B"]\n}',
-        "model other using shape {\n  layers = 4\n  heads = 4\n}\n"
-        "graph bare using residual {\n  model = other\n}",
+        (
+            'dataset more using prompts {\n  model = other\n  clean = ["A B"]',
+            "graph bare using residual {\n  model = other",
+        ),
     ),
     "C290": Entry(
         "incompatible options of attribution patching",
-        "Integrated gradients (`steps` above 1), `relp`, and AtP* (`correct_qk`, `grad_drop`) each "
-        "correct the gradient at the clean run in their own way. Use only one of the three, and none "
-        "with `base = corrupted`. `correct_qk` also needs `by = edges`.",
+        "Integrated gradients (`steps` above 1), `relp`, and AtP* (`correct_qk`, `grad_drop`) each correct "
+        "the gradient at the clean run in their own way. Use only one of the three, and none with `base = "
+        "corrupted`, which takes one gradient, at the corrupted run. `correct_qk` applies to edges into "
+        "queries and keys, so it needs `by = edges`.",
         "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
         "  metric = recovered\n  steps = 5\n  rule = relp\n}",
-        "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
-        "  metric = recovered\n  rule = relp\n}",
+        ("steps = 5\n  rule", "rule"),
     ),
     "C291": Entry(
         "incompatible options of causal tracing",
-        "A restored state includes the effect of all layers before it, so `window` applies only to "
-        "`mlps` and `attention`. `sever` blocks what restored states act through, so it needs `of = "
-        "states`.",
+        "A restored state includes the effect of all layers before it, so `window` applies only to `mlps` "
+        "and `attention`. `sever` blocks what restored states act through, so it needs `of = states`.",
         "scores other using causal_tracing {\n  corruption = abc\n  metric = recovered\n  window = 3\n}",
-        "scores other using causal_tracing {\n  corruption = abc\n  metric = recovered\n"
-        "  of = mlps\n  window = 3\n}",
+        ("window", "of = mlps\n  window"),
     ),
     "C292": Entry(
         "invalid receiver",
@@ -313,18 +316,15 @@ MEANING: Mapping[str, Entry] = {
         "the effect of the other receivers.",
         "scores other using path_patching {\n  graph = full\n  corruption = abc\n"
         "  metric = recovered\n  to = [L9H9.q, logits]\n}",
-        "scores other using path_patching {\n  graph = full\n  corruption = abc\n"
-        "  metric = recovered\n  to = [L9H9.q, L9H6.q]\n}",
+        ("logits", "L9H6.q"),
     ),
     "C293": Entry(
         "incomplete steering",
         "Steering acts on whole nodes that write: heads, MLPs, `embed`. A function vector is built from "
-        "heads. Give either `scale`, which multiplies what the nodes write, or `shift`, which adds to "
-        "it.",
+        "heads. Give either `scale`, which multiplies what the nodes write, or `shift`, which adds to it.",
         "scores other using steering {\n  graph = full\n  corruption = abc\n  metric = recovered\n"
         "  nodes = L9H9\n}",
-        "scores other using steering {\n  graph = full\n  corruption = abc\n  metric = recovered\n"
-        "  nodes = L9H9\n  scale = [0, 2]\n}",
+        ("nodes = L9H9", "nodes = L9H9\n  scale = [0, 2]"),
     ),
     "C294": Entry(
         "intervention on a graph split by position or neuron",
@@ -342,31 +342,30 @@ MEANING: Mapping[str, Entry] = {
         "The in-context learning score is the loss at token `late` minus the loss at token `early`, "
         "which must come first. Both are counted from 1.",
         "scores learning using in_context_learning {\n  data = ioi\n  early = 9\n  late = 4\n}",
-        "scores learning using in_context_learning {\n  data = ioi\n  early = 4\n  late = 9\n}",
+        ("9\n  late = 4", "4\n  late = 9"),
     ),
     "C261": Entry(
         "neurons of a missing layer",
         "`neurons` lists the layers, counted from 0, whose MLPs are split so that every neuron is a "
         "sender, such as `MLP3N17`. The model has no such layer, or no MLPs.",
         "graph fine using residual {\n  model = gpt2\n  neurons = [12]\n}",
-        "graph fine using residual {\n  model = gpt2\n  neurons = [11]\n}",
+        ("neurons = [12]", "neurons = [11]"),
     ),
     "C262": Entry(
         "unknown number of neurons",
         "The width of a model's MLPs is read from its weights. A model that is only a shape needs `d_mlp`.",
         "model shaped using shape {\n  layers = 2\n  heads = 4\n}\n"
         "graph fine using residual {\n  model = shaped\n  neurons = [1]\n}",
-        "model shaped using shape {\n  layers = 2\n  heads = 4\n  d_mlp = 64\n}\n"
-        "graph fine using residual {\n  model = shaped\n  neurons = [1]\n}",
+        ("heads = 4", "heads = 4\n  d_mlp = 64"),
     ),
     "C246": Entry(
-        "score of more than one edge",
+        "score of several edges, or several scores of one",
         "In a `reference` circuit, `L0H1 -> L2H3.k = 0.25` is an edge with its score. An edge has one "
-        "sender and enters one input of one receiver; in a graph split by position, it is at one "
-        "position. Groups and patterns stand for several edges, and so does a head without `.q`, `.k` "
-        "or `.v`, unless the graph joins them. Each edge has at most one score.",
+        "sender and enters one input of one receiver; in a graph split by position, it is at one position. "
+        "Groups and patterns stand for several edges, and so does a head without `.q`, `.k` or `.v`, unless "
+        "the graph joins them. Write one path per edge, and one score for each.",
         "circuit other using reference {\n  graph = full\n  embed -> L5H1 = 0.25\n  L5H1 -> logits\n}",
-        "circuit other using reference {\n  graph = full\n  embed -> L5H1.q = 0.25\n  L5H1 -> logits\n}",
+        ("embed -> L5H1 = 0.25", "embed -> L5H1.q = 0.25"),
     ),
     "C247": Entry(
         "row or column that the scores do not have",
@@ -377,9 +376,7 @@ MEANING: Mapping[str, Entry] = {
         "scores sweep using activation_patching {\n  graph = full\n  corruption = abc\n"
         "  metric = recovered\n  positions = [S.2, end]\n}\n"
         'assert score(sweep, "L9H9", "S.3") >= 0.5',
-        "scores sweep using activation_patching {\n  graph = full\n  corruption = abc\n"
-        "  metric = recovered\n  positions = [S.2, end]\n}\n"
-        'assert score(sweep, "L9H9", "S.2") >= 0.5',
+        ('"S.3"', '"S.2"'),
     ),
     "C260": Entry(
         "graph split by token without a number of tokens",
@@ -387,14 +384,14 @@ MEANING: Mapping[str, Entry] = {
         "tokens: `data` takes it from a dataset, `length` gives it directly. Other positions are found "
         "in whatever prompts a method runs on.",
         "graph tokens using residual {\n  model = gpt2\n  positions = all\n}",
-        "graph tokens using residual {\n  model = gpt2\n  positions = all\n  data = ioi\n}",
+        ("positions = all", "positions = all\n  data = ioi"),
     ),
     "C265": Entry(
         "unknown corruption of a task",
         "A task has corruptions by name (`docs/tasks.md`); `corrupt` chooses the one that `counterpart` "
         "uses. Make others with `replace`, from the slots of the task.",
         'dataset other using task {\n  task = "ioi"\n  model = gpt2\n  size = 4\n  corrupt = "cba"\n}',
-        'dataset other using task {\n  task = "ioi"\n  model = gpt2\n  size = 4\n  corrupt = "abc"\n}',
+        ('"cba"', '"abc"'),
     ),
     "C266": Entry(
         "task metric for prompts without a task",

@@ -9,51 +9,50 @@ from nncirc.dsl.codes.entry import Entry
 MEASURING: Mapping[str, Entry] = {
     "C240": Entry(
         "metric without a gradient",
-        "Attribution patching follows the gradient of the metric. A proportion of right answers is "
-        "piecewise constant: a small change to the model leaves it unchanged, so its gradient is zero "
-        "everywhere.",
+        "Attribution patching follows the gradient of the metric. A proportion of right answers is piecewise "
+        "constant: a small change to the model leaves it unchanged, so its gradient is zero everywhere.",
         "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
         "  metric = accuracy(at = end)\n}",
-        "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
-        "  metric = prob_diff(at = end)\n}",
+        ("accuracy", "prob_diff"),
     ),
     "C241": Entry(
         "mean over positions and slots",
         "A mean over positions has one value for all of them; a mean over slots has one for each "
         "occurrence of a slot and each token of the text in between. Choose one.",
         "corruption other using mean {\n  data = ioi\n  over = [prompts, positions, slots]\n}",
-        "corruption other using mean {\n  data = ioi\n  over = [prompts, slots]\n}",
+        ("positions, slots", "slots"),
     ),
     "C242": Entry(
         "division by zero",
         "The number after the `/` is zero, as written or once its parts are computed.",
         "metric rest using expression {\n  of = recovered / (1 - 1)\n}",
-        "metric rest using expression {\n  of = recovered / 2\n}",
+        ("(1 - 1)", "2"),
     ),
     "C243": Entry(
         "incompatible metrics in an expression",
-        "An expression is computed prompt by prompt, at one position. All its metrics need the same "
-        "`at`, and none can be normalized over prompts (the expression itself can be). It contains at "
-        "least one metric.",
+        "An expression is computed prompt by prompt, at one position. All its metrics need the same `at`, "
+        "and none can be normalized over prompts (the expression itself can be). It contains at least one "
+        "metric. Terms of a sum need the same unit; logits count as nats, and probabilities, proportions "
+        "and ratios count as the same. A metric divided by a number is a ratio.",
         "metric rest using expression {\n  of = recovered + logprob(at = IO)\n}",
-        "metric rest using expression {\n  of = recovered + logprob(at = end)\n}",
+        ("of = recovered + logprob(at = IO)", "of = recovered + logprob(at = end)"),
     ),
     "C244": Entry(
         "invalid function name",
         "Write the function as `module:function`, or name an entry point of an installed package.",
         'metric rest using python {\n  function = "my metrics.share"\n}',
-        'metric rest using python {\n  function = "mymetrics:share"\n}',
+        ('"my metrics.share"', '"mymetrics:share"'),
     ),
     "C245": Entry(
         "answer of several tokens where one is needed",
-        "With `teacher_forced = true` the model is given the answer after the prompt, token by token, "
-        "and a metric of the answer reads each token where it is predicted, from `end` on. "
-        "Log-probabilities are added and probabilities multiplied; there is no such rule for a "
-        "difference from a foil, or for a rank.",
+        "With `teacher_forced = true` the model is given the answer after the prompt, token by token, in "
+        "the corrupted run too. `logprob`, `cross_entropy`, `prob` and `accuracy` then measure all its "
+        "tokens, each where it is predicted, from `end` on: log-probabilities are added and probabilities "
+        "multiplied. There is no such rule for a set of answers, for a difference from a foil, or for a "
+        "rank.",
         'dataset other using prompts {\n  model = gpt2\n  clean = ["Then Mary met John"]\n'
         '  answer = " and Mary"\n  foil = " in"\n  teacher_forced = true\n}',
-        'dataset other using prompts {\n  model = gpt2\n  clean = ["Then Mary met John"]\n'
-        '  answer = " and Mary"\n  teacher_forced = true\n}',
+        ('foil = " in"\n  teacher_forced', "teacher_forced"),
     ),
 }
 
@@ -64,7 +63,7 @@ MEASURED: Mapping[str, Entry] = {
         "Give them instead of `answer` and `foil`, not with them. Ids from another tokenizer would be "
         "different words.",
         'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met"]\n  answer_ids = 50256\n}',
-        'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met"]\n  answer_ids = 5\n}',
+        ("50256", "5"),
     ),
     "C348": Entry(
         "too many prompts, tokens or answers",
@@ -73,17 +72,15 @@ MEASURED: Mapping[str, Entry] = {
         "Other datasets have at most a million prompts, a hundred thousand tokens per prompt, and ten "
         "thousand answers in a set.",
         "dataset other using all_inputs {\n  model = tiny\n  length = 3\n}",
-        "dataset other using all_inputs {\n  model = tiny\n  length = 1\n}",
+        ("length = 3", "length = 1"),
     ),
     "C340": Entry(
         "empty answer set, or the same token twice",
-        "The tokens in a set of answers are equally right, and each counts once. Either the set is "
-        "empty, or two of its texts are the same token, possibly in some prompts only, once the slots "
-        "are filled in.",
+        "The tokens in a set of answers are equally right, and each counts once. Either the set is empty, or "
+        "two of its texts are the same token, possibly in some prompts only, once the slots are filled in.",
         'dataset other using template {\n  model = tiny\n  size = 2\n  prompt = "Then {S} gave a drink to"\n'
         '  answer = [" {S}", " Mary"]\n  slots {\n    S = ["John", "Mary"]\n  }\n}',
-        'dataset other using template {\n  model = tiny\n  size = 2\n  prompt = "Then {S} gave a drink to"\n'
-        '  answer = [" {S}", " Mary"]\n  slots {\n    S = ["John", "Peter"]\n  }\n}',
+        ('"Mary"', '"Peter"'),
     ),
     "C341": Entry(
         "mean over prompts that lack a place of the template",
@@ -97,9 +94,7 @@ MEASURED: Mapping[str, Entry] = {
         "corruption average using mean {\n  data = ioi\n  source = other\n  over = [prompts, slots]\n}\n"
         "scores effect using activation_patching {\n  graph = full\n  corruption = average\n"
         "  metric = recovered\n  direction = noise\n}",
-        "corruption average using mean {\n  data = ioi\n  over = [prompts, slots]\n}\n"
-        "scores effect using activation_patching {\n  graph = full\n  corruption = average\n"
-        "  metric = recovered\n  direction = noise\n}",
+        ("  source = other\n", ""),
     ),
     "C342": Entry(
         "prompt without a partner to shuffle with",
@@ -109,33 +104,17 @@ MEASURED: Mapping[str, Entry] = {
         'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met John", "Then Mary '
         'met"]\n}\n'
         "corruption changed using shuffle {\n  data = other\n}",
-        'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met John", "Then John met '
-        'Mary"]\n}\n'
-        "corruption changed using shuffle {\n  data = other\n}",
-    ),
-    "C343": Entry(
-        "answer of several tokens where one is needed",
-        "With `teacher_forced` the model is given the answer token by token, in the clean and in the "
-        "corrupted run. The answer must be one text without a foil. `logprob`, `cross_entropy`, `prob` "
-        "and `accuracy` measure all its tokens, read from `end` on.",
+        ('"Then Mary met"]', '"Then John met Mary"]'),
     ),
     "C580": Entry(
         "noise without effect",
         "In Python, `Gaussian` was given no position, a scale of 0, or no samples, so the corrupted run "
         "would equal the clean run.",
     ),
-    "C581": Entry(
-        "incompatible metrics",
-        "The parts of an expression are read at the same positions and computed prompt by prompt, so "
-        "none of them is normalized: normalize the whole expression. Terms of a sum need the same unit; "
-        "logits count as nats, and probabilities, proportions and ratios count as the same. A metric "
-        "divided by a number is a ratio.",
-    ),
     "C582": Entry(
         "metric divided by zero",
-        "A ratio is computed prompt by prompt, and for one prompt the divisor is zero. A divergence is "
-        "zero on the clean run of every prompt. Divide by a number instead, such as a mean measured "
-        "earlier.",
+        "A ratio is computed prompt by prompt, and for one prompt the divisor is zero. A divergence is zero "
+        "on the clean run of every prompt. Divide by a number instead, such as a mean measured earlier.",
     ),
     "C583": Entry(
         "division by zero in a claim",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -19,9 +17,6 @@ Severity: TypeAlias = Literal["error", "warning"]
 _WIDTH = 100  # columns of source shown; a longer line is cut around the place that matters
 _TAB = 4
 _MOST_LABELS = 6
-# What may still be spent on finding names that are near, while a script is checked: letters to compare.
-_left: ContextVar[list[int] | None] = ContextVar("_left", default=None)
-_MOST_LETTERS = 5_000_000
 _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "label": "\x1b[1;34m", "bold": "\x1b[1m"}
 
 
@@ -75,56 +70,6 @@ def sort_key(diagnostic: Diagnostic) -> tuple[str, int, int, str, str]:
     """Order within a file: by position, then by code."""
     span = diagnostic.span
     return (span.source.name, span.start, span.end, diagnostic.code, diagnostic.message)
-
-
-@contextmanager
-def suggestions() -> Iterator[None]:
-    """Within, so much is spent on suggestions and no more: past thousands of errors there are none."""
-    token = _left.set([_MOST_LETTERS])
-    try:
-        yield
-    finally:
-        _left.reset(token)
-
-
-def suggest(word: str, known: Iterable[str]) -> str | None:
-    """The known name nearest to `word` (edit distance, case aside), if any is near enough."""
-    best: tuple[int, str] | None = None
-    left = _left.get() or [_MOST_LETTERS]
-    if left[0] <= 0:
-        return None
-    lower = word.lower()[:64]
-    for name in sorted(set(known)):
-        left[0] -= 20  # to look at it; comparing it costs more
-        if left[0] <= 0:
-            break
-        # a single letter is as near to any other: that says nothing
-        limit = 0 if min(len(lower), len(name)) < 2 else max(1, min(3, max(len(lower), len(name)) // 3))
-        if len(lower) > 3 and set(lower) == set(name.lower()):
-            limit = max(limit, 2)  # the same letters in disorder
-        apart = abs(len(lower) - len(name)) > limit
-        left[0] -= 0 if apart else len(lower) * len(name)
-        distance = limit + 1 if apart else _distance(lower, name.lower())
-        # "ioi" for "wang_ioi": a part of a name is near it too, but less so than a misspelling
-        if distance > limit and len(lower) >= 3 and (lower in name.lower() or name.lower() in lower):
-            distance = limit
-        if distance <= limit and (best is None or distance < best[0]):
-            best = (distance, name)
-    return None if best is None else best[1]
-
-
-def _distance(a: str, b: str) -> int:
-    """Edit distance where exchanging two neighbours counts as one step."""
-    before: list[int] = []
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, last, row = row, before, [i]
-        for j, y in enumerate(b, 1):
-            best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (x != y))
-            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
-                best = min(best, last[j - 2] + 1)
-            row.append(best)
-    return row[-1]
 
 
 def _shown(character: str) -> str:

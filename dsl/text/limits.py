@@ -36,15 +36,9 @@ def passed(text: str, words: int) -> tuple[int, int, str | None]:
     for match in _WORD.finditer(text):
         words += 1
         if words > MOST_WORDS:
-            return (
-                words,
-                match.start(),
-                f"script too long: at most {MOST_WORDS:,} words and symbols are allowed",
-            )
+            problem = f"script too long: at most {MOST_WORDS:,} words and symbols are allowed"
+            return words, match.start(), problem
         if match.end() - match.start() > LONGEST_NAME and match[0][0] not in '"#':
-            return (
-                words,
-                match.start(),
-                f"name or number too long: at most {LONGEST_NAME} characters are allowed",
-            )
+            problem = f"name or number too long: at most {LONGEST_NAME} characters are allowed"
+            return words, match.start(), problem
     return words, 0, None

@@ -96,9 +96,13 @@ class _Parser:
                         return self.script(None)
                 tree = self.end()
             except UnexpectedToken as error:
-                self.token_error(error.token)
+                self.complain(error.token)
+                # A newline that came too early is itself the place to go on from.
+                self.resume(error.token.start_pos or 0)
             except UnexpectedCharacters as error:
-                self.character_error(error.pos_in_stream or 0)
+                place = error.pos_in_stream or 0
+                self.diagnostics.append(complain_character(self.source, place))
+                self.resume(place)
         return self.script(tree)
 
     def script(self, tree: Any) -> tuple[syntax.Script, list[Diagnostic]]:
@@ -147,24 +151,18 @@ class _Parser:
     def complain(self, token: Token) -> None:
         opener = self.open[-1] if self.open else None
         context = Context(
+            kind=token.type,
+            text=str(token),
+            span=self.span(token),
             accepts=accepts(self.state.position),
             statement=tuple((each.type, str(each), self.span(each)) for each in self.statement),
             opener=opener.type if opener else None,
             opened=self.span(opener) if opener else None,
             again=bool(self.diagnostics),
         )
-        found = complain(context, token.type, str(token), self.span(token))
+        found = complain(context)
         if found is not None:
             self.diagnostics.append(found)
-
-    def token_error(self, token: Token) -> None:
-        self.complain(token)
-        # A newline that came too early is itself the place to go on from.
-        self.resume(token.start_pos or 0)
-
-    def character_error(self, position: int) -> None:
-        self.diagnostics.append(complain_character(self.source, position))
-        self.resume(position)
 
     def resume(self, position: int) -> None:
         """Drop the current statement and resume after it, keeping track of the braces skipped."""

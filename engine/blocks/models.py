@@ -10,7 +10,7 @@ from typing import Any
 
 from nncirc.circuits.graph import Attention, Graph, Shape
 from nncirc.dsl.check.program import Declaration
-from nncirc.dsl.check.shapes import full_shape, model_shape
+from nncirc.dsl.check.shapes import model_sizes
 from nncirc.engine.blocks.block import Block
 from nncirc.engine.model import loading
 from nncirc.engine.model.model import Model
@@ -50,9 +50,9 @@ class OnlyShape:
 
 
 def _shape(_: Builder, declaration: Declaration) -> OnlyShape:
-    given = model_shape("shape", declaration.values)
+    given = model_sizes("shape", declaration.values)
     assert given is not None
-    return OnlyShape(declaration.name, full_shape(given), dict(declaration.values))
+    return OnlyShape(declaration.name, given.shape, dict(declaration.values))
 
 
 BLOCKS = {

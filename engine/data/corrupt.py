@@ -9,10 +9,11 @@ from dataclasses import replace as with_fields
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.names import Position
+from nncirc.circuits.words import did_you_mean
 from nncirc.engine.data.encoding import quote
 from nncirc.engine.data.examples import Dataset, Example, Template, Tokens, Value
 from nncirc.engine.data.labels import show_tokens
-from nncirc.engine.data.slots import Rendered, name_of, nearest, occurrences, render, unparse
+from nncirc.engine.data.slots import Rendered, name_of, occurrences, render, unparse
 from nncirc.engine.data.targets import asked_as, in_prompt
 from nncirc.engine.data.tokens import frame_of, slot_at
 
@@ -73,7 +74,7 @@ def _check_replacements(dataset: Dataset, replacements: Mapping[tuple[str, int |
                 raise DataError(
                     "C308",
                     f"{place} -> {source}: unknown slot {name}; the slots are {', '.join(drawn)}",
-                    hint=nearest(name, drawn),
+                    hint=did_you_mean(name, drawn),
                     about=name,
                 )
         for phrasing in dataset.phrasings:

@@ -6,9 +6,10 @@ from typing import TypeAlias
 
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.words import did_you_mean
 from nncirc.engine.data.encoding import quote
 from nncirc.engine.data.examples import Example
-from nncirc.engine.data.slots import RESERVED, name_of, nearest
+from nncirc.engine.data.slots import RESERVED, name_of
 from nncirc.engine.data.tokens import slot_at
 
 Role: TypeAlias = tuple[str, int, int, int]
@@ -62,7 +63,7 @@ def resolve(example: Example, name: str, occurrence: int | None = None) -> tuple
         raise DataError(
             "C308",
             f"the prompt {quote(example.text)} has no position {name}{unused}; it has {there}",
-            hint=nearest(name, [*slots, *RESERVED]),
+            hint=did_you_mean(name, [*slots, *RESERVED]),
             about=name,
         )
     found = [

@@ -18,12 +18,11 @@ from typing import Any, Literal, TypeAlias
 from nncirc.circuits.arguments import public
 from nncirc.circuits.door import is_folder, read_file
 from nncirc.circuits.errors import DataError
-from nncirc.circuits.words import counted, visible
+from nncirc.circuits.words import counted, did_you_mean, visible
 from nncirc.engine.data.counts import MOST_TARGETS, check_count, positive, repeated
 from nncirc.engine.data.encoding import HALF
 from nncirc.engine.data.examples import NEXT, Dataset, Next, Tokenizer
 from nncirc.engine.data.prompts import written_dataset
-from nncirc.engine.data.slots import nearest
 from nncirc.engine.data.targets import Given, token_ids
 
 Format: TypeAlias = Literal["csv", "jsonl"]
@@ -149,7 +148,7 @@ def _read(file: Path) -> tuple[bytes, str]:
         raise DataError(
             "C315",
             f"there is no file {file}",
-            hint=nearest(file.name, beside) or "paths are relative to the script's folder",
+            hint=did_you_mean(file.name, beside) or "paths are relative to the script's folder",
         ) from None
     except OSError as error:
         raise DataError(
@@ -306,7 +305,7 @@ class _Table:
         return DataError(
             "C317",
             f"{self.file.name}, line {line}: missing column `{name}`; found {there}",
-            hint=nearest(name, islice(row, 1000))
+            hint=did_you_mean(name, islice(row, 1000))
             or (
                 f"name the column with the text for {what}"
                 if other is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -97,12 +96,6 @@ def name_of(occurrence: Position, among: Iterable[Position]) -> str:
     """`S.2`, or plain `IO` for the only occurrence of a slot."""
     alone = sum(other.name == occurrence.name for other in among) <= 1
     return occurrence.name if alone else str(occurrence)
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """A hint with the known name that looks most like the one given."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"did you mean `{near[0]}`?" if near else None
 
 
 @dataclass(frozen=True, slots=True)

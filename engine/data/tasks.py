@@ -11,11 +11,12 @@ from nncirc.circuits.errors import DataError
 from nncirc.circuits.names import Position
 from nncirc.circuits.tasks import Task, task_named
 from nncirc.circuits.tasks.task import Answers, Words
+from nncirc.circuits.words import did_you_mean
 from nncirc.engine.data.corrupt import check_alignment, replace
 from nncirc.engine.data.counts import positive
 from nncirc.engine.data.encoding import quote, require_offsets
 from nncirc.engine.data.examples import NEXT, Dataset, Example, Field, Template, Tokenizer, Value
-from nncirc.engine.data.slots import nearest, occurrences, parse_template
+from nncirc.engine.data.slots import occurrences, parse_template
 from nncirc.engine.data.sources import Group, Source, left_out_note, random_tokens, single_tokens
 from nncirc.engine.data.targets import with_answers
 from nncirc.engine.data.template import Slots, template_dataset
@@ -92,7 +93,7 @@ def replacements_of(task: Task, corrupt: str | None) -> dict[tuple[str, int | No
         raise DataError(
             "C352",
             f"unknown corruption `{name}` of the task {task.name}; expected {', '.join(task.corruptions)}",
-            hint=nearest(name, task.corruptions)
+            hint=did_you_mean(name, task.corruptions)
             or "for another corruption use `replace` with the task's slots",
             about="corrupt",
         )

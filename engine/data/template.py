@@ -13,7 +13,7 @@ from nncirc.circuits.annotations import Accepts
 from nncirc.circuits.arguments import public
 from nncirc.circuits.data import word_list
 from nncirc.circuits.errors import DataError
-from nncirc.circuits.words import counted
+from nncirc.circuits.words import counted, did_you_mean
 from nncirc.engine.data.counts import MOST_PROMPTS, MOST_TOKENS, check_count, positive, repeated
 from nncirc.engine.data.encoding import quote, require_offsets
 from nncirc.engine.data.examples import NEXT, Dataset, Example, Next, Template, Tokenizer, Value
@@ -23,7 +23,6 @@ from nncirc.engine.data.slots import (
     answer_token,
     answer_tokens,
     filled_text,
-    nearest,
     occurrences,
     parse_template,
     render,
@@ -288,7 +287,7 @@ def _check_names(
                 raise DataError(
                     "C308",
                     f"{where} uses the undeclared slot {slot}; {have}",
-                    hint=nearest(slot, known) or f"declare it: {slot} = [...]",
+                    hint=did_you_mean(slot, known) or f"declare it: {slot} = [...]",
                     about=slot,
                 )
 

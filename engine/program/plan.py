@@ -21,7 +21,7 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.circuits.words import counted, memory_in_words
 from nncirc.dsl.check.program import Apply, Assertion, Declaration, Program, Ref, leaves
-from nncirc.dsl.check.shapes import model_shape
+from nncirc.dsl.check.shapes import model_sizes
 from nncirc.engine.blocks import blocks
 from nncirc.engine.blocks.functions import cost_of_claim
 from nncirc.engine.data.examples import Dataset
@@ -373,10 +373,11 @@ def _config(declaration: Declaration) -> tuple[Any, str | Path]:
     else:
         name = str(declaration.values["id"])
         if not is_local(name):
-            shape = model_shape(declaration.implementation, declaration.values)
-            if shape is None:
+            sizes = model_sizes(declaration.implementation, declaration.values)
+            if sizes is None:
                 return None, name
-            return GPT2Config(n_layer=shape.layers, n_head=shape.heads, n_embd=64 * shape.heads), name
+            heads = sizes.shape.n_heads
+            return GPT2Config(n_layer=sizes.shape.n_layers, n_head=heads, n_embd=64 * heads), name
         folder = at_home(name)
     what = no_folder(folder)
     if not what and not is_there(folder / "config.json"):

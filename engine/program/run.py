@@ -20,7 +20,7 @@ import torch
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import NncircError, ScriptError
 from nncirc.circuits.names import Position
-from nncirc.circuits.words import counted, visible
+from nncirc.circuits.words import counted, did_you_mean, visible
 from nncirc.dsl.check.program import (
     Declaration,
     Program,
@@ -28,7 +28,6 @@ from nncirc.dsl.check.program import (
 )
 from nncirc.dsl.check.types import kinds_in_words
 from nncirc.dsl.check.written import DRAWN, PROVENANCE, result_file, written
-from nncirc.dsl.text.diagnostics import suggest
 from nncirc.engine.blocks import blocks
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.program import folder as files
@@ -261,13 +260,12 @@ def requested(program: Program, only: Iterable[str]) -> tuple[Declaration, ...]:
     for name in names:
         if name not in known:
             declared = program.declarations.get(name)
-            near = None if declared is not None else suggest(name, known)
             listed = f"expected {', '.join(known)}" if known else "this script has no results"
             raise ScriptError(
                 "C119",
                 f"unknown result {name!r}"
                 + ("" if declared is None else f": it is {kinds_in_words([declared.kind])}"),
-                hint=f"did you mean {near!r}?" if near else listed,
+                hint=listed if declared is not None else did_you_mean(name, known, listed, shown="'{}'"),
             )
     return tuple(each for each in everything if not names or each.name in names or each.family in names)
 

@@ -16,9 +16,10 @@ from nncirc import (
     render_diagnostic,
     render_diagnostics,
 )
+from nncirc.circuits.graph import Shape
 from nncirc.circuits.names import Node, Position
-from nncirc.dsl.check.shapes import ModelShape, model_shape
-from nncirc.dsl.text.diagnostics import suggest
+from nncirc.circuits.words import nearest
+from nncirc.dsl.check.shapes import Sizes, model_sizes
 
 
 def at(text: str, part: str) -> Span:
@@ -127,7 +128,7 @@ def test_json_can_always_be_written() -> None:
         ("logit_dif", "logit_diff"),
         ("LogitDiff", "logit_diff"),
         ("lgoprob", "logprob"),
-        ("kl", None),
+        ("kl", "kl_divergence"),
         ("x", None),
         ("prbo", "prob"),
         ("divergence", "kl_divergence"),
@@ -137,29 +138,27 @@ def test_json_can_always_be_written() -> None:
     ],
 )
 def test_suggestions(word: str, near: str | None) -> None:
-    assert suggest(word, ["logit_diff", "logprob", "prob", "kl_divergence"]) == near
+    assert nearest(word, ["logit_diff", "logprob", "prob", "kl_divergence"]) == near
 
 
 def test_shapes(tmp_path: Path) -> None:
-    assert model_shape("huggingface", {"id": "gpt2"}) == ModelShape(12, 12, 12, d_mlp=3072)
-    assert model_shape("huggingface", {"id": "openai-community/gpt2-xl"}) == ModelShape(
-        48, 25, 25, d_mlp=6400
-    )
-    assert model_shape("huggingface", {"id": "nobody/nothing"}) is None
-    assert model_shape("bundled", {"name": "../dsl"}) is None
+    assert model_sizes("huggingface", {"id": "gpt2"}) == Sizes(Shape(12, 12, 12), 3072)
+    assert model_sizes("huggingface", {"id": "openai-community/gpt2-xl"}) == Sizes(Shape(48, 25, 25), 6400)
+    assert model_sizes("huggingface", {"id": "nobody/nothing"}) is None
+    assert model_sizes("bundled", {"name": "../dsl"}) is None
     config = {"num_hidden_layers": 2, "num_attention_heads": 8, "num_key_value_heads": 4}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert model_shape("huggingface", {"id": str(tmp_path)}) == ModelShape(2, 8, 4)
+    assert model_sizes("huggingface", {"id": str(tmp_path)}) == Sizes(Shape(2, 8, 4))
     (tmp_path / "config.json").write_text(json.dumps({**config, "intermediate_size": 40}))
-    assert model_shape("huggingface", {"id": str(tmp_path)}) == ModelShape(2, 8, 4, d_mlp=40)
+    assert model_sizes("huggingface", {"id": str(tmp_path)}) == Sizes(Shape(2, 8, 4), 40)
     for text in ("{", "[]", '{"n_layer": "two"}', "\0"):
         (tmp_path / "config.json").write_text(text)
-        assert model_shape("huggingface", {"id": str(tmp_path)}) is None
+        assert model_sizes("huggingface", {"id": str(tmp_path)}) is None
 
 
 def test_key_value_groups_beyond_the_model() -> None:
     text = PREAMBLE + "circuit other using reference {\n  graph = full\n  embed -> [L0KV3.k, L0KV4.v]\n}"
-    found = check_text(text, shapes=lambda implementation, values: ModelShape(2, 8, 4)).diagnostics
+    found = check_text(text, shapes=lambda implementation, values: Sizes(Shape(2, 8, 4))).diagnostics
     assert [(each.code, each.span.text) for each in found] == [("C226", "L0KV4.v")]
 
 

@@ -10,10 +10,11 @@ from tests.dsl.preamble import RUNS as PREAMBLE
 
 from nncirc import check_text, render_diagnostics
 from nncirc.circuits.errors import NncircError
+from nncirc.circuits.graph import Shape
 from nncirc.circuits.units import addable, unit_of
 from nncirc.dsl.blocks.metrics import METRICS
 from nncirc.dsl.check.scope import Scope
-from nncirc.dsl.check.shapes import ModelShape
+from nncirc.dsl.check.shapes import Sizes
 from nncirc.engine.blocks import blocks
 from nncirc.engine.program.build import Builder
 
@@ -199,38 +200,38 @@ def test_refused_by_the_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.code == code
 
 
-def shaped(shape: ModelShape) -> Callable[[str, object], ModelShape]:
+def shaped(shape: Sizes) -> Callable[[str, object], Sizes]:
     return lambda implementation, values: shape
 
 
 @pytest.mark.parametrize(
     ("shape", "text", "code"),
     [
-        (ModelShape(2, 8, 4), "graph other using residual {\n  model = tiny\n  inputs = []\n}\n", "C453"),
+        (Sizes(Shape(2, 8, 4)), "graph other using residual {\n  model = tiny\n  inputs = []\n}\n", "C453"),
         (
-            ModelShape(2, 4, 4, d_mlp=2_000_000),
+            Sizes(Shape(2, 4, 4), 2_000_000),
             "graph other using residual {\n  model = tiny\n  neurons = [0]\n}\n",
             "C467",
         ),
         (
-            ModelShape(100, 100, 100),
+            Sizes(Shape(100, 100, 100)),
             "graph other using residual {\n  model = tiny\n  positions = all\n  length = 9000\n}\n",
             "C465",
         ),
         (
-            ModelShape(1, 4, 4),
+            Sizes(Shape(1, 4, 4)),
             "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
             "  metric = recovered\n  grad_drop = true\n}\n",
             "C547",
         ),
         (
-            ModelShape(1, 4, 4),
+            Sizes(Shape(1, 4, 4)),
             "scores other using composition {\n  model = tiny\n  of = q_composition\n}\n",
             "C577",
         ),
     ],
 )
-def test_said_of_a_model_of_another_shape(shape: ModelShape, text: str, code: str) -> None:
+def test_said_of_a_model_of_another_shape(shape: Sizes, text: str, code: str) -> None:
     found = check_text(PREAMBLE + text, shapes=shaped(shape)).diagnostics
     assert [each.code for each in found] == [code], render_diagnostics(found)
 

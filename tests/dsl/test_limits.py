@@ -121,7 +121,7 @@ def calls(text: str) -> int:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_twice_the_script_takes_twice_the_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nncirc.dsl.text.diagnostics._MOST_LETTERS", 2000)  # spent at this size, too
+    monkeypatch.setattr("nncirc.circuits.words._MOST_LETTERS", 2000)  # spent at this size, too
     once, twice = (calls(script(name, count)) for count in (60, 120))
     assert twice < 2.2 * once
 

@@ -39,13 +39,16 @@ def test_every_state_has_words_for_every_token_that_does_not_fit() -> None:
         for kind in sorted(tokens - accepts(state)):
             for opener in (None, "LBRACE", "LSQB", "LPAR"):
                 context = Context(
+                    kind=kind,
+                    text=kind,
+                    span=span,
                     accepts=accepts(state),
                     statement=(("NAME", "a", Span(source, 0, 1)),),
                     opener=opener,
                     opened=span if opener else None,
                     again=False,
                 )
-                found = complain(context, kind, kind, span)
+                found = complain(context)
                 assert found is not None
                 assert found.message
                 assert not found.message.endswith(".")

@@ -253,9 +253,9 @@ def test_a_counterpart_that_changes_nothing(words: Tokenizer) -> None:
 
 
 def test_a_nearly_named_slot(words: Tokenizer) -> None:
-    assert message_of(ioi(words), {("IO", None): "AA"}) == (
-        "[C308] IO -> AA: unknown slot AA; the slots are IO, S, A, B, C, place, other\n"
-        "  help: did you mean `A`?"
+    assert message_of(ioi(words), {("IO", None): "plaec"}) == (
+        "[C308] IO -> plaec: unknown slot plaec; the slots are IO, S, A, B, C, place, other\n"
+        "  help: did you mean `place`?"
     )
 
 

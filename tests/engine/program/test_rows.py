@@ -14,7 +14,7 @@ from nncirc import check_text, render_diagnostics
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.graph import Graph
 from nncirc.dsl.blocks import SCORES as DECLARED, table_of
-from nncirc.dsl.check.shapes import full_shape, graph_of, model_shape
+from nncirc.dsl.check.shapes import graph_of, model_sizes
 from nncirc.dsl.check.tables import ONLY
 from nncirc.engine.blocks import blocks
 from nncirc.engine.methods.scores import NodeScores
@@ -99,12 +99,12 @@ def test_tables_are_as_they_were_said_to_be(scores: str) -> None:
     builder = Builder(result.program, blocks())
     found: NodeScores = builder.get("s")
     declared = result.program.declarations["s"]
-    shape = model_shape("bundled", {"name": "ioi-4l"})
-    assert shape is not None
+    sizes = model_sizes("bundled", {"name": "ioi-4l"})
+    assert sizes is not None
     graph: Graph | None = None
     if "graph" in declared.values:
-        graph = graph_of(shape, builder.declaration(declared, "graph").values)
-    table = table_of("s", declared.implementation, declared.values, graph, full_shape(shape))
+        graph = graph_of(sizes, builder.declaration(declared, "graph").values)
+    table = table_of("s", declared.implementation, declared.values, graph, sizes.shape)
     assert table is not None
     assert table.rows is not None
     assert tuple(table.rows) == found.nodes

@@ -22,26 +22,22 @@ def small_int(text: str) -> int | None:
 def position(scope: Scope, value: syntax.Ref) -> Position | None:
     """`end`, `S`, `S.2`, a token's number; whether the prompts have it is seen when they are known."""
     first, *rest = value.parts
+    occurrence = small_int(rest[0].text) if rest and rest[0].text.isdigit() else None
+    problem = f"expected a position, found `{value.text}`"
     if rest and rest[-1].text in {"q", "k", "v"}:
         advice = f"write the input before the position: `.{rest[-1].text}@{value.text[:-2]}`"
-        scope.report("C218", f"expected a position, found `{value.text}`", value.span, help=advice)
-        return None
-    if first.text.isdigit() and (first.text != str(small_int(first.text)) or rest):
+    elif first.text.isdigit() and (first.text != str(small_int(first.text)) or rest):
         advice = "write a token's index, counted from 0, without leading zeros"
-        scope.report("C218", f"expected a position, found `{value.text}`", value.span, help=advice)
-        return None
-    if not rest:
+    elif not rest:
         return Position(first.text)
-    occurrence = small_int(rest[0].text) if rest[0].text.isdigit() else None
-    if len(rest) > 1 or not occurrence:
+    elif len(rest) > 1 or not occurrence:
         advice = "write `start`, `end`, or a slot and its occurrence, counted from 1: `S.2`"
-        scope.report("C218", f"expected a position, found `{value.text}`", value.span, help=advice)
-        return None
-    if first.text in {"start", "end"}:
-        advice = f"write `{first.text}`"
-        scope.report("C218", f"`{first.text}` has no index", value.span, help=advice)
-        return None
-    return Position(first.text, occurrence)
+    elif first.text in {"start", "end"}:
+        problem, advice = f"`{first.text}` has no index", f"write `{first.text}`"
+    else:
+        return Position(first.text, occurrence)
+    scope.report("C218", problem, value.span, help=advice)
+    return None
 
 
 def node(scope: Scope, value: syntax.Value) -> Node | None:
@@ -68,14 +64,34 @@ def node(scope: Scope, value: syntax.Value) -> Node | None:
     allowed = {"head": ("q", "k", "v"), "attention": ("q", "k", "v"), "kv": ("k", "v")}.get(kind, ())
     if len(tail) > 1 or (entry is not None and entry not in allowed):
         odd = tail[-1]
-        inputs = f"its inputs are {', '.join(f'`.{a}`' for a in allowed)}" if allowed else "it has one input"
-        behind = tail[1:] if tail[0].text in allowed else tail
-        inputs += at_position(f"{value.text}{'.' + tail[0].text if behind != tail else ''}", behind)
+        known = f"its inputs are {', '.join(f'`.{each}`' for each in allowed)}"
+        entered = tail[:1] if tail[0].text in allowed else []
+        placed = at_position(".".join([value.text, *(each.text for each in entered)]), tail[len(entered) :])
+        advice = "; ".join(filter(None, [known if allowed else "", placed])) or f"write `{value.text}`"
+        if kind == "attention" and re.fullmatch(r"[hH]\d+", odd.text):
+            advice = f"for a head, write `{value.text}{odd.text.upper()}`"
         if kind == "mlp" and re.fullmatch(r"[nN]\d+", odd.text):
-            inputs = f"for a neuron, write `{value.text}{odd.text.upper()}`"
-        scope.report("C230", f"`{value.text}` has no input `.{odd.text}`", odd.span, help=inputs)
+            advice = f"for a neuron, write `{value.text}{odd.text.upper()}`"
+        scope.report("C230", f"`{value.text}` has no input `.{odd.text}`", odd.span, help=advice)
         entry = None
     return Node(kind, numbers[0], numbers[1], entry, at)  # type: ignore[arg-type]
+
+
+_HABITS = re.compile(
+    r"(?:[la]|h(?:ead)?[ _.]?|)(\d+)(?:\.|\.?h)(\d+)|(?:mlp|m)[._]?(\d+)|(?:mlp|m|l)\.?(\d+)\.?n(\d+)"
+    r"|blocks\.(\d+)\.(attn|mlp)(?:\.\w+)?"
+)
+
+
+def meant(value: syntax.Value) -> str | None:
+    """The node that other programs or papers write so: `9.6`, `a9.h6`, `mlp_3`, `blocks.9.attn.hook_z`."""
+    match = _HABITS.fullmatch(value.span.text.strip('"').lower())
+    if match is None:
+        return None
+    layer, head, mlp, neurons, neuron, block, part = match.groups()
+    if block:
+        return f"MLP{block}" if part == "mlp" else f"L{block}H*"
+    return f"L{layer}H{head}" if layer else f"MLP{mlp}" if mlp else f"MLP{neurons}N{neuron}"
 
 
 def at_position(node: str, tail: Sequence[syntax.Name]) -> str:
@@ -83,4 +99,4 @@ def at_position(node: str, tail: Sequence[syntax.Name]) -> str:
     first = tail[0].text
     likely = first in {"start", "end", "other"} or first.isdigit() or re.match(r"[A-Z](?!\d)", first)
     meant = f"{node}@{'.'.join(part.text for part in tail)}"
-    return f"; write a position after `@`: `{meant}`" if likely else ""
+    return f"write a position after `@`: `{meant}`" if likely else ""
