@@ -12,8 +12,8 @@ from benchmarks.cases import CASES, THREE, Case
 from benchmarks.clock import Conditions, timed
 from benchmarks.setups import contrast_for, fresh
 
-from nncirc.engine.methods import acdc_cost, costs
-from nncirc.engine.methods.costs import FREE, Cost, Sizes, Speed, prompts_of, written
+from nncirc.engine.methods import costs
+from nncirc.engine.methods.costs import FREE, Cost, Speed, prompts_of, written
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.runs.columns import columns_of
 from nncirc.engine.runs.contrast import Contrast
@@ -52,21 +52,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def cost_of(case: Case, contrast: Contrast) -> Cost:
     """What a case is said to cost."""
     model, graph = contrast.model, contrast.model.graph()
-    sizes = Sizes.of(model)
-    clean, corrupt = (written(sizes, contrast, run) for run in ("clean", "corrupt"))
+    clean, corrupt = (written(contrast, run) for run in ("clean", "corrupt"))
     if case.method in ("attribution", "integrated"):
         steps = 1 if case.method == "attribution" else 5
         how: Any = {"steps": steps, "along": "inputs", "by_edges": True}
-        each = (costs.attribution(sizes, graph, prompts, **how) for prompts in prompts_of(contrast))
+        each = (costs.attribution(model, graph, prompts, **how) for prompts in prompts_of(contrast))
         return sum(each, corrupt if steps == 1 else clean + corrupt)
     if case.method == "activation":
         columns = columns_of(contrast.dataset, THREE if "3" in case.setting else "all")[1]
-        return clean + corrupt + costs.patching(sizes, contrast, graph, Metric("logit_diff"), columns)
+        return clean + corrupt + costs.patching(contrast, graph, Metric("logit_diff"), columns)
     metric = Metric("kl_divergence")
-    estimates, found, others = acdc_cost.effects(contrast, graph, metric), FREE, list[acdc_cost.Decisions]()
-    read = tuple(prompts_of(contrast, metric))
+    estimates, found, others = costs.effects(contrast, graph, metric), FREE, list[costs.Decisions]()
     for threshold in case.thresholds:
-        one, decisions = acdc_cost.acdc(contrast, graph, metric, read, threshold, estimates, others)
+        one, decisions = costs.discovery(contrast, graph, metric, threshold, estimates, others)
         found += one
         others.append(decisions)
     return found

@@ -2,53 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.dsl.check.program import Declaration
-from nncirc.engine.blocks.block import Block, journal, scored
-from nncirc.engine.methods import acdc_cost
+from nncirc.engine.blocks.block import Block, scored
+from nncirc.engine.methods import costs
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.acdc_fast import Measured
+from nncirc.engine.methods.costs import MOST, Cost
 from nncirc.engine.program import stored
 from nncirc.engine.program.build import Builder
-from nncirc.engine.program.costing import Costing, Priced
-from nncirc.engine.runs.contrast import Contrast
-from nncirc.engine.runs.room import acdc_room
+from nncirc.engine.program.costing import Setting
 
 
-def _sweep(what: str, declaration: Declaration) -> tuple[str, ...]:
-    """All that a block says but its threshold: what runs must share to measure the same."""
-    return (what, *(f"{key} {value}" for key, value in declaration.values.items() if key != "threshold"))
+def _sweep(what: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """All keys of a block but its threshold: what runs must share to measure the same."""
+    return (what, *(f"{key} {value}" for key, value in values.items() if key != "threshold"))
 
 
 def _build(builder: Builder, declaration: Declaration) -> Circuit:
-    values: Any = declaration.values
-    graph = builder.of(declaration, "graph")
-
-    def method(contrast: Contrast, **options: Any) -> Circuit:
-        again = journal(builder, declaration)
-        measured = builder.shared(_sweep("measured", declaration), Measured)
-        return acdc(contrast, graph=graph, journal=again, measured=measured, **options)
-
-    how = {key: values[key] for key in ("threshold", "loss")}
-    return scored(builder, declaration, stored.circuit_of(graph), method, **how)
-
-
-def _cost(costing: Costing, declaration: Declaration) -> Priced:
-    threshold: Any = declaration.values["threshold"]
-    loss: Any = declaration.values["loss"]
-    at = costing.setting(declaration)
-    memory = acdc_room(at.contrast, at.graph, at.metric)
-    if at.graph.neuron_counts or at.contrast.model.name in costing.timed:
-        return at.priced(acdc_cost.most(at.sizes, at.graph, at.prompts), memory)
-    about = at.contrast, at.graph, at.metric
-    estimates = costing.shared(_sweep("estimates", declaration), lambda: acdc_cost.effects(*about))
-    others: dict[float, acdc_cost.Decisions] = costing.shared(_sweep("decisions", declaration), dict)
-    found, others[threshold] = acdc_cost.acdc(
-        *about, at.prompts, threshold, estimates, tuple(others.values()), loss
+    graph, values = builder.of(declaration, "graph"), declaration.values
+    measured = builder.shared(_sweep("measured", values), Measured)
+    how: dict[str, Any] = {"graph": graph, "threshold": values["threshold"], "loss": values["loss"]}
+    return scored(
+        builder, declaration, stored.circuit_of(graph), acdc, journaled=True, measured=measured, **how
     )
-    return at.priced(found, memory)
+
+
+def _cost(at: Setting) -> Cost:
+    room = Cost(memory=costs.acdc_room(at.contrast, at.graph, at.metric))
+    # The definition takes a masked forward for every edge, and it runs where neurons are split.
+    if at.graph.neuron_counts or at.model.name in at.costing.timed:
+        one = at.total(lambda prompts: costs.masked(at.model, at.graph, prompts))
+        return room + MOST + one * (at.graph.n_edges + 2) + Cost(tested=at.graph.n_edges)
+    about = at.contrast, at.graph, at.metric
+    threshold, shared = at.values["threshold"], at.costing.shared
+    estimates = shared(_sweep("estimates", at.values), lambda: costs.effects(*about))
+    others: dict[float, costs.Decisions] = shared(_sweep("decisions", at.values), dict)
+    found, others[threshold] = costs.discovery(
+        *about, threshold, estimates, tuple(others.values()), at.values["loss"]
+    )
+    return room + found
 
 
 BLOCKS = {("circuit", "acdc"): Block(_build, _cost)}

@@ -16,9 +16,8 @@ from nncirc.engine.methods.costs import Cost, Prompts
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.program import stored
 from nncirc.engine.program.build import Builder
-from nncirc.engine.program.costing import Costing, Priced
+from nncirc.engine.program.costing import Setting
 from nncirc.engine.program.pictures import Look, Scores, unsigned
-from nncirc.engine.runs.room import attribution_room
 
 
 def _build(builder: Builder, declaration: Declaration) -> EdgeScores | NodeScores:
@@ -37,22 +36,21 @@ def _build(builder: Builder, declaration: Declaration) -> EdgeScores | NodeScore
     return found
 
 
-def _cost(costing: Costing, declaration: Declaration) -> Priced:
-    values: Any = declaration.values
-    at, by_edges = costing.setting(declaration), values["by"] == "edges"
-    # What is written in the run that is differentiated is kept of that.
+def _cost(at: Setting) -> Cost:
+    values, by_edges = at.values, at.values["by"] == "edges"
+    how = {key: values[key] for key in ("steps", "along")}
+    # The run that is differentiated is kept as well.
     other = "corrupt" if values["base"] == "clean" else "clean"
-    runs = costing.runs(at, *(("clean", "corrupt") if values["steps"] > 1 else (other,)))
+    runs = at.runs(*(("clean", "corrupt") if values["steps"] > 1 else (other,)))
 
     def each(prompts: Prompts) -> Cost:
-        how = {key: values[key] for key in ("steps", "along")}
-        found = costs.attribution(at.sizes, at.graph, prompts, by_edges=by_edges, **how)
+        found = costs.attribution(at.model, at.graph, prompts, by_edges=by_edges, **how)
         if values["correct_qk"]:
-            found += costs.query_key(at.sizes, at.graph, prompts)
-        return found * (at.sizes.shape.n_layers if values["grad_drop"] else 1)
+            found += costs.query_key(at.model, at.graph, prompts)
+        return found * (at.model.shape.n_layers if values["grad_drop"] else 1)
 
     neurons = sum(at.graph.neuron_counts.values()) if by_edges else 0
-    return at.priced(runs + at.total(each), attribution_room(at.contrast, neurons))
+    return runs + at.total(each) + Cost(memory=costs.attribution_room(at.contrast, neurons))
 
 
 def _score(scores: Scores) -> str:

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace as with_fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.made import alike
 from nncirc.circuits.names import Node
-from nncirc.dsl.check.program import Declaration
+from nncirc.dsl.check.program import Declaration, Ref
+from nncirc.engine.blocks.functions import resampling
 from nncirc.engine.methods import costs
+from nncirc.engine.methods.costs import Cost
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.program import stored
 from nncirc.engine.program.build import Builder
-from nncirc.engine.program.costing import Costing, Priced, Setting
+from nncirc.engine.program.costing import Setting
 from nncirc.engine.program.pictures import PLAIN, Look
-from nncirc.engine.program.store import StoredJournal
-from nncirc.engine.runs.room import edited_room
 
 T = TypeVar("T")
+Build: TypeAlias = Callable[[Builder, Declaration], T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,14 @@ class Block:
     """What the engine knows of an implementation of the language.
 
     Attributes:
-        build: makes what a declaration stands for; None of outputs, which are drawn when all is made.
-        cost: what that takes, or None where it cannot be told; None where no model runs.
+        build: makes what a declaration is of; None for outputs, which are drawn when all is made.
+        cost: what that takes; None where no model runs.
         look: of scores, what their numbers are and how they are drawn.
         draw: of outputs, draws into a file.
     """
 
     build: Callable[[Builder, Declaration], Any] | None
-    cost: Callable[[Costing, Declaration], Priced | None] | None = None
+    cost: Callable[[Setting], Cost] | None = None
     look: Look = PLAIN
     draw: Callable[[Builder, Declaration, Path], None] | None = None
 
@@ -45,15 +46,28 @@ class Block:
 
 
 def scored(
-    builder: Builder, declaration: Declaration, form: stored.Form[T], method: Callable[..., T], **options: Any
+    builder: Builder,
+    declaration: Declaration,
+    form: stored.Form[T],
+    method: Callable[..., T],
+    *,
+    journaled: bool = False,
+    **options: Any,
 ) -> T:
-    """A result of a method of a contrast and a metric, from the store or else made, with what it is of."""
+    """A result of a method of a contrast and a metric, from the store or else made, with what it is of.
+
+    With `journaled` the method is also given what an interrupted run has left of it.
+    """
 
     def make() -> T:
+        again: dict[str, Any] = {}
+        if journaled:
+            again["journal"] = builder.store.journal(builder.key(declaration)) if builder.store else None
         return method(
             builder.contrast_of(declaration),
             metric=builder.of(declaration, "metric"),
             progress=builder.progress(declaration.name),
+            **again,
             **options,
         )
 
@@ -63,42 +77,60 @@ def scored(
     return made
 
 
-def edited(costing: Costing, at: Setting, rows: int, kept: int = 1) -> Priced:
+def patches(method: Callable[..., NodeScores], *keys: str, journaled: bool = False) -> Build[NodeScores]:
+    """Builds scores of nodes by a method of a contrast and a metric, which is given these keys."""
+
+    def build(builder: Builder, declaration: Declaration) -> NodeScores:
+        options = values_of(builder, declaration, keys)
+        if "resamples" in declaration.values:
+            options["how"] = resampling(declaration.values)
+        return scored(builder, declaration, stored.NODES, method, journaled=journaled, **options)
+
+    return build
+
+
+def reads(
+    method: Callable[..., NodeScores], *keys: str, data: str = "data", progress: bool = False
+) -> Build[NodeScores]:
+    """Builds scores of nodes by a method that reads the prompts under `data`, and is given these keys."""
+
+    def build(builder: Builder, declaration: Declaration) -> NodeScores:
+        dataset = builder.of(declaration, data)
+        model = builder.model_of(builder.declaration(declaration, data))
+        options = values_of(builder, declaration, keys)
+        if progress:
+            options["progress"] = builder.progress(declaration.name)
+
+        def make() -> NodeScores:
+            return method(model, dataset, batch=builder.batch, memory=builder.memory, **options)
+
+        found = builder.kept(lambda: builder.key(declaration), stored.NODES, make)
+        return with_fields(found, made={**found.made, "model": model.name, "dataset": dict(dataset.made)})
+
+    return build
+
+
+def edited(at: Setting, rows: int, kept: int = 1) -> Cost:
     """At most what a method takes that edits so many runs, and keeps the states of so many."""
-    cost = costing.runs(at, "clean", "corrupt") + at.total(lambda each: costs.edited(at.sizes, each, rows))
-    kept *= at.sizes.shape.n_layers + 1
-    return at.priced(cost, edited_room(at.contrast, at.metric, rows, kept))
-
-
-def read(
-    builder: Builder,
-    declaration: Declaration,
-    method: Callable[..., NodeScores],
-    key: str = "data",
-    **options: Any,
-) -> NodeScores:
-    """Scores of nodes by a method that reads the prompts under a key, with what they are of."""
-    dataset = builder.of(declaration, key)
-    model = builder.model_of(builder.declaration(declaration, key))
-
-    def make() -> NodeScores:
-        return method(model, dataset, batch=builder.batch, memory=builder.memory, **options)
-
-    found = builder.kept(lambda: builder.key(declaration), stored.NODES, make)
-    return with_fields(found, made={**found.made, "model": model.name, "dataset": dict(dataset.made)})
-
-
-def journal(builder: Builder, declaration: Declaration) -> StoredJournal | None:
-    """What an interrupted run has left of a method; to be asked for when the method runs, not before."""
-    return builder.store.journal(builder.key(declaration)) if builder.store else None
+    runs = at.runs("clean", "corrupt") + at.total(lambda each: costs.edited(at.model, each, rows))
+    state = kept * (at.model.shape.n_layers + 1)
+    return runs + Cost(memory=costs.edited_room(at.contrast, at.metric, rows, state))
 
 
 # Keys ------------------------------------------------------------------------------------------------------
 
 
+def values_of(builder: Builder, declaration: Declaration, keys: Iterable[str]) -> dict[str, Any]:
+    """The values of some keys as methods take them: what they refer to, and nodes by name."""
+    found = {key: declaration.values[key] for key in keys}
+    return {key: builder.get(v.name) if isinstance(v, Ref) else nodes_of(v) for key, v in found.items()}
+
+
 def nodes_of(value: Any) -> Any:
-    """Nodes by name; a word such as `all` stays as it is."""
-    return [str(each) for each in value if isinstance(each, Node)] if isinstance(value, tuple) else value
+    """Nodes by name; anything else, such as a word or numbers, stays as it is."""
+    if isinstance(value, tuple) and any(isinstance(each, Node) for each in value):
+        return [str(each) for each in value]
+    return value
 
 
 # Results of results ----------------------------------------------------------------------------------------

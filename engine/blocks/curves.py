@@ -16,9 +16,10 @@ from nncirc.dsl.check.program import Declaration
 from nncirc.engine.blocks import functions
 from nncirc.engine.blocks.block import Block, edge_scores, shared_facts
 from nncirc.engine.evaluation.faithfulness import of_whole
+from nncirc.engine.methods.costs import Cost
 from nncirc.engine.methods.scores import EdgeScores, NodeScores, Rank
 from nncirc.engine.program.build import Builder
-from nncirc.engine.program.costing import Costing, Priced
+from nncirc.engine.program.costing import Setting
 from nncirc.engine.program.results import Cell, Curve, finite
 
 DIGITS = 6
@@ -30,15 +31,14 @@ def _faithfulness(builder: Builder, declaration: Declaration) -> Curve:
     scores, rank, shares = edge_scores(builder, declaration), values["rank"], values["edges"] == "mib"
     corruption = builder.declaration(declaration, "corruption")
     scored_with = builder.declaration(builder.declaration(declaration, "scores"), "corruption")
-    metric, how = builder.declaration(declaration, "metric").name, functions.resampling(values)
-    between = functions.baseline(builder, corruption, metric)
-    contrast = builder.contrast(corruption)
+    at = functions.Measuring(builder, corruption, builder.declaration(declaration, "metric").name)
+    between, contrast, how = at.baseline(), at.contrast, functions.resampling(values)
     sizes = mib_sizes(scores.graph) if shares else values["edges"]
     report = builder.steps(declaration.name)
     rows, points = [], []
     for done, edges in enumerate(sizes, 1):
         circuit = scores.top(edges, rank=rank)
-        rows.append(functions.circuit_values(builder, corruption, metric, circuit))
+        rows.append(at.values(circuit))
         found = of_whole(between.faithfulness(rows[-1], how), contrast.model.digits)
         low, high = map(finite, (found.low, found.high))
         share: tuple[Cell, ...] = (round(100 * SHARES[done - 1], 1),) if shares else ()
@@ -57,7 +57,7 @@ def _faithfulness(builder: Builder, declaration: Declaration) -> Curve:
         "held_out": corruption.name != scored_with.name,
         **{key: values[key] for key in ("resamples", "level", "seed")},
         "scores": dict(scores.made),
-        **contrast.facts(builder.get(metric)),
+        **contrast.facts(at.metric),
         **builder.facts(corruption),
     }
     return Curve(columns + (("% of edges",) if shares else ()), tuple(points), areas, made)
@@ -88,7 +88,7 @@ def _roc(builder: Builder, declaration: Declaration) -> Curve:
 
 
 def _exactly(value: float) -> Estimate:
-    """A number that is no mean over prompts."""
+    """A number that is not a mean over prompts."""
     return Estimate(value, value, value)
 
 
@@ -127,10 +127,9 @@ def _of_scores(scores: EdgeScores | NodeScores, reference: Circuit, by: str, ran
     return roc_of_scores(of_nodes, reference.nodes)
 
 
-def _cost(costing: Costing, declaration: Declaration) -> Priced:
-    values: Any = declaration.values
-    runs = len(SHARES) if values["edges"] == "mib" else len(values["edges"])
-    return functions.cost_of_circuits(costing, declaration, values["scores"].name, runs)
+def _cost(at: Setting) -> Cost:
+    edges = at.values["edges"]
+    return functions.cost_of_circuits(at, len(SHARES) if edges == "mib" else len(edges))
 
 
 BLOCKS = {

@@ -81,7 +81,7 @@ def _prompts(tokenizer: Any, declaration: Declaration) -> Dataset:
 
 
 def _one_or_all(value: Any) -> Any:
-    """A single answer, or a single set of them, stands for every prompt."""
+    """A single answer, or a single set of answers, is that of every prompt."""
     alone = isinstance(value, list) and len(value) == 1 and isinstance(value[0], str | int)
     return value[0] if alone else value
 
@@ -104,29 +104,18 @@ def _file(tokenizer: Any, declaration: Declaration) -> Dataset:
     )
 
 
-def _tokens(tokenizer: Any, declaration: Declaration) -> Dataset:
-    values: Any = declaration.values
-    options = {key: values[key] for key in ("size", "seed", "length", "copies")}
-    return token_dataset(tokenizer, **options)
-
-
-def _task(tokenizer: Any, declaration: Declaration) -> Dataset:
-    values: Any = declaration.values
-    options = {key: values[key] for key in ("task", "size", "seed", "corrupt")}
-    return task_dataset(tokenizer, **options)
-
-
-def _all_inputs(tokenizer: Any, declaration: Declaration) -> Dataset:
-    values: Any = declaration.values
-    options = {key: values[key] for key in ("length", "counterparts", "seed")}
-    return all_inputs(tokenizer, **options)
+def _given(make: Callable[..., Dataset], *keys: str) -> Callable[[Builder, Declaration], Dataset]:
+    """Prompts by a function that is given these keys as they are."""
+    return partial(
+        _fitting, lambda tokenizer, block: make(tokenizer, **{key: block.values[key] for key in keys})
+    )
 
 
 BLOCKS = {
     ("dataset", "template"): Block(partial(_fitting, _template)),
     ("dataset", "prompts"): Block(partial(_fitting, _prompts)),
     ("dataset", "file"): Block(partial(_fitting, _file)),
-    ("dataset", "tokens"): Block(partial(_fitting, _tokens)),
-    ("dataset", "all_inputs"): Block(partial(_fitting, _all_inputs)),
-    ("dataset", "task"): Block(partial(_fitting, _task)),
+    ("dataset", "tokens"): Block(_given(token_dataset, "size", "seed", "length", "copies")),
+    ("dataset", "all_inputs"): Block(_given(all_inputs, "length", "counterparts", "seed")),
+    ("dataset", "task"): Block(_given(task_dataset, "task", "size", "seed", "corrupt")),
 }

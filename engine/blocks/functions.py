@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
 from nncirc.circuits.chance import Null, overlap_p, random_circuits
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
-from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import Estimate, Resampling
 from nncirc.circuits.measures import agreement
 from nncirc.circuits.rounding import decimals
@@ -19,11 +18,14 @@ from nncirc.dsl.check.program import Apply, Declaration, Expression, Ref
 from nncirc.engine.evaluation.completeness import completeness, incompleteness, least, minimality
 from nncirc.engine.evaluation.faithfulness import Baseline, circuit_metric, of_whole
 from nncirc.engine.methods import costs
+from nncirc.engine.methods.costs import MOST, Cost
 from nncirc.engine.methods.scores import NodeScores
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.program import stored
 from nncirc.engine.program.build import Builder
-from nncirc.engine.program.costing import Costing, Priced, Setting
+from nncirc.engine.program.costing import Setting
 from nncirc.engine.program.places import placed
+from nncirc.engine.runs.contrast import Contrast
 
 Arguments: TypeAlias = Mapping[str, Any]
 Value: TypeAlias = "float | Estimate"
@@ -34,82 +36,81 @@ def resampling(values: Arguments) -> Resampling:
     return Resampling(values["resamples"], values["level"], values["seed"])
 
 
-def baseline(builder: Builder, corruption: Declaration, metric: str) -> Baseline:
-    """A metric of every prompt on the clean and on the corrupted run."""
-    contrast, measured = builder.contrast(corruption), builder.get(metric)
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """What is measured of circuits under a corruption, by a metric: each number from the store, or else made.
 
-    def kept(run: str, make: Callable[[], Any]) -> tuple[float, ...]:
-        key = partial(_plain_run, builder, run, corruption, metric)
-        return builder.kept(key, stored.NUMBERS, lambda: tuple(make().tolist()))
+    Attributes:
+        builder: what builds them, and has the store.
+        corruption: its declaration.
+        name: of the metric.
+    """
 
-    return Baseline(
-        measured,
-        kept("clean", lambda: contrast.clean_values(measured)),
-        kept("corrupt", lambda: contrast.corrupt_values(measured)),
-    )
+    builder: Builder
+    corruption: Declaration
+    name: str
 
+    @property
+    def contrast(self) -> Contrast:
+        """Of the corruption."""
+        return self.builder.contrast(self.corruption)
 
-def is_measured(builder: Builder, corruption: Declaration, metric: str) -> bool:
-    """Whether an earlier run has stored the plain runs, between which every measurement lies."""
-    return builder.store is not None and builder.store.has(_plain_run(builder, "corrupt", corruption, metric))
+    @property
+    def metric(self) -> Metric:
+        """What is measured."""
+        found: Metric = self.builder.get(self.name)
+        return found
 
+    @property
+    def about(self) -> list[Any]:
+        """What every number here depends on, for the key that it is stored under."""
+        return [self.builder.identity(self.corruption.name), self.builder.identity(self.name)]
 
-def _about(builder: Builder, corruption: Declaration, metric: str) -> list[Any]:
-    return [builder.identity(corruption.name), builder.identity(metric)]
+    def _plain_run(self, run: str) -> str:
+        return stored.key_of(run, about=self.about)
 
+    def is_stored(self) -> bool:
+        """Whether an earlier run has stored the plain runs, between which every measurement lies."""
+        store = self.builder.store
+        return store is not None and store.has(self._plain_run("corrupt"))
 
-def _plain_run(builder: Builder, run: str, corruption: Declaration, metric: str) -> str:
-    return stored.key_of(run, about=_about(builder, corruption, metric))
+    def baseline(self) -> Baseline:
+        """The metric of every prompt on the clean and on the corrupted run."""
+        contrast, metric = self.contrast, self.metric
 
+        def kept(run: str, make: Callable[[Metric], Any]) -> tuple[float, ...]:
+            key = partial(self._plain_run, run)
+            return self.builder.kept(key, stored.NUMBERS, lambda: tuple(make(metric).tolist()))
 
-def circuit_values(
-    builder: Builder, corruption: Declaration, metric: str, circuit: Circuit
-) -> tuple[float, ...]:
-    """A metric of every prompt with everything outside a circuit corrupted, not normalised."""
+        return Baseline(
+            metric, kept("clean", contrast.clean_values), kept("corrupt", contrast.corrupt_values)
+        )
 
-    def make() -> tuple[float, ...]:
-        values = circuit_metric(builder.contrast(corruption), circuit, builder.get(metric))
-        return tuple(values.tolist())
+    def values(self, circuit: Circuit) -> tuple[float, ...]:
+        """The metric of every prompt with everything outside a circuit corrupted, not normalized."""
+        return self.builder.kept(
+            lambda: stored.key_of("circuit", about=self.about, circuit=stored.identity(circuit)),
+            stored.NUMBERS,
+            lambda: tuple(circuit_metric(self.contrast, circuit, self.metric).tolist()),
+        )
 
-    def key() -> str:
-        about = _about(builder, corruption, metric)
-        return stored.key_of("circuit", about=about, circuit=stored.identity(circuit))
+    def faithfulness(self, circuit: Circuit, how: Resampling) -> Estimate:
+        """A circuit's faithfulness and its interval, to stable digits."""
+        found = self.baseline().faithfulness(self.values(circuit), how)
+        return of_whole(found, self.contrast.model.digits)
 
-    return builder.kept(key, stored.NUMBERS, make)
-
-
-def faithfulness(
-    builder: Builder, corruption: Declaration, metric: str, circuit: Circuit, how: Resampling
-) -> Estimate:
-    """A circuit's faithfulness and its interval, to stable digits."""
-    values = circuit_values(builder, corruption, metric, circuit)
-    found = baseline(builder, corruption, metric).faithfulness(values, how)
-    return of_whole(found, builder.contrast(corruption).model.digits)
-
-
-def null(
-    builder: Builder,
-    corruption: Declaration,
-    metric: str,
-    circuit: Circuit,
-    values: Arguments,
-    observed: float | None = None,
-) -> Null:
-    """A circuit's faithfulness beside that of random circuits, to stable digits."""
-    once = Resampling(resamples=1)
-    report, found = builder.steps(f"{metric} of random circuits"), []
-    for done, each in enumerate(drawn(circuit, values), 1):
-        found.append(faithfulness(builder, corruption, metric, each, once).value)
-        report(done, values["draws"])
-    if observed is None:
-        observed = faithfulness(builder, corruption, metric, circuit, once).value
-    return Null(observed, tuple(found))
-
-
-def drawn(circuit: Circuit, values: Arguments) -> Iterator[Circuit]:
-    """The random circuits beside a circuit that a block or a function asks for."""
-    how = {key: values[key] for key in ("seed", "connected")}
-    return random_circuits(circuit.graph, len(circuit), values["draws"], **how)
+    def null(self, circuit: Circuit, values: Arguments, observed: float | None = None) -> Null:
+        """A circuit's faithfulness beside that of the random circuits that `values` ask for."""
+        once = Resampling(resamples=1)
+        how = {key: values[key] for key in ("seed", "connected")}
+        report, found = self.builder.steps(f"{self.name} of random circuits"), []
+        drawn = random_circuits(circuit.graph, len(circuit), values["draws"], **how)
+        for done, each in enumerate(drawn, 1):
+            found.append(self.faithfulness(each, once).value)
+            report(done, values["draws"])
+        if observed is None:
+            observed = self.faithfulness(circuit, once).value
+        return Null(observed, tuple(found))
 
 
 # Functions of claims --------------------------------------------------------------------------------------
@@ -125,32 +126,20 @@ def evaluate(builder: Builder, function: str, arguments: Arguments) -> Value:
         return _OF_RESULTS[function](values)
     declaration = builder.program.declarations[corruption.name]
     with placed(declaration):
-        return _OF_PROMPTS[function](builder, declaration, arguments["metric"].name, values)
+        return _OF_PROMPTS[function](Measuring(builder, declaration, arguments["metric"].name), values)
 
 
-def _faithfulness(builder: Builder, corruption: Declaration, metric: str, values: Arguments) -> Value:
-    return faithfulness(builder, corruption, metric, values["circuit"], resampling(values))
-
-
-def _unpatched(
-    run: str, builder: Builder, corruption: Declaration, metric: str, values: Arguments
-) -> Estimate:
-    between = baseline(builder, corruption, metric)
+def _unpatched(run: str, at: Measuring, values: Arguments) -> Estimate:
+    between, digits = at.baseline(), at.contrast.model.digits
     prompts = between.clean if run == "clean" else between.corrupt
-    found, digits = between.mean(prompts, resampling(values)), builder.contrast(corruption).model.digits
+    found = between.mean(prompts, resampling(values))
     if between.metric.normalize:
         return of_whole(found, digits)
     return found.rounded(decimals(prompts, digits))
 
 
-def _random_p(builder: Builder, corruption: Declaration, metric: str, values: Arguments) -> Value:
-    return null(builder, corruption, metric, values["circuit"], values).p
-
-
-def _knocked_out(
-    function: str, builder: Builder, corruption: Declaration, metric: str, values: Arguments
-) -> Estimate:
-    contrast, measured, circuit = builder.contrast(corruption), builder.get(metric), values["circuit"]
+def _knocked_out(function: str, at: Measuring, values: Arguments) -> Estimate:
+    contrast, measured, circuit = at.contrast, at.metric, values["circuit"]
 
     def make() -> Estimate:
         by, how = values["by"], resampling(values)
@@ -163,15 +152,15 @@ def _knocked_out(
 
     def key() -> str:
         asked = {k: v for k, v in values.items() if k not in ("circuit", "metric", "corruption", "bound")}
-        about = [*_about(builder, corruption, metric), stored.identity(circuit)]
+        about = [*at.about, stored.identity(circuit)]
         return stored.key_of(function, about=about, groups=dict(circuit.groups), asked=asked)
 
-    return builder.kept(key, stored.ESTIMATE, make)
+    return at.builder.kept(key, stored.ESTIMATE, make)
 
 
-_OF_PROMPTS: Mapping[str, Callable[[Builder, Declaration, str, Arguments], Value]] = {
-    "faithfulness": _faithfulness,
-    "random_p": _random_p,
+_OF_PROMPTS: Mapping[str, Callable[[Measuring, Arguments], Value]] = {
+    "faithfulness": lambda at, values: at.faithfulness(values["circuit"], resampling(values)),
+    "random_p": lambda at, values: at.null(values["circuit"], values).p,
     "incompleteness": partial(_knocked_out, "incompleteness"),
     "minimality": partial(_knocked_out, "minimality"),
     "clean": partial(_unpatched, "clean"),
@@ -239,52 +228,39 @@ def bounded(value: Value, expression: Expression) -> float:
 # What they cost: masked forwards of circuits --------------------------------------------------------------
 
 
-def _of_circuits(costing: Costing, at: Setting, count: int, *, plain: bool) -> Priced:
+def cost_of_circuits(at: Setting, count: int) -> Cost:
     """At most the metric of so many circuits, and of both plain runs where nothing has measured it yet."""
-    cost = costing.runs(at, "corrupt") + at.total(
+    corruption = at.costing.program.declarations[at.values["corruption"].name]
+    plain = not Measuring(at.costing, corruption, at.values["metric"].name).is_stored()
+    circuits = at.total(
         lambda prompts: (
-            costs.masked(at.sizes, at.graph, prompts) * count
-            + costs.heads_apart(at.sizes, at.graph, prompts)  # of the corrupted run
-            + costs.measured(at.sizes, prompts) * (2 if plain else 0)
+            costs.masked(at.model, at.graph, prompts) * count
+            + costs.heads_apart(at.model, at.graph, prompts)  # of the corrupted run
+            + costs.measured(at.model, prompts) * (2 if plain else 0)
         )
     )
-    return at.priced(replace(cost, at_most=True))
+    return MOST + at.runs("corrupt") + circuits
 
 
-def cost_of_circuits(costing: Costing, declaration: Declaration, name: str, count: int) -> Priced:
-    """At most what a block takes that measures so many circuits of the graph of `name`."""
-    corruption, metric = (costing.declaration(declaration, key) for key in ("corruption", "metric"))
-    plain = not is_measured(costing, corruption, metric.name)
-    at = costing.measuring(corruption, metric.name, costing.graph_of(name))
-    return _of_circuits(costing, at, count, plain=plain)
-
-
-def cost_of_claim(costing: Costing, claim: Apply) -> Priced | None:
-    """At most what a function of a claim takes; None if it is about a result alone."""
-    values: Any = claim.arguments
-    corruption, metric, circuit = (values.get(key) for key in ("corruption", "metric", "circuit"))
-    if not isinstance(corruption, Ref) or not isinstance(metric, Ref):
-        return None
-    about = costing.program.declarations[corruption.name]
-    plain = not is_measured(costing, about, metric.name)
-    if not isinstance(circuit, Ref):
-        return _of_circuits(costing, costing.measuring(about, metric.name, None), 0, plain=plain)
-    graph = costing.graph_of(circuit.name)
-    runs = 1
-    if claim.function == "random_p":
-        runs += values["draws"]
-    elif claim.function in ("incompleteness", "minimality"):
-        parts = _parts(costing, circuit.name, graph, values["by"])
+def cost_of_claim(function: str, at: Setting) -> Cost:
+    """At most what a function of a claim takes."""
+    values = at.values
+    count = 1 if isinstance(values.get("circuit"), Ref) else 0
+    if function == "random_p":
+        count += values["draws"]
+    elif function in ("incompleteness", "minimality"):
+        parts = _parts(at)
         searched = 1 + values["draws"] + values["greedy"] * parts if "draws" in values else 1 + parts
-        runs = 2 * (parts + searched)
-    return _of_circuits(costing, costing.measuring(about, metric.name, graph), runs, plain=plain)
+        count = 2 * (parts + searched)
+    return cost_of_circuits(at, count)
 
 
-def _parts(costing: Costing, name: str, graph: Graph, by: str) -> int:
+def _parts(at: Setting) -> int:
     """At most how many parts a circuit has that can be knocked out."""
-    circuit: Circuit | None = costing.recalled(name)
+    name, by = at.values["circuit"].name, at.values["by"]
+    circuit: Circuit | None = at.costing.recalled(name)
     if circuit is not None:
         return {"nodes": len(circuit.nodes), "edges": len(circuit), "groups": len(circuit.groups)}[by]
-    asked: Any = costing.program.declarations[name].values.get("edges", graph.n_edges)
-    edges = min(asked, graph.n_edges)
-    return edges if by == "edges" else min(edges, len(graph.senders))
+    asked: Any = at.costing.program.declarations[name].values.get("edges", at.graph.n_edges)
+    edges = min(asked, at.graph.n_edges)
+    return edges if by == "edges" else min(edges, len(at.graph.senders))

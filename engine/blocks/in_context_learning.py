@@ -4,30 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nncirc.dsl.check.program import Declaration
-from nncirc.engine.blocks.block import Block, read
+from nncirc.engine.blocks.block import Block, reads
 from nncirc.engine.methods import costs
-from nncirc.engine.methods.costs import Cost, Prompts, Sizes
+from nncirc.engine.methods.costs import MOST, Cost, Prompts
 from nncirc.engine.methods.in_context_learning import in_context_learning
-from nncirc.engine.methods.scores import NodeScores
-from nncirc.engine.model.model import Model
-from nncirc.engine.program.build import Builder
-from nncirc.engine.program.costing import Costing, Priced
-from nncirc.engine.runs.room import held
+from nncirc.engine.program.costing import Setting
 
 
-def _build(builder: Builder, declaration: Declaration) -> NodeScores:
-    early, late = (declaration.values[key] for key in ("early", "late"))
-    return read(builder, declaration, in_context_learning, early=early, late=late)
-
-
-def _cost(costing: Costing, declaration: Declaration) -> Priced:
-    def each(model: Model, prompts: Prompts, _: int) -> Cost:
+def _cost(at: Setting) -> Cost:
+    def each(prompts: Prompts) -> Cost:
         two = replace(prompts, read=2)
-        memory = held(model, prompts.tokens, positions=two.positions)
-        return costs.measured(Sizes.of(model), two) + Cost(memory=memory)
+        room = costs.held(at.model, prompts.tokens, positions=two.positions)
+        return costs.measured(at.model, two) + Cost(memory=room)
 
-    return costing.reading(declaration, each)
+    return MOST + at.total(each)
 
 
+_build = reads(in_context_learning, "early", "late")
 BLOCKS = {("scores", "in_context_learning"): Block(_build, _cost)}

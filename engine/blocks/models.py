@@ -26,7 +26,7 @@ def _loaded(load: str, builder: Builder, declaration: Declaration) -> Model:
 
 @dataclass(frozen=True, slots=True)
 class OnlyShape:
-    """What stands for a model of which no more than the shape is given: it has a graph, and cannot be run.
+    """A model of which only the shape is given: it has a graph, and cannot be run.
 
     Attributes:
         name: what messages call it.
@@ -39,7 +39,7 @@ class OnlyShape:
     made: Mapping[str, Any]
 
     def neurons(self, layers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-        """Some layers, each with as many neurons as its MLP was said to have."""
+        """Some layers, each with as many neurons as its MLP was declared to have."""
         return tuple((layer, self.made["d_mlp"]) for layer in sorted(layers))
 
     def graph(

@@ -13,9 +13,10 @@ from nncirc.circuits.measures import agreement
 from nncirc.dsl.check.program import Declaration
 from nncirc.engine.blocks import functions
 from nncirc.engine.blocks.block import Block, shared_facts
+from nncirc.engine.methods.costs import Cost
 from nncirc.engine.program import pictures
 from nncirc.engine.program.build import Builder
-from nncirc.engine.program.costing import Costing, Priced
+from nncirc.engine.program.costing import Setting
 from nncirc.engine.program.results import Cell, Table, finite
 
 DIGITS = 4
@@ -76,14 +77,14 @@ def _overlap(circuit: Circuit, reference: Circuit, by: tuple[Any, ...]) -> Itera
 
 def _measured(builder: Builder, declaration: Declaration, circuit: Circuit) -> dict[str, Cell]:
     """Faithfulness, its interval, and what random circuits have."""
-    values, metric = declaration.values, builder.declaration(declaration, "metric").name
-    corruption = builder.declaration(declaration, "corruption")
-    how = functions.resampling(values)
-    found = functions.faithfulness(builder, corruption, metric, circuit, how)
+    values = declaration.values
+    corruption, metric = (builder.declaration(declaration, key) for key in ("corruption", "metric"))
+    at = functions.Measuring(builder, corruption, metric.name)
+    found = at.faithfulness(circuit, functions.resampling(values))
     low, high = map(finite, (found.low, found.high))
     row: dict[str, Cell] = {"faithfulness": found.value, "low": low, "high": high}
     if values["draws"] is not None:
-        null = functions.null(builder, corruption, metric, circuit, values, found.value)
+        null = at.null(circuit, values, found.value)
         row |= {"random (median)": statistics.median(null.values), "p": round(null.p, DIGITS)}
     return row
 
@@ -95,12 +96,8 @@ def _made(builder: Builder, declaration: Declaration) -> dict[str, Any]:
     return {"direction": "noise", **facts, **builder.facts(corruption), **{key: values[key] for key in keys}}
 
 
-def _cost(costing: Costing, declaration: Declaration) -> Priced | None:
-    values: Any = declaration.values
-    if values["metric"] is None:
-        return None
-    runs = len(values["circuits"]) * (1 + (values["draws"] or 0))
-    return functions.cost_of_circuits(costing, declaration, values["circuits"][0].name, runs)
+def _cost(at: Setting) -> Cost:
+    return functions.cost_of_circuits(at, len(at.values["circuits"]) * (1 + (at.values["draws"] or 0)))
 
 
 def _render(builder: Builder, declaration: Declaration, path: Path) -> None:

@@ -3,50 +3,29 @@
 from __future__ import annotations
 
 from nncirc.circuits.graph import stages
-from nncirc.dsl.check.program import Declaration
-from nncirc.engine.blocks.block import Block, read
+from nncirc.engine.blocks.block import Block, reads
 from nncirc.engine.blocks.logit_lens import score
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.methods import costs
-from nncirc.engine.methods.costs import Cost, Prompts, Sizes
+from nncirc.engine.methods.costs import MOST, Cost, Prompts
 from nncirc.engine.methods.patchscopes import patchscopes
-from nncirc.engine.methods.scores import NodeScores
-from nncirc.engine.model.model import Model
-from nncirc.engine.program.build import Builder
-from nncirc.engine.program.costing import Costing, Priced
+from nncirc.engine.program.costing import Setting
 from nncirc.engine.program.pictures import Look, of_tokens
-from nncirc.engine.runs.room import held
 
 
-def _build(builder: Builder, declaration: Declaration) -> NodeScores:
-    values = declaration.values
-    return read(
-        builder,
-        declaration,
-        patchscopes,
-        "source",
-        target=builder.of(declaration, "target"),
-        of=values["of"],
-        positions=values["positions"],
-        into=values["into"],
-        layer=values["layer"],
-        progress=builder.progress(declaration.name),
-    )
+def _cost(at: Setting) -> Cost:
+    target: Dataset = at.costing.get(at.values["target"].name)
+    longest, columns = max(len(example.tokens) for example in target.examples), at.columns
+
+    def each(prompts: Prompts) -> Cost:
+        rows, into = len(stages(at.model.shape)), Prompts(prompts.count, longest)
+        running = max(prompts.tokens, into.tokens)
+        room = costs.held(at.model, prompts.tokens, kept=rows, positions=prompts.count, running=running)
+        runs = costs.unread(at.model, prompts) + costs.measured(at.model, into) * (rows * columns)
+        return runs + Cost(memory=room)
+
+    return MOST + at.total(each)
 
 
-def _cost(costing: Costing, declaration: Declaration) -> Priced:
-    target: Dataset = costing.of(declaration, "target")
-    longest = max(len(example.tokens) for example in target.examples)
-
-    def each(model: Model, prompts: Prompts, columns: int) -> Cost:
-        sizes, rows, into = Sizes.of(model), len(stages(model.shape)), Prompts(prompts.count, longest)
-        found = costs.unread(sizes, prompts) + costs.measured(sizes, into) * (rows * columns)
-        most = max(prompts.tokens, into.tokens)
-        return found + Cost(
-            memory=held(model, prompts.tokens, kept=rows, positions=prompts.count, running=most)
-        )
-
-    return costing.reading(declaration, each, "source")
-
-
+_build = reads(patchscopes, "target", "of", "positions", "into", "layer", data="source", progress=True)
 BLOCKS = {("scores", "patchscopes"): Block(_build, _cost, Look(score, scale=of_tokens))}

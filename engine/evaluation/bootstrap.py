@@ -34,7 +34,7 @@ class Estimates:
     Attributes:
         value: of every cell, from all prompts, in float64.
         low: the lower ends; −∞ where the prompts do not bound it.
-        high: the upper ends; ∞ likewise.
+        high: the upper ends; ∞ where the prompts do not bound it.
         prompts: how many prompts there are; of one all ends are infinite.
         how: how the intervals were drawn.
     """

@@ -1,8 +1,8 @@
 """ACDC without runs whose result is known: the circuit of `engine.methods.acdc.definition`, edge for edge.
 
-What stands here for which line of the definition:
+Each line of the definition, and what does its work here:
 
-    for receiver in reversed(...)    `alive`: likewise, with whether its node still has an outgoing edge
+    for receiver in reversed(...)    `alive`: the same, and whether the node still has an outgoing edge
     before = loss(removed)           `Sweep.current`, kept up to date by what was accepted
     after = loss(removed | {edge})   `Sweep.attempt`: for several candidates at once, and of each only what it
                                      can change is computed (`engine.runs.live`)
@@ -23,21 +23,23 @@ import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from time import perf_counter
 
 import torch
 
 from nncirc.circuits.arguments import public
+from nncirc.circuits.errors import ResourceError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import Edge
+from nncirc.circuits.words import counted, memory_in_words
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.journal import Journal
 from nncirc.engine.runs.live import Change, Live, reads_change, with_modules
+from nncirc.engine.runs.memory import free_memory
 from nncirc.engine.runs.normalization import Loss
-from nncirc.engine.runs.room import require_room
 from nncirc.engine.runs.wiring import Wiring
 
 REBUILD_AFTER = 64
@@ -177,7 +179,6 @@ class Sweep:
         require_room(contrast, graph.base)
         wiring = Wiring.of(graph.base)
         self.states = [Live(contrast, self.metric, batch, graph, wiring) for batch in contrast.batches]
-        self.logit_error = self.rounding_error()
         self.pace = Pace(depth)
         clean = torch.tensor([[contrast.clean(self.metric)]], dtype=torch.float64)
         self.current = float(contrast.loss(self.metric, clean, self.of))
@@ -212,7 +213,7 @@ class Sweep:
         queue = deque(reversed(candidates))
         known = None if journal is None else journal.known(name)
         if known is not None:
-            # What was measured is not known, so that nothing can be said of those who measured the same.
+            # The journal has no measured numbers, so sweeps that measured the same cannot be followed.
             self.followed = []
             decided = [(sender, known.get(senders[sender])) for sender in queue]
         else:
@@ -252,7 +253,7 @@ class Sweep:
         return rise >= self.threshold
 
     def near(self, one: Tried) -> bool:
-        """Whether a rise is so near the threshold that rounding could decide, or is no number."""
+        """Whether a rise is so near the threshold that rounding could decide, or is not a number."""
         return not abs(one.rise - self.threshold) > one.error
 
     def walk(self, receiver: int, attempt: Attempt, *, exactly: bool = False) -> Iterator[tuple[int, Tried]]:
@@ -261,9 +262,10 @@ class Sweep:
         With `exactly` the definition measures what rounding could decide; whoever asks for that adds to
         `self.removed` what is accepted as it comes.
         """
-        before = self.current
+        before, error_before = self.current, self.loss_error(self.current)
         for row, (sender, loss) in enumerate(zip(attempt.senders, attempt.losses, strict=True)):
-            one = Tried(sender, loss - before, self.loss_error(loss) + self.loss_error(before))
+            error = self.loss_error(loss)
+            one = Tried(sender, loss - before, error + error_before)
             if exactly and self.near(one):
                 removed = frozenset(self.removed)
                 one = Tried(
@@ -274,7 +276,7 @@ class Sweep:
             if refused is attempt.expected[row]:
                 return
             if not refused:
-                before = loss
+                before, error_before = loss, error
 
     def advance(self, receiver: int, queue: deque[int]) -> Attempt | None:
         """Test candidates until the queue is empty, or until one is too near the threshold to decide here."""
@@ -364,7 +366,8 @@ class Sweep:
 
     # Rounding and room --------------------------------------------------------------------------------------
 
-    def rounding_error(self) -> float:
+    @cached_property
+    def logit_error(self) -> float:
         """A generous bound on how rounding moves a logit between the two ways.
 
         Sums in float32 over all tokens err as if logits were off by a few more roundings of 1.
@@ -376,19 +379,21 @@ class Sweep:
         sums = 32 if reads_change(self.contrast.model, self.metric) else 0
         return (64 * max(1.0, largest) + sums) * self.contrast.model.resolution
 
+    @cached_property
+    def terms(self) -> int:
+        """How many values of a prompt can move each by its own."""
+        return max(self.contrast.reading(batch, self.metric).terms for batch in self.contrast.batches)
+
     def loss_error(self, loss: float) -> float:
         """A bound on how rounding moves a loss: what logits so far off do to the metric at this value."""
-        normal = self.contrast.normalizer(self.metric)
-        terms = max(self.contrast.reading(batch, self.metric).terms for batch in self.contrast.batches)
-
-        sensitivity = self.metric.measure.sensitivity
+        normal, sensitivity = self.contrast.normalizer(self.metric), self.metric.measure.sensitivity
         # A sensitivity that grows with the value is that of a point, and is nothing at 0: a term of second
         # order belongs to it, and the rounding of the metric itself, of log-probabilities that cancel.
         own = self.logit_error * torch.finfo(torch.float64).eps / self.contrast.model.resolution
         second = self.logit_error**2 + own if math.isinf(sensitivity(math.inf)) else 0.0
 
         def moved(value: float) -> float:
-            return terms * (self.logit_error * sensitivity(value) + second) / abs(normal.span)
+            return self.terms * (self.logit_error * sensitivity(value) + second) / abs(normal.span)
 
         if self.of == "metric":
             return moved(normal.zero - normal.span * loss if self.metric.normalize else abs(loss))
@@ -399,3 +404,35 @@ class Sweep:
     def most_rows(self) -> int:
         """How many candidates a quarter of the memory has room for."""
         return max(1, self.contrast.memory // 4 // sum(state.row_bytes() for state in self.states))
+
+
+def state_bytes(contrast: Contrast, graph: Graph) -> int:
+    """Bytes of what ACDC knows of all prompts at once, which cannot be split.
+
+    What senders write in the clean run, its difference from the substitute, what they write now; the clean
+    run's residual stream, queries, keys, values and z; and two inputs of every receiver that is alive, of
+    which a quarter are at most times.
+    """
+    model = contrast.model
+    units = 3 * len(graph.senders) + 6 * model.shape.n_layers + 1 + len(graph.receivers) // 2
+    tokens = sum(batch.clean.numel() for batch in contrast.batches)
+    return units * tokens * model.d_model * model.dtype.itemsize
+
+
+def require_room(contrast: Contrast, graph: Graph) -> None:
+    """Refuse ACDC before the machine does: the state of all prompts is needed at once.
+
+    Raises:
+        ResourceError: C701, there is less memory than that, or less is allowed.
+    """
+    needed, free = state_bytes(contrast, graph), contrast.most_memory
+    if free is None:
+        free = free_memory(contrast.model.device)
+    if needed > free:
+        raise ResourceError(
+            "C701",
+            f"ACDC needs about {memory_in_words(needed)} for"
+            f" {counted(len(contrast.dataset.examples), 'prompt')};"
+            f" {memory_in_words(free)} is available",
+            hint="use fewer or shorter prompts, a smaller dtype, or whole attention layers instead of heads",
+        )

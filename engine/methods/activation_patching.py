@@ -4,7 +4,7 @@
 clean activation into the corrupted run and shows what is sufficient.
 
 Only what a patch can change is computed. Blocks before the node are those of the run that is patched. So are
-tokens before the first that the patch changes, since a token sees none behind it: their keys and values are
+tokens before the first that the patch changes, since a token sees no later one: their keys and values are
 kept. Of the last block only what the metric reads is needed, and a patch that changes nothing needs no run.
 Patches are rows of one trace, and each of them begins at its node:
 
@@ -116,7 +116,7 @@ def _remembered(
     labels: Sequence[str],
     measure: Callable[[], Float[Tensor, "row batch"]],
 ) -> tuple[Float[Tensor, "row batch"], bool]:
-    """What a journal knows of a trace, or else what is measured now, which it is told; and which of the two.
+    """What a journal knows of a trace, or else what is measured and noted now; and whether it was known.
 
     A trace is known as a whole or not at all: with other rows beside it a patch would differ by rounding, and
     the run that goes on would not end in the same bytes. So an entry names every value, and one that was made
@@ -164,7 +164,8 @@ class _Patch:
     """One node patched at one column.
 
     Attributes:
-        sender: the node's index; `column` likewise.
+        sender: the node's index.
+        column: the index of the column.
         first: the first token that changes in any prompt of the batch.
     """
 
@@ -197,7 +198,7 @@ class _Patcher:
         self.residual, self.projected, _ = run_state(model, tokens, noise)
         self.rotary = model.rotary(tokens)
         self.prompts, self.memory = len(tokens), min(BYTES_IN_A_TRACE, contrast.memory // 4)
-        # No token behind the last that the metric reads is seen by it.
+        # The metric sees no token after the last one that it reads.
         self.length = int(self.reading.kept.max()) + 1 if model.causal else tokens.shape[1]
         reach = [graph.reach[stage.receivers.start] for stage in self.stages]
         self.begins = [
@@ -211,7 +212,7 @@ class _Patcher:
         patches = []
         for column, mask in enumerate(self.masks):
             seen = (changed & mask).any(1)[:, : self.length]
-            # Where tokens see those behind them all may change.
+            # Where tokens see later ones, all may change.
             start = seen.int().argmax(1) if self.model.causal else 0
             first = torch.where(seen.any(1), start, self.length).tolist()
             patches += [_Patch(sender, column, at) for sender, at in enumerate(first)]
@@ -230,13 +231,12 @@ class _Patcher:
         model, kept = self.model, len(self.reading.kept)
         tokens = self.prompts * (self.length - first)
         # The widest is an MLP: its hidden layer, of 4 d_model, and what its activation function makes of it.
-        # Keys and values are there twice: as made, and behind those of the tokens before.
+        # Keys and values are there twice: as made, and after those of the tokens before.
         numbers = 24 * tokens * model.d_model + 4 * self.prompts * self.length * model.d_model
         size = numbers * model.dtype.itemsize
         if self.columns is None:
-            vocabulary = model.module.get_input_embeddings().num_embeddings
             # Logits are made float64, and a metric makes as much of them again twice.
-            size += self.prompts * kept * vocabulary * (model.dtype.itemsize + 24)
+            size += self.prompts * kept * model.vocabulary * (model.dtype.itemsize + 24)
         return max(1, min(TOKENS_IN_A_TRACE // tokens, self.memory // size))
 
     def run(self, patches: Sequence[_Patch]) -> Float[Tensor, "row batch"]:
@@ -285,7 +285,7 @@ class _Patcher:
         at: Int[Tensor, " at"],
         wanted: Int[Tensor, " wanted"],
     ) -> Float[Tensor, "row batch wanted d_model"]:
-        """The residual stream behind a layer's attention, of the tokens `wanted` among those `at`."""
+        """The residual stream after a layer's attention, of the tokens `wanted` among those `at`."""
         start, shape = int(at[0]), self.shape
         rest = rows[:, :, wanted - start]
         if not len(rows):

@@ -2,7 +2,7 @@
 
 Attribution multiplies differences with gradients. Where a head's attention is saturated, its gradient by the
 query is next to nothing, however much another query would change the pattern. So the pattern that the patched
-query or key gives is computed, and only what comes behind the head is taken to first order:
+query or key gives is computed, and only what comes after the head is taken to first order:
 
     fall(s -> r) = Σ ∂metric/∂z · (z − z with the edge cut)
 """
@@ -111,7 +111,7 @@ class _Layer:
     def attention(
         self, heads: Sequence[int], projected: Mapping[tuple[int, int], Tensor]
     ) -> Float[Tensor, "head row batch pos d_head"]:
-        """The z of some heads; what has one row stands for all."""
+        """The z of some heads; parts with one row are shared by all rows."""
         groups = [self.model.shape.kv_of(head) for head in heads]  # of the key and the value (grouped-query)
         parts = [
             torch.broadcast_tensors(projected[0, head], projected[1, group], projected[2, group])

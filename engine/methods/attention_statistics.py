@@ -113,8 +113,8 @@ def attention_statistics(
     - `duplicate_token`: to earlier occurrences of the same token.
     - `prefix_matching`: to the tokens after earlier occurrences (Olsson et al. 2022): high for induction
       heads.
-    - `induction`: to the token after the last earlier occurrence. On a random block that stands twice it is
-      the stripe that induction heads are told by, and equal to `prefix_matching`.
+    - `induction`: to the token after the last earlier occurrence. On a repeated random block it is
+      the stripe by which induction heads are recognized, and equal to `prefix_matching`.
 
     And not of one kind of position:
 

@@ -97,13 +97,29 @@ def attribution_patching(
 
     Raises:
         MethodError: C541, the metric has no gradient where it is taken; C542, no such number of steps; C546,
-            no such way; C547, options that do not go together, or not with this model; C523, a corrupted run
-            where the corruption is none.
+            no such way; C547, options that do not go together, or not with this model; C523, a corrupted
+            run where the corruption only replaces activations.
     """
     asked = _Asked(base, steps, along, rule, correct_qk, grad_drop)
-    weight = asked.check(contrast, metric)
+    asked.check(contrast, metric)
+    return _edge_scores(contrast, graph, metric, asked, progress)
+
+
+def halfway(contrast: Contrast, graph: Graph, metric: Metric) -> EdgeScores:
+    """Attribution scores with the gradient halfway between the corrupted and the clean embeddings."""
+    return _edge_scores(contrast, graph, metric, _Asked(midpoints=True), None)
+
+
+def _edge_scores(
+    contrast: Contrast,
+    graph: Graph,
+    metric: Metric,
+    asked: _Asked,
+    progress: Callable[[int, int], None] | None,
+) -> EdgeScores:
+    weight = asked.weight(contrast, metric)
     total = asked.zeros(contrast, graph, len(graph.base.receivers), len(graph.base.senders))
-    recomputed = Recomputed(contrast.model, graph.base) if correct_qk else None
+    recomputed = Recomputed(contrast.model, graph.base) if asked.correct_qk else None
     for point in _points(contrast, graph, metric, asked, progress):
         into = total[point.drop or 0]
         places = _places(contrast, point.batch, graph)
@@ -143,7 +159,8 @@ def node_attribution(
     Arguments and errors as for `attribution_patching`; with `grad_drop` magnitudes are those of the sums.
     """
     asked = _Asked(base, steps, along, rule, correct_qk=False, grad_drop=grad_drop)
-    weight, whole = asked.check(contrast, metric), graph.base
+    asked.check(contrast, metric)
+    weight, whole = asked.weight(contrast, metric), graph.base
     total = asked.zeros(contrast, graph, len(whole.senders))
     for point in _points(contrast, graph, metric, asked, progress):
         stages = zip(sender_stages(whole), point.gradients.senders, strict=True)
@@ -157,13 +174,15 @@ def node_attribution(
     return NodeScores.of(whole.senders, graph.positions, scores, made, contrast.model.digits)
 
 
-def way(contrast: Contrast, steps: int) -> list[float]:
+def way(contrast: Contrast, steps: int, *, midpoints: bool = False) -> list[float]:
     """How far from corrupted to clean integrated gradients are taken: k/m, k = 0 .. m−1, as Hanna et al. do.
 
-    Where the way starts at embeddings of zero it is (k + ½)/m, the midpoints of the steps: at zero a norm is
-    defined by its ε alone, and each norm on the way back multiplies the gradient by 1/√ε.
+    With `midpoints` it is (k + ½)/m, the midpoints of the steps. So it is where the way starts at embeddings
+    of zero: at zero a norm is defined by its ε alone, and each norm on the way back multiplies the gradient
+    by 1/√ε.
     """
-    return [(k + 0.5 * starts_at_zero(contrast)) / steps for k in range(steps)]
+    half = 0.5 * (midpoints or starts_at_zero(contrast))
+    return [(k + half) / steps for k in range(steps)]
 
 
 def starts_at_zero(contrast: Contrast) -> bool:
@@ -194,17 +213,18 @@ def _at(
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """The options of a call."""
+    """The options of a call, and whether gradients are taken at the midpoints of the steps in any case."""
 
-    base: Base
-    steps: int
-    along: Along
-    rule: Rule
-    correct_qk: bool
-    grad_drop: bool
+    base: Base = "clean"
+    steps: int = 1
+    along: Along = "inputs"
+    rule: Rule = "gradient"
+    correct_qk: bool = False
+    grad_drop: bool = False
+    midpoints: bool = False
 
-    def check(self, contrast: Contrast, metric: Metric) -> float:
-        """Check the options; the factor from a sum of metric gradients to a score."""
+    def check(self, contrast: Contrast, metric: Metric) -> None:
+        """Refuse options that have no meaning or do not go together."""
         if self.along not in ("inputs", "activations"):
             raise MethodError(
                 "C546", f"unknown `along`: {self.along!r}", hint="expected inputs or activations"
@@ -225,8 +245,6 @@ class _Asked:
                 hint="use steps = 5 (integrated gradients), base = corrupted, or another metric",
             )
         self._check_together(contrast)
-        sign = 1 if metric.normalize else metric.measure.sign
-        return sign / contrast.normalizer(metric).span / (len(contrast.dataset.examples) * contrast.samples)
 
     def _check_base(self, contrast: Contrast) -> None:
         if self.base not in get_args(Base):
@@ -278,6 +296,11 @@ class _Asked:
             )
         if self.grad_drop and model.shape.n_layers < 2:
             raise MethodError("C547", "grad_drop needs at least two layers", hint="remove grad_drop")
+
+    def weight(self, contrast: Contrast, metric: Metric) -> float:
+        """The factor from a sum of metric gradients to a score."""
+        sign = 1 if metric.normalize else metric.measure.sign
+        return sign / contrast.normalizer(metric).span / (len(contrast.dataset.examples) * contrast.samples)
 
     def drops(self, contrast: Contrast) -> range | tuple[None]:
         """The layers that are dropped one by one; None where none is."""
@@ -344,7 +367,7 @@ def _points(
     done, passes = 0, steps * len(moved) * len(drops) * len(contrast.batches)
 
     def of(batch: Batch) -> Iterator[_Point]:
-        if steps == 1:
+        if steps == 1 and not asked.midpoints:
             for drop in drops:
                 # What the senders write in the run that is differentiated is there already.
                 gradients = metric_gradients(
@@ -364,7 +387,7 @@ def _points(
         for place in moved:
             scored = places[place] if len(moved) > 1 else everything
             moving = difference.together(graph, place)
-            for part in way(contrast, steps):
+            for part in way(contrast, steps, midpoints=asked.midpoints):
                 # e + (k/m − 1)(e − e') = e' + k/m (e − e')
                 shift = (place, (part - 1) * moving)
                 gradients = metric_gradients(contrast, batch, metric, shift, scale=1 / steps)

@@ -68,7 +68,7 @@ def causal_tracing(
     """The indirect effect of every layer at every position: the metric restored minus the metric corrupted.
 
     In the corrupted run what a layer gives at a position takes its clean value, and the rest is computed
-    anew. Rows are layers: of `states` the residual stream behind the layer, named by the node that wrote last
+    anew. Rows are layers: of `states` the residual stream after the layer, named by the node that wrote last
     (`MLP3`; without MLPs `L3`); of `mlps` (`MLP3`) and `attention` (`L3`) what they add to it, in a window of
     layers around the row's: as in the paper's code from layer − window // 2 on, cut off at the ends.
 
@@ -77,7 +77,7 @@ def causal_tracing(
     metric's own unit, with the ends of its interval (None where one prompt bounds nothing); `made["tokens"]`
     names the positions of "all" by their tokens.
 
-    With `sever` a restored state cannot act through the MLPs (the attention) of the layers behind it at the
+    With `sever` a restored state cannot act through the MLPs (the attention) of later layers at the
     restored position: there these keep what they write in the corrupted run. Elsewhere they are computed.
 
     With `direction="noise"` both runs change places: in the clean run a layer takes its corrupted value, what
@@ -98,7 +98,7 @@ def causal_tracing(
 
     Raises:
         MethodError: C591, nothing is restored or severed by that name; C592, a window of states or of less
-            than one layer; C593, severed effects of anything but states; C523, the corruption is no run;
+            than one layer; C593, severed effects of anything but states; C523, the corruption is not a run;
             C512, no such position; C522, normalised, and the two runs do not differ; C524, no such direction.
         DataError: C334, "all" positions of prompts that have several lengths.
 
@@ -191,7 +191,7 @@ def _window(layer: int, width: int, depth: int) -> range:
 
 
 def _behind(layers: range, depth: int) -> range:
-    """The layers behind some: those through which what is restored in these can act."""
+    """The layers after these, through which what is restored can act."""
     return range(layers.stop, depth)
 
 
@@ -216,7 +216,7 @@ class _Tracer:
         stream: the residual stream of the run that is patched: denoising, the corrupted one.
         part: what is restored.
         restored: its values in the other run, by layer; of states the stream before it.
-        severed: what is held behind a restored state.
+        severed: what is held after a restored state.
         held: its values in the run that is patched, by layer; none if nothing is severed.
     """
 
@@ -255,7 +255,7 @@ class _Tracer:
 
         for row, (layers, mask) in enumerate(rows):
             for layer in layers:
-                # The state behind a layer is the one before the next.
+                # The state after a layer is the one before the next.
                 at = layer + (self.part == "residual")
                 put(Site(at, self.part), row, mask, self.restored[at])
             for layer in _behind(layers, len(self.held)):

@@ -1,7 +1,7 @@
 """What methods cost, from shape and prompts, before they run: multiplications, passes, bytes.
 
 Time has two parts. Matrix products take as long as their multiplications; a pass over the layers takes some
-time however few tokens it is given, since every module is called and its weights are read. So
+time however few tokens it is given, since it calls every module and reads its weights. So
 
     seconds = multiplications / rate + passes * least
 
@@ -11,24 +11,28 @@ within a factor of two for patching, attribution and ACDC; costs marked `at_most
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from time import perf_counter, process_time
+from typing import TypeAlias
 
 import torch
 
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.names import Position
+from nncirc.circuits.names import Edge, Position
+from nncirc.engine.methods.acdc_fast import alive, state_bytes
+from nncirc.engine.methods.attribution_patching import halfway
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.capture import sender_stages
+from nncirc.engine.runs.cells import rows_in_a_trace
 from nncirc.engine.runs.columns import mask_of
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.corruptions import Mean, Resample, Zero
-from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE
-from nncirc.engine.runs.wiring import Wiring
+from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE, pass_bytes
+from nncirc.engine.runs.normalization import Loss
+from nncirc.engine.runs.wiring import Wiring, attention_receivers
 
 ELEMENTWISE = 100
 """Multiplications of a product in the time of one number of a softmax, in float64."""
@@ -36,6 +40,16 @@ MASKED_PASSES = 4
 """Passes in the time of a masked forward's small operations."""
 BACKWARD_OF_ATTENTION = 2.5
 """Products of a backward through attention for each forward: scores again, and gradients of four factors."""
+BLOCK = 20
+"""Vectors of a token in a block: the widest is an MLP, with what its activation function makes."""
+ROWS_HELD = 8
+"""Candidates of ACDC that are held at once."""
+PILOT_PROMPTS = 8
+"""Prompts from which ACDC's effects are estimated."""
+ROWS = 6
+"""Candidates that are tried at once while all are decided as expected: what speculation mostly comes to."""
+EVALUATION = 1.5
+"""Passes in the time of an evaluation's small operations, of every layer that it goes through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +59,34 @@ class Cost:
     Attributes:
         multiplications: of matrix products.
         passes: how often the layers are gone through, with however many tokens.
-        memory: bytes of activations held at once; None where they are not counted.
+        memory: bytes of activations held at once; 0 where they are not counted.
         tested: of ACDC, how many edges are tested.
         at_most: whether these are upper bounds.
     """
 
     multiplications: float = 0.0
     passes: float = 0.0
-    memory: int | None = None
-    tested: int | None = None
+    memory: int = 0
+    tested: int = 0
     at_most: bool = False
 
     def __add__(self, other: Cost) -> Cost:
         """Both, one after the other."""
-        held = [each.memory for each in (self, other) if each.memory is not None]
-        tested = [each.tested for each in (self, other) if each.tested is not None]
         return Cost(
             self.multiplications + other.multiplications,
             self.passes + other.passes,
-            max(held, default=None),
-            sum(tested) if tested else None,
+            max(self.memory, other.memory),
+            self.tested + other.tested,
             self.at_most or other.at_most,
         )
 
     def __mul__(self, times: float) -> Cost:
-        return Cost(self.multiplications * times, self.passes * times, self.memory, self.tested, self.at_most)
+        return replace(self, multiplications=self.multiplications * times, passes=self.passes * times)
 
 
 FREE = Cost()
+MOST = Cost(at_most=True)
+"""Added to a cost, makes it an upper bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,209 +116,350 @@ def prompts_of(contrast: Contrast, metric: Metric | None = None) -> Iterator[Pro
         yield Prompts(count, length, read)
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """What multiplications depend on: of one token, the parts of a layer and the unembedding.
+# Parts of a model at one token ------------------------------------------------------------------------------
 
-    Attributes:
-        shape: layers, heads, key-value groups.
-        d_model: width of the residual stream.
-        d_head: width of a head.
-        mlp: multiplications of one MLP. Those that write nothing run all the same.
-        vocabulary: tokens that the unembedding knows.
-    """
 
-    shape: Shape
-    d_model: int
-    d_head: int
-    mlp: int
-    vocabulary: int
+def unit(model: Model) -> int:
+    """One head's query, key, value or output."""
+    return model.d_model * model.d_head
 
-    @classmethod
-    def of(cls, model: Model, shape: Shape | None = None) -> Sizes:
-        """The sizes of a model; with a shape those of a deeper one of the same widths."""
-        first = attrgetter(model.family.blocks)(model.module)[0]
-        weights = attrgetter(model.family.mlp)(first).parameters()
-        return cls(
-            shape or model.shape,
-            model.d_model,
-            model.d_head,
-            sum(weight.numel() for weight in weights if weight.ndim == 2),
-            model.module.get_input_embeddings().num_embeddings,
-        )
 
-    @property
-    def units(self) -> int:
-        """Queries, keys and values by head of one layer."""
-        return self.shape.n_heads + 2 * self.shape.n_kv_heads
+def inputs(model: Model) -> int:
+    """The queries, keys and values of all layers."""
+    return model.shape.n_layers * (model.shape.n_heads + 2 * model.shape.n_kv_heads) * unit(model)
 
-    @property
-    def unit(self) -> int:
-        """Of one head's query, key, value, or output."""
-        return self.d_model * self.d_head
 
-    def attention(self, length: float) -> float:
-        """Of one attention layer at one token that sees so many."""
-        return (self.units + self.shape.n_heads) * self.unit + 2 * self.shape.n_heads * self.d_head * length
+def outputs(model: Model) -> int:
+    """The outputs of all heads of all layers."""
+    return model.shape.n_layers * model.shape.n_heads * unit(model)
 
-    @property
-    def unembed(self) -> int:
-        """Of the logits at one position, and of a metric that reads them all."""
-        return (self.d_model + ELEMENTWISE) * self.vocabulary
+
+def mlp(model: Model) -> int:
+    """One MLP. Those that write nothing run all the same."""
+    first = attrgetter(model.family.blocks)(model.module)[0]
+    weights = attrgetter(model.family.mlp)(first).parameters()
+    return sum(weight.numel() for weight in weights if weight.ndim == 2)
+
+
+def attention(model: Model, length: float) -> float:
+    """One layer of attention, where a token sees so many."""
+    projections = (inputs(model) + outputs(model)) / model.shape.n_layers
+    return projections + 2 * model.shape.n_heads * model.d_head * length
+
+
+def blocks(model: Model, length: float) -> float:
+    """All layers, where a token sees so many."""
+    return model.shape.n_layers * (attention(model, length) + mlp(model))
+
+
+def unembed(model: Model) -> int:
+    """The logits, and a metric that reads them all."""
+    return (model.d_model + ELEMENTWISE) * model.vocabulary
 
 
 # Runs ------------------------------------------------------------------------------------------------------
 
 
-def unread(sizes: Sizes, prompts: Prompts) -> Cost:
+def unread(model: Model, prompts: Prompts) -> Cost:
     """A plain run without logits."""
-    each = sizes.attention(prompts.length) + sizes.mlp
-    return Cost(sizes.shape.n_layers * prompts.tokens * each, 1)
+    return Cost(prompts.tokens * blocks(model, prompts.length), 1)
 
 
-def measured(sizes: Sizes, prompts: Prompts) -> Cost:
+def measured(model: Model, prompts: Prompts) -> Cost:
     """A plain run, and a metric of it."""
-    return unread(sizes, prompts) + Cost(prompts.positions * sizes.unembed)
+    return unread(model, prompts) + Cost(prompts.positions * unembed(model))
 
 
-def plain_forward(sizes: Sizes, prompts: Prompts) -> Cost:
-    """The unit in which costs are told: a plain run with logits at every position."""
-    return unread(sizes, prompts) + Cost(prompts.tokens * sizes.d_model * sizes.vocabulary)
+def plain_forward(model: Model, prompts: Prompts) -> Cost:
+    """A plain run with logits at every position: the unit of what plans report."""
+    return unread(model, prompts) + Cost(prompts.tokens * model.d_model * model.vocabulary)
 
 
-def heads_apart(sizes: Sizes, graph: Graph, prompts: Prompts) -> Cost:
-    """What every head and every neuron of a graph writes, each by itself."""
-    heads = sizes.shape.n_layers * sizes.shape.n_heads * sizes.unit
-    neurons = sum(graph.neuron_counts.values()) * (sizes.d_model + ELEMENTWISE)
-    return Cost(prompts.tokens * (heads + neurons))
+def heads_apart(model: Model, graph: Graph, prompts: Prompts) -> Cost:
+    """What every head and every neuron of a graph writes, one by one."""
+    neurons = sum(graph.neuron_counts.values()) * (model.d_model + ELEMENTWISE)
+    return Cost(prompts.tokens * (outputs(model) + neurons))
 
 
-def masked(sizes: Sizes, graph: Graph, prompts: Prompts) -> Cost:
-    """A masked forward, and a metric of it: every receiver with an input of its own."""
-    inputs = sizes.shape.n_layers * sizes.units * sizes.unit
-    sums = graph.n_edges * (sizes.d_model if not graph.positions else 2)
-    own = Cost(prompts.tokens * (inputs + sums), MASKED_PASSES - 1)
-    return measured(sizes, prompts) + heads_apart(sizes, graph, prompts) + own
+def masked(model: Model, graph: Graph, prompts: Prompts) -> Cost:
+    """A masked forward, in which every receiver has its own input, and a metric of it."""
+    sums = graph.n_edges * (model.d_model if not graph.positions else 2)
+    own = Cost(prompts.tokens * (inputs(model) + sums), MASKED_PASSES - 1)
+    return measured(model, prompts) + heads_apart(model, graph, prompts) + own
 
 
-def gradient(sizes: Sizes, prompts: Prompts) -> Cost:
+def gradient(model: Model, prompts: Prompts) -> Cost:
     """A forward and a backward of a metric."""
-    layer = (sizes.units + sizes.shape.n_heads) * sizes.unit + sizes.mlp
-    pairs = BACKWARD_OF_ATTENTION * 2 * sizes.shape.n_heads * sizes.d_head * prompts.length
-    back = sizes.shape.n_layers * prompts.tokens * (layer + pairs) + prompts.positions * sizes.unembed
-    return measured(sizes, prompts) + Cost(back, 3)
+    back = prompts.tokens * blocks(model, BACKWARD_OF_ATTENTION * prompts.length)
+    return measured(model, prompts) + Cost(back + prompts.positions * unembed(model), 3)
 
 
-def written(sizes: Sizes, contrast: Contrast, run: str) -> Cost:
+def written(contrast: Contrast, run: str) -> Cost:
     """What senders write in the `clean` or the `corrupt` run of all prompts."""
-    match contrast.corruption if run == "corrupt" else None:
-        case Zero():
-            runs = [Prompts(1, 1)]
-        case Mean(source=source):  # prompt by prompt
-            examples = (source or contrast.dataset).examples
-            runs = [Prompts(1, len(example.tokens)) for example in examples]
-        case _:
-            runs = list(prompts_of(contrast))
-    return sum((unread(sizes, prompts) for prompts in runs), FREE)
+    runs = list(prompts_of(contrast))
+    if run == "corrupt" and isinstance(contrast.corruption, Zero):
+        runs = [Prompts(1, 1)]
+    elif run == "corrupt" and isinstance(contrast.corruption, Mean):  # prompt by prompt
+        source = contrast.corruption.source or contrast.dataset
+        runs = [Prompts(1, len(example.tokens)) for example in source.examples]
+    return sum((unread(contrast.model, prompts) for prompts in runs), FREE)
 
 
 # Methods ---------------------------------------------------------------------------------------------------
 
 
 def attribution(
-    sizes: Sizes, graph: Graph, prompts: Prompts, *, steps: int, along: str, by_edges: bool
+    model: Model, graph: Graph, prompts: Prompts, *, steps: int, along: str, by_edges: bool
 ) -> Cost:
-    """Attribution scores of one batch, when what both runs write is known."""
+    """Attribution scores of one batch, once both runs are there."""
     base, places = graph.base, len(graph.positions) or 1
     stages = len(sender_stages(base)) if along == "activations" and steps > 1 else 1
-    apart = heads_apart(sizes, base, prompts)
+    apart = heads_apart(model, base, prompts)
     if not by_edges:
-        return (gradient(sizes, prompts) + apart) * (steps * stages)
-    units = Cost(sizes.shape.n_layers * sizes.units * sizes.unit * prompts.tokens)
-    products = Cost(base.n_edges * prompts.tokens * sizes.d_model, places)
-    return (gradient(sizes, prompts) + units) * (steps * stages) + (apart + products) * steps
+        return (gradient(model, prompts) + apart) * (steps * stages)
+    by_input = Cost(prompts.tokens * inputs(model))
+    products = Cost(base.n_edges * prompts.tokens * model.d_model, places)
+    return (gradient(model, prompts) + by_input) * (steps * stages) + (apart + products) * steps
 
 
-def query_key(sizes: Sizes, graph: Graph, prompts: Prompts) -> Cost:
-    """The attention that every edge into a query or key gives, computed anew (AtP*)."""
-    places, wiring, found = len(graph.positions) or 1, Wiring.of(graph.base), FREE
-    for stage in wiring.stages:
-        if stage.kind == "attention":
-            senders = wiring.graph.reach[stage.receivers.start]
-            entered = sum(kind < 2 for receiver in stage.receivers for kind, _ in wiring.units[receiver])
-            each = entered * (sizes.unit + 2 * sizes.d_head * prompts.length)
-            found += Cost(places * senders * prompts.tokens * each, places / sizes.shape.n_layers)
-    return found
+def query_key(model: Model, graph: Graph, prompts: Prompts) -> Cost:
+    """Attention computed again for every edge into a query or key (AtP*)."""
+    base, shape, places = graph.base, model.shape, len(graph.positions) or 1
+    senders = sum(base.reach[attention_receivers(base, layer).start] for layer in range(shape.n_layers))
+    each = (shape.n_heads + shape.n_kv_heads) * (unit(model) + 2 * model.d_head * prompts.length)
+    return Cost(places * senders * prompts.tokens * each, places)
 
 
 def patching(
-    sizes: Sizes, contrast: Contrast, graph: Graph, metric: Metric, columns: Sequence[Position | int | None]
+    contrast: Contrast, graph: Graph, metric: Metric, columns: Sequence[Position | int | None]
 ) -> Cost:
-    """Activation patching, beside the two runs: every sender at every column.
+    """Activation patching of every sender at every one of `columns_of`, once both runs are there.
 
-    Args:
-        sizes: of the model.
-        contrast: model, prompts and corruption.
-        graph: whose senders are patched.
-        metric: what is measured.
-        columns: positions that are patched, as `columns_of` gives them.
+    A patch takes all parts after its sender, from the first token that it changes to the last that is read.
     """
-    found = FREE
+    model, found, senders = contrast.model, FREE, len(graph.senders)
     for batch, prompts in zip(contrast.batches, prompts_of(contrast, metric), strict=True):
-        last = int(contrast.reading(batch, metric).kept.max())
-        firsts = _first_changes(contrast, batch, columns)
-        found += _patches(sizes, graph, metric, prompts, firsts, last)
+        layer = [attention(model, prompts.length), mlp(model)][: 1 + model.shape.mlps]
+        parts = layer * model.shape.n_layers
+        stages = enumerate(sender_stages(graph))
+        after = sum((stage.stop - stage.start) * sum(parts[number:]) for number, stage in stages)
+        end = int(contrast.reading(batch, metric).kept.max()) + 1
+        tokens = []
+        for column in columns:
+            changed = mask_of(batch, column, torch.device("cpu"))
+            if batch.corrupt is not None and isinstance(contrast.corruption, Resample):
+                # Tokens before the first that differs see nothing that differs.
+                changed &= (batch.clean != batch.corrupt).cpu().cumsum(1) > 0
+            seen = changed.any(0)
+            # Where tokens see later ones too, all may change.
+            first = int(seen.int().argmax()) if model.causal else 0
+            tokens.append(max(0, end - first) * prompts.count if seen.any() else 0)
+        found += Cost(after * sum(tokens), sum(tokens) * senders / TOKENS_IN_A_TRACE)
+        found += Cost(0.0, 2 * len(columns) + model.shape.n_layers / 4)
+        if not metric.measure.columns:
+            found += Cost(senders * sum(map(bool, tokens)) * prompts.positions * unembed(model))
     return found
 
 
-def _patches(
-    sizes: Sizes, graph: Graph, metric: Metric, prompts: Prompts, firsts: Sequence[int], last: int
-) -> Cost:
-    """Those of a batch: of each column from the first token that changes, to the last that is read."""
-    found, layers = FREE, sizes.shape.n_layers
-    for number, stage in enumerate(sender_stages(graph)):
-        attentions, mlps = _after(sizes, number)
-        for first in firsts:
-            computed = max(0, last + 1 - first) * prompts.count * (stage.stop - stage.start)
-            each = attentions * sizes.attention(prompts.length) + mlps * sizes.mlp
-            found += Cost(computed * each, computed / TOKENS_IN_A_TRACE)
-            if computed and not metric.measure.columns:
-                found += Cost((stage.stop - stage.start) * prompts.positions * sizes.unembed)
-    return found + Cost(0.0, 2 * len(firsts) + layers / 4)
+def edited(model: Model, prompts: Prompts, rows: int) -> Cost:
+    """At most what so many edited runs take, as rows of traces, each a whole run.
 
-
-def _first_changes(contrast: Contrast, batch: Batch, columns: Sequence[Position | int | None]) -> list[int]:
-    """Of each column of patches the first token that may be written otherwise in the other run."""
-    found = []
-    for column in columns:
-        changed = mask_of(batch, column, torch.device("cpu"))
-        if batch.corrupt is not None and isinstance(contrast.corruption, Resample):
-            # A token sees none after it: all after the first that differs may change.
-            changed &= (batch.clean != batch.corrupt).cpu().cumsum(1) > 0
-        seen = changed.any(0)
-        # Where tokens see those behind them all may change.
-        start = int(seen.int().argmax()) if contrast.model.causal else 0
-        found.append(start if bool(seen.any()) else len(seen))
-    return found
-
-
-def _after(sizes: Sizes, number: int) -> tuple[int, int]:
-    """How many attention layers and MLPs come after a stage of senders: embed, attention 0, MLP 0, ..."""
-    layers = sizes.shape.n_layers
-    if not sizes.shape.mlps:
-        return layers - number, 0
-    layer, is_mlp = divmod(max(number, 1) - 1, 2)
-    return (layers, layers) if not number else (layers - 1 - layer, layers - layer - is_mlp)
-
-
-def edited(sizes: Sizes, prompts: Prompts, rows: int) -> Cost:
-    """At most what runs take in which something is changed: so many whole runs, as rows of traces.
-
-    Three more are those that they are compared with: clean, corrupted, and the one that is changed.
+    Three more are those that they are compared with: clean, corrupted, and the one that is edited.
     """
     together = -(-rows * prompts.tokens // TOKENS_IN_A_TRACE)
-    whole = measured(sizes, prompts)
+    whole = measured(model, prompts)
     return Cost((rows + 3) * whole.multiplications, 5 + 2 * together, at_most=True)
+
+
+# ACDC ------------------------------------------------------------------------------------------------------
+#
+# What it costs depends on what it finds: its decisions, taken on estimates of every edge's effect. These are
+# attribution scores of a few prompts with the gradient halfway between the clean and the corrupted run: the
+# midpoint rule of integrated gradients with one step, right to second order, so that a divergence, whose
+# gradient on the clean run is zero, has one too.
+
+Decisions: TypeAlias = dict[int, list[int]]
+"""For every receiver that is tested the senders that it keeps."""
+
+
+def effects(contrast: Contrast, graph: Graph, metric: Metric) -> Mapping[Edge, float]:
+    """By how much the loss should rise when each edge is cut, from a few of the prompts."""
+    return halfway(pilot(contrast), graph, metric).values
+
+
+def pilot(contrast: Contrast) -> Contrast:
+    """A contrast of a few of the prompts, from all over the dataset."""
+    data = contrast.dataset
+    step = -(-len(data.examples) // PILOT_PROMPTS)
+    corruption = contrast.corruption
+    if isinstance(corruption, Resample):
+        corruption = Resample(corruption.examples[::step], corruption.name)
+    few = replace(data, examples=data.examples[::step], counterparts=None)
+    return Contrast(contrast.model, few, corruption, contrast.batch, contrast.most_memory)
+
+
+def discovery(
+    contrast: Contrast,
+    graph: Graph,
+    metric: Metric,
+    threshold: float,
+    estimates: Mapping[Edge, float],
+    others: Sequence[Decisions] = (),
+    loss: Loss = "metric",
+) -> tuple[Cost, Decisions]:
+    """ACDC at one threshold, from estimates of what cutting every edge would do; and what it would decide.
+
+    What one of `others`, with another threshold, measured is not measured again for as long as both have
+    decided alike. A distance rises by what an effect adds to those of the edges cut before.
+    """
+    decisions: Decisions = {}
+    agreeing, kept, moved = list(others), set[str](), 0.0
+    found, places = written(contrast, "clean") + written(contrast, "corrupt"), len(graph.positions) or 1
+    live = _Alive(contrast.model, graph.base, metric, tuple(prompts_of(contrast, metric)))
+    for receiver, tested in alive(graph, kept):
+        if not tested:
+            continue
+        candidates = graph.heard(receiver)
+        keeps = []
+        for sender in reversed(candidates):
+            rise = estimates[Edge(graph.senders[sender], graph.receivers[receiver])]
+            if (rise if loss == "metric" else abs(moved + rise) - abs(moved)) >= threshold:
+                keeps.append(sender)
+            else:
+                moved += rise
+        decisions[receiver] = keeps
+        agreeing = [each for each in agreeing if each.get(receiver) == keeps]
+        found += Cost(tested=len(candidates))
+        evaluation = live.evaluation(receiver // places)
+        if not agreeing:
+            # A row counts up to the first candidate that is kept, which was not expected.
+            attempts = len(keeps) + (len(candidates) - len(keeps)) / ROWS
+            wasted = 1 + len(keeps) * (ROWS - 1) / 2 / len(candidates)
+            found += Cost(evaluation.multiplications * len(candidates) * wasted, evaluation.passes * attempts)
+        for sender in keeps:
+            live.listeners[sender // places].add(receiver // places)
+        kept.update(graph.senders[sender] for sender in keeps)
+    return found, decisions
+
+
+class _Alive:
+    """Which nodes still have outgoing edges, and so what an evaluation of one receiver's candidates computes.
+
+    As in `engine.runs.live`: whatever a change of the receiver reaches, and only where the metric reads if
+    only that is read of it.
+    """
+
+    def __init__(self, model: Model, graph: Graph, metric: Metric, prompts: Sequence[Prompts]) -> None:
+        self.unit, self.wiring, self.batches = unit(model), Wiring.of(graph), len(prompts)
+        self.tokens = sum(each.tokens for each in prompts)
+        self.positions = sum(each.positions for each in prompts)
+        self.read = 0 if metric.measure.columns else self.positions * unembed(model)
+        self.listeners: list[set[int]] = [set() for _ in graph.senders]
+        self.reached: dict[int, set[int]] = {}  # by receiver those whose input changes with its own
+        self.narrow = {len(graph.receivers) - 1}
+        head = self.unit + 2 * model.d_head * max(each.length for each in prompts)
+        # By sender its multiplications at a token.
+        self.each = dict.fromkeys(self.wiring.mlp_sender, mlp(model))
+        for sender in (each for heads in self.wiring.head_sender for each in heads):
+            self.each[sender] = self.each.get(sender, 0) + head
+
+    def evaluation(self, receiver: int) -> Cost:
+        """One candidate of a receiver: all that changes, from the receiver to the logits."""
+        wiring = self.wiring
+        if receiver not in self.reached:
+            fed = [self.listeners[sender] for sender in wiring.feeds[receiver]]
+            self.reached[receiver] = {receiver}.union(*(self.reached[r] for each in fed for r in each))
+            only_queries = all(kind == 0 for kind, _ in wiring.units.get(receiver, ()))
+            if only_queries and all(each <= self.narrow for each in fed):
+                self.narrow.add(receiver)
+        found, reached = float(self.read), self.reached[receiver]
+        for each in reached:
+            found += len(wiring.units.get(each, ())) * self.unit * self.tokens_of({each})
+        for sender in {sender for each in reached for sender in wiring.feeds[each] if self.listeners[sender]}:
+            found += self.each[sender] * self.tokens_of(self.listeners[sender])
+        stages = len({wiring.stage_of[each] for each in reached})
+        return Cost(found, EVALUATION * self.batches * stages / len(wiring.stages))
+
+    def tokens_of(self, receivers: set[int]) -> int:
+        """The tokens at which receivers read: all of all prompts, or only those that the metric reads."""
+        return self.positions if receivers <= self.narrow else self.tokens
+
+
+# Bytes of activations held at once, within a factor of two --------------------------------------------------
+
+
+def held(
+    model: Model,
+    tokens: int,
+    *,
+    kept: float = 0,
+    running: int | None = None,
+    positions: int = 0,
+    doubles: int = 0,
+) -> int:
+    """Bytes held at once by what runs a model: what is kept, and the largest of what comes and goes.
+
+    Args:
+        model: the model.
+        tokens: of the prompts of which something is kept.
+        kept: how much, in units of what one part of the model writes.
+        running: tokens of the largest run; None for those of the prompts.
+        positions: at which logits are made at a time: as made, cloned, in float64 and twice more.
+        doubles: vectors of the residual stream's width in float64.
+    """
+    size = model.dtype.itemsize
+    unit, copies = model.d_model * size, 2 if model.dtype == torch.float64 else 3
+    logits = model.vocabulary * positions * (2 * size + 8 * copies)
+    block = BLOCK * (tokens if running is None else running) * unit
+    return int(kept * tokens * unit) + max(block, logits + 8 * doubles * model.d_model)
+
+
+def attribution_room(contrast: Contrast, neurons: int = 0) -> int:
+    """Bytes that attribution patching holds: a pass, and what so many neurons write, as made and joined."""
+    model = contrast.model
+    most, token = contrast.memory // 16, neurons * model.d_model * model.dtype.itemsize
+    return max(
+        len(batch.indices) * pass_bytes(model, batch.clean.shape[1])
+        + 2 * min(token * batch.clean.numel(), most)
+        for batch in contrast.batches
+    )
+
+
+def patching_room(contrast: Contrast) -> int:
+    """Bytes that activation patching holds: both runs, their difference, the patched run's state, a trace."""
+    tokens = max(batch.clean.numel() for batch in contrast.batches)
+    kept = 12 * contrast.model.shape.n_layers + 4
+    return held(contrast.model, tokens, kept=kept, running=TOKENS_IN_A_TRACE)
+
+
+def edited_room(contrast: Contrast, metric: Metric, rows: int, kept: int) -> int:
+    """Bytes that so many edited runs hold: both plain runs while there is room, what is kept, a trace.
+
+    What is `kept` of the run that is edited is in units of what one part of the model writes.
+    """
+    model, most = contrast.model, 0
+    for batch in contrast.batches:
+        together = min(rows, rows_in_a_trace(contrast, batch, metric))
+        tokens, positions = batch.clean.numel(), len(contrast.reading(batch, metric).kept)
+        logits = together * len(batch.indices) * positions
+        most = max(most, held(model, tokens, kept=kept, running=together * tokens, positions=logits))
+    tokens = sum(batch.clean.numel() for batch in contrast.batches)
+    both = held(model, tokens, kept=2 * (2 * model.shape.n_layers + 1), running=0)
+    return min(both, contrast.memory // 4) + most
+
+
+def acdc_room(contrast: Contrast, graph: Graph, metric: Metric) -> int:
+    """Bytes that ACDC holds at once: the state of all prompts, and the rows that are tried together.
+
+    Of a row: changes of what is alive, and what computing a layer takes.
+    """
+    model, graph = contrast.model, graph.base
+    senders, receivers = len(graph.senders), len(graph.receivers)
+    unit = sum(batch.clean.numel() for batch in contrast.batches) * model.d_model * model.dtype.itemsize
+    row = unit * (receivers // 4 + senders // 4 + 16 + 4 * model.shape.n_heads)
+    if not metric.measure.columns:
+        row += 24 * len(contrast.dataset.examples) * model.vocabulary
+    return state_bytes(contrast, graph) + min(ROWS_HELD * row, contrast.memory // 4)
 
 
 # Seconds ---------------------------------------------------------------------------------------------------
@@ -324,11 +479,10 @@ class Speed:
 
     @classmethod
     def of(cls, model: Model, prompts: Prompts, shape: Shape) -> Speed:
-        """Measured with a model, which may have fewer layers than its shape tells of."""
-        few, many = Prompts(1, 1), Prompts(prompts.count, prompts.length, prompts.length)
-        little, much = (_seconds(model, each) for each in (few, many))
-        sizes = Sizes.of(model)
-        most = plain_forward(sizes, many).multiplications - plain_forward(sizes, few).multiplications
+        """Measured with a model, which may be a stand-in with fewer layers than the shape has."""
+        few = Prompts(1, 1)
+        little, much = (_seconds(model, each) for each in (few, prompts))
+        most = plain_forward(model, prompts).multiplications - plain_forward(model, few).multiplications
         rate = most / max(much - little, 1e-6) if most else 1e9
         return cls(rate, little * shape.n_layers / model.shape.n_layers)
 
@@ -338,11 +492,11 @@ class Speed:
 
 
 def _seconds(model: Model, prompts: Prompts) -> float:
-    """The least of three plain forwards, after one that does not count: what else runs can only add."""
+    """The least of three plain forwards, after one to warm up: whatever else runs can only add."""
     tokens = torch.zeros(prompts.count, prompts.length, dtype=torch.long, device=model.device)
-    # On one thread what others do on the machine does not count.
+    # One thread is timed by its own work, whatever else the machine does.
     alone = torch.get_num_threads() == 1 and model.device.type == "cpu"
-    clock: Callable[[], float] = process_time if alone else perf_counter
+    clock = process_time if alone else perf_counter
     found = []
     for _ in range(4):
         began = clock()

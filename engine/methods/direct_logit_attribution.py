@@ -92,17 +92,13 @@ def logit_attribution(
     biases = torch.zeros(len(BIASES), len(columns), count, dtype=torch.float64)
     weight = attrgetter(model.family.unembed)(model.module).weight.detach()
     norm = norm_parts(attrgetter(model.family.final_norm)(model.module), weight)
-    done = 0
-    for prompts in batches(model, named, batch=batch, memory=memory):
+    for prompts in batches(model, named, batch=batch, memory=memory, progress=progress):
         run = written(model, prompts.clean, neurons=graph.neuron_counts)
         for column, place in enumerate(columns):
             read = where(READ[of], named, prompts, place, model)
             found, constant = _contributions(model, graph, run, read, norm, foil=of == "logit_diff")
             senders[:, column, prompts.indices] = found.cpu()
             biases[:, column, prompts.indices] = constant.cpu()
-        done += len(prompts.examples)
-        if progress is not None:
-            progress(done, len(named.examples))
     whole = estimates([senders.sum(0) + biases.sum(0)], how=how)
     constants = {name: estimates([each], how=how) for name, each in zip(BIASES, biases, strict=True)}
     scores = estimates([senders], how=how)

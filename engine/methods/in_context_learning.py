@@ -40,13 +40,13 @@ def in_context_learning(
         model: the model.
         dataset: the prompts; answers are not needed.
         early: the token whose prediction counts as early, counted from 1; the first has no prediction.
-        late: likewise as late.
+        late: the token whose prediction counts as late.
         how: how the intervals over prompts are drawn.
         batch: most prompts at once.
         memory: bytes of activations; None for half of what is free.
 
     Raises:
-        ModelError: C433, the model's outputs are no logits of tokens.
+        ModelError: C433, the model's outputs are not logits of tokens.
         MethodError: C578, not 2 <= early < late <= the number of tokens of every prompt.
 
     Source: Olsson et al. 2022, whose tokens are 50 and 500.
@@ -78,7 +78,7 @@ def in_context_learning(
 def _losses(model: Model, tokens: Tensor, numbers: list[int]) -> Float[Tensor, "batch number"]:
     """Minus the log-probability of tokens, which are counted from 1."""
     at = torch.tensor(numbers, device=model.device) - 1
-    # The logits of a position are about the token behind it.
+    # The logits at a position predict the next token.
     logits = run(model.envoy, model.inputs(tokens, keep=at - 1), lambda: model.unembed.output.clone())
     losses: Tensor = -logits.double().log_softmax(-1).gather(-1, tokens[:, at][..., None])[..., 0]
     return losses

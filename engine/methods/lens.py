@@ -15,7 +15,7 @@ from nncirc.circuits.names import Position
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.data.labels import labels_of
 from nncirc.engine.metrics.metric import Logits, Measure, Metric, check_metric, measures
-from nncirc.engine.metrics.reading import Reading, reading
+from nncirc.engine.metrics.reading import Reading, reading, require_answers
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import Batch
 
@@ -65,13 +65,7 @@ def measure_of(name: str, dataset: Dataset) -> Measure:
             f"{name} reads one token, but these answers may have several",
             hint="use kl_divergence, or give answers of one token each and remove `teacher_forced`",
         )
-    for need in found.needs:
-        if dataset.answers is None or (need == "foil" and any(e.foil is None for e in dataset.examples)):
-            raise DataError(
-                "C331",
-                f"{name} needs the {need} of every prompt, which this dataset lacks",
-                hint=f'add {need} = "..." to the dataset',
-            )
+    require_answers(name, found, dataset, dataset.examples)
     return found
 
 
@@ -79,7 +73,7 @@ def where(of: str, dataset: Dataset, prompts: Batch, place: Position, model: Mod
     """Where a column is read in some prompts, and the answers there.
 
     Raises:
-        ModelError: C433, the model's outputs are no logits of tokens.
+        ModelError: C433, the model's outputs are not logits of tokens.
     """
     # A rank has an answer at the same positions as its probability.
     metric = Metric("prob" if of == "rank" else of, at=(place,))
@@ -88,7 +82,7 @@ def where(of: str, dataset: Dataset, prompts: Batch, place: Position, model: Mod
 
 
 def selected(where: Reading, at_all: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch read width"]:
-    """What stands at the positions that each prompt reads."""
+    """The vectors at the positions that each prompt reads."""
     rows = torch.arange(len(at_all), device=at_all.device)[:, None]
     return at_all[rows, where.kept[where.index]]
 

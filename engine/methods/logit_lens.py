@@ -64,8 +64,8 @@ def logit_lens(
     rows = stages(model.shape)
     found = torch.zeros(len(rows), len(columns), len(dataset.examples), dtype=torch.float64)
     tops = [[Counter[int]() for _ in columns] for _ in rows]
-    done = 0
-    for prompts in batches(model, named, batch=batch, memory=memory, more=logits_bytes(model, len(columns))):
+    more = logits_bytes(model, len(columns))
+    for prompts in batches(model, named, batch=batch, memory=memory, more=more, progress=progress):
         wheres = [where(of, named, prompts, place, model) for place in columns]
         widths = [each.index.shape[1] for each in wheres]
         # All columns at once: the unembedding is the larger part of the work.
@@ -80,9 +80,6 @@ def logit_lens(
                 values, likely = read(measure, each, logits[column], final[column])
                 found[row, column, prompts.indices] = values.cpu()
                 tops[row][column] += likely
-        done += len(prompts.examples)
-        if progress is not None:
-            progress(done, len(named.examples))
     made = {
         "method": "logit_lens",
         "score": f"{of}, {measure.unit}",

@@ -100,10 +100,9 @@ def patchscopes(
     rows = stages(model.shape, halves=False)
     found = torch.zeros(len(rows), len(columns), len(source.examples), dtype=torch.float64)
     tops = [[Counter[int]() for _ in columns] for _ in rows]
-    done = 0
     length = max(len(example.tokens) for example in target.examples)
     more = logits_bytes(model, 1) + pass_bytes(model, length)
-    for prompts in batches(model, named, batch=batch, memory=memory, more=more):
+    for prompts in batches(model, named, batch=batch, memory=memory, more=more, progress=progress):
         stream = residual_stream(model, prompts.clean, halves=False)
         ours = [target.examples[0 if len(target.examples) == 1 else i] for i in prompts.indices]
         for column, each in enumerate(columns):
@@ -117,9 +116,6 @@ def patchscopes(
                 values, likely = read(measure, reading, logits, final)
                 found[row, column, prompts.indices] = values.cpu()
                 tops[row][column] += likely
-        done += len(prompts.examples)
-        if progress is not None:
-            progress(done, len(named.examples))
     made = {
         "method": "patchscopes",
         "score": f"{of}, {measure.unit}",

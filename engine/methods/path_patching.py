@@ -4,7 +4,7 @@ Two runs, computed side by side as changes of the clean run's residual stream:
 
     carried      the sender has its corrupted output, nodes on the paths are computed anew, all others are
                  frozen at their clean outputs: what the receivers read here is what the paths bring them
-    patched      the clean run in which the receivers read that; everything behind them is computed anew
+    patched      the clean run in which the receivers read that; everything after them is computed again
 
 That is noising. Denoising, the clean and the corrupted run change places.
 
@@ -76,7 +76,7 @@ def path_patching(
             but the carriers are held at their corrupted outputs; needs a corruption that is another run.
         to: the receivers: inputs (`L9H9.q`), nodes with all their inputs (`L9H9`, `MLP10`), patterns
             (`L10H*.v`), or `logits` by itself.
-        through: the nodes that carry what they are told, by name or pattern; "none" for direct paths alone,
+        through: the nodes that pass changes on, by name or pattern; "none" for direct paths alone,
             "all" for all nodes. All others are held at their outputs in the run that is patched. By default
             MLPs carry and other heads do not, as in Wang et al.
         positions: where the sender's output is that of the other run, one column each; "all" for every token;

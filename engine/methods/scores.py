@@ -25,7 +25,7 @@ Rank: TypeAlias = Literal["absolute", "signed"]
 class EdgeScores:
     """A score for every edge of a graph.
 
-    Edges are ranked, and compared with a threshold, by significant digits of their own (`ranked_as`): those
+    Edges are ranked, and compared with a threshold, by their own significant digits (`ranked_as`): those
     that differ only by rounding are equal, whatever the batch and the number of threads. So a metric times a
     factor has the same circuits.
 
@@ -111,7 +111,7 @@ class EdgeScores:
         """The highest `edges` edges, pruned to paths from embed to logits; so it can have fewer.
 
         Raises:
-            MethodError: C543, the number is none of at least 0; C545, no such rank.
+            MethodError: C543, it is not a whole number of at least 0; C545, no such rank.
         """
         if type(edges) is not int or edges < 0:
             problem = f"`edges` must be a whole number of at least 0, got {edges!r}"
@@ -150,7 +150,7 @@ class NodeScores:
         low: the lower ends of the values' intervals over prompts, −∞ where the prompts do not bound it and in
             columns without intervals; None where there are none at all: of one prompt, and of what is no
             mean over prompts.
-        high: the upper ends, ∞ likewise.
+        high: the upper ends, ∞ in the same places.
     """
 
     nodes: tuple[str, ...]

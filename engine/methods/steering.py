@@ -57,9 +57,10 @@ def steering(
     """The metric with what a node writes scaled or shifted, one node and one factor at a time.
 
     A row for each node, or one for all together; a column for each factor. What is scaled is what the node
-    writes in the run that is steered, behind nodes that are steered as well. Scaled by 1 or shifted by 0 the
-    run is as it was; scaled by 0 the node is zero-ablated. A node is shifted by the factor times the mean
-    difference of what it writes, clean minus corrupted, over all prompts and all tokens that are steered.
+    writes in the run that is steered, after earlier nodes have been steered as well. Scaled by 1 or shifted
+    by 0 the run is as it was; scaled by 0 the node is zero-ablated. A node is shifted by the factor times the
+    mean difference of what it writes, clean minus corrupted, over all prompts and all tokens that are
+    steered.
 
     Values are means over prompts, with intervals; a resample keeps the mean difference of all prompts.
     `made["unsteered"]` is the metric of the run as it was, `made["unsteered interval"]` its interval.
@@ -138,7 +139,7 @@ def function_vector(
     """The metric with the function vector of some heads added to the residual stream, layer by layer.
 
     The vector is the sum over heads of the mean of what each writes at the last token of the source prompts.
-    A row for each layer behind which it is added, named by the node that wrote last (`MLP3`; without MLPs
+    A row for each layer after which it is added, named by the node that wrote last (`MLP3`; without MLPs
     `L3`); a column for each factor. Values are means over prompts, with intervals; a resample keeps the
     vector. `made` has the metric of the run as it was, as for `steering`.
 
@@ -206,7 +207,7 @@ class _Target:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What becomes of a part of the width of what stands at a site."""
+    """An edit of part of the width of a site."""
 
     site: Site
     width: slice
@@ -352,7 +353,7 @@ def _scores(
 
 
 def _with(changes: Sequence[tuple[int, _Change]], value: Tensor) -> Tensor:
-    """The values at a site with what becomes of some rows."""
+    """The values at a site after the edits of some rows."""
     new = value.clone()
     for row, each in changes:
         new[row, :, :, each.width] = each.edit(new[row, :, :, each.width])

@@ -6,8 +6,8 @@ stream, where y is what it attends to. Both are products of two thin matrices, a
 The weights of the norm that a head reads through are folded in: its gain and, of a LayerNorm, taking off the
 mean; so are those of the final norm where a circuit ends at tokens. The scales of norms depend on the prompt
 and are left out, as are all biases. Under grouped-query attention the heads of a group share a key and a
-value matrix. With rotary embeddings QK depends on how far apart the two positions are: they are at the same
-place where nothing else is said.
+value matrix. With rotary embeddings QK depends on how far apart the two positions are: by default
+they are the same.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def qk_circuits(model: Model, layer: int, *, distance: int = 0) -> LowRank:
     Args:
         model: the model.
         layer: which one.
-        distance: how many positions before the query the key stands; matters with rotary embeddings only.
+        distance: how many positions the key is before the query; matters with rotary embeddings only.
     """
     norm, weights = _reads(model, layer), model.weights[layer]
     query, key = _folded(norm, weights.query), _folded(norm, weights.key)
@@ -169,7 +169,7 @@ def _head(model: Model, name: str) -> tuple[int, int]:
 
     Raises:
         MethodError: C576, the model has no such head.
-        GraphError: C451, it is no node's name.
+        GraphError: C451, it is not the name of a node.
     """
     node = Node.parse(name)
     layer, index = node.layer, node.index
@@ -196,7 +196,7 @@ def qk_circuit(model: Model, head: str, *, tokens: bool = False, distance: Count
         head: `L1H0`.
         tokens: from tokens to tokens, `vocab vocab`, by the direct path from the embedding; otherwise between
             directions of the residual stream, `d_model d_model`.
-        distance: how many positions before the query the key stands; matters with rotary embeddings only.
+        distance: how many positions the key is before the query; matters with rotary embeddings only.
 
     Raises:
         MethodError: C576, no such head.

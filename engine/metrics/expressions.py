@@ -7,6 +7,7 @@ of means. It is a measure like others, so that every method takes it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -98,8 +99,11 @@ def combined(symbol: Symbol, left: Metric | float, right: Metric | float) -> Met
         columns=all(part.columns for part in parts),
         against_clean=any(part.against_clean for part in parts),
         of_outputs=all(part.of_outputs for part in parts),
-        sensitivity=_Constant(_bound(symbol, left, right)),
-        nothing=_nothing(symbol, left, right),
+        # How far it moves when every logit moves by at most 1; infinite where that depends on values.
+        sensitivity=_Constant(
+            _linear(symbol, left, right, lambda part: part.measure.sensitivity(math.inf), math.inf)
+        ),
+        nothing=_linear(symbol, left, right, lambda part: part.measure.nothing, 0.0),
         gradient=all(part.gradient for part in parts),
         joint=_joint(symbol, left, right),
     )
@@ -159,22 +163,17 @@ def _joint(symbol: Symbol, left: Metric | float, right: Metric | float) -> Joint
     return "sum" if linear and joints == {"sum"} else None
 
 
-def _bound(symbol: Symbol, left: Metric | float, right: Metric | float) -> float:
-    """By how much it can move when every logit moves by at most 1; infinite where that depends on values."""
-    first, second = (p.measure.sensitivity(math.inf) if isinstance(p, Metric) else 0.0 for p in (left, right))
-    if symbol in "+-":
-        return first + second
-    if not isinstance(right, Metric):
-        factor = abs(right)
-        return first * factor if symbol == "*" else first / factor
-    return second * abs(left) if symbol == "*" and not isinstance(left, Metric) else math.inf
-
-
-def _nothing(symbol: Symbol, left: Metric | float, right: Metric | float) -> float:
-    """What is rounding only, of what is linear in the parts; of the rest its own values tell the scale."""
-    first, second = (p.measure.nothing if isinstance(p, Metric) else 0.0 for p in (left, right))
+def _linear(
+    symbol: Symbol,
+    left: Metric | float,
+    right: Metric | float,
+    of: Callable[[Metric], float],
+    otherwise: float,
+) -> float:
+    """What a bound on the parts' values comes to for what is linear in them; `otherwise` for the rest."""
+    first, second = (of(part) if isinstance(part, Metric) else 0.0 for part in (left, right))
     if symbol in "+-":
         return first + second
     if not isinstance(right, Metric):
         return first * abs(right) if symbol == "*" else first / abs(right)
-    return second * abs(left) if symbol == "*" and not isinstance(left, Metric) else 0.0
+    return second * abs(left) if symbol == "*" and not isinstance(left, Metric) else otherwise

@@ -75,7 +75,7 @@ class Checked:
 
 
 def own_measure(name: str, folder: Path, *, allowed: bool) -> Measure:
-    """The measure that a name stands for: a `Measure`, or a function of `Logits` of which more is better.
+    """The measure of a name: a `Measure`, or a function of `Logits` of which more is better.
 
     Args:
         name: `module:function`, or an entry point of the group `nncirc.metrics`.
@@ -83,7 +83,7 @@ def own_measure(name: str, folder: Path, *, allowed: bool) -> Measure:
         allowed: whether whoever runs this allows code.
 
     Raises:
-        MethodError: C584, code is not allowed; C585, it cannot be loaded; C586, it is no metric.
+        MethodError: C584, code is not allowed; C585, it cannot be loaded; C586, it is not a metric.
     """
     found, code = load(name, METRICS, folder, allowed=allowed)
     if not isinstance(found, Measure):
@@ -135,7 +135,7 @@ def _prompt(name: str, dataset: Dataset, clean: Example, given: object) -> Examp
 
 
 def load(name: str, group: str, folder: Path, *, allowed: bool) -> tuple[Any, Code]:
-    """What a name stands for, and its code.
+    """What a name refers to, and its code.
 
     Raises:
         MethodError: C584, C585.
@@ -216,7 +216,7 @@ def _called(name: str, function: Callable[[Any], Any], argument: object, code: C
         found = function(argument)
     except (NncircError, KeyboardInterrupt, MemoryError):
         raise
-    except BaseException as error:  # noqa: BLE001 - likewise
+    except BaseException as error:  # noqa: BLE001 - a user's code raises what it likes
         at = inspect.trace()[-1]
         where = f"{Path(at.filename).name}, line {at.lineno}"
         raise MethodError(
@@ -239,7 +239,7 @@ def _line(error: BaseException) -> str:
     """The type of an error, and the first line of what it says, if it says anything."""
     try:
         said = (str(error).splitlines() or [""])[0][:200]
-    except Exception:  # noqa: BLE001 - likewise
+    except Exception:  # noqa: BLE001 - a user's own error may fail to print
         said = ""
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 

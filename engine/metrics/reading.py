@@ -14,7 +14,7 @@ from nncirc.circuits.names import END
 from nncirc.engine.data.examples import Dataset, Example, tokens_of
 from nncirc.engine.data.positions import resolve
 from nncirc.engine.metrics.finite import require_values
-from nncirc.engine.metrics.metric import ChangeFunction, Joint, Logits, Metric
+from nncirc.engine.metrics.metric import ChangeFunction, Joint, Logits, Measure, Metric
 
 LARGEST_CHANGE = 64.0
 """In float32 e⁸⁸ is infinite, and what a probability below 10⁻³⁸ loses must not come back multiplied."""
@@ -41,7 +41,7 @@ class Reading:
     joint: Joint | None = None
 
     def select(self, logits: Float[Tensor, "row batch kept vocab"]) -> Float[Tensor, "row batch read vocab"]:
-        """The logits at the positions that each prompt reads; of other vectors likewise."""
+        """The logits, or other vectors, at the positions that each prompt reads."""
         if len(self.kept) == self.index.shape[1] == 1:
             return logits
         index = self.index[None, :, :, None].expand(len(logits), -1, -1, logits.shape[-1])
@@ -136,16 +136,7 @@ def reading(
             is left to read; C343, it has no meaning for an answer of several tokens, or none there. Unknown
             positions as `resolve` says.
     """
-    for need in metric.measure.needs:
-        missing = dataset.answers is None or (
-            need == "foil" and any(example.foil is None for example in examples)
-        )
-        if missing:
-            raise DataError(
-                "C331",
-                f"{metric.name} needs the {need} of every prompt, which this dataset lacks",
-                hint=f'add {need} = "..." to the dataset',
-            )
+    require_answers(metric.name, metric.measure, dataset, examples)
     joint = _joint(metric, dataset)
     rows = [
         list(range(example.end, len(example.tokens))) if joint else _positions(metric, dataset, example)
@@ -185,6 +176,21 @@ def reading(
         targets(lambda example, _: tokens_of(example.foil)),
         joint,
     )
+
+
+def require_answers(name: str, measure: Measure, dataset: Dataset, examples: Sequence[Example]) -> None:
+    """Whether a dataset has the answers and foils that a measure reads, for these examples of it.
+
+    Raises:
+        DataError: C331, it lacks them.
+    """
+    for need in measure.needs:
+        if dataset.answers is None or (need == "foil" and any(each.foil is None for each in examples)):
+            raise DataError(
+                "C331",
+                f"{name} needs the {need} of every prompt, which this dataset lacks",
+                hint=f'add {need} = "..." to the dataset',
+            )
 
 
 def _joint(metric: Metric, dataset: Dataset) -> Joint | None:

@@ -2,7 +2,7 @@
 what they do (Lindner et al. 2023, "Tracr: Compiled Transformers as a Laboratory for Interpretability").
 
 A folder holds `config.json` and `model.safetensors`. There are no norms, attention is not causal unless the
-config says so, heads have a width of their own, and every projection has a bias. Outputs are values, not
+config says so, the width of heads is given, and every projection has a bias. Outputs are values, not
 logits: one for each symbol of a categorical program, one in all for a numerical one.
 """
 
@@ -35,9 +35,9 @@ class CompiledConfig:
     Attributes:
         vocabulary: the symbols that it reads, by token id.
         bos: the symbol that every input begins with; None for a program without one.
-        pad: the symbol that stands for none; never part of an input.
-        outputs: the symbols that the outputs stand for, of a categorical program; of a numerical one ().
-        causal: whether a position attends to none behind it.
+        pad: the symbol that fills up; never part of an input.
+        outputs: one symbol for each output of a categorical program; () for a numerical one.
+        causal: whether a position attends to no later one.
     """
 
     num_hidden_layers: int
@@ -121,7 +121,7 @@ def _size(value: Value) -> int:
 
 
 def _symbol(value: Value) -> str:
-    """A value of the program's as text; what is no text is written as in JSON: `true`, `0.5`."""
+    """A value of the program as text; numbers and truth values as in JSON: `0.5`, `true`."""
     if not isinstance(value.value, str | int | float):
         raise value.wrong("expected a symbol: a string, a number, true or false")
     symbol = value.value if isinstance(value.value, str) else json.dumps(value.value)
@@ -146,7 +146,7 @@ def _symbols(value: Value) -> tuple[str, ...]:
 
 
 class CompiledAttention(nn.Module):
-    """Attention with heads of their own width; every projection has a bias."""
+    """Attention with heads of a given width; every projection has a bias."""
 
     def __init__(self, config: CompiledConfig) -> None:
         super().__init__()
@@ -197,7 +197,7 @@ class CompiledBlock(nn.Module):
         self.mlp = CompiledMLP(config)
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        """The residual stream behind the block."""
+        """The residual stream after the block."""
         x = x + self.attention(self.attention_norm(x))[0]
         result: Tensor = x + self.mlp(self.mlp_norm(x))
         return result
@@ -282,7 +282,7 @@ def build(config: CompiledConfig, weights: Mapping[str, Tensor], name: str) -> C
         for end, layer_name in (("in", "hidden"), ("out", "out")):
             state[f"{ours}mlp.{layer_name}.weight"] = weights[f"{theirs}W_{end}"].T
             state[f"{ours}mlp.{layer_name}.bias"] = weights[f"{theirs}b_{end}"]
-    # Without memory of its own until the file's tensors become its parameters.
+    # No memory is allocated: the file's tensors become its parameters.
     with torch.device("meta"):
         module = CompiledTransformer(config)
     module.load_state_dict({key: tensor.contiguous() for key, tensor in state.items()}, assign=True)

@@ -30,7 +30,7 @@ def read_config(place: str, *, revision: str | None = None, offline: bool = True
     """The config of a folder or a hub id, as transformers has it, with what only says how to run it set.
 
     Raises:
-        ModelError: C411, there is no adapter for models of its type; C430, it says what no model can be.
+        ModelError: C411, there is no adapter for models of its type; C430, no model can be built from it.
     """
     from transformers import AutoConfig, PretrainedConfig
 
@@ -92,7 +92,7 @@ def empty(config: Any, dtype: torch.dtype, place: str = "the model") -> Any:
     """The model of a config, with shapes and no memory.
 
     Raises:
-        ModelError: C430, there is none.
+        ModelError: C430, no model can be built from it.
     """
     from transformers import AutoModelForCausalLM
 
@@ -102,7 +102,7 @@ def empty(config: Any, dtype: torch.dtype, place: str = "the model") -> Any:
             module = make(config, dtype=dtype, attn_implementation="eager")
         # Families without it take the slow way: what they compute is the same.
         module.set_attn_implementation("sdpa" if module._supports_sdpa else "eager")
-    except Exception as error:  # noqa: BLE001 - likewise
+    except Exception as error:  # noqa: BLE001 - a config can be wrong in any way
         raise impossible(place, error) from None
     return module
 

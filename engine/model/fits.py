@@ -36,7 +36,7 @@ def check_tokens(model: Model, tokens: Sequence[Sequence[int]]) -> None:
         DataError: C336, a prompt is longer than the model reads; C337, a token is not of its vocabulary.
         ArgumentError: C753, there are none.
     """
-    vocabulary = model.module.get_input_embeddings().num_embeddings
+    vocabulary = model.vocabulary
     longest = getattr(model.module.config, "max_position_embeddings", None)
     if not tokens:
         raise ArgumentError("C753", "there are no prompts", hint="give at least one")

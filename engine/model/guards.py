@@ -146,8 +146,7 @@ def _longest(model: Model) -> int:
 
 
 def _tokens(model: Model, length: int, draw: random.Random) -> Int[Tensor, "1 pos"]:
-    vocabulary = model.module.get_input_embeddings().num_embeddings
-    drawn = [draw.randrange(vocabulary) for _ in range(min(length, _longest(model)))]
+    drawn = [draw.randrange(model.vocabulary) for _ in range(min(length, _longest(model)))]
     return torch.tensor([drawn], device=model.device)
 
 

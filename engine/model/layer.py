@@ -20,7 +20,7 @@ from nncirc.engine.model.model import Block, HeadWeights, Model
 def by_head(
     model: Model, values: Float[Tensor, "*batch pos width"]
 ) -> Float[Tensor, "unit *batch pos d_head"]:
-    """What stands side by side, head by head: a view."""
+    """What is side by side, head by head: a view."""
     return values.unflatten(-1, (-1, model.d_head)).movedim(-2, 0)
 
 

@@ -275,7 +275,7 @@ def _pretrained(name: str, config: Any, dtype: DType, **options: Any) -> Any:
             attn_implementation=module.config._attn_implementation,
             use_safetensors=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told by name below, where transformers prints a report
+            ignore_mismatched_sizes=True,  # raised by name below, where transformers prints a report
             **{"local_files_only": True, **options},
         )
     _check_complete(name, info)

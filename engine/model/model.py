@@ -39,7 +39,9 @@ class HeadWeights:
     """The weights of one attention layer by head; views of the model's parameters, nothing is copied.
 
     Attributes:
-        query: what turns a normalised residual into each head's query; likewise `key` and `value`.
+        query: what turns a normalised residual into each head's query.
+        key: the same for the keys of key-value groups.
+        value: the same for their values.
         out: each head's slice of the output projection.
     """
 
@@ -139,13 +141,18 @@ class Model:
 
     @property
     def causal(self) -> bool:
-        """Whether a position attends to none behind it."""
+        """Whether a position attends to no later one."""
         return bool(getattr(self.module.config, "causal", True))
 
     @property
     def predicts_tokens(self) -> bool:
         """Whether the outputs are logits of tokens; those of a compiled program are values."""
         return bool(getattr(self.module.config, "predicts_tokens", True))
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the model reads."""
+        return int(self.module.get_input_embeddings().num_embeddings)
 
     @property
     def d_model(self) -> int:

@@ -40,7 +40,7 @@ class Norm:
         return self.gain * (residual - residual.mean(-1, keepdim=True) if self.centred else residual)
 
     def back(self, directions: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
-        """The transpose of `linear`: what a direction behind the norm is before it."""
+        """The transpose of `linear`: what a direction after the norm is before it."""
         directions = self.gain * directions.double()
         return directions - directions.mean(-1, keepdim=True) if self.centred else directions
 

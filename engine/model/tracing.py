@@ -75,7 +75,7 @@ def run(envoy: NNsight, inputs: Mapping[str, Any], body: Callable[[], T], *, gra
 
 
 def checked(new: Tensor, old: Tensor, site: str) -> Tensor:
-    """`new`, if it can stand where `old` stood: nnsight itself accepts a write of any shape.
+    """`new`, if it can take the place of `old`: nnsight itself accepts a write of any shape.
 
     Raises:
         MethodError: C502 the shape or dtype is another, C503 it has values that are not finite, or so large

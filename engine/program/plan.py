@@ -8,8 +8,8 @@ they are at hand they are loaded, since how much ACDC computes depends on what i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,7 @@ from nncirc.engine.program.costing import Costing, Foretold
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.run import free_cores, requested
 from nncirc.engine.program.store import Store
-from nncirc.engine.runs.memory import machine_memory
-from nncirc.engine.runs.room import resident
+from nncirc.engine.runs.memory import machine_memory, resident
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Step:
         name: of the declaration.
         what: a few words: prompts and tokens, nodes and edges, what is tested.
         forwards: multiplications, in those of a plain forward; None where nothing runs or it cannot be known.
-        seconds: how long it takes on this machine; None likewise.
+        seconds: how long it takes on this machine; None in the same cases.
         tested: of ACDC, how many edges will be tested.
         at_most: whether these are upper bounds.
         stored: whether a run would take the result from the store.
@@ -159,9 +158,7 @@ class _Planner(Costing):
         known = {declaration.name for declaration in needed} - self.unknown
         check_rows(self, [claim for claim in claims if set(claim.references()) <= known])
         if claims and not self.unknown:
-            found = self.of_claims(claims)
-            most = found.cost.at_most
-            steps.append(Step("claims", f"{len(claims)}", found.forwards, None, found.seconds, at_most=most))
+            steps.append(self.of_claims(claims))
         kinds = {name: declaration.kind for name, declaration in self.program.declarations.items()}
         weights = sum(step.memory or 0 for step in steps if kinds.get(step.name) == "model")
         held = [step.memory or 0 for step in steps if kinds.get(step.name) != "model" and not step.stored]
@@ -175,14 +172,14 @@ class _Planner(Costing):
             ] = None
         return Plan(tuple(steps), tuple(self.notes), largest)
 
-    def of_claims(self, claims: Iterable[Assertion]) -> Foretold:
-        """What measuring claims will take, as far as it can be told."""
+    def of_claims(self, claims: Sequence[Assertion]) -> Step:
+        """What measuring claims will take, as far as that is known."""
         total = Foretold()
         for side in (leaf for claim in claims for leaf in (*leaves(claim.left), *leaves(claim.right))):
-            with suppress(NncircError):
-                priced = cost_of_claim(self, side) if isinstance(side, Apply) else None
-                total += Foretold() if priced is None else self.in_seconds(priced)
-        return total
+            if isinstance(side, Apply) and isinstance(side.arguments.get("corruption"), Ref):
+                total += self.priced(side.arguments, partial(cost_of_claim, side.function)) or Foretold()
+        most = total.cost.at_most
+        return Step("claims", f"{len(claims)}", total.forwards, None, total.seconds, at_most=most)
 
     def step(self, declaration: Declaration) -> Step | None:
         """The step of a declaration, or None where too little is known."""
@@ -237,7 +234,7 @@ class _Planner(Costing):
         return Step(declaration.name, f"{shape.n_layers} layers x {shape.n_heads} heads", None, size)
 
     def loaded(self, declaration: Declaration, size: int) -> Model | None:
-        """The model itself, if it is at hand; what is wrong with it is said."""
+        """The model itself, if it is at hand; what is wrong with it becomes a note."""
         if not is_at_hand(declaration, size):
             return None
         try:
@@ -305,15 +302,15 @@ class _Planner(Costing):
             passes = _forwards(declaration, graph) if isinstance(graph, Graph) else None
             return Step(declaration.name, what, passes, at_most=passes is not None)
         cost = found.cost
-        if cost.tested is not None:
+        if cost.tested:
             what += f"; {'at most' if cost.at_most else 'about'} {cost.tested:,} edges tested"
         return Step(
             declaration.name,
             what,
             found.forwards,
-            cost.memory,
+            cost.memory or None,
             found.seconds,
-            cost.tested,
+            cost.tested or None,
             cost.at_most,
             found.stored,
         )
@@ -344,16 +341,12 @@ def _forwards(declaration: Declaration, graph: Graph) -> float | None:
     values: Mapping[str, Any] = declaration.values
     match declaration.implementation:
         case "attribution_patching":
-            return float(2 + 3 * values["steps"])
-        case "activation_patching":
-            positions = values["positions"]
-            if positions == "all":
-                return None
-            return 2.0 + len(graph.senders) * (1 if positions is None else len(positions))
+            return 2.0 + 3 * values["steps"]
+        case "activation_patching" if values["positions"] != "all":
+            return 2.0 + len(graph.senders) * len(values["positions"] or "1")
         case "acdc":
             return 2.0 + graph.n_edges
-        case _:
-            return None
+    return None
 
 
 def _mebibytes(size: int) -> str:

@@ -36,7 +36,7 @@ from nncirc.engine.program.claims import Claim, check_rows, intervals_of, measur
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.results import Curve, Table, areas, printed
 from nncirc.engine.program.store import Store
-from nncirc.engine.runs.room import peak
+from nncirc.engine.runs.memory import peak
 from nncirc.engine.shortage import shortage
 
 PREPARED = ("model", "dataset", "corruption", "graph", "metric")

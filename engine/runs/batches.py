@@ -72,7 +72,13 @@ def in_batches(
 
 
 def batches(
-    model: Model, dataset: Dataset, *, batch: int | None = None, memory: int | None = None, more: int = 0
+    model: Model,
+    dataset: Dataset,
+    *,
+    batch: int | None = None,
+    memory: int | None = None,
+    more: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Batch]:
     """The prompts of a dataset, those of one length together, as many as there is memory for.
 
@@ -82,6 +88,7 @@ def batches(
         batch: most prompts at once; None for as many as fit.
         memory: bytes of activations; None for half of what is free.
         more: bytes that a prompt takes beside those of a pass.
+        progress: called with prompts done and prompts in all, when the next batch is asked for.
 
     Raises:
         DataError: C336, C337, the model cannot read a prompt.
@@ -93,7 +100,12 @@ def batches(
         fitting = max(1, room // 2 // (pass_bytes(model, length) + more))
         return fitting if batch is None else min(batch, fitting)
 
-    return in_batches(model, dataset.examples, at_once)
+    done = 0
+    for found in in_batches(model, dataset.examples, at_once):
+        yield found
+        done += len(found.examples)
+        if progress is not None:
+            progress(done, len(dataset.examples))
 
 
 def check_fits(model: Model, dataset: Dataset) -> None:

@@ -188,7 +188,7 @@ def _layer_of(graph: Graph, stage: int) -> tuple[int, bool]:
 
 
 def split_layer(graph: Graph, stage: int) -> int | None:
-    """The layer whose neurons are the senders of one of `sender_stages`; None if they are no neurons."""
+    """The layer whose neurons are the senders of one of `sender_stages`; None if they are not neurons."""
     if stage == 0:
         return None
     layer, is_mlp = _layer_of(graph, stage)
@@ -301,5 +301,5 @@ def residual_stream(
 
 
 def as_tokens(embed: Float[Tensor, "batch pos d_model"]) -> Int[Tensor, "batch pos"]:
-    """Tokens that stand for embeddings: which they are does not matter, since the embeddings are written."""
+    """Placeholder tokens for a run whose embeddings are written over."""
     return torch.zeros(embed.shape[:2], dtype=torch.long, device=embed.device)

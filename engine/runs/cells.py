@@ -73,8 +73,7 @@ def rows_in_a_trace(contrast: Contrast, batch: Batch, metric: Metric) -> int:
     """How many versions of a batch's runs run together."""
     model = contrast.model
     prompts, length = batch.clean.shape
-    vocabulary = model.module.get_input_embeddings().num_embeddings
     kept = len(contrast.reading(batch, metric).kept)
     # Logits are made float64, and a metric makes as much of them again twice.
-    size = prompts * (pass_bytes(model, length) + kept * vocabulary * (model.dtype.itemsize + 24))
+    size = prompts * (pass_bytes(model, length) + kept * model.vocabulary * (model.dtype.itemsize + 24))
     return max(1, min(TOKENS_IN_A_TRACE // (prompts * length), contrast.memory // 4 // size))

@@ -25,7 +25,7 @@ _SHOWN = 2
 def columns_of(
     dataset: Dataset, positions: Positions | None
 ) -> tuple[tuple[str, ...], list[Position | int | None]]:
-    """Names of the columns and what each stands for: a place, a token's index, or all tokens."""
+    """Names of the columns and what each is: a place, a token's index, or all tokens."""
     if positions is None:
         return (), [None]
     if positions != "all":
@@ -44,7 +44,7 @@ def columns_of(
 
 
 def token_labels(dataset: Dataset, positions: Sequence[int]) -> list[str]:
-    """What stands at each of some positions of prompts of one length, for people to read.
+    """The tokens at some positions of prompts of one length, for people to read.
 
     A token that all prompts share is as `labels_of` says, else a slot `{S.2}`, else the first prompt's token
     and the only other one, or `MORE`: `Anna / Mary`, `Anna / …`. Where answers are forced, the first position
@@ -84,7 +84,7 @@ def _slot(example: Example, position: int) -> str | None:
 
 
 def mask_of(batch: Batch, place: Position | int | None, device: torch.device) -> Bool[Tensor, "batch pos"]:
-    """Which tokens of each prompt a column stands for."""
+    """Which tokens of each prompt are in a column."""
     mask = torch.zeros(batch.clean.shape, dtype=torch.bool)
     for row, example in enumerate(batch.examples):
         if place is None:
@@ -103,7 +103,7 @@ def by_position(dataset: Dataset, positions: Positions) -> tuple[Dataset, tuple[
     back, "0", "1", ... Where the answer is the next token the last one is left out, since it has none.
 
     Raises:
-        MethodError: C512, something is no position.
+        MethodError: C512, something is not a position.
         DataError: C334, "all" positions of prompts that have several lengths.
     """
     if positions != "all":

@@ -42,6 +42,7 @@ from nncirc.engine.runs.corruptions import (
     Resample,
     Run,
     noise_of,
+    spread_of,
 )
 from nncirc.engine.runs.masked_forward import Mask, run_masked
 from nncirc.engine.runs.memory import Large, default_memory, pass_bytes
@@ -65,7 +66,7 @@ class Contrast:
     Raises:
         DataError: C301 and others of `check_alignment`, where clean and corrupted prompts do not align;
             C333, a mean by position over prompts of several lengths.
-        MethodError: C525, the corruption is none.
+        MethodError: C525, it is not a corruption.
     """
 
     model: Model
@@ -104,7 +105,7 @@ class Contrast:
 
     @property
     def samples(self) -> int:
-        """How often each prompt runs, with noise of its own."""
+        """How often each prompt runs, each time with other noise."""
         return self.corruption.samples if isinstance(self.corruption, Gaussian) else 1
 
     def noise(self, batch: Batch) -> Float[Tensor, "batch pos d_model"] | None:
@@ -113,7 +114,10 @@ class Contrast:
         Raises:
             MethodError: C563, it is too large for the model's norms.
         """
-        return noise_of(self.model, self.corruption, batch)
+        if not isinstance(self.corruption, Gaussian):
+            return None
+        spread = self._once("spread", lambda: spread_of(self.model))
+        return noise_of(self.model, self.corruption, batch, spread)
 
     def begins(
         self, batch: Batch, base: Base
@@ -149,14 +153,12 @@ class Contrast:
 
     def reading(self, batch: Batch, metric: Metric) -> Reading:
         """Where the metric reads in a batch."""
-        return self._once(
-            ("reading", batch.number, metric),
-            lambda: self._reading(batch, metric),
-        )
 
-    def _reading(self, batch: Batch, metric: Metric) -> Reading:
-        check_metric(metric, self.model)
-        return reading(metric, self.dataset, batch.examples, self.model.device)
+        def make() -> Reading:
+            check_metric(metric, self.model)
+            return reading(metric, self.dataset, batch.examples, self.model.device)
+
+        return self._once(("reading", batch.number, metric), make)
 
     def clean_logits(self, batch: Batch, metric: Metric) -> Float[Tensor, "1 batch kept vocab"]:
         """Logits of the clean run where the metric reads."""
@@ -223,11 +225,11 @@ class Contrast:
     def _substitute(self, batch: Batch, neurons: tuple[int, ...]) -> Written:
         if batch.corrupt is not None:
             return written(self.model, batch.corrupt, self.noise(batch), neurons)
-        return self._once(("ablation", neurons), lambda: self._ablation(neurons)).of(batch.examples)
-
-    def _ablation(self, neurons: tuple[int, ...]) -> Ablation:
         mean = self.corruption if isinstance(self.corruption, Mean) else None
-        return Ablation(self.model, self.dataset, mean, neurons)
+        ablation: Ablation = self._once(
+            ("ablation", neurons), lambda: Ablation(self.model, self.dataset, mean, neurons)
+        )
+        return ablation.of(batch.examples)
 
     def measure(
         self, metric: Metric, logits: Callable[[Batch, Reading], Float[Tensor, "row batch kept vocab"]]
@@ -265,10 +267,10 @@ class Contrast:
     @public
     def clean_values(self, metric: Metric) -> Float[Tensor, " prompt"]:
         """The metric of every prompt on the clean run, not normalised, in float64."""
-        return self._once(("clean", metric), lambda: self._clean(metric))
-
-    def _clean(self, metric: Metric) -> Float[Tensor, " prompt"]:
-        return self.measure(metric, lambda batch, _: self.clean_logits(batch, metric))[0]
+        return self._once(
+            ("clean", metric),
+            lambda: self.measure(metric, lambda batch, _: self.clean_logits(batch, metric))[0],
+        )
 
     @public
     def corrupt(self, metric: Metric) -> float:
@@ -318,10 +320,10 @@ class Contrast:
     @public
     def normalized(self, metric: Metric) -> Normalizer:
         """The normalizer whether or not the metric asks for it, as faithfulness needs."""
-        return self._once(("normalized", metric), lambda: self._normalized(metric))
-
-    def _normalized(self, metric: Metric) -> Normalizer:
-        return between(metric, self.clean_values(metric).tolist(), self.corrupt_values(metric).tolist())
+        return self._once(
+            ("normalized", metric),
+            lambda: between(metric, self.clean_values(metric).tolist(), self.corrupt_values(metric).tolist()),
+        )
 
     def loss(
         self, metric: Metric, values: Float[Tensor, "row prompt"], of: Loss = "metric"

@@ -147,21 +147,25 @@ Run: TypeAlias = Resample | Gaussian
 """A corruption that is another run of the model, so that one can begin in it."""
 
 
-def noise_of(model: Model, corruption: Corruption, batch: Batch) -> Float[Tensor, "batch pos d_model"] | None:
-    """What is added to the embeddings in the corrupted run of a batch; None if nothing is.
+def spread_of(model: Model) -> float:
+    """The standard deviation of all entries of the embedding matrix."""
+    embedding = model.module.get_input_embeddings().weight
+    return float(embedding.detach().double().std(correction=0))
+
+
+def noise_of(
+    model: Model, corruption: Gaussian, batch: Batch, spread: float
+) -> Float[Tensor, "batch pos d_model"]:
+    """What is added to the embeddings in the corrupted run of a batch, with the `spread_of` the model.
 
     Raises:
         MethodError: C563, it is too large for the model's norms.
     """
-    if not isinstance(corruption, Gaussian):
-        return None
-    embedding = model.module.get_input_embeddings().weight
-    deviation = corruption.scale * float(embedding.detach().double().std(correction=0))
     drawn = [
         corruption.draw(example, *divmod(index, corruption.samples), model.d_model)
         for index, example in zip(batch.indices, batch.examples, strict=True)
     ]
-    noise = (deviation * torch.stack(drawn)).to(model.device, model.dtype)
+    noise = (corruption.scale * spread * torch.stack(drawn)).to(model.device, model.dtype)
     if not has_norm(noise):
         raise MethodError(
             "C563",
@@ -224,7 +228,7 @@ class Ablation:
         model: what runs the source of a mean.
         dataset: the clean prompts.
         mean: the mean that is taken; None for zeros.
-        neurons: the layers of which it is told by neuron too.
+        neurons: the layers that are also kept by neuron.
 
     Raises:
         DataError: C333, a mean by position over prompts of several lengths; C341, a mean by slot where the
@@ -269,7 +273,7 @@ class Ablation:
         return reduce(operator.add, runs)
 
     def by_role(self, source: Dataset) -> Written:
-        """The mean at every place of the template: its role's number stands for the position."""
+        """The mean at every place of the template, with the number of its role as its position."""
         assert self.roles is not None
         size, device = len(self.roles), self.model.device
 
@@ -292,7 +296,7 @@ class Ablation:
         if self.roles is not None:
             at = self.numbers(examples)
             return self.written.map(lambda part: part[0][at])
-        # One prompt's stand for all of them, without taking room.
+        # A view: one prompt's means are those of all.
         length = len(examples[0].tokens)
         return self.written.map(lambda part: part.expand(len(examples), length, -1))
 

@@ -1,4 +1,4 @@
-"""Runs in which something else stands at some places: what causal tracing and steering are made of.
+"""Runs with other values at some sites: what causal tracing and steering are made of.
 
 A run begins with what is embedded, not with tokens, so that noise on the embeddings is a run like any other.
 Interventions are rows of one trace. Layers before the first that any of them changes are not computed.
@@ -56,7 +56,7 @@ def edited_run(
         keep: positions to compute logits at; 0 for all.
 
     Raises:
-        MethodError: C502, C503, an edit gives what cannot stand there.
+        MethodError: C502, C503, an edit gives values that do not fit there.
     """
     first = min((site.layer for site in edits), default=model.shape.n_layers)
     start = stream[first].repeat(rows, 1, 1)

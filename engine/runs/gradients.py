@@ -48,7 +48,7 @@ class Gradients:
         projections: gradient by every layer's queries, keys and values, `unit batch pos d_head`.
         zs: gradient by every layer's z, heads side by side: the input of the output projection.
         senders: gradient by what every stage's senders write together: embed, attention 0, MLP 0, ...
-        rule: what stands for the gradient.
+        rule: the gradient, or what takes its place.
         scale: a power of two, so that neither a rare answer's probability nor a metric of large numbers has
             gradients beyond the range of the model's dtype; 0 where the metric has none by the logits.
     """
@@ -65,7 +65,7 @@ class Gradients:
     def by_receiver(
         self, graph: Graph, room: int
     ) -> Iterator[tuple[int, Float[Tensor, "receiver batch pos d_model"]]]:
-        """The gradient by each receiver's own input, for receivers that stand side by side.
+        """The gradient by each receiver's own input, for receivers that are next to each other.
 
         Each comes with the index of the first of them.
 
@@ -73,7 +73,7 @@ class Gradients:
             graph: whose receivers.
             room: bytes that the gradients of some receivers may take; one receiver's are never split.
         """
-        # At the projections, before and behind the norm, and what the norm keeps.
+        # At the projections, before and after the norm, and what the norm keeps.
         at_once = max(1, room // (4 * self.norm_inputs[0].nbytes))
         blocks = attrgetter(self.model.family.blocks)(self.model.module)
         per_layer = 1 + graph.shape.mlps
@@ -105,7 +105,7 @@ class Gradients:
         for matrix, _ in weights.projections:
             units = [u for u in range(len(matrix)) if where[start + u] in receivers]
             if units:
-                at = slice(units[0], units[-1] + 1)  # a receiver's units stand side by side
+                at = slice(units[0], units[-1] + 1)  # a receiver's units are next to each other
                 gradient = self.projections[layer][start + at.start : start + at.stop]
                 to = torch.tensor([where[start + u] - receivers.start for u in units], device=found.device)
                 found.index_add_(0, to, unit_project(gradient, matrix[at].transpose(1, 2), None))
@@ -180,13 +180,13 @@ def metric_gradients(
         base: the run that is differentiated; a corrupted one needs a corruption that is a run.
         keep: keep what is written in the contrast, as what this run writes; without a shift only.
         scale: a factor for the metric.
-        rule: what stands for the gradient.
+        rule: the gradient, or what takes its place.
         drop: a layer whose attention and MLP pass no gradient on.
         by_z: whether the gradients by z are wanted.
         neurons: layers of which what is kept is to tell neurons apart.
 
     Raises:
-        MethodError: C541, the metric is no differentiable function of the logits.
+        MethodError: C541, the metric is not a differentiable function of the logits.
     """
     model, where = contrast.model, contrast.reading(batch, metric)
     family, modules = model.family, attrgetter(model.family.blocks)(model.module)

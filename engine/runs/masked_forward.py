@@ -174,7 +174,7 @@ class _Pass:
         return torch.einsum("rcsp,pbt,rsbtd->rcbtd", weights, self.where, known)
 
     def is_touched(self, receivers: slice) -> bool:
-        """Whether any row cuts an edge into one of these receivers; if not, the model's own input stands."""
+        """Whether any row cuts an edge into one of these receivers; if not, the model's own input is read."""
         return self.grad or any(self.touched[receivers])
 
     def by_row(self, tensor: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ Only what a method holds beside the model and Python counts: activations, gradie
 
 from __future__ import annotations
 
+import resource
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -43,6 +45,17 @@ def machine_memory() -> int:
     return most
 
 
+def resident() -> int:
+    """Bytes that this process has in memory now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak() -> int:
+    """The most bytes that this process has had in memory so far."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
 def default_memory(device: torch.device) -> int:
     """What is used where nobody says: half of what is free, since others may need some of it too."""
     return int(SHARE * free_memory(device))
@@ -58,13 +71,12 @@ def pass_bytes(model: Model, tokens: int) -> int:
     shape = model.shape
     unit = tokens * model.d_model
     blocks = shape.n_layers * (46 * unit + shape.n_heads * tokens**2) + 8 * unit
-    vocabulary = model.module.get_input_embeddings().num_embeddings
-    return blocks * model.dtype.itemsize + 4 * 8 * vocabulary
+    return blocks * model.dtype.itemsize + logits_bytes(model, 1)
 
 
 def logits_bytes(model: Model, positions: int) -> int:
     """Bytes that logits at so many positions of a prompt take while they are read, in float64."""
-    return 4 * 8 * int(model.module.get_input_embeddings().num_embeddings) * positions
+    return 4 * 8 * model.vocabulary * positions
 
 
 class Large:

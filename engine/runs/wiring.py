@@ -1,4 +1,4 @@
-"""Which parts of a model the nodes of a graph stand for, as indices."""
+"""Which parts of a model the nodes of a graph are, as indices."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def stages(graph: Graph) -> tuple[Stage, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """Which parts of the model a graph's nodes stand for, as indices.
+    """Which parts of the model a graph's nodes are, as indices.
 
     Attributes:
         stages: in order; `stage_of[receiver]` is the index of a receiver's stage.

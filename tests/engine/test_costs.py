@@ -13,15 +13,16 @@ import torch
 from tests.end_to_end.command import ROOT
 from tests.engine.tiny import contrast as tiny_contrast, tiny_gpt2, tiny_llama
 
+from nncirc.circuits.names import Edge
 from nncirc.dsl.check.checker import check_file
 from nncirc.engine.blocks import blocks
 from nncirc.engine.evaluation.faithfulness import circuit_metric
-from nncirc.engine.methods import acdc_cost, costs
+from nncirc.engine.methods import costs
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
 from nncirc.engine.methods.causal_tracing import causal_tracing
-from nncirc.engine.methods.costs import FREE, Cost, Prompts, Sizes, Speed, prompts_of, written
+from nncirc.engine.methods.costs import FREE, Cost, Prompts, Speed, prompts_of, written
 from nncirc.engine.methods.steering import steering
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
@@ -57,14 +58,14 @@ def metered(run: Callable[[], Any]) -> tuple[float, Any]:
     return float(meter.total), found
 
 
-def setting(model: Model) -> tuple[Contrast, Sizes, Prompts]:
+def setting(model: Model) -> tuple[Contrast, Prompts]:
     contrast = tiny_contrast(model, size=8, lengths=(9,))
     (prompts,) = prompts_of(contrast, METRICS[0])
-    return contrast, Sizes.of(model), prompts
+    return contrast, prompts
 
 
-def runs(sizes: Sizes, contrast: Contrast) -> Cost:
-    return written(sizes, contrast, "clean") + written(sizes, contrast, "corrupt")
+def runs(contrast: Contrast) -> Cost:
+    return written(contrast, "clean") + written(contrast, "corrupt")
 
 
 def within(cost: Cost, executed: float, least: float, most: float) -> None:
@@ -72,46 +73,45 @@ def within(cost: Cost, executed: float, least: float, most: float) -> None:
 
 
 def test_a_plain_forward_is_counted_to_the_last_product(model: Model) -> None:
-    _, sizes, _ = setting(model)
     tokens = torch.zeros(3, 7, dtype=torch.long)
     executed, _ = metered(lambda: model.module(input_ids=tokens))
-    within(costs.plain_forward(sizes, Prompts(3, 7)), executed, 0.98, 1.02)
+    within(costs.plain_forward(model, Prompts(3, 7)), executed, 0.98, 1.02)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_a_masked_forward_is_counted(model: Model, metric: Metric) -> None:
-    contrast, sizes, prompts = setting(model)
+    contrast, prompts = setting(model)
     graph = model.graph()
     circuit = attribution_patching(contrast, graph, METRICS[0]).top(1)
     contrast.clean(metric)  # what both runs give is there
     contrast.corrupt(metric)
     executed, _ = metered(lambda: circuit_metric(contrast, circuit, metric))
-    within(costs.masked(sizes, graph, prompts), executed, 0.6, 1.7)
+    within(costs.masked(model, graph, prompts), executed, 0.6, 1.7)
 
 
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("edges", [True, False])
 def test_attribution_is_counted(model: Model, steps: int, edges: bool) -> None:
-    contrast, sizes, prompts = setting(model)
+    contrast, prompts = setting(model)
     run = attribution_patching if edges else node_attribution
     executed, _ = metered(lambda: run(contrast, model.graph(), METRICS[0], steps=steps))
-    cost = costs.attribution(sizes, model.graph(), prompts, steps=steps, along="inputs", by_edges=edges)
-    within(runs(sizes, contrast) + cost, executed, 0.6, 1.7)
+    cost = costs.attribution(model, model.graph(), prompts, steps=steps, along="inputs", by_edges=edges)
+    within(runs(contrast) + cost, executed, 0.6, 1.7)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 @pytest.mark.parametrize("positions", [None, "all", ["A.1", "B"]])
 def test_activation_patching_is_counted(model: Model, metric: Metric, positions: Any) -> None:
-    contrast, sizes, _ = setting(model)
+    contrast, _ = setting(model)
     columns = columns_of(contrast.dataset, positions)[1]
     fresh = Contrast(model, contrast.dataset, contrast.corruption)
     executed, _ = metered(lambda: activation_patching(fresh, model.graph(), metric, positions=positions))
-    cost = runs(sizes, contrast) + costs.patching(sizes, contrast, model.graph(), metric, columns)
+    cost = runs(contrast) + costs.patching(contrast, model.graph(), metric, columns)
     within(cost, executed, 0.5, 2)
 
 
 def test_interventions_take_no_more_than_is_said(model: Model) -> None:
-    contrast, sizes, prompts = setting(model)
+    contrast, prompts = setting(model)
     metric, layers, heads = METRICS[0], model.shape.n_layers, model.shape.n_layers * model.shape.n_heads
     methods: list[tuple[int, Callable[[Contrast], Any]]] = [
         (layers, lambda about: causal_tracing(about, metric, positions=["B"])),
@@ -120,7 +120,7 @@ def test_interventions_take_no_more_than_is_said(model: Model) -> None:
     for rows, run in methods:
         fresh = Contrast(model, contrast.dataset, contrast.corruption)
         executed, _ = metered(partial(run, fresh))
-        cost = runs(sizes, contrast) + costs.edited(sizes, prompts, rows)
+        cost = runs(contrast) + costs.edited(model, prompts, rows)
         assert cost.at_most
         within(cost, executed, 0.9, 6)
 
@@ -160,20 +160,14 @@ class Kept:
 def test_acdc_is_counted_when_its_decisions_are_known(
     model: Model, metric: Metric, positions: tuple[str, ...]
 ) -> None:
-    contrast, _, _ = setting(model)
-    graph, heard, read = (
-        replace(model.graph(), positions=positions),
-        Kept(),
-        tuple(prompts_of(contrast, metric)),
-    )
-    estimates = acdc_cost.effects(contrast, graph, metric)
-    threshold = float(estimates.clamp(min=0).max()) * 0.2
+    contrast, _ = setting(model)
+    graph, heard = replace(model.graph(), positions=positions), Kept()
+    estimates = costs.effects(contrast, graph, metric)
+    threshold = max(0.0, *estimates.values()) * 0.2
     executed, circuit = metered(lambda: acdc(contrast, graph, metric, threshold=threshold, journal=heard))
-    known = torch.full_like(estimates, -1.0)
-    for receiver, senders in heard.edges.items():
-        for sender in senders:
-            known[graph.receiver_index[receiver], graph.sender_index[sender]] = 1.0
-    cost, _ = acdc_cost.acdc(contrast, graph, metric, read, 0.0, known)
+    known = dict.fromkeys(estimates, -1.0)
+    known |= {Edge(sender, receiver): 1.0 for receiver, each in heard.edges.items() for sender in each}
+    cost, _ = costs.discovery(contrast, graph, metric, 0.0, known)
     assert cost.tested == circuit.made["tested"]
     within(cost, executed, 0.4, 2.5)
 
@@ -183,30 +177,29 @@ def test_acdc_is_counted_when_its_decisions_are_known(
 def test_edges_to_test_are_foreseen_within_a_factor_of_two(name: str, threshold: float, loss: Any) -> None:
     builder, contrast, declaration = importlib.import_module("benchmarks.setups").example(name)
     graph, metric = builder.of(declaration, "graph"), builder.of(declaration, "metric")
-    read, estimates = tuple(prompts_of(contrast, metric)), acdc_cost.effects(contrast, graph, metric)
-    cost, _ = acdc_cost.acdc(contrast, graph, metric, read, threshold, estimates, loss=loss)
-    assert cost.tested is not None
+    estimates = costs.effects(contrast, graph, metric)
+    cost, _ = costs.discovery(contrast, graph, metric, threshold, estimates, loss=loss)
     assert (
         0.5 <= cost.tested / acdc(contrast, graph, metric, threshold=threshold, loss=loss).made["tested"] <= 2
     )
 
 
 def test_what_a_family_has_measured_is_not_counted_again() -> None:
-    contrast, sizes, _ = setting(tiny_gpt2())
+    contrast, _ = setting(tiny_gpt2())
     graph, metric = contrast.model.graph(), METRICS[0]
-    estimates = acdc_cost.effects(contrast, graph, metric)
-    threshold, read = float(estimates.max()) / 4, tuple(prompts_of(contrast, metric))
-    alone, decisions = acdc_cost.acdc(contrast, graph, metric, read, threshold, estimates)
-    again, _ = acdc_cost.acdc(contrast, graph, metric, read, threshold, estimates, [decisions])
+    estimates = costs.effects(contrast, graph, metric)
+    threshold = max(estimates.values()) / 4
+    alone, decisions = costs.discovery(contrast, graph, metric, threshold, estimates)
+    again, _ = costs.discovery(contrast, graph, metric, threshold, estimates, [decisions])
     assert again.tested == alone.tested
-    assert again.multiplications == pytest.approx(runs(sizes, contrast).multiplications)
+    assert again.multiplications == pytest.approx(runs(contrast).multiplications)
     assert alone.multiplications > 1.5 * again.multiplications
 
 
 def test_the_pilot_takes_a_few_prompts_from_all_over_and_keeps_nothing() -> None:
     contrast = tiny_contrast(tiny_gpt2(), size=20)
-    assert acdc_cost.pilot(contrast).dataset.examples == contrast.dataset.examples[::3]
-    acdc_cost.effects(contrast, contrast.model.graph(), METRICS[0])
+    assert costs.pilot(contrast).dataset.examples == contrast.dataset.examples[::3]
+    costs.effects(contrast, contrast.model.graph(), METRICS[0])
     assert not contrast._cache
     assert not contrast._large.kept
 

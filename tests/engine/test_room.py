@@ -14,6 +14,7 @@ from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attention_statistics import attention_statistics
 from nncirc.engine.methods.attribution_patching import attribution_patching
 from nncirc.engine.methods.causal_tracing import causal_tracing
+from nncirc.engine.methods.costs import acdc_room, attribution_room, edited_room, held, patching_room
 from nncirc.engine.methods.direct_logit_attribution import logit_attribution
 from nncirc.engine.methods.in_context_learning import in_context_learning
 from nncirc.engine.methods.logit_lens import logit_lens
@@ -22,15 +23,7 @@ from nncirc.engine.methods.path_patching import path_patching
 from nncirc.engine.methods.steering import steering
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.runs.contrast import Contrast
-from nncirc.engine.runs.memory import pass_bytes
-from nncirc.engine.runs.room import (
-    acdc_room,
-    attribution_room,
-    edited_room,
-    held,
-    patching_room,
-    peak,
-)
+from nncirc.engine.runs.memory import pass_bytes, peak
 
 LOGIT_DIFF, KL = Metric("logit_diff"), Metric("kl_divergence")
 
@@ -102,7 +95,7 @@ def test_the_room_of_readings_is_what_the_allocator_gives(make: Any, vocabulary:
     places = ["A.1", "end"]
     cases = [
         (
-            held(model, tokens, kept=stages, positions=2 * 16, read=16),
+            held(model, tokens, kept=stages, positions=16),
             lambda: logit_lens(model, data, positions=places),
         ),
         (

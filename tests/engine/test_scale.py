@@ -165,7 +165,6 @@ def test_what_is_near_a_threshold_has_no_unit() -> None:
     for factor in (1.0, 1e-9, 1e9):
         graph, metric = about.model.graph(), times(LD, factor, normalize=True)
         sweep = Sweep(about, graph, metric, 0.1, "metric", ExactLoss(about, graph, metric))
-        sweep.logit_error = sweep.rounding_error()
         errors.append(sweep.loss_error(-0.7))
     assert errors == pytest.approx([errors[0]] * 3)
     assert 0 < errors[0] < 0.1
