@@ -190,7 +190,7 @@ def test_a_circuit_that_overshoots_is_no_silent_success(
 
     def notes(value: float) -> tuple[str, ...]:
         found = Estimate(value, value - 0.1, value + 0.1, 5)
-        monkeypatch.setattr(functions, "faithfulness", lambda *_: found)
+        monkeypatch.setattr(functions.Measuring, "faithfulness", lambda *_: found)
         return run(tmp_path / "out", text).notes
 
     assert notes(1.1) == ()
