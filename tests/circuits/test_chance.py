@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
-import pytest
 from hypothesis import given, settings, strategies as st
 from tests.circuits.strategies import circuit_pairs, edge_sets, graphs
+from tests.refused import refused
 
 from nncirc.circuits.chance import Null, hypergeometric_tail, overlap_p, random_circuits
 from nncirc.circuits.circuit import Circuit, prune
@@ -68,9 +68,8 @@ def test_every_connected_circuit_can_be_drawn() -> None:
         if exist:
             assert {each.edges for each in random_circuits(TINY, size, 300)} == exist, size
         else:
-            with pytest.raises(MethodError) as caught:
+            with refused(MethodError, "C557"):
                 next(random_circuits(TINY, size, 1))
-            assert caught.value.code == "C557"
 
 
 def test_any_edges_are_equally_probable() -> None:
@@ -82,9 +81,8 @@ def test_any_edges_are_equally_probable() -> None:
 
 def test_more_edges_than_there_are() -> None:
     for edges in (-1, TINY.n_edges + 1):
-        with pytest.raises(MethodError) as caught:
+        with refused(MethodError, "C556"):
             next(random_circuits(TINY, edges, 1))
-        assert caught.value.code == "C556"
 
 
 def test_a_null_distribution() -> None:

@@ -7,6 +7,7 @@ import networkx as nx
 import pytest
 from hypothesis import given
 from tests.circuits.strategies import circuit_pairs, circuits, graphs
+from tests.refused import refused
 
 from nncirc.circuits.circuit import Circuit, difference, intersection, keep, prune, union
 from nncirc.circuits.errors import GraphError, NncircError
@@ -134,9 +135,8 @@ def test_keep(circuit: Circuit) -> None:
 @pytest.mark.parametrize("operation", [union, intersection, difference])
 def test_circuits_of_different_graphs_do_not_mix(operation: object) -> None:
     assert callable(operation)
-    with pytest.raises(GraphError, match="on different graphs") as caught:
+    with refused(GraphError, "C455", "on different graphs"):
         operation(Circuit.of(SMALL, []), Circuit.of(OTHER, []))
-    assert caught.value.code == "C455"
 
 
 def test_what_a_circuit_and_a_graph_hold() -> None:
@@ -157,31 +157,26 @@ def test_what_a_circuit_and_a_graph_hold() -> None:
 def test_what_is_neither_an_edge_nor_a_node(thing: object) -> None:
     """A name that is misspelled is not one that is absent."""
     for holder in (Circuit.of(SMALL, []), SMALL):
-        with pytest.raises(NncircError) as caught:
+        with refused(NncircError, "C451" if isinstance(thing, str) else "C751") as caught:
             assert thing in holder
-        assert caught.value.code == ("C451" if isinstance(thing, str) else "C751")
         assert caught.value.hint
 
 
 def test_an_edge_that_the_graph_lacks() -> None:
-    with pytest.raises(GraphError, match=r"no edge L1H0 -> L0H0\.q") as caught:
+    with refused(GraphError, "C454", "no edge L1H0 -> L0H0.q"):
         Circuit.of(SMALL, [Edge("L1H0", "L0H0.q")])
-    assert caught.value.code == "C454"
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
 def test_a_score_is_a_finite_number(score: float) -> None:
-    with pytest.raises(GraphError, match="embed -> logits") as caught:
+    with refused(GraphError, "C458", "embed -> logits"):
         Circuit(SMALL, {Edge("embed", "logits"): score})
-    assert caught.value.code == "C458"
 
 
 @pytest.mark.parametrize("member", ["L2H0", "L0H0.q", "nonsense", "L0KV0"])
 def test_a_group_names_nodes_of_the_graph(member: str) -> None:
-    with pytest.raises(GraphError, match="group mover") as caught:
+    with refused(GraphError, "C457", "group mover", member):
         Circuit.of(SMALL, [], groups={"mover": ("L0H0", member)})
-    assert caught.value.code == "C457"
-    assert member in caught.value.message
 
 
 def test_a_circuit_cannot_be_changed() -> None:

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from hypothesis import assume, given, strategies as st
 from tests.circuits.strategies import circuit_pairs, circuits, graphs, shapes
+from tests.refused import refused
 
 from nncirc.circuits.circuit import Circuit, intersection, prune, union
 from nncirc.circuits.collapse import (
@@ -149,9 +150,8 @@ def test_scores(q: float | None, k: float | None, summed: float | None, largest:
 
 def test_a_sum_that_overflows_is_refused() -> None:
     circuit = Circuit(FINE, {Edge("embed", "L0H0.q"): 1e308, Edge("embed", "L0H0.k"): 1e308})
-    with pytest.raises(GraphError, match="embed -> L0H0") as caught:
+    with refused(GraphError, "C458", "embed -> L0H0"):
         join_inputs(circuit)
-    assert caught.value.code == "C458"
 
 
 def test_a_shared_key_enters_every_head_of_its_group() -> None:
@@ -211,16 +211,14 @@ def test_heads_that_differ_are_no_group(scores: dict[str, float]) -> None:
     ],
 )
 def test_no_collapse_to_what_is_not_coarser(fine: Graph, coarse: Graph) -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C459"):
         collapse_to(Circuit.full(fine), coarse)
-    assert caught.value.code == "C459"
 
 
 @pytest.mark.parametrize("graph", [Graph(Shape(2, 4, 4), "layers"), Graph(Shape(2, 4, 2))])
 def test_only_single_heads_can_be_put_into_groups(graph: Graph) -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C459"):
         regroup(Circuit.full(graph), 2)
-    assert caught.value.code == "C459"
 
 
 def test_neurons_join_to_their_mlp() -> None:
@@ -232,6 +230,5 @@ def test_neurons_join_to_their_mlp() -> None:
     half = collapse_to(fine, replace(fine.graph, neurons=((1, 2),)))
     assert dict(half.scores) == {Edge("MLP0", "MLP1"): -2.0, Edge("MLP1N1", "logits"): 0.5}
     for other in (((0, 3), (1, 2)), ((0, 2), (1, 4))):
-        with pytest.raises(GraphError) as caught:
+        with refused(GraphError, "C459"):
             collapse_to(fine, replace(fine.graph, neurons=other))
-        assert caught.value.code == "C459"

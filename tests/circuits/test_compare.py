@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from tests.circuits.strategies import circuit_pairs, circuits
+from tests.refused import refused
 
 from nncirc.circuits.circuit import Circuit, difference, intersection, union
 from nncirc.circuits.collapse import join_heads, join_inputs
@@ -79,9 +79,8 @@ def test_as_json() -> None:
 
 
 def test_different_graphs() -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C455"):
         compare(OURS, join_heads(THEIRS))
-    assert caught.value.code == "C455"
 
 
 @given(circuits())
@@ -106,9 +105,8 @@ def test_joined_inputs_on_one_side_and_joined_heads_on_the_other(circuit: Circui
 
 
 def test_circuits_of_two_models_have_no_common_graph() -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C459"):
         collapsed(OURS, Circuit.full(Graph(Shape(2, 2, 2))))
-    assert caught.value.code == "C459"
 
 
 def test_scores_say_what_they_are() -> None:

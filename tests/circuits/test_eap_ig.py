@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 from tests.circuits.strategies import circuits, graphs, json_values
+from tests.refused import refused
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.collapse import join_heads, join_inputs, ungroup
@@ -84,18 +85,16 @@ def test_more_than_is_read_does_no_harm(file: Path) -> None:
 
 def test_heads_of_a_group_that_differ(file: Path) -> None:
     write_eap_ig(Circuit(Graph(Shape(1, 2, 2)), {Edge("embed", "L0H0.k"): 1.0}), file, d_model=16)
-    with pytest.raises(FileError, match=r"edges: the edges merged into embed -> L0KV0\.k differ") as caught:
+    with refused(FileError, "C603", "edges: the edges merged into embed -> L0KV0.k differ") as caught:
         read_eap_ig(file, n_kv_heads=1)
-    assert caught.value.code == "C603"
     assert caught.value.hint is not None and caught.value.hint.endswith("omit n_kv_heads")
 
 
 @pytest.mark.parametrize(("n_kv_heads", "code"), [(0, "C751"), (3, "C603"), (-1, "C751")])
 def test_no_such_groups(file: Path, n_kv_heads: int, code: str) -> None:
     write_eap_ig(EXAMPLE, file, d_model=16)
-    with pytest.raises(NncircError) as caught:
+    with refused(NncircError, code):
         read_eap_ig(file, n_kv_heads=n_kv_heads)
-    assert caught.value.code == code
 
 
 APART = Circuit.full(Graph(Shape(1, 2, 2), pos_embed=True))
@@ -105,9 +104,8 @@ SPLIT = Circuit.full(Graph(Shape(1, 2, 2), neurons=((0, 2),)))
 
 @pytest.mark.parametrize("coarse", [join_heads(EXAMPLE), join_inputs(EXAMPLE), APART, AT, SPLIT])
 def test_coarse_circuits_are_not_written(tmp_path: Path, coarse: Circuit) -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C459"):
         write_eap_ig(coarse, tmp_path / "file.json", d_model=16)
-    assert caught.value.code == "C459"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -143,9 +141,8 @@ def test_not_such_a_file(file: Path, old: str, new: str, problem: str) -> None:
 
 def test_an_edge_that_stands_twice(file: Path) -> None:
     file.write_text(json.dumps(THEIRS).replace("input->a0.h0<q>", "input->a0.h1<q>"))
-    with pytest.raises(FileError, match="duplicate key") as caught:
+    with refused(FileError, "C602", "duplicate key"):
         read_eap_ig(file)
-    assert caught.value.code == "C602"
 
 
 @given(st.sampled_from(["cfg", "nodes", "edges"]), json_values, st.sampled_from([None, 1, 2]))
@@ -230,23 +227,19 @@ def test_tables_read_as_the_json_of_the_same_circuit(
 )
 def test_not_such_tables(table: Path, changed: dict[str, Any], problem: str) -> None:
     saved(EXAMPLE, table, **changed)
-    with pytest.raises(FileError) as caught:
+    with refused(FileError, "C603", problem):
         read_eap_ig(table)
-    assert caught.value.code == "C603"
-    assert problem in caught.value.message
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
 def test_an_edge_whose_score_is_no_number_is_named(file: Path, number: str) -> None:
     """As the package writes what overflowed."""
     file.write_text(json.dumps(THEIRS).replace("-1.0", number))
-    with pytest.raises(FileError) as caught:
+    with refused(FileError, "C602", "edges.a0.h1->m0.score is "):
         read_eap_ig(file, everything=True)
-    assert (caught.value.code, "edges.a0.h1->m0.score is " in caught.value.message) == ("C602", True)
 
 
 def test_a_score_that_is_no_number(table: Path) -> None:
     saved(EXAMPLE, table, edges_scores=torch.full((4, 8), float("nan")))
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C458"):
         read_eap_ig(table)
-    assert caught.value.code == "C458"

@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 from hypothesis import given, strategies as st
 from tests.circuits.strategies import graphs, shapes
+from tests.refused import refused
 from tests.some import some
 
 from nncirc.circuits.errors import GraphError
@@ -139,9 +140,8 @@ def test_only_keys_and_values_come_from_elsewhere(graph: Graph) -> None:
 
 @pytest.mark.parametrize("positions", [("end", "end"), ("S.0",), ("a b",), ("",), ("@",), ("01",)])
 def test_positions_that_are_none(positions: tuple[str, ...]) -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C465"):
         Graph(Shape(1, 1, 1), positions=positions)
-    assert caught.value.code == "C465"
 
 
 def test_a_split_mlp_is_read_by_one_node_and_written_by_many() -> None:
@@ -164,15 +164,13 @@ def test_a_split_mlp_is_read_by_one_node_and_written_by_many() -> None:
     [((2, 1),), ((-1, 1),), ((1, 1), (0, 1)), ((0, 1), (0, 1)), ((0, 0),), ((0, 10**6), (1, 1))],
 )
 def test_neurons_that_no_layer_has(neurons: tuple[tuple[int, int], ...]) -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C467"):
         Graph(Shape(2, 1, 1), neurons=neurons)
-    assert caught.value.code == "C467"
 
 
 def test_without_mlps_there_are_no_neurons() -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C467", hint="remove `neurons`"):
         Graph(Shape(2, 1, 1, mlps=False), neurons=((0, 1),))
-    assert (caught.value.code, caught.value.hint) == ("C467", "remove `neurons`")
 
 
 @given(graphs())
@@ -189,16 +187,14 @@ def test_heads_share_keys_in_consecutive_groups() -> None:
 
 @given(shapes(grouped=True))
 def test_joined_heads_cannot_share_keys(shape: Shape) -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C453"):
         Graph(shape, split_inputs=False)
-    assert caught.value.code == "C453"
 
 
 @pytest.mark.parametrize("numbers", [(0, 1, 1), (1, 0, 1), (1, 1, 0), (1, 4, 3), (1, 2, 4), (10**9, 1, 1)])
 def test_no_such_shape(numbers: tuple[int, int, int]) -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C452"):
         Shape(*numbers)
-    assert caught.value.code == "C452"
 
 
 @pytest.mark.parametrize(
@@ -211,9 +207,8 @@ def test_no_such_shape(numbers: tuple[int, int, int]) -> None:
     ],
 )
 def test_an_edge_that_is_not_there_says_why(edge: tuple[str, str], why: str) -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C454", hint=why):
         Graph(Shape(2, 2, 2)).order(Edge(*edge))
-    assert (caught.value.code, caught.value.hint) == ("C454", why)
 
 
 @pytest.mark.parametrize(
@@ -240,9 +235,8 @@ def test_an_edge_that_is_not_there_says_why(edge: tuple[str, str], why: str) -> 
     ],
 )
 def test_not_a_name(name: str) -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C451"):
         Node.parse(name)
-    assert caught.value.code == "C451"
 
 
 @given(st.text(alphabet="LHKVMPNqkv.0123456789embdlogits", max_size=10))

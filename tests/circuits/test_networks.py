@@ -8,6 +8,7 @@ import networkx as nx
 import pytest
 from hypothesis import given
 from tests.circuits.strategies import circuits
+from tests.refused import refused
 
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import FileError, GraphError
@@ -93,13 +94,11 @@ def test_a_plain_network_with_a_graph() -> None:
     ],
 )
 def test_not_a_network_of_a_circuit(network: Any, graph: Graph | None, code: str) -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, code):
         from_networkx(network, graph)
-    assert caught.value.code == code
 
 
 @pytest.mark.parametrize(("note", "code"), [("{", "C602"), ("{}", "C603")])
 def test_a_changed_note(note: str, code: str) -> None:
-    with pytest.raises(FileError, match="the network's attribute nncirc") as caught:
+    with refused(FileError, code, "the network's attribute nncirc"):
         from_networkx(nx.DiGraph(nncirc=note))
-    assert caught.value.code == code

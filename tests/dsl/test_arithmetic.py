@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, strategies as st
+from tests.checked import program_of
 
-from nncirc import check_text, render_diagnostics
+from nncirc import check_text
 from nncirc.dsl.check.program import Apply, Assertion, Calculation, Number, Program, Ref, leaves
 from nncirc.dsl.text import syntax
 from nncirc.dsl.text.parser import parse, parse_value
@@ -36,9 +37,7 @@ metric lp using logprob {
 
 
 def program(text: str) -> Program:
-    result = check_text(PREAMBLE + text)
-    assert result.program is not None, render_diagnostics(result.diagnostics)
-    return result.program
+    return program_of(check_text(PREAMBLE + text))
 
 
 def shown(value: syntax.Value) -> str:
@@ -101,8 +100,7 @@ def test_numbers_are_computed_at_once(text: str) -> None:
         return
     if text.count("(") > 45:
         return
-    assert found.program is not None
-    assert found.program.assertions[0].right == Number(wanted)
+    assert program_of(found).assertions[0].right == Number(wanted)
 
 
 def test_metrics_are_kept_in_postfix_order() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.checked import program_of
 from tests.dsl.preamble import RUNS as PREAMBLE
 from tests.some import some
 
@@ -26,8 +27,7 @@ ELSEWHERE = {
 def program(text: str) -> Program:
     result = check_text(PREAMBLE + text)
     assert not result.diagnostics, render_diagnostics(result.diagnostics)
-    assert result.program is not None
-    return result.program
+    return program_of(result)
 
 
 def codes(text: str) -> Iterator[str]:

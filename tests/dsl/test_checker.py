@@ -1,12 +1,12 @@
 """What a checked program holds."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.checked import program_of
 from tests.dsl.preamble import PREAMBLE
+from tests.end_to_end.command import printed
 from tests.some import some
 
 from nncirc import Program, check_file, check_text, render_diagnostics
@@ -37,9 +37,7 @@ ROOT = HERE.parents[1]
 
 
 def program(text: str | bytes, **options: object) -> Program:
-    result = check_text(text, **options)  # type: ignore[arg-type]
-    assert result.program is not None, render_diagnostics(result.diagnostics)
-    return result.program
+    return program_of(check_text(text, **options))  # type: ignore[arg-type]
 
 
 def codes(text: str, **options: object) -> list[str]:
@@ -58,22 +56,19 @@ def test_target_scripts_of_the_plan() -> None:
     if not shared.is_dir():
         pytest.skip("the plan is not at hand")
     for path in some(sorted(shared.glob("*.circ"))):
-        result = check_file(path)
-        assert result.program is not None, render_diagnostics(result.diagnostics)
+        program_of(check_file(path))
 
 
 def test_every_key_of_the_schema_is_there() -> None:
     for path in some(SCRIPTS.glob("*.circ")):
-        found = check_file(path).program
-        assert found is not None
+        found = program_of(check_file(path))
         for each in some(found.declarations.values()):
             keys = KINDS[each.kind].implementations[each.implementation].keys
             assert list(each.values) == list(keys)
 
 
 def test_induction() -> None:
-    found = check_file(SCRIPTS / "induction.circ").program
-    assert found is not None
+    found = program_of(check_file(SCRIPTS / "induction.circ"))
     data = found.declarations["repeats"]
     assert data.values["prompt"] == (
         Template("{block}{block}", (Placeholder("block", 1), Placeholder("block", 2))),
@@ -109,8 +104,7 @@ def test_induction() -> None:
 
 
 def test_ioi() -> None:
-    found = check_file(SCRIPTS / "ioi.circ", set={"tau": "0.1"}).program
-    assert found is not None
+    found = program_of(check_file(SCRIPTS / "ioi.circ", set={"tau": "0.1"}))
     assert found.constants == {"tau": 0.1}
     assert found.declarations["found"].values["threshold"] == 0.1
     assert found.declarations["sweep"].values["positions"] == (
@@ -334,17 +328,7 @@ def test_order_does_not_depend_on_the_hash_seed() -> None:
         f"r = check_file({str(HERE / 'broken' / 'Cxxx_everything_at_once.circ')!r})\n"
         "print(render_diagnostics(r.diagnostics))\n"
     )
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT / "src")},
-            capture_output=True,
-            check=True,
-            text=True,
-        ).stdout
-        for seed in ("0", "1", "2")
-    }
-    assert len(outputs) == 1
+    assert len({printed(code, environment={"PYTHONHASHSEED": seed}) for seed in ("0", "1", "2")}) == 1
 
 
 def test_checking_imports_nothing_heavy() -> None:
@@ -355,9 +339,7 @@ def test_checking_imports_nothing_heavy() -> None:
         "heavy = {'torch', 'nnsight', 'networkx', 'numpy', 'transformers', 'rich', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    ran = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True, text=True)
-    assert ran.stdout == "[]\n"
+    assert printed(code) == "[]\n"
 
 
 def test_checking_is_fast() -> None:
@@ -367,9 +349,7 @@ def test_checking_is_fast() -> None:
         f"check_file({str(SCRIPTS / 'ioi.circ')!r})\n"
         "import time\nprint(time.process_time())\n"
     )
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    ran = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True, text=True)
-    assert float(ran.stdout) < 1.0
+    assert float(printed(code)) < 1.0
 
 
 def test_the_handbook_is_up_to_date() -> None:

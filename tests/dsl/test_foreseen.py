@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.checked import program_of
 from tests.dsl.preamble import RUNS as PREAMBLE
+from tests.refused import refused
 
 from nncirc import check_text, render_diagnostics
 from nncirc.circuits.errors import NncircError
@@ -190,14 +192,12 @@ def test_refused_by_the_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
             report(scope, given, *rest, **more)
 
     monkeypatch.setattr(Scope, "report", unsaid)
-    result = check_text(PREAMBLE + text)
-    assert result.program is not None, render_diagnostics(result.diagnostics)
-    builder = Builder(result.program, blocks())
-    with pytest.raises(NncircError) as caught:
-        for declaration in result.program.declarations.values():
+    program = program_of(check_text(PREAMBLE + text))
+    builder = Builder(program, blocks())
+    with refused(NncircError, code):
+        for declaration in program.declarations.values():
             if declaration.name != "llama":
                 builder.get(declaration.name)
-    assert caught.value.code == code
 
 
 def shaped(shape: Sizes) -> Callable[[str, object], Sizes]:

@@ -19,46 +19,15 @@ TEXTS = [
 ]
 WORDS = sorted(
     {
-        "L9H9",
-        "L99H99",
-        "MLP*",
-        "L3KV1",
-        "->",
-        "==",
-        "<=",
-        "@",
-        ".2",
-        "-1",
-        "1e999",
-        "{}",
-        "\t",
-        "\r\n",
-        '"',
-        "#",
+        "L9H9", "L99H99", "MLP*", "L3KV1", "->", "==", "<=", "@", ".2", "-1", "1e999", "{}", "{", "}", "[",
+        "]", "(", ")", "=", ",", "where(", "random_tokens(", '"', "#", "\t", "\r\n", "\n", "\0", "é", "模",
+        "next", "end", "true", "use", "assert", "using", "as", "embed", "logits", "gpt2", "found", "ioi",
+        "wang.ioi", "tau",
     }
-    | {
-        "where(",
-        "random_tokens(",
-        "{",
-        "}",
-        "[",
-        "]",
-        "(",
-        ")",
-        "=",
-        ",",
-        "\0",
-        "é",
-        "模",
-        "next",
-        "end",
-        "true",
-    }
-    | {"use", "assert", "using", "as", "embed", "logits", "gpt2", "found", "ioi", "wang.ioi", "tau", "\n"}
     | set(KINDS)
     | {name for kind in KINDS.values() for name in kind.implementations}
     | {key for kind in KINDS.values() for each in kind.implementations.values() for key in each.keys}
-)
+)  # fmt: skip
 NAMES = st.sampled_from([word for word in WORDS if word.isidentifier() and word not in {"true", "embed"}])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.checked import program_of
 from tests.dsl.preamble import PREAMBLE
 
 from nncirc import check_text, render_diagnostics
@@ -91,9 +92,7 @@ def test_paths_that_no_file_system_takes(file: str) -> None:
 def test_what_is_written() -> None:
     text = PREAMBLE + FAMILY + "compare {\n  circuits = [found, small]\n}\n" + render("swept", "a.svg")
     text += "assert recall(union(circuits = [found, small]), small) >= 0\n"
-    program = check_text(text).program
-    assert program is not None
-    names = [each.name for each in written(program.declarations.values())]
+    names = [each.name for each in written(program_of(check_text(text)).declarations.values())]
     assert sorted(names) == sorted(
         ["eap", "small", "found", "swept[0]", "swept[1]", "compare.1", "render.1[0]", "render.1[1]"]
     )

@@ -84,19 +84,7 @@ def test_literals(text: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "L9H9",
-        "L9H9.q",
-        "L9H9.q@S.2",
-        "L3KV1.k",
-        "L3KV*",
-        "L*KV*",
-        "L*H*",
-        "L5H*",
-        "L5",
-        "MLP*",
-        "MLP3@end",
-    ],
+    ["L9H9", "L9H9.q", "L9H9.q@S.2", "L3KV1.k", "L3KV*", "L*KV*", "L*H*", "L5H*", "L5", "MLP*", "MLP3@end"],
 )
 def test_nodes(text: str) -> None:
     value, _ = parse_value(Source("test", f"x = {text}"))

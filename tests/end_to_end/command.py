@@ -89,6 +89,11 @@ class Outcome:
     out: str
     err: str
 
+    def fine(self) -> str:
+        """What is printed where nothing is wrong."""
+        assert (self.status, self.err) == (0, ""), self.out
+        return self.out
+
     def refused(self, code: str) -> str:
         """The message of a wrong input: coded, for people, and with the status that says so."""
         assert self.status == 2, self.err
@@ -127,6 +132,15 @@ def in_process_of_its_own(
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def printed(
+    code: str, *arguments: str | Path, environment: Mapping[str, str] | None = None, folder: Path = ROOT
+) -> str:
+    """What Python code prints in a process of its own, in which all must go well."""
+    done = in_process_of_its_own(["-c", code, *arguments], environment=environment, folder=folder)
+    assert done.status == 0, done.err
+    return done.out
 
 
 def surroundings(more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -35,15 +35,12 @@ def name(path: Path) -> str:
 @pytest.mark.parametrize("path", ALL, ids=name)
 def test_says_what_it_shows_and_has_no_errors(nncirc: Command, path: Path) -> None:
     assert path.read_text().startswith("# ")
-    done = nncirc("check", path)
-    assert (done.status, done.err) == (0, "")
+    nncirc("check", path).fine()
 
 
 @pytest.mark.parametrize("path", ALL, ids=name)
 def test_can_be_planned(nncirc: Command, path: Path) -> None:
-    done = nncirc("plan", path)
-    assert (done.status, done.err) == (0, "")
-    assert "edges" in done.out
+    assert "edges" in nncirc("plan", path).fine()
 
 
 @pytest.fixture
@@ -75,8 +72,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def test_runs_and_claims_what_it_measures(
     nncirc: Command, path: Path, tmp_path: Path, drawn: list[Path]
 ) -> None:
-    done = nncirc("run", path, "--out", tmp_path / "out")
-    assert (done.status, done.err) == (0, "")
+    nncirc("run", path, "--out", tmp_path / "out").fine()
     run = json.loads((tmp_path / "out/run.json").read_text())
     assert run["assertions"]
     assert all(each["holds"] for each in run["assertions"])
@@ -104,8 +100,7 @@ def test_tasks_run_on_gpt2(nncirc: Command, path: Path, random_gpt2: Path, tmp_p
     text = path.read_text().replace(BUNDLED, f'using huggingface {{\n  id = "{random_gpt2}"')
     # Random weights hardly tell a corrupted prompt: nothing is left to normalise by.
     script.write_text(text.replace("size  = 32", "size  = 3").replace("normalize = true", ""))
-    done = nncirc("run", script, "--out", tmp_path / "out", "--only", "found")
-    assert (done.status, done.err) == (0, "")
+    nncirc("run", script, "--out", tmp_path / "out", "--only", "found").fine()
     found = read_circuit(tmp_path / "out/found.json")
     assert found.graph.shape.n_layers == 1
 
@@ -139,8 +134,7 @@ def test_without_a_network_the_hub_is_what_is_missing(
 
 @pytest.mark.parametrize("script", ["induction.circ", "ioi.circ", "ioi_wang2022.circ"])
 def test_target_scripts_have_no_errors(nncirc: Command, script: str) -> None:
-    done = nncirc("check", shared() / "design/scripts" / script)
-    assert (done.status, done.err) == (0, "")
+    nncirc("check", shared() / "design/scripts" / script).fine()
 
 
 PRONOUNS = """\
@@ -198,6 +192,5 @@ assert tested.edges <= 150
 def test_pronouns_in_a_llama(nncirc: Command, tmp_path: Path) -> None:
     path = tmp_path / "pronouns.circ"
     path.write_text(PRONOUNS.format(folder=json.dumps(str(shared() / "models/stories260K"))))
-    done = nncirc("run", path, "--out", tmp_path / "out")
-    assert (done.status, done.err) == (0, ""), done.out
+    nncirc("run", path, "--out", tmp_path / "out").fine()
     assert "KV" in (tmp_path / "out/tested.json").read_text()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tests.end_to_end.command import EXAMPLES, SCRIPT, Command, surroundings
+from tests.end_to_end.command import EXAMPLES, SCRIPT, Command, printed
 
 from nncirc import Circuit, Edge, Graph, Shape, read_circuit, write_circuit
 
@@ -37,12 +35,11 @@ def found(tmp_path: Path) -> Path:
 
 
 def test_diff_with_a_paper(nncirc: Command, found: Path, tmp_path: Path) -> None:
-    done = nncirc("diff", found, REFERENCE / "induction_2l.circ", "--out", tmp_path / "both.svg")
-    assert (done.status, done.err) == (0, "")
-    lines = done.out.splitlines()
+    both = tmp_path / "both.svg"
+    lines = nncirc("diff", found, REFERENCE / "induction_2l.circ", "--out", both).fine().splitlines()
     assert "only found.json 1 nodes 2 edges" in [" ".join(line.split()) for line in lines]
     assert "  embed -> L1H0.v" in lines[lines.index("only induction_2l.circ, edges:") :]
-    svg = (tmp_path / "both.svg").read_text()
+    svg = both.read_text()
     assert "only found.json" in svg
     assert "stroke-dasharray" in svg
 
@@ -59,9 +56,8 @@ def test_diff_of_different_graphs(nncirc: Command, found: Path, tmp_path: Path) 
     write_circuit(Circuit.full(Graph(GRAPH.shape, split_inputs=False)), tmp_path / "joined.json")
     said = nncirc("diff", found, tmp_path / "joined.json").refused("C455")
     assert "--collapse" in said
-    done = nncirc("diff", found, tmp_path / "joined.json", "--collapse")
-    assert (done.status, done.err) == (0, "")
-    assert "only found.json 0 nodes 0 edges" in " ".join(done.out.split())
+    said = nncirc("diff", found, tmp_path / "joined.json", "--collapse").fine()
+    assert "only found.json 0 nodes 0 edges" in " ".join(said.split())
     said = nncirc("diff", found, REFERENCE / "ioi_wang2022.circ").refused("C455")
     assert "two models" in said
     assert "--collapse" not in said
@@ -88,8 +84,7 @@ def test_a_found_circuit_becomes_a_script_and_comes_back(
 ) -> None:
     script = tmp_path / "found-2.circ"
     assert nncirc("export", found, "--to", script).out == f"{script}\n"
-    checked = nncirc("check", script)
-    assert (checked.status, checked.err) == (0, "")
+    nncirc("check", script).fine()
     assert nncirc("import", script, "--to", tmp_path / "back.json").status == 0
     back = read_circuit(tmp_path / "back.json")
     assert (back.graph, back.scores) == (FOUND.graph, FOUND.scores)
@@ -104,8 +99,7 @@ def test_there_and_back(nncirc: Command, found: Path, tmp_path: Path, name: str)
     target.parent.mkdir()
     assert nncirc("export", found, "--to", target, "--d-model", "64").status == 0
     back = tmp_path / "back.json"
-    done = nncirc("import", target, "--to", back, "--like", found)
-    assert (done.status, done.err) == (0, "")
+    nncirc("import", target, "--to", back, "--like", found).fine()
     assert (read_circuit(back).graph, read_circuit(back).scores) == (FOUND.graph, FOUND.scores)
 
 
@@ -296,12 +290,4 @@ def test_no_framework_is_loaded(found: Path, tmp_path: Path, command: list[str])
     paths = [str(found), str(REFERENCE / "induction_2l.circ")]
     arguments = [command[0], *paths] if len(command) == 1 else [command[0], paths[1], "--to", "x.circ"]
     code = f"import sys\nfrom nncirc.cli import main\nmain({arguments!r})\nprint('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=True,
-        env=surroundings(),
-    )
-    assert done.stdout.splitlines()[-1] == "False"
+    assert printed(code, folder=tmp_path).splitlines()[-1] == "False"

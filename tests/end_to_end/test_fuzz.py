@@ -17,24 +17,8 @@ TEXTS = [SCRIPT, *(path.read_text() for path in sorted(EXAMPLES.glob("*.circ")))
 TOKEN = re.compile(r'"[^"\n]*"|[\w.*]+|->|[^\s\w]|\n')
 PIECES = sorted({piece for text in TEXTS for piece in TOKEN.findall(text)})
 STRANGE = [
-    "0",
-    "-1",
-    "1e999",
-    "NaN",
-    '""',
-    '"{',
-    "[]",
-    "[[",
-    "{",
-    "}",
-    "\x00",
-    "é",
-    "#",
-    "L99H99",
-    "->",
-    "=",
-    "\r",
-]
+    "0", "-1", "1e999", "NaN", '""', '"{', "[]", "[[", "{", "}", "\x00", "é", "#", "L99H99", "->", "=", "\r",
+]  # fmt: skip
 
 
 def sort_of(piece: str) -> str:

@@ -18,8 +18,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_script_in_parts_runs(nncirc: Command, tmp_path: Path) -> None:
     (tmp_path / "readme.circ").write_text("\n".join(blocks("circ")))
-    done = nncirc("run", tmp_path / "readme.circ", "--out", tmp_path / "out")
-    assert (done.status, done.err) == (0, "")
+    nncirc("run", tmp_path / "readme.circ", "--out", tmp_path / "out").fine()
     assert (tmp_path / "out/ioi.svg").is_file()
 
 
@@ -34,9 +33,7 @@ def test_the_first_script_prints_what_is_shown(nncirc: Command, tmp_path: Path) 
 
 def test_the_python_runs_as_it_stands(tmp_path: Path) -> None:
     (code,) = blocks("python")
-    done = in_process_of_its_own(["-W", "error", "-c", code], folder=tmp_path)
-    assert (done.status, done.err) == (0, "")
-    assert "edges, faithfulness" in done.out
+    assert "edges, faithfulness" in in_process_of_its_own(["-W", "error", "-c", code], folder=tmp_path).fine()
     assert {path.name for path in tmp_path.iterdir()} == {"found.json", "found.svg"}
 
 

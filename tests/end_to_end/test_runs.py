@@ -19,6 +19,7 @@ from tests.end_to_end.command import (
     Command,
     Outcome,
     in_process_of_its_own,
+    printed,
     surroundings,
 )
 from tests.some import some
@@ -243,11 +244,8 @@ def test_files_are_the_same_to_the_byte(tmp_path: Path) -> None:
         ("77", "1", "--memory=10MiB"),
     ):
         out = tmp_path / seed
-        done = in_process_of_its_own(
-            ["-c", TWICE, out, option, threads, ioi, induction],
-            environment={"PYTHONHASHSEED": seed, "NNCIRC_CACHE": str(tmp_path / "stores" / seed)},
-        )
-        assert done.status == 0, done.err
+        variables = {"PYTHONHASHSEED": seed, "NNCIRC_CACHE": str(tmp_path / "stores" / seed)}
+        printed(TWICE, out, option, threads, ioi, induction, environment=variables)
         found.append(
             {
                 str(path.relative_to(out)): path.read_bytes()
@@ -279,10 +277,9 @@ sys.exit(status)
 
 def test_check_is_light() -> None:
     """What takes time is importing: some 250 modules are loaded, and torch alone would be a thousand."""
-    done = in_process_of_its_own(["-c", CHECK, EXAMPLES / "gpt2_ioi.circ"])
-    assert done.status == 0, done.err
-    assert "HEAVY []" in done.out
-    assert int(done.out.split("MODULES")[1]) < 350
+    said = printed(CHECK, EXAMPLES / "gpt2_ioi.circ")
+    assert "HEAVY []" in said
+    assert int(said.split("MODULES")[1]) < 350
 
 
 LONG = SCRIPT.replace("size   = 4", "size   = 200") + (

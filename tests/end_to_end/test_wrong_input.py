@@ -8,10 +8,10 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.end_to_end.command import SCRIPT, Command
+from tests.engine.folders import change_config
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.models import model_folder
@@ -117,11 +117,6 @@ def folder(tmp_path: Path) -> Path:
 def of_folder(folder: Path) -> str:
     own = f"model small using huggingface {{\n  id = {json.dumps(str(folder))}\n}}\n"
     return own + SCRIPT[SCRIPT.index("dataset ioi") :].replace("tau", "0.05")
-
-
-def change_config(folder: Path, **changes: Any) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, **changes}))
 
 
 def truncate(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
+from tests.checked import program_of
 from tests.engine.data.vocabulary import word_tokenizer
 from tests.engine.tiny import contrast, tiny_gpt2
 
@@ -67,16 +68,10 @@ def calls() -> dict[str, Call]:
     table = {"nodes": ["L0H0"], "positions": ["end"], "table": [[0.5]], "made": made, "digits": 3}
     return {
         "Agreement": (n.Agreement, {"found": 1, "extra": 1, "missed": 1, "absent": 1}),
-        "Circuit": (
-            n.Circuit,
-            {"graph": GRAPH, "scores": {EDGES[0]: 0.5}, "groups": {}, "made": made},
-        ),
+        "Circuit": (n.Circuit, {"graph": GRAPH, "scores": {EDGES[0]: 0.5}, "groups": {}, "made": made}),
         "Circuit.full": (n.Circuit.full, {"graph": GRAPH}),
         "Circuit.of": (n.Circuit.of, {"graph": GRAPH, "edges": EDGES}),
-        "Comparison": (
-            n.Comparison,
-            {**both, "nodes": COMPARISON.nodes, "edges": COMPARISON.edges},
-        ),
+        "Comparison": (n.Comparison, {**both, "nodes": COMPARISON.nodes, "edges": COMPARISON.edges}),
         "Estimate": (n.Estimate, {"value": 0.5, "low": 0.4, "high": 0.6}),
         "Estimate.interval": (ESTIMATE.interval, {"digits": 2}),
         "Estimate.rounded": (ESTIMATE.rounded, {"places": 2}),
@@ -87,10 +82,7 @@ def calls() -> dict[str, Call]:
         "Shape": (n.Shape, {"n_layers": 2, "n_heads": 2, "n_kv_heads": 2}),
         "Shape.kv_of": (GRAPH.shape.kv_of, {"head": 1}),
         "agreement": (n.agreement, against),
-        "bootstrap": (
-            n.bootstrap,
-            {"columns": [[1.0, 2.0]], "statistic": lambda mean: mean, "how": FEW},
-        ),
+        "bootstrap": (n.bootstrap, {"columns": [[1.0, 2.0]], "statistic": lambda mean: mean, "how": FEW}),
         "circuit_from_json": (n.circuit_from_json, {"text": n.circuit_to_json(CIRCUIT)}),
         "circuit_to_json": (n.circuit_to_json, {"circuit": CIRCUIT}),
         "cmd": (n.cmd, {"faithfulness": [0.5, 1.0], "shares": [0.1, 1.0]}),
@@ -105,10 +97,7 @@ def calls() -> dict[str, Call]:
             n.from_paths,
             {"graph": GRAPH, "groups": {"m": ["L1H0"]}, "paths": [[[("embed", None)], [("m", "v")]]]},
         ),
-        "hypergeometric_tail": (
-            n.hypergeometric_tail,
-            {"shared": 2, "first": 2, "second": 2, "universe": 4},
-        ),
+        "hypergeometric_tail": (n.hypergeometric_tail, {"shared": 2, "first": 2, "second": 2, "universe": 4}),
         "intersection": (n.intersection, {"first": CIRCUIT}),
         "jaccard": (n.jaccard, against),
         "join_heads": (n.join_heads, {"circuit": CIRCUIT}),
@@ -132,10 +121,7 @@ def calls() -> dict[str, Call]:
         "recall": (n.recall, against),
         "regroup": (n.regroup, {"circuit": CIRCUIT, "n_kv_heads": 2}),
         "roc_of_circuits": (n.roc_of_circuits, {"circuits": [CIRCUIT], "reference": OTHER}),
-        "roc_of_scores": (
-            n.roc_of_scores,
-            {"scores": {"L0H0": 1.0, "L0H1": 0.5}, "right": ["L0H0"]},
-        ),
+        "roc_of_scores": (n.roc_of_scores, {"scores": {"L0H0": 1.0, "L0H1": 0.5}, "right": ["L0H0"]}),
         "to_networkx": (n.to_networkx, {"circuit": CIRCUIT}),
         "ungroup": (n.ungroup, {"circuit": CIRCUIT}),
         "union": (n.union, {"first": CIRCUIT}),
@@ -179,10 +165,7 @@ def calls() -> dict[str, Call]:
             baseline.statistic,
             {"rows": [[0.5, 1.0]], "function": lambda kept: kept, "how": FEW},
         ),
-        "Contrast": (
-            n.Contrast,
-            {"model": MODEL, "dataset": DATASET, "corruption": CONTRAST.corruption},
-        ),
+        "Contrast": (n.Contrast, {"model": MODEL, "dataset": DATASET, "corruption": CONTRAST.corruption}),
         **{
             f"Contrast.{name}": (getattr(CONTRAST, name), {"metric": METRIC})
             for name in ("clean", "clean_values", "corrupt", "corrupt_values", "facts", "normalized")
@@ -245,16 +228,10 @@ def calls() -> dict[str, Call]:
         "Gaussian": (n.Gaussian, {"at": "A"}),
         "Gaussian.draw": (noise.draw, {"example": EXAMPLE, "prompt": 0, "sample": 0, "width": 4}),
         "Gaussian.positions": (noise.positions, {"example": EXAMPLE}),
-        "Knockout": (
-            n.Knockout,
-            {"name": "MLP0", "circuit": 0.5, "other": 1.0, "difference": ESTIMATE},
-        ),
+        "Knockout": (n.Knockout, {"name": "MLP0", "circuit": 0.5, "other": 1.0, "difference": ESTIMATE}),
         "LowRank": (n.LowRank, {"left": torch.ones(3, 1), "right": torch.ones(1, 3)}),
         "LowRank.__getitem__": (low_rank.__getitem__, {"at": 0}),
-        "LowRank.block": (
-            low_rank.block,
-            {"rows": torch.tensor([0]), "columns": torch.tensor([1, 2])},
-        ),
+        "LowRank.block": (low_rank.block, {"rows": torch.tensor([0]), "columns": torch.tensor([1, 2])}),
         "Mask": (n.Mask, {"cut": mask.cut}),
         "Mask.everything": (n.Mask.everything, {"model": MODEL, "graph": GRAPH}),
         "Mask.of": (n.Mask.of, {"model": MODEL, "graph": GRAPH, "rows": [EDGES]}),
@@ -316,10 +293,7 @@ def calls() -> dict[str, Call]:
             n.alignment_table,
             {"dataset": TEMPLATE, "clean": TEMPLATE.examples[0], "corrupt": TEMPLATE.examples[1]},
         ),
-        "check_alignment": (
-            n.check_alignment,
-            {"dataset": TEMPLATE, "corrupt": n.shuffle(TEMPLATE)},
-        ),
+        "check_alignment": (n.check_alignment, {"dataset": TEMPLATE, "corrupt": n.shuffle(TEMPLATE)}),
         "labels_of": (n.labels_of, {"tokenizer": WORDS, "tokens": [3, 9]}),
         "show_tokens": (n.show_tokens, {"tokenizer": WORDS, "tokens": [3, 9]}),
         "counterpart": (n.counterpart, {"dataset": pairs()}),
@@ -331,10 +305,7 @@ def calls() -> dict[str, Call]:
             {"tokenizer": WORDS, "path": "prompts.csv", "clean": "clean", "answer": "answer"},
         ),
         "function_vector": (n.function_vector, {**by_graph, "heads": ["L0H0"], "how": FEW}),
-        "in_context_learning": (
-            n.in_context_learning,
-            {**of_prompts, "early": 2, "late": 4, "how": FEW},
-        ),
+        "in_context_learning": (n.in_context_learning, {**of_prompts, "early": 2, "late": 4, "how": FEW}),
         "incompleteness": (n.incompleteness, {"knockouts": [KNOCKOUT]}),
         "least": (n.least, {"knockouts": [KNOCKOUT]}),
         "load_bundled": (n.load_bundled, {"name": "tracr-reverse"}),
@@ -351,15 +322,9 @@ def calls() -> dict[str, Call]:
         "minimality": (n.minimality, {**by_circuit, "how": FEW}),
         "node_attribution": (n.node_attribution, by_graph),
         "ov_circuit": (n.ov_circuit, {"model": MODEL, "head": "L0H0"}),
-        "patchscopes": (
-            n.patchscopes,
-            {"model": MODEL, "source": DATASET, "target": DATASET, "how": FEW},
-        ),
+        "patchscopes": (n.patchscopes, {"model": MODEL, "source": DATASET, "target": DATASET, "how": FEW}),
         "path_patching": (n.path_patching, {**by_graph, "to": ["L1H0.v"], "how": FEW}),
-        "prompt_dataset": (
-            n.prompt_dataset,
-            {"tokenizer": WORDS, "clean": ["Mary gave"], "answer": "John"},
-        ),
+        "prompt_dataset": (n.prompt_dataset, {"tokenizer": WORDS, "clean": ["Mary gave"], "answer": "John"}),
         "qk_circuit": (n.qk_circuit, {"model": MODEL, "head": "L0H0"}),
         "random_faithfulness": (n.random_faithfulness, {**by_circuit, "draws": 2}),
         "random_tokens": (n.random_tokens, {"count": 2}),
@@ -387,21 +352,12 @@ def calls() -> dict[str, Call]:
         "Panel": (n.Panel, {"values": [[1.0]], "rows": ["L0"], "columns": ["end"]}),
         "heatmap": (n.heatmap, {"panels": [PANEL], "unit": "logits"}),
         "circuits.pictures.pair.pair_to_dot": (pair_to_dot, {"comparison": COMPARISON, "names": ("a", "b")}),
-        "render_pair": (
-            n.render_pair,
-            {"comparison": COMPARISON, "names": ("a", "b"), "path": "x.dot"},
-        ),
+        "render_pair": (n.render_pair, {"comparison": COMPARISON, "names": ("a", "b"), "path": "x.dot"}),
         "render": (n.render, {"circuit": CIRCUIT, "path": "x.dot"}),
         "to_pdf": (n.to_pdf, {"dot": "digraph {}"}),
         "to_png": (n.to_png, {"dot": "digraph {}"}),
         "to_svg": (n.to_svg, {"dot": "digraph {}"}),
     }
-
-
-def program_of(checked: n.CheckResult) -> n.Program:
-    """The program of a script without errors."""
-    assert checked.program is not None
-    return checked.program
 
 
 def pairs() -> n.Dataset:

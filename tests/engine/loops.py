@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tests.engine import oracle
@@ -9,13 +10,12 @@ from tests.engine.tiny import Case
 from torch import Tensor
 
 from nncirc import Dataset, Example
-from nncirc.circuits.circuit import Circuit
-from nncirc.circuits.names import Position
+from nncirc.circuits.circuit import Circuit, prune
+from nncirc.circuits.graph import Graph
+from nncirc.circuits.names import Edge, Position
 from nncirc.engine.data.positions import resolve
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.runs.contrast import Contrast
-
-PLACES = {"end": Position("end"), "A": Position("A"), "A.2": Position("A", 2), "B": Position("B", 1)}
 
 
 def answers(dataset: Dataset, example: Example, at: list[int]) -> tuple[list[int], list[int]]:
@@ -27,13 +27,25 @@ def answers(dataset: Dataset, example: Example, at: list[int]) -> tuple[list[int
     return [right] * len(at), [wrong] * len(at)
 
 
+def tokens_at(example: Example, place: Position | str | int | None) -> list[int]:
+    """Which tokens of a prompt are at a place: a position, a position as it is written, a number, or all."""
+    if place is None:
+        return list(range(len(example.tokens)))
+    if isinstance(place, int):
+        return [place]
+    return list(resolve(example, *(Position.parse(place) if isinstance(place, str) else place)))
+
+
 def positions(dataset: Dataset, example: Example, place: str) -> list[int]:
-    found = (
-        [int(place)]
-        if place.isdecimal()
-        else list(resolve(example, PLACES[place].name, PLACES[place].occurrence))
-    )
+    found = tokens_at(example, int(place) if place.isdecimal() else place)
     return [p for p in found if dataset.answers != "next" or p + 1 < len(example.tokens)]
+
+
+def measured(metric: Metric, example: Example, logits: Tensor, clean: Tensor) -> float:
+    """A metric of one prompt by its formula, where it is read; logits are `pos vocab`."""
+    at = sorted({p for place in metric.at for p in tokens_at(example, place)})
+    answers, foils = [example.answer or 0] * len(at), [example.foil or 0] * len(at)
+    return oracle.metric_of_prompt(metric.name, logits, clean, at, answers, foils)
 
 
 def value(
@@ -59,8 +71,18 @@ def circuit_by_loops(case: Case, about: Contrast, circuit: Circuit, metric: Metr
         logits = oracle.forward(module, batch.clean, cut=cut, substitute=other, **options).logits
         clean = module(input_ids=batch.clean).logits
         for row, index in enumerate(batch.indices):
-            example = about.dataset.examples[index]
-            at = sorted({p for name, n in metric.at for p in resolve(example, name, n)})
-            answers, foils = [example.answer or 0] * len(at), [example.foil or 0] * len(at)
-            found[index] = oracle.metric_of_prompt(metric.name, logits[row], clean[row], at, answers, foils)
+            found[index] = measured(metric, about.dataset.examples[index], logits[row], clean[row])
     return found
+
+
+def acdc_by_loops(graph: Graph, loss: Callable[[list[Edge]], float], threshold: float) -> Circuit:
+    """Algorithm 1 of Conmy et al. 2023, by the loss with edges cut; what dead nodes read is tested, too."""
+    cut: list[Edge] = []
+    current = loss(cut)
+    for receiver in reversed(graph.receivers):
+        for edge in reversed([edge for edge in graph.edges() if edge.receiver == receiver]):
+            new = loss([*cut, edge])
+            if new - current < threshold:
+                cut.append(edge)
+                current = new
+    return prune(Circuit.of(graph, [edge for edge in graph.edges() if edge not in cut]))

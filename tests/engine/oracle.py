@@ -241,13 +241,15 @@ def attend(query: Tensor, key: Tensor) -> Tensor:
 # Hooks on the model as it is ------------------------------------------------------------------------------
 
 
+def blocks(module: Any) -> Any:
+    """All layers."""
+    return module.transformer.h if module.config.model_type == "gpt2" else module.model.layers
+
+
 def sites(module: Any) -> tuple[Any, list[Any], list[Any]]:
     """The first block, every layer's output projection, every layer's MLP."""
-    if module.config.model_type == "gpt2":
-        blocks = module.transformer.h
-        return blocks[0], [b.attn.c_proj for b in blocks], [b.mlp for b in blocks]
-    blocks = module.model.layers
-    return blocks[0], [b.self_attn.o_proj for b in blocks], [b.mlp for b in blocks]
+    of, gpt2 = blocks(module), module.config.model_type == "gpt2"
+    return of[0], [b.attn.c_proj if gpt2 else b.self_attn.o_proj for b in of], [b.mlp for b in of]
 
 
 @contextmanager

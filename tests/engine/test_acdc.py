@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import assume, given, settings, strategies as st
+from tests.end_to_end.command import printed
 from tests.engine import oracle
 from tests.engine.compared import ACDC_METRICS as METRICS, LOSSES, THRESHOLDS, same, sweep_of
+from tests.engine.loops import measured
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2, tiny_llama
+from tests.refused import refused
 from tests.some import some
 
-from nncirc import resolve
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
@@ -282,11 +281,7 @@ def by_the_paper(
                 **options,
             ).logits
             for i, example in enumerate(batch.examples):
-                at = sorted({p for name, n in metric.at for p in resolve(example, name, n)})
-                answers, foils = [example.answer or 0] * len(at), [example.foil or 0] * len(at)
-                total += oracle.metric_of_prompt(
-                    metric.name, logits[i], clean[batch.number][i], at, answers, foils
-                )
+                total += measured(metric, example, logits[i], clean[batch.number][i])
         return total / len(about.dataset.examples)
 
     zero, one = mean(set(graph.edges())), mean(set())
@@ -380,9 +375,8 @@ def test_by_distance_a_circuit_does_not_overshoot() -> None:
 @pytest.mark.parametrize("threshold", [-1e-9, math.nan])
 def test_a_threshold_is_at_least_zero(threshold: float) -> None:
     about = contrast(tiny_gpt2())
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C531"):
         acdc(about, about.model.graph(), Metric("kl_divergence"), threshold=threshold)
-    assert caught.value.code == "C531"
 
 
 # The state --------------------------------------------------------------------------------------------------
@@ -524,30 +518,17 @@ for make in (tiny_gpt2, tiny_llama):
 
 
 def test_neither_threads_nor_the_hash_seed_matter() -> None:
-    root = Path(__file__).parents[2]
-    path = os.pathsep.join([str(root / "src"), str(root)])
-    running = []
+    found = []
     for threads, seed in (("1", "0"), ("2", "1")):
         variables = {
-            **os.environ,
             "PYTHONHASHSEED": seed,
-            "PYTHONPATH": path,
             "OMP_NUM_THREADS": threads,
             "OMP_WAIT_POLICY": "PASSIVE",  # a thread that waits gives its core away
             "KMP_BLOCKTIME": "0",
         }
-        running.append(
-            subprocess.run(
-                [sys.executable, "-c", SCRIPT, threads],
-                env=variables,
-                cwd=root,
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-        )
-    assert running[0].count("L0H0") > 4
-    assert running[0] == running[1]
+        found.append(printed(SCRIPT, threads, environment=variables))
+    assert found[0].count("L0H0") > 4
+    assert found[0] == found[1]
 
 
 Maker = Callable[..., Any]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from tests.engine.compared import ACDC_METRICS as METRICS, LOSSES, THRESHOLDS, same, sweep_of
-from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
+from tests.engine.compared import ACDC_METRICS as METRICS, LOSSES, THRESHOLDS, Remembered, same, sweep_of
+from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama, with_biased_unembedding
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nncirc.circuits.names import Position
@@ -174,20 +174,6 @@ def test_rows_take_what_memory_allows(name: str, monkeypatch: pytest.MonkeyPatch
     assert all(1 <= tried <= max(1, count) for tried, count in zip(rows, allowed, strict=True))
 
 
-class Remembered:
-    """A journal in memory."""
-
-    def __init__(self, entries: dict[str, dict[str, float]]) -> None:
-        self.entries, self.new = entries, 0
-
-    def known(self, receiver: str) -> dict[str, float] | None:
-        return self.entries.get(receiver)
-
-    def decided(self, receiver: str, kept: Any) -> None:
-        self.entries[receiver] = dict(kept)
-        self.new += 1
-
-
 @pytest.mark.parametrize("model", [tiny_gpt2(layers=3), tiny_llama(layers=3)], ids=["gpt2", "llama"])
 def test_a_sweep_goes_on_from_its_journal(model: Model) -> None:
     about, graph, metric = contrast(model), model.graph(), Metric("logit_diff")
@@ -204,11 +190,7 @@ def test_a_sweep_goes_on_from_its_journal(model: Model) -> None:
 @pytest.mark.parametrize("normalize", [False, True])
 def test_an_unembedding_with_a_bias_is_not_read_by_columns_alone(normalize: bool) -> None:
     """No family here has one, but one of another package may."""
-    model = tiny_gpt2(layers=2)
-    plain = model.module.lm_head
-    biased = torch.nn.Linear(plain.in_features, plain.out_features, dtype=plain.weight.dtype)
-    biased.weight, biased.bias = plain.weight, torch.nn.Parameter(torch.randn_like(biased.bias))
-    model.module.lm_head = biased.requires_grad_(False)
+    model = with_biased_unembedding(tiny_gpt2(layers=2))
     about, graph, metric = contrast(model), model.graph(), Metric("logit_diff", normalize=normalize)
     same(
         acdc(about, graph, metric, threshold=0.05),

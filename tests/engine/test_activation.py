@@ -14,13 +14,15 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from tests.engine import oracle
-from tests.engine.compared import close
+from tests.engine.compared import Remembered, close, values_of
 from tests.engine.data.vocabulary import word_tokenizer
+from tests.engine.loops import measured, tokens_at
 from tests.engine.peak import peak_bytes
-from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
+from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama, with_biased_unembedding
+from tests.refused import refused
 from tests.some import some
 
-from nncirc import Dataset, Example, resolve
+from nncirc import Dataset, Example
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import END, Edge, Position
@@ -32,6 +34,7 @@ from nncirc.engine.methods.path_patching import path_patching
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
+from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.columns import by_position, token_labels, token_texts
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.corruptions import Direction, Gaussian, Resample, Zero
@@ -67,11 +70,6 @@ def by_hooks(
     def tokens(example: Example) -> torch.Tensor:
         return torch.tensor([example.tokens])
 
-    def at(example: Example, place: Position | int | None) -> list[int]:
-        if place is None:
-            return list(range(len(example.tokens)))
-        return [place] if isinstance(place, int) else list(resolve(example, *place))
-
     table = []
     for sender in graph.senders:
         row = []
@@ -93,17 +91,8 @@ def by_hooks(
                     if direction == "denoise":
                         begun, values = oracle.noised(module, noise), clean
                 with begun:
-                    logits = oracle.patched(module, base, sender, values, [at(example, place)])[0]
-                read = sorted({p for name, n in metric.at for p in resolve(example, name, n)})
-                many = len(read)
-                total += oracle.metric_of_prompt(
-                    metric.name,
-                    logits,
-                    module(input_ids=tokens(example)).logits[0],
-                    read,
-                    [example.answer or 0] * many,
-                    [example.foil or 0] * many,
-                )
+                    logits = oracle.patched(module, base, sender, values, [tokens_at(example, place)])[0]
+                total += measured(metric, example, logits, module(input_ids=tokens(example)).logits[0])
             row.append(total / len(about.dataset.examples))
         table.append(row)
     return table
@@ -168,18 +157,15 @@ def test_denoise_is_a_cut_of_every_edge_out_of_the_other_nodes_run_backwards(
     assert isinstance(about.corruption, Resample)
     found = activation_patching(about, graph, metric, direction="denoise")
     for sender in graph.senders:
-        cut = [Edge(sender, r) for r in graph.receivers if Edge(sender, r) in graph]
-        parts = []
-        for batch in about.batches:
+        cut = {edge: 1.0 for edge in graph.edges() if edge.sender == sender}
+
+        def run(batch: Batch, cut: dict[Edge, float] = cut) -> torch.Tensor:
             assert batch.corrupt is not None
-            names = {(edge.sender, edge.receiver): 1.0 for edge in cut}
             clean = dict(zip(graph.senders, about.clean_outputs(batch, graph), strict=True))
             options: dict[str, Any] = {"attention": case.attention, "split": case.split}
-            run = oracle.forward(model.module, batch.corrupt, cut=names, substitute=clean, **options)
-            where = about.reading(batch, metric)
-            logits = run.logits[None][:, :, where.kept]
-            parts.append(where.values(metric, logits, about.reference(batch, metric)))
-        wanted = float(about.in_order(parts).mean())
+            return oracle.forward(model.module, batch.corrupt, cut=cut, substitute=clean, **options).logits
+
+        wanted = float(values_of(about, metric, run).mean())
         assert found[sender][0] == pytest.approx(wanted, rel=1e-4, abs=max(2e-5, close(case)))
 
 
@@ -209,20 +195,16 @@ def test_normalised_no_effect_is_one_in_noise_and_zero_in_denoise(make: Any) -> 
 
 def test_what_cannot_be_patched() -> None:
     model = tiny_gpt2()
-    with pytest.raises(MethodError) as refused:
+    with refused(MethodError, "C523"):
         activation_patching(contrast(model, corruption=Zero()), model.graph(), Metric("logit_diff"))
-    assert refused.value.code == "C523"
     split = replace(model.graph(), positions=("end", "other"))
-    with pytest.raises(MethodError, match="split by position") as wrong_graph:
+    with refused(MethodError, "C594", "split by position"):
         activation_patching(contrast(model), split, Metric("logit_diff"))
-    assert wrong_graph.value.code == "C594"
     about = contrast(model, lengths=(5, 6))
-    with pytest.raises(DataError) as uneven:
+    with refused(DataError, "C334"):
         activation_patching(about, model.graph(), Metric("logit_diff"), positions="all")
-    assert uneven.value.code == "C334"
-    with pytest.raises(DataError) as unknown:
+    with refused(DataError, "C308"):
         activation_patching(about, model.graph(), Metric("logit_diff"), positions=[("nowhere", None)])
-    assert unknown.value.code == "C308"
 
 
 def test_progress_counts_every_patch() -> None:
@@ -302,11 +284,7 @@ def test_patches_that_change_nothing_are_not_run() -> None:
 
 def test_an_unembedding_with_a_bias_is_not_read_by_columns_alone() -> None:
     """No family here has one, but one of another package may."""
-    model = tiny_gpt2()
-    plain = model.module.lm_head
-    biased = torch.nn.Linear(plain.in_features, plain.out_features, dtype=plain.weight.dtype)
-    biased.weight, biased.bias = plain.weight, torch.nn.Parameter(torch.randn_like(biased.bias))
-    model.module.lm_head = biased.requires_grad_(False)
+    model = with_biased_unembedding(tiny_gpt2())
     about, graph, metric = contrast(model), model.graph(), Metric("logit_diff")
     found = activation_patching(about, graph, metric, positions=[END])
     wanted = by_hooks(about, graph, metric, "denoise", [END])
@@ -329,22 +307,6 @@ def test_memory_that_is_allowed_is_kept_to(metric: Metric) -> None:
 
 
 # Going on -------------------------------------------------------------------------------------------------
-
-
-class Remembered:
-    """A journal in memory, which may be interrupted."""
-
-    def __init__(self, entries: dict[str, dict[str, float]], most: int | None = None) -> None:
-        self.entries, self.most, self.new = dict(entries), most, 0
-
-    def known(self, receiver: str) -> dict[str, float] | None:
-        return self.entries.get(receiver)
-
-    def decided(self, receiver: str, kept: Any) -> None:
-        if self.new == self.most:
-            raise KeyboardInterrupt
-        self.entries[receiver] = dict(kept)
-        self.new += 1
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from tests.engine.tiny import Case, cases, contrast, random_logits, random_prompts, tiny_gpt2, with_sets
+from tests.refused import refused
 
 from nncirc import Example
 from nncirc.circuits.errors import MethodError
@@ -78,9 +79,8 @@ def test_values_are_the_arithmetic_of_values(
 
             wanted[:, i] += OPERATORS[symbol](value(left), value(right)) / len(at_each)
     if not wanted.isfinite().all():
-        with pytest.raises(MethodError) as caught:
+        with refused(MethodError, "C582"):
             where.values(metric, patched[:, :, where.kept], reference)
-        assert caught.value.code == "C582"
         return
     found = where.values(metric, patched[:, :, where.kept], reference)
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
@@ -162,21 +162,17 @@ def test_what_is_computed_again_only_if_it_has_to_be() -> None:
     ],
 )
 def test_what_does_not_go_together(symbol: Any, left: Any, right: Any, said: str) -> None:
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C581", said):
         combined(symbol, left, right)
-    assert caught.value.code == "C581"
-    assert said in caught.value.message
 
 
 def test_a_divisor_that_is_zero_and_a_gradient_that_is_not_there() -> None:
     about = contrast(tiny_gpt2())
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C582"):
         about.clean(combined("/", LD, KL))  # 0 on the clean run
-    assert caught.value.code == "C582"
     for metric in (combined("+", Metric("accuracy"), Metric("prob")), combined("-", LD, KL)):
-        with pytest.raises(MethodError) as caught:
+        with refused(MethodError, "C541"):
             attribution_patching(about, about.model.graph(), metric)
-        assert caught.value.code == "C541"
 
 
 @settings(max_examples=40, deadline=None)

@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from tests.engine import oracle
 from tests.engine.compared import METRICS, close, value_of
 from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
+from tests.refused import refused
 from tests.some import some
 from torch import Tensor, nn
 
@@ -209,13 +210,11 @@ def test_patterns_are_constant_under_relp() -> None:
 )
 def test_options_that_do_not_go_together(options: Any) -> None:
     model = tiny_gpt2()
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C547"):
         attribution_patching(contrast(model), model.graph(), LOGIT_DIFF, **options)
-    assert caught.value.code == "C547"
 
 
 def test_one_layer_has_none_to_drop() -> None:
     model = tiny_gpt2(layers=1)
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C547"):
         attribution_patching(contrast(model), model.graph(), LOGIT_DIFF, grad_drop=True)
-    assert caught.value.code == "C547"

@@ -10,11 +10,12 @@ import pytest
 import torch
 from hypothesis import assume, given, settings, strategies as st
 from tests.engine import oracle
+from tests.engine.loops import measured, tokens_at
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2, tiny_llama
+from tests.refused import refused
 from tests.some import some
 from torch import Tensor
 
-from nncirc import Example, resolve
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.intervals import Resampling, bootstrap
 from nncirc.circuits.names import Position
@@ -31,15 +32,14 @@ class Traced:
 
     def __init__(self, module: Any) -> None:
         self.module = module
-        self.blocks = module.transformer.h if module.config.model_type == "gpt2" else module.model.layers
         self.noise: Tensor | None = None
 
     def modules(self, part: str) -> list[Any]:
         """Every layer's module whose output is that part."""
         if part == "states":
-            return list(self.blocks)
+            return list(oracle.blocks(self.module))
         if part == "mlps":
-            return [block.mlp for block in self.blocks]
+            return oracle.sites(self.module)[2]
         # What attention adds to the stream is the output of its output projection.
         return oracle.sites(self.module)[1]
 
@@ -69,12 +69,6 @@ class Traced:
         return found
 
 
-def measured(name: str, example: Example, logits: Tensor, clean: Tensor) -> float:
-    end = [len(example.tokens) - 1]
-    assert example.answer is not None and example.foil is not None
-    return oracle.metric_of_prompt(name, logits, clean, end, [example.answer], [example.foil])
-
-
 def traced(
     found: Contrast,
     name: str,
@@ -87,15 +81,14 @@ def traced(
 ) -> list[list[tuple[float, float, float]]]:
     """For every layer and prompt the metric restored (noising: corrupted there), clean and corrupted."""
     module, depth = found.model.module, found.model.shape.n_layers
-    one = Traced(module)
+    one, metric = Traced(module), Metric(name)
     rows: list[list[tuple[float, float, float]]] = [[] for _ in range(depth)]
     for i, example in enumerate(found.dataset.examples):
         clean_tokens = torch.tensor([example.tokens])
         other = clean_tokens
         if isinstance(found.corruption, Resample):
             other = torch.tensor([found.corruption.examples[i].tokens])
-        slot, _, number = str(place).partition(".")
-        at = [place] if isinstance(place, int) else resolve(example, slot, int(number) if number else None)
+        at = tokens_at(example, place)
         clean = one.run(clean_tokens, {})
         one.noise = None if noise is None else noise(i)
         corrupt = one.run(other, {})
@@ -109,9 +102,8 @@ def traced(
             if sever != "none":
                 put.update({(sever, n): (base[sever, n], at) for n in range(layer + 1, depth)})
             restored = one.run(tokens, put)
-            values = (
-                measured(name, example, run["logits"], clean["logits"]) for run in (restored, clean, corrupt)
-            )
+            runs = (restored, clean, corrupt)
+            values = (measured(metric, example, run["logits"], clean["logits"]) for run in runs)
             rows[layer].append(tuple(values))  # type: ignore[arg-type]
         one.noise = None
     return rows
@@ -320,16 +312,12 @@ def test_what_cannot_be_traced() -> None:
         ("C593", {"of": "mlps", "sever": "attention"}),
     ]
     for code, options in wrong:
-        with pytest.raises(MethodError) as error:
+        with refused(MethodError, code):
             causal_tracing(found, metric, **options)
-        assert error.value.code == code
     for direction in ("denoise", "noise"):
-        with pytest.raises(MethodError) as error:
+        with refused(MethodError, "C523"):
             causal_tracing(contrast(tiny_gpt2(), corruption=Zero()), metric, direction=direction)
-        assert error.value.code == "C523"
-    with pytest.raises(MethodError) as error:
+    with refused(MethodError, "C591"):
         causal_tracing(contrast(tiny_gpt2(attention_only=True)), metric, sever="mlps")
-    assert error.value.code == "C591"
-    with pytest.raises(DataError) as uneven:
+    with refused(DataError, "C334"):
         causal_tracing(contrast(tiny_gpt2(), lengths=(5, 7)), metric)
-    assert uneven.value.code == "C334"

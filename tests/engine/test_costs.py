@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from tests.checked import program_of
 from tests.end_to_end.command import ROOT
+from tests.engine.compared import Remembered
 from tests.engine.tiny import contrast as tiny_contrast, tiny_gpt2, tiny_llama
 
 from nncirc.circuits.names import Edge
@@ -128,8 +130,7 @@ def test_interventions_take_no_more_than_is_said(model: Model) -> None:
 @pytest.mark.parametrize("name", ["interventions", "lens", "held_out", "weights"])
 def test_what_is_said_to_be_the_most_is(name: str) -> None:
     """Every result of an example, each from nothing but what it refers to."""
-    program = check_file(ROOT / "examples" / f"{name}.circ").program
-    assert program is not None
+    program = program_of(check_file(ROOT / "examples" / f"{name}.circ"))
     costing, bounded = Costing(program, blocks()), 0
     for declaration in program.needed(program.declarations):
         if declaration.kind in ("plot", "render"):
@@ -142,31 +143,18 @@ def test_what_is_said_to_be_the_most_is(name: str) -> None:
     assert bounded >= 2
 
 
-class Kept:
-    """A journal that only listens: which edges stay, before pruning."""
-
-    def __init__(self) -> None:
-        self.edges: dict[str, set[str]] = {}
-
-    def known(self, receiver: str) -> None:
-        return None
-
-    def decided(self, receiver: str, kept: Mapping[str, float]) -> None:
-        self.edges[receiver] = set(kept)
-
-
 @pytest.mark.parametrize("positions", [(), ("A.1", "other")])
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_acdc_is_counted_when_its_decisions_are_known(
     model: Model, metric: Metric, positions: tuple[str, ...]
 ) -> None:
     contrast, _ = setting(model)
-    graph, heard = replace(model.graph(), positions=positions), Kept()
+    graph, heard = replace(model.graph(), positions=positions), Remembered({})
     estimates = costs.effects(contrast, graph, metric)
     threshold = max(0.0, *estimates.values()) * 0.2
     executed, circuit = metered(lambda: acdc(contrast, graph, metric, threshold=threshold, journal=heard))
     known = dict.fromkeys(estimates, -1.0)
-    known |= {Edge(sender, receiver): 1.0 for receiver, each in heard.edges.items() for sender in each}
+    known |= {Edge(sender, receiver): 1.0 for receiver, each in heard.entries.items() for sender in each}
     cost, _ = costs.discovery(contrast, graph, metric, 0.0, known)
     assert cost.tested == circuit.made["tested"]
     within(cost, executed, 0.4, 2.5)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
+from tests.refused import refused
 from torch import Tensor
 
 from nncirc.circuits.circuit import Circuit
@@ -76,9 +77,8 @@ NO_NUMBERS = {
 @pytest.mark.parametrize("kind", NO_NUMBERS)
 def test_a_metric_that_is_no_number(method: str, kind: str) -> None:
     about = contrast(tiny_gpt2(), size=2)
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C562", "finite"):
         METHODS[method](about, NO_NUMBERS[kind])
-    assert (caught.value.code, "finite" in caught.value.message) == ("C562", True)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -95,16 +95,14 @@ def test_a_metric_that_is_no_number_on_one_prompt(method: str) -> None:
     if method in ("corrupt", "integrated gradients"):  # they do not pass the clean run
         assert METHODS[method](about, metric)
         return
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C562"):
         METHODS[method](about, metric)
-    assert caught.value.code == "C562"
 
 
 def test_a_quotient_that_overflows_is_not_divided_by_zero() -> None:
     about = contrast(tiny_gpt2(), size=2)
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C562"):
         about.clean(combined("/", times(LD, 1e308, 1e308), Metric("prob")))
-    assert caught.value.code == "C562"
 
 
 @pytest.mark.parametrize(
@@ -126,9 +124,8 @@ def test_noise_beyond_all_numbers(
     if method in ("clean", "steering"):  # without a corrupted run
         assert METHODS[method](about, LD)
         return
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C563", f"{scale:g}"):
         METHODS[method](about, LD)
-    assert (caught.value.code, f"{scale:g}" in caught.value.message) == ("C563", True)
 
 
 def test_noise_that_is_only_loud() -> None:
@@ -145,9 +142,8 @@ def test_steering_beyond_all_numbers(make: Callable[..., Model], dtype: torch.dt
     about = contrast(make(dtype=dtype), size=2)
     for scale in (1e200, 1e25):
         for nodes in ("embed", "L1H0", "MLP0"):
-            with pytest.raises(NncircError) as caught:
+            with refused(NncircError, "C503"):
                 steering(about, about.model.graph(), LD, nodes=nodes, scale=[scale])
-            assert caught.value.code == "C503"
 
 
 def test_what_has_a_norm() -> None:
@@ -174,29 +170,23 @@ def overflowing() -> Model:
 
 
 def test_a_model_that_overflows_is_not_a_family_that_does_not_fit() -> None:
-    with pytest.raises(ModelError) as caught:
+    with refused(ModelError, "C428", "float16"):
         guards.check(overflowing())
-    assert caught.value.code == "C428"
-    assert "float16" in caught.value.message
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_model_that_overflows_is_named(method: str) -> None:
     about = contrast(overflowing(), size=2)
-    with pytest.raises(MethodError) as caught:
+    said = ["C503"] if method == "tracing" else ["C562", "logits"]  # what tracing restores is not finite
+    with refused(MethodError, *said) as caught:
         METHODS[method](about, LD)
-    if method == "tracing":
-        assert caught.value.code == "C503"  # what it restores is not finite
-    else:
-        assert (caught.value.code, "logits" in caught.value.message) == ("C562", True)
     assert "float16" in str(caught.value.hint)
 
 
 def test_a_lens_of_a_model_that_overflows() -> None:
     model = overflowing()
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C562"):
         logit_lens(model, contrast(model).dataset, of="logit_diff", positions="end")
-    assert caught.value.code == "C562"
 
 
 def test_a_gradient_that_overflows() -> None:
@@ -207,9 +197,8 @@ def test_a_gradient_that_overflows() -> None:
         model.module.transformer.wpe.weight.mul_(1e-6)
     about = contrast(model, size=2)
     assert abs(about.clean(LD)) < 100
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C562", "the score of embed -> ") as caught:
         attribution_patching(about, model.graph(), LD)
-    assert (caught.value.code, "the score of embed -> " in caught.value.message) == ("C562", True)
     assert "65,504" in str(caught.value.hint)
 
 
@@ -230,9 +219,8 @@ def test_a_metric_without_a_gradient(kind: str) -> None:
     several: tuple[dict[str, Any], ...] = ({}, {"steps": 3}, {"grad_drop": True})
     for method in (attribution_patching, node_attribution):
         for options in several:
-            with pytest.raises(MethodError) as caught:
+            with refused(MethodError, "C541"):
                 method(about, about.model.graph(), WITHOUT[kind], **options)
-            assert caught.value.code == "C541"
 
 
 def test_a_metric_without_a_gradient_may_be_tested() -> None:
@@ -246,14 +234,12 @@ def test_a_metric_without_a_gradient_may_be_tested() -> None:
 @pytest.mark.parametrize("threshold", [float("nan"), float("inf"), -0.1])
 def test_thresholds_that_cut_nowhere(threshold: float) -> None:
     about = contrast(tiny_gpt2(), size=2)
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C531"):
         acdc(about, about.model.graph(), LD, threshold=threshold)
-    assert caught.value.code == "C531"
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_runs_that_are_no_numbers_have_no_scale(number: float) -> None:
     for clean, corrupt in (([1.0, number], [0.0, 0.0]), ([1.0, 2.0], [number, 0.0])):
-        with pytest.raises(MethodError) as caught:
+        with refused(MethodError, "C562"):
             between(LD, clean, corrupt)
-        assert caught.value.code == "C562"

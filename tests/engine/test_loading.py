@@ -13,14 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.engine.data.conftest import shared
 from tests.engine.data.vocabulary import word_tokenizer
+from tests.engine.folders import change_config, not_loaded, saved
 from tests.engine.tiny import tiny_gpt2, tiny_llama
 
-from nncirc.circuits.errors import ModelError
 from nncirc.circuits.models import TRAINED, model_folder
 from nncirc.engine.data import load as tokenizers
 from nncirc.engine.model import guards
 from nncirc.engine.model.loading import DTYPES, load_bundled, load_huggingface
-from nncirc.engine.model.model import Model
 
 Spoil = Callable[[Path], None]
 
@@ -28,32 +27,13 @@ Spoil = Callable[[Path], None]
 @pytest.fixture(params=[tiny_gpt2, tiny_llama])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A saved model with its tokenizer, in float32."""
-    return saved(request.param, tmp_path / "model")
-
-
-def saved(make: Callable[..., Model], folder: Path, **options: Any) -> Path:
-    model = make(dtype=torch.float32, **options)
-    model.module.save_pretrained(folder)
-    tokenizer: Any = word_tokenizer()
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def refused(folder: Path | str, **options: Any) -> ModelError:
-    with pytest.raises(ModelError) as caught:
-        load_huggingface(folder, **options)
-    return caught.value
+    return saved(request.param(dtype=torch.float32).module, tmp_path / "model")
 
 
 def weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
     tensors = load_file(folder / "model.safetensors")
     change(tensors)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def config(folder: Path, **entries: Any) -> None:
-    file = folder / "config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **entries}))
 
 
 @pytest.mark.parametrize("dtype", list(DTYPES))
@@ -166,7 +146,7 @@ def write(file: str, text: str) -> Spoil:
         (write("config.json", '{"model_type": '), "C422", "config.json is damaged"),
         (write("config.json", "[]"), "C422", "config.json is damaged"),
         (write("config.json", "{}"), "C411", "unsupported model type"),
-        (lambda folder: config(folder, model_type="bloom"), "C411", "unsupported model type 'bloom'"),
+        (lambda folder: change_config(folder, model_type="bloom"), "C411", "unsupported model type 'bloom'"),
         (truncate, "C403", "cannot be loaded"),
         (empty, "C403", "cannot be loaded"),
         (garbage, "C403", "cannot be loaded"),
@@ -181,8 +161,7 @@ def write(file: str, text: str) -> Spoil:
 )
 def test_damaged_folders(folder: Path, spoil: Spoil, code: str, says: str) -> None:
     spoil(folder)
-    error = refused(folder)
-    assert error.code == code, str(error)
+    error = not_loaded(folder, code)
     assert re.search(says, error.message), error.message
     assert "\n" not in error.message
     assert not (folder / "exploded").exists()
@@ -199,26 +178,22 @@ def test_a_pickle_beside_the_weights_is_not_read(folder: Path) -> None:
 def test_a_config_that_does_not_belong(folder: Path) -> None:
     """More layers than there are weights; fewer heads for keys than the weights have."""
     layers = "n_layer" if '"n_layer"' in (folder / "config.json").read_text() else "num_hidden_layers"
-    config(folder, **{layers: 3})
-    error = refused(folder)
-    assert error.code == "C404"
-    assert "more" in error.message
+    change_config(folder, **{layers: 3})
+    not_loaded(folder, "C404", "more")
 
 
 def test_a_guard_speaks_when_the_model_is_loaded(tmp_path: Path) -> None:
-    folder = saved(tiny_gpt2, tmp_path / "model")
-    config(folder, attention_only=True)
-    error = refused(folder)
-    assert error.code == "C418"
+    folder = saved(tiny_gpt2(dtype=torch.float32).module, tmp_path / "model")
+    change_config(folder, attention_only=True)
+    not_loaded(folder, "C418")
 
 
 def test_no_such_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert refused(tmp_path / "nowhere").code == "C402"
-    assert refused(tmp_path / "file").code == "C402"
-    assert refused("./no/such/folder").code == "C402"
-    assert refused(tmp_path / "nowhere", device="cuda:99").code == "C406"
-    assert refused(tmp_path / "nowhere", device="abacus").code == "C406"
+    for place in (tmp_path / "nowhere", tmp_path / "file", "./no/such/folder"):
+        not_loaded(place, "C402")
+    for device in ("cuda:99", "abacus"):
+        not_loaded(tmp_path / "nowhere", "C406", device=device)
 
 
 def test_the_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -226,10 +201,9 @@ def test_the_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     tokenizers.hub_reached.cache_clear()
     try:
-        error = refused("some-one/no-such-model-at-all")
-        assert error.code == "C423"
-        assert "model some-one/no-such-model-at-all" in error.message
-        assert refused("some-one/no-such-model-at-all", revision="v1").code == "C423"
+        for revision in (None, "v1"):
+            name = "some-one/no-such-model-at-all"
+            not_loaded(name, "C423", f"model {name}", revision=revision)
     finally:
         tokenizers.hub_reached.cache_clear()
 
@@ -259,6 +233,4 @@ def test_bundled_models(name: str, dtype: Any) -> None:
 
 
 def test_no_such_bundled_model() -> None:
-    with pytest.raises(ModelError) as caught:
-        load_bundled("induction")
-    assert caught.value.code == "C401"
+    not_loaded("induction", "C401", load=load_bundled)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from tests.engine import oracle
+from tests.engine.compared import by_mask, some_edges, values_of, without_positions
+from tests.engine.loops import acdc_by_loops
 from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
+from tests.refused import refused
 from torch import Tensor
 
 from nncirc.circuits import families
-from nncirc.circuits.circuit import Circuit, prune
+from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.collapse import join_neurons
 from nncirc.circuits.errors import GraphError, MethodError, ModelError
 from nncirc.circuits.graph import Graph
@@ -32,10 +35,10 @@ from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.loading import load_bundled
 from nncirc.engine.model.model import Model
 from nncirc.engine.program import pictures
+from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.capture import neuron_outputs
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.corruptions import Corruption, Gaussian, Mean, Zero
-from nncirc.engine.runs.masked_forward import Mask, masked_forward
 
 LOGIT_DIFF = Metric("logit_diff")
 WIDTH = 5
@@ -67,27 +70,15 @@ def setting(family: str, split: tuple[int, ...], seed: int, corruption: str) -> 
     return about, model.graph(neurons=split)
 
 
-def some_edges(graph: Graph, seed: int) -> list[Edge]:
-    draw = random.Random(seed)
-    share = draw.random()
-    return [edge for edge in graph.edges() if draw.random() < share]
+def by_loops(about: Contrast, graph: Graph, cut: list[Edge]) -> list[float]:
+    """The logit difference with edges cut, every receiver reading its own sum over neurons and all else."""
+    options: dict[str, Any] = {"cut": dict.fromkeys(cut, 1.0), "neurons": graph.neuron_counts}
 
-
-def by_loops(about: Contrast, graph: Graph, cut: list[Edge], metric: Metric = LOGIT_DIFF) -> list[float]:
-    """The metric with edges cut, every receiver reading its own sum over neurons and all else."""
-    parts = []
-    for batch in about.batches:
+    def run(batch: Batch) -> Tensor:
         other = dict(zip(graph.senders, about.substitute(batch, graph), strict=True))
-        run = oracle.forward(
-            about.model.module,
-            batch.clean,
-            cut=dict.fromkeys(cut, 1.0),
-            substitute=other,
-            neurons=graph.neuron_counts,
-        )
-        where = about.reading(batch, metric)
-        parts.append(where.values(metric, run.logits[None][:, :, where.kept], about.reference(batch, metric)))
-    return about.in_order(parts)[0].tolist()
+        return oracle.forward(about.model.module, batch.clean, substitute=other, **options).logits
+
+    return values_of(about, LOGIT_DIFF, run).tolist()
 
 
 def activations(model: Model, tokens: Tensor) -> dict[int, Tensor]:
@@ -121,15 +112,13 @@ def with_neuron(model: Model, tokens: Tensor, layer: int, neuron: int, value: Te
 
 
 def patched_by_hooks(about: Contrast, layer: int, neuron: int, *, denoise: bool = False) -> float:
-    parts = []
-    for batch in about.batches:
+    def run(batch: Batch) -> Tensor:
         assert batch.corrupt is not None
         tokens, other = (batch.corrupt, batch.clean) if denoise else (batch.clean, batch.corrupt)
         value = activations(about.model, other)[layer][..., neuron]
-        logits = with_neuron(about.model, tokens, layer, neuron, value)
-        where = about.reading(batch, LOGIT_DIFF)
-        parts.append(where.values(LOGIT_DIFF, logits[None][:, :, where.kept], None))
-    return float(about.in_order(parts).mean())
+        return with_neuron(about.model, tokens, layer, neuron, value)
+
+    return float(values_of(about, LOGIT_DIFF, run).mean())
 
 
 # The graph ------------------------------------------------------------------------------------------------
@@ -144,22 +133,19 @@ def test_the_graph_of_a_model_has_its_neurons() -> None:
 
 @pytest.mark.parametrize("layers", [[2], [-1], [0, 0]])
 def test_layers_that_cannot_be_split(layers: list[int]) -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C467"):
         tiny("gpt2").graph(neurons=layers)
-    assert caught.value.code == "C467"
 
 
 def test_without_mlps_nothing_is_split() -> None:
-    with pytest.raises(GraphError) as caught:
+    with refused(GraphError, "C467"):
         tiny_gpt2(attention_only=True).graph(neurons=[0])
-    assert caught.value.code == "C467"
 
 
 def test_a_family_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(families.ours(), "gpt2", replace(families.ours()["gpt2"], mlp_output=None))
-    with pytest.raises(ModelError) as caught:
+    with refused(ModelError, "C435"):
         tiny_gpt2().graph(neurons=[0])
-    assert caught.value.code == "C435"
 
 
 # The masked forward ---------------------------------------------------------------------------------------
@@ -197,34 +183,13 @@ def test_all_neurons_are_the_mlp(family: str) -> None:
 # Attribution ----------------------------------------------------------------------------------------------
 
 
-def by_mask(about: Contrast, graph: Graph) -> Tensor:
-    """Minus the gradient of the mean logit difference by the mask."""
-    total: Any = 0
-    for batch in about.batches:
-        mask = Mask.of(about.model, graph, [()]).cut.requires_grad_()
-        with torch.enable_grad():
-            where = about.reading(batch, LOGIT_DIFF)
-            logits = masked_forward(
-                about.model,
-                graph,
-                batch.clean,
-                Mask(mask),
-                about.substitute(batch, graph),
-                keep=where.kept,
-                grad=True,
-            )
-            (gradient,) = torch.autograd.grad(where.values(LOGIT_DIFF, logits, None).sum(), mask)
-        total = total - gradient[0] / (len(about.dataset.examples) * about.samples)
-    return total  # type: ignore[no-any-return]
-
-
 @settings(max_examples=8, deadline=None)
 @given(FAMILY, SPLIT, st.integers(0, 999), st.sampled_from(sorted(CORRUPTIONS)))
 def test_scores_are_minus_the_gradient_by_the_mask(
     family: str, split: tuple[int, ...], seed: int, corruption: str
 ) -> None:
     about, graph = setting(family, split, seed, corruption)
-    wanted = by_mask(about, graph)
+    wanted = -by_mask(about, graph, LOGIT_DIFF)
     found = attribution_patching(about, graph, LOGIT_DIFF)
     assert list(found.values) == list(graph.edges())
     for edge, score in found.values.items():
@@ -241,21 +206,16 @@ def test_a_neuron_moved_a_little_moves_the_metric_by_its_score(family: str) -> N
     about, graph = setting(family, (1,), 2, "resample")
     nodes, step = node_attribution(about, graph, LOGIT_DIFF), 1e-5
     for neuron in range(WIDTH):
-        values = []
-        for sign in (-1, 1):
-            parts = []
-            for batch in about.batches:
-                assert batch.corrupt is not None
-                clean, other = (
-                    activations(about.model, t)[1][..., neuron] for t in (batch.clean, batch.corrupt)
-                )
-                logits = with_neuron(
-                    about.model, batch.clean, 1, neuron, clean + sign * step * (other - clean)
-                )
-                where = about.reading(batch, LOGIT_DIFF)
-                parts.append(where.values(LOGIT_DIFF, logits[None][:, :, where.kept], None))
-            values.append(float(about.in_order(parts).mean()))
-        slope = (values[0] - values[1]) / (2 * step)
+
+        def moved(batch: Batch, by: float, neuron: int = neuron) -> Tensor:
+            assert batch.corrupt is not None
+            clean, other = (activations(about.model, t)[1][..., neuron] for t in (batch.clean, batch.corrupt))
+            return with_neuron(about.model, batch.clean, 1, neuron, clean + by * (other - clean))
+
+        less, more = (
+            float(values_of(about, LOGIT_DIFF, partial(moved, by=by)).mean()) for by in (-step, step)
+        )
+        slope = (less - more) / (2 * step)
         assert nodes[f"MLP1N{neuron}"][0] == pytest.approx(slope, rel=1e-5, abs=close(family))
 
 
@@ -312,17 +272,13 @@ def test_neurons_at_positions(family: str, split: tuple[int, ...], seed: int) ->
     about, base = setting(family, split, seed, "resample")
     graph = replace(base, positions=("A.1", "end", "other"))
     kept = set(some_edges(base, seed))
-
-    def whole(edge: Edge) -> Edge:
-        return Edge(edge.sender.partition("@")[0], edge.receiver.partition("@")[0])
-
-    fine = Circuit.of(graph, [edge for edge in graph.edges() if whole(edge) in kept])
+    fine = Circuit.of(graph, [edge for edge in graph.edges() if without_positions(edge) in kept])
     found = circuit_metric(about, fine, LOGIT_DIFF)
     torch.testing.assert_close(found, circuit_metric(about, Circuit.of(base, kept), LOGIT_DIFF))
     scores = attribution_patching(about, graph, LOGIT_DIFF)
     sums = dict.fromkeys(base.edges(), 0.0)
     for edge, score in scores.values.items():
-        sums[whole(edge)] += score
+        sums[without_positions(edge)] += score
     for edge, score in attribution_patching(about, base, LOGIT_DIFF).values.items():
         assert sums[edge] == pytest.approx(score, rel=1e-4, abs=close(family))
     nodes = node_attribution(about, graph, LOGIT_DIFF)
@@ -364,28 +320,14 @@ def test_acdc_over_neurons_is_that_of_the_paper(family: str, seed: int, threshol
         else tiny_llama(layers=1, heads=2, kv_heads=1, intermediate_size=3, exact=True, seed=seed)
     )
     about, graph = contrast(model, size=2, lengths=(5,), seed=seed), model.graph(neurons=[0])
-    cut: list[Edge] = []
-
-    def loss(edges: list[Edge]) -> float:
-        return -sum(by_loops(about, graph, edges)) / 2
-
-    current = loss(cut)
-    for receiver in reversed(graph.receivers):
-        for edge in reversed([edge for edge in graph.edges() if edge.receiver == receiver]):
-            new = loss([*cut, edge])
-            if new - current < threshold:
-                cut.append(edge)
-                current = new
-    wanted = prune(Circuit.of(graph, [edge for edge in graph.edges() if edge not in cut]))
+    wanted = acdc_by_loops(graph, lambda cut: -sum(by_loops(about, graph, cut)) / 2, threshold)
     assert acdc(about, graph, LOGIT_DIFF, threshold=threshold).edges == wanted.edges
 
 
 def test_what_is_on_whole_nodes_says_so() -> None:
     about, graph = setting("gpt2", (0,), 0, "resample")
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C594", "neurons"):
         path_patching(about, graph, LOGIT_DIFF, to="logits")
-    assert caught.value.code == "C594"
-    assert "neurons" in caught.value.message
 
 
 def test_of_many_neurons_the_strongest_are_drawn() -> None:

@@ -9,14 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from tests.engine import oracle
-from tests.engine.loops import answers, positions, value
+from tests.engine.loops import answers, positions, tokens_at, value
 from tests.engine.tiny import Case, cases, random_prompts, tiny_gpt2, tiny_llama
+from tests.refused import refused
 from tests.some import some
 from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import stages
-from nncirc.engine.data.positions import resolve
 from nncirc.engine.methods.lens import READ, unembed
 from nncirc.engine.methods.logit_lens import logit_lens
 from nncirc.engine.methods.patchscopes import patched, patchscopes
@@ -75,7 +75,6 @@ def test_every_state_is_a_run_of_its_own(
     target = random_prompts(size=case.size if paired else 1, lengths=(5, 7), seed=case.seed + 1, uneven=True)
     found = patchscopes(model, source, target, of=of, positions=[place], into=into, layer=layer, batch=batch)
     assert found.nodes == tuple(stages(model.shape, halves=False))
-    name, _, number = into.partition(".")
     for row, node in enumerate(found.nodes):
         total = 0.0
         for i, example in enumerate(source.examples):
@@ -83,7 +82,7 @@ def test_every_state_is_a_run_of_its_own(
             other = target.examples[i if paired else 0]
             own = model.module(input_ids=tokens).logits[0]
             at = positions(source, example, place)
-            goal = resolve(other, name, int(number) if number else None)[-1]
+            goal = tokens_at(other, into)[-1]
             said = torch.stack(
                 [
                     with_state(
@@ -185,6 +184,5 @@ def test_states_are_mapped_on_their_way() -> None:
 )
 def test_what_is_asked_wrongly(options: dict[str, Any], code: str) -> None:
     given = {"target": random_prompts(size=1), **options}
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, code):
         patchscopes(tiny_gpt2(), random_prompts(size=3), **given)
-    assert caught.value.code == code

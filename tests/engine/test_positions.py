@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +9,14 @@ import pytest
 import torch
 from hypothesis import assume, given, settings, strategies as st
 from tests.engine import oracle
-from tests.engine.compared import METRICS, close, value_of
+from tests.engine.compared import METRICS, by_mask, close, some_edges, values_of, without_positions
+from tests.engine.loops import acdc_by_loops
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2
+from tests.refused import refused
 from tests.some import some
+from torch import Tensor
 
-from nncirc.circuits.circuit import Circuit, prune
+from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import Edge, Position
@@ -22,23 +24,12 @@ from nncirc.engine.evaluation.faithfulness import circuit_metric, cut_metric
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
 from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.columns import whereabouts
 from nncirc.engine.runs.contrast import Contrast
-from nncirc.engine.runs.masked_forward import Mask, masked_forward
 
 NAMED = ("A.1", "A.2", "end", "other")
 LOGIT_DIFF = Metric("logit_diff")
-
-
-def whole(edge: Edge) -> Edge:
-    """The edge of the graph without positions."""
-    return Edge(edge.sender.partition("@")[0], edge.receiver.partition("@")[0])
-
-
-def some_edges(graph: Graph, seed: int) -> list[Edge]:
-    draw = random.Random(seed)
-    share = draw.random()
-    return [edge for edge in graph.edges() if draw.random() < share]
 
 
 # Where positions are --------------------------------------------------------------------------------------
@@ -77,9 +68,8 @@ def test_positions_that_prompts_do_not_have(positions: tuple[str, ...], code: st
     model = tiny_gpt2()
     about = contrast(model, lengths=(6,))
     graph = replace(model.graph(), positions=positions)
-    with pytest.raises(DataError) as caught:
+    with refused(DataError, code):
         about.where(about.batches[0], graph)
-    assert caught.value.code == code
 
 
 # The masked forward ---------------------------------------------------------------------------------------
@@ -88,21 +78,21 @@ def test_positions_that_prompts_do_not_have(positions: tuple[str, ...], code: st
 def by_loops(case: Case, about: Contrast, graph: Graph, cut: list[Edge], metric: Metric) -> list[float]:
     """The metric prompt by prompt, each receiver reading a sum in which an edge is cut token by token."""
     options: dict[str, Any] = {"attention": case.attention, "split": case.split}
-    parts = []
-    for batch in about.batches:
+
+    def run(batch: Batch) -> Tensor:
         at = whereabouts(
             batch.examples, graph.positions, device=batch.clean.device, dtype=torch.float64
         ).unsqueeze(-1)
         fractions: dict[tuple[str, str], Any] = {}
         for edge in cut:
             place = graph.positions.index(edge.sender.partition("@")[2])
-            fractions[whole(edge)] = fractions.get(whole(edge), 0) + at[place]
+            whole = without_positions(edge)
+            fractions[whole] = fractions.get(whole, 0) + at[place]
         other = dict(zip(graph.base.senders, about.substitute(batch, graph), strict=True))
-        run = oracle.forward(about.model.module, batch.clean, cut=fractions, substitute=other, **options)
-        where = about.reading(batch, metric)
-        clean = about.reference(batch, metric)
-        parts.append(where.values(metric, run.logits[None][:, :, where.kept], clean))
-    return about.in_order(parts)[0].tolist()
+        module = about.model.module
+        return oracle.forward(module, batch.clean, cut=fractions, substitute=other, **options).logits
+
+    return values_of(about, metric, run).tolist()
 
 
 @settings(max_examples=20, deadline=None)
@@ -121,7 +111,7 @@ def test_an_edge_cut_everywhere_is_the_edge_without_positions(case: Case, metric
     model = case.model()
     graph, about = replace(case.graph(model), positions=NAMED), case.contrast(model)
     kept = set(some_edges(graph.base, seed))
-    fine = Circuit.of(graph, [edge for edge in graph.edges() if whole(edge) in kept])
+    fine = Circuit.of(graph, [edge for edge in graph.edges() if without_positions(edge) in kept])
     found = circuit_metric(about, fine, metric)
     torch.testing.assert_close(found, circuit_metric(about, Circuit.of(graph.base, kept), metric))
 
@@ -136,26 +126,11 @@ def test_scores_are_minus_the_gradient_by_the_mask(case: Case, metric: Metric) -
     graph, about = replace(case.graph(model), positions=NAMED), case.contrast(model, batch=2)
     found = attribution_patching(about, graph, metric)
     assert list(found.values) == list(graph.edges())
-    total: Any = 0
-    for batch in about.batches:
-        mask = Mask.of(model, graph, [()]).cut.requires_grad_()
-        with torch.enable_grad():
-            logits = masked_forward(
-                model,
-                graph,
-                batch.clean,
-                Mask(mask),
-                about.substitute(batch, graph),
-                where=about.where(batch, graph),
-                grad=True,
-            )
-            (gradient,) = torch.autograd.grad(value_of(about, batch, metric, logits[0]), mask)
-        total = total - gradient[0] / case.size
-    n = len(NAMED)
+    slopes, n = by_mask(about, graph, metric), len(NAMED)
     for edge, score in found.values.items():
         receiver, sender = graph.order(edge)
-        wanted = float(total[receiver // n, sender // n, receiver % n])
-        assert score == pytest.approx(wanted, rel=1e-5, abs=close(case)), edge
+        slope = float(slopes[receiver // n, sender // n, receiver % n])
+        assert score == pytest.approx(-slope, rel=1e-5, abs=close(case)), edge
 
 
 @settings(max_examples=10, deadline=None)
@@ -168,7 +143,7 @@ def test_positions_add_up(case: Case, metric: Metric, options: Any) -> None:
     coarse = attribution_patching(about, graph.base, metric, **options)
     sums = dict.fromkeys(graph.base.edges(), 0.0)
     for edge, score in fine.values.items():
-        sums[whole(edge)] += score
+        sums[without_positions(edge)] += score
     for edge, score in coarse.values.items():
         assert sums[edge] == pytest.approx(score, rel=1e-4, abs=5 * close(case)), edge
     nodes = node_attribution(about, graph, metric, **options)
@@ -198,23 +173,6 @@ def test_a_query_at_one_position_is_computed_anew(case: Case) -> None:
 # ACDC ----------------------------------------------------------------------------------------------------
 
 
-def by_paper(case: Case, about: Contrast, graph: Graph, threshold: float) -> set[Edge]:
-    """Algorithm 1 with a forward by loops for each edge, receivers of dead nodes tested as well."""
-
-    def loss(cut: list[Edge]) -> float:
-        return -sum(by_loops(case, about, graph, cut, LOGIT_DIFF)) / case.size
-
-    cut: list[Edge] = []
-    current = loss(cut)
-    for receiver in reversed(graph.receivers):
-        for edge in reversed([edge for edge in graph.edges() if edge.receiver == receiver]):
-            new = loss([*cut, edge])
-            if new - current < threshold:
-                cut.append(edge)
-                current = new
-    return set(prune(Circuit.of(graph, [edge for edge in graph.edges() if edge not in cut])).edges)
-
-
 @settings(max_examples=4, deadline=None)
 @given(st.sampled_from(["gpt2", "llama"]), st.integers(0, 99), st.sampled_from([0.01, 0.1, 0.4]))
 def test_acdc_is_that_of_the_paper(family: Any, seed: int, threshold: float) -> None:
@@ -223,9 +181,12 @@ def test_acdc_is_that_of_the_paper(family: Any, seed: int, threshold: float) -> 
     )
     model = case.model()
     graph, about = replace(case.graph(model), positions=("A.1", "end", "other")), case.contrast(model)
-    assert set(acdc(about, graph, LOGIT_DIFF, threshold=threshold).edges) == by_paper(
-        case, about, graph, threshold
-    )
+
+    def loss(cut: list[Edge]) -> float:
+        return -sum(by_loops(case, about, graph, cut, LOGIT_DIFF)) / case.size
+
+    wanted = acdc_by_loops(graph, loss, threshold)
+    assert acdc(about, graph, LOGIT_DIFF, threshold=threshold).edges == wanted.edges
 
 
 @settings(max_examples=15, deadline=None)

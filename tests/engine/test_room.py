@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.engine.peak import peak_bytes
 from tests.engine.tiny import contrast, random_prompts, tiny_gpt2, tiny_llama
+from tests.refused import refused
 
 from nncirc.circuits.errors import ResourceError
 from nncirc.engine.methods.acdc import acdc
@@ -49,10 +50,7 @@ def test_room_is_what_the_allocator_gives(make: Any, method: str, metric: Metric
     about, graph = contrast(model, size=16, lengths=(14,)), model.graph()
     places, layers = ["A.1", "A.2", "B"], len(model.blocks)
     cases: dict[str, tuple[int, Any]] = {
-        "attribution_patching": (
-            attribution_room(about),
-            lambda: attribution_patching(about, graph, metric),
-        ),
+        "attribution_patching": (attribution_room(about), lambda: attribution_patching(about, graph, metric)),
         "activation_patching": (
             patching_room(about),
             lambda: activation_patching(about, graph, metric, positions="all"),
@@ -94,10 +92,7 @@ def test_the_room_of_readings_is_what_the_allocator_gives(make: Any, vocabulary:
     tokens, stages, senders = 16 * 14, 2 * 4 + 1, len(graph.senders)
     places = ["A.1", "end"]
     cases = [
-        (
-            held(model, tokens, kept=stages, positions=16),
-            lambda: logit_lens(model, data, positions=places),
-        ),
+        (held(model, tokens, kept=stages, positions=16), lambda: logit_lens(model, data, positions=places)),
         (
             held(model, tokens, kept=stages // 2 + 1, positions=16, running=tokens),
             lambda: patchscopes(model, data, data, positions=places),
@@ -106,10 +101,7 @@ def test_the_room_of_readings_is_what_the_allocator_gives(make: Any, vocabulary:
             held(model, tokens, kept=stages, doubles=2 * senders * 16),
             lambda: logit_attribution(model, data, graph, positions=places),
         ),
-        (
-            held(model, tokens, positions=2 * 16),
-            lambda: in_context_learning(model, data, early=2, late=9),
-        ),
+        (held(model, tokens, positions=2 * 16), lambda: in_context_learning(model, data, early=2, late=9)),
         (
             held(model, tokens, kept=3 * 4 + 4 * 4 * 8 * 14 / model.d_model),
             lambda: attention_statistics(model, data, ["previous_token", "entropy"]),
@@ -133,10 +125,8 @@ def test_acdc_does_not_begin_what_it_has_no_room_for() -> None:
     model = tiny_gpt2(layers=3, heads=4)
     about = contrast(model, size=30, lengths=(12,))
     tight = Contrast(model, about.dataset, about.corruption, most_memory=2 * pass_bytes(model, 12))
-    with pytest.raises(ResourceError) as caught:
+    with refused(ResourceError, "C701", "for 30 prompts"):
         acdc(tight, model.graph(), LOGIT_DIFF, threshold=0.1)
-    assert caught.value.code == "C701"
-    assert "for 30 prompts" in caught.value.message
 
 
 def test_a_process_has_a_peak() -> None:

@@ -12,6 +12,7 @@ import torch
 from tests.engine.data.conftest import shared
 from tests.engine.texts import BOYS, GIRLS
 from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
+from tests.refused import refused
 from tests.some import some
 
 from nncirc import Dataset, Example
@@ -103,9 +104,8 @@ def test_a_rare_answer_is_explained(rare: Contrast) -> None:
 def test_what_does_not_differ_is_not_explained(
     clean: list[float], corrupt: list[float], factor: float
 ) -> None:
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C522"):
         Baseline(LD, [factor * x for x in clean], [factor * x for x in corrupt]).faithfulness([1.0, 1.0])
-    assert caught.value.code == "C522"
 
 
 @pytest.mark.parametrize("factor", [1.0, 1e6, 1e-6])
@@ -113,9 +113,8 @@ def test_a_divergence_that_is_rounding_is_not_explained(factor: float) -> None:
     """Its value on the clean run is 0 and tells no scale."""
     metric = times(Metric("kl_divergence"), factor)
     runs = [0.0, 1e-16 * factor], [3e-10 * factor, 0.0]
-    with pytest.raises(MethodError) as caught:
+    with refused(MethodError, "C522"):
         Baseline(metric, *runs).faithfulness([factor, factor])
-    assert caught.value.code == "C522"
     wanted = Baseline(metric, [0.0, 0.0], [3e-7 * factor, 0.0]).faithfulness([0.0, 0.0], Resampling(10))
     assert wanted.value == 1
 

@@ -9,10 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from tests.engine import oracle
+from tests.engine.loops import measured, tokens_at
 from tests.engine.tiny import Case, cases, contrast, random_prompts, tiny_gpt2, tiny_llama
+from tests.refused import refused
 from torch import Tensor
 
-from nncirc import Example, resolve
+from nncirc import Example
 from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.methods.activation_patching import activation_patching
@@ -29,13 +31,6 @@ def heads_of(module: Any, node: str) -> list[str]:
     return [node]
 
 
-def place_in(example: Example, place: str | None) -> list[int]:
-    if place is None:
-        return list(range(len(example.tokens)))
-    slot, _, number = place.partition(".")
-    return list(resolve(example, slot, int(number) if number else None))
-
-
 def tokens_of(found: Contrast) -> list[tuple[Tensor, Tensor]]:
     """Every prompt, clean and corrupted."""
     assert isinstance(found.corruption, Resample)
@@ -48,10 +43,7 @@ def mean_of(found: Contrast, run: Callable[[Example, Tensor, Tensor], Tensor], n
     total = 0.0
     for example, (clean, corrupt) in zip(found.dataset.examples, tokens_of(found), strict=True):
         plain = found.model.module(input_ids=clean).logits[0]
-        end = [len(example.tokens) - 1]
-        assert example.answer is not None and example.foil is not None
-        logits = run(example, clean, corrupt)[0]
-        total += oracle.metric_of_prompt(name, logits, plain, end, [example.answer], [example.foil])
+        total += measured(Metric(name), example, run(example, clean, corrupt)[0], plain)
     return total / len(found.dataset.examples)
 
 
@@ -78,7 +70,7 @@ def test_every_factor_is_a_run_of_its_own(
     mean: dict[str, Tensor | float] = {}
     count = 0
     for example, pair in zip(found.dataset.examples, tokens_of(found), strict=True):
-        at = place_in(example, place)
+        at = tokens_at(example, place)
         clean, corrupt = (oracle.activations(module, tokens) for tokens in pair)
         count += len(at)
         for part in heads_of(module, node):
@@ -93,7 +85,7 @@ def test_every_factor_is_a_run_of_its_own(
                 values[part] = (
                     factor * values[part] if kind == "scale" else values[part] + factor * mean[part] / count
                 )
-            return oracle.patched(module, tokens, node, values, [place_in(example, place)])
+            return oracle.patched(module, tokens, node, values, [tokens_at(example, place)])
 
         assert scores.values[0][column] == pytest.approx(mean_of(found, steered, name), abs=2e-5)
 
@@ -121,7 +113,7 @@ def test_nodes_together_are_scaled_as_they_are_computed(make: Any, place: str | 
     for column, factor in enumerate((2.0, 0.0)):
 
         def steered(example: Example, clean: Tensor, _: Tensor, factor: float = factor) -> Tensor:
-            at = place_in(example, place)
+            at = tokens_at(example, place)
 
             def scaled(value: Tensor, head: int | None) -> Tensor:
                 new = value.clone()
@@ -157,8 +149,7 @@ def test_a_function_vector_is_added_behind_every_layer(make: Any, into: Any) -> 
         z = oracle.activations(module, torch.tensor([example.tokens]))
         for layer, head in [(0, 1), *((2, head) for head in range(module.config.num_attention_heads))]:
             vector = vector + z[f"L{layer}H{head}"][0, -1] @ parts[layer].out[head] / 3
-    blocks = module.transformer.h if module.config.model_type == "gpt2" else module.model.layers
-    for layer, block in enumerate(blocks):
+    for layer, block in enumerate(oracle.blocks(module)):
 
         def steered(example: Example, clean: Tensor, corrupt: Tensor, block: Any = block) -> Tensor:
             def add(_: Any, __: Any, out: Any) -> Any:
@@ -215,18 +206,13 @@ def test_what_cannot_be_steered() -> None:
         ("C512", {"nodes": "MLP0", "scale": [2.0], "at": ["A.x"]}),
     ]
     for code, options in wrong:
-        with pytest.raises(MethodError) as error:
+        with refused(MethodError, code):
             steering(found, graph, metric, **options)
-        assert error.value.code == code, options
-    with pytest.raises(MethodError) as error:
+    with refused(MethodError, "C596"):
         function_vector(found, graph, metric, heads=["L0H0", "MLP0"])
-    assert error.value.code == "C596"
-    with pytest.raises(MethodError) as error:
+    with refused(MethodError, "C523"):
         steering(contrast(model, corruption=Zero()), graph, metric, nodes="MLP0", scale=[2.0], into="corrupt")
-    assert error.value.code == "C523"
-    with pytest.raises(MethodError) as error:
+    with refused(MethodError, "C594"):
         steering(found, Graph(model.shape, positions=("start", "other")), metric, nodes="MLP0", scale=[2.0])
-    assert error.value.code == "C594"
-    with pytest.raises(GraphError) as unknown:
+    with refused(GraphError, "C457"):
         steering(found, graph, metric, nodes="L7H0", scale=[2.0])
-    assert unknown.value.code == "C457"

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from tests.engine.data.conftest import shared
 from tests.engine.tiny import VOCABULARY, Case, cases, random_prompts, tiny_gpt2
+from tests.refused import refused
 from tests.some import some
 
 from nncirc import (
@@ -187,9 +188,8 @@ def test_sums_of_log_probabilities_can_be_scaled_and_added_and_nothing_else() ->
     "metric", [Metric("logit_diff"), Metric("logprob", at=(Position("A"),)), Metric("paired_accuracy")]
 )
 def test_metrics_without_a_meaning_are_refused(metric: Metric) -> None:
-    with pytest.raises(DataError) as caught:
+    with refused(DataError, "C331" if "foil" in metric.measure.needs else "C343"):
         contrast(tiny_gpt2()).clean_values(metric)
-    assert caught.value.code == ("C331" if "foil" in metric.measure.needs else "C343")
 
 
 def test_what_is_read_at_one_position_is_refused() -> None:
@@ -276,15 +276,13 @@ def test_a_file_without_the_column_has_no_answers(
     file.write_text("clean\nRome is in\nLima is in\n", encoding="utf-8")
     options: dict[str, Any] = {"clean": "clean", "answer": "answer", "optional": ["answer"]}
     if teacher_forced:
-        with pytest.raises(DataError) as caught:
+        with refused(DataError, "C343"):
             file_dataset(gpt2, file, teacher_forced=True, **options)
-        assert caught.value.code == "C343"
     else:
         data = file_dataset(gpt2, file, **options)
         assert data.answers is None
-        with pytest.raises(DataError) as caught:
+        with refused(DataError, "C331"):
             reading(Metric("logprob"), data, data.examples)
-        assert caught.value.code == "C331"
 
 
 @pytest.mark.parametrize(
@@ -298,6 +296,5 @@ def test_a_file_without_the_column_has_no_answers(
     ],
 )
 def test_refused(gpt2: Tokenizer, changes: dict[str, Any], code: str) -> None:
-    with pytest.raises(DataError) as caught:
+    with refused(DataError, code):
         make(gpt2, **changes)
-    assert caught.value.code == code

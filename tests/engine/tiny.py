@@ -131,6 +131,15 @@ def _model(module: Any, dtype: torch.dtype) -> Model:
     return Model(module.to(dtype).eval().requires_grad_(False), name="tiny")
 
 
+def with_biased_unembedding(model: Model) -> Model:
+    """The same, with a random bias behind its unembedding."""
+    plain = model.module.lm_head
+    biased = nn.Linear(plain.in_features, plain.out_features, dtype=plain.weight.dtype)
+    biased.weight, biased.bias = plain.weight, nn.Parameter(torch.randn_like(biased.bias))
+    model.module.lm_head = biased.requires_grad_(False)
+    return model
+
+
 def random_prompts(
     *,
     size: int,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections import defaultdict
 
 import pytest
-from tests.house.tree import ROOMS, ROOT, Module, imports, modules
+from tests.end_to_end.command import printed
+from tests.house.tree import ROOMS, Module, imports, modules
 from tests.some import some
 
 import nncirc
@@ -87,11 +86,7 @@ def test_no_circle_of_imports() -> None:
 
 def run(code: str) -> set[str]:
     """The modules that a fresh interpreter has loaded after these statements."""
-    program = f"import sys\nsys.path.insert(0, {str(ROOT / 'src')!r})\n{code}\nprint(); print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
-    )
-    return set(done.stdout.splitlines()[-1].split())
+    return set(printed(f"import sys\n{code}\nprint(); print(*sys.modules)").splitlines()[-1].split())
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from tests.checked import program_of
 from tests.house.tree import ROOT
 from tests.some import some
 
-from nncirc import check_text, render_diagnostics
+from nncirc import check_text
 from nncirc.dsl.blocks import FUNCTIONS, KINDS
 from nncirc.dsl.check.program import Apply, Program, leaves
 from nncirc.engine.blocks import blocks
@@ -25,13 +26,8 @@ NOT_SHOWN = {("corruption", "python"), ("metric", "python"), ("model", "compiled
 @cache
 def examples() -> tuple[Program, ...]:
     """All examples, checked."""
-    found = []
-    for path in sorted((ROOT / "examples").rglob("*.circ")):
-        result = check_text(path.read_text(), name=str(path))
-        assert result.program is not None, render_diagnostics(result.diagnostics)
-        found.append(result.program)
-    assert found
-    return tuple(found)
+    paths = some(sorted((ROOT / "examples").rglob("*.circ")))
+    return tuple(program_of(check_text(path.read_text(), name=str(path))) for path in paths)
 
 
 def test_what_is_declared_is_built_or_drawn() -> None:

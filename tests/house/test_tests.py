@@ -10,7 +10,7 @@ import pytest
 from tests.house.tree import ROOT
 from tests.some import some
 
-CHECKS = ("raises", "warns", "assert_close", "assert_allclose", "refused")
+CHECKS = ("raises", "warns", "assert_close", "assert_allclose", "refused", "fine")
 """Calls that assert something, beside the statement."""
 PASSED_ON = (
     "enumerate",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.checked import program_of
 
 from nncirc import (
     Tokenizer,
@@ -133,10 +134,9 @@ def test_a_script_is_shown_the_number_that_is_too_large() -> None:
         values = {"size": 2, "length": 3, "copies": 2, key: HUGE}
         keys = "\n".join(f"  {name} = {value}" for name, value in values.items())
         model = 'model m using bundled {\n  name = "ioi-4l"\n}\n'
-        program = check_text(f"{model}dataset d using tokens {{\n  model = m\n{keys}\n}}\n").program
-        assert program is not None
+        text = f"{model}dataset d using tokens {{\n  model = m\n{keys}\n}}\n"
         with pytest.raises(ProgramError) as caught:
-            Builder(program, blocks()).get("d")
+            Builder(program_of(check_text(text)), blocks()).get("d")
         assert caught.value.code == "C348"
         shown = caught.value.diagnostic.span.text
         assert shown == (str(values["copies"]) if key == "length" else str(HUGE))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.checked import program_of
 
 from nncirc import (
     NEXT,
@@ -213,9 +214,7 @@ MODEL = 'model tiny using bundled {\n  name = "ioi-4l"\n}\n'
 
 
 def built(body: str, name: str = "s.circ") -> Dataset:
-    checked = check_text(MODEL + body, name=name)
-    assert checked.program is not None, checked.diagnostics
-    found: Dataset = Builder(checked.program, blocks()).get("d")
+    found: Dataset = Builder(program_of(check_text(MODEL + body, name=name)), blocks()).get("d")
     return found
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import Counter
 from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from tests.end_to_end.command import printed
 from tests.engine.data.conftest import shared
 from tests.engine.data.vocabulary import word_tokenizer
 from tests.some import some
@@ -225,25 +223,15 @@ def test_seeds_differ(words: Tokenizer) -> None:
 
 def test_the_hash_seed_changes_nothing() -> None:
     program = (
-        "import sys; sys.path[:0] = ['src', '.']\n"
         "from tests.engine.data.vocabulary import word_tokenizer\n"
         "from nncirc import random_tokens, template_dataset\n"
         "d = template_dataset(word_tokenizer(), prompt='{S} gave {a} {IO}', size=20,\n"
         "    slots={('IO', 'S', 'A'): ['Mary', 'John', 'Anna', 'Paul'], ('a', 'b'): random_tokens(3)})\n"
         "print(repr(d))\n"
     )
-    printed = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("0", "1", "77")
-    }
-    assert len(printed) == 1
-    assert "Mary" in printed.pop()
+    found = {printed(program, environment={"PYTHONHASHSEED": seed}) for seed in ("0", "1", "77")}
+    assert len(found) == 1
+    assert "Mary" in found.pop()
 
 
 def test_the_draws_are_pinned(words: Tokenizer) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.engine.data.vocabulary import subword_tokenizer
+from tests.refused import refused
 from tokenizers import Tokenizer as Backend, normalizers, pre_tokenizers
 from tokenizers.models import BPE, WordLevel, WordPiece
 from transformers import PreTrainedTokenizerFast
@@ -106,12 +107,10 @@ def test_unknown_words_are_refused(name: str) -> None:
         ({"clean": "the cat", "corrupt": "the dog"}, "C306"),
         ({"clean": "the cat", "answer": "dog"}, "C303"),
     ):
-        with pytest.raises(DataError) as caught:
+        with refused(DataError, code):
             prompt_dataset(tokenizer, **given)  # type: ignore[arg-type]
-        assert caught.value.code == code
-    with pytest.raises(DataError) as caught:
+    with refused(DataError, "C309"):
         template_dataset(tokenizer, prompt="the {X}", slots={("X", "Y"): "names"}, size=1)
-    assert caught.value.code == "C309"
 
 
 def test_letters_that_join_are_not_dropped() -> None:

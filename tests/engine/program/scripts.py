@@ -1,13 +1,48 @@
-"""A small experiment for tests of the store, and how to run it without loading the model each time."""
+"""What scripts begin with; a small experiment for tests of the store; and their model, loaded once."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
 
+from tests.checked import program_of
+
 from nncirc import Program, check_text
 from nncirc.engine.model.loading import load_bundled
 from nncirc.engine.model.model import Model
+
+HEADER = """\
+model small using bundled {
+  name = "ioi-4l"
+}
+dataset ioi using template {
+  model  = small
+  size   = SIZE
+  prompt = "When {IO} and {S} went to the {place}, {S} gave a {gift} to"
+  answer = " {IO}"
+  foil   = " {S}"
+  slots {
+    IO, S, A = names
+    place    = places
+    gift     = objects
+  }
+}
+corruption abc using replace {
+  data = ioi
+  S.2 -> A
+}
+graph full using residual {
+  model = small
+}
+metric ld using logit_diff {
+}
+"""
+
+
+def header(size: int) -> str:
+    """A model, so many prompts, a corruption, a graph and a metric."""
+    return HEADER.replace("SIZE", str(size))
+
 
 SCRIPT = """\
 model {small} using bundled {{
@@ -116,9 +151,7 @@ USUAL: dict[str, Any] = {
 def program(**changes: Any) -> Program:
     """The experiment with some of its words changed, names of declarations among them."""
     text = SCRIPT.format(**{**{name: name for name in NAMES}, **USUAL, **changes})
-    result = check_text(text)
-    assert result.program is not None, result.diagnostics
-    return result.program
+    return program_of(check_text(text))
 
 
 @cache

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine.program.scripts import model
+from tests.checked import program_of
+from tests.engine.program.scripts import header
+from tests.refused import refused
 
-from nncirc import check_text, render_diagnostics
+from nncirc import check_text
 from nncirc.circuits.areas import cmd, cpr, mib_sizes
 from nncirc.circuits.chance import overlap_p, random_circuits
 from nncirc.circuits.circuit import Circuit
@@ -26,38 +28,17 @@ from nncirc.engine.blocks import blocks, functions
 from nncirc.engine.evaluation.completeness import completeness, incompleteness, least, minimality
 from nncirc.engine.evaluation.faithfulness import faithfulness, faithfulness_interval, random_faithfulness
 from nncirc.engine.methods.acdc import acdc
-from nncirc.engine.model import loading
 from nncirc.engine.program import pictures
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.captions import told
 from nncirc.engine.program.run import Report, run_program
 from nncirc.engine.program.store import Store
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 PREAMBLE = """\
-model small using bundled {
-  name = "ioi-4l"
-}
-dataset ioi using template {
-  model  = small
-  size   = %d
-  prompt = "When {IO} and {S} went to the {place}, {S} gave a {gift} to"
-  answer = " {IO}"
-  foil   = " {S}"
-  slots {
-    IO, S, A = names
-    place    = places
-    gift     = objects
-  }
-}
-corruption abc using replace {
-  data = ioi
-  S.2 -> A
-}
 corruption without using zero {
   data = ioi
-}
-graph full using residual {
-  model = small
 }
 metric recovered using logit_diff {
   normalize = true
@@ -89,15 +70,8 @@ circuit family using threshold {
 """
 
 
-@pytest.fixture(autouse=True)
-def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "load_bundled", lambda *_, **__: model())
-
-
 def built(text: str = "", size: int = 5) -> Builder:
-    result = check_text(PREAMBLE % size + text)
-    assert result.program is not None, render_diagnostics(result.diagnostics)
-    return Builder(result.program, blocks())
+    return Builder(program_of(check_text(header(size) + PREAMBLE + text)), blocks())
 
 
 @cache
@@ -411,9 +385,8 @@ def test_one_prompt_bounds_nothing(tmp_path: Path) -> None:
     said = told(json.loads((tmp_path / "curve/one.json").read_text())["made"])
     assert "one prompt, so no intervals; model" in said
     for bound in ("low", "high"):
-        with pytest.raises(NncircError) as caught:
+        with refused(NncircError, "C561"):
             functions.bounded(interval, Apply("faithfulness", {"bound": bound}))
-        assert caught.value.code == "C561"
 
 
 @pytest.mark.parametrize("size", [5, 1])

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine.program.scripts import model
+from tests.checked import program_of
+from tests.engine.program.scripts import header, model
+from tests.refused import refused
 
-from nncirc import Program, check_text, render_diagnostics
+from nncirc import Program, check_text
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.intervals import Resampling
 from nncirc.dsl.check.program import Ref
@@ -21,7 +23,6 @@ from nncirc.engine.methods.path_patching import path_patching
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.methods.steering import function_vector, steering
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.model import loading
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.captions import told
 from nncirc.engine.program.claims import Claim, measure
@@ -30,21 +31,11 @@ from nncirc.engine.program.results import Table
 from nncirc.engine.program.run import summarize
 from nncirc.engine.program.store import Store
 
-SCRIPT = """\
-model small using bundled {
-  name = "ioi-4l"
-}
-dataset ioi using template {
-  model  = small
-  size   = 3
-  prompt = "When {IO} and {S} went to the {place}, {S} gave a drink to"
-  answer = " {IO}"
-  foil   = " {S}"
-  slots {
-    IO, S, A = names
-    place = places
-  }
-}
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
+SCRIPT = (
+    header(3)
+    + """\
 dataset others using template {
   model  = small
   size   = 3
@@ -57,15 +48,6 @@ corruption noised using gaussian {
   data = ioi
   at = IO
   samples = 2
-}
-corruption abc using replace {
-  data = ioi
-  S.2 -> A
-}
-graph full using residual {
-  model = small
-}
-metric ld using logit_diff {
 }
 metric scaled using logit_diff {
   normalize = true
@@ -157,18 +139,12 @@ scores added using function_vector {
   scale = [1, -1]
 }
 """
-
-
-@pytest.fixture(autouse=True)
-def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "load_bundled", lambda *_, **__: model())
+)
 
 
 @cache
 def program() -> Program:
-    result = check_text(SCRIPT)
-    assert result.program is not None, render_diagnostics(result.diagnostics)
-    return result.program
+    return program_of(check_text(SCRIPT))
 
 
 def directly(builder: Builder) -> dict[str, NodeScores]:
@@ -221,9 +197,8 @@ def test_scripts_give_what_the_functions_give(batch: int | None) -> None:
 
 
 def claim(text: str) -> Claim:
-    checked = check_text(f"{SCRIPT}assert {text}")
-    assert checked.program is not None, render_diagnostics(checked.diagnostics)
-    return measure(Builder(checked.program, blocks()), checked.program.assertions[0])
+    claimed = program_of(check_text(f"{SCRIPT}assert {text}"))
+    return measure(Builder(claimed, blocks()), claimed.assertions[0])
 
 
 def test_claims_are_about_effects_and_the_ends_of_their_intervals() -> None:
@@ -240,9 +215,8 @@ def test_claims_are_about_effects_and_the_ends_of_their_intervals() -> None:
     result = check_text(SCRIPT + 'assert score(attributed, "L0H0", bound = low) >= 0\n')
     assert [each.code for each in result.diagnostics] == ["C561"]
     asked = {"scores": Ref("attributed"), "node": "L0H0", "column": None, "bound": "low"}
-    with pytest.raises(NncircError) as error:
+    with refused(NncircError, "C561"):
         evaluate(Builder(program(), blocks()), "score", asked)
-    assert error.value.code == "C561"
 
 
 def test_what_is_stored_is_read_and_drawn(tmp_path: Path) -> None:

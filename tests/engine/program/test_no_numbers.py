@@ -5,48 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.checked import program_of
+from tests.engine.program.scripts import header
 
-from nncirc import check_text, render_diagnostics
+from nncirc import check_text
 from nncirc.circuits.errors import MethodError, NncircError
 from nncirc.circuits.intervals import Estimate
 from nncirc.engine.program.folder import write_result
 from nncirc.engine.program.results import Curve, Table
 from nncirc.engine.program.run import run_program
 
-PREAMBLE = """\
-model small using bundled {
-  name = "ioi-4l"
-}
-dataset ioi using template {
-  model  = small
-  size   = 2
-  prompt = "When {IO} and {S} went to the {place}, {S} gave a {gift} to"
-  answer = " {IO}"
-  foil   = " {S}"
-  slots {
-    IO, S, A = names
-    place    = places
-    gift     = objects
-  }
-}
-corruption abc using replace {
-  data = ioi
-  S.2 -> A
-}
+PREAMBLE = (
+    header(2)
+    + """\
 corruption loud using gaussian {
   data  = ioi
   at    = S
   scale = 1e160
 }
-graph full using residual {
-  model = small
-}
-metric plain using logit_diff {
-}
 metric huge using expression {
   of = logit_diff(at = end) * 1e308 * 1e308
 }
 """
+)
 RESULTS = {
     "patching": "scores found using activation_patching {",
     "attribution": "scores found using attribution_patching {",
@@ -56,10 +37,9 @@ RESULTS = {
 
 
 def refused(text: str, out: Path) -> NncircError:
-    checked = check_text(PREAMBLE + text)
-    assert checked.program is not None, render_diagnostics(checked.diagnostics)
+    program = program_of(check_text(PREAMBLE + text))
     with pytest.raises(NncircError) as caught:
-        run_program(checked.program, out)
+        run_program(program, out)
     assert not (out / "found.json").exists()
     return caught.value
 
@@ -70,10 +50,10 @@ def refused(text: str, out: Path) -> NncircError:
         ("patching", "abc", "huge", "C562"),
         ("attribution", "abc", "huge", "C562"),
         ("acdc", "abc", "huge", "C562"),
-        ("patching", "loud", "plain", "C563"),
-        ("attribution", "loud", "plain", "C563"),
-        ("acdc", "loud", "plain", "C563"),
-        ("steering", "abc", "plain", "C503"),
+        ("patching", "loud", "ld", "C563"),
+        ("attribution", "loud", "ld", "C563"),
+        ("acdc", "loud", "ld", "C563"),
+        ("steering", "abc", "ld", "C503"),
     ],
 )
 def test_what_overflows(result: str, corruption: str, metric: str, code: str, tmp_path: Path) -> None:
@@ -82,7 +62,7 @@ def test_what_overflows(result: str, corruption: str, metric: str, code: str, tm
 
 
 def test_a_claim_that_overflows(tmp_path: Path) -> None:
-    error = refused("assert clean(metric = plain, corruption = abc) * 1e308 * 1e308 > 1\n", tmp_path)
+    error = refused("assert clean(metric = ld, corruption = abc) * 1e308 * 1e308 > 1\n", tmp_path)
     assert error.code == "C562"
     assert (tmp_path / "run.json").exists()
 

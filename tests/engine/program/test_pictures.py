@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -38,8 +39,35 @@ def look(found: EdgeScores | NodeScores) -> Look:
     return blocks()["scores", method].look if method else Look()
 
 
-def draw_scores(found: EdgeScores | NodeScores, path: Path, *, title: str) -> None:
-    pictures.draw_scores(found, path, title=title, look=look(found))
+Drawn: TypeAlias = Callable[[EdgeScores | NodeScores | Table | Mapping[str, Curve]], Any]
+"""Draws them, and gives the figure."""
+
+
+@pytest.fixture
+def drawn(figures: list[Figure], tmp_path: Path) -> Drawn:
+    """Draws scores, a table or curves."""
+
+    def draw(found: EdgeScores | NodeScores | Table | Mapping[str, Curve]) -> Any:
+        path = tmp_path / "a.svg"
+        if isinstance(found, Table):
+            draw_table(found, path, title="a")
+        elif isinstance(found, Mapping):
+            draw_curves(found, path, title="a")
+        else:
+            pictures.draw_scores(found, path, title="a", look=look(found))
+        return figures[-1]
+
+    return draw
+
+
+def xs(axes: Any) -> list[str]:
+    """What stands at the columns."""
+    return [label.get_text() for label in axes.get_xticklabels()]
+
+
+def ys(axes: Any) -> list[str]:
+    """What stands at the rows."""
+    return [label.get_text() for label in axes.get_yticklabels()]
 
 
 def scale_of(found: NodeScores) -> Any:
@@ -97,11 +125,10 @@ def test_statistics_below_zero_have_a_middle() -> None:
     assert scale_of(scores([[-0.5, 1.0]], method="weight_statistics")) == Diverging()
 
 
-def test_sums_by_layer_start_at_zero(figures: list[Figure], tmp_path: Path) -> None:
+def test_sums_by_layer_start_at_zero(drawn: Drawn) -> None:
     graph = Graph(Shape(1, 2, 2))
     made = {"method": "attribution_patching", "metric": "prob", "direction": "noise"}
-    draw_scores(EdgeScores(graph, dict.fromkeys(graph.edges(), 0.5), made), tmp_path / "a.svg", title="a")
-    cells, bar = figures[0].axes
+    cells, bar = drawn(EdgeScores(graph, dict.fromkeys(graph.edges(), 0.5), made)).axes
     low, high = cells.images[0].get_clim()
     assert low == 0 < high
     assert (
@@ -165,12 +192,12 @@ def test_a_trace_says_what_was_restored_and_corrupted() -> None:
     assert "attention severed" in told({**TRACED, "sever": "attention"})
 
 
-def test_intervals_are_not_told_where_none_is_drawn(figures: list[Figure], tmp_path: Path) -> None:
-    draw_scores(scores([[0.5]], rows="states", **TRACED), tmp_path / "a.svg", title="a")
-    caption = figures[0].get_supxlabel().replace("\n", " ")
+def test_intervals_are_not_told_where_none_is_drawn(drawn: Drawn) -> None:
+    figure = drawn(scores([[0.5]], rows="states", **TRACED))
+    caption = figure.get_supxlabel().replace("\n", " ")
     assert "resamples" not in caption
     assert "8 prompts; model small" in caption
-    assert figures[0].axes[0].get_ylabel() == "state after"
+    assert figure.axes[0].get_ylabel() == "state after"
 
 
 def test_the_path_of_a_model_is_not_told() -> None:
@@ -190,11 +217,10 @@ def test_what_repairs_attribution_is_told() -> None:
     assert told({"method": "attribution_patching", "rule": "gradient"}) == "attribution_patching"
 
 
-def test_factors_below_zero_have_a_minus_sign(figures: list[Figure], tmp_path: Path) -> None:
+def test_factors_below_zero_have_a_minus_sign(drawn: Drawn) -> None:
     found = NodeScores(("L0H0",), ("-1", "2"), ((0.1, 0.2),), {"rows": "nodes", "columns": "factor"})
-    draw_scores(found, tmp_path / "a.svg", title="a")
-    axes = figures[0].axes[0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["\u22121", "2"]
+    axes = drawn(found).axes[0]
+    assert xs(axes) == ["\u22121", "2"]
     assert axes.get_xlabel() == "factor"
 
 
@@ -232,7 +258,7 @@ def test_a_table_of_circuits_has_what_they_share() -> None:
 # Cells
 
 
-def test_tokens_are_escaped(figures: list[Figure], tmp_path: Path) -> None:
+def test_tokens_are_escaped(drawn: Drawn) -> None:
     tokens, top = ["\n", " ", "<b>"], [["\t", "$x$", "\u202e"]]
     found = scores(
         [[0.1, 0.2, 0.3]],
@@ -243,18 +269,17 @@ def test_tokens_are_escaped(figures: list[Figure], tmp_path: Path) -> None:
         tokens=tokens,
         top=top,
     )
-    draw_scores(found, tmp_path / "a.svg", title="a")
-    axes = figures[0].axes[0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["\\n", "\u2423", "<b>"]
+    figure = drawn(found)
+    axes = figure.axes[0]
+    assert xs(axes) == ["\\n", "\u2423", "<b>"]
     assert words(axes) == ["\\t", "$x$", "\\u202e"]
-    assert "In the cells the likeliest token." in figures[0].get_supxlabel()
+    assert "In the cells the likeliest token." in figure.get_supxlabel()
 
 
-def test_tokens_of_several_prompts_stand_at_one_place(figures: list[Figure], tmp_path: Path) -> None:
+def test_tokens_of_several_prompts_stand_at_one_place(drawn: Drawn) -> None:
     tokens = [" Mary", " Mary /  John", "answer:  Anna / …", " / ", "antidisestablish / b"]
     found = scores([[0.1] * 5], method="logit_lens", of="rank", rows="residual stream", tokens=tokens)
-    draw_scores(found, tmp_path / "a.svg", title="a")
-    assert [label.get_text() for label in figures[0].axes[0].get_xticklabels()] == [
+    assert xs(drawn(found).axes[0]) == [
         "\u2423Mary",
         "\u2423Mary / \u2423John",
         "answer: \u2423Anna / …",
@@ -272,93 +297,74 @@ def blank(axes: Any) -> list[list[bool]]:
 
 
 @pytest.mark.parametrize("split", [True, False])
-def test_layers_have_no_cell_where_there_is_no_edge(
-    figures: list[Figure], tmp_path: Path, split: bool
-) -> None:
+def test_layers_have_no_cell_where_there_is_no_edge(drawn: Drawn, split: bool) -> None:
     """The forbidden triangle is blank; a row of logits or a column of embed is not there at all."""
     graph = Graph(Shape(2, 2, 2), split_inputs=split)
     values = dict.fromkeys(graph.edges(), 0.0)
-    draw_scores(
-        EdgeScores(graph, values, ATTRIBUTED),
-        tmp_path / "a.svg",
-        title="a",
-    )
-    axes = figures[0].axes[0]
+    axes = drawn(EdgeScores(graph, values, ATTRIBUTED)).axes[0]
     wrote = ["embed", "L0", "MLP0", "L1", "MLP1"]
     read = ["L0", "MLP0", "L1", "MLP1", "logits"]
-    assert [label.get_text() for label in axes.get_yticklabels()] == wrote
-    assert [label.get_text() for label in axes.get_xticklabels()] == read
+    assert ys(axes) == wrote
+    assert xs(axes) == read
     assert blank(axes) == [[column < row for column in range(5)] for row in range(5)]
     assert words(axes) == ["0.00"] * 15
 
 
-def test_layers_of_a_graph_of_positions_are_one(figures: list[Figure], tmp_path: Path) -> None:
+def test_layers_of_a_graph_of_positions_are_one(drawn: Drawn) -> None:
     graph = Graph(Shape(1, 2, 2), positions=("S.1", "end"))
     values = dict.fromkeys(graph.edges(), 0.5)
-    draw_scores(
-        EdgeScores(graph, values, ATTRIBUTED),
-        tmp_path / "a.svg",
-        title="a",
-    )
-    axes = figures[0].axes[0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["L0", "MLP0", "logits"]
+    axes = drawn(EdgeScores(graph, values, ATTRIBUTED)).axes[0]
+    assert xs(axes) == ["L0", "MLP0", "logits"]
 
 
-def test_a_head_does_not_read_itself_nor_a_later_one(figures: list[Figure], tmp_path: Path) -> None:
+def test_a_head_does_not_read_itself_nor_a_later_one(drawn: Drawn) -> None:
     heads = ("L0H0", "L0H1", "L1H0", "L1H1", "L2H0", "L2H1")
     table = tuple(tuple(0.5 if column // 2 < row // 2 else 0.0 for column in range(4)) for row in range(6))
     found = NodeScores(heads, heads[:4], table, {"method": "composition"})
-    draw_scores(found, tmp_path / "a.svg", title="a")
-    axes = figures[0].axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == list(heads[2:])
+    axes = drawn(found).axes[0]
+    assert ys(axes) == list(heads[2:])
     assert blank(axes) == [[False, False, True, True]] * 2 + [[False] * 4] * 2
     assert words(axes) == ["0.50"] * 12
 
 
-def test_heads_of_the_first_layer_compose_with_none(figures: list[Figure], tmp_path: Path) -> None:
+def test_heads_of_the_first_layer_compose_with_none(drawn: Drawn) -> None:
     made = {"method": "weight_statistics", "score": "0 to 1"}
     names = ("copying", "q_composition")
     rows = ((0.1, 0.0), (0.2, 0.0), (0.3, 0.0), (0.4, 0.7))
     found = NodeScores(("L0H0", "L0H1", "L1H0", "L1H1"), names, rows, made)
-    draw_scores(found, tmp_path / "a.svg", title="a")
-    copying, composition = (axes for axes in figures[0].axes if axes.images)
+    copying, composition = (axes for axes in drawn(found).axes if axes.images)
     assert not any(map(any, blank(copying)))
     assert words(copying) == ["0.10", "0.20", "0.30", "0.40"]
     assert blank(composition) == [[True, True], [False, False]]
     assert words(composition) == ["0.00", "0.70"]
 
 
-def test_composition_is_a_matrix_of_readers_and_writers(figures: list[Figure], tmp_path: Path) -> None:
+def test_composition_is_a_matrix_of_readers_and_writers(drawn: Drawn) -> None:
     found = NodeScores(("L1H0", "L1H1"), ("L0H0",), ((0.2,), (0.4,)), {"method": "composition"})
-    draw_scores(found, tmp_path / "a.svg", title="a")
-    axes = figures[0].axes[0]
+    axes = drawn(found).axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("head that writes", "head that reads")
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["L1H0", "L1H1"]
+    assert ys(axes) == ["L1H0", "L1H1"]
 
 
-def test_nodes_that_are_steered_together_are_one_row(figures: list[Figure], tmp_path: Path) -> None:
+def test_nodes_that_are_steered_together_are_one_row(drawn: Drawn) -> None:
     found = NodeScores(("L2H1 + L3H*",), ("0", "1"), ((0.1, 0.2),), {"rows": "nodes", "columns": "factor"})
-    draw_scores(found, tmp_path / "a.svg", title="a")
-    assert [label.get_text() for label in figures[0].axes[0].get_yticklabels()] == ["L2H1 + L3H*"]
+    assert ys(drawn(found).axes[0]) == ["L2H1 + L3H*"]
 
 
 EIGENVALUES = "\u03a3 \u03bb / \u03a3 |\u03bb|, \u22121 to 1"
 
 
-def drawn_statistics(
-    figures: list[Figure], path: Path, *names: str, method: str = "attention_statistics"
-) -> Any:
+def drawn_statistics(drawn: Drawn, *names: str, method: str = "attention_statistics") -> Any:
     """The panels and the colour bars of statistics of two heads."""
     rows = tuple(tuple(sign * (i + 1) / 4 for i in range(len(names))) for sign in (1, -1))
     made = {"method": method, "score": "0 to 1; copying -1 to 1"}
-    draw_scores(NodeScores(("L0H0", "L0H1"), names, rows, made), path / "a.svg", title="a")
-    panels = [axes for axes in figures[0].axes if axes.images]
-    return panels, [axes for axes in figures[0].axes if not axes.images]
+    every = drawn(NodeScores(("L0H0", "L0H1"), names, rows, made)).axes
+    return [axes for axes in every if axes.images], [axes for axes in every if not axes.images]
 
 
-def test_statistics_have_a_scale_for_each_unit(figures: list[Figure], tmp_path: Path) -> None:
+def test_statistics_have_a_scale_for_each_unit(drawn: Drawn) -> None:
     names = ("previous_token", "entropy", "first_token", "copying")
-    panels, bars = drawn_statistics(figures, tmp_path, *names)
+    panels, bars = drawn_statistics(drawn, *names)
     assert [axes.get_title() for axes in panels] == ["previous token", "first token", "entropy", "copying"]
     assert [axes.get_xlabel() for axes in panels] == ["head"] * 4
     assert [axes.images[0].get_array().tolist() for axes in panels] == [
@@ -376,10 +382,10 @@ def test_statistics_have_a_scale_for_each_unit(figures: list[Figure], tmp_path: 
     assert panels[3].images[0].get_clim() == (-1, 1)
 
 
-def test_many_statistics_are_columns_and_no_positions(figures: list[Figure], tmp_path: Path) -> None:
+def test_many_statistics_are_columns_and_no_positions(drawn: Drawn) -> None:
     names = ("current_token", "entropy", "a", "b", "c", "d", "copying")
-    panels, bars = drawn_statistics(figures, tmp_path, *names)
-    assert [[label.get_text() for label in axes.get_xticklabels()] for axes in panels] == [
+    panels, bars = drawn_statistics(drawn, *names)
+    assert [xs(axes) for axes in panels] == [
         ["current_token", "a", "b", "c", "d"],
         ["entropy"],
         ["copying"],
@@ -388,48 +394,45 @@ def test_many_statistics_are_columns_and_no_positions(figures: list[Figure], tmp
     assert len(bars) == 3
 
 
-def test_a_unit_that_is_not_there_is_not_named(figures: list[Figure], tmp_path: Path) -> None:
+def test_a_unit_that_is_not_there_is_not_named(drawn: Drawn) -> None:
     names = ("q_composition", "matching", "copying")
-    _, bars = drawn_statistics(figures, tmp_path, *names, method="weight_statistics")
+    _, bars = drawn_statistics(drawn, *names, method="weight_statistics")
     assert [axes.get_ylabel() for axes in bars] == ["composition, 0 to 1", EIGENVALUES]
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_heads_beside_other_nodes_are_called_heads(figures: list[Figure], tmp_path: Path, count: int) -> None:
+def test_heads_beside_other_nodes_are_called_heads(drawn: Drawn, count: int) -> None:
     positions, values = tuple(map(str, range(count))), (0.5,) * max(count, 1)
     tokens = ["{S}", "x / …", *"abcde"][:count]
     found = NodeScores(("L0H0", "MLP0"), positions, (values, values), {"tokens": tokens})
-    draw_scores(found, tmp_path / "a.svg", title="a")
-    heads, others, _ = figures[0].axes
+    heads, others, _ = drawn(found).axes
     assert heads.get_title() == ("heads at {S}" if count == 1 else "heads")
     assert others.get_title() == "MLPs"
-    labels = [label.get_text() for label in others.get_xticklabels()]
+    labels = xs(others)
     assert labels == (tokens or ["all positions"])
     assert others.get_xlabel() == ("position" if tokens else "")
     if count == 7:
-        assert [label.get_text() for label in heads.get_xticklabels()] == tokens
+        assert xs(heads) == tokens
 
 
 @pytest.mark.parametrize("count", [0, 2, 7])
-def test_whole_attention_is_not_called_heads(figures: list[Figure], tmp_path: Path, count: int) -> None:
+def test_whole_attention_is_not_called_heads(drawn: Drawn, count: int) -> None:
     positions, values = tuple(map(str, range(count))), (0.5,) * max(count, 1)
     nodes = ("embed", "L0", "MLP0", "L1", "MLP1")
-    draw_scores(NodeScores(nodes, positions, (values,) * 5, {}), tmp_path / "a.svg", title="a")
-    axes, _ = figures[0].axes
+    axes, _ = drawn(NodeScores(nodes, positions, (values,) * 5, {})).axes
     assert axes.get_title().replace("\n", " ") == "embed, attention, MLPs"
-    assert [label.get_text() for label in axes.get_yticklabels()] == list(nodes)
+    assert ys(axes) == list(nodes)
     assert axes.get_ylabel() == ""
     assert axes.get_xlabel() == ("position" if count else "")
 
 
-def test_layers_without_a_head_are_passed_over(figures: list[Figure], tmp_path: Path) -> None:
+def test_layers_without_a_head_are_passed_over(drawn: Drawn) -> None:
     """More heads than rows: of each layer the strongest, and MLP5 has no head beside it."""
     nodes = (*(f"L{layer}H{head}" for layer in (0, 3) for head in range(30)), "MLP5")
     positions = tuple(map(str, range(7)))
-    draw_scores(NodeScores(nodes, positions, ((0.5,) * 7,) * 61, {}), tmp_path / "a.svg", title="a")
-    heads, others, _ = figures[0].axes
-    assert [label.get_text() for label in heads.get_yticklabels()] == ["0", "3"]
-    assert [label.get_text() for label in others.get_yticklabels()] == ["MLP5"]
+    heads, others, _ = drawn(NodeScores(nodes, positions, ((0.5,) * 7,) * 61, {})).axes
+    assert ys(heads) == ["0", "3"]
+    assert ys(others) == ["MLP5"]
 
 
 def test_neurons_stand_in_blocks_the_strongest_above() -> None:
@@ -444,24 +447,22 @@ def test_neurons_stand_in_blocks_the_strongest_above() -> None:
 # Tables and curves
 
 
-def test_overlaps_are_coloured_from_nothing_to_all(figures: list[Figure], tmp_path: Path) -> None:
+def test_overlaps_are_coloured_from_nothing_to_all(drawn: Drawn) -> None:
     table = Table(
         ("circuit", "with", "jaccard by edges", "p by edges"), (("a", "b", 0.88, 0.1),), {"method": "x"}
     )
-    draw_table(table, tmp_path / "a.svg", title="a")
-    cells, bar = figures[0].axes
+    cells, bar = drawn(table).axes
     assert cells.images[0].get_clim() == (0, 1)
     assert words(cells) == ["1.00", "0.88", "0.88", "1.00"]
     assert cells.get_title() == "by edges"
     assert bar.get_ylabel() == "overlap (Jaccard), 0 to 1"
 
 
-def test_a_table_has_intervals_beside_their_numbers(figures: list[Figure], tmp_path: Path) -> None:
+def test_a_table_has_intervals_beside_their_numbers(drawn: Drawn) -> None:
     columns = ("circuit", "edges", "recall by edges", "faithfulness", "low", "high", "random (median)", "p")
     rows = (("a", 5, 0.5, 1.01, 0.82, 1.27, -0.0001, 0.1), ("b", 5, 0.25, -0.5, None, None, 0.2, 0.1))
-    draw_table(Table(columns, rows, {"method": "compare"}), tmp_path / "a.svg", title="a")
-    cells, bar = figures[0].axes
-    assert [label.get_text() for label in cells.get_xticklabels()] == [
+    cells, bar = drawn(Table(columns, rows, {"method": "compare"})).axes
+    assert xs(cells) == [
         "recall by\nedges",
         "faithfulness",
         "random\n(median)",
@@ -471,12 +472,11 @@ def test_a_table_has_intervals_beside_their_numbers(figures: list[Figure], tmp_p
     assert bar.get_ylabel() == "recall, faithfulness"
 
 
-def test_overlaps_stand_beside_faithfulness(figures: list[Figure], tmp_path: Path) -> None:
+def test_overlaps_stand_beside_faithfulness(drawn: Drawn) -> None:
     pairs = Table(("circuit", "with", "jaccard by q", "p by q"), (("a", "b", 0.88, 0.1),), {})
     rows = (("a", 5, 0.75), ("b", 5, 0.25))
     table = Table(("circuit", "edges", "faithfulness"), rows, {"method": "compare"}, pairs)
-    draw_table(table, tmp_path / "a.svg", title="a")
-    faithful, overlap, *bars = figures[0].axes
+    faithful, overlap, *bars = drawn(table).axes
     assert words(faithful) == ["0.75", "0.25"]
     assert words(overlap) == ["1.00", "0.88", "0.88", "1.00"]
     assert overlap.get_title() == "by q"
@@ -489,30 +489,29 @@ def curve(xs: tuple[int, ...], low: Any = 0.1, **made: Any) -> Curve:
     return Curve(columns, tuple((x, x, 0.5, low, high) for x in xs), {}, {"method": "faithfulness", **made})
 
 
-def test_a_curve_over_all_sizes_has_a_logarithmic_axis(figures: list[Figure], tmp_path: Path) -> None:
-    draw_curves({"a": curve((1, 100, 32000))}, tmp_path / "a.svg", title="a")
-    (axes,) = figures[0].axes
+def test_a_curve_over_all_sizes_has_a_logarithmic_axis(drawn: Drawn) -> None:
+    figure = drawn({"a": curve((1, 100, 32000))})
+    (axes,) = figure.axes
     assert axes.get_xlabel() == "edges kept, logarithmic"
     assert axes.get_xscale() == "log"
     assert axes.collections
-    figures[0].draw_without_rendering()
-    right = figures[0].bbox.width - axes.get_window_extent().x1
-    assert right >= 0.09 * figures[0].dpi  # the axes do not touch the edge
+    figure.draw_without_rendering()
+    right = figure.bbox.width - axes.get_window_extent().x1
+    assert right >= 0.09 * figure.dpi  # the axes do not touch the edge
 
 
-def test_a_curve_of_one_prompt_has_no_whiskers(figures: list[Figure], tmp_path: Path) -> None:
-    draw_curves({"a": curve((1, 2), None, prompts=1, level=0.95)}, tmp_path / "a.svg", title="a")
-    (axes,) = figures[0].axes
+def test_a_curve_of_one_prompt_has_no_whiskers(drawn: Drawn) -> None:
+    figure = drawn({"a": curve((1, 2), None, prompts=1, level=0.95)})
+    (axes,) = figure.axes
     assert not axes.collections
-    assert "one prompt, so no intervals" in figures[0].get_supxlabel()
+    assert "one prompt, so no intervals" in figure.get_supxlabel()
 
 
-def test_rates_are_square_and_chance_is_named(figures: list[Figure], tmp_path: Path) -> None:
+def test_rates_are_square_and_chance_is_named(drawn: Drawn) -> None:
     points = ((0.0, 0.0, nan), (0.0, 1.0, 0.5), (1.0, 1.0, 0.0))
     columns = ("false positive rate", "true positive rate", "threshold")
     found = Curve(columns, points, {"auc": Estimate(1.0, 1.0, 1.0)}, {"method": "roc", "by": "edges"})
-    draw_curves({"a": found}, tmp_path / "a.svg", title="a")
-    (axes,) = figures[0].axes
+    (axes,) = drawn({"a": found}).axes
     assert axes.get_aspect() == 1
     legend = axes.get_legend()
     assert legend is not None

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.checked import program_of
 from tests.end_to_end.command import ROOT
 from tests.engine.program.scripts import program
 from tests.some import some
@@ -23,9 +24,7 @@ EXAMPLES = ["interventions", "lens", "weights", "positions", "neurons", "evaluat
 
 def example(name: str) -> Program:
     """A script of the examples."""
-    found = check_file(ROOT / "examples" / f"{name}.circ").program
-    assert found is not None
-    return found
+    return program_of(check_file(ROOT / "examples" / f"{name}.circ"))
 
 
 def timed(program: Program) -> set[str]:
@@ -47,9 +46,7 @@ def test_a_plan_knows_what_only_claims_ask_for(tmp_path: Path) -> None:
     shutil.copy(ROOT / "examples/tasks/docstring.circ", tmp_path / "task.circ")
     script = tmp_path / "claim.circ"
     script.write_text('use "task.circ" as task\n\nassert task.found.edges <= 160\n')
-    found = check_file(script).program
-    assert found is not None
-    step = steps_of(found)["task.found"]
+    step = steps_of(program_of(check_file(script)))["task.found"]
     assert step.seconds
     assert step.tested
 

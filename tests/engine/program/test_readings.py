@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine.program.scripts import model
+from tests.checked import program_of
+from tests.engine.program.scripts import header, model
 from tests.some import some
 
-from nncirc import Program, check_text, render_diagnostics
+from nncirc import Program, check_text
 from nncirc.engine.blocks import blocks
 from nncirc.engine.methods.attention_statistics import attention_statistics
 from nncirc.engine.methods.direct_logit_attribution import logit_attribution
@@ -19,33 +20,20 @@ from nncirc.engine.methods.logit_lens import logit_lens
 from nncirc.engine.methods.patchscopes import patchscopes
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.methods.weight_circuits import composition, weight_statistics
-from nncirc.engine.model import loading
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.pictures import draw_scores
 from nncirc.engine.program.run import run_program
 from nncirc.engine.program.store import Store
 
-SCRIPT = """\
-model small using bundled {
-  name = "ioi-4l"
-}
-dataset ioi using template {
-  model  = small
-  size   = 5
-  prompt = "When {IO} and {S} went to the store, {S} gave a drink to"
-  answer = " {IO}"
-  foil   = " {S}"
-  slots {
-    IO, S = names
-  }
-}
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
+SCRIPT = (
+    header(5)
+    + """\
 dataset one using prompts {
   model  = small
   clean  = ["When Mary and John went to the store, John gave a drink to"]
   answer = " Mary"
-}
-graph full using residual {
-  model = small
 }
 scores seen using attention_statistics {
   graph = full
@@ -94,19 +82,13 @@ circuit movers using reference {
   mover -> logits
 }
 """
+)
 RESULTS = ("seen", "direct", "read", "decided", "moved[0]", "moved[1]", "weighed", "pairs", "learned")
-
-
-@pytest.fixture(autouse=True)
-def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "load_bundled", lambda *_, **__: model())
 
 
 @cache
 def program(more: str = "", without: str = "") -> Program:
-    result = check_text(SCRIPT.replace(without, "") + more)
-    assert result.program is not None, render_diagnostics(result.diagnostics)
-    return result.program
+    return program_of(check_text(SCRIPT.replace(without, "") + more))
 
 
 def directly(builder: Builder) -> dict[str, NodeScores]:

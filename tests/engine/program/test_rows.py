@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine.program.scripts import model
+from tests.checked import program_of
+from tests.engine.program.scripts import header
 from tests.some import some
 
-from nncirc import check_text, render_diagnostics
+from nncirc import check_text
 from nncirc.circuits.errors import NncircError
 from nncirc.circuits.graph import Graph
 from nncirc.dsl.blocks import SCORES as DECLARED, table_of
@@ -18,33 +19,15 @@ from nncirc.dsl.check.shapes import graph_of, model_sizes
 from nncirc.dsl.check.tables import ONLY
 from nncirc.engine.blocks import blocks
 from nncirc.engine.methods.scores import NodeScores
-from nncirc.engine.model import loading
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.plan import plan_program
 from nncirc.engine.program.run import Options, run_program
 
-HEAD = """\
-model small using bundled {
-  name = "ioi-4l"
-}
-dataset ioi using template {
-  model  = small
-  size   = 2
-  prompt = ["When {IO} and {S} went to the {place}, {S} gave a drink to"]
-  answer = " {IO}"
-  foil   = " {S}"
-  slots {
-    IO, S, A = names
-    place = places
-  }
-}
-corruption abc using replace {
-  data = ioi
-  S.2 -> A
-}
-graph full using residual {
-  model = small
-}
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
+HEAD = (
+    header(2)
+    + """\
 graph layers using residual {
   model = small
   nodes = [embed, pos_embed, attention, mlps, logits]
@@ -53,9 +36,8 @@ graph split using residual {
   model     = small
   positions = [S.2, end]
 }
-metric ld using logit_diff {
-}
 """
+)
 METHOD = "  corruption = abc\n  metric = ld\n"
 SCORES = [
     "activation_patching {\n  graph = full\n" + METHOD,
@@ -87,18 +69,11 @@ def test_every_kind_of_scores_is_tried() -> None:
     assert {scores.partition(" ")[0] for scores in SCORES} == {*DECLARED}
 
 
-@pytest.fixture(autouse=True)
-def one_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "load_bundled", lambda **_: model())
-
-
 @pytest.mark.parametrize("scores", SCORES, ids=lambda text: text.partition(" ")[0])
 def test_tables_are_as_they_were_said_to_be(scores: str) -> None:
-    result = check_text(f"{HEAD}scores s using {scores}}}\n")
-    assert result.program is not None, render_diagnostics(result.diagnostics)
-    builder = Builder(result.program, blocks())
+    builder = Builder(program_of(check_text(f"{HEAD}scores s using {scores}}}\n")), blocks())
     found: NodeScores = builder.get("s")
-    declared = result.program.declarations["s"]
+    declared = builder.program.declarations["s"]
     sizes = model_sizes("bundled", {"name": "ioi-4l"})
     assert sizes is not None
     graph: Graph | None = None
@@ -146,9 +121,7 @@ assert score(sweep, "ROW", "COLUMN") >= 0
 
 def refused(text: str, folder: Path, **options: Any) -> list[Any]:
     """The errors with which a plan and a run refuse a script that checks."""
-    result = check_text(text, **options)
-    program = result.program
-    assert program is not None, render_diagnostics(result.diagnostics)
+    program = program_of(check_text(text, **options))
     found = []
     for attempt in (
         lambda: plan_program(program),

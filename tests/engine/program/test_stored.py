@@ -29,6 +29,8 @@ from nncirc.engine.program.run import Options, Report, run_program
 from nncirc.engine.program.store import Store
 from nncirc.engine.runs import live
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 METHODS = ("eap", "nodes", "heads", "found")
 
 # What the words of the script are about: a change of any other changes no key of that result.
@@ -57,11 +59,6 @@ OTHERS: dict[str, list[Any]] = {
     "edges": ["[3]"],
     "file": ["other.svg"],
 }
-
-
-@pytest.fixture(autouse=True)
-def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "load_bundled", lambda *_, **__: model())
 
 
 def keys(batch: int | None = None, **changes: Any) -> dict[str, str]:
