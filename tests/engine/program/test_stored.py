@@ -274,6 +274,19 @@ def test_a_run_goes_on_where_nothing_can_be_stored(tmp_path: Path) -> None:
     assert files(tmp_path / "first") == files(tmp_path / "plain")
 
 
+def interrupting(result: str, share: float) -> Callable[[str], Progress]:
+    """What is told of a run's progress, and ends it when so much of a result is done."""
+
+    def start(name: str) -> Progress:
+        def report(done: int, total: int) -> None:
+            if name == result and done >= share * total:
+                raise KeyboardInterrupt
+
+        return report
+
+    return start
+
+
 @pytest.mark.parametrize("share", [0.3, 0.8])
 def test_acdc_goes_on_where_it_was_interrupted(
     share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -290,16 +303,9 @@ def test_acdc_goes_on_where_it_was_interrupted(
     all_of_them = set(tried)
     tried.clear()
 
-    def progress(name: str) -> Progress:
-        def report(done: int, total: int) -> None:
-            if name == "found" and done >= share * total:
-                raise KeyboardInterrupt
-
-        return report
-
     store = Store(tmp_path / "store")
     with pytest.raises(KeyboardInterrupt):
-        run_program(program(tau=0.001), tmp_path / "out", progress=progress, store=store)
+        run_program(program(tau=0.001), tmp_path / "out", progress=interrupting("found", share), store=store)
     before = set(tried)
     tried.clear()
     assert list(store.folder.rglob("*.journal"))
@@ -331,16 +337,9 @@ def test_activation_patching_goes_on_where_it_was_interrupted(
     all_of_them = len(traces)
     traces.clear()
 
-    def progress(name: str) -> Progress:
-        def report(done: int, total: int) -> None:
-            if name == "nodes" and done >= share * total:
-                raise KeyboardInterrupt
-
-        return report
-
     store = Store(tmp_path / "store")
     with pytest.raises(KeyboardInterrupt):
-        run_program(program(), tmp_path / "out", progress=progress, store=store)
+        run_program(program(), tmp_path / "out", progress=interrupting("nodes", share), store=store)
     before = len(traces)
     traces.clear()
     assert 0 < before < all_of_them
