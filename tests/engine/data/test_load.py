@@ -1,4 +1,4 @@
-"""Tokenizers from folders and from a hub that is not there; and what importing the data code costs."""
+"""Tokenizers from folders and from a hub that is not there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.end_to_end.command import printed
 from tests.engine.data.conftest import shared
 from tests.engine.data.vocabulary import word_tokenizer
 from tests.refused import refused
@@ -172,14 +171,3 @@ def test_what_the_hub_says(monkeypatch: pytest.MonkeyPatch, error: str, message:
     monkeypatch.setattr(load, "hub_reached", lambda: True)
     monkeypatch.setattr(load, "_load", refuse)
     assert message_of("some/model", revision="v9").startswith(message)
-
-
-# Imports
-
-
-def test_importing_the_data_code_imports_neither_torch_nor_transformers() -> None:
-    program = (
-        "import sys; from nncirc import load_tokenizer, task_dataset\n"
-        "print([name for name in ('torch', 'nnsight', 'transformers', 'numpy') if name in sys.modules])"
-    )
-    assert printed(program) == "[]\n"
