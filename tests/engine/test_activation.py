@@ -25,7 +25,7 @@ from tests.some import some
 from nncirc import Dataset, Example
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import Graph
-from nncirc.circuits.names import END, Edge, Position
+from nncirc.circuits.names import END, Position
 from nncirc.engine.evaluation.faithfulness import cut_metric
 from nncirc.engine.methods import activation_patching as activation
 from nncirc.engine.methods.activation_patching import activation_patching
@@ -157,9 +157,9 @@ def test_denoise_is_a_cut_of_every_edge_out_of_the_other_nodes_run_backwards(
     assert isinstance(about.corruption, Resample)
     found = activation_patching(about, graph, metric, direction="denoise")
     for sender in graph.senders:
-        cut = {edge: 1.0 for edge in graph.edges() if edge.sender == sender}
+        cut: dict[oracle.Pair, float] = {edge: 1.0 for edge in graph.edges() if edge.sender == sender}
 
-        def run(batch: Batch, cut: dict[Edge, float] = cut) -> torch.Tensor:
+        def run(batch: Batch, cut: dict[oracle.Pair, float] = cut) -> torch.Tensor:
             assert batch.corrupt is not None
             clean = dict(zip(graph.senders, about.clean_outputs(batch, graph), strict=True))
             options: dict[str, Any] = {"attention": case.attention, "split": case.split}
