@@ -27,16 +27,14 @@ from nncirc.circuits.kinds import (
     Kind,
     Likeness,
     Many,
-    Named,
     Number,
     Pairs,
     Row,
-    Whole,
     called,
     function_of,
-    or_,
     with_article,
 )
+from nncirc.circuits.words import or_
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,7 @@ class Accepts:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition on a value besides its type.
-
-    Attributes:
-        words: after those of the type: `of at least 1`.
-        holds: whether a value does it.
-    """
+    """A condition on a value besides its type, with what is said of it after the type: `of at least 1`."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -140,8 +133,8 @@ def _union(options: Sequence[Kind]) -> Kind:
 
 
 _SIMPLE: Mapping[object, Kind] = {
-    int: Whole("a whole number", "whole numbers", frozenset({int})),
-    float: Number("a number", "numbers", frozenset({int, float})),
+    int: Number("a whole number", "whole numbers", frozenset({int}), int),
+    float: Number("a number", "numbers", frozenset({int, float}), float),
     bool: Kind("True or False", "True or False", frozenset({bool})),
     str: Instance("a string", "strings", frozenset({str}), str),
     bytes: Instance("bytes", "bytes", frozenset({bytes}), bytes),
@@ -164,5 +157,5 @@ def _of_class(cls: type) -> Kind:
         return Likeness(words, plural, cls=cls, names=named)
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         items = tuple(map(kind_of, typing.get_type_hints(cls).values()))
-        return Named(words, plural, frozenset({cls}), cls, items)
+        return Row(words, plural, frozenset({cls}), items, cls)
     return Instance(words, plural, frozenset({cls}), cls)

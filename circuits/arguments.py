@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 import sys
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence, Sized
+from types import GenericAlias
 from typing import Any, TypeAlias, TypeVar
 
 from nncirc.circuits.annotations import kind_of
@@ -28,7 +28,11 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 _Relation: TypeAlias = Callable[[_A, _B], None]
 _RELATIONS: dict[tuple[type, type], Callable[[Any, Any], None]] = {}
-_NOWHERE: tuple[float, frozenset[type]] = (-1.0, frozenset())
+# What of `*circuits: Circuit` and `**rest: Any` is bound.
+_GATHERED: Mapping[Any, Callable[[Any], Any]] = {
+    inspect.Parameter.VAR_POSITIONAL: lambda each: GenericAlias(tuple, (each, ...)),
+    inspect.Parameter.VAR_KEYWORD: lambda each: GenericAlias(Mapping, (str, each)),
+}
 
 
 def public(thing: _T) -> _T:
@@ -87,57 +91,34 @@ def require_lengths(subject: str, given: Sequence[Sized], length: int, of: str) 
         raise ArgumentError("C751", f"{subject} must have one item per {of} ({length}), found {lengths}")
 
 
-def is_public(function: object) -> bool:
-    """Whether the arguments of a function, or of a class, are checked."""
-    if isinstance(function, type):
-        function = function.__init__  # type: ignore[misc]
-    return hasattr(function, "door")
-
-
 def _door(function: Any, name: str | None) -> Any:
-    door: Door | None = None
-
-    def the_door() -> Door:
-        nonlocal door
-        if door is None:
-            door = Door(function, name or function.__qualname__)
-        return door
+    door = functools.cache(lambda: Door(function, name or function.__qualname__))
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        here = door or the_door()
-        if not here.is_plain(args, kwargs):
-            args, kwargs = here.take(args, kwargs)
-        if here.relations:
-            here.relate(args, kwargs)
-        return function(*args, **kwargs)
+        taken = door().take(args, kwargs)
+        return function(*taken.args, **taken.kwargs)
 
-    wrapper.door = the_door  # type: ignore[attr-defined]
+    wrapper.door = door  # type: ignore[attr-defined]
     return wrapper
 
 
 class Door:
-    """The arguments of one function.
-
-    Attributes:
-        name: of the function, as messages call it.
-        signature: of the function.
-        kinds: what each parameter takes.
-    """
+    """The arguments of one function: what each parameter takes."""
 
     def __init__(self, function: Any, name: str) -> None:
         self.name = name
         self.signature = inspect.signature(function)
         hints = _hints(function)
-        self.kinds: dict[str, Kind] = {
-            each: kind_of(hints.get(each, Any)) for each in self.signature.parameters
-        }
         parameters = self.signature.parameters.values()
+        self.kinds = {
+            p.name: kind_of(_GATHERED.get(p.kind, lambda each: each)(hints.get(p.name, Any)))
+            for p in parameters
+        }
         self.asked = [p.name for p in parameters if p.name not in ("self", "cls")]
-        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        self.positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-        self.many = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
-        self.rest = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
+        named = [p for p in parameters if p.kind not in _GATHERED]
+        self.positional = [p.name for p in named if p.kind is p.POSITIONAL_OR_KEYWORD]
+        self.gathered = {p.kind for p in parameters} & _GATHERED.keys()
         self.known = {p.name for p in named}
         self.required = {p.name for p in named if p.default is p.empty}
         self.relations = [
@@ -147,77 +128,30 @@ class Door:
             for other in self.known
             if _takes(self.kinds[one], first) and _takes(self.kinds[other], second)
         ]
-        self._places = {name: self._place(name) for name in self.known}
-        self._exact = [self.kinds[name].exact for name in self.positional]
-        self._missing = [
-            tuple(self.required.difference(self.positional[:n])) for n in range(len(self.positional) + 1)
-        ]
 
-    def _place(self, name: str) -> tuple[float, frozenset[type]]:
-        """After how many arguments by place a parameter has its own, and the usual types."""
-        place = self.positional.index(name) if name in self.positional else math.inf
-        return place, self.kinds[name].exact
-
-    def is_plain(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether every argument is of one of the usual types, so that there is nothing to look into."""
-        n = len(args)
-        if n > len(self._exact):
-            return False
-        for exact, value in zip(self._exact, args, strict=False):
-            if type(value) not in exact:
-                return False
-        for name in self._missing[n]:
-            if name not in kwargs:
-                return False
-        for name, value in kwargs.items():
-            place, exact = self._places.get(name, _NOWHERE)
-            if place < n or type(value) not in exact:
-                return False
-        return True
-
-    def relate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Whether arguments belong together."""
-        given = {**dict(zip(self.positional, args, strict=False)), **kwargs}
-        for one, other, check in self.relations:
-            if given.get(one) is not None and given.get(other) is not None:
-                check(given[one], given[other])
-
-    def take(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def take(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
         """The arguments to hand on.
 
         Raises:
             ArgumentError: C751, C752.
         """
-        given = dict(zip(self.positional, args, strict=False))
-        if (
-            (len(args) > len(self.positional) and self.many is None)
-            or (self.rest is None and not kwargs.keys() <= self.known)
-            or not kwargs.keys().isdisjoint(given)
-            or not self.required <= given.keys() | kwargs.keys()
-        ):
-            raise self._misfit(args, kwargs)
-        given.update(kwargs)
-        faults, changed = {}, {}
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError:
+            raise self._misfit(args, kwargs) from None
+        given, faults = bound.arguments, {}
         for name, value in given.items():
-            kind = self.kinds.get(name) or self.kinds[self.rest or ""]
-            found = kind.take(value)
+            found = self.kinds[name].take(value)
             if isinstance(found, Fault):
                 faults[name] = found
-            elif found is not value:
-                changed[name] = found
-        for i, value in enumerate(args[len(self.positional) :]):
-            found = self.kinds[self.many or ""].take(value)
-            if isinstance(found, Fault):
-                faults[f"{self.many}[{i}]"] = found
+            else:
+                given[name] = found
         if faults:
             raise self._wrong(faults, given)
-        if changed:
-            args = (
-                tuple(changed.pop(name, value) for name, value in zip(self.positional, args, strict=False))
-                + args[len(self.positional) :]
-            )
-            kwargs = {**kwargs, **changed}
-        return args, kwargs
+        for one, other, check in self.relations:
+            if given.get(one) is not None and given.get(other) is not None:
+                check(given[one], given[other])
+        return bound
 
     def _wrong(self, faults: Mapping[str, Fault], given: Mapping[str, object]) -> ArgumentError:
         said = "; ".join(
@@ -229,11 +163,7 @@ class Door:
 
     def _order(self, faults: Mapping[str, Fault], given: Mapping[str, object]) -> str | None:
         """What to write if arguments are swapped."""
-        misplaced = any(
-            self.kinds[name].fits(given[other])
-            for name in faults.keys() & given.keys()
-            for other in faults.keys() & given.keys() - {name}
-        )
+        misplaced = any(self.kinds[a].fits(given[b]) for a in faults for b in faults if a != b)
         return f"these arguments are swapped: write {self._call()}" if misplaced else None
 
     def _call(self) -> str:
@@ -241,29 +171,26 @@ class Door:
         by_place = [name for name in self.asked if name in self.positional]
         return f"{self.name}({', '.join([*by_place, *by_name])})"
 
-    def _usage(self) -> str:
-        return f"write {self._call()}"
-
     def _misfit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ArgumentError:
-        """Too many arguments, too few, a duplicate, or an unknown one."""
-        given = dict(zip(self.positional, args, strict=False))
-        if self.rest is None and (unknown := [name for name in kwargs if name not in self.known]):
+        """An unknown argument, a duplicate, too many arguments, or too few."""
+        usage = f"write {self._call()}"
+        unknown = [name for name in kwargs if name not in self.known]
+        if unknown and inspect.Parameter.VAR_KEYWORD not in self.gathered:
             hint = did_you_mean(unknown[0], self.asked, f"its arguments: {_listed(self.asked)}")
             return ArgumentError("C752", f"{self.name} has no argument `{unknown[0]}`", hint=hint)
+        given = self.positional[: len(args)]
         if twice := [name for name in kwargs if name in given]:
             found = f"{self.name}: `{twice[0]}` is given twice, by position and by keyword"
-            return ArgumentError("C752", found, hint=self._usage())
-        if len(args) > len(self.positional) and self.many is None:
-            hidden = len(self.positional) - len([name for name in self.asked if name in self.positional])
+            return ArgumentError("C752", found, hint=usage)
+        more = len(args) - len(self.positional)
+        if more > 0 and inspect.Parameter.VAR_POSITIONAL not in self.gathered:
+            most = len([name for name in self.asked if name in self.positional])
+            found = f"{self.name} takes {counted(most, 'positional argument')}, got {most + more}"
             later = [name for name in self.asked if name not in self.positional]
-            takes = counted(len(self.positional) - hidden, "positional argument")
-            return ArgumentError(
-                "C752",
-                f"{self.name} takes {takes}, got {len(args) - hidden}",
-                hint=f"pass the rest by keyword: {later[0]}=..." if later else self._usage(),
-            )
-        missing = [name for name in self.asked if name in self.required - given.keys() - kwargs.keys()]
-        return ArgumentError("C752", f"{self.name} needs {_listed(missing)}", hint=self._usage())
+            hint = f"pass the rest by keyword: {later[0]}=..." if later else usage
+            return ArgumentError("C752", found, hint=hint)
+        missing = [name for name in self.asked if name in self.required.difference(given, kwargs)]
+        return ArgumentError("C752", f"{self.name} needs {_listed(missing)}", hint=usage)
 
 
 def _takes(kind: Kind, cls: type) -> bool:

@@ -122,10 +122,7 @@ def _pour(target: Path, data: bytes) -> None:
 def append_bytes(path: str | os.PathLike[str], data: bytes, *, sync: bool = False) -> None:
     """Append to a file, creating it if missing; in one piece, and never through a link.
 
-    Args:
-        path: the file.
-        data: the bytes to append.
-        sync: wait until it is on the disk.
+    With `sync` it waits until the bytes are on the disk.
 
     Raises:
         OSError: it cannot be written in full.

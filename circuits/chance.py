@@ -138,13 +138,11 @@ def _grown(graph: Graph, everything: tuple[Edge, ...], edges: int, draw: random.
     fed, heard = (
         set(graph.sources),
         set(graph.sinks),
-    )  # senders with a way from embed, receivers with one to logits
+    )  # senders reached from embed, receivers that reach logits
     refused = 0
     while len(kept) < edges:
         edge = everything[draw.randrange(len(everything))]
-        ways = (
-            {edge} | set(_back(graph, edge.sender, fed, draw)) | set(_on(graph, edge.receiver, heard, draw))
-        )
+        ways = {edge, *_back(graph, edge.sender, fed, draw), *_on(graph, edge.receiver, heard, draw)}
         if edge in kept or len(kept | ways) > edges:
             refused += 1
             if refused > 4 * len(everything):

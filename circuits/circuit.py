@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Self
 
-from nncirc.circuits.arguments import public, unfit
+from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, owner
-from nncirc.circuits.names import Edge, Node, may_be_edge
+from nncirc.circuits.names import Edge, node_asked_for
 from nncirc.circuits.words import visible
 
 MOST_GROUPS = 1000
@@ -90,14 +90,10 @@ class Circuit:
                     return True
             except TypeError:  # no hash
                 pass
-        if may_be_edge(thing):
-            return False
-        if not isinstance(thing, str):
-            hint = 'write ("embed", "L0H0.q"), or "L0H0"'
-            raise unfit("the left side of `in`", "an edge or the name of a node", thing, hint=hint)
-        if Node.parse(thing).input is None:
-            return thing in self.nodes
-        return any(edge.receiver == thing for edge in self.scores)
+        node = node_asked_for(thing)
+        if node is not None and node.input is not None:
+            return any(edge.receiver == thing for edge in self.scores)
+        return node is not None and thing in self.nodes
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -165,8 +161,7 @@ def prune(circuit: Circuit) -> Circuit:
 @public
 def keep(circuit: Circuit, wanted: Callable[[Edge], bool]) -> Circuit:
     """The edges for which `wanted` holds; scores, groups and provenance stay."""
-    scores = {edge: score for edge, score in circuit.scores.items() if wanted(edge)}
-    return Circuit(circuit.graph, scores, circuit.groups, circuit.made)
+    return replace(circuit, scores={edge: score for edge, score in circuit.scores.items() if wanted(edge)})
 
 
 @public
@@ -195,7 +190,7 @@ def intersection(first: Circuit, *others: Circuit) -> Circuit:
     """The intersection of the edges, with the first circuit's scores."""
     require_same_graph(first, *others)
     kept = keep(first, lambda edge: all(edge in other for other in others))
-    return Circuit(kept.graph, kept.scores, kept.groups, _made("intersection", first, *others))
+    return replace(kept, made=_made("intersection", first, *others))
 
 
 @public
@@ -203,7 +198,7 @@ def difference(first: Circuit, second: Circuit) -> Circuit:
     """The edges of the first circuit that the second lacks, with the first circuit's scores."""
     require_same_graph(first, second)
     kept = keep(first, lambda edge: edge not in second)
-    return Circuit(kept.graph, kept.scores, kept.groups, _made("difference", first, second))
+    return replace(kept, made=_made("difference", first, second))
 
 
 def _made(operation: str, *circuits: Circuit) -> dict[str, Any]:

@@ -205,8 +205,7 @@ def _sum(scores: Sequence[float]) -> float:
         return math.inf  # which `Circuit` refuses, by the edge's name
 
 
-def _max_abs(scores: Sequence[float]) -> float:
-    return max(scores, key=lambda score: (abs(score), score))
-
-
-_COMBINE: Mapping[Scores, Callable[[Sequence[float]], float]] = {"sum": _sum, "max_abs": _max_abs}
+_COMBINE: Mapping[Scores, Callable[[Sequence[float]], float]] = {
+    "sum": _sum,
+    "max_abs": lambda scores: max(scores, key=lambda score: (abs(score), score)),
+}

@@ -21,15 +21,10 @@ NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 def read_file(path: str | os.PathLike[str], *, at_most: int = LARGEST, follow: bool = True) -> bytes:
-    """The bytes of a file.
-
-    Args:
-        path: the file.
-        at_most: how many bytes such a file may have.
-        follow: whether the path may be a link.
+    """The bytes of a file, through a link only if it may be followed.
 
     Raises:
-        OSError: there is no such file, it may not be read, is not a regular file, or is too large.
+        OSError: there is no such file, it may not be read, is not a regular file, or larger than `at_most`.
     """
     with open_file(path, follow=follow) as file:
         # The size that the system tells may be 0 (of /proc), or grow meanwhile.

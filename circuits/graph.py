@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from nncirc.circuits.arguments import public, unfit
 from nncirc.circuits.errors import GraphError
-from nncirc.circuits.names import Edge, Node, is_position, may_be_edge
+from nncirc.circuits.names import Edge, Node, is_position, node_asked_for
 from nncirc.circuits.words import listed, visible
 
 Attention: TypeAlias = Literal["heads", "layers"]
@@ -268,13 +268,9 @@ class Graph:
                 sender = receiver = None
             if sender is not None and receiver is not None:
                 return sender in self.heard(receiver)
-        if may_be_edge(thing):
-            return False
-        if not isinstance(thing, str):
-            hint = 'write ("embed", "L0H0.q"), or "L0H0"'
-            raise unfit("the left side of `in`", "an edge or the name of a node", thing, hint=hint)
-        Node.parse(thing)
-        return thing in self.node_index or thing in self.receiver_index
+        return node_asked_for(thing) is not None and (
+            thing in self.node_index or thing in self.receiver_index
+        )
 
     def order(self, edge: Edge) -> tuple[int, int]:
         """The sort key of an edge: its receiver, then its sender, in the order of the computation.
@@ -370,15 +366,10 @@ class Graph:
 
 
 def check_positions(nodes: int, positions: int, attended: int = 0) -> None:
-    """Refuse to split too many nodes by too many positions.
-
-    Args:
-        nodes: senders and receivers.
-        positions: at which each of them is one.
-        attended: receivers that heads read at other positions, too.
+    """Refuse to split too many nodes by too many positions; heads read those `attended` at others, too.
 
     Raises:
-        GraphError: C465, these are too many.
+        GraphError: C465.
     """
     pairs = attended * positions**2 // 2
     for many, most, what in (

@@ -74,8 +74,7 @@ class Kind:
     """What an annotation takes.
 
     Attributes:
-        words: one of it, in words: `a number`, `a `Metric``.
-        plural: several of it: `numbers`.
+        words: one of it, in words: `a number`, a `Metric`; `plural` several of it.
         exact: types of which every value fits as it is.
     """
 
@@ -100,48 +99,27 @@ class Kind:
         return not isinstance(self.take(value), Fault)
 
 
-class Anything(Kind):
-    """`Any`, `object`, and what has no annotation."""
-
-    __slots__ = ()
-
-    def look(self, value: object) -> object:
-        """Everything fits."""
-        return value
-
-
 class _Every(frozenset[type]):
-    """All types."""
+    """All types: of `Any`, `object`, and what has no annotation."""
 
     def __contains__(self, cls: object) -> bool:
         return True
 
 
-ANYTHING = Anything("anything", "anything", _Every())
+ANYTHING = Kind("anything", "anything", _Every())
 
 
-class Whole(Kind):
-    """`int`, and what counts as one; not `bool`."""
-
-    __slots__ = ()
-
-    def look(self, value: object) -> object:
-        """Whole numbers of numpy become Python's."""
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            return self.fault(value, _number(value, int))
-        return int(value)
-
-
+@dataclass(frozen=True, slots=True)
 class Number(Kind):
-    """`float`, to which whole numbers belong; not `bool`."""
+    """`int`, or `float`, to which whole numbers belong; not `bool`."""
 
-    __slots__ = ()
+    cls: type = float
 
     def look(self, value: object) -> object:
         """Numbers of numpy become Python's."""
-        if isinstance(value, bool) or not isinstance(value, Real):
-            return self.fault(value, _number(value, float))
-        return float(value)
+        if isinstance(value, bool) or not isinstance(value, Integral if self.cls is int else Real):
+            return self.fault(value, _number(value, self.cls))
+        return self.cls(value)
 
 
 def _number(value: object, wanted: Callable[[Any], float]) -> str | None:
@@ -215,22 +193,6 @@ class File(Kind):
 
 
 @dataclass(frozen=True, slots=True)
-class Named(Kind):
-    """A named tuple, of which a plain tuple is made."""
-
-    cls: type = tuple
-    items: tuple[Kind, ...] = ()
-
-    def look(self, value: object) -> object:
-        """Tuples of what it is made of."""
-        if isinstance(value, tuple) and len(value) == len(self.items):
-            taken = [kind.take(each) for kind, each in zip(self.items, value, strict=True)]
-            if not any(isinstance(each, Fault) for each in taken):
-                return self.cls(*taken)
-        return Fault(self.words, value, type=self.cls.__name__)
-
-
-@dataclass(frozen=True, slots=True)
 class Likeness(Kind):
     """A protocol: whatever has what it names."""
 
@@ -279,7 +241,7 @@ class Many(Kind):
         return Fault(self.words, value, hint=hint, type=cls and f"{cls.__name__}s")
 
     def _items(self, value: Collection[object]) -> object:
-        if isinstance(self.item, Anything) or set(map(type, value)) <= self.item.exact:
+        if self.item is ANYTHING or set(map(type, value)) <= self.item.exact:
             return value
         taken, changed = [], False
         for i, each in enumerate(value):
@@ -293,7 +255,7 @@ class Many(Kind):
 
     def _listed(self, value: object) -> str | None:
         """What to write for one thing where several are taken."""
-        if isinstance(self.item, Anything) or not self.item.fits(value):
+        if self.item is ANYTHING or not self.item.fits(value):
             return None
         plain = isinstance(value, str | bytes | int | float | tuple)
         return f"write [{shown(value)}]" if plain else "put it in a list"
@@ -306,9 +268,10 @@ class Many(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Row(Kind):
-    """A tuple of so many items."""
+    """A tuple of so many items, also one with names for them, `cls`, which a plain one then becomes."""
 
     items: tuple[Kind, ...] = ()
+    cls: type | None = None
 
     def look(self, value: object) -> object:
         """Each item by its own annotation."""
@@ -318,6 +281,8 @@ class Row(Kind):
         for i, found in enumerate(taken):
             if isinstance(found, Fault):
                 return found.within(f"[{i}]")
+        if self.cls is not None:
+            return self.cls(*taken)
         return value if all(a is b for a, b in zip(taken, value, strict=True)) else taken
 
     def _position(self, value: object) -> str | None:
@@ -340,8 +305,8 @@ class Pairs(Kind):
         """Every key and every value."""
         if not isinstance(value, Mapping):
             return self.fault(value)
-        keys = set(map(type, value)) <= self.key.exact or isinstance(self.key, Anything)
-        values = set(map(type, value.values())) <= self.value.exact or isinstance(self.value, Anything)
+        keys = set(map(type, value)) <= self.key.exact or self.key is ANYTHING
+        values = set(map(type, value.values())) <= self.value.exact or self.value is ANYTHING
         if keys and values:
             return value
         taken, changed = {}, False
@@ -381,11 +346,7 @@ class Either(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Function(Kind):
-    """`Callable`.
-
-    Attributes:
-        arguments: how many it is called with; None for any number.
-    """
+    """`Callable`, of a number of arguments; None for any number."""
 
     arguments: int | None = None
 
@@ -407,16 +368,6 @@ def function_of(count: int) -> Function:
     """A function of so many arguments."""
     of = f"of {counted(count, 'argument')}"
     return Function(f"a function {of}", f"functions {of}", arguments=count)
-
-
-def or_(words: Sequence[str]) -> str:
-    """Alternatives.
-
-    >>> or_(["a", "b", "None"])
-    'a, b or None'
-    """
-    distinct = list(dict.fromkeys(words))
-    return " or ".join(filter(None, [", ".join(distinct[:-1]), distinct[-1]]))
 
 
 def shown(value: object) -> str:

@@ -190,6 +190,16 @@ class Edge(NamedTuple):
         return f"{self.sender} -> {self.receiver}"
 
 
-def may_be_edge(thing: object) -> bool:
-    """Whether something is a pair of names, as an edge is."""
-    return isinstance(thing, tuple) and len(thing) == 2 and all(isinstance(name, str) for name in thing)
+def node_asked_for(thing: object) -> Node | None:
+    """The node on the left side of `in`; None for a pair of names, as an edge is.
+
+    Raises:
+        GraphError: C451, the name is not that of a node.
+        ArgumentError: C751, it is neither.
+    """
+    if isinstance(thing, tuple) and len(thing) == 2 and all(isinstance(name, str) for name in thing):
+        return None
+    if not isinstance(thing, str):
+        hint = 'write ("embed", "L0H0.q"), or "L0H0"'
+        raise unfit("the left side of `in`", "an edge or the name of a node", thing, hint=hint)
+    return Node.parse(thing)

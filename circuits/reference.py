@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice, pairwise
+from dataclasses import dataclass, replace
+from itertools import chain, islice, pairwise
 from typing import TypeAlias
 
 from nncirc.circuits.arguments import public, require_lengths
@@ -39,12 +39,9 @@ MOST_EDGES = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """A term of a path with its nodes. `written_out` if it is one node by its own name.
+    """A term of a path with its nodes, and the receivers by which it is entered; embeddings have none.
 
-    Attributes:
-        inputs: the receivers by which it is entered; embeddings have none.
-        first: for every position at which it sends the place of its first sender there.
-        reach: for every position at which it is entered how many senders its last receiver there can read.
+    It is `written_out` if it is one node by its own name.
     """
 
     term: str
@@ -52,8 +49,6 @@ class _Side:
     input: Input | None
     written_out: bool
     inputs: tuple[str, ...] = ()
-    first: Mapping[int, int] = field(default_factory=dict)
-    reach: Mapping[int, int] = field(default_factory=dict)
 
 
 @public
@@ -144,9 +139,7 @@ class _Reader:
         """A term; what a path begins with is not entered."""
         if (term, entered) not in self.known:
             side = _side(self.graph, self.members, term)
-            inputs = _entered(self.graph, side) if entered else ()
-            first, reach = _first(self.graph, side.nodes), _reach(self.graph, inputs)
-            self.known[term, entered] = replace(side, inputs=inputs, first=first, reach=reach)
+            self.known[term, entered] = replace(side, inputs=_entered(self.graph, side)) if entered else side
         return self.known[term, entered]
 
     def hops(self, path: Path) -> list[tuple[list[_Side], list[_Side]]]:
@@ -158,8 +151,7 @@ class _Reader:
             )
         hops = list(pairwise(steps))
         for senders, receivers in hops:
-            _meet(self.graph, senders, receivers)
-            self.total += _count(self.graph, senders, receivers)
+            self.total += _meeting(self.graph, senders, receivers)
             if self.total > MOST_EDGES:
                 raise GraphError(
                     "C464",
@@ -273,71 +265,42 @@ def _side(graph: Graph, groups: Mapping[str, tuple[str, ...]], term: Term) -> _S
     return _Side(text, nodes, which, written_out="*" not in name)
 
 
-def _places(graph: Graph, names: Iterable[str], index: Mapping[str, int]) -> Iterator[tuple[int, int]]:
+def _places(graph: Graph, names: Iterable[str], index: Mapping[str, int]) -> list[tuple[int, int]]:
     """The position and the place without positions of those that are there."""
     count = len(graph.positions) or 1
-    return ((place % count, place // count) for name in names if (place := index.get(name)) is not None)
+    return [(place % count, place // count) for name in names if (place := index.get(name)) is not None]
 
 
-def _first(graph: Graph, nodes: Iterable[str]) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for position, place in _places(graph, nodes, graph.sender_index):
-        found[position] = min(place, found.get(position, place))
-    return found
+def _meeting(graph: Graph, senders: Sequence[_Side], receivers: Sequence[_Side]) -> int:
+    """How many edges a hop makes, those of terms that overlap several times.
 
-
-def _reach(graph: Graph, inputs: Iterable[str]) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for position, place in _places(graph, inputs, graph.receiver_index):
-        found[position] = max(graph.reach[place], found.get(position, 0))
-    return found
-
-
-def _meet(graph: Graph, senders: Sequence[_Side], receivers: Sequence[_Side]) -> None:
-    """Some sender is before some receiver, and so each of the nodes that are written out.
+    Some sender is before some receiver, and so is each of the nodes that are written out.
 
     Raises:
         GraphError: C456.
     """
-    first: dict[int, int] = {}
+    sent = [_places(graph, side.nodes, graph.sender_index) for side in senders]
+    entered = [_places(graph, side.inputs, graph.receiver_index) for side in receivers]
+    before: dict[int, list[int]] = {}
+    for position, place in sorted(chain(*sent)):
+        before.setdefault(position, []).append(place)
     reach: dict[int, int] = {}
-    for side in senders:
-        for position, place in side.first.items():
-            first[position] = min(place, first.get(position, place))
-    for side in receivers:
-        for position, place in side.reach.items():
-            reach[position] = max(place, reach.get(position, 0))
-    sending = [any(place < reach.get(at, 0) for at, place in side.first.items()) for side in senders]
-    entered = [any(first.get(at, place) < place for at, place in side.reach.items()) for side in receivers]
+    for position, place in chain(*entered):
+        reach[position] = max(graph.reach[place], reach.get(position, 0))
+    sending = [any(place < reach.get(position, 0) for position, place in places) for places in sent]
+    heard = [
+        sum(bisect_left(before.get(at, ()), graph.reach[place]) for at, place in each) for each in entered
+    ]
     hop = f"{_step(senders)} -> {_step(receivers)}"
     if not any(sending):
         raise GraphError("C456", f"the graph has no edge {hop}", hint=_why(graph, senders, receivers))
-    for side, takes_part in zip((*senders, *receivers), (*sending, *entered), strict=True):
+    for side, takes_part in zip((*senders, *receivers), (*sending, *heard), strict=True):
         if side.written_out and not takes_part:
-            raise GraphError(
-                "C456",
-                f"{side.term} has no edge in {hop}",
-                hint=_why(
-                    graph,
-                    [each for each in senders if each is side] or senders,
-                    [each for each in receivers if each is side] or receivers,
-                ),
+            ours, theirs = (
+                [each for each in sides if each is side] or sides for sides in (senders, receivers)
             )
-
-
-def _count(graph: Graph, senders: Sequence[_Side], receivers: Sequence[_Side]) -> int:
-    """How many edges a hop makes, those of terms that overlap several times."""
-    places: dict[int, list[int]] = {}
-    for side in senders:
-        for position, place in _places(graph, side.nodes, graph.sender_index):
-            places.setdefault(position, []).append(place)
-    for each in places.values():
-        each.sort()
-    return sum(
-        bisect_left(places.get(position, ()), graph.reach[place])
-        for side in receivers
-        for position, place in _places(graph, side.inputs, graph.receiver_index)
-    )
+            raise GraphError("C456", f"{side.term} has no edge in {hop}", hint=_why(graph, ours, theirs))
+    return sum(heard)
 
 
 def _edges(graph: Graph, senders: Sequence[_Side], receivers: Sequence[_Side]) -> Iterator[Edge]:

@@ -38,12 +38,9 @@ def rounded(number: float, places: int) -> float:
 
 
 def ranked_as(number: float, digits: int, places: int) -> float:
-    """What a number counts as where it is ranked or compared with a threshold.
+    """What a finite number counts as where it is ranked or compared with a threshold.
 
-    Args:
-        number: finite.
-        digits: significant digits of its own that count.
-        places: decimals to which numbers of its kind are written; three more count.
+    These are so many digits of its own, and at most three decimals more than its kind is written to.
 
     >>> ranked_as(0.1234567, 6, 5), ranked_as(0.00000123456, 6, 5), ranked_as(0.000000001, 6, 5)
     (0.123457, 1.23e-06, 0.0)

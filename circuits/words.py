@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["counted", "did_you_mean", "listed", "memory_in_words", "nearest", "suggestions", "visible"]
+__all__ = [
+    "counted",
+    "did_you_mean",
+    "in_columns",
+    "listed",
+    "memory_in_words",
+    "nearest",
+    "or_",
+    "suggestions",
+    "visible",
+]
 
 # Controls move a terminal's cursor, format characters reorder the line, a lone surrogate cannot be encoded.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -33,6 +43,30 @@ def listed(things: Sequence[object], most: int = 20) -> str:
     """
     shown = ", ".join(visible(str(each), 60) for each in things[:most])
     return shown if len(things) <= most else f"{shown} and {len(things) - most:,} more"
+
+
+def or_(words: Iterable[str]) -> str:
+    """Alternatives.
+
+    >>> or_(["a", "b", "None"])
+    'a, b or None'
+    """
+    *some, last = dict.fromkeys(words)
+    return " or ".join(filter(None, [", ".join(some), last]))
+
+
+def in_columns(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:
+    """A line for each row, its cells in columns, those of `right` set to the right.
+
+    >>> in_columns([("a", "1"), ("bcd", "10")], right={1})
+    ['a     1', 'bcd  10']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    pads = [str.rjust if i in right else str.ljust for i in range(len(widths))]
+    return [
+        "  ".join(pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def memory_in_words(size: float) -> str:

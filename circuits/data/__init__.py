@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from nncirc.circuits.errors import DataError
-from nncirc.circuits.kinds import or_
-from nncirc.circuits.words import did_you_mean
+from nncirc.circuits.words import did_you_mean, or_
 
 WORD_LISTS = ("names", "objects", "places")
 """The names of all word lists."""
@@ -30,10 +29,7 @@ def word_list(name: str) -> tuple[str, ...]:
         DataError: C305, there is no such list.
     """
     if name not in WORD_LISTS:
-        raise DataError(
-            "C305",
-            f"unknown word list `{name}`; expected {or_(WORD_LISTS)}",
-            hint=did_you_mean(name, WORD_LISTS),
-        )
+        found = f"unknown word list `{name}`; expected {or_(WORD_LISTS)}"
+        raise DataError("C305", found, hint=did_you_mean(name, WORD_LISTS))
     text = (Path(__file__).parent / f"{name}.json").read_text(encoding="utf-8")
     return tuple(cast("list[str]", json.loads(text)))

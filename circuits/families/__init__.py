@@ -53,11 +53,7 @@ def families() -> dict[str, Family]:
 
 
 def family_of(model_type: str, config: Mapping[str, object] | None = None) -> Family:
-    """The family of a `model_type`.
-
-    Args:
-        model_type: as in the model's `config.json`.
-        config: the whole file, for the error message if there is no family.
+    """The family of a `model_type`; `config` is the whole `config.json`, for what is said if there is none.
 
     Raises:
         ModelError: C411, there is no family for it; C436, the family that a package adds for it is broken.
@@ -107,12 +103,7 @@ def may_be_adapted(config: Mapping[str, object]) -> bool:
 
 
 def unadapted(config: Mapping[str, object], known: tuple[str, ...]) -> tuple[str, str]:
-    """What is wrong with a config of a type that has no adapter, and what to do.
-
-    Args:
-        config: the content of a `config.json`.
-        known: the types that have one.
-    """
+    """What is wrong with a config of a type without an adapter, and what to do; types with one are known."""
     kind, made_by = config.get("model_type"), config.get("architectures")
     architecture = made_by[0] if isinstance(made_by, list) and made_by else None
     instead = f"use a decoder-only language model: {', '.join(known)}"

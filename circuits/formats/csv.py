@@ -41,28 +41,22 @@ def write_edges(circuit: Circuit, path: str | os.PathLike[str]) -> None:
 def read_edges(path: str | os.PathLike[str], graph: Graph) -> Circuit:
     """The circuit of the edges in a table; columns other than `sender`, `receiver` and `score` are ignored.
 
-    Args:
-        path: the file; its first line names the columns, of which `score` may be absent.
-        graph: the graph that the edges belong to.
+    The first line names the columns, of which `score` may be absent.
 
     Raises:
         FileError: C601, the file cannot be read; C633, it is not such a table; the message says which line.
     """
     name = os.fspath(path)
     text = read_utf8(path, lambda why: _no_table(name, why)).removeprefix("\ufeff")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), restval="", strict=True)
     scores: dict[Edge, float | None] = {}
     try:
-        columns = next(reader, [])
+        columns = list(reader.fieldnames or ())
         for needed in _COLUMNS:
             if columns.count(needed) != 1 and (needed != "score" or needed in columns):
                 raise _no_table(name, f"expected exactly one column {needed!r} in the first line")
-        places = [columns.index(each) for each in _COLUMNS if each in columns]
         for row in reader:
-            if not row:
-                continue
-            cells = [row[place] if place < len(row) else "" for place in places]
-            edge = Edge(cells[0], cells[1])
+            edge = Edge(row["sender"], row["receiver"])
             if edge in scores:
                 raise _no_table(name, f"line {reader.line_num}: duplicate edge {edge}")
             try:
@@ -71,22 +65,18 @@ def read_edges(path: str | os.PathLike[str], graph: Graph) -> Circuit:
                 raise _no_table(
                     name, f"line {reader.line_num}: {error.message}", hint=f"{error.hint}; {graph}"
                 ) from error
-            scores[edge] = _number(name, reader.line_num, cells[2] if len(cells) > 2 else None)
+            scores[edge] = _number(name, reader.line_num, row.get("score", ""))
     except csv.Error as error:
-        raise _no_table(name, f"line {reader.line_num}: {error}") from error
+        raise _no_table(name, f"line {reader.reader.line_num}: {error}") from error
     return Circuit(graph, scores, made={"method": "read from a table"})
 
 
 def write_nodes(scores: Value, path: str | os.PathLike[str]) -> None:
-    """Write the scores of nodes that a run has written (`sweep.json`): a line for each node.
+    """Write the scores of nodes that a run has written (`sweep.json`) as a table: a line for each node.
 
     The columns are `node` and the positions, or `node` and `score` if each node has one for all positions.
     If the file has intervals over prompts, their ends follow each column: `S.2`, `S.2 low`, `S.2 high`. The
     cell of an unbounded end is empty.
-
-    Args:
-        scores: the JSON of the run's file.
-        path: the table.
 
     Raises:
         FileError: C603, the JSON has no scores of nodes; C605, the table cannot be written.
@@ -144,8 +134,8 @@ def _csv(rows: object) -> str:
     return text.getvalue()
 
 
-def _number(name: str, line: int, text: str | None) -> float | None:
-    if text is None or not text.strip():
+def _number(name: str, line: int, text: str) -> float | None:
+    if not text.strip():
         return None
     try:
         number = float(text)

@@ -59,34 +59,33 @@ def write_eap_ig(circuit: Circuit, path: str | os.PathLike[str], *, d_model: Pos
         FileError: C605, the file cannot be written; C631, C636, its name has another extension.
     """
     require_ending(path, [".json"])
-    if circuit.graph.attention != "heads" or not circuit.graph.split_inputs:
-        raise GraphError(
-            "C459",
-            f"the EAP-IG format needs single heads with separate q, k and v, found {circuit.graph}",
-            hint="export the circuit before collapsing it",
-        )
-    if circuit.graph.pos_embed:
-        raise GraphError(
-            "C459",
-            "the EAP-IG format has one embedding node, but this circuit separates token and position"
-            " embeddings",
-            hint="find the circuit on a graph without pos_embed, or collapse it in Python with "
+    graph = circuit.graph
+    for is_wrong, what, hint in (
+        (
+            graph.attention != "heads" or not graph.split_inputs,
+            f"needs single heads with separate q, k and v, found {graph}",
+            "export the circuit before collapsing it",
+        ),
+        (
+            graph.pos_embed,
+            "has one embedding node, but this circuit separates token and position embeddings",
+            "find the circuit on a graph without pos_embed, or collapse it in Python with "
             "`nncirc.collapse_to`",
-        )
-    if circuit.graph.positions or circuit.graph.neurons:
-        raise GraphError(
-            "C459",
-            f"the EAP-IG format needs whole heads and MLPs without positions, found {circuit.graph}",
-            hint="find the circuit on a graph without positions and neurons, or join them in Python with "
+        ),
+        (
+            graph.positions or graph.neurons,
+            f"needs whole heads and MLPs without positions, found {graph}",
+            "find the circuit on a graph without positions and neurons, or join them in Python with "
             "`nncirc.join_positions` and `join_neurons`",
-        )
-    if circuit.graph.n_edges > _MOST_EDGES:
-        raise GraphError(
-            "C459",
-            f"the EAP-IG format lists every edge of the graph, at most {_MOST_EDGES:,}; this one has more:"
-            f" {circuit.graph}",
-            hint="write .circ, .graphml or .csv, which list only the edges of the circuit",
-        )
+        ),
+        (
+            graph.n_edges > _MOST_EDGES,
+            f"lists every edge of the graph, at most {_MOST_EDGES:,}; this one has more: {graph}",
+            "write .circ, .graphml or .csv, which list only the edges of the circuit",
+        ),
+    ):
+        if is_wrong:
+            raise GraphError("C459", f"the EAP-IG format {what}", hint=hint)
     circuit = ungroup(circuit)
     shape, touched = circuit.graph.shape, set(circuit.nodes)
     content: dict[str, Any] = {

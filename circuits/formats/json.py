@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from nncirc.circuits.arguments import public
@@ -73,8 +74,7 @@ def scores_of(file: Value) -> Circuit:
     check_version(file.open_members(["format", "version"]), EDGE_SCORES)
     members = file.members(["format", "version", "graph", "made", "scores"])
     graph = read_graph(members["graph"])
-    made = {key: value.value for key, value in members["made"].items()}
-    return Circuit(graph, _edges(graph, members["scores"]), made=made)
+    return Circuit(graph, read_edges(graph, members["scores"]), made=members["made"].plain())
 
 
 @public
@@ -101,25 +101,27 @@ def circuit_from_json(text: str, *, name: str = "<text>") -> Circuit:
 
 def header(circuit: Circuit) -> dict[str, Any]:
     """A circuit without its edges, as JSON values."""
-    graph = circuit.graph
     return {
         "format": FORMAT,
         "version": VERSION,
-        "graph": {
-            "n_layers": graph.shape.n_layers,
-            "n_heads": graph.shape.n_heads,
-            "n_kv_heads": graph.shape.n_kv_heads,
-            "mlps": graph.shape.mlps,
-            "parallel": graph.shape.parallel,
-            "attention": graph.attention,
-            "split_inputs": graph.split_inputs,
-            # Said where it is so only: files of before are the same to the byte.
-            **({"pos_embed": True} if graph.pos_embed else {}),
-            **({"positions": list(graph.positions)} if graph.positions else {}),
-            **({"neurons": [list(pair) for pair in graph.neurons]} if graph.neurons else {}),
-        },
+        "graph": graph_header(circuit.graph),
         "groups": {group: list(members) for group, members in circuit.groups.items()},
         "made": dict(circuit.made),
+    }
+
+
+def graph_header(graph: Graph) -> dict[str, Any]:
+    """A graph as JSON values; what most graphs lack is left out where it is absent."""
+    optional = {
+        "pos_embed": graph.pos_embed,
+        "positions": list(graph.positions),
+        "neurons": [list(pair) for pair in graph.neurons],
+    }
+    return {
+        **asdict(graph.shape),
+        "attention": graph.attention,
+        "split_inputs": graph.split_inputs,
+        **{key: value for key, value in optional.items() if value},
     }
 
 
@@ -132,7 +134,7 @@ def circuit_of(members: Mapping[str, Value], scores: Mapping[Edge, float | None]
     groups = {
         group: tuple(node.text() for node in nodes.elements()) for group, nodes in members["groups"].items()
     }
-    made = {key: value.value for key, value in members["made"].items()}
+    made = members["made"].plain()
     try:
         return Circuit(read_graph(members["graph"]), scores, groups, made)
     except GraphError as error:
@@ -196,10 +198,15 @@ def circuit_in(file: Value) -> Circuit:
     # The version first: what another version holds is not known here.
     check_version(file.open_members(["format", "version"]))
     members = file.members(["format", "version", "graph", "groups", "made", "edges"])
-    return circuit_of(members, _edges(read_graph(members["graph"]), members["edges"]))
+    return circuit_of(members, read_edges(read_graph(members["graph"]), members["edges"]))
 
 
-def _edges(graph: Graph, rows: Value) -> dict[Edge, float | None]:
+def read_edges(graph: Graph, rows: Value) -> dict[Edge, float | None]:
+    """The edges of a file, each with its score.
+
+    Raises:
+        FileError: C603.
+    """
     scores: dict[Edge, float | None] = {}
     for row in rows.elements():
         cells = row.elements()

@@ -16,15 +16,9 @@ from nncirc.circuits.errors import FileError
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value of a JSON file, with its place in it.
+    """A value of a JSON file, with its place in it, such as `edges[3][0]`; `what` the file is meant to be.
 
     The methods say what the value is taken for, and raise FileError C603 where it is something else.
-
-    Attributes:
-        value: what `json` made of it.
-        file: the file's name.
-        where: the place, such as `edges[3][0]`; empty for the whole file.
-        what: what the file is meant to be, for messages: `a circuit file`.
     """
 
     value: Any
@@ -46,6 +40,10 @@ class Value:
             self._expected("an object")
         for key, value in self.value.items():
             yield key, Value(value, self.file, self.what, f"{self.where}.{key}" if self.where else key)
+
+    def plain(self) -> dict[str, Any]:
+        """An object, whatever its members are."""
+        return {key: member.value for key, member in self.items()}
 
     def members(self, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Value]:
         """An object with these members and no others."""
@@ -100,11 +98,7 @@ class Value:
 
 
 def read_json(path: str | os.PathLike[str], *, what: str) -> Value:
-    """The JSON value in a file.
-
-    Args:
-        path: the file.
-        what: what the file is meant to be, for messages: `a circuit file`.
+    """The JSON value in a file that is meant to be something: `a circuit file`.
 
     Raises:
         FileError: C601, the file cannot be read; C602, it is not JSON.
@@ -116,12 +110,8 @@ def read_json(path: str | os.PathLike[str], *, what: str) -> Value:
 def read_utf8(path: str | os.PathLike[str], wrong: Callable[[str], FileError]) -> str:
     """The text of a file.
 
-    Args:
-        path: the file.
-        wrong: the error of a file that is no text, for a reason.
-
     Raises:
-        FileError: C601, the file cannot be read; what `wrong` makes, it is not UTF-8.
+        FileError: C601, the file cannot be read; what `wrong` makes of the reason, it is not UTF-8.
     """
     try:
         return read_text(path)

@@ -37,6 +37,7 @@ _DTYPES = {
     "ByteStorage": ("uint8", "B"),
     "BoolStorage": ("bool", "?"),
 }
+_CODES = dict(_DTYPES.values())
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _GIVEN = {
     "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
@@ -64,7 +65,7 @@ class Tensor:
 
     def numbers(self) -> list[float]:
         """All numbers, the last dimension running fastest."""
-        code = next(code for dtype, code in _DTYPES.values() if dtype == self.dtype)
+        code = _CODES[self.dtype]
         values = struct.unpack_from(f"<{len(self.storage) // struct.calcsize(code)}{code}", self.storage)
         found = [values[place] for place in _places(self.shape, self.strides, self.offset)]
         if self.dtype == "bfloat16":  # the upper half of a float32
@@ -89,13 +90,7 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
         ) from error
     except OSError as error:
         raise cannot_read(path, error) from error
-    except (
-        zlib.error,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-    ) as error:  # compressed or encrypted oddly
+    except (zlib.error, RuntimeError, ValueError, EOFError) as error:  # compressed or encrypted oddly
         raise _refused(name, "its archive is damaged, or was not written by torch") from error
 
 
@@ -253,7 +248,7 @@ class _Machine:
         numbers = [offset, *shape, *strides]
         assert len(shape) == len(strides)
         assert all(type(each) is int and each >= 0 for each in numbers)
-        code = next(code for dtype, code in _DTYPES.values() if dtype == storage.dtype)
+        code = _CODES[storage.dtype]
         last = offset + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
         if prod(shape) * struct.calcsize(f"<{code}") > len(storage.data) + _MOST_REPEATED:
             self.refuse("a tensor repeats its stored numbers too often")

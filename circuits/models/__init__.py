@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from nncirc.circuits.errors import ModelError
-from nncirc.circuits.kinds import or_
-from nncirc.circuits.words import did_you_mean
+from nncirc.circuits.words import did_you_mean, or_
 
 TRAINED = ("induction-2l", "ioi-4l", "tasks-4l")
 COMPILED = ("tracr-reverse", "tracr-xproportion")
@@ -60,21 +59,9 @@ def model_folder(name: str) -> Path:
         ModelError: C401, there is no such bundled model.
     """
     if name not in BUNDLED:
-        raise ModelError(
-            "C401",
-            f"unknown bundled model `{name}`; expected {or_(BUNDLED)}",
-            hint=did_you_mean(name, BUNDLED),
-        )
+        found = f"unknown bundled model `{name}`; expected {or_(BUNDLED)}"
+        raise ModelError("C401", found, hint=did_you_mean(name, BUNDLED))
     return Path(__file__).parent / name
-
-
-def model_card(name: str) -> str:
-    """The model's card: how it was made, of what, and how well it does (Markdown).
-
-    Raises:
-        ModelError: C401, there is no such bundled model.
-    """
-    return (model_folder(name) / "README.md").read_text(encoding="utf-8")
 
 
 def model_info(name: str) -> ModelInfo:

@@ -129,20 +129,14 @@ def ink(colour: Sequence[float]) -> Literal["black", "white"]:
 class Digits:
     """How the numbers of a heatmap are written, all alike.
 
-    Attributes:
-        decimals: after the point; None for three significant digits, as on a logarithmic scale.
+    There are so many decimals, or None for three significant digits, as on a logarithmic scale.
     """
 
     decimals: int | None
 
     @classmethod
     def of(cls, scale: Scale, values: Sequence[float]) -> Digits:
-        """So many that numbers which differ in color differ in print: two digits of what they span, or more.
-
-        Args:
-            scale: how the numbers are colored.
-            values: the finite ones of one heatmap.
-        """
+        """So many that numbers which differ in color differ in print: two digits of their span, or more."""
         if is_log(scale):
             return cls(None)
         span = _span(scale, values) or max(map(abs, values), default=0.0) or 1.0
@@ -160,14 +154,10 @@ class Digits:
 
 
 def digits_of(panels: Sequence[Sequence[float]], scale: Scale) -> Digits:
-    """How the numbers of panels that share their colors are written: all alike.
+    """How the finite numbers of panels that share their colors are written: all alike.
 
     There is a third decimal where a panel has far smaller numbers than the others: beside an embedding whose
     effect is 1, neurons whose effect is 0.01 would all look the same.
-
-    Args:
-        panels: the finite numbers of each.
-        scale: how they are colored.
     """
     usual = Digits.of(scale, [value for values in panels for value in values])
     if usual.decimals is None or usual.decimals >= _MOST_DECIMALS:

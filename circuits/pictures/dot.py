@@ -237,26 +237,24 @@ def _lines(drawing: Drawing) -> Iterator[str]:
     rank_of = {name: place for place, names in enumerate(drawing.stages.values()) for name in names}
     lines = [(line, _drawn(drawing, line)) for line in drawing.lines]
     for line in drawing.missing:
-        looks = {**style.missing_line(), "tooltip": f"{_hover(line)}: only in the reference"}
+        looks = {**style.LINE_MISSING, "tooltip": f"{_hover(line)}: only in the reference"}
         lines.append((line, looks))
     for line, looks in lines:
         start = "" if rank_of[line.tail] == rank_of[line.head] else ":n"
         ends = f"{quoted(line.tail)}{start} -> {quoted(line.head)}{_entry(drawing, line)}"
         yield f"  {ends} [{attributes(**looks)}]"
     for group, head in drawing.shared:
-        looks = {**style.shared_line(), "weight": 4, "tooltip": " "}
+        looks = {**style.LINE_SHARED, "weight": 4, "tooltip": " "}
         yield f"  {quoted(group)} -> {quoted(head)} [{attributes(**looks)}]"
 
 
 def _drawn(drawing: Drawing, line: Line) -> dict[str, str | float]:
+    weight = drawing.weight(line)
     if drawing.pair is not None:
         side = drawing.pair.side(line)
         whose = {"first": drawing.pair.names[0], "second": drawing.pair.names[1]}.get(side, side)
-        drawn = style.side_line(side)
-        if drawing.counted:
-            drawn["penwidth"] = drawing.scale.width(drawing.weight(line))
-        return {**drawn, "tooltip": f"{_hover(line)}: {one_line(whose, 80)}"}
-    weight = drawing.weight(line)
+        drawn = {**style.LINE_OF_SIDE[side], "tooltip": f"{_hover(line)}: {one_line(whose, 80)}"}
+        return drawn | ({"penwidth": drawing.scale.width(weight)} if drawing.counted else {})
     opacity = drawing.scale.opacity(weight)
     colours = [style.INPUT_COLOUR[which] for which in line.inputs] or [style.DIRECT]
     score = "no score" if line.score is None else f"score {number(line.score)}"

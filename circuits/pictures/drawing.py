@@ -40,20 +40,14 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two circuits that are drawn as one.
-
-    Attributes:
-        names: what the two are called.
-        sides: for every edge of either `both`, `first` (only) or `second` (only).
-    """
+    """Two circuits drawn as one, and for every edge of either which has it: both, or only one of them."""
 
     names: tuple[str, str]
     sides: Mapping[Edge, Side]
 
     def border(self, group: str) -> str:
         """How nodes of one circuit only are framed: as this circuit's edges are drawn."""
-        first = group == self.only(0)
-        return str(style.side_line("first" if first else "second")["style"])
+        return str(style.LINE_OF_SIDE["first" if group == self.only(0) else "second"]["style"])
 
     def only(self, which: Literal[0, 1]) -> str:
         """What the nodes of one circuit only are called."""
@@ -76,9 +70,8 @@ class Drawing:
         missing: lines for the reference's edges that the circuit lacks.
         n_missing: how many such edges there are, drawn or not.
         nodes: every drawn node, in the order of the computation.
-        groups: named groups of nodes, and in `fills` their colors.
+        fills: the colors of the groups of nodes that are drawn.
         group_of: the group that colors a node.
-        inputs: for every node that edges enter by query, key or value, which of them it has.
         stages: the ranks from the bottom to the top, and their nodes.
         flat: whether a layer is one rank, as there are many; no node is then a record, as Graphviz draws no
             edge between a record and its neighbor in a rank.
@@ -95,10 +88,8 @@ class Drawing:
     missing: tuple[Line, ...]
     n_missing: int
     nodes: tuple[str, ...]
-    groups: Mapping[str, tuple[str, ...]]
     fills: Mapping[str, str]
     group_of: Mapping[str, str]
-    inputs: Mapping[str, str]
     stages: Mapping[Stage, tuple[str, ...]]
     flat: bool
     lanes: Mapping[str, tuple[str, ...]]
@@ -155,11 +146,6 @@ def arrange(circuit: Circuit, highlight: Circuit | None, max_edges: int) -> Draw
     nodes = tuple(node for node in circuit.graph.nodes if node in touched)
     used = dict.fromkeys(group_of[node] for node in nodes if node in group_of)
     fills = style.fills([group for group in groups if group in used])
-    inputs: dict[str, str] = {}
-    for receiver in circuit.graph.receivers:
-        which = Node.parse(receiver).input
-        if which is not None:
-            inputs[owner(receiver)] = inputs.get(owner(receiver), "") + which
     unscored = all(line.score is None for line in folding.lines)
     counted = unscored and any(len(members) > 1 for members in folding.members.values())
     scale = style.Scale.of(len(line.edges) if counted else line.score for line in folding.lines)
@@ -175,10 +161,8 @@ def arrange(circuit: Circuit, highlight: Circuit | None, max_edges: int) -> Draw
         missing=missing,
         n_missing=0 if absent is None else len(absent),
         nodes=nodes,
-        groups={group: groups[group] for group in fills},
         fills=fills,
         group_of=group_of,
-        inputs=inputs,
         stages=_rows(stages, lanes),
         flat=flat,
         lanes=lanes,
@@ -206,10 +190,7 @@ def _stages(
 ) -> dict[Stage, tuple[str, ...]]:
     """The drawn nodes of every rank; and one rank for a layer without any, to say what is not drawn there.
 
-    Args:
-        nodes: what is drawn.
-        unseen: what is not.
-        flat: whether a layer's heads and its MLP are one rank, as in a model of many layers.
+    A layer's heads and its MLP are one rank if it is `flat`, as in a model of many layers.
     """
     stages: dict[Stage, tuple[str, ...]] = dict.fromkeys(
         sorted({_stage(node, flat=flat) for node in (*nodes, *unseen)}), ()

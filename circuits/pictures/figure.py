@@ -93,11 +93,7 @@ def spaced(h_pad: float | None = None, w_pad: float | None = None) -> LayoutEngi
 
     The solver goes through its unknowns in the order of their addresses, so that the last digits of what it
     finds differ from one time to the next. Places are rounded to fractions of a power of two, which sizes
-    in inches and points never lie halfway between.
-
-    Args:
-        h_pad: room above and below axes in inches; None as matplotlib has it.
-        w_pad: room beside them.
+    in inches and points never lie halfway between. Pads are in inches; None as matplotlib has them.
     """
     from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.transforms import Bbox
@@ -124,15 +120,9 @@ def nothing(why: str) -> MethodError:
     return MethodError("C590", f"cannot draw this: {why}", hint="give one number for every row and column")
 
 
-def as_bytes(figure: Figure, format_: str) -> bytes:
-    """The file, without a date, so that the same numbers give the same bytes.
-
-    Raises:
-        MethodError: C590, the format is unknown.
-    """
+def as_bytes(figure: Figure, format_: Format) -> bytes:
+    """The file, without a date, so that the same numbers give the same bytes."""
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
-    if format_ not in metadata:
-        raise MethodError("C590", f"unknown picture format {format_!r}", hint="use svg, png or pdf")
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # A token in a script that the font lacks is drawn as a box; where it stands is still right.

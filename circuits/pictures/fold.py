@@ -28,14 +28,7 @@ MOST_NEURONS = 12
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is drawn as one line.
-
-    Attributes:
-        tail: the node it leaves.
-        head: the node it enters.
-        edges: the edges it stands for.
-        score: the score of the strongest of them; None where nothing was measured.
-    """
+    """What is drawn as one line: edges, with the score of the strongest; None where nothing was measured."""
 
     tail: str
     head: str
@@ -76,12 +69,9 @@ class Folding:
 
 
 def fold(circuit: Circuit, max_edges: int, groups: Mapping[str, str]) -> Folding:
-    """The circuit in at most about `max_edges` lines.
+    """The circuit in at most about `max_edges` lines: the strongest is drawn with its path, however long.
 
-    Args:
-        circuit: what to draw.
-        max_edges: how many lines a picture bears; the strongest is drawn with its path, however long.
-        groups: the group of each node that has one; heads of different groups are never folded into one node.
+    Heads of different groups are never folded into one node.
     """
     alone = {node: node for node in circuit.nodes}
     lines = [Line(e.sender, owner(e.receiver), (e,), s) for e, s in circuit.scores.items()]

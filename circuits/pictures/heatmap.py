@@ -98,14 +98,7 @@ class _Sheet:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Panels that share their colors, and the bar that explains them.
-
-    Attributes:
-        sheets: the panels.
-        scale: the colors of the numbers as they are drawn, divided by a power of ten.
-        finite: these numbers, but for NaN.
-        unit: what stands at the bar.
-    """
+    """Panels that share their colors, the finite numbers that are drawn, and what stands at their bar."""
 
     sheets: list[_Sheet]
     scale: Scale
@@ -216,7 +209,10 @@ def heatmap(
 def _array(panel: Panel) -> Any:
     import numpy as np
 
-    values = _numbers(panel.values)
+    try:
+        values = np.asarray(panel.values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise nothing("expected rows of numbers, all of one length") from error
     wanted = len(panel.rows), len(panel.columns)
     if values.shape != wanted or 0 in wanted:
         raise nothing(f"expected values of shape {wanted}, from the labels, found {values.shape}")
@@ -224,15 +220,6 @@ def _array(panel: Panel) -> Any:
         if each is not None and [len(row) for row in each] != [wanted[1]] * wanted[0]:
             raise nothing(f"expected one {what} per value")
     return values if panel.possible is None else np.where(panel.possible, values, np.nan)
-
-
-def _numbers(values: Numbers) -> Any:
-    import numpy as np
-
-    try:
-        return np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise nothing("expected rows of numbers, all of one length") from error
 
 
 def _finite(*arrays: Any) -> list[float]:

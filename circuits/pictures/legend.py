@@ -5,7 +5,7 @@ The legend is drawn with nodes and edges of its own, below `embed`: a sample is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from nncirc.circuits.names import Node
@@ -22,7 +22,7 @@ class Entry:
     """One entry: a name, and either how its line is drawn or the color and the frame of its box."""
 
     name: str
-    line: Mapping[str, str | float] = field(default_factory=dict)
+    line: style.Look = field(default_factory=dict)
     fill: str = ""
     frame: str = "solid"
 
@@ -86,40 +86,36 @@ def _sides(drawing: Drawing, pair: Pair) -> list[Entry]:
         "mixed": "some of each",
     }
     seen = {pair.side(line) for line in drawing.lines}
-    return [Entry(name, style.side_line(side)) for side, name in names.items() if side in seen]
+    return [Entry(name, style.LINE_OF_SIDE[side]) for side, name in names.items() if side in seen]
 
 
 def _lines(drawing: Drawing) -> list[Entry]:
     entries = []
     scores = [line.score for line in drawing.lines if line.score is not None]
-    ink: dict[str, str | float] = {"color": style.INK, "penwidth": 1.4}
+    ink: style.Look = {"color": style.INK, "penwidth": 1.4}
     if any(score < 0 for score in scores):
-        entries.append(Entry("positive", ink | style.arrow(1.0, True)))
-        entries.append(Entry("negative", ink | style.arrow(-1.0, True)))
+        entries.append(Entry("positive", {**ink, **style.arrow(1.0, True)}))
+        entries.append(Entry("negative", {**ink, **style.arrow(-1.0, True)}))
     if scores and any(line.score is None for line in drawing.lines):
-        entries.append(Entry("no score", ink | style.arrow(None, True)))
+        entries.append(Entry("no score", {**ink, **style.arrow(None, True)}))
     scale = drawing.scale
     for value in dict.fromkeys((scale.low, scale.high)) if scale.high > 0 else ():
         edges = "1 edge" if value == 1 else f"{value:.0f} edges"
         name = edges if drawing.counted else f"|score| {number(value)}"
-        entries.append(
-            Entry(
-                name,
-                {
-                    "color": style.INK + scale.opacity(value),
-                    "penwidth": scale.width(value),
-                    "arrowhead": "none",
-                },
-            )
-        )
+        look = {
+            "color": style.INK + scale.opacity(value),
+            "penwidth": scale.width(value),
+            "arrowhead": "none",
+        }
+        entries.append(Entry(name, look))
     if drawing.missing:
-        entries.append(Entry("only in the reference", style.missing_line()))
+        entries.append(Entry("only in the reference", style.LINE_MISSING))
     of_neurons = {is_neuron(user) for _, user in drawing.shared}
     if False in of_neurons:
         where = " at another position" if drawing.lanes else ""
-        entries.append(Entry(f"keys and values of a head{where}", style.shared_line()))
+        entries.append(Entry(f"keys and values of a head{where}", style.LINE_SHARED))
     if True in of_neurons:
-        entries.append(Entry("neuron of an MLP", style.shared_line()))
+        entries.append(Entry("neuron of an MLP", style.LINE_SHARED))
     return entries
 
 

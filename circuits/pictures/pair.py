@@ -66,12 +66,7 @@ def render_pair(
 ) -> None:
     """Draw two circuits into a file in the format of its extension: `.dot`, `.svg`, `.png` or `.pdf`.
 
-    Args:
-        comparison: the circuits, side by side.
-        names: what the picture calls them; two different names.
-        path: the file.
-        title: a line above the picture.
-        max_edges: the maximum number of lines to draw.
+    Arguments as of `pair_to_dot`; the names are two different ones.
 
     Raises:
         FileError: C605, C610 to C612, as `render`.

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from nncirc.circuits.annotations import Positive
 from nncirc.circuits.arguments import public
@@ -36,14 +35,7 @@ def render(
     """Draw a circuit into a file in the format of its extension: `.dot`, `.svg`, `.png` or `.pdf`.
 
     DOT, SVG and PNG are the same to the byte for the same circuit and the same versions of the libraries.
-
-    Args:
-        circuit: what to draw.
-        path: the file.
-        highlight: a reference circuit; see `to_dot`, as for the rest.
-        title: a line above the picture.
-        caption: a line or more below it.
-        max_edges: the maximum number of lines to draw.
+    Arguments as of `to_dot`.
 
     Raises:
         FileError: C605, the file cannot be written; C610, its extension is not a known format; C611, a PDF
@@ -152,11 +144,9 @@ def _graphviz_failed(why: str) -> FileError:
     )
 
 
-FORMATS: Mapping[str, Callable[[str], bytes]] = MappingProxyType(
-    {
-        "dot": lambda dot: dot.encode("utf-8"),
-        "svg": lambda dot: to_svg(dot).encode("utf-8"),
-        "png": to_png,
-        "pdf": to_pdf,
-    }
-)
+FORMATS: Mapping[str, Callable[[str], bytes]] = {
+    "dot": lambda dot: dot.encode("utf-8"),
+    "svg": lambda dot: to_svg(dot).encode("utf-8"),
+    "png": to_png,
+    "pdf": to_pdf,
+}

@@ -7,10 +7,14 @@ edge enters its head, signs by the arrow's head, groups by their name on the nod
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from nncirc.circuits.pictures.text import one_line
+
+Look: TypeAlias = Mapping[str, str | float]
+"""Attributes of a line in DOT."""
 
 INPUT_COLOUR = {"q": "#0072B2", "k": "#E69F00", "v": "#009E73"}
 INPUT_SIDE = {"q": "sw", "k": "s", "v": "se"}  # of a box without ports
@@ -37,9 +41,7 @@ THINNEST, WIDEST, UNSCORED = 0.6, 4.2, 1.1
 class Scale:
     """From |score| to width and opacity: both grow with the square root, so that weak edges stay visible.
 
-    Attributes:
-        low: the smallest |score| drawn.
-        high: the largest |score| drawn, or 0 where nothing was measured.
+    It goes from the smallest |score| drawn to the largest, which is 0 where nothing was measured.
     """
 
     low: float
@@ -70,7 +72,7 @@ class Scale:
         return f"{round(255 * (0.45 + 0.55 * self.share(score))):02x}"
 
 
-def arrow(score: float | None, any_scored: bool) -> dict[str, str | float]:
+def arrow(score: float | None, any_scored: bool) -> Look:
     """Filled for a positive score, a bar for a negative one, hollow where only others were measured."""
     if score is None:
         return {"arrowhead": "empty" if any_scored else "normal"}
@@ -87,27 +89,19 @@ def group_name(group: str, longest: int = 20) -> str:
     return one_line(group.replace("_", " "), longest)
 
 
-def missing_line() -> dict[str, str | float]:
-    """How an edge is drawn that only the reference has."""
-    return {"color": MISSING, "penwidth": 0.8, "style": "dashed", "arrowhead": "normal"}
+LINE_MISSING: Look = {"color": MISSING, "penwidth": 0.8, "style": "dashed", "arrowhead": "normal"}
+"""How an edge is drawn that only the reference has."""
 
+LINE_OF_SIDE: Mapping[str, Look] = {
+    "both": {"color": INK, "style": "solid", "penwidth": 1.4, "arrowhead": "normal"},
+    "first": {"color": FIRST, "style": "dashed", "penwidth": 1.4, "arrowhead": "normal"},
+    "second": {"color": SECOND, "style": "dotted", "penwidth": 1.8, "arrowhead": "normal"},
+    "mixed": {"color": f"{FIRST}:{SECOND}", "style": "solid", "penwidth": 1.0, "arrowhead": "normal"},
+}
+"""How an edge of two circuits is drawn: told apart by the dashes as well as by the color.
 
-def side_line(side: str) -> dict[str, str | float]:
-    """How an edge of two circuits is drawn: told apart by the dashes as well as by the color.
+It is in both, only in one, or stands for edges of which this is mixed.
+"""
 
-    Args:
-        side: `both`, `first` (only the first circuit has it), `second`, or `mixed` (edges of several sides
-            that are drawn as one line).
-    """
-    drawn: dict[str, dict[str, str | float]] = {
-        "both": {"color": INK, "style": "solid", "penwidth": 1.4},
-        "first": {"color": FIRST, "style": "dashed", "penwidth": 1.4},
-        "second": {"color": SECOND, "style": "dotted", "penwidth": 1.8},
-        "mixed": {"color": f"{FIRST}:{SECOND}", "style": "solid", "penwidth": 1.0},
-    }
-    return {**drawn[side], "arrowhead": "normal"}
-
-
-def shared_line() -> dict[str, str | float]:
-    """How a head is joined to the group whose keys and values it reads: part of the head, not an edge."""
-    return {"color": FAINT, "penwidth": 0.9, "style": "dotted", "arrowhead": "none"}
+LINE_SHARED: Look = {"color": FAINT, "penwidth": 0.9, "style": "dotted", "arrowhead": "none"}
+"""How a head is joined to the group whose keys and values it reads: part of the head, not an edge."""

@@ -8,10 +8,9 @@ tokenizer. All words are our own lists, under the license of this package (MIT).
 from __future__ import annotations
 
 from nncirc.circuits.errors import DataError
-from nncirc.circuits.kinds import or_
 from nncirc.circuits.tasks.definitions import TASKS
 from nncirc.circuits.tasks.task import Derived, Task
-from nncirc.circuits.words import did_you_mean
+from nncirc.circuits.words import did_you_mean, or_
 
 __all__ = ["TASKS", "Derived", "Task", "task_named"]
 
@@ -26,9 +25,6 @@ def task_named(name: str) -> Task:
         DataError: C351, there is no such task.
     """
     if name not in TASKS:
-        raise DataError(
-            "C351",
-            f"unknown task `{name}`; expected {or_([*TASKS])}",
-            hint=did_you_mean(name, TASKS),
-        )
+        found = f"unknown task `{name}`; expected {or_(TASKS)}"
+        raise DataError("C351", found, hint=did_you_mean(name, TASKS))
     return TASKS[name]

@@ -276,20 +276,5 @@ TRACR_XPROPORTION = _program(
     ("w", "x", "y", "z"),
 )
 
-TASKS: Mapping[str, Task] = {
-    task.name: task
-    for task in (
-        IOI,
-        GREATER_THAN,
-        DOCSTRING,
-        INDUCTION,
-        COLORED_OBJECTS,
-        GENDERED_PRONOUNS,
-        SUBJECT_VERB_AGREEMENT,
-        CAPITALS,
-        MULTIPLE_CHOICE,
-        TRACR_REVERSE,
-        TRACR_XPROPORTION,
-    )
-}
-"""Every task by its name."""
+TASKS: Mapping[str, Task] = {each.name: each for each in [*globals().values()] if isinstance(each, Task)}
+"""Every task of this file by its name, in the order in which they stand."""

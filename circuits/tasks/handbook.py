@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nncirc.circuits.tasks.definitions import TASKS
 from nncirc.circuits.tasks.task import Task, Words
+from nncirc.circuits.words import counted
 
 __all__ = ["handbook"]
 
@@ -57,7 +58,7 @@ def _section(task: Task) -> str:
     lines = [f"\n## {task.name}\n", f"{task.doc} ({task.source})\n"]
     lines += [f"    {line}" if line else "" for line in task.phrasings[0].split("\n")]
     more = len(task.phrasings) - 1
-    lines.append(f"\n{more} more phrasing{'s' if more > 1 else ''}.\n" if more else "")
+    lines.append(f"\n{counted(more, 'more phrasing')}.\n" if more else "")
     lines.append(f"- Metric: `{task.metric}`")
     for name, replacements in task.corruptions.items():
         lines.append(f"- Corruption `{name}`: `{', '.join(f'{a} -> {b}' for a, b in replacements.items())}`")
@@ -70,13 +71,11 @@ def _section(task: Task) -> str:
 
 
 def _drawn(task: Task) -> list[str]:
-    return [f"`{', '.join(names)}` ({_counted(source)})" for names, source in task.slots.items()]
+    return [f"`{', '.join(names)}` ({_source(source)})" for names, source in task.slots.items()]
 
 
-def _counted(source: Words | int) -> str:
-    if isinstance(source, int):
-        return f"{source} random tokens"
-    return f"{len(source)} word{'' if len(source) == 1 else 's'}"
+def _source(source: Words | int) -> str:
+    return f"{source} random tokens" if isinstance(source, int) else counted(len(source), "word")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ from dataclasses import replace as with_fields
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.names import Position
-from nncirc.circuits.words import did_you_mean
+from nncirc.circuits.words import did_you_mean, in_columns
 from nncirc.engine.data.encoding import quote
-from nncirc.engine.data.examples import Dataset, Example, Template, Tokens, Value
+from nncirc.engine.data.examples import Dataset, Example, Tokens, Value
 from nncirc.engine.data.labels import show_tokens
-from nncirc.engine.data.slots import Rendered, name_of, occurrences, render, unparse
-from nncirc.engine.data.targets import asked_as, in_prompt
+from nncirc.engine.data.slots import name_of, occurrences, render, unparse
+from nncirc.engine.data.targets import asked_as, within
 from nncirc.engine.data.tokens import frame_of, slot_at
 
 
@@ -46,23 +46,25 @@ def replace(dataset: Dataset, replacements: Mapping[tuple[str, int | None], str]
     _check_replacements(dataset, replacements)
     frame = frame_of(dataset.tokenizer)
 
-    def rendered(example: Example, template: Template) -> Rendered:
+    def replaced(example: Example) -> Example:
         def value_of(occurrence: Position) -> Value:
-            slot, number = occurrence
-            source = replacements.get((slot, number)) or replacements.get((slot, None)) or slot
-            return example.values[source]
+            return example.values[replacement(replacements, occurrence)]
 
-        return render(dataset.tokenizer, frame, template, value_of)
+        one = render(dataset.tokenizer, frame, dataset.phrasings[example.phrasing], value_of)
+        other = with_fields(example, text=one.text, tokens=one.tokens, spans=one.spans, forced=0)
+        return asked_as(other, example)
 
     corrupt = []
     for i, example in enumerate(dataset.examples):
-        try:
-            one = rendered(example, dataset.phrasings[example.phrasing])
-        except DataError as error:
-            raise in_prompt(error, i) from None
-        other = with_fields(example, text=one.text, tokens=one.tokens, spans=one.spans, forced=0)
-        corrupt.append(asked_as(other, example))
+        with within(f"prompt {i + 1}"):
+            corrupt.append(replaced(example))
     return tuple(corrupt)
+
+
+def replacement(replacements: Mapping[tuple[str, int | None], str], occurrence: Position) -> str:
+    """The slot that is drawn from for an occurrence of one: what is said of it, of its slot, or its own."""
+    slot, _ = occurrence
+    return replacements.get(occurrence) or replacements.get((slot, None)) or slot
 
 
 def _check_replacements(dataset: Dataset, replacements: Mapping[tuple[str, int | None], str]) -> None:
@@ -178,9 +180,7 @@ def check_alignment(dataset: Dataset, corrupt: Sequence[Example]) -> None:
 
 
 def _aligned(clean: Example, corrupt: Example) -> bool:
-    return (clean.end, clean.forced) == (corrupt.end, corrupt.forced) and dict(clean.spans) == dict(
-        corrupt.spans
-    )
+    return (clean.end, clean.forced, dict(clean.spans)) == (corrupt.end, corrupt.forced, dict(corrupt.spans))
 
 
 def _misaligned(dataset: Dataset, bad: Sequence[int], clean: Example, corrupt: Example) -> DataError:
@@ -215,26 +215,18 @@ def alignment_table(dataset: Dataset, clean: Example, corrupt: Example) -> str:
     length = max(len(column) for column in columns)
     left, right = ([*column, *[("", "")] * (length - len(column))] for column in columns)
     parting = next((p for p in range(length) if _parts(clean, corrupt, p)), None)
-    lines = [("", "position", "clean", "", "corrupted", "")]
+    rows = [("", "position", "clean", "", "corrupted", "")]
     shown = (
         range(length)
         if parting is None
         else range(max(0, parting - _AROUND), min(length, parting + _AROUND + 1))
     )
     if shown.start > 0:
-        lines.append(("", "...", "", "", "", ""))
-    lines += [(">" if p == parting else "", str(p), *left[p], *right[p]) for p in shown]
+        rows.append(("", "...", "", "", "", ""))
+    rows += [(">" if p == parting else "", str(p), *left[p], *right[p]) for p in shown]
     if shown.stop < length:
-        lines.append(("", "...", "", "", "", ""))
-    widths = [max(len(line[i]) for line in lines) for i in range(6)]
-    rows = [
-        "  ".join(
-            cell.rjust(w) if i == 1 else cell.ljust(w)
-            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    ]
-    return "\n".join(f"  {row}".rstrip() for row in rows)
+        rows.append(("", "...", "", "", "", ""))
+    return "\n".join(f"  {line}" for line in in_columns(rows, right={1}))
 
 
 def _column(dataset: Dataset, example: Example) -> list[tuple[str, str]]:

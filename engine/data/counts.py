@@ -18,13 +18,7 @@ MOST_TARGETS: Final = 10_000
 
 
 def check_count(count: int, most: int, what: str, *, about: str) -> None:
-    """Refuse more of something than anybody has.
-
-    Args:
-        count: how many there are.
-        most: how many there may be.
-        what: what they are, in the plural, and of what.
-        about: the option that asks for them.
+    """Refuse more of something than anybody has; `about` is the option that asks for it.
 
     Raises:
         DataError: C348.
@@ -35,13 +29,13 @@ def check_count(count: int, most: int, what: str, *, about: str) -> None:
         )
 
 
-def positive(name: str, value: object) -> int:
-    """A whole number from 1.
+def positive(name: str, value: int) -> int:
+    """A number from 1.
 
     Raises:
         DataError: C312.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if value < 1:
         raise DataError("C312", f"{name} must be a whole number of at least 1, got {value!r}", about=name)
     return value
 

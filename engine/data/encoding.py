@@ -29,8 +29,6 @@ class Encoded:
     """A text as tokens.
 
     Attributes:
-        text: the text.
-        ids: token ids.
         offsets: for each token the characters [start, stop) of the text that it stands for.
         added: True for tokens that the tokenizer adds by itself.
     """
@@ -59,11 +57,7 @@ def require_offsets(tokenizer: Tokenizer) -> None:
 def encode(tokenizer: Tokenizer, text: str, *, added: bool = True, inside: bool = False) -> Encoded:
     """Encode one text, by default with the tokens that the tokenizer adds by itself (`<s>`).
 
-    Args:
-        tokenizer: a fast tokenizer.
-        text: the text.
-        added: whether to add them.
-        inside: whether the text goes on behind something else, so that nothing is added.
+    Where it goes on behind something else, and so is `inside`, nothing is added.
 
     Raises:
         DataError: C306, the text has something that the vocabulary lacks.

@@ -140,13 +140,7 @@ def check_json(file: Path) -> None:
 
 
 def from_hub(name: str, revision: str | None, what: str, load: Callable[[bool], T]) -> T:
-    """What `load(offline)` gives of a hub id, or why it does not.
-
-    Args:
-        name: the hub id.
-        revision: branch, tag or commit.
-        what: how messages call it: "tokenizer", "model".
-        load: asks the hub, or only the files downloaded before.
+    """What `load(offline)` gives of a hub id, or why it does not; `what` it is: "tokenizer of", "model".
 
     Raises:
         ModelError: C423, the hub cannot be reached; C424, it does not give the model.

@@ -78,7 +78,7 @@ def file_dataset(
     if size is not None:
         positive("size", size)
     file = Path(path)
-    kind = _format(file, format)
+    kind = format or _format(file)
     content, text = _read(file)
     rows = _csv_rows(file, text) if kind == "csv" else _json_rows(file, text)
     if not rows:
@@ -125,19 +125,15 @@ def _notes(named: Mapping[str, str], columns: Mapping[str, Sequence[Given]]) -> 
     ]
 
 
-def _format(file: Path, given: str | None) -> Format:
-    name = given if given is not None else file.suffix.lower().removeprefix(".")
-    if name == "csv":
-        return "csv"
-    if name in ("jsonl", "ndjson"):
-        return "jsonl"
-    if given is not None:
-        raise DataError("C315", f"unknown file format `{given}`; expected csv or jsonl", about="format")
-    raise DataError(
-        "C315",
-        f"unknown format of {file.name}: expected .csv or .jsonl",
-        hint='write format = "csv" or format = "jsonl"',
-    )
+def _format(file: Path) -> Format:
+    formats: Mapping[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+    if (ending := file.suffix.lower()) not in formats:
+        raise DataError(
+            "C315",
+            f"unknown format of {file.name}: expected .csv or .jsonl",
+            hint='write format = "csv" or format = "jsonl"',
+        )
+    return formats[ending]
 
 
 def _read(file: Path) -> tuple[bytes, str]:
@@ -148,7 +144,7 @@ def _read(file: Path) -> tuple[bytes, str]:
         raise DataError(
             "C315",
             f"there is no file {file}",
-            hint=did_you_mean(file.name, beside) or "paths are relative to the script's folder",
+            hint=did_you_mean(file.name, beside, "paths are relative to the script's folder"),
         ) from None
     except OSError as error:
         raise DataError(
@@ -195,22 +191,21 @@ def _csv_rows(file: Path, text: str) -> list[_Row]:
                 rows.append((line, dict(zip(header, cells, strict=True))))
             line = reader.line_num + 1
     except csv.Error as error:
-        raise _broken(file, line, *_csv_words(str(error))) from None
+        usual = str(error), 'put a field that contains a comma, a quote or a line break in "quotes"'
+        said = next((words for key, words in _CSV_ERRORS.items() if key in str(error)), usual)
+        raise _broken(file, line, *said) from None
     return rows
 
 
-def _csv_words(said: str) -> tuple[str, str]:
-    """What the csv reader said, and what to do, in words of the file's author."""
-    if "end of data" in said:
-        return (
-            'a field that begins with " is never closed',
-            'end it with ", and write "" for a quote inside it',
-        )
-    if "expected after" in said:
-        return 'text after the closing " of a field', 'write "" for a quote inside a quoted field'
-    if "field limit" in said:
-        return f"a field has more than {LONGEST_FIELD} characters", "check for an unclosed quote"
-    return said, 'put a field that contains a comma, a quote or a line break in "quotes"'
+_CSV_ERRORS = {
+    "end of data": (
+        'a field that begins with " is never closed',
+        'end it with ", and write "" for a quote inside it',
+    ),
+    "expected after": ('text after the closing " of a field', 'write "" for a quote inside a quoted field'),
+    "field limit": (f"a field has more than {LONGEST_FIELD} characters", "check for an unclosed quote"),
+}
+"""What the csv reader says, by a part of it, and what to do, in words of the file's author."""
 
 
 def _check_header(file: Path, line: int, header: Sequence[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace as with_fields
 from typing import Annotated, Any, Literal, TypeAlias
 
 from nncirc.circuits.annotations import Accepts
@@ -20,9 +19,9 @@ from nncirc.engine.data.targets import (
     Texts,
     TokenIds,
     answer_after,
+    answered,
     asked_as,
     by_target,
-    check_foil,
     check_forced,
     check_known,
     forced,
@@ -31,6 +30,7 @@ from nncirc.engine.data.targets import (
     target_notes,
     texts_of,
     token_ids,
+    within,
 )
 from nncirc.engine.data.template import describe_tokenizer
 from nncirc.engine.data.tokens import Frame, check_open_end, frame_of
@@ -175,14 +175,10 @@ def written_dataset(
     for i in range(len(columns["clean"])):
         row = {what: texts[i] for what, texts in columns.items()}
         values: dict[str, Value] = {name: texts[i] for name, texts in kept.items()}
-        try:
+        with within(where(i)):
             for what, target in row.items():
                 check_known(target, known, what=what)
             clean, corrupt = _pair(tokenizer, frame, row, values, teacher_forced=teacher_forced)
-        except DataError as error:
-            raise DataError(
-                error.code, f"{where(i)}: {error.message}", hint=error.hint, about=error.about
-            ) from None
         examples.append(clean)
         counterparts += [corrupt] if corrupt else []
     made = {
@@ -221,6 +217,5 @@ def _pair(
             for what in ("answer", "foil")
             if what in row
         }
-        check_foil(tokenizer, ids.get("answer"), ids.get("foil"))
-        clean = with_fields(clean, answer=ids.get("answer"), foil=ids.get("foil"))
+        clean = answered(tokenizer, clean, ids)
     return clean, asked_as(example(str(row["corrupt"])), clean) if "corrupt" in row else None

@@ -195,9 +195,14 @@ def _runs(template: Template, value_of: Callable[[Position], Value]) -> list[_Te
     return runs
 
 
+def filled(template: Template, values: Mapping[str, Value]) -> list[Value]:
+    """A template's pieces, in order."""
+    return [values[part.slot] if isinstance(part, Field) else part for part in template]
+
+
 def filled_text(template: Template, values: Mapping[str, Value]) -> str | None:
     """A template's text, or None if a block of tokens is in it."""
-    pieces = [values[part.slot] if isinstance(part, Field) else part for part in template]
+    pieces = filled(template, values)
     texts = [piece for piece in pieces if isinstance(piece, str)]
     return "".join(texts) if len(texts) == len(pieces) else None
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TypeAlias
 
 from nncirc.circuits.arguments import public
@@ -17,7 +18,7 @@ from nncirc.engine.data.counts import MOST_TOKENS, check_count, positive, repeat
 from nncirc.engine.data.encoding import encode_raw, quote, unknown_ids
 from nncirc.engine.data.examples import Field, Template, Tokenizer, Tokens, Value
 from nncirc.engine.data.labels import show_tokens
-from nncirc.engine.data.slots import filled_text
+from nncirc.engine.data.slots import filled, filled_text
 from nncirc.engine.data.tokens import is_single_token, one_token, tokens_inside
 
 
@@ -48,14 +49,9 @@ Source: TypeAlias = str | Sequence[str] | RandomTokens
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Slots that are drawn together from one source, without replacement.
+    """Slots that are drawn together from one source, without replacement: words, or ids in blocks of `count`.
 
-    Attributes:
-        names: the slots.
-        words: what is drawn, for text.
-        ids: what is drawn, for random tokens.
-        count: tokens of a block; 1 for text.
-        listed: the name of the word list, if it is one.
+    `listed` is the name of the word list, if it is one.
     """
 
     names: tuple[str, ...]
@@ -128,13 +124,9 @@ class Urn:
 def draw_values(
     groups: Sequence[Group], used: frozenset[str], index: int, rng: random.Random
 ) -> dict[str, Value]:
-    """Fill every slot: those in the prompt by the prompt's number, the others at random.
+    """Fill every slot: those that the prompt uses by the prompt's number, the others at random.
 
-    Args:
-        groups: the slots, all of them.
-        used: the slots that the prompt mentions.
-        index: which of the prompt's fillings, below the product of `Group.ways`.
-        rng: for the slots that only a corruption uses.
+    The number is below the product of `Group.ways`.
     """
     values: dict[str, Value] = {}
     for group in groups:
@@ -154,12 +146,7 @@ def draw_values(
 def make_groups(
     slots: Mapping[str | tuple[str, ...], Source], lists: Mapping[str, tuple[str, ...]], ids: Tokens
 ) -> tuple[Group, ...]:
-    """Check the declared slots and join each with what it is drawn from.
-
-    Args:
-        slots: source by slot, or by several slots that are drawn together.
-        lists: the word lists that are mentioned.
-        ids: what random tokens are drawn from.
+    """Check the declared slots and join each with what it is drawn from: words, lists, or ids.
 
     Raises:
         DataError: C309, a source is empty or holds a thing twice; C311, a slot's name.
@@ -226,13 +213,13 @@ def single_tokens(
     for phrasing in phrasings:
         for before, after, inside in _surroundings(phrasing, mine, others):
             kept = dict.fromkeys(_one_token_between(tokenizer, tuple(kept), before, after, inside=inside))
-        tail, inside = _last_run(phrasing, others)
+        tail, inside = _last_run(filled(phrasing, others))
         for template in targets:
             if any(isinstance(part, Field) and part.slot in mine for part in template):
-                filled = {
+                answers = {
                     word: filled_text(template, {**others, **dict.fromkeys(mine, word)}) for word in kept
                 }
-                kept = dict.fromkeys(_one_token_answers(tokenizer, filled, tail, inside=inside))
+                kept = dict.fromkeys(_one_token_answers(tokenizer, answers, tail, inside=inside))
     if not kept and sum(len(_alone(tokenizer, word)) == 1 for word in words) > len(words) / 2:
         # Not the words are at fault but what stands around them, which says so itself when it is rendered.
         return tuple(words)
@@ -250,31 +237,22 @@ def _surroundings(
     phrasing: Template, mine: set[str], others: Mapping[str, Value]
 ) -> Iterator[tuple[str, str, bool]]:
     """The text before and after every field of some slots up to the nearest blocks, and is one before it?"""
+    pieces = filled(phrasing, others)
     for i, part in enumerate(phrasing):
         if isinstance(part, Field) and part.slot in mine:
-            before, inside = _last_run(phrasing[:i], others)
-            after, _ = _first_run(phrasing[i + 1 :], others)
-            yield before, after, inside
+            before, inside = _last_run(pieces[:i])
+            yield before, "".join(_texts(pieces[i + 1 :])), inside
 
 
-def _first_run(template: Template, values: Mapping[str, Value]) -> tuple[str, bool]:
-    """The text in front of a template's first block of tokens, and whether there is such a block."""
-    text = ""
-    for part in template:
-        value = values[part.slot] if isinstance(part, Field) else part
-        if not isinstance(value, str):
-            return text, True
-        text += value
-    return text, False
+def _last_run(pieces: Sequence[Value]) -> tuple[str, bool]:
+    """The text behind the last block of tokens, and whether there is such a block."""
+    found = _texts(pieces[::-1])
+    return "".join(found[::-1]), len(found) < len(pieces)
 
 
-def _last_run(template: Template, values: Mapping[str, Value]) -> tuple[str, bool]:
-    """The text behind a template's last block of tokens, and whether there is such a block."""
-    for i in range(len(template), 0, -1):
-        part = template[i - 1]
-        if isinstance(part, Field) and not isinstance(values[part.slot], str):
-            return filled_text(template[i:], values) or "", True
-    return filled_text(template, values) or "", False
+def _texts(pieces: Iterable[Value]) -> list[str]:
+    """The texts up to the first block of tokens."""
+    return [str(text) for text in takewhile(lambda piece: isinstance(piece, str), pieces)]
 
 
 def _one_token_between(
@@ -327,11 +305,9 @@ def check_kept(
         if group.listed != listed or len(kept) >= len(group.names):
             continue
         word = left_out[0]
-        (one,) = encode_raw(tokenizer, [f"and {word}"], added=False)
-        tokens = [one.ids[i] for i in tokens_inside(one, (4, 4 + len(word)))]
-        unknown = not unknown_ids(tokenizer).isdisjoint(tokens)
+        tokens = _alone(tokenizer, word)
         pieces = ", ".join(show_tokens(tokenizer, tokens))
-        is_so = "is unknown to it" if unknown else f"is {len(tokens)} after a space: {pieces}"
+        is_so = f"is {len(tokens)} after a space: {pieces}" if tokens else "is unknown to it"
         raise DataError(
             "C309",
             f"of the {len(kept) + len(left_out)} words of `{listed}`, {len(kept)} are single tokens of this "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace as with_fields
 from typing import TypeAlias
 
@@ -39,11 +40,7 @@ def texts_of(target: Texts) -> tuple[str, ...]:
 
 
 def token_ids(what: str, given: object) -> TokenIds:
-    """Token ids, if they are such.
-
-    Args:
-        what: "answer_ids" or "foil_ids".
-        given: a whole number from 0, or several.
+    """Token ids, if `answer_ids` or `foil_ids` are such: whole numbers from 0.
 
     Raises:
         DataError: C344, something else; C348, too many.
@@ -78,14 +75,23 @@ def by_target(
             )
         if given is not None:
             found[what] = given
-    if "foil" in found and "answer" not in found:
+    check_compared(found)
+    return found
+
+
+def check_compared(targets: Collection[str]) -> None:
+    """Refuse foils without answers.
+
+    Raises:
+        DataError: C304.
+    """
+    if "foil" in targets and "answer" not in targets:
         raise DataError(
             "C304",
             "a foil needs an answer to be compared with",
             hint="add answer = ..., or remove the foil",
             about="foil",
         )
-    return found
 
 
 def ids_known(tokenizer: Tokenizer, columns: Mapping[str, Sequence[Given]]) -> frozenset[int]:
@@ -215,12 +221,13 @@ def asked_as(example: Example, clean: Example) -> Example:
     )
 
 
-def check_foil(tokenizer: Tokenizer, answer: Target, foil: Target) -> None:
-    """Refuse a foil that is an answer: it would be right and wrong at once.
+def answered(tokenizer: Tokenizer, example: Example, targets: Mapping[str, Target]) -> Example:
+    """The same prompt with its answer and its foil.
 
     Raises:
-        DataError: C304.
+        DataError: C304, the foil is an answer: it would be right and wrong at once.
     """
+    answer, foil = targets.get("answer"), targets.get("foil")
     both = [token for token in tokens_of(answer) if token in tokens_of(foil)]
     if both:
         raise DataError(
@@ -229,6 +236,7 @@ def check_foil(tokenizer: Tokenizer, answer: Target, foil: Target) -> None:
             hint="use another foil, or the difference is always 0; slots declared on one line always differ",
             about="foil",
         )
+    return with_fields(example, answer=answer, foil=foil)
 
 
 def target_notes(prompt: str, targets: Mapping[str, Given]) -> list[str]:
@@ -284,35 +292,32 @@ def with_answers(
                 about=what,
             )
 
-    targets: list[tuple[Target, Target]] = []
+    examples: list[Example] = []
     for index, example in enumerate(dataset.examples):
-        try:
+        plain = with_fields(example, tokens=example.tokens[: example.end + 1], forced=0)
+        with within(f"prompt {index + 1}"):
             for what, sets in given.items():
                 check_known(sets[index], known, what=what)
             found = {
                 what: target_after(tokenizer, example.text, sets[index], what=what)
                 for what, sets in given.items()
             }
-            check_foil(tokenizer, found["answer"], found.get("foil"))
-        except DataError as error:
-            raise in_prompt(error, index) from None
-        targets.append((found["answer"], found.get("foil")))
-
-    def changed(examples: Sequence[Example]) -> tuple[Example, ...]:
-        return tuple(
-            with_fields(example, tokens=example.tokens[: example.end + 1], answer=answer, foil=foil, forced=0)
-            for example, (answer, foil) in zip(examples, targets, strict=True)
-        )
-
+            examples.append(answered(tokenizer, plain, found))
+    targets = [(example.answer, example.foil) for example in examples]
     return with_fields(
         dataset,
-        examples=changed(dataset.examples),
+        examples=tuple(examples),
         answers="token",
-        counterparts=None if dataset.counterparts is None else changed(dataset.counterparts),
+        counterparts=dataset.counterparts and tuple(map(asked_as, dataset.counterparts, examples)),
         made={**dataset.made, "targets_sha256": hashlib.sha256(repr(targets).encode()).hexdigest()},
     )
 
 
-def in_prompt(error: DataError, number: int) -> DataError:
-    """The same error, saying which prompt it is about (counted from 1)."""
-    return DataError(error.code, f"prompt {number + 1}: {error.message}", hint=error.hint, about=error.about)
+@contextmanager
+def within(place: str) -> Iterator[None]:
+    """What is raised says which prompt it is about."""
+    try:
+        yield
+    except DataError as error:
+        said = f"{place}: {error.message}"
+        raise DataError(error.code, said, hint=error.hint, about=error.about) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set as AbstractSet
+from collections.abc import Mapping, Sequence
 from dataclasses import replace as with_fields
 from itertools import pairwise, product
 
@@ -12,7 +12,7 @@ from nncirc.circuits.names import Position
 from nncirc.circuits.tasks import Task, task_named
 from nncirc.circuits.tasks.task import Answers, Words
 from nncirc.circuits.words import did_you_mean
-from nncirc.engine.data.corrupt import check_alignment, replace
+from nncirc.engine.data.corrupt import check_alignment, replace, replacement
 from nncirc.engine.data.counts import positive
 from nncirc.engine.data.encoding import quote, require_offsets
 from nncirc.engine.data.examples import NEXT, Dataset, Example, Field, Template, Tokenizer, Value
@@ -101,18 +101,16 @@ def replacements_of(task: Task, corrupt: str | None) -> dict[tuple[str, int | No
 
 
 def _texts(answers: Answers, examples: Sequence[Example]) -> list[Words]:
-    return [
-        answers(
-            {slot: value for slot, value in example.values.items() if isinstance(value, str)},
-            example.phrasing,
-        )
-        for example in examples
-    ]
+    return [answers(_words(example.values), example.phrasing) for example in examples]
+
+
+def _words(values: Mapping[str, Value]) -> dict[str, str]:
+    return {slot: value for slot, value in values.items() if isinstance(value, str)}
 
 
 def _with_derived(task: Task, values: Mapping[str, Value]) -> dict[str, Value]:
     """The values of a prompt and those that follow from them."""
-    words = {slot: value for slot, value in values.items() if isinstance(value, str)}
+    words = _words(values)
     return {**values, **{name: each.table[words[each.slot]] for name, each in task.derived.items()}}
 
 
@@ -124,22 +122,21 @@ def _check_symbols(tokenizer: Tokenizer, task: Task) -> None:
     if not task.symbols:
         return
     known = set(tokenizer.convert_ids_to_tokens(list(plain_token_ids(tokenizer))))
-    if known != set(task.symbols):
+    missing = [symbol for symbol in task.symbols if symbol not in known]
+    more = known - set(task.symbols)
+    if missing or more:
+        it = (
+            f"lacks {quote(missing[0])}"
+            if missing
+            else f"has {len(known)} tokens, including {quote(min(more))}"
+        )
         raise DataError(
             "C353",
             f"the task {task.name} is for a compiled program that reads only {', '.join(task.symbols)}; "
-            f"this tokenizer {_unlike(known, task)}",
+            f"this tokenizer {it}",
             hint=f"use the task's own bundled model, `{task.name.replace('_', '-')}`",
             about="task",
         )
-
-
-def _unlike(known: AbstractSet[str], task: Task) -> str:
-    missing = [symbol for symbol in task.symbols if symbol not in known]
-    if missing:
-        return f"lacks {quote(missing[0])}"
-
-    return f"has {len(known)} tokens, including {quote(min(known - set(task.symbols)))}"
 
 
 def _fitting(tokenizer: Tokenizer, task: Task) -> tuple[Slots, dict[str, list[str]], list[str]]:
@@ -186,10 +183,9 @@ def _all_phrasings(task: Task) -> tuple[Template, ...]:
             parts: list[str | Field] = []
             for part in template:
                 if isinstance(part, Field):
-                    slot, number = next(places)
-                    by = replacements.get((slot, number)) or replacements.get((slot, None)) or slot
+                    by = replacement(replacements, next(places))
                     # A word that follows from another is tried in the other's place.
-                    parts.append(Field(by if by in drawn else slot))
+                    parts.append(Field(by) if by in drawn else part)
                 else:
                     parts.append(part)
             found[tuple(parts)] = None

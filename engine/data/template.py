@@ -42,16 +42,17 @@ from nncirc.engine.data.sources import (
 )
 from nncirc.engine.data.targets import (
     Texts,
-    check_foil,
+    answered,
+    check_compared,
     check_forced,
     forced,
-    in_prompt,
     one_text,
     target_notes,
     target_of,
     texts_of,
+    within,
 )
-from nncirc.engine.data.tokens import Frame, check_open_end, frame_of, plain_token_ids
+from nncirc.engine.data.tokens import check_open_end, frame_of, plain_token_ids
 
 # Of its keys a mapping is invariant, so the type checker is told less than is taken.
 Slots: TypeAlias = Mapping[Annotated[Any, Accepts(str | tuple[str, ...])], Source]
@@ -128,25 +129,23 @@ def template_dataset(
     examples: list[Example] = []
     rendered: set[tuple[int, ...]] = set()
     for phrasing, values in _draws(phrasings, groups, size, seed):
-        one = _render(tokenizer, frame, phrasings[phrasing], values, len(examples))
-        if one.tokens in rendered:  # two fillings can read the same: "{A}{B}" with a + bc and ab + c
-            continue
-        rendered.add(one.tokens)
+        with within(f"prompt {len(examples) + 1}"):
+            one = render(tokenizer, frame, phrasings[phrasing], lambda at: values[at.name])  # noqa: B023
+            if one.tokens in rendered:  # two fillings can read the same: "{A}{B}" with a + bc and ab + c
+                continue
+            example = Example(one.text, one.tokens, one.spans, None, None, values, phrasing)
+            if teacher_forced:
+                (template,) = targets["answer"]
+                example = forced(example, answer_tokens(tokenizer, template, values, one))
+            else:
+                example = _answered(tokenizer, example, targets, one)
         if not examples:
             texts = {
                 what: [filled_text(template, values) or "" for template in templates]
                 for what, templates in targets.items()
             }
             notes += target_notes(one.tail, texts)
-        example = Example(one.text, one.tokens, one.spans, None, None, values, phrasing)
-        try:
-            if teacher_forced:
-                (template,) = targets["answer"]
-                example = forced(example, answer_tokens(tokenizer, template, values, one))
-            else:
-                example = _answered(tokenizer, example, targets, one)
-        except DataError as error:
-            raise in_prompt(error, len(examples)) from None
+        rendered.add(one.tokens)
         examples.append(example)
         if len(examples) == size:
             break
@@ -223,11 +222,6 @@ def _phrasings(prompt: str | Sequence[str]) -> tuple[Template, ...]:
     texts = [prompt] if isinstance(prompt, str) else list(prompt)
     if not texts:
         raise DataError("C311", "the template has no prompt", hint="give at least one", about="prompt")
-    for text in texts:
-        if not isinstance(text, str):
-            raise DataError(
-                "C311", f"a prompt must be text, got {text!r} ({type(text).__name__})", about="prompt"
-            )
     twice = repeated(texts)
     if twice is not None:
         raise DataError(
@@ -237,18 +231,13 @@ def _phrasings(prompt: str | Sequence[str]) -> tuple[Template, ...]:
 
 
 def _targets(answer: Texts | Next | None, foil: Texts | None) -> dict[str, tuple[Template, ...]]:
-    if foil is not None and (answer is None or isinstance(answer, Next)):
-        raise DataError(
-            "C304",
-            "a foil needs an answer to be compared with",
-            hint="add answer = ..., or remove the foil",
-            about="foil",
-        )
-    return {
+    found = {
         what: tuple(parse_template(text) for text in texts_of(given))
         for what, given in {"answer": answer, "foil": foil}.items()
         if given is not None and not isinstance(given, Next)
     }
+    check_compared(found)
+    return found
 
 
 def _written(target: Texts | None) -> str | list[str] | None:
@@ -287,7 +276,7 @@ def _check_names(
                 raise DataError(
                     "C308",
                     f"{where} uses the undeclared slot {slot}; {have}",
-                    hint=did_you_mean(slot, known) or f"declare it: {slot} = [...]",
+                    hint=did_you_mean(slot, known, f"declare it: {slot} = [...]"),
                     about=slot,
                 )
 
@@ -320,15 +309,6 @@ def _exhausted(size: int, distinct: int) -> DataError:
     )
 
 
-def _render(
-    tokenizer: Tokenizer, frame: Frame, phrasing: Template, values: Mapping[str, Value], number: int
-) -> Rendered:
-    try:
-        return render(tokenizer, frame, phrasing, lambda occurrence: values[occurrence[0]])
-    except DataError as error:
-        raise in_prompt(error, number) from None
-
-
 def _answered(
     tokenizer: Tokenizer, example: Example, targets: Mapping[str, Sequence[Template]], prompt: Rendered
 ) -> Example:
@@ -340,8 +320,7 @@ def _answered(
         )
         for what, templates in targets.items()
     }
-    check_foil(tokenizer, ids.get("answer"), ids.get("foil"))
-    return dataclasses.replace(example, answer=ids.get("answer"), foil=ids.get("foil"))
+    return answered(tokenizer, example, ids)
 
 
 def _described(group: Group) -> Any:

@@ -175,17 +175,11 @@ def one_token_each(
 
 
 def tokens_after(tokenizer: Tokenizer, prompt: str, text: str, *, inside: bool = False) -> Tokens:
-    """The tokens that the answer `text` is after `prompt`.
+    """The tokens that the answer `text` is after `prompt`, which more comes before if it is `inside`.
 
     What counts is how the prompt goes on: the tokens of prompt + text behind those of the prompt.
     Where the two merge over the seam (" 17" + "32" is one token of GPT-2, " Lil" + "y" of Llama), those that
     `text` is behind something else, so that both decode to prompt + text.
-
-    Args:
-        tokenizer: a fast tokenizer.
-        prompt: the text before it.
-        text: the answer, with its leading space if it has one.
-        inside: whether more comes before the prompt: a block of tokens.
 
     Raises:
         DataError: C303, it is empty or unknown; C306, the prompt holds an unknown word.

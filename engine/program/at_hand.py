@@ -20,12 +20,7 @@ STAND_IN_LAYERS = 2
 
 
 def is_at_hand(declaration: Declaration, size: int) -> bool:
-    """Whether the weights of a model, so many bytes, are on this machine and loading them costs little.
-
-    Args:
-        declaration: of the model.
-        size: of its weights.
-    """
+    """Whether the weights of a model, so many bytes, are on this machine and loading them costs little."""
     if size > default_memory(torch.device("cpu")) // 4:
         return False
     if declaration.implementation == "bundled":
@@ -43,13 +38,7 @@ def is_at_hand(declaration: Declaration, size: int) -> bool:
 def stand_in(config: Any, dtype: torch.dtype, place: str = "the model") -> Model | None:
     """A model of a config's sizes and few layers, whose weights are no one's: for how fast it is.
 
-    Args:
-        config: of transformers.
-        dtype: of weights and activations.
-        place: what an error calls the model.
-
-    Returns:
-        The model; None if even that is too large for this machine.
+    None if even that is too large for this machine.
 
     Raises:
         ModelError: C430, no model can be made of the config, or none that runs.

@@ -74,10 +74,8 @@ class Builder:
         self.built[name] = made
         if self.store and self.store.hits > hits and self.store.misses == misses:
             self.restored.add(name)
-        self.seconds[name] = {
-            "wall": round(time.perf_counter() - wall, 4),
-            "cpu": round(time.process_time() - cpu, 4),
-        }
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        self.seconds[name] = {"wall": round(wall, 4), "cpu": round(cpu, 4)}
 
     def recalled(self, name: str) -> Any:
         """What a declaration stands for, if all that takes time is in the store; None otherwise."""
@@ -123,14 +121,18 @@ class Builder:
         """Find what is wrong with a method's prompts, positions and answers before long work starts."""
         self.check_lengths(declaration)
         if isinstance(declaration.values.get("corruption"), Ref):
-            contrast = self.contrast_of(declaration)
-            metric = self.of(declaration, "metric")
-            with placed(self.declaration(declaration, "metric")):
-                for batch in contrast.batches:
-                    contrast.reading(batch, metric)
-                # That runs the model; a result that is there has passed it.
-                if not self.is_stored(declaration):
-                    contrast.normalizer(metric)
+            self.check_readings(declaration)
+            # That runs the model; a result that is there has passed it.
+            if not self.is_stored(declaration):
+                with placed(self.declaration(declaration, "metric")):
+                    self.contrast_of(declaration).normalizer(self.of(declaration, "metric"))
+
+    def check_readings(self, declaration: Declaration) -> None:
+        """All prompts have the positions and answers that a method's metric reads."""
+        contrast, metric = self.contrast_of(declaration), self.of(declaration, "metric")
+        with placed(self.declaration(declaration, "metric")):
+            for batch in contrast.batches:
+                contrast.reading(batch, metric)
 
     def check_lengths(self, declaration: Declaration) -> None:
         """Prompts have the tokens by which a graph is split, and for `positions = all` one length.

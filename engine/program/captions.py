@@ -12,19 +12,18 @@ Made: TypeAlias = Mapping[str, Any]
 
 
 def told(made: Made, *, without: Iterable[str] = ()) -> str:
-    """How a result was made, in one line.
-
-    Args:
-        made: as the result has it.
-        without: keys that are left out, as intervals are where none is drawn.
-    """
+    """How a result was made, in one line, without what is left out, as intervals are where none is drawn."""
     return "; ".join(facts(made, without=without))
 
 
 def facts(made: Made, *, without: Iterable[str] = ()) -> list[str]:
     """How a result was made, a phrase for each fact that is there."""
     left = {*without, *(_BOUNDS if made.get("prompts") == 1 else ())}
-    said = [write(made) for key, write in _FACTS.items() if key not in left and made.get(key)]
+    said = [
+        write.format(_listed(made[key])) if isinstance(write, str) else write(made)
+        for key, write in _FACTS.items()
+        if key not in left and made.get(key)
+    ]
     return [phrase for phrase in said if phrase]
 
 
@@ -58,10 +57,6 @@ def together(captions: Mapping[str, list[str]]) -> str:
 
 def _listed(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _plainly(key: str, text: str = "{}") -> Callable[[Made], str]:
-    return lambda made: text.format(_listed(made[key]))
 
 
 def _of(made: Made) -> str:
@@ -114,37 +109,37 @@ def _prompts(made: Made) -> str:
 
 
 _BOUNDS = ("level", "resamples")
-_FACTS: Mapping[str, Callable[[Made], str]] = {
-    "method": _plainly("method"),
-    "by": _plainly("by", "by {}"),
-    "reference": _plainly("reference", "against {}"),
-    "rank": _plainly("rank", "ranked by {} score"),
+_FACTS: Mapping[str, str | Callable[[Made], str]] = {
+    "method": "{}",
+    "by": "by {}",
+    "reference": "against {}",
+    "rank": "ranked by {} score",
     "of": _of,
     "window": _window,
     "sever": _severed,
     "total": _total,
-    "to": _plainly("to", "to {}"),
-    "through": _plainly("through", "through {}"),
-    "into": _plainly("into", "into {}"),
-    "direction": _plainly("direction", "direction {}"),
+    "to": "to {}",
+    "through": "through {}",
+    "into": "into {}",
+    "direction": "direction {}",
     "loss": lambda made: "" if made["loss"] == "metric" else f"loss {made['loss']}",
     "corruption": _corruption,
-    "corruptions": _plainly("corruptions", "corruptions {}"),
-    "held_out": lambda _: "held out",
+    "corruptions": "corruptions {}",
+    "held_out": "held out",
     "metric": lambda made: f"metric {metric_in_words(made)}",
-    "teacher_forced": lambda _: "teacher forced",
-    "at": _plainly("at", "at {}"),
-    "normalized": lambda _: "normalized",
-    "steps": _plainly("steps", "steps {}"),
+    "teacher_forced": "teacher forced",
+    "at": "at {}",
+    "normalized": "normalized",
+    "steps": "steps {}",
     "gradient_at": lambda made: "gradient on the corrupted run" if made["gradient_at"] == "corrupted" else "",
     "rule": lambda made: "" if made["rule"] == "gradient" else f"rule {made['rule']}",
-    "correct_qk": lambda _: "queries and keys corrected",
-    "grad_drop": lambda _: "GradDrop",
+    "correct_qk": "queries and keys corrected",
+    "grad_drop": "GradDrop",
     "prompts": _prompts,
     "level": lambda made: f"{made['level']:.0%} intervals".replace("%", " %"),
     "resamples": lambda made: f"{made['resamples']:,} resamples",
     "draws": lambda made: f"{made['draws']:,} random circuits",
-    "connected": lambda _: "connected",
+    "connected": "connected",
     "model": lambda made: f"model {called(str(made['model']))}",
-    "dtype": _plainly("dtype"),
+    "dtype": "{}",
 }

@@ -46,16 +46,7 @@ OVERSHOOT = 1.1
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An assertion with the values that were measured.
-
-    Attributes:
-        assertion: what was claimed.
-        left: the number on the left.
-        right: the number on the right; of a range its ends.
-        holds: whether the comparison is true.
-        left_interval: where the left is about a mean over prompts, that mean with its interval.
-        right_interval: likewise on the right.
-    """
+    """An assertion with the values measured: ends of a range, and intervals of means over prompts."""
 
     assertion: Assertion
     left: float

@@ -13,7 +13,7 @@ from nncirc.circuits.atomic import make_folder, remove_leftovers, write_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.door import is_folder, is_there, require_regular
 from nncirc.circuits.errors import FileError, MethodError, ResourceError
-from nncirc.circuits.formats.json import circuit_to_json, header
+from nncirc.circuits.formats.json import circuit_to_json, graph_header
 from nncirc.dsl.check.written import result_file
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.program.results import Curve, Table, finite
@@ -143,7 +143,7 @@ def _content(result: EdgeScores | NodeScores | Curve | Table) -> Mapping[str, An
     kind = KINDS[type(result)]
     head: dict[str, Any] = {"format": f"nncirc {kind}", "version": VERSION}
     if isinstance(result, EdgeScores):
-        graph = header(Circuit.of(result.graph, ()))["graph"]
+        graph = graph_header(result.graph)
         scores = [[*edge, score] for edge, score in result.written().items()]
         return {**head, "graph": graph, "made": dict(result.made), "scores": scores}
     if isinstance(result, NodeScores):

@@ -196,14 +196,8 @@ _ROWS = {
     "attention": "attention around",
     "nodes": "node",
 }
-# What is no head and no neuron, in the title of its panel.
-_CALLED: Mapping[str, str] = {
-    "embed": "embed",
-    "pos_embed": "pos_embed",
-    "attention": "attention",
-    "mlp": "MLPs",
-    "logits": "logits",
-}
+# What is no head and no neuron.
+_OTHERS = ("embed", "pos_embed", "attention", "mlp", "logits")
 
 
 # What lenses and statistics show --------------------------------------------------------------------------
@@ -238,11 +232,7 @@ def of_pairs(scores: NodeScores) -> tuple[list[Panel], dict[str, str]]:
 
 
 def by_statistic(unit_of: Callable[[str], tuple[str, Scale]]) -> Layout:
-    """Statistics of heads, with a scale for each unit.
-
-    Args:
-        unit_of: gives for the name of a statistic its unit and its colours.
-    """
+    """Statistics of heads, with the unit and the colors that `unit_of` gives for the name of each."""
 
     def layout(scores: NodeScores) -> tuple[list[Panel], dict[str, str]]:
         columns: dict[tuple[str, Scale], list[int]] = {}
@@ -376,9 +366,9 @@ def _heads(scores: NodeScores, column: int, title: str) -> Panel:
 
 def _others(scores: NodeScores, labels: Sequence[str], neutral: float) -> list[Panel]:
     """What is no head by position, if there is any: of many neurons those that do most."""
-    rows = _rows(scores, tuple(_CALLED))
+    rows = _rows(scores, _OTHERS)
     names = [str(node) for node, _ in rows]
-    title = ", ".join(dict.fromkeys(_CALLED[node.kind] for node, _ in rows))
+    title = ", ".join(dict.fromkeys({"mlp": "MLPs"}.get(node.kind, node.kind) for node, _ in rows))
     x_label = _across(scores)
     panels = [Panel([row for _, row in rows], names, list(labels), title, x_label)] if rows else []
     if neurons := _rows(scores, ("neuron",)):

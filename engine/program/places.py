@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from nncirc.circuits.errors import NncircError
 from nncirc.dsl.check.program import Assertion, Declaration
 from nncirc.dsl.text.diagnostics import Diagnostic
@@ -11,6 +14,7 @@ _MODEL = ("id", "path", "name")
 
 # The key of a block that an error is about, where the code tells; otherwise the block itself.
 _KEYS = {
+    **dict.fromkeys(("C402", "C403", "C404", "C426", "C427", "C429", "C430"), _MODEL),
     "C303": ("answer", "foil"),
     "C304": ("foil", "answer"),
     "C306": ("prompt", "clean"),
@@ -25,17 +29,10 @@ _KEYS = {
     "C344": ("answer_ids", "foil_ids"),
     "C334": ("positions",),
     "C353": ("task",),
-    "C402": _MODEL,
-    "C403": _MODEL,
-    "C404": _MODEL,
     "C405": ("id", "dtype"),
     "C406": ("device",),
     "C411": ("id",),
-    "C426": _MODEL,
-    "C427": _MODEL,
     "C428": ("dtype", *_MODEL),
-    "C429": _MODEL,
-    "C430": _MODEL,
     "C436": ("id",),
     "C421": ("tokenizer", "id"),
     "C422": ("tokenizer", "id"),
@@ -54,19 +51,16 @@ class ProgramError(NncircError):
         self.diagnostic = diagnostic
 
 
-class placed:  # noqa: N801 - reads as a word of a with statement
+@contextmanager
+def placed(declaration: Declaration | Assertion) -> Iterator[None]:
     """Errors inside get the place of a declaration or a claim, unless they have one."""
-
-    def __init__(self, declaration: Declaration | Assertion) -> None:
-        self.declaration = declaration
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, NncircError) and not isinstance(error, ProgramError):
-            span = span_of(self.declaration, error.code, error.about)
-            raise ProgramError(Diagnostic(error.code, error.message, span, help=error.hint)) from error
+    try:
+        yield
+    except ProgramError:
+        raise
+    except NncircError as error:
+        span = span_of(declaration, error.code, error.about)
+        raise ProgramError(Diagnostic(error.code, error.message, span, help=error.hint)) from error
 
 
 def span_of(declaration: Declaration | Assertion, code: str, about: str | None = None) -> Span:

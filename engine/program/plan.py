@@ -19,11 +19,12 @@ from nncirc.circuits.door import at_home, is_there
 from nncirc.circuits.errors import ModelError, NncircError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.models import COMPILED, model_folder
-from nncirc.circuits.words import counted, memory_in_words
+from nncirc.circuits.words import counted, in_columns, memory_in_words
 from nncirc.dsl.check.program import Apply, Assertion, Declaration, Program, Ref, leaves
 from nncirc.dsl.check.shapes import model_sizes
 from nncirc.engine.blocks import blocks
 from nncirc.engine.blocks.functions import cost_of_claim
+from nncirc.engine.blocks.models import OnlyShape
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.data.load import check_json, is_local, load_tokenizer, no_folder
 from nncirc.engine.model.configs import empty, parameters, read_config
@@ -39,17 +40,15 @@ from nncirc.engine.runs.memory import machine_memory, resident
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One declaration of the plan.
+    """One declaration of the plan; what cannot be known is None.
 
     Attributes:
-        name: of the declaration.
         what: a few words: prompts and tokens, nodes and edges, what is tested.
-        forwards: multiplications, in those of a plain forward; None where nothing runs or it cannot be known.
-        seconds: how long it takes on this machine; None in the same cases.
+        forwards: multiplications, in those of a plain forward.
+        memory: bytes of activations held at once.
         tested: of ACDC, how many edges will be tested.
         at_most: whether these are upper bounds.
         stored: whether a run would take the result from the store.
-        memory: bytes of activations held at once; None where it cannot be known.
     """
 
     name: str
@@ -94,12 +93,7 @@ class Plan:
         most = "≤ " if any(step.at_most for step in timed) else ""
         rows.append(("", "", "", f"{most}{sum(step.seconds or 0.0 for step in timed):,.1f}", ""))
         rows.append(("peak memory of the process", "", "", "", _mebibytes(self.memory)))
-        widths = [max(len(row[i]) for row in rows) for i in range(5)]
-        pads = (str.ljust, str.ljust, str.rjust, str.rjust, str.rjust)
-        lines = [
-            "  ".join(pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
+        lines = in_columns(rows, right={2, 3, 4})
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
@@ -211,15 +205,12 @@ class _Planner(Costing):
 
     def model_step(self, declaration: Declaration) -> Step | None:
         if declaration.implementation == "shape":
-            shape = self.get(declaration.name).shape
-            return Step(declaration.name, f"{shape.n_layers} layers x {shape.n_heads} heads, only a shape")
+            return Step(declaration.name, f"{_sizes(self.get(declaration.name))}, only a shape")
         if _is_compiled(declaration):
             # Programs are small, so that they are loaded.
             model: Model = self.get(declaration.name)
             size = sum(weight.nbytes for weight in model.module.parameters())
-            return Step(
-                declaration.name, f"{model.shape.n_layers} layers x {model.shape.n_heads} heads", None, size
-            )
+            return Step(declaration.name, _sizes(model), memory=size)
         with placed(declaration):
             config, place = _config(declaration)
         if config is None:
@@ -230,8 +221,7 @@ class _Planner(Costing):
         with placed(declaration):
             size = parameters(config) * getattr(torch, str(declaration.values["dtype"])).itemsize
         model = self.loaded(declaration, size) or self.unloaded(declaration, config, place)
-        shape = model.shape
-        return Step(declaration.name, f"{shape.n_layers} layers x {shape.n_heads} heads", None, size)
+        return Step(declaration.name, _sizes(model), memory=size)
 
     def loaded(self, declaration: Declaration, size: int) -> Model | None:
         """The model itself, if it is at hand; what is wrong with it becomes a note."""
@@ -291,11 +281,7 @@ class _Planner(Costing):
         graph = self.built.get(_name(declaration.values.get("graph")))
         is_measured = isinstance(declaration.values.get("metric"), Ref)
         if is_measured and isinstance(corruption, Ref) and corruption.name not in self.unknown:
-            contrast = self.contrast_of(declaration)
-            metric = self.of(declaration, "metric")
-            with placed(self.declaration(declaration, "metric")):
-                for each in contrast.batches:
-                    contrast.reading(each, metric)
+            self.check_readings(declaration)
         what = f"{declaration.implementation}" + _family(declaration)
         found = self.foretold(declaration) if self.is_known(declaration) else None
         if found is None:
@@ -325,6 +311,10 @@ class _Planner(Costing):
             declaration.name,
             f"reference, {counted(len(circuit), 'edge')}, {counted(len(circuit.nodes), 'node')}",
         )
+
+
+def _sizes(model: Model | OnlyShape) -> str:
+    return f"{model.shape.n_layers} layers x {model.shape.n_heads} heads"
 
 
 def _name(value: Any) -> str:

@@ -76,9 +76,7 @@ def finite(value: float) -> float | None:
 def areas(curve: Curve, *, ends: bool = True) -> list[str]:
     """The areas of a curve in words, such as `CPR 0.71 [0.66, 0.75]`.
 
-    Args:
-        curve: the curve.
-        ends: whether intervals are shown; without them a ROC curve has its area by steps only.
+    Without the ends of their intervals, a ROC curve has its area by steps only.
     """
     found = curve.areas.items() if ends else [each for each in curve.areas.items() if "lines" not in each[0]]
     return [f"{_AREAS[name]} {_shown(area) if ends else f'{area.value:.3g}'}" for name, area in found]

@@ -21,11 +21,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import NncircError, ScriptError
 from nncirc.circuits.names import Position
 from nncirc.circuits.words import counted, did_you_mean, visible
-from nncirc.dsl.check.program import (
-    Declaration,
-    Program,
-    Ref,
-)
+from nncirc.dsl.check.program import Declaration, Program, Ref
 from nncirc.dsl.check.types import kinds_in_words
 from nncirc.dsl.check.written import DRAWN, PROVENANCE, result_file, written
 from nncirc.engine.blocks import blocks
@@ -44,13 +40,9 @@ PREPARED = ("model", "dataset", "corruption", "graph", "metric")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A named result, or a picture.
+    """A named result, or a picture, with the file in the run's folder, if one was written.
 
     Attributes:
-        name: of the declaration.
-        kind: of the declaration.
-        using: its implementation.
-        file: where it was written, relative to the folder; None if it was not.
         summary: a few words on it.
         seconds: wall-clock time that building it took.
         stored: whether all that a model has to run for came from the store.
@@ -160,13 +152,11 @@ def run_program(
     asserted = () if options.only else program.assertions
 
     def write_provenance() -> None:
+        seconds = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
         how = {
             "threads": threads,
             "began": began.isoformat(timespec="seconds"),
-            "seconds": {
-                "wall": round(time.perf_counter() - wall, 3),
-                "cpu": round(time.process_time() - cpu, 3),
-            },
+            "seconds": {clock: round(time_taken, 3) for clock, time_taken in seconds.items()},
             "memory": {"limit": options.memory, "peak": peak()},
         }
         content = provenance(builder, options, results, claims, how)
@@ -219,11 +209,10 @@ def _report(
     builder: Builder, folder: Path, options: Options, results: Iterable[Result], claims: Iterable[Claim]
 ) -> Report:
     """What was made, its tables, and what there is to say of the data and the store."""
-    results = tuple(results)
+    results, claims = tuple(results), tuple(claims)
     datasets = [builder.built[each.name] for each in _built(builder, "dataset")]
     notes = tuple(dict.fromkeys(note for dataset in datasets for note in dataset.notes))
     notes += builder.store.notes if builder.store else ()
-    claims = tuple(claims)
     notes += tuple(claim.note for claim in claims if claim.note)
     if (options.threads or 0) > cores():
         notes += (f"this machine has {counted(cores(), 'core')}; no more threads were used",)

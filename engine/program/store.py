@@ -47,19 +47,15 @@ def default_folder() -> Path:
 
 @dataclass
 class Store:
-    """Results of earlier runs.
-
-    Args:
-        folder: where they lie; made when there is something to write.
-        fresh: ignore what other runs have stored, and write it anew.
+    """Results of earlier runs in a folder, which is made when there is something to write.
 
     Attributes:
-        hits: how many results were found.
-        misses: how many were not.
+        fresh: whether what other runs have stored is ignored and written anew.
+        hits: how many results were found; `misses` how many were not.
         notes: sentences that a user should read.
     """
 
-    folder: Path
+    folder: Path = field(default_factory=default_folder)
     fresh: bool = False
     hits: int = 0
     misses: int = 0
@@ -87,9 +83,7 @@ class Store:
     def load(self, key: str, read: Callable[[Value], T]) -> T | None:
         """A result; None if it is not there, or damaged.
 
-        Args:
-            key: of everything that it depends on.
-            read: makes it of what was saved; raises an NncircError at what it cannot be made of.
+        It is made by `read`, which raises an NncircError at what it cannot be made of.
         """
         if not self.has(key):
             self.misses += 1

@@ -19,11 +19,10 @@ from typing import Any, Generic, TypeVar
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.door import read_file
-from nncirc.circuits.formats.json import header
+from nncirc.circuits.formats.json import graph_header, read_edges
 from nncirc.circuits.formats.json_input import Value
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import Estimate
-from nncirc.circuits.names import Edge
 from nncirc.engine.data.examples import Dataset, Example
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.metrics.expressions import Combined
@@ -90,7 +89,7 @@ def _content(value: Any) -> Any:
         case Mean():
             return [value.name, list(value.over), None if value.source is None else _content(value.source)]
         case Graph():
-            return header(Circuit.of(value, ()))["graph"]
+            return graph_header(value)
         case Metric():
             return [
                 value.name,
@@ -191,10 +190,6 @@ NUMBERS: Form[tuple[float, ...]] = Form(list, _numbers)
 ESTIMATE: Form[Estimate] = Form(_written_estimate, _read_estimate)
 
 
-def _made(value: Value) -> dict[str, Any]:
-    return {key: member.value for key, member in value.items()}
-
-
 def _write_nodes(scores: NodeScores) -> Any:
     rows = [list(row) for row in scores.values]
     return {
@@ -216,7 +211,7 @@ def _read_nodes(value: Value) -> NodeScores:
             raise members[key].wrong("expected a row for each node and in it a number for each position")
         return rows
 
-    scores, made = table("scores", Value.number), _made(members["made"])
+    scores, made = table("scores", Value.number), members["made"].plain()
     if "low" not in members:
         return NodeScores(nodes, positions, scores, made)
     value.open_members(["high"])
@@ -243,7 +238,7 @@ def edges_of(graph: Graph) -> Form[EdgeScores]:
         edges = list(graph.edges())
         if len(scores) != len(edges):
             raise members["scores"].wrong(f"expected {len(edges)} scores, found {len(scores)}")
-        return EdgeScores(graph, dict(zip(edges, scores, strict=True)), _made(members["made"]), digits)
+        return EdgeScores(graph, dict(zip(edges, scores, strict=True)), members["made"].plain(), digits)
 
     return Form(write, read)
 
@@ -257,13 +252,6 @@ def circuit_of(graph: Graph) -> Form[Circuit]:
 
     def read(value: Value) -> Circuit:
         members = value.members(["made", "edges"])
-        scores: dict[Edge, float | None] = {}
-        for row in members["edges"].elements():
-            cells = row.elements()
-            if len(cells) != 3:
-                raise row.wrong("expected a sender, a receiver and a score")
-            edge = Edge(cells[0].text(), cells[1].text())
-            scores[edge] = None if cells[2].value is None else cells[2].number()
-        return Circuit(graph, scores, made=_made(members["made"]))
+        return Circuit(graph, read_edges(graph, members["edges"]), made=members["made"].plain())
 
     return Form(write, read)

@@ -341,9 +341,9 @@ def _models(options: Any) -> int:
 
 
 def _cache(options: Any) -> int:
-    from nncirc.engine.program.store import Store, default_folder
+    from nncirc.engine.program.store import Store
 
-    store = Store(default_folder())
+    store = Store()
     results, size = store.size()
     removed = store.clear() if options.clear else 0
     if options.json:
@@ -370,7 +370,7 @@ def _run(options: Any) -> int:
         raise ScriptError("C123", f"{options.script} has nothing to run", hint=hint)
     out = Path(options.out) if options.out else Path("out") / Path(options.script).stem
     from nncirc.engine.program.run import Options, run_program
-    from nncirc.engine.program.store import Store, default_folder
+    from nncirc.engine.program.store import Store
     from nncirc.report import print_report
 
     how = Options(
@@ -384,7 +384,7 @@ def _run(options: Any) -> int:
     reports: list[Report] = []
     try:
         with shown(sys.stderr) as progress:
-            store = Store(default_folder(), fresh=options.fresh)
+            store = Store(fresh=options.fresh)
             report = run_program(program, out, how, progress=progress, store=store, finished=reports.append)
     except KeyboardInterrupt:
         raise _interrupted(reports) from None
@@ -419,9 +419,9 @@ def _plan(options: Any) -> int:
     if program is None:
         return WRONG
     from nncirc.engine.program.plan import plan_program
-    from nncirc.engine.program.store import Store, default_folder
+    from nncirc.engine.program.store import Store
 
-    store = Store(default_folder())
+    store = Store()
     plan = plan_program(
         program,
         tuple(options.only),

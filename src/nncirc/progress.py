@@ -23,12 +23,7 @@ SECONDS = 30.0
 
 @contextmanager
 def shown(stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Iterator[Start]:
-    """Gives what is called with the name of each result, and then gives the callback for its progress.
-
-    Args:
-        stream: standard error.
-        clock: seconds, from whenever.
-    """
+    """Gives what is called with the name of each result, and then gives the callback for its progress."""
     if not stream.isatty():
         yield Log(stream, clock).start
         return
@@ -58,12 +53,7 @@ def shown(stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Iterat
 
 @dataclass
 class Log:
-    """Lines for a file: one when so much time has passed since the last.
-
-    Args:
-        stream: the file.
-        clock: seconds, from whenever.
-    """
+    """Lines for a file: one when so much time has passed since the last."""
 
     stream: TextIO
     clock: Callable[[], float]

@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from nncirc.circuits.data import WORD_LISTS, word_list
 from nncirc.circuits.errors import DataError, ModelError
-from nncirc.circuits.models import BUNDLED, COMPILED, TRAINED, model_card, model_folder, model_info
+from nncirc.circuits.models import BUNDLED, COMPILED, TRAINED, model_folder, model_info
 from nncirc.circuits.tasks import TASKS
 
 MEASURE: dict[str, Callable[..., dict[str, Any]]] = {
@@ -84,7 +84,7 @@ def test_info_agrees_with_the_loaded_model(name: str) -> None:
     assert (info.vocabulary, info.width) == tuple(model.transformer.wte.weight.shape)
     assert info.positions == model.transformer.wpe.num_embeddings == tokenizer.model_max_length
     assert info.vocabulary == len(tokenizer)
-    assert f"# {name}" in model_card(name)
+    assert f"# {name}" in (model_folder(name) / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", COMPILED)
@@ -95,7 +95,7 @@ def test_a_compiled_folder_is_complete(name: str) -> None:
     assert info.compiled and not info.attention_only
     assert (info.heads, info.positions) == (1, 6)
     assert info.scores["wrong"] == 0
-    assert f"# {name}" in model_card(name)
+    assert f"# {name}" in (model_folder(name) / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_model_is_trained_or_compiled() -> None:

@@ -18,7 +18,7 @@ from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.names import Edge
 from nncirc.circuits.pictures.pair import pair_to_dot, render_pair
 from nncirc.circuits.pictures.render import to_svg
-from nncirc.circuits.pictures.style import FIRST_FILL, SECOND_FILL, side_line
+from nncirc.circuits.pictures.style import FIRST_FILL, LINE_OF_SIDE, SECOND_FILL
 
 GRAPH = Graph(Shape(2, 2, 2))
 OURS = Circuit.of(GRAPH, [Edge("embed", "L0H0.q"), Edge("L0H0", "MLP1"), Edge("MLP1", "logits")])
@@ -67,11 +67,11 @@ def luminance(colour: str) -> float:
 
 
 def test_no_side_is_told_by_colour_alone() -> None:
-    drawn = [side_line(side) for side in ("both", "first", "second")]
+    drawn = [LINE_OF_SIDE[side] for side in ("both", "first", "second")]
     assert len({each["style"] for each in drawn}) == 3
     lights = sorted(luminance(str(each["color"])) for each in drawn)
     assert all(light - dark > 0.05 for dark, light in pairwise(lights))
-    assert ":" in str(side_line("mixed")["color"])
+    assert ":" in str(LINE_OF_SIDE["mixed"]["color"])
 
 
 def test_the_legend_and_the_caption_say_what_there_is() -> None:
