@@ -96,8 +96,8 @@ def _door(function: Any, name: str | None) -> Any:
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        taken = door().take(args, kwargs)
-        return function(*taken.args, **taken.kwargs)
+        args, kwargs = door().take(args, kwargs)
+        return function(*args, **kwargs)
 
     wrapper.door = door  # type: ignore[attr-defined]
     return wrapper
@@ -129,7 +129,7 @@ class Door:
             if _takes(self.kinds[one], first) and _takes(self.kinds[other], second)
         ]
 
-    def take(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
+    def take(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments to hand on.
 
         Raises:
@@ -139,19 +139,19 @@ class Door:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError:
             raise self._misfit(args, kwargs) from None
-        given, faults = bound.arguments, {}
+        given, faults, changed = bound.arguments, {}, False
         for name, value in given.items():
             found = self.kinds[name].take(value)
             if isinstance(found, Fault):
                 faults[name] = found
-            else:
-                given[name] = found
+            elif found is not value:
+                given[name], changed = found, True
         if faults:
             raise self._wrong(faults, given)
         for one, other, check in self.relations:
             if given.get(one) is not None and given.get(other) is not None:
                 check(given[one], given[other])
-        return bound
+        return (bound.args, bound.kwargs) if changed else (args, kwargs)
 
     def _wrong(self, faults: Mapping[str, Fault], given: Mapping[str, object]) -> ArgumentError:
         said = "; ".join(

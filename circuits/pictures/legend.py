@@ -102,7 +102,7 @@ def _lines(drawing: Drawing) -> list[Entry]:
     for value in dict.fromkeys((scale.low, scale.high)) if scale.high > 0 else ():
         edges = "1 edge" if value == 1 else f"{value:.0f} edges"
         name = edges if drawing.counted else f"|score| {number(value)}"
-        look = {
+        look: style.Look = {
             "color": style.INK + scale.opacity(value),
             "penwidth": scale.width(value),
             "arrowhead": "none",
