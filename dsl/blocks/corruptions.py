@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nncirc.circuits.kinds import or_
+from nncirc.circuits.words import or_
 from nncirc.dsl.blocks.datasets import DATASETS, check_positions, check_replace, has_column, size_of
 from nncirc.dsl.blocks.keys import COUNT, FUNCTION, SEED, check_function, one
 from nncirc.dsl.check.declared import Implementation, Key, Meaning

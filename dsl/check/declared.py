@@ -11,8 +11,8 @@ from typing import Literal, TypeAlias
 
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, Shape
-from nncirc.circuits.kinds import or_
 from nncirc.circuits.names import OTHER
+from nncirc.circuits.words import or_
 from nncirc.dsl.check.program import Apply, Ref, Value
 from nncirc.dsl.check.scope import Draft, Scope
 from nncirc.dsl.check.shapes import Sizes, SizesProvider, graph_of

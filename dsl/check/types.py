@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from nncirc.circuits.kinds import or_
+from nncirc.circuits.words import or_
 
 
 @dataclass(frozen=True, slots=True)
