@@ -32,43 +32,35 @@ _PART = {
 
 
 def _check_reference(meaning: Meaning, draft: Draft) -> None:
-    """What `where` picks heads by has numbers for heads; nodes and paths are those of the graph."""
+    """What `where` picks heads by has numbers for heads; nodes exist, edges go forward, groups are used."""
+    scope, graph = meaning.scope, meaning.get(draft, "graph")
+    before = len(scope.diagnostics)
+    checker = None if graph is None else _Reference(meaning, graph, draft.groups)
     for name, group in draft.groups.items():
         for member, span in zip(group, draft.member_spans[name], strict=True):
             if isinstance(member, Where):
                 scores = meaning.drafts[member.scores.name]
                 if (where := meaning.scores(scores).where) is not None:
                     where(meaning, scores, span)
-    graph = meaning.get(draft, "graph")
-    if graph is not None:
-        _check_paths(meaning, draft, graph)
-
-
-def _check_paths(meaning: Meaning, draft: Draft, graph: Draft) -> None:
-    """Nodes exist in the graph, edges go forward, groups are used."""
-    scope, shape = meaning.scope, meaning.shape(graph)
-    before = len(scope.diagnostics)
-    checker = _Reference(meaning, graph, draft.groups)
-    for name, group in draft.groups.items():
-        for member, span in zip(group, draft.member_spans[name], strict=True):
-            if isinstance(member, Node):
+                if checker is not None:
+                    checker.part("heads", span)
+            elif checker is not None:
                 checker.exists(member, span)
-            elif isinstance(member, Where):
-                checker.part("heads", span)
+    if graph is None or checker is None:
+        return
     for path, places in zip(draft.paths, draft.path_spans, strict=True):
         checker.path(path.steps, places)
         if path.score is not None:
             checker.scored(path, places)
     used = {t.name for p in draft.paths for step in p.steps for t in step if isinstance(t, GroupRef)}
-    complete = len(draft.paths) > 0
     for name, span in draft.group_spans.items():
-        if complete and name not in used:
+        if draft.paths and name not in used:
             otherwise = "add it to a path, or remove it: its nodes are not part of the circuit"
             advice = did_you_mean(name, used, otherwise)
             scope.report(
                 "C120", f"unused group `{name}`: no path has it", span, severity="warning", help=advice
             )
-    if shape is not None and not any(each.severity == "error" for each in scope.diagnostics[before:]):
+    if checker.shape is not None and not any(each.severity == "error" for each in scope.diagnostics[before:]):
         _check_edges(meaning, draft, graph)
 
 
@@ -253,20 +245,15 @@ class _Reference:
                 if receiver in absent:
                     continue
                 # All senders are at other positions than the receiver, of those that the graph has.
+                problem = f"no earlier step can send to `{span.text}`"
                 if known and self.is_at(receiver) and receiver.position not in sent:
-                    self.report(
-                        "C229",
-                        f"no earlier step can send to `{span.text}`: an edge stays at its position",
-                        span,
+                    advice = (
                         "only heads move information between positions: end the path at a key or value, and "
-                        "start a new one where the head writes",
+                        "start a new one where the head writes"
                     )
+                    self.report("C229", f"{problem}: an edge stays at its position", span, advice)
                 elif earliest >= self.rank(receiver)[1]:
-                    self.report(
-                        "C229",
-                        f"no earlier step can send to `{span.text}`: edges go only to later nodes",
-                        span,
-                    )
+                    self.report("C229", f"{problem}: edges go only to later nodes", span)
 
     def term(self, term: Term, span: Span, *, first: bool, last: bool) -> None:
         kind = term.kind if isinstance(term, Node) else "group"
@@ -294,9 +281,8 @@ class _Reference:
         if kind in ("embed", "pos_embed") and not first:
             problem = f"`{kind}` must be the first step of a path"
             self.report("C229", problem, span, f"remove the steps before `{kind}`")
-        if kind == "kv" and not last:
-            self.report("C229", "a key-value group has no output", span, "use its heads, such as `L3H*`")
-        if isinstance(term, GroupRef) and not last and term.name in self.shared:
+        shared = isinstance(term, GroupRef) and term.name in self.shared
+        if (kind == "kv" or shared) and not last:
             self.report("C229", "a key-value group has no output", span, "use its heads, such as `L3H*`")
 
     def is_at(self, term: Term) -> bool:

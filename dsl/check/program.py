@@ -114,7 +114,7 @@ class Template:
         """Split a text at its `{slot}`s; `{{` and `}}` stand for braces.
 
         Raises:
-            ValueError: what is wrong, what to do, and the number of the brace concerned.
+            ValueError: what is wrong, what to do, and the place of the brace concerned.
         """
         parts: list[str | Placeholder] = []
         counts: dict[str, int] = {}
@@ -137,7 +137,7 @@ class Template:
                 counts[name] = counts.get(name, 0) + 1
                 parts.append(Placeholder(name, counts[name]))
             if problem is not None:
-                raise ValueError(problem, advice, len(re.findall("[{}]", text[: match.start()])))
+                raise ValueError(problem, advice, match.start())
         return cls(text, tuple(parts))
 
     def count(self, slot: str) -> int:

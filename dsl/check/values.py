@@ -394,7 +394,8 @@ def template(scope: Scope, value: syntax.String) -> Template | None:
     try:
         return Template.parse(value.value)
     except ValueError as error:
-        problem, advice, number = error.args
+        problem, advice, place = error.args
+        number = len(re.findall("[{}]", value.value[:place]))
         places = [i for i, c in enumerate(value.span.text) if c in "{}"]  # escapes never make braces
         start = value.span.start + places[number] if number < len(places) else None
         span = value.span if start is None else Span(value.span.source, start, start + 1)

@@ -13,11 +13,9 @@ from functools import cache
 
 from nncirc.dsl.codes.data import DATA
 from nncirc.dsl.codes.entry import Entry
-from nncirc.dsl.codes.evaluation import EVALUATION
 from nncirc.dsl.codes.files import ARGUMENTS, COMMAND, FILES, RESOURCES
 from nncirc.dsl.codes.form import FORM
 from nncirc.dsl.codes.meaning import MEANING
-from nncirc.dsl.codes.measuring import MEASURED, MEASURING
 from nncirc.dsl.codes.methods import METHODS
 from nncirc.dsl.codes.models_and_graphs import GRAPHS, MODELS
 
@@ -38,11 +36,10 @@ _SAME = {
 }
 """Codes of a run, and those of `check` for the same mistake, which have the text."""
 
-SCRIPT: Mapping[str, Entry] = {**FORM, **MEANING, **MEASURING, **EVALUATION}
+SCRIPT: Mapping[str, Entry] = {**FORM, **MEANING}
 RUN: Mapping[str, Entry] = {
     **COMMAND,
     **DATA,
-    **MEASURED,
     **MODELS,
     **GRAPHS,
     **METHODS,

@@ -201,11 +201,60 @@ DATA: Mapping[str, Entry] = {
         "was trained with, and its other tokens would mean something else to the model as well. Use the "
         "model's own: omit the key `tokenizer`.",
     ),
+    "C340": Entry(
+        "empty answer set, or the same token twice",
+        "The tokens in a set of answers are equally right, and each counts once. Either the set is empty, or "
+        "two of its texts are the same token, possibly in some prompts only, once the slots are filled in.",
+        'dataset other using template {\n  model = tiny\n  size = 2\n  prompt = "Then {S} gave a drink to"\n'
+        '  answer = [" {S}", " Mary"]\n  slots {\n    S = ["John", "Mary"]\n  }\n}',
+        ('"Mary"', '"Peter"'),
+    ),
+    "C341": Entry(
+        "mean over prompts that lack a place of the template",
+        "With `over = [prompts, slots]` every token gets the mean of the tokens at the same place of "
+        "the template: the same occurrence of a slot, or the same distance after it in the same "
+        "phrasing. The prompts of `source` have no such place. Use a source with the same template, or "
+        "the mean over all positions.",
+        'dataset other using template {\n  model = tiny\n  size = 2\n  prompt = "Then {S} went to the '
+        'store"\n'
+        '  slots {\n    S = ["John", "Peter"]\n  }\n}\n'
+        "corruption average using mean {\n  data = ioi\n  source = other\n  over = [prompts, slots]\n}\n"
+        "scores effect using activation_patching {\n  graph = full\n  corruption = average\n"
+        "  metric = recovered\n  direction = noise\n}",
+        ("  source = other\n", ""),
+    ),
+    "C342": Entry(
+        "prompt without a partner to shuffle with",
+        "`shuffle` gives every prompt the activations of another prompt with the same number of tokens "
+        "and its slots at the same positions. This prompt has no such partner, or all its partners are "
+        "equal to it.",
+        'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met John", "Then Mary '
+        'met"]\n}\n'
+        "corruption changed using shuffle {\n  data = other\n}",
+        ('"Then Mary met"]', '"Then John met Mary"]'),
+    ),
+    "C344": Entry(
+        "invalid token ids for answers",
+        "`answer_ids` and `foil_ids` are ids from this tokenizer's vocabulary, whole numbers from 0. "
+        "Give them instead of `answer` and `foil`, not with them. Ids from another tokenizer would be "
+        "different words.",
+        'dataset other using prompts {\n  model = tiny\n  clean = ["Then Mary met"]\n  answer_ids = 50256\n}',
+        ("50256", "5"),
+    ),
     "C346": Entry(
         "token at two positions of a graph, or at none",
         "In a graph split by position, every token of every prompt must be at exactly one position. "
         "`end` is the last token, even if it belongs to a slot; `S` is every occurrence of S. In a "
         "script, tokens that no position names are at `other`.",
+    ),
+    "C348": Entry(
+        "too many prompts, tokens or answers",
+        "`all_inputs` runs every input of `length` tokens: the size of the vocabulary to that power, "
+        "once for every counterpart. Only programs with a small vocabulary can be run on all inputs. "
+        "Other datasets have at most a million prompts, a hundred thousand tokens per prompt, and ten "
+        "thousand answers in a set.",
+        "dataset other using all_inputs {\n  model = tiny\n  length = 3\n}",
+        ("length = 3", "length = 1"),
     ),
     "C350": Entry(
         "task whose words the tokenizer does not have",

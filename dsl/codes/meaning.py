@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from nncirc.dsl.codes.entry import Entry
 
+_CURVE = "curve growing using faithfulness {\n  scores = eap\n  metric = recovered\n"
+
 MEANING: Mapping[str, Entry] = {
     "C201": Entry(
         "value of the wrong type",
@@ -292,6 +294,150 @@ MEANING: Mapping[str, Entry] = {
             "graph bare using residual {\n  model = other",
         ),
     ),
+    "C240": Entry(
+        "metric without a gradient",
+        "Attribution patching follows the gradient of the metric. A proportion of right answers is piecewise "
+        "constant: a small change to the model leaves it unchanged, so its gradient is zero everywhere.",
+        "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
+        "  metric = accuracy(at = end)\n}",
+        ("accuracy", "prob_diff"),
+    ),
+    "C241": Entry(
+        "mean over positions and slots",
+        "A mean over positions has one value for all of them; a mean over slots has one for each "
+        "occurrence of a slot and each token of the text in between. Choose one.",
+        "corruption other using mean {\n  data = ioi\n  over = [prompts, positions, slots]\n}",
+        ("positions, slots", "slots"),
+    ),
+    "C242": Entry(
+        "division by zero",
+        "The number after the `/` is zero, as written or once its parts are computed.",
+        "metric rest using expression {\n  of = recovered / (1 - 1)\n}",
+        ("(1 - 1)", "2"),
+    ),
+    "C243": Entry(
+        "incompatible metrics in an expression",
+        "An expression is computed prompt by prompt, at one position. All its metrics need the same `at`, "
+        "and none can be normalized over prompts (the expression itself can be). It contains at least one "
+        "metric. Terms of a sum need the same unit; logits count as nats, and probabilities, proportions "
+        "and ratios count as the same. A metric divided by a number is a ratio.",
+        "metric rest using expression {\n  of = recovered + logprob(at = IO)\n}",
+        ("of = recovered + logprob(at = IO)", "of = recovered + logprob(at = end)"),
+    ),
+    "C244": Entry(
+        "invalid function name",
+        "Write the function as `module:function`, or name an entry point of an installed package.",
+        'metric rest using python {\n  function = "my metrics.share"\n}',
+        ('"my metrics.share"', '"mymetrics:share"'),
+    ),
+    "C245": Entry(
+        "answer of several tokens where one is needed",
+        "With `teacher_forced = true` the model is given the answer after the prompt, token by token, in "
+        "the corrupted run too. `logprob`, `cross_entropy`, `prob` and `accuracy` then measure all its "
+        "tokens, each where it is predicted, from `end` on: log-probabilities are added and probabilities "
+        "multiplied. There is no such rule for a set of answers, for a difference from a foil, or for a "
+        "rank.",
+        'dataset other using prompts {\n  model = gpt2\n  clean = ["Then Mary met John"]\n'
+        '  answer = " and Mary"\n  foil = " in"\n  teacher_forced = true\n}',
+        ('foil = " in"\n  teacher_forced', "teacher_forced"),
+    ),
+    "C246": Entry(
+        "score of several edges, or several scores of one",
+        "In a `reference` circuit, `L0H1 -> L2H3.k = 0.25` is an edge with its score. An edge has one "
+        "sender and enters one input of one receiver; in a graph split by position, it is at one position. "
+        "Groups and patterns stand for several edges, and so does a head without `.q`, `.k` or `.v`, unless "
+        "the graph joins them. Write one path per edge, and one score for each.",
+        "circuit other using reference {\n  graph = full\n  embed -> L5H1 = 0.25\n  L5H1 -> logits\n}",
+        ("embed -> L5H1 = 0.25", "embed -> L5H1.q = 0.25"),
+    ),
+    "C247": Entry(
+        "row or column that the scores do not have",
+        "`score(scores, row, column)` reads one number of a table. Rows are nodes of the graph, or "
+        "layers of the residual stream; columns are positions, statistics or factors. In a graph split "
+        "by position, a row is a node and a column a position. Attribution patching gives scores of "
+        "edges unless `by = nodes`.",
+        "scores sweep using activation_patching {\n  graph = full\n  corruption = abc\n"
+        "  metric = recovered\n  positions = [S.2, end]\n}\n"
+        'assert score(sweep, "L9H9", "S.3") >= 0.5',
+        ('"S.3"', '"S.2"'),
+    ),
+    "C260": Entry(
+        "graph split by token without a number of tokens",
+        "`positions = all` makes a node of every node at every token, so the graph needs the number of "
+        "tokens: `data` takes it from a dataset, `length` gives it directly. Other positions are found "
+        "in whatever prompts a method runs on.",
+        "graph tokens using residual {\n  model = gpt2\n  positions = all\n}",
+        ("positions = all", "positions = all\n  data = ioi"),
+    ),
+    "C261": Entry(
+        "neurons of a missing layer",
+        "`neurons` lists the layers, counted from 0, whose MLPs are split so that every neuron is a "
+        "sender, such as `MLP3N17`. The model has no such layer, or no MLPs.",
+        "graph fine using residual {\n  model = gpt2\n  neurons = [12]\n}",
+        ("neurons = [12]", "neurons = [11]"),
+    ),
+    "C262": Entry(
+        "unknown number of neurons",
+        "The width of a model's MLPs is read from its weights. A model that is only a shape needs `d_mlp`.",
+        "model shaped using shape {\n  layers = 2\n  heads = 4\n}\n"
+        "graph fine using residual {\n  model = shaped\n  neurons = [1]\n}",
+        ("heads = 4", "heads = 4\n  d_mlp = 64"),
+    ),
+    "C265": Entry(
+        "unknown corruption of a task",
+        "A task has corruptions by name (`docs/tasks.md`); `corrupt` chooses the one that `counterpart` "
+        "uses. Make others with `replace`, from the slots of the task.",
+        'dataset other using task {\n  task = "ioi"\n  model = gpt2\n  size = 4\n  corrupt = "cba"\n}',
+        ('"cba"', '"abc"'),
+    ),
+    "C266": Entry(
+        "task metric for prompts without a task",
+        "`metric paper using task { data = years }` is what the papers measure on that task "
+        "(`docs/tasks.md`). Prompts from a template or a file belong to no task: name a metric instead, "
+        "such as `using logit_diff`.",
+        "metric paper using task {\n  data = ioi\n}",
+        'dataset other using task {\n  task = "ioi"\n  model = gpt2\n  size = 4\n}\n'
+        "metric paper using task {\n  data = other\n}",
+    ),
+    "C270": Entry(
+        "area under the wrong curve",
+        "`cpr` and `cmd` are areas under a curve `using faithfulness` with `edges = mib`; at other sizes "
+        "they could not be compared with published numbers. `auc` is the area under a curve `using roc`.",
+        _CURVE + "  edges = [5, 10]\n}\nassert cpr(growing) >= 0.5",
+        ("[5, 10]", "mib"),
+    ),
+    "C271": Entry(
+        "key without effect",
+        "In a comparison, `corruption`, `draws` and intervals apply to faithfulness, so they need a "
+        "`metric`. In a ROC curve, `rank` applies to scores, and scores rank only edges or nodes. A key "
+        "without effect would hide a mistake.",
+        "compare report {\n  circuits = [small, found]\n  draws = 20\n}",
+        ("draws", "metric = recovered\n  draws"),
+    ),
+    "C272": Entry(
+        "different kinds of curves in one plot",
+        "A plot has one pair of axes: edges and faithfulness, or false positive rate and true positive rate.",
+        _CURVE + "  edges = [5, 10]\n}\n"
+        "curve right using roc {\n  scores = eap\n  reference = found\n}\n"
+        'plot both {\n  curve = [growing, right]\n  file = "both.svg"\n}',
+        "curve right using roc {\n  scores = eap\n  reference = found\n}\n"
+        "curve nodes using roc {\n  scores = eap\n  reference = found\n  by = nodes\n}\n"
+        'plot both {\n  curve = [right, nodes]\n  file = "both.svg"\n}',
+    ),
+    "C273": Entry(
+        "groups of a circuit without groups",
+        "Only a circuit that is written out with `reference` has groups. A circuit that a method found "
+        "has nodes and edges.",
+        "assert minimality(found, metric = recovered, by = groups) >= 0",
+        "assert minimality(found, metric = recovered, by = nodes) >= 0",
+    ),
+    "C281": Entry(
+        "`early` token that is not before `late`",
+        "The in-context learning score is the loss at token `late` minus the loss at token `early`, "
+        "which must come first. Both are counted from 1.",
+        "scores learning using in_context_learning {\n  data = ioi\n  early = 9\n  late = 4\n}",
+        ("9\n  late = 4", "4\n  late = 9"),
+    ),
     "C290": Entry(
         "incompatible options of attribution patching",
         "Integrated gradients (`steps` above 1), `relp`, and AtP* (`correct_qk`, `grad_drop`) each correct "
@@ -336,70 +482,5 @@ MEANING: Mapping[str, Entry] = {
         "  nodes = MLP3\n  scale = 0\n}",
         "scores other using steering {\n  graph = full\n  corruption = abc\n  metric = recovered\n"
         "  nodes = MLP3\n  scale = 0\n  at = end\n}",
-    ),
-    "C281": Entry(
-        "`early` token that is not before `late`",
-        "The in-context learning score is the loss at token `late` minus the loss at token `early`, "
-        "which must come first. Both are counted from 1.",
-        "scores learning using in_context_learning {\n  data = ioi\n  early = 9\n  late = 4\n}",
-        ("9\n  late = 4", "4\n  late = 9"),
-    ),
-    "C261": Entry(
-        "neurons of a missing layer",
-        "`neurons` lists the layers, counted from 0, whose MLPs are split so that every neuron is a "
-        "sender, such as `MLP3N17`. The model has no such layer, or no MLPs.",
-        "graph fine using residual {\n  model = gpt2\n  neurons = [12]\n}",
-        ("neurons = [12]", "neurons = [11]"),
-    ),
-    "C262": Entry(
-        "unknown number of neurons",
-        "The width of a model's MLPs is read from its weights. A model that is only a shape needs `d_mlp`.",
-        "model shaped using shape {\n  layers = 2\n  heads = 4\n}\n"
-        "graph fine using residual {\n  model = shaped\n  neurons = [1]\n}",
-        ("heads = 4", "heads = 4\n  d_mlp = 64"),
-    ),
-    "C246": Entry(
-        "score of several edges, or several scores of one",
-        "In a `reference` circuit, `L0H1 -> L2H3.k = 0.25` is an edge with its score. An edge has one "
-        "sender and enters one input of one receiver; in a graph split by position, it is at one position. "
-        "Groups and patterns stand for several edges, and so does a head without `.q`, `.k` or `.v`, unless "
-        "the graph joins them. Write one path per edge, and one score for each.",
-        "circuit other using reference {\n  graph = full\n  embed -> L5H1 = 0.25\n  L5H1 -> logits\n}",
-        ("embed -> L5H1 = 0.25", "embed -> L5H1.q = 0.25"),
-    ),
-    "C247": Entry(
-        "row or column that the scores do not have",
-        "`score(scores, row, column)` reads one number of a table. Rows are nodes of the graph, or "
-        "layers of the residual stream; columns are positions, statistics or factors. In a graph split "
-        "by position, a row is a node and a column a position. Attribution patching gives scores of "
-        "edges unless `by = nodes`.",
-        "scores sweep using activation_patching {\n  graph = full\n  corruption = abc\n"
-        "  metric = recovered\n  positions = [S.2, end]\n}\n"
-        'assert score(sweep, "L9H9", "S.3") >= 0.5',
-        ('"S.3"', '"S.2"'),
-    ),
-    "C260": Entry(
-        "graph split by token without a number of tokens",
-        "`positions = all` makes a node of every node at every token, so the graph needs the number of "
-        "tokens: `data` takes it from a dataset, `length` gives it directly. Other positions are found "
-        "in whatever prompts a method runs on.",
-        "graph tokens using residual {\n  model = gpt2\n  positions = all\n}",
-        ("positions = all", "positions = all\n  data = ioi"),
-    ),
-    "C265": Entry(
-        "unknown corruption of a task",
-        "A task has corruptions by name (`docs/tasks.md`); `corrupt` chooses the one that `counterpart` "
-        "uses. Make others with `replace`, from the slots of the task.",
-        'dataset other using task {\n  task = "ioi"\n  model = gpt2\n  size = 4\n  corrupt = "cba"\n}',
-        ('"cba"', '"abc"'),
-    ),
-    "C266": Entry(
-        "task metric for prompts without a task",
-        "`metric paper using task { data = years }` is what the papers measure on that task "
-        "(`docs/tasks.md`). Prompts from a template or a file belong to no task: name a metric instead, "
-        "such as `using logit_diff`.",
-        "metric paper using task {\n  data = ioi\n}",
-        'dataset other using task {\n  task = "ioi"\n  model = gpt2\n  size = 4\n}\n'
-        "metric paper using task {\n  data = other\n}",
     ),
 }

@@ -91,6 +91,47 @@ METHODS: Mapping[str, Entry] = {
         "The statistics are `previous_token`, `current_token`, `first_token`, `duplicate_token`, "
         "`prefix_matching`, `induction`, `entropy` and `copying`.",
     ),
+    "C552": Entry(
+        "invalid interval",
+        "An interval over prompts needs at least one resample (1000 is usual) and a level between 0 and "
+        "1 (0.95 is usual).",
+    ),
+    "C553": Entry(
+        "measure that divides by zero",
+        "The measure divides by an effect, and on these prompts the effect is zero. Use other prompts, "
+        "or a corruption that changes the metric.",
+    ),
+    "C554": Entry(
+        "area without a value for each size",
+        "CPR and CMD are areas under faithfulness at the circuit sizes of MIB. Give one value for each "
+        "size, in the order of `mib_sizes`.",
+    ),
+    "C555": Entry(
+        "ROC curve with an empty or complete reference",
+        "The true positive rate divides by the number of edges (or nodes) in the reference, the false "
+        "positive rate by the number outside it. If the reference is empty or complete, one of the two is "
+        "undefined. With `by = nodes`, even a small reference often includes all nodes: compare by edges.",
+    ),
+    "C556": Entry(
+        "random circuit larger than its graph",
+        "Random circuits have exactly the requested number of edges, which cannot exceed that of the graph.",
+    ),
+    "C557": Entry(
+        "no connected random circuit of this size",
+        "Random circuits are grown so that every edge lies on a path from embed to logits. There may be "
+        "no such circuit of this size, or very few: two edges, for instance, need a node with an edge "
+        "from embed and an edge to logits. Compare with the size of a pruned circuit, or draw edges "
+        "that need not be connected.",
+    ),
+    "C558": Entry(
+        "no parts to knock out",
+        "Completeness and minimality knock out parts of a circuit: nodes, edges, or the groups of a "
+        "circuit that was written down. A circuit that a method found has no groups. The embedding is "
+        "never knocked out.",
+    ),
+    "C559": Entry(
+        "unknown kind of parts", "Parts of a circuit are knocked out by `nodes`, by `edges` or by `groups`."
+    ),
     "C560": Entry(
         "ROC curve of patching scores without a scale",
         "Without `normalize`, activation patching gives the metric itself, and its value without any "
@@ -177,47 +218,6 @@ METHODS: Mapping[str, Entry] = {
         "scores learning using in_context_learning {\n  data = ioi\n}",
         ("data = ioi", "data = ioi\n  early = 2\n  late = 8"),
     ),
-    "C552": Entry(
-        "invalid interval",
-        "An interval over prompts needs at least one resample (1000 is usual) and a level between 0 and "
-        "1 (0.95 is usual).",
-    ),
-    "C553": Entry(
-        "measure that divides by zero",
-        "The measure divides by an effect, and on these prompts the effect is zero. Use other prompts, "
-        "or a corruption that changes the metric.",
-    ),
-    "C554": Entry(
-        "area without a value for each size",
-        "CPR and CMD are areas under faithfulness at the circuit sizes of MIB. Give one value for each "
-        "size, in the order of `mib_sizes`.",
-    ),
-    "C555": Entry(
-        "ROC curve with an empty or complete reference",
-        "The true positive rate divides by the number of edges (or nodes) in the reference, the false "
-        "positive rate by the number outside it. If the reference is empty or complete, one of the two is "
-        "undefined. With `by = nodes`, even a small reference often includes all nodes: compare by edges.",
-    ),
-    "C556": Entry(
-        "random circuit larger than its graph",
-        "Random circuits have exactly the requested number of edges, which cannot exceed that of the graph.",
-    ),
-    "C557": Entry(
-        "no connected random circuit of this size",
-        "Random circuits are grown so that every edge lies on a path from embed to logits. There may be "
-        "no such circuit of this size, or very few: two edges, for instance, need a node with an edge "
-        "from embed and an edge to logits. Compare with the size of a pruned circuit, or draw edges "
-        "that need not be connected.",
-    ),
-    "C558": Entry(
-        "no parts to knock out",
-        "Completeness and minimality knock out parts of a circuit: nodes, edges, or the groups of a "
-        "circuit that was written down. A circuit that a method found has no groups. The embedding is "
-        "never knocked out.",
-    ),
-    "C559": Entry(
-        "unknown kind of parts", "Parts of a circuit are knocked out by `nodes`, by `edges` or by `groups`."
-    ),
     "C579": Entry(
         "row or column that the scores do not have",
         "`where(…)` selects heads by a column of scores, and `score(…)` reads one number. The scores "
@@ -227,6 +227,50 @@ METHODS: Mapping[str, Entry] = {
         "circuit other using reference {\n  graph = full\n  groups {\n"
         "    readers = where(pairs.L99H0, above = 0)\n  }\n  readers -> logits\n}",
         ("pairs.L99H0", "pairs.L0H0"),
+    ),
+    "C580": Entry(
+        "noise without effect",
+        "In Python, `Gaussian` was given no position, a scale of 0, or no samples, so the corrupted run "
+        "would equal the clean run.",
+    ),
+    "C582": Entry(
+        "metric divided by zero",
+        "A ratio is computed prompt by prompt, and for one prompt the divisor is zero. A divergence is zero "
+        "on the clean run of every prompt. Divide by a number instead, such as a mean measured earlier.",
+    ),
+    "C583": Entry(
+        "division by zero in a claim",
+        "One side of the claim divides by a measured number that is zero, such as the number of edges "
+        "in an empty circuit. Compare that number in a claim of its own.",
+    ),
+    "C584": Entry(
+        "code that is not allowed to run",
+        "A metric or corruption `using python` runs code that comes with the script, and that code can "
+        "do anything you can. If you have read it, or trust its author, use `nncirc run --allow-code`.",
+    ),
+    "C585": Entry(
+        "function that cannot be loaded",
+        "The module, function or entry point does not exist, or the module raised an error when it was "
+        "loaded. Modules are looked up next to the script first, then where Python looks. Stored "
+        "results depend on the function's code: its module and everything that module imports. A module "
+        "loaded later, under a name computed at run time, would not be seen, so it is refused: import "
+        "it at the top.",
+    ),
+    "C586": Entry(
+        "wrong signature or result of a function",
+        "A metric is a function that takes `nncirc.Logits` and returns a float for every row, "
+        "prompt and position. A corruption is a function that takes the `Dataset` and returns a text or "
+        "token ids for every prompt, or a corruption such as `Zero()`.",
+    ),
+    "C587": Entry(
+        "error in a function of your own",
+        "The message names the function and the line that raised the error. For the full traceback, "
+        "call the function from Python.",
+    ),
+    "C590": Entry(
+        "numbers that cannot be plotted",
+        "The rows and columns do not match their labels, there is nothing to draw, or a logarithmic "
+        "axis cannot show a value. Plots are written as SVG, PNG and PDF.",
     ),
     "C591": Entry(
         "invalid target of causal tracing",
@@ -262,10 +306,5 @@ METHODS: Mapping[str, Entry] = {
         "node that cannot be steered",
         "Heads, MLPs and embeddings write to the residual stream; `logits` and shared keys and values "
         "do not. A function vector is built from heads.",
-    ),
-    "C590": Entry(
-        "numbers that cannot be plotted",
-        "The rows and columns do not match their labels, there is nothing to draw, or a logarithmic "
-        "axis cannot show a value. Plots are written as SVG, PNG and PDF.",
     ),
 }

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.names import Position
+from nncirc.dsl.check import program
 from nncirc.engine.data.encoding import decode, encode, quote
 from nncirc.engine.data.examples import Field, Span, Template, Tokenizer, Tokens, Value
 from nncirc.engine.data.tokens import Frame, check_doubled, find_span, one_token, tokens_after
 
 RESERVED = ("start", "end")
 """Names of positions; no slot can have them."""
-
-_PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def parse_template(text: str) -> Template:
@@ -30,31 +27,12 @@ def parse_template(text: str) -> Template:
     Raises:
         DataError: C311, a brace without its partner, or no name between two.
     """
-    parts: list[str | Field] = []
-    literal: list[str] = []
-    place = 0
-    for match in _PART.finditer(text):
-        literal.append(text[place : match.start()])
-        place = match.end()
-        found = match.group()
-        if found in ("{{", "}}"):
-            literal.append(found[0])
-            continue
-        name = match.group(1)
-        if name is None:
-            raise _malformed(
-                text, match.start(), f"unmatched `{found}`", "write {{ or }} for a literal brace"
-            )
-        if not _NAME.match(name):
-            raise _malformed(text, match.start(), f"`{found}` is not a valid slot", "write a slot as {name}")
-        if any(literal):
-            parts.append("".join(literal))
-        literal = []
-        parts.append(Field(name))
-    literal.append(text[place:])
-    if any(literal):
-        parts.append("".join(literal))
-    return tuple(parts)
+    try:
+        parts = program.Template.parse(text).parts
+    except ValueError as error:
+        problem, advice, place = error.args
+        raise _malformed(text, place, problem, advice) from None
+    return tuple(part if isinstance(part, str) else Field(part.slot) for part in parts)
 
 
 def _malformed(text: str, place: int, what: str, hint: str) -> DataError:
@@ -62,7 +40,7 @@ def _malformed(text: str, place: int, what: str, hint: str) -> DataError:
     first = max(0, place - 60)
     shown = quote(text[first : place + 60])
     indent = len(quote(text[first:place])) - 1
-    return DataError("C311", f"{what} in a template:\n    {shown}\n    {' ' * indent}^", hint=hint)
+    return DataError("C311", f"invalid template: {what}\n    {shown}\n    {' ' * indent}^", hint=hint)
 
 
 def unparse(template: Template) -> str:

@@ -327,17 +327,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an open brace": (
         {"prompt": "the {place gave"},
-        "[C311] unmatched `{` in a template:\n"
+        "[C311] invalid template: this `{` is never closed\n"
         '    "the {place gave"\n'
         "         ^\n"
-        "  help: write {{ or }} for a literal brace",
+        "  help: add a closing `}`; write a literal brace twice: `{{`",
     ),
     "a name that is none": (
         {"prompt": "the {my place}"},
-        "[C311] `{my place}` is not a valid slot in a template:\n"
+        "[C311] invalid template: expected a slot name, found `{my place}`\n"
         '    "the {my place}"\n'
         "         ^\n"
-        "  help: write a slot as {name}",
+        "  help: write only the slot's name, such as `{S}`",
     ),
     "a phrasing twice": (
         {"prompt": ["{S} gave", "{S} gave"]},
