@@ -14,6 +14,7 @@ from nncirc.circuits.annotations import SOME, Positive
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.dsl.check.tables import heads
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
@@ -146,7 +147,7 @@ def attention_statistics(
         scores = copying_scores(model).double().flatten()[:, None].expand(-1, len(dataset.examples))
         sums["copying"] = scores, torch.ones(len(dataset.examples), dtype=torch.float64)
     totals, counts = (torch.stack([sums[name][i] for name in of], dim=-2) for i in (0, 1))
-    heads = [f"L{n}H{h}" for n in range(model.shape.n_layers) for h in range(model.shape.n_heads)]
+    rows = heads(model.shape)
     made: dict[str, Any] = {
         "method": "attention_statistics",
         "prompts": len(dataset.examples),
@@ -155,7 +156,7 @@ def attention_statistics(
     found = estimates([totals, counts.expand_as(totals)], torch.divide, how)
     if "copying" in of:
         if not sums.keys() - {"copying"}:
-            return NodeScores.of(heads, of, found.value.tolist(), made, model.digits)
+            return NodeScores.of(rows, of, found.value.tolist(), made, model.digits)
         made["no intervals"] = ["copying"]
         of_weights = torch.tensor([name == "copying" for name in of])
         low, high = (
@@ -163,7 +164,7 @@ def attention_statistics(
             found.high.masked_fill(of_weights, torch.inf),
         )
         found = replace(found, low=low, high=high)
-    return NodeScores.estimated(heads, of, found, made, model.digits)
+    return NodeScores.estimated(rows, of, found, made, model.digits)
 
 
 def _sums(

@@ -300,19 +300,9 @@ def _scores(
     how: Resampling,
     progress: Callable[[int, int], None] | None,
 ) -> NodeScores:
-    """The metric with every row's change, at every factor.
+    """The metric with the change of every row, at every factor.
 
-    Args:
-        contrast: model, prompts and corruption.
-        metric: what is measured.
-        rows: names of the rows.
-        factors: one column each.
-        change: what is changed in a batch, whose run without it has written this, in a row, with a factor.
-        into: the run that is changed.
-        at: where; for provenance.
-        made: how the scores were made.
-        how: how the intervals over prompts are drawn.
-        progress: called with runs done and runs in all.
+    `change` gives the edits of a batch, from what its run without them has written, for a row and a factor.
     """
     if into not in get_args(Into):
         raise MethodError("C595", f"unknown run {into!r}", hint="expected clean or corrupt")

@@ -25,6 +25,7 @@ from nncirc.circuits.annotations import SOME, Count
 from nncirc.circuits.arguments import public, unfit
 from nncirc.circuits.errors import MethodError, ModelError
 from nncirc.circuits.names import Node
+from nncirc.dsl.check.tables import heads
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.model.layer import shared
 from nncirc.engine.model.model import Model
@@ -377,7 +378,7 @@ def weight_statistics(model: Model, of: Annotated[Sequence[str], SOME]) -> NodeS
         else:
             raise _unknown(name, OF_HEADS)
     table = torch.stack(columns, dim=-1).flatten(0, 1).tolist()
-    return NodeScores.of(_heads(model), of, table, _made(model, "weight_statistics"), model.digits)
+    return NodeScores.of(heads(model.shape), of, table, _made(model, "weight_statistics"), model.digits)
 
 
 @public
@@ -408,17 +409,13 @@ def composition(model: Model, of: str) -> NodeScores:
         composition_scores(model, COMPOSITIONS[of]) if of in COMPOSITIONS else virtual_copying_scores(model)
     )
     table = pairs.flatten(2).flatten(0, 1)[:, : -shape.n_heads].tolist()
-    names = _heads(model)
+    names = heads(model.shape)
     made = {**_made(model, "composition"), "of": of}
     return NodeScores.of(names, names[: -shape.n_heads], table, made, model.digits)
 
 
 def _unknown(name: str, known: Sequence[str]) -> MethodError:
     return MethodError("C577", f"unknown weight statistic {name!r}", hint=f"expected {', '.join(known)}")
-
-
-def _heads(model: Model) -> list[str]:
-    return [f"L{n}H{h}" for n in range(model.shape.n_layers) for h in range(model.shape.n_heads)]
 
 
 def _made(model: Model, method: str) -> dict[str, object]:

@@ -9,7 +9,7 @@ logits: one for each symbol of a categorical program, one in all for a numerical
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -253,7 +253,8 @@ def build(config: CompiledConfig, weights: Mapping[str, Tensor], name: str) -> C
     Raises:
         ModelError: C404, a tensor is missing, of another shape, or has no fractions.
     """
-    for key, shape in shapes(config).items():
+    state = {}
+    for key, shape, parameter, convert in tensors(config):
         found = tuple(weights[key].shape) if key in weights else None
         if found != shape:
             what = "lack" if found is None else f"have the shape {found} instead of {shape} for"
@@ -269,43 +270,34 @@ def build(config: CompiledConfig, weights: Mapping[str, Tensor], name: str) -> C
                 f" {str(weights[key].dtype).removeprefix('torch.')} for {key}; expected floating point",
                 hint="save them as float32 or float64",
             )
-    state = {"embed.weight": weights["embed"], "pos_embed.weight": weights["pos_embed"]}
-    state["unembed.weight"] = weights["unembed"].T
-    for layer in range(config.num_hidden_layers):
-        theirs, ours = f"layers.{layer}.", f"blocks.{layer}."
-        for letter, projection in (("Q", "query"), ("K", "key"), ("V", "value")):
-            matrix = weights[f"{theirs}W_{letter}"]
-            state[f"{ours}attention.{projection}.weight"] = matrix.transpose(1, 2).flatten(0, 1)
-            state[f"{ours}attention.{projection}.bias"] = weights[f"{theirs}b_{letter}"].flatten()
-        state[f"{ours}attention.out.weight"] = weights[f"{theirs}W_O"].flatten(0, 1).T
-        state[f"{ours}attention.out.bias"] = weights[f"{theirs}b_O"]
-        for end, layer_name in (("in", "hidden"), ("out", "out")):
-            state[f"{ours}mlp.{layer_name}.weight"] = weights[f"{theirs}W_{end}"].T
-            state[f"{ours}mlp.{layer_name}.bias"] = weights[f"{theirs}b_{end}"]
+        state[parameter] = convert(weights[key]).contiguous()
     # No memory is allocated: the file's tensors become its parameters.
     with torch.device("meta"):
         module = CompiledTransformer(config)
-    module.load_state_dict({key: tensor.contiguous() for key, tensor in state.items()}, assign=True)
+    module.load_state_dict(state, assign=True)
     return module
 
 
-def shapes(config: CompiledConfig) -> dict[str, tuple[int, ...]]:
-    """The tensors of a file."""
+def tensors(
+    config: CompiledConfig,
+) -> Iterator[tuple[str, tuple[int, ...], str, Callable[[Tensor], Tensor]]]:
+    """The tensors of a file: name, shape, the parameter that it becomes, and how."""
     heads, key, width = config.num_attention_heads, config.head_dim, config.hidden_size
     hidden = config.intermediate_size
-    found: dict[str, tuple[int, ...]] = {
-        "embed": (config.vocab_size, width),
-        "pos_embed": (config.max_position_embeddings, width),
-        "unembed": (width, config.n_outputs),
-    }
+    yield "embed", (config.vocab_size, width), "embed.weight", Tensor.contiguous
+    yield "pos_embed", (config.max_position_embeddings, width), "pos_embed.weight", Tensor.contiguous
+    yield "unembed", (width, config.n_outputs), "unembed.weight", Tensor.t
     for layer in range(config.num_hidden_layers):
-        for letter in "QKV":
-            found[f"layers.{layer}.W_{letter}"] = (heads, width, key)
-            found[f"layers.{layer}.b_{letter}"] = (heads, key)
-        found[f"layers.{layer}.W_O"], found[f"layers.{layer}.b_O"] = (heads, key, width), (width,)
-        found[f"layers.{layer}.W_in"], found[f"layers.{layer}.b_in"] = (width, hidden), (hidden,)
-        found[f"layers.{layer}.W_out"], found[f"layers.{layer}.b_out"] = (hidden, width), (width,)
-    return found
+        theirs, ours = f"layers.{layer}.", f"blocks.{layer}."
+        for letter, projection in (("Q", "query"), ("K", "key"), ("V", "value")):
+            part = f"{ours}attention.{projection}"
+            yield f"{theirs}W_{letter}", (heads, width, key), f"{part}.weight", lambda w: w.mT.flatten(0, 1)
+            yield f"{theirs}b_{letter}", (heads, key), f"{part}.bias", Tensor.flatten
+        yield f"{theirs}W_O", (heads, key, width), f"{ours}attention.out.weight", lambda w: w.flatten(0, 1).T
+        yield f"{theirs}b_O", (width,), f"{ours}attention.out.bias", Tensor.contiguous
+        for end, part, rows, columns in (("in", "hidden", width, hidden), ("out", "out", hidden, width)):
+            yield f"{theirs}W_{end}", (rows, columns), f"{ours}mlp.{part}.weight", Tensor.t
+            yield f"{theirs}b_{end}", (columns,), f"{ours}mlp.{part}.bias", Tensor.contiguous
 
 
 def symbol_tokenizer(config: CompiledConfig) -> Tokenizer:

@@ -54,28 +54,17 @@ class Guard:
     holds: str
 
 
-SIDE_BY_SIDE = Guard("C413", "the output projection reads all heads side by side")
-ADDED = Guard("C414", "blocks add attention and MLP to the residual stream")
-SUMMED = Guard("C415", "embedding, heads, MLPs and biases sum to the final residual stream")
-NOTHING_CUT = Guard("C416", "with no edge cut the model computes the clean run")
-ALL_CUT = Guard("C417", "with all edges cut the model computes the corrupted run")
-QUIET = Guard("C418", "a model without MLPs in its graph has MLPs that write nothing")
-ALONE = Guard("C419", "single heads attend as the whole layer does")
-POSITIONS = Guard("C420", "what is added for a position is that of the family")
-NEURONS = Guard("C425", "an MLP's neurons, which its activation function gives, sum to what it writes")
-UNEMBEDDED = Guard("C426", "logits are the final norm's output times the unembedding")
-
 GUARDS = (
-    SIDE_BY_SIDE,
-    ADDED,
-    SUMMED,
-    NOTHING_CUT,
-    ALL_CUT,
-    QUIET,
-    ALONE,
-    POSITIONS,
-    NEURONS,
-    UNEMBEDDED,
+    SIDE_BY_SIDE := Guard("C413", "the output projection reads all heads side by side"),
+    ADDED := Guard("C414", "blocks add attention and MLP to the residual stream"),
+    SUMMED := Guard("C415", "embedding, heads, MLPs and biases sum to the final residual stream"),
+    NOTHING_CUT := Guard("C416", "with no edge cut the model computes the clean run"),
+    ALL_CUT := Guard("C417", "with all edges cut the model computes the corrupted run"),
+    QUIET := Guard("C418", "a model without MLPs in its graph has MLPs that write nothing"),
+    ALONE := Guard("C419", "single heads attend as the whole layer does"),
+    POSITIONS := Guard("C420", "what is added for a position is that of the family"),
+    NEURONS := Guard("C425", "an MLP's neurons, which its activation function gives, sum to what it writes"),
+    UNEMBEDDED := Guard("C426", "logits are the final norm's output times the unembedding"),
 )
 
 HINT = "this model's family needs its own adapter; with this one the results would be wrong"
@@ -154,16 +143,7 @@ def _check_places(model: Model) -> None:
     """The modules that the adapter names are there."""
     family = model.family
     where = ("blocks", "final_norm", "unembed", "rotary", "pos_embed")
-    inside = (
-        "attention_norm",
-        "attention",
-        "output",
-        "mlp_norm",
-        "mlp",
-        "mlp_output",
-        "activation",
-        "gated",
-    )
+    inside = ("attention_norm", "attention", "output", "mlp_norm", "mlp", "mlp_output", "activation", "gated")
     paths = [path for name in where if (path := getattr(family, name))]
     paths += [f"{family.blocks}.0.{path}" for name in inside if (path := getattr(family, name))]
     paths += [f"{family.blocks}.0.{path}" for path in family.projections]

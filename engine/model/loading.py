@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from safetensors import safe_open
@@ -30,19 +30,14 @@ from nncirc.engine.data.load import (
     unreadable,
 )
 from nncirc.engine.model import guards
-from nncirc.engine.model.compiled import build, read_config as read_compiled, shapes, symbol_tokenizer
+from nncirc.engine.model.compiled import build, read_config as read_compiled, symbol_tokenizer, tensors
 from nncirc.engine.model.configs import empty, read_config
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.memory import free_memory
 from nncirc.engine.shortage import shortage
 
 DType: TypeAlias = Literal["float32", "float64", "bfloat16", "float16"]
-DTYPES: dict[str, torch.dtype] = {
-    "float32": torch.float32,
-    "float64": torch.float64,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in get_args(DType)}
 
 SINGLE, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_config.json"
 
@@ -89,7 +84,7 @@ def _load_compiled(folder: Path, dtype: DType, device: str, *, name: str) -> Mod
     except Exception as error:  # noqa: BLE001 - safetensors raises anything at damaged files
         raise _damaged(folder, error) from None
     module = _ready(build(config, weights, name).to(DTYPES[dtype]), device, name)
-    check_no_more(name, sorted(weights.keys() - shapes(config).keys()))
+    check_no_more(name, sorted(weights.keys() - {key for key, *_ in tensors(config)}))
     made = {"id": name, "dtype": dtype, "device": device, "weights_sha256": digest}
     return _guarded(Model(module, symbol_tokenizer(config), made, name))
 

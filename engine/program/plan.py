@@ -183,22 +183,32 @@ class _Planner(Costing):
             return self.method_step(declaration)
         if not self.is_known(declaration):
             return None
+        if declaration.kind == "dataset" and self.model_of(declaration).tokenizer is None:
+            return None
+        return Step(declaration.name, self.in_words(declaration))
+
+    def in_words(self, declaration: Declaration) -> str:
+        """What a declaration is that takes no time."""
         match declaration.kind:
             case "dataset":
-                return self.dataset_step(declaration)
+                dataset: Dataset = self.get(declaration.name)
+                self.notes.update(dict.fromkeys(dataset.notes))
+                lengths = sorted({len(example.tokens) for example in dataset.examples})
+                tokens = f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
+                most = 1 + max(example.forced for example in dataset.examples)
+                forced = f", answers of up to {most} tokens" if dataset.answers == "forced" else ""
+                return f"{counted(len(dataset.examples), 'prompt')} of {tokens} tokens{forced}"
             case "graph":
-                return self.graph_step(declaration)
+                graph: Graph = self.get(declaration.name)
+                nodes = f"{len(graph.senders)} senders, {len(graph.receivers)} receivers"
+                return f"{nodes}, {graph.n_edges:,} edges"
             case "corruption":
-                return Step(declaration.name, f"{declaration.implementation}{self.fitting(declaration)}")
+                contrast = self.contrast(declaration)
+                fitting = contrast.fitting(max(batch.clean.shape[1] for batch in contrast.batches))
+                return f"{declaration.implementation}; up to {counted(fitting, 'prompt')} in a pass"
             case "metric":
                 self.get(declaration.name)
-        return Step(declaration.name, declaration.implementation)
-
-    def fitting(self, corruption: Declaration) -> str:
-        """How many prompts fit into one pass."""
-        contrast = self.contrast(corruption)
-        length = max(batch.clean.shape[1] for batch in contrast.batches)
-        return f"; up to {counted(contrast.fitting(length), 'prompt')} in a pass"
+        return declaration.implementation
 
     def is_known(self, declaration: Declaration) -> bool:
         return not any(name in self.unknown for name in declaration.references())
@@ -206,7 +216,7 @@ class _Planner(Costing):
     def model_step(self, declaration: Declaration) -> Step | None:
         if declaration.implementation == "shape":
             return Step(declaration.name, f"{_sizes(self.get(declaration.name))}, only a shape")
-        if _is_compiled(declaration):
+        if declaration.implementation == "compiled" or declaration.values.get("name") in COMPILED:
             # Programs are small, so that they are loaded.
             model: Model = self.get(declaration.name)
             size = sum(weight.nbytes for weight in model.module.parameters())
@@ -254,38 +264,22 @@ class _Planner(Costing):
             self.timed[name] = stand_in(config, dtype, str(place))
         return model
 
-    def dataset_step(self, declaration: Declaration) -> Step | None:
-        if self.model_of(declaration).tokenizer is None:
-            return None
-        dataset: Dataset = self.get(declaration.name)
-        lengths = sorted({len(example.tokens) for example in dataset.examples})
-        tokens = f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
-        self.notes.update(dict.fromkeys(dataset.notes))
-        most = 1 + max(example.forced for example in dataset.examples)
-        forced = f", answers of up to {most} tokens" if dataset.answers == "forced" else ""
-        return Step(
-            declaration.name, f"{counted(len(dataset.examples), 'prompt')} of {tokens} tokens{forced}"
-        )
-
-    def graph_step(self, declaration: Declaration) -> Step:
-        graph: Graph = self.get(declaration.name)
-        counts = f"{len(graph.senders)} senders, {len(graph.receivers)} receivers, {graph.n_edges:,} edges"
-        return Step(declaration.name, counts)
-
     def method_step(self, declaration: Declaration) -> Step | None:
         if declaration.implementation == "reference":
             return self.reference_step(declaration)
         if self.is_known(declaration):
             self.check_lengths(declaration)
         corruption = declaration.values.get("corruption")
-        graph = self.built.get(_name(declaration.values.get("graph")))
+        graph = declaration.values.get("graph")
+        built = self.built.get(graph.name) if isinstance(graph, Ref) else None
         is_measured = isinstance(declaration.values.get("metric"), Ref)
         if is_measured and isinstance(corruption, Ref) and corruption.name not in self.unknown:
             self.check_readings(declaration)
-        what = f"{declaration.implementation}" + _family(declaration)
+        threshold = declaration.values.get("threshold")
+        what = declaration.implementation + ("" if threshold is None else f", threshold {threshold}")
         found = self.foretold(declaration) if self.is_known(declaration) else None
         if found is None:
-            passes = _forwards(declaration, graph) if isinstance(graph, Graph) else None
+            passes = _forwards(declaration, built) if isinstance(built, Graph) else None
             return Step(declaration.name, what, passes, at_most=passes is not None)
         cost = found.cost
         if cost.tested:
@@ -317,15 +311,6 @@ def _sizes(model: Model | OnlyShape) -> str:
     return f"{model.shape.n_layers} layers x {model.shape.n_heads} heads"
 
 
-def _name(value: Any) -> str:
-    return value.name if isinstance(value, Ref) else ""
-
-
-def _family(declaration: Declaration) -> str:
-    threshold = declaration.values.get("threshold")
-    return "" if threshold is None else f", threshold {threshold}"
-
-
 def _forwards(declaration: Declaration, graph: Graph) -> float | None:
     """The most passes, in forwards of all prompts, of which nothing else is known."""
     values: Mapping[str, Any] = declaration.values
@@ -341,10 +326,6 @@ def _forwards(declaration: Declaration, graph: Graph) -> float | None:
 
 def _mebibytes(size: int) -> str:
     return f"{size / 2**20:,.1f} MiB"
-
-
-def _is_compiled(declaration: Declaration) -> bool:
-    return declaration.implementation == "compiled" or declaration.values.get("name") in COMPILED
 
 
 def _config(declaration: Declaration) -> tuple[Any, str | Path]:
