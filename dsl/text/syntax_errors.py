@@ -238,6 +238,11 @@ def _after(context: Context, types: Container[str]) -> Diagnostic:
         if begin + len(bare) >= span.end:  # without a space: a name with hyphens
             place = Span(span.source, begin, begin + len(bare))
             return context.error("C007", f"expected a name, found `{_short(bare)}`", f'write "{bare}"', place)
+    if before is not None and before[1] == "head" and (pair := re.fullmatch(r"(\d+)\.(\d+)", text)):
+        place = before[2].to(span)
+        return context.error(
+            "C007", f"expected a head, found `head {text}`", f"write `L{pair[1]}H{pair[2]}`", place
+        )
     joined = before is not None and before[0] == "NUMBER" and before[2].end == span.start
     if before is not None and joined and kind == "DOT":
         pair = re.fullmatch(r"(\d+)\.(\d+)", before[1])
