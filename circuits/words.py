@@ -16,6 +16,7 @@ __all__ = [
     "nearest",
     "or_",
     "suggestions",
+    "ticked",
     "visible",
 ]
 
@@ -67,6 +68,15 @@ def in_columns(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> lis
         "  ".join(pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def ticked(names: Iterable[object]) -> str:
+    """Names as messages show what can be typed.
+
+    >>> ticked(["q", "k"])
+    '`q`, `k`'
+    """
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def memory_in_words(size: float) -> str:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from nncirc.circuits.names import OTHER, Position
 from nncirc.circuits.tasks import TASKS, Task
-from nncirc.circuits.words import counted, did_you_mean, nearest
+from nncirc.circuits.words import counted, did_you_mean, nearest, ticked
 from nncirc.dsl.blocks.keys import COUNT, MODEL, SEED, SIZE
 from nncirc.dsl.blocks.models import check_runs, predicts
 from nncirc.dsl.check.declared import Implementation, Key, Meaning, every
@@ -185,7 +185,7 @@ def _in_templates(data: Draft, position: Position) -> Wrong:
         return None, None
     if position.name not in often:
         used = often.keys() - {""}
-        known = ", ".join(f"`{each}`" for each in [*islice((s for s in often if s), 12), "start", "end"])
+        known = ticked([*islice(filter(None, often), 12), "start", "end"])
         advice = did_you_mean(position.name, chain(used, ("start", "end")), f"expected one of {known}")
         return f"unknown position `{position.name}` in the prompts of `{data.name}`", advice
     wanted, (least, number, most) = position.occurrence or 1, often[position.name]
@@ -401,8 +401,7 @@ def check_replace(meaning: Meaning, draft: Draft) -> None:
                 if bare != name and bare in slots:  # papers write S2 for the second S
                     near = f"{bare}.{name[len(bare) :]}" if place is left.span else bare
                 problem = f"unknown slot `{name}` in `{data.name}`"
-                known_slots = ", ".join(f"`{each}`" for each in slots)
-                advice = f"did you mean `{near}`?" if near else f"its slots are {known_slots}"
+                advice = f"did you mean `{near}`?" if near else f"its slots are {ticked(slots)}"
                 meaning.report(
                     "C214", problem, place, labels=(Label(data.place, "the dataset"),), help=advice
                 )

@@ -19,28 +19,30 @@ from nncirc.dsl.text.source import Span
 
 def check_function(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
     """Whether the arguments of a function go together."""
-    arguments = applied.arguments
-    found = {
-        name: meaning.drafts[value.name]
-        for name, value in arguments.items()
-        if isinstance(value, Ref) and value.name in meaning.drafts
-    }
+    keys = ("circuit", "reference", "metric", "corruption")
+    circuit, reference, metric, corruption = (_argument(meaning, applied, key) for key in keys)
+    by = applied.arguments.get("by")
     check = FUNCTIONS[applied.function].check
     if check is not None:
         check(meaning, applied, call)
-    circuit = found.get("circuit")
-    meaning.counted(circuit, arguments.get("by"), call.span)
+    meaning.counted(circuit, by, call.span)
     _check_bound(meaning, applied, call.span)
-    if arguments.get("by") == "groups" and circuit is not None and _has_no_groups(circuit):
+    if by == "groups" and circuit is not None and _has_no_groups(circuit):
         problem = f"`{circuit.name}` has no groups to knock out"
         advice = "write `by = nodes` or `by = edges`; only a `reference` circuit has groups"
         labels = (circuit.uses,)
         meaning.report("C273", problem, call.span, labels=labels, help=advice)
-    if "reference" in found and circuit is not None and circuit is not found["reference"]:
-        meaning.same_graph(call.span, circuit, found["reference"])
-    if "metric" in found and "corruption" in found:
-        check_measured(meaning, call.span, found["metric"], found["corruption"])
-        meaning.circuit_fits(call.span, circuit, found["corruption"])
+    if reference is not None and circuit is not None and circuit is not reference:
+        meaning.same_graph(call.span, circuit, reference)
+    if metric is not None and corruption is not None:
+        check_measured(meaning, call.span, metric, corruption)
+        meaning.circuit_fits(call.span, circuit, corruption)
+
+
+def _argument(meaning: Meaning, applied: Apply, key: str) -> Draft | None:
+    """The declaration that an argument refers to."""
+    value = applied.arguments.get(key)
+    return meaning.drafts.get(value.name) if isinstance(value, Ref) else None
 
 
 def _has_no_groups(circuit: Draft) -> bool:
@@ -50,8 +52,7 @@ def _has_no_groups(circuit: Draft) -> bool:
 
 def _check_curve(meaning: Meaning, applied: Apply, call: syntax.Call, wanted: str) -> Draft | None:
     """The curve that an area is of, if it is one using `wanted`; reports if not."""
-    value = applied.arguments.get("curve")
-    curve = meaning.drafts.get(value.name) if isinstance(value, Ref) else None
+    curve = _argument(meaning, applied, "curve")
     if curve is None or curve.implementation == wanted:
         return curve
     problem = f"`{applied.function}` needs a curve using `{wanted}`, found `{curve.implementation}`"
@@ -78,8 +79,7 @@ def _check_bound(meaning: Meaning, applied: Apply, span: Span) -> None:
     if not applied.arguments.get("bound"):
         return
     for key in ("corruption", "curve", "scores"):
-        value = applied.arguments.get(key)
-        draft = meaning.drafts.get(value.name) if isinstance(value, Ref) else None
+        draft = _argument(meaning, applied, key)
         if draft is None:
             continue
         corruption = draft if draft.kind == "corruption" else meaning.get(draft, "corruption")
@@ -93,8 +93,8 @@ def _check_bound(meaning: Meaning, applied: Apply, span: Span) -> None:
 
 def _check_score(meaning: Meaning, applied: Apply, call: syntax.Call) -> None:
     """The row and the column that `score(...)` reads are some of the table's, where that is known."""
-    scores, node, column = (applied.arguments.get(key) for key in ("scores", "node", "column"))
-    draft = meaning.drafts.get(scores.name) if isinstance(scores, Ref) else None
+    node, column = (applied.arguments.get(key) for key in ("node", "column"))
+    draft = _argument(meaning, applied, "scores")
     if draft is None or not isinstance(node, str) or not (column is None or isinstance(column, str)):
         return
     label = (draft.uses,)

@@ -206,14 +206,14 @@ def check_measured(meaning: Meaning, span: Span, metric: Draft, corruption: Draf
 def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> None:
     name, needs = f"`{metric.implementation}`", METRICS[metric.implementation].needs
     lacks(meaning, data, needs, name, span, ("measure `kl_divergence`", "measure `logprob`"))
-    at = metric.values.get("at")
+    at, place = metric.values.get("at"), metric.spans.get("at", span)
     if not isinstance(at, tuple):
         return
     if needs and teacher_forced(data) and {*at} != {Position("end")}:
         meaning.report(
             "C245",
             f"{name} reads the answer, and answers of several tokens start after the end of the prompt",
-            metric.where("at") if "at" in metric.spans else span,
+            place,
             labels=(Label(data.where("teacher_forced"), "the answer may have several tokens"),),
             help="write `at = end`",
         )
@@ -223,7 +223,7 @@ def _check_part(meaning: Meaning, span: Span, metric: Draft, data: Draft) -> Non
         meaning.report(
             "C219",
             "the answer is the next token, and no token follows `end`",
-            metric.where("at") if "at" in metric.spans else span,
+            place,
             labels=(Label(data.place, "the dataset"),),
             help="measure at a slot: `at = block.2`",
         )

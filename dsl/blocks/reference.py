@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from nncirc.circuits.names import OTHER, Input, Node, Position
 from nncirc.circuits.reference import Path, wrong_paths
-from nncirc.circuits.words import did_you_mean
+from nncirc.circuits.words import did_you_mean, ticked
 from nncirc.dsl.blocks.keys import one
 from nncirc.dsl.check.declared import Implementation, Key, Meaning
 from nncirc.dsl.check.program import EdgePath, Group, GroupRef, Term, Where
@@ -182,7 +182,7 @@ class _Reference:
             advice = f"its positions are token indices, 0{last}"
             self.report("C230", f"this graph has no position `{name}`", span, advice, "positions")
         elif isinstance(self.at, tuple):
-            listed = ", ".join(f"`{each}`" for each in dict.fromkeys((*map(str, self.at[:12]), OTHER)))
+            listed = ticked(dict.fromkeys((*map(str, self.at[:12]), OTHER)))
             near = did_you_mean(name, self.named, f"it is split at {listed}", shown="`@{}`")
             self.report("C230", f"this graph has no position `{name}`", span, near, "positions")
 

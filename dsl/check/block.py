@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nncirc.circuits.words import did_you_mean, nearest
+from nncirc.circuits.words import did_you_mean, nearest, ticked
 from nncirc.dsl.blocks import KINDS, SCORES, Implementation
 from nncirc.dsl.check.bodies import read_groups, read_path, read_replacement, read_slots
 from nncirc.dsl.check.declared import Known, Meaning
@@ -175,7 +175,7 @@ def _fill(
 
 
 def _unknown_key(scope: Scope, draft: Draft, implementation: Implementation, given: _Given) -> None:
-    known = ", ".join(f"`{key}`" for key in implementation.keys)
+    known = ticked(implementation.keys)
     others = [name for name, each in KINDS[draft.kind].implementations.items() if given.key in each.keys]
     otherwise = f"its keys are {known}"
     if others:
@@ -217,7 +217,7 @@ def declare_inline(
     kind = next((each for each in kinds if wanted in KINDS[each].implementations), None)
     if kind is None or KINDS[kind].output:
         known = [each for k in kinds for each in KINDS[k].implementations]
-        help_text = did_you_mean(wanted, known, f"expected one of {', '.join(f'`{each}`' for each in known)}")
+        help_text = did_you_mean(wanted, known, f"expected one of {ticked(known)}")
         elsewhere = [k for k, each in KINDS.items() if wanted in each.implementations]
         if elsewhere:
             help_text = f"`{wanted}` is for {kinds_in_words(elsewhere[:1])}; {help_text}"

@@ -9,7 +9,7 @@ from typing import Literal
 
 from nncirc.circuits.data import WORD_LISTS
 from nncirc.circuits.names import Input, Node
-from nncirc.circuits.words import did_you_mean
+from nncirc.circuits.words import did_you_mean, ticked
 from nncirc.dsl.blocks import SCORES
 from nncirc.dsl.check.nodes import ENDS, at_position, meant, node, position
 from nncirc.dsl.check.program import (
@@ -248,7 +248,7 @@ def _has_column(scope: Scope, draft: Draft, name: str, column: str, parts: tuple
     key = SCORES[draft.implementation].statistics
     span = parts[0].span.to(parts[-1].span)
     if not key:
-        others = ", ".join(f"`{other}`" for other, each in SCORES.items() if each.statistics)
+        others = ticked(other for other, each in SCORES.items() if each.statistics)
         advice = f"use scores made with {others}"
         labels = (draft.uses,)
         scope.report("C231", f"`{name}` has no head scores for `where`", span, labels=labels, help=advice)

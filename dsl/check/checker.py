@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from nncirc.circuits.arguments import public
 from nncirc.circuits.door import read_file
-from nncirc.circuits.words import counted, did_you_mean, nearest, suggestions
+from nncirc.circuits.words import counted, did_you_mean, nearest, suggestions, ticked
 from nncirc.dsl.blocks import KINDS
 from nncirc.dsl.blocks.datasets import check_slots_used
 from nncirc.dsl.check.block import Checks, read_block
@@ -289,7 +289,7 @@ class _Check:
             scope.report("C101", problem, block.kind.span, help=advice)
             return None
         word, label, implementation = block.kind.text, block.label, block.implementation
-        known = ", ".join(f"`{each}`" for each in kind.implementations)
+        known = ticked(kind.implementations)
         if kind.output and implementation is not None:
             advice = f"write `{word} {label.text} {{`" if label else f"write `{word} {{`"
             scope.report("C102", f"`{word}` takes no `using`", implementation.span, help=advice)
@@ -323,9 +323,9 @@ class _Check:
         for name, value in self.overrides.items():
             if name in self.constants:
                 continue
-            declared = ", ".join(f"`{each}`" for each in self.constants)
             otherwise = "declare a constant above the blocks: `tau = 0.05`"
-            otherwise = f"its constants are {declared}" if declared else otherwise
+            if self.constants:
+                otherwise = f"its constants are {ticked(self.constants)}"
             advice = did_you_mean(name, self.constants, otherwise)
             place = Span(Source("--set", f"{name}={value}"), 0, len(name))
             self.diagnostics.append(Diagnostic("C115", f"unknown constant `{name}`", place, help=advice))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nncirc.circuits.words import did_you_mean
+from nncirc.circuits.words import did_you_mean, ticked
 from nncirc.dsl.blocks import FUNCTIONS
 from nncirc.dsl.blocks.functions import check_function
 from nncirc.dsl.check.arithmetic import divides_by_zero
@@ -180,8 +180,7 @@ class _Reader:
     def call(self, call: syntax.Call) -> Expression | None:
         function = FUNCTIONS.get(call.function.text)
         if function is None:
-            known = ", ".join(f"`{each}`" for each in FUNCTIONS)
-            advice = did_you_mean(call.function.text, FUNCTIONS, f"expected one of {known}")
+            advice = did_you_mean(call.function.text, FUNCTIONS, f"expected one of {ticked(FUNCTIONS)}")
             problem = f"unknown function `{call.function.text}`"
             self.scope.report("C110", problem, call.function.span, help=advice)
             return None

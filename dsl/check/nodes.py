@@ -11,7 +11,6 @@ from nncirc.dsl.text import syntax
 
 ENDS = ("embed", "pos_embed", "logits")
 """The nodes that are written as plain words."""
-_PARTS = {("attention", "H"): "head", ("mlp", "N"): "neuron"}  # of `L9.H9`, which is written `L9H9`
 NODE = re.compile(r"(?:L(\d+|\*)(?:(H|KV)(\d+|\*))?|MLP(\d+|\*)(?:(N)(\d+|\*))?)")
 
 
@@ -70,9 +69,10 @@ def node(scope: Scope, value: syntax.Value) -> Node | None:
         placed = at_position(".".join([value.text, *(each.text for each in entered)]), tail[len(entered) :])
         advice = "; ".join(filter(None, [known if allowed else "", placed])) or f"write `{value.text}`"
         part = re.fullmatch(r"([HN])(\d+)", odd.text.upper())
-        if part is not None and (kind, part[1]) in _PARTS:
-            kind, numbers[1] = _PARTS[kind, part[1]], small_int(part[2])
+        if part is not None and (kind, part[1]) in {("attention", "H"), ("mlp", "N")}:
             advice = f"write `{value.text}{part[0]}`"
+            if kind == "attention":  # the head is checked, as whole layers may be no nodes of the graph
+                kind, numbers[1] = "head", small_int(part[2])
         scope.report("C230", f"`{value.text}` has no input `.{odd.text}`", odd.span, help=advice)
         entry = None
     return Node(kind, numbers[0], numbers[1], entry, at)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from nncirc.circuits.names import Position
-from nncirc.circuits.words import nearest
+from nncirc.circuits.words import nearest, ticked
 from nncirc.dsl.check.program import EdgePath, Group, Replacement, Slot, Value, referred
 from nncirc.dsl.check.types import kinds_in_words
 from nncirc.dsl.text import syntax
@@ -183,9 +183,7 @@ class Scope:
             what = "constant" if isinstance(entry, Constant) else "used file"
             inside = ""
             if isinstance(entry, Module) and entry.scope is not None:
-                own = entry.scope.names.items()
-                known = (n for n, e in own if isinstance(e, Draft) and e.kind in kinds)
-                some = ", ".join(f"`{ref.text}.{n}`" for n in islice(known, 8))
+                some = ticked(f"{ref.text}.{name}" for name in islice(entry.scope.known(kinds), 8))
                 inside = f"it has {some}" if some else ""
             problem = f"expected {wanted}, found the {what} `{ref.text}`"
             advice = inside or self.of_kind(kinds)
@@ -197,24 +195,18 @@ class Scope:
         head = self.find(parts) if parts else None
         wanted = kinds_in_words(kinds)
         if isinstance(head, Draft):
-            self.report(
-                "C117",
-                f"expected {wanted}, found `.{last.text}` of the {head.kind} `{head.name}`",
-                last.span,
-                labels=(Label(head.place, "declared here"),),
-                help="properties such as `found.edges` are allowed only in claims"
-                if head.kind == "circuit"
-                else None,
-            )
+            problem = f"expected {wanted}, found `.{last.text}` of the {head.kind} `{head.name}`"
+            labels = (Label(head.place, "declared here"),)
+            only = "properties such as `found.edges` are allowed only in claims"
+            advice = only if head.kind == "circuit" else None
+            self.report("C117", problem, last.span, labels=labels, help=advice)
             return
-        names = self.names
-        prefix = ""
+        scope, prefix = self, ""
         if isinstance(head, Module) and head.scope is not None:
-            names, prefix = head.scope.names, f"{ref.text.rpartition('.')[0]}."
+            scope, prefix = head.scope, f"{ref.text.rpartition('.')[0]}."
         elif len(ref.parts) > 1:
             last = ref.parts[0]
-        same = (n for n, e in names.items() if isinstance(e, Draft) and e.kind in kinds)
-        near = nearest(last.text, same) or nearest(last.text, names)
+        near = nearest(last.text, scope.known(kinds)) or nearest(last.text, scope.names)
         where = f" in `{prefix[:-1]}`" if prefix else ""
         help_text = f"did you mean `{prefix}{near}`?" if near else None
         if help_text is None and not prefix:
@@ -224,13 +216,14 @@ class Scope:
         problem = f"unknown {' or '.join(kinds)} `{last.text}`{where}"
         self.report("C104", problem, last.span, help=help_text or self.of_kind(kinds))
 
+    def known(self, kinds: Sequence[str]) -> Iterator[str]:
+        """The names of this file's declarations of some kinds."""
+        return (n for n, e in self.names.items() if isinstance(e, Draft | Broken) and e.kind in kinds)
+
     def of_kind(self, kinds: Sequence[str]) -> str:
         """What to write where a declaration of some kinds is expected."""
-        known = (n for n, e in self.names.items() if isinstance(e, Draft | Broken) and e.kind in kinds)
-        some = [f"`{n}`" for n in islice(known, 8)]
-        if not some:
-            return f"declare one: `{kinds[0]} name using … {{`"
-        return f"this script has {', '.join(some)}"
+        some = ticked(islice(self.known(kinds), 8))
+        return f"this script has {some}" if some else f"declare one: `{kinds[0]} name using … {{`"
 
 
 def ordered(

@@ -34,7 +34,17 @@ def expand(
     scope: Scope, drafts: Mapping[str, Draft], claims: Sequence[Assertion]
 ) -> tuple[dict[str, Declaration], dict[str, tuple[str, ...]], list[Assertion]]:
     """Declarations in order, families, and claims about single members."""
-    return _Expansion(scope, drafts).run(claims)
+    expansion = _Expansion(scope, drafts)
+    # What a used file draws is not drawn again: it is used for its declarations.
+    wanted = {
+        name: draft
+        for name, draft in drafts.items()
+        if not (KINDS[draft.kind].output and draft.span.source is not scope.source)
+    }
+    for name in ordered(wanted):
+        expansion.declare(wanted[name])
+    assertions = [each for claim in claims for each in expansion.claim(claim)]
+    return expansion.declarations, expansion.families, assertions
 
 
 class _Expansion:
@@ -46,20 +56,6 @@ class _Expansion:
         self.declarations: dict[str, Declaration] = {}
         self.files = Files(scope)
         self.total = 0  # members of families, and claims about them
-
-    def run(
-        self, claims: Sequence[Assertion]
-    ) -> tuple[dict[str, Declaration], dict[str, tuple[str, ...]], list[Assertion]]:
-        # What a used file draws is not drawn again: it is used for its declarations.
-        wanted = {
-            name: draft
-            for name, draft in self.drafts.items()
-            if not (KINDS[draft.kind].output and draft.span.source is not self.scope.source)
-        }
-        for name in ordered(wanted):
-            self.declare(wanted[name])
-        assertions = [each for claim in claims for each in self.claim(claim)]
-        return self.declarations, self.families, assertions
 
     def fits(self, span: Span, members: int) -> bool:
         """Whether so many more members are not too many; reports if so, once."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from nncirc.circuits.words import or_
+from nncirc.circuits.words import or_, ticked
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def describe(kind: Type) -> str:
                     else f"{what} or a list of them"
                 )
             if isinstance(item, Word):
-                return f"a list of {', '.join(f'`{c}`' for c in item.choices)}"
+                return f"a list of {ticked(item.choices)}"
             return f"a list of {exactly or ''}".rstrip() + f" {_plural(what)}"
         case Either(type=inner, words=words):
             return f"{describe(inner)} or {' or '.join(f'`{w}`' for w in words)}"
