@@ -6,10 +6,11 @@ python -m nncirc.dsl.handbook docs/language.md
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from nncirc.circuits.names import Position
-from nncirc.dsl.blocks import FUNCTIONS, KINDS, Implementation, Key
+from nncirc.dsl.blocks import FUNCTIONS, KINDS, Key
 from nncirc.dsl.check.program import Value
 from nncirc.dsl.check.types import describe
 from nncirc.dsl.codes import SCRIPT
@@ -105,9 +106,9 @@ def _row(name: str, key: Key) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _keys(implementation: Implementation) -> list[str]:
-    lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
-    return lines + [_row(name, key) for name, key in implementation.keys.items()]
+def _table(what: str, keys: Mapping[str, Key]) -> list[str]:
+    head = [f"| {what} | value | default | meaning |", "|---|---|---|---|"]
+    return [*head, *(_row(name, key) for name, key in keys.items()), ""]
 
 
 _EXTRA = {
@@ -127,7 +128,7 @@ def handbook() -> str:
                 lines += [f"### {word} using {name}", ""]
             source = f" ({implementation.source})" if implementation.source else ""
             extra = f" {_EXTRA[implementation.extra]}" if implementation.extra else ""
-            lines += [f"{implementation.doc}{source}{extra}", "", *_keys(implementation), ""]
+            lines += [f"{implementation.doc}{source}{extra}", "", *_table("key", implementation.keys)]
     lines += [
         "## Claims",
         "",
@@ -139,9 +140,7 @@ def handbook() -> str:
     ]
     for name, function in FUNCTIONS.items():
         lines += [f"### {name}({', '.join(function.arguments)})", "", function.doc, ""]
-        lines += ["| argument | value | default | meaning |", "|---|---|---|---|"]
-        lines += [_row(each, key) for each, key in function.arguments.items()]
-        lines += [""]
+        lines += _table("argument", function.arguments)
     lines += [
         "## Diagnostics",
         "",

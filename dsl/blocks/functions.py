@@ -133,6 +133,8 @@ _UNDER = Key(one("corruption"), "the corruption of the corrupted run", required=
 _CURVE = Key(one("curve"), "the curve that the claim is about", required=True)
 _BOUND = Key(Word(("low", "high")), "an end of the interval over prompts, in place of the value itself")
 _INTERVAL = {"bound": _BOUND, **INTERVAL}
+_WHOLE = {"metric": METRIC, "corruption": _UNDER, **_INTERVAL}
+_MEASURED = {"circuit": _OF, "metric": METRIC, "corruption": HELD_OUT}
 _PARTS = Key(
     Word(("nodes", "edges", "groups")),
     "what is knocked out at a time: all edges out of a head or an MLP, an edge, or a named group of nodes",
@@ -156,14 +158,12 @@ FUNCTIONS: Mapping[str, Function] = {
     ),
     "faithfulness": Function(
         "How much of the metric remains with everything outside the circuit corrupted: 0 corrupted, 1 clean.",
-        {"circuit": _OF, "metric": METRIC, "corruption": HELD_OUT, **_INTERVAL},
+        {**_MEASURED, **_INTERVAL},
     ),
     "random_p": Function(
         "Share of circuits with as many edges, random ones and itself, that are at least as faithful.",
         {
-            "circuit": _OF,
-            "metric": METRIC,
-            "corruption": HELD_OUT,
+            **_MEASURED,
             "draws": Key(DRAWS, "how many random circuits", default=100, unit="circuits"),
             "connected": CONNECTED,
             "seed": INTERVAL["seed"],
@@ -174,9 +174,7 @@ FUNCTIONS: Mapping[str, Function] = {
         "The largest |F(C - K) - F(M - K)|: F faithfulness, C the circuit, M the model, K nothing, all "
         "parts of the circuit, random sets of parts, and sets found by greedy search (Wang et al. 2022).",
         {
-            "circuit": _OF,
-            "metric": METRIC,
-            "corruption": HELD_OUT,
+            **_MEASURED,
             "by": _PARTS,
             "draws": Key(
                 Number(integer=True, low=0, high=100_000),
@@ -196,7 +194,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "minimality": Function(
         "The least |F(C - K - v) - F(C - K)| over the parts v of the circuit, at best over K: nothing, or "
         "what could do v's work, the rest of its group or of the edges into one receiver (Wang et al. 2022).",
-        {"circuit": _OF, "metric": METRIC, "corruption": HELD_OUT, "by": _PARTS, **_INTERVAL},
+        {**_MEASURED, "by": _PARTS, **_INTERVAL},
     ),
     "cpr": Function(
         "Circuit performance ratio: the area under faithfulness at MIB's sizes (Mueller et al. 2025).",
@@ -233,10 +231,10 @@ FUNCTIONS: Mapping[str, Function] = {
     ),
     "clean": Function(
         "Mean of the metric over the unpatched clean run.",
-        {"metric": METRIC, "corruption": _UNDER, **_INTERVAL},
+        _WHOLE,
     ),
     "corrupt": Function(
         "Mean of the metric over the unpatched corrupted run.",
-        {"metric": METRIC, "corruption": _UNDER, **_INTERVAL},
+        _WHOLE,
     ),
 }
