@@ -325,9 +325,7 @@ def _draw(
         aspect="auto",
         interpolation="nearest",
     )
-    possible = (
-        np.ones(values.shape, dtype=bool) if panel.possible is None else np.asarray(panel.possible, bool)
-    )
+    possible = np.broadcast_to(True if panel.possible is None else np.asarray(panel.possible), values.shape)
     _empty(ax, possible & np.isnan(values), possible)
     if panel.title:
         ax.set_title("\n".join(wrapped(one_line(panel.title, 72), max(12, int(sheet.width / 0.075)))))

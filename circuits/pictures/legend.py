@@ -102,11 +102,8 @@ def _lines(drawing: Drawing) -> list[Entry]:
     for value in dict.fromkeys((scale.low, scale.high)) if scale.high > 0 else ():
         edges = "1 edge" if value == 1 else f"{value:.0f} edges"
         name = edges if drawing.counted else f"|score| {number(value)}"
-        look: style.Look = {
-            "color": style.INK + scale.opacity(value),
-            "penwidth": scale.width(value),
-            "arrowhead": "none",
-        }
+        width, opacity = scale.width(value), scale.opacity(value)
+        look: style.Look = {"color": style.INK + opacity, "penwidth": width, "arrowhead": "none"}
         entries.append(Entry(name, look))
     if drawing.missing:
         entries.append(Entry("only in the reference", style.LINE_MISSING))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.names import Position
@@ -95,22 +96,6 @@ class Rendered:
     blocks: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """A run of text between blocks, with its slots as ranges of characters."""
-
-    text: str
-    slots: tuple[tuple[Position, Span], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """A slot that is given as tokens."""
-
-    tokens: Tokens
-    occurrence: Position
-
-
 def render(
     tokenizer: Tokenizer, frame: Frame, template: Template, value_of: Callable[[Position], Value]
 ) -> Rendered:
@@ -123,54 +108,39 @@ def render(
     Raises:
         DataError: C306, C307, C311 (the prompt is empty), C319.
     """
-    runs = _runs(template, value_of)
     among = occurrences(template)
+    numbered = iter(among)
+    parts = [
+        (part, None) if isinstance(part, str) else (value_of(at := next(numbered)), at) for part in template
+    ]
     spans: dict[Position, Span] = {}
-    has_blocks = any(isinstance(run, _Block) for run in runs)
+    has_blocks = any(not isinstance(value, str) for value, _ in parts)
     tokens = list(frame.prefix) if has_blocks else []
-    text = ""
-    for run in runs:
-        if isinstance(run, _Block):
-            spans[run.occurrence] = (len(tokens), len(tokens) + len(run.tokens))
-            tokens += run.tokens
-            text += decode(tokenizer, run.tokens)
-            continue
-        encoded = encode(tokenizer, run.text, added=not has_blocks, inside=run is not runs[0])
-        for occurrence, characters in run.slots:
-            start, stop = find_span(tokenizer, encoded, characters, slot=name_of(occurrence, among))
-            spans[occurrence] = (start + len(tokens), stop + len(tokens))
-        tokens += encoded.ids
-        text += run.text
+    text = tail = ""
+    for number, (is_text, run) in enumerate(groupby(parts, key=lambda part: isinstance(part[0], str))):
+        tail = ""
+        slots: list[tuple[Position, Span]] = []
+        for value, occurrence in run:
+            if isinstance(value, str):
+                slots += [(occurrence, (len(tail), len(tail) + len(value)))] if occurrence else []
+                tail += value
+            elif occurrence:
+                spans[occurrence] = (len(tokens), len(tokens) + len(value))
+                tokens += value
+                text += decode(tokenizer, value)
+        if is_text:
+            encoded = encode(tokenizer, tail, added=not has_blocks, inside=number > 0)
+            for occurrence, characters in slots:
+                start, stop = find_span(tokenizer, encoded, characters, slot=name_of(occurrence, among))
+                spans[occurrence] = (start + len(tokens), stop + len(tokens))
+            tokens += encoded.ids
+            text += tail
     tokens += frame.suffix if has_blocks else ()
     if len(tokens) <= len(frame.prefix) + len(frame.suffix):
         raise DataError("C311", f"the prompt {quote(text)} has no tokens", hint="write something in it")
     check_doubled(tokenizer, frame, tuple(tokens))
     ordered = {occurrence: spans[occurrence] for occurrence in among}
-    last = runs[-1]
-    tail = last.text if isinstance(last, _Text) else ""
     return Rendered(text, tuple(tokens), ordered, tail, has_blocks)
-
-
-def _runs(template: Template, value_of: Callable[[Position], Value]) -> list[_Text | _Block]:
-    runs: list[_Text | _Block] = []
-    text = ""
-    slots: list[tuple[Position, Span]] = []
-    numbered = iter(occurrences(template))
-    for part in template:
-        occurrence = next(numbered) if isinstance(part, Field) else None
-        value = part if isinstance(part, str) else value_of(occurrence or Position(""))
-        if isinstance(value, str):
-            if occurrence:
-                slots.append((occurrence, (len(text), len(text) + len(value))))
-            text += value
-            continue
-        if text or slots:
-            runs.append(_Text(text, tuple(slots)))
-        text, slots = "", []
-        runs.append(_Block(value, occurrence or Position("")))
-    if text or slots or not runs:
-        runs.append(_Text(text, tuple(slots)))
-    return runs
 
 
 def filled(template: Template, values: Mapping[str, Value]) -> list[Value]:

@@ -81,23 +81,24 @@ def measure(builder: Builder, assertion: Assertion) -> Claim:
         MethodError: C561, it is about an end of an interval that the prompts do not bound; C562, a side of it
             is not finite.
     """
-    left = _value(builder, assertion.left)
-    number, interval = _finite(bounded(left, assertion.left)), left if isinstance(left, Estimate) else None
+    number, interval = _side(builder, assertion.left)
     if isinstance(assertion.right, Range):
         ends = assertion.right.low, assertion.right.high
         return Claim(assertion, number, ends, _COMPARE["in"](number, ends), interval)
-    right = _value(builder, assertion.right)
-    other = _finite(bounded(right, assertion.right))
+    other, its_interval = _side(builder, assertion.right)
     holds = _COMPARE[assertion.comparison](number, other)
-    return Claim(assertion, number, other, holds, interval, right if isinstance(right, Estimate) else None)
+    return Claim(assertion, number, other, holds, interval, its_interval)
 
 
-def _finite(number: float) -> float:
+def _side(builder: Builder, expression: Expression) -> tuple[float, Estimate | None]:
+    """The number of a side, and where it is about a mean over prompts, that mean with its interval."""
+    value = _value(builder, expression)
+    number = bounded(value, expression)
     if not math.isfinite(number):
         raise MethodError(
             "C562", f"one side of the claim is {number}; expected a finite number", hint="check its factors"
         )
-    return number
+    return number, value if isinstance(value, Estimate) else None
 
 
 def _value(builder: Builder, expression: Expression) -> float | Estimate:

@@ -33,7 +33,7 @@ from nncirc.engine.program.at_hand import is_at_hand, stand_in
 from nncirc.engine.program.claims import check_rows
 from nncirc.engine.program.costing import Costing, Foretold
 from nncirc.engine.program.places import placed
-from nncirc.engine.program.run import free_cores, requested
+from nncirc.engine.program.run import Options, free_cores, requested
 from nncirc.engine.program.store import Store
 from nncirc.engine.runs.memory import machine_memory, resident
 
@@ -99,34 +99,26 @@ class Plan:
 
 def plan_program(
     program: Program,
-    only: Iterable[str] = (),
-    batch: int | None = None,
-    memory: int | None = None,
+    options: Options = Options(),  # noqa: B008 (frozen)
     *,
     store: Store | None = None,
-    allow_code: bool = False,
 ) -> Plan:
-    """The plan of a program, for as many threads as a run would use.
+    """The plan of a checked program, for as many threads as a run would use.
 
-    Args:
-        program: a checked program.
-        only: names of what is asked for; () for all.
-        batch: most prompts in one trace.
-        memory: most bytes of activations.
-        store: results of earlier runs, which a run would not compute again.
-        allow_code: whether functions of the script's own may be called.
+    What is in the store a run would not compute again.
 
     Raises:
         ProgramError: what a run would refuse about prompts, alignment, graphs, or a damaged folder.
         ScriptError: C119, a name that `only` does not know.
     """
-    names = tuple(only)
-    wanted = requested(program, names)
+    wanted = requested(program, options.only)
     before = torch.get_num_threads()
     torch.set_num_threads(free_cores())
     try:
-        planner = _Planner(program, blocks(), batch, memory, store=store, allow_code=allow_code)
-        return planner.plan(wanted, () if names else program.assertions)
+        planner = _Planner(
+            program, blocks(), options.batch, options.memory, store=store, allow_code=options.allow_code
+        )
+        return planner.plan(wanted, () if options.only else program.assertions)
     finally:
         torch.set_num_threads(before)
 

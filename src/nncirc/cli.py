@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nncirc.circuits.circuit import Circuit
     from nncirc.dsl.check.program import Program
     from nncirc.dsl.text.diagnostics import Diagnostic
-    from nncirc.engine.program.run import Report
+    from nncirc.engine.program.run import Options, Report
 
 FINE, FALSE, WRONG = 0, 1, 2
 _MOST, _MOST_BYTES = 10**9, 2**60
@@ -369,23 +369,17 @@ def _run(options: Any) -> int:
         hint = "add a block `scores` or `circuit`; docs/language.md begins with a complete script"
         raise ScriptError("C123", f"{options.script} has nothing to run", hint=hint)
     out = Path(options.out) if options.out else Path("out") / Path(options.script).stem
-    from nncirc.engine.program.run import Options, run_program
+    from nncirc.engine.program.run import run_program
     from nncirc.engine.program.store import Store
     from nncirc.report import print_report
 
-    how = Options(
-        tuple(options.only),
-        options.batch,
-        options.memory,
-        options.threads,
-        _settings(options.set),
-        options.allow_code,
-    )
     reports: list[Report] = []
     try:
         with shown(sys.stderr) as progress:
             store = Store(fresh=options.fresh)
-            report = run_program(program, out, how, progress=progress, store=store, finished=reports.append)
+            report = run_program(
+                program, out, _how(options), progress=progress, store=store, finished=reports.append
+            )
     except KeyboardInterrupt:
         raise _interrupted(reports) from None
     finally:
@@ -395,6 +389,13 @@ def _run(options: Any) -> int:
     if options.json:
         _say_json(json.loads(read_text(report.folder / "run.json")))
     return FINE if report.holds else FALSE
+
+
+def _how(options: Any) -> Options:
+    from nncirc.engine.program.run import Options
+
+    threads, overrides = getattr(options, "threads", None), _settings(options.set)
+    return Options(tuple(options.only), options.batch, options.memory, threads, overrides, options.allow_code)
 
 
 def _interrupted(reports: Sequence[Report]) -> ResourceError:
@@ -421,15 +422,7 @@ def _plan(options: Any) -> int:
     from nncirc.engine.program.plan import plan_program
     from nncirc.engine.program.store import Store
 
-    store = Store()
-    plan = plan_program(
-        program,
-        tuple(options.only),
-        options.batch,
-        options.memory,
-        store=store,
-        allow_code=options.allow_code,
-    )
+    plan = plan_program(program, _how(options), store=Store())
     if options.json:
         _say_json(plan.as_json())
     else:
