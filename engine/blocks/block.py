@@ -110,11 +110,13 @@ def reads(
     return build
 
 
-def edited(at: Setting, rows: int, kept: int = 1) -> Cost:
-    """At most what a method takes that edits so many runs, and keeps the states of so many."""
-    runs = at.runs("clean", "corrupt") + at.total(lambda each: costs.edited(at.model, each, rows))
-    state = kept * (at.model.shape.n_layers + 1)
-    return runs + Cost(memory=costs.edited_room(at.contrast, at.metric, rows, state))
+def edited(at: Setting, rows: int, kept: int, *, runs: int = 1) -> Cost:
+    """At most what a method takes that edits so many rows, in so many runs each.
+
+    What is kept of the run that is edited is in units of what one part of the model writes.
+    """
+    cost = at.runs("clean", "corrupt") + at.total(lambda each: costs.edited(at.model, each, runs * rows))
+    return cost + Cost(memory=costs.edited_room(at.contrast, at.metric, rows, kept))
 
 
 # Keys ------------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from nncirc.engine.runs.columns import columns_of
 
 def _cost(at: Setting) -> Cost:
     columns = columns_of(at.contrast.dataset, at.values["positions"])[1]
-    rows, kept = at.model.shape.n_layers * len(columns), 2 if at.values["of"] == "states" else 1
-    return edited(at, rows, kept)
+    layers, streams = at.model.shape.n_layers, 2 if at.values["of"] == "states" else 1
+    return edited(at, layers * len(columns), streams * (layers + 1))
 
 
 _build = patches(causal_tracing, "direction", "of", "window", "sever", "positions")

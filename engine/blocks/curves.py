@@ -97,10 +97,6 @@ def _threshold(circuit: Circuit) -> float | None:
     return circuit.made.get("threshold", circuit.made.get("edges"))
 
 
-def _written(threshold: float | None, places: int) -> float | None:
-    return None if threshold is None else rounded(threshold, places)
-
-
 def _of_scores(scores: EdgeScores | NodeScores, reference: Circuit, by: str, rank: Rank) -> Roc:
     """Scores as thresholds; of several positions the best.
 
@@ -111,7 +107,11 @@ def _of_scores(scores: EdgeScores | NodeScores, reference: Circuit, by: str, ran
         ranked, places = scores.compared(rank), scores.decimals
         right = reference.edges if by == "edges" else reference.nodes
         roc = roc_of_scores(ranked if by == "edges" else node_scores(ranked), right)
-        return Roc(tuple(replace(p, threshold=_written(p.threshold, places)) for p in roc.points))
+        points = (
+            p if p.threshold is None else replace(p, threshold=rounded(p.threshold, places))
+            for p in roc.points
+        )
+        return Roc(tuple(points))
     patched = scores.made.get("method") == "activation_patching"
     if patched and not scores.made.get("normalized"):
         raise MethodError(

@@ -10,7 +10,8 @@ from nncirc.engine.program.pictures import Look
 
 
 def _cost(at: Setting) -> Cost:
-    return edited(at, 1 + at.model.shape.n_layers * len(at.values["scale"]))
+    layers = at.model.shape.n_layers
+    return edited(at, 1 + layers * len(at.values["scale"]), layers + 1)
 
 
 _build = patches(function_vector, "graph", "heads", "source", "scale", "into", "at")

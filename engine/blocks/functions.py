@@ -173,11 +173,6 @@ def _overlap(measure: str, values: Arguments) -> float:
     return found
 
 
-def _area(name: str, values: Arguments) -> Value:
-    found: Estimate = values["curve"].areas[name]
-    return found
-
-
 def _score(values: Arguments) -> Value:
     scores = values["scores"]
     if not isinstance(scores, NodeScores):
@@ -197,8 +192,8 @@ _OF_RESULTS: Mapping[str, Callable[[Arguments], Value]] = {
     "precision": partial(_overlap, "precision"),
     "jaccard": partial(_overlap, "jaccard"),
     "overlap_p": lambda values: overlap_p(values["circuit"], values["reference"], by=values["by"]),
-    "cpr": partial(_area, "cpr"),
-    "cmd": partial(_area, "cmd"),
+    "cpr": lambda values: values["curve"].areas["cpr"],
+    "cmd": lambda values: values["curve"].areas["cmd"],
     "score": _score,
     "auc": lambda values: values["curve"].areas[_AREAS[values["between"]]].value,
 }

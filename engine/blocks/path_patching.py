@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from nncirc.engine.blocks.block import Block, nodes_of, patches
-from nncirc.engine.methods import costs
+from nncirc.engine.blocks.block import Block, edited, nodes_of, patches
 from nncirc.engine.methods.costs import Cost
 from nncirc.engine.methods.path_patching import SCORE, path_patching, receivers_of
 from nncirc.engine.program.costing import Setting
@@ -16,8 +15,7 @@ def _cost(at: Setting) -> Cost:
     rows = at.graph.reach[max(receivers_of(at.graph, nodes_of(at.values["to"])))] * len(columns)
     state = 3 * len(at.graph.senders) + 6 * at.model.shape.n_layers + 1
     # One run carries changes to the receivers, another goes on from there.
-    runs = at.runs("clean", "corrupt") + at.total(lambda each: costs.edited(at.model, each, 2 * rows))
-    return runs + Cost(memory=costs.edited_room(at.contrast, at.metric, rows, state))
+    return edited(at, rows, state, runs=2)
 
 
 _build = patches(path_patching, "graph", "direction", "to", "through", "positions")

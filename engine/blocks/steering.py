@@ -14,7 +14,7 @@ def _cost(at: Setting) -> Cost:
     values, nodes = at.values, nodes_of(at.values["nodes"])
     terms = [nodes] if isinstance(nodes, str) else nodes
     steered = 1 if values["together"] else len({n for term in terms for n in expand(at.graph, term)})
-    return edited(at, steered * len(values["scale"] or values["shift"]))
+    return edited(at, steered * len(values["scale"] or values["shift"]), at.model.shape.n_layers + 1)
 
 
 _build = patches(steering, "graph", "nodes", "scale", "shift", "together", "into", "at")

@@ -62,6 +62,8 @@ class Cost:
         memory: bytes of activations held at once; 0 where they are not counted.
         tested: of ACDC, how many edges are tested.
         at_most: whether these are upper bounds.
+        forwards: multiplications in those of a plain forward of all prompts, once that is known.
+        seconds: on this machine, if nothing else runs on it; None where not even a few layers fit there.
     """
 
     multiplications: float = 0.0
@@ -69,15 +71,20 @@ class Cost:
     memory: int = 0
     tested: int = 0
     at_most: bool = False
+    forwards: float = 0.0
+    seconds: float | None = 0.0
 
     def __add__(self, other: Cost) -> Cost:
         """Both, one after the other."""
+        known = self.seconds is not None and other.seconds is not None
         return Cost(
             self.multiplications + other.multiplications,
             self.passes + other.passes,
             max(self.memory, other.memory),
             self.tested + other.tested,
             self.at_most or other.at_most,
+            self.forwards + other.forwards,
+            (self.seconds or 0.0) + (other.seconds or 0.0) if known else None,
         )
 
     def __mul__(self, times: float) -> Cost:
@@ -397,15 +404,11 @@ def held(
     positions: int = 0,
     doubles: int = 0,
 ) -> int:
-    """Bytes held at once by what runs a model: what is kept, and the largest of what comes and goes.
+    """What is kept of the tokens, and the largest of what comes and goes.
 
-    Args:
-        model: the model.
-        tokens: of the prompts of which something is kept.
-        kept: how much, in units of what one part of the model writes.
-        running: tokens of the largest run; None for those of the prompts.
-        positions: at which logits are made at a time: as made, cloned, in float64 and twice more.
-        doubles: vectors of the residual stream's width in float64.
+    In units of what one part of the model writes, so much is `kept` of every token. What comes and goes: the
+    largest run, of as many tokens unless `running` says otherwise; or logits at some positions at a time, as
+    made, cloned, and in float64 twice more; beside `doubles`, vectors as wide as the residual in float64.
     """
     size = model.dtype.itemsize
     unit, copies = model.d_model * size, 2 if model.dtype == torch.float64 else 3

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
-from nncirc.circuits.names import Position
+from nncirc.circuits.intervals import Resampling
+from nncirc.circuits.names import Position, Positions
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.data.labels import labels_of
+from nncirc.engine.evaluation.bootstrap import estimates
+from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Logits, Measure, Metric, check_metric, measures
 from nncirc.engine.metrics.reading import Reading, reading, require_answers
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import Batch
+from nncirc.engine.runs.columns import by_position, token_texts
 
 # Through the final norm ------------------------------------------------------------------------------------
 
@@ -87,23 +92,61 @@ def selected(where: Reading, at_all: Float[Tensor, "batch pos width"]) -> Float[
     return at_all[rows, where.kept[where.index]]
 
 
-def read(
-    measure: Measure,
-    where: Reading,
-    logits: Float[Tensor, "batch read vocab"],
-    own: Float[Tensor, "batch read vocab"],
-) -> tuple[Float[Tensor, " batch"], Counter[int]]:
-    """A measure of every prompt, and how often each token was the likeliest where it was read.
+class Readings:
+    """What is read from logits at some positions of a dataset's prompts, by row and column.
 
-    Args:
-        measure: what is measured.
-        where: the positions that are read, and the answers there.
-        logits: at these positions.
-        own: the model's own prediction there, for a measure that is `against_clean`.
+    Attributes:
+        dataset: the prompts, with the positions by name.
+        columns: the positions.
+
+    Raises:
+        MethodError: C572, nothing is read by the name `of`; C512, no such position.
+        DataError: C331, the dataset lacks the answers; C332, C334 and those of `resolve`: positions.
     """
-    clean = own.double().log_softmax(-1) if measure.against_clean else None
-    values = measure.function(Logits(logits.double()[None], clean, where.answer, where.foil))
-    return where.mean(values)[0], Counter(logits.argmax(-1)[where.weight > 0].tolist())
+
+    def __init__(
+        self, model: Model, dataset: Dataset, of: str, positions: Positions, rows: Sequence[str]
+    ) -> None:
+        self.model, self.of, self.rows, self.measure = model, of, rows, measure_of(of, dataset)
+        self.dataset, self.columns = by_position(dataset, positions)
+        shape = len(rows), len(self.columns), len(dataset.examples)
+        self.values = torch.zeros(shape, dtype=torch.float64)
+        self.tops = [[Counter[int]() for _ in self.columns] for _ in rows]
+
+    def where(self, prompts: Batch, column: int) -> Reading:
+        """Where a column is read in some prompts."""
+        return where(self.of, self.dataset, prompts, self.columns[column], self.model)
+
+    def note(
+        self,
+        cell: tuple[int, int],
+        prompts: Batch,
+        where: Reading,
+        logits: Float[Tensor, "batch read vocab"],
+        own: Float[Tensor, "batch read vocab"],
+    ) -> None:
+        """Read logits of some prompts; `own` is the model's own prediction there."""
+        (row, column), measure = cell, self.measure
+        clean = own.double().log_softmax(-1) if measure.against_clean else None
+        values = measure.function(Logits(logits.double()[None], clean, where.answer, where.foil))
+        self.values[row, column, prompts.indices] = where.mean(values)[0].cpu()
+        self.tops[row][column].update(logits.argmax(-1)[where.weight > 0].tolist())
+
+    def scores(self, method: str, how: Resampling, **more: Any) -> NodeScores:
+        """Means over prompts, with intervals, and the likeliest tokens; `more` says how they were made."""
+        made = {
+            "method": method,
+            "score": f"{self.of}, {self.measure.unit}",
+            "of": self.of,
+            "rows": "residual stream",
+            **more,
+            "prompts": len(self.dataset.examples),
+            "top": likeliest(self.dataset, self.tops),
+            **token_texts(self.dataset, self.columns),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+        }
+        names, found = [*map(str, self.columns)], estimates([self.values], how=how)
+        return NodeScores.estimated(self.rows, names, found, made, self.model.digits)
 
 
 def likeliest(dataset: Dataset, tops: Sequence[Sequence[Counter[int]]]) -> list[list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -13,13 +12,11 @@ from nncirc.circuits.graph import stages
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import Positions
 from nncirc.engine.data.examples import Dataset
-from nncirc.engine.evaluation.bootstrap import estimates
-from nncirc.engine.methods.lens import likeliest, measure_of, read, selected, unembed, where
+from nncirc.engine.methods.lens import Readings, selected, unembed
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import batches
 from nncirc.engine.runs.capture import residual_stream
-from nncirc.engine.runs.columns import by_position, token_texts
 from nncirc.engine.runs.memory import logits_bytes
 
 
@@ -59,14 +56,10 @@ def logit_lens(
     Source: nostalgebraist 2020, "interpreting GPT: the logit lens"; halfway through a layer as in Belrose et
     al. 2023.
     """
-    measure = measure_of(of, dataset)
-    named, columns = by_position(dataset, positions)
-    rows = stages(model.shape)
-    found = torch.zeros(len(rows), len(columns), len(dataset.examples), dtype=torch.float64)
-    tops = [[Counter[int]() for _ in columns] for _ in rows]
-    more = logits_bytes(model, len(columns))
-    for prompts in batches(model, named, batch=batch, memory=memory, more=more, progress=progress):
-        wheres = [where(of, named, prompts, place, model) for place in columns]
+    lens = Readings(model, dataset, of, positions, stages(model.shape))
+    more = logits_bytes(model, len(lens.columns))
+    for prompts in batches(model, lens.dataset, batch=batch, memory=memory, more=more, progress=progress):
+        wheres = [lens.where(prompts, column) for column in range(len(lens.columns))]
         widths = [each.index.shape[1] for each in wheres]
         # All columns at once: the unembedding is the larger part of the work.
         stream = [
@@ -77,18 +70,5 @@ def logit_lens(
         for row, residual in enumerate(stream):
             logits = unembed(model, residual).split(widths, dim=1)
             for column, each in enumerate(wheres):
-                values, likely = read(measure, each, logits[column], final[column])
-                found[row, column, prompts.indices] = values.cpu()
-                tops[row][column] += likely
-    made = {
-        "method": "logit_lens",
-        "score": f"{of}, {measure.unit}",
-        "of": of,
-        "rows": "residual stream",
-        "prompts": len(dataset.examples),
-        "top": likeliest(dataset, tops),
-        **token_texts(named, columns),
-        "dtype": str(model.dtype).removeprefix("torch."),
-    }
-    names = [*map(str, columns)]
-    return NodeScores.estimated(rows, names, estimates([found], how=how), made, model.digits)
+                lens.note((row, column), prompts, each, logits[column], final[column])
+    return lens.scores("logit_lens", how)

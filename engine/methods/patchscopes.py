@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -18,14 +17,12 @@ from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.names import END, Position, Positions, as_positions
 from nncirc.engine.data.examples import Dataset, Example, buckets
 from nncirc.engine.data.positions import resolve
-from nncirc.engine.evaluation.bootstrap import estimates
-from nncirc.engine.methods.lens import likeliest, measure_of, read, selected, unembed, where
+from nncirc.engine.methods.lens import Readings, selected, unembed
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import checked, run
 from nncirc.engine.runs.batches import batches, check_fits
 from nncirc.engine.runs.capture import residual_stream
-from nncirc.engine.runs.columns import by_position, token_texts
 from nncirc.engine.runs.memory import logits_bytes, pass_bytes
 
 Mapping: TypeAlias = Callable[[Float[Tensor, "state d_model"]], Float[Tensor, "state d_model"]]
@@ -93,45 +90,31 @@ def patchscopes(
             f"found {len(source.examples)} source prompts and {len(target.examples)} target prompts",
             hint="give one target prompt for all sources, or one for each",
         )
-    measure = measure_of(of, source)
+    lens = Readings(model, source, of, positions, stages(model.shape, halves=False))
     check_fits(model, target)
     (place,) = as_positions([into])
-    named, columns = by_position(source, positions)
-    rows = stages(model.shape, halves=False)
-    found = torch.zeros(len(rows), len(columns), len(source.examples), dtype=torch.float64)
-    tops = [[Counter[int]() for _ in columns] for _ in rows]
     length = max(len(example.tokens) for example in target.examples)
     more = logits_bytes(model, 1) + pass_bytes(model, length)
-    for prompts in batches(model, named, batch=batch, memory=memory, more=more, progress=progress):
+    for prompts in batches(model, lens.dataset, batch=batch, memory=memory, more=more, progress=progress):
         stream = residual_stream(model, prompts.clean, halves=False)
         ours = [target.examples[0 if len(target.examples) == 1 else i] for i in prompts.indices]
-        for column, each in enumerate(columns):
-            reading = where(of, named, prompts, each, model)
+        for column in range(len(lens.columns)):
+            reading = lens.where(prompts, column)
             final = unembed(model, selected(reading, stream[-1]))
             for row, residual in enumerate(stream):
                 states = selected(reading, residual)
                 if mapping is not None:
                     states = mapping(states.flatten(0, 1)).view_as(states)
                 logits = _answers(model, ours, place, row if layer is None else layer, states)
-                values, likely = read(measure, reading, logits, final)
-                found[row, column, prompts.indices] = values.cpu()
-                tops[row][column] += likely
-    made = {
-        "method": "patchscopes",
-        "score": f"{of}, {measure.unit}",
-        "of": of,
-        "rows": "residual stream",
-        "into": str(place),
-        "layer": "same" if layer is None else layer,
-        "mapping": "identity" if mapping is None else getattr(mapping, "__name__", "given"),
-        "target": target.examples[0].text if len(target.examples) == 1 else "one for each",
-        "prompts": len(source.examples),
-        "top": likeliest(source, tops),
-        **token_texts(named, columns),
-        "dtype": str(model.dtype).removeprefix("torch."),
-    }
-    names = [*map(str, columns)]
-    return NodeScores.estimated(rows, names, estimates([found], how=how), made, model.digits)
+                lens.note((row, column), prompts, reading, logits, final)
+    return lens.scores(
+        "patchscopes",
+        how,
+        into=str(place),
+        layer="same" if layer is None else layer,
+        mapping="identity" if mapping is None else getattr(mapping, "__name__", "given"),
+        target=target.examples[0].text if len(target.examples) == 1 else "one for each",
+    )
 
 
 def _answers(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
@@ -82,7 +82,9 @@ class EdgeScores:
         Raises:
             MethodError: C545, no such rank.
         """
-        key, places = _key(rank), self.decimals
+        if rank not in ("absolute", "signed"):
+            raise MethodError("C545", f"unknown rank {rank!r}", hint="expected absolute or signed")
+        key, places = abs if rank == "absolute" else float, self.decimals
         return {edge: key(ranked_as(score, self.digits, places)) for edge, score in self.values.items()}
 
     @public
@@ -123,12 +125,6 @@ class EdgeScores:
         places = self.decimals
         scores = {edge: rounded(self.values[edge], places) for edge in edges}
         return prune(Circuit(self.graph, scores, made=made))
-
-
-def _key(rank: Rank) -> Callable[[float], float]:
-    if rank not in ("absolute", "signed"):
-        raise MethodError("C545", f"unknown rank {rank!r}", hint="expected absolute or signed")
-    return abs if rank == "absolute" else float
 
 
 def some(names: Sequence[str]) -> str:

@@ -148,8 +148,8 @@ def kl_of_change(
     return excess.double().log1p()
 
 
-def _jumps(_: float) -> float:
-    """The sensitivity of a count: the least change of a logit can change it by 1."""
+def unbounded(_: float) -> float:
+    """The sensitivity of a count, which the least change of a logit can change by 1; or an unknown one."""
     return torch.inf
 
 
@@ -173,7 +173,7 @@ _NUMERICS: dict[str, _Numerics] = {
 
 
 def _measure(name: str, metric: Declared, formula: Function) -> Measure:
-    numerics = _NUMERICS.get(name, {"sensitivity": _jumps} if metric.count else {})
+    numerics = _NUMERICS.get(name, {"sensitivity": unbounded} if metric.count else {})
     return Measure(
         formula,
         metric.needs,

@@ -16,7 +16,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from nncirc.circuits.errors import MethodError, NncircError
@@ -26,7 +25,7 @@ from nncirc.engine.data.examples import Dataset, Example
 from nncirc.engine.data.slots import render
 from nncirc.engine.data.targets import asked_as
 from nncirc.engine.data.tokens import frame_of
-from nncirc.engine.metrics.metric import Logits, Measure
+from nncirc.engine.metrics.metric import Logits, Measure, unbounded
 from nncirc.engine.metrics.user_code import Code, code_of, loaded_since
 from nncirc.engine.runs.corruptions import Corruption, Resample
 
@@ -92,7 +91,7 @@ def own_measure(name: str, folder: Path, *, allowed: bool) -> Measure:
     measure = found
     function = Checked(name, measure.function, code)
     # What it does with logits is not known, so neither is how far rounding moves it, nor from what logits.
-    return replace(measure, function=function, columns=False, of_change=None, sensitivity=_unknown)
+    return replace(measure, function=function, columns=False, of_change=None, sensitivity=unbounded)
 
 
 def own_corruption(name: str, dataset: Dataset, folder: Path, *, allowed: bool) -> Corruption:
@@ -242,7 +241,3 @@ def _line(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - a user's own error may fail to print
         said = ""
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
-
-
-def _unknown(_: float) -> float:
-    return torch.inf

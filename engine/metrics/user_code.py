@@ -60,7 +60,10 @@ def code_of(module: str, loaded: Collection[str] = ()) -> Code:
         if spec is None or origin is None or not _is_local(name, origin):
             found[name] = "" if spec is None else _version(name)
             continue
-        text = _read(origin)
+        try:
+            text = read_file(origin)
+        except OSError:
+            text = b""
         found[name] = sha256(text).hexdigest()
         above = name.rpartition(".")[0]
         waiting += [above, *_imports(text, above if spec.submodule_search_locations is None else name)]
@@ -113,13 +116,6 @@ def _version(name: str) -> str:
         return version(top)
     except PackageNotFoundError:
         return str(getattr(sys.modules.get(top), "__version__", ""))
-
-
-def _read(origin: str) -> bytes:
-    try:
-        return read_file(origin)
-    except OSError:
-        return b""
 
 
 def _imports(text: bytes, package: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -305,9 +306,8 @@ def symbol_tokenizer(config: CompiledConfig) -> Tokenizer:
     from tokenizers import Tokenizer as Fast, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    unknown = next(
-        name for i in range(len(config.vocabulary) + 1) if (name := _unk(i)) not in config.vocabulary
-    )
+    names = (f"<unk{number or ''}>" for number in count())
+    unknown = next(name for name in names if name not in config.vocabulary)
     ids = {symbol: i for i, symbol in enumerate([*config.vocabulary, unknown])}
     fast: Any = Fast(models.WordLevel(ids, unk_token=unknown))
     fast.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -324,7 +324,3 @@ def symbol_tokenizer(config: CompiledConfig) -> Tokenizer:
         **{key: symbol for key, symbol in special.items() if symbol is not None},
     )
     return found
-
-
-def _unk(number: int) -> str:
-    return f"<unk{number or ''}>"

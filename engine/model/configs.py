@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -43,9 +42,10 @@ def read_config(place: str, *, revision: str | None = None, offline: bool = True
             f"the weights of {place} are quantized; the engine needs plain ones",
             hint="use the original model, or save this one again after model.dequantize()",
         )
+    said = {name: value for name, value in _RUN.items() if name in given}
     try:
         config = AutoConfig.from_pretrained(
-            place, local_files_only=offline, trust_remote_code=False, **options, **_said(given)
+            place, local_files_only=offline, trust_remote_code=False, **options, **said
         )
     except Exception as error:  # noqa: BLE001 - a config can be wrong in any way
         raise impossible(place, error) from None
@@ -53,20 +53,12 @@ def read_config(place: str, *, revision: str | None = None, offline: bool = True
         if hasattr(config, name):
             delattr(config, name)
     for name in _SIZES:
-        _check_size(place, name, getattr(config, name, None))
+        size = getattr(config, name, None)
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            raise _wrong(place, name, size, "a whole number of at least 1")
     if not isinstance(getattr(config, "is_causal", True), bool):
         raise _wrong(place, "is_causal", config.is_causal, "true or false")
     return config
-
-
-def _said(given: Mapping[str, Any]) -> dict[str, Any]:
-    """How the model is run, where the config says something on it."""
-    return {name: value for name, value in _RUN.items() if name in given}
-
-
-def _check_size(place: str, name: str, size: Any) -> None:
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        raise _wrong(place, name, size, "a whole number of at least 1")
 
 
 def _wrong(place: str, name: str, found: Any, wanted: str) -> ModelError:

@@ -139,9 +139,13 @@ def _load(
         except Exception as error:  # noqa: BLE001 - transformers and safetensors raise anything
             raise _damaged(place, error) from None
     else:
-        module = from_hub(
-            place, revision, "model", lambda offline: _from_hub(place, dtype, revision, offline)
-        )
+
+        def load(offline: bool) -> Any:
+            config = read_config(place, revision=revision, offline=offline)
+            options = {"revision": revision} if revision else {}
+            return _pretrained(place, config, dtype, local_files_only=offline, **options)
+
+        module = from_hub(place, revision, "model", load)
         made["revision"] = getattr(module.config, "_commit_hash", None) or revision
     module = _ready(module, device, name)
     return _guarded(Model(module, load_tokenizer(tokenizer or place, revision), made, name))
@@ -244,12 +248,6 @@ def _hash(weights: Sequence[Path]) -> str:
         except OSError as error:
             raise unreadable(error, file.parent) from None
     return digest.hexdigest()
-
-
-def _from_hub(name: str, dtype: DType, revision: str | None, offline: bool) -> Any:
-    config = read_config(name, revision=revision, offline=offline)
-    options = {"revision": revision} if revision else {}
-    return _pretrained(name, config, dtype, local_files_only=offline, **options)
 
 
 def _pretrained(name: str, config: Any, dtype: DType, **options: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nncirc.circuits.errors import NncircError
@@ -19,27 +19,6 @@ from nncirc.engine.model.model import Model
 from nncirc.engine.program.build import Builder
 from nncirc.engine.runs.batches import batches
 from nncirc.engine.runs.columns import by_position
-
-
-@dataclass(frozen=True, slots=True)
-class Foretold:
-    """What a result will take, or nothing where it is stored.
-
-    Attributes:
-        seconds: on this machine, if nothing else runs on it; None where not even a few layers fit there.
-        forwards: multiplications, in those of a plain forward of all prompts.
-        cost: what was counted.
-    """
-
-    seconds: float | None = 0.0
-    forwards: float = 0.0
-    cost: Cost = FREE
-    stored: bool = False
-
-    def __add__(self, other: Foretold) -> Foretold:
-        known = self.seconds is not None and other.seconds is not None
-        seconds = (self.seconds or 0.0) + (other.seconds or 0.0) if known else None
-        return Foretold(seconds, self.forwards + other.forwards, self.cost + other.cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,30 +80,30 @@ class Costing(Builder):
     timed: dict[str, Model | None] = field(default_factory=dict)
     known: set[tuple[str, str]] = field(default_factory=set)
 
-    def foretold(self, declaration: Declaration) -> Foretold | None:
+    def foretold(self, declaration: Declaration) -> Cost | None:
         """What building a declaration will take; None where nothing runs, or it is not known."""
         cost = self.blocks[declaration.kind, declaration.implementation].cost
-        if cost is None:
+        if cost is None or declaration.values.get("metric", True) is None:
             return None
-        if declaration.kind in ("scores", "circuit") and self.is_stored(declaration):
-            return Foretold(stored=True)
-        return self.priced(declaration.values, cost)
+        return FREE if self.is_there(declaration) else self.priced(declaration.values, cost)
 
-    def priced(self, values: Mapping[str, Any], cost: Callable[[Setting], Cost]) -> Foretold | None:
-        """A cost in seconds and in plain forwards; a model's speed on its largest batch is measured once."""
-        if values.get("metric", True) is None:
-            return None
+    def is_there(self, declaration: Declaration) -> bool:
+        """Whether a run would take a result as a whole from the store."""
+        return declaration.kind in ("scores", "circuit") and self.is_stored(declaration)
+
+    def priced(self, values: Mapping[str, Any], cost: Callable[[Setting], Cost]) -> Cost | None:
+        """A cost, with plain forwards and seconds; a model's speed on its largest batch is measured once."""
         with suppress(NncircError):  # what is wrong with it, the run will say
             at = self.setting(values)
             found, largest = cost(at), max(at.prompts, key=lambda each: each.tokens)
             unit = at.total(lambda each: plain_forward(at.model, each))
-            forwards = found.multiplications / unit.multiplications
+            found = replace(found, forwards=found.multiplications / unit.multiplications, seconds=None)
             model = self.timed.get(at.model.name, at.model)
             if model is None:
-                return Foretold(None, forwards, found)
+                return found
             shared = "speed", at.model.name, largest
             speed = self.shared(shared, lambda: Speed.of(model, largest, at.model.shape))
-            return Foretold(speed.seconds(found), forwards, found)
+            return replace(found, seconds=speed.seconds(found))
         return None
 
     def setting(self, values: Mapping[str, Any]) -> Setting:

@@ -27,11 +27,12 @@ from nncirc.engine.blocks.functions import cost_of_claim
 from nncirc.engine.blocks.models import OnlyShape
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.data.load import check_json, is_local, load_tokenizer, no_folder
+from nncirc.engine.methods.costs import FREE
 from nncirc.engine.model.configs import empty, parameters, read_config
 from nncirc.engine.model.model import Model
 from nncirc.engine.program.at_hand import is_at_hand, stand_in
 from nncirc.engine.program.claims import check_rows
-from nncirc.engine.program.costing import Costing, Foretold
+from nncirc.engine.program.costing import Costing
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.run import Options, free_cores, requested
 from nncirc.engine.program.store import Store
@@ -160,11 +161,11 @@ class _Planner(Costing):
 
     def of_claims(self, claims: Sequence[Assertion]) -> Step:
         """What measuring claims will take, as far as that is known."""
-        total = Foretold()
+        total = FREE
         for side in (leaf for claim in claims for leaf in (*leaves(claim.left), *leaves(claim.right))):
             if isinstance(side, Apply) and isinstance(side.arguments.get("corruption"), Ref):
-                total += self.priced(side.arguments, partial(cost_of_claim, side.function)) or Foretold()
-        most = total.cost.at_most
+                total += self.priced(side.arguments, partial(cost_of_claim, side.function)) or FREE
+        most = total.at_most
         return Step("claims", f"{len(claims)}", total.forwards, None, total.seconds, at_most=most)
 
     def step(self, declaration: Declaration) -> Step | None:
@@ -273,18 +274,17 @@ class _Planner(Costing):
         if found is None:
             passes = _forwards(declaration, built) if isinstance(built, Graph) else None
             return Step(declaration.name, what, passes, at_most=passes is not None)
-        cost = found.cost
-        if cost.tested:
-            what += f"; {'at most' if cost.at_most else 'about'} {cost.tested:,} edges tested"
+        if found.tested:
+            what += f"; {'at most' if found.at_most else 'about'} {found.tested:,} edges tested"
         return Step(
             declaration.name,
             what,
             found.forwards,
-            cost.memory or None,
+            found.memory or None,
             found.seconds,
-            cost.tested or None,
-            cost.at_most,
-            found.stored,
+            found.tested or None,
+            found.at_most,
+            self.is_there(declaration),
         )
 
     def reference_step(self, declaration: Declaration) -> Step | None:
