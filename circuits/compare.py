@@ -118,7 +118,9 @@ def as_text(comparison: Comparison, names: Sequence[str]) -> str:
     lines.append(f"overlap (Jaccard): nodes {shares[0]:.3f}, edges {shares[1]:.3f}")
     for side in SIDES:
         if comparison.nodes[side]:
-            lines += ["", f"{heads[side]}, nodes:", *_rows(comparison.nodes[side])]
+            names_of = comparison.nodes[side]
+            rows = [f"  {' '.join(names_of[i : i + 12])}" for i in range(0, len(names_of), 12)]
+            lines += ["", f"{heads[side]}, nodes:", *rows]
     for side in SIDES:
         if comparison.edges[side]:
             lines += ["", f"{heads[side]}, edges:", *_edge_lines(comparison, side)]
@@ -153,11 +155,6 @@ def meaning_of_scores(made: object) -> str | None:
             return str(made["score"])
         made = made.get("scores")
     return None
-
-
-def _rows(names: Sequence[str]) -> Iterator[str]:
-    for start in range(0, len(names), 12):
-        yield "  " + " ".join(names[start : start + 12])
 
 
 def _edge_lines(comparison: Comparison, side: Side) -> Iterator[str]:

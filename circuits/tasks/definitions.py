@@ -49,13 +49,7 @@ IOI = Task(
 # Years
 
 
-def _later(values: Mapping[str, str], _: int) -> Words:
-    return tuple(f"{year:02}" for year in range(int(values["YY"]) + 1, 100))
-
-
-def _not_later(values: Mapping[str, str], _: int) -> Words:
-    return tuple(f"{year:02}" for year in range(int(values["YY"]) + 1))
-
+_YEARS = tuple(f"{year:02}" for year in range(100))
 
 GREATER_THAN = Task(
     name="greater_than",
@@ -68,11 +62,11 @@ GREATER_THAN = Task(
         ("noun",): lists.EVENTS,
         ("XX",): tuple(map(str, range(12, 18))),
         ("first",): ("01",),
-        ("YY",): tuple(f"{year:02}" for year in range(10, 99)),
+        ("YY",): _YEARS[10:99],
     },
     corruptions={"first_year": {"YY": "first"}},
-    answers=_later,
-    foils=_not_later,
+    answers=lambda values, _: _YEARS[int(values["YY"]) + 1 :],
+    foils=lambda values, _: _YEARS[: int(values["YY"]) + 1],
     differs="Years start at 10, and century 11 is omitted, because GPT-2 splits half of its years "
     "differently. A year that GPT-2 splits differently in one century is omitted from all.",
 )

@@ -62,16 +62,13 @@ def _section(task: Task) -> str:
     lines.append(f"- Metric: `{task.metric}`")
     for name, replacements in task.corruptions.items():
         lines.append(f"- Corruption `{name}`: `{', '.join(f'{a} -> {b}' for a, b in replacements.items())}`")
-    lines.append(f"- Slots: {', '.join(_drawn(task))}")
+    slots = [f"`{', '.join(names)}` ({_source(source)})" for names, source in task.slots.items()]
+    lines.append(f"- Slots: {', '.join(slots)}")
     for name, each in task.derived.items():
         lines.append(f"- `{name}` is determined by `{each.slot}`")
     if task.differs:
         lines.append(f"- Difference from the papers: {task.differs}")
     return "\n".join(lines) + "\n"
-
-
-def _drawn(task: Task) -> list[str]:
-    return [f"`{', '.join(names)}` ({_source(source)})" for names, source in task.slots.items()]
 
 
 def _source(source: Words | int) -> str:

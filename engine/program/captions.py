@@ -76,10 +76,6 @@ def _window(made: Made) -> str:
     return "" if made.get("of") == "states" else f"windows of {layers} layer{'s' if layers != 1 else ''}"
 
 
-def _severed(made: Made) -> str:
-    return "" if made["sever"] == "none" else f"{made['sever']} severed"
-
-
 def _total(made: Made) -> str:
     """The total effect of causal tracing, which its values are parts of."""
     if made.get("method") != "causal_tracing":
@@ -116,7 +112,7 @@ _FACTS: Mapping[str, str | Callable[[Made], str]] = {
     "rank": "ranked by {} score",
     "of": _of,
     "window": _window,
-    "sever": _severed,
+    "sever": lambda made: "" if made["sever"] == "none" else f"{made['sever']} severed",
     "total": _total,
     "to": "to {}",
     "through": "through {}",

@@ -191,7 +191,7 @@ def run_program(
             write_provenance()
         if isinstance(error, KeyboardInterrupt):
             made = {result.name for result in results}
-            missing = tuple(_called(d) for d in wanted if d.name not in made)
+            missing = tuple(_file(d) if d.kind in DRAWN else d.name for d in wanted if d.name not in made)
             finished(with_fields(_report(builder, folder, options, results, claims), missing=missing))
         if short := shortage(error):
             raise short from None
@@ -276,11 +276,6 @@ def prepare(builder: Builder, wanted: Iterable[Declaration]) -> None:
 
 def _is_long(program: Program, declaration: Declaration) -> bool:
     return any(program.declarations[name].kind == "scores" for name in declaration.references())
-
-
-def _called(declaration: Declaration) -> str:
-    """A result's name, or a picture's file, as a user looks for it."""
-    return _file(declaration) if declaration.kind in DRAWN else declaration.name
 
 
 def _file(declaration: Declaration) -> str:

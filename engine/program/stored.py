@@ -164,10 +164,6 @@ class Form(Generic[T]):
     read: Callable[[Value], T]
 
 
-def _numbers(value: Value) -> tuple[float, ...]:
-    return tuple(each.number() for each in value.elements())
-
-
 def _written_estimate(found: Estimate) -> list[float | None]:
     """JSON has no infinite numbers: an end that is not bounded is null."""
     return [found.value, finite(found.low), finite(found.high), found.prompts]
@@ -186,7 +182,7 @@ def _end(value: Value, limit: float) -> float:
     return limit if value.value is None else value.number()
 
 
-NUMBERS: Form[tuple[float, ...]] = Form(list, _numbers)
+NUMBERS: Form[tuple[float, ...]] = Form(list, lambda value: tuple(each.number() for each in value.elements()))
 ESTIMATE: Form[Estimate] = Form(_written_estimate, _read_estimate)
 
 
