@@ -145,7 +145,9 @@ def printed(
 
 def surroundings(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a command, with nncirc where this test found it."""
-    return {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1", **(more or {})}
+    # A thread that waits gives its core away: several would take minutes on a busy machine.
+    threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+    return {**os.environ, "PYTHONPATH": str(ROOT / "src"), **threads, **(more or {})}
 
 
 def shared() -> Path:
