@@ -182,6 +182,8 @@ class Sweep:
         self.pace = Pace(depth)
         clean = torch.tensor([[contrast.clean(self.metric)]], dtype=torch.float64)
         self.current = float(contrast.loss(self.metric, clean, self.of))
+        # Logits that memory has no room to keep are computed here: a trace within an attempt never begins.
+        _ = self.logit_error
         heard: set[str] = set()
         done = accepted = 0
         restored = False  # dead receivers take no time: they are reported as the one before them

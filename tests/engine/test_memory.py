@@ -14,6 +14,7 @@ from tests.engine.tiny import Case, cases, contrast, tiny_gpt2, tiny_llama
 from tests.refused import refused
 
 from nncirc.circuits.errors import ResourceError
+from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
@@ -90,6 +91,14 @@ def test_a_container_has_less_than_the_machine(monkeypatch: pytest.MonkeyPatch, 
             file.write_text(text)
         monkeypatch.setattr(memory, "_CGROUPS", (files,))
         assert free_memory(torch.device("cpu")) == free
+
+
+def test_acdc_runs_the_model_between_its_attempts_alone() -> None:
+    """A trace within another would wait for it for ever, where logits are made again."""
+    about = contrast(tiny_gpt2(vocab_size=2000), size=4)
+    graph, small = about.model.graph(), limited(about, 2 * pass_bytes(about.model, 6))
+    wanted = acdc(about, graph, LOGIT_DIFF, threshold=0.05)
+    assert acdc(small, graph, LOGIT_DIFF, threshold=0.05).edges == wanted.edges
 
 
 def test_what_does_not_fit_is_made_again() -> None:
