@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SLOW = Path(__file__).with_name("slow.txt")
 """Tests that `make fast` leaves out, written by `make slow`."""
-SECONDS = 0.2
+SECONDS = 0.1
 """All cases of a test that is not slow take less, with what they prepare."""
 
 
