@@ -34,22 +34,13 @@ from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE, pass_bytes
 from nncirc.engine.runs.normalization import Loss
 from nncirc.engine.runs.wiring import Wiring, attention_receivers
 
-ELEMENTWISE = 100
-"""Multiplications of a product in the time of one number of a softmax, in float64."""
-MASKED_PASSES = 4
-"""Passes in the time of a masked forward's small operations."""
-BACKWARD_OF_ATTENTION = 2.5
-"""Products of a backward through attention for each forward: scores again, and gradients of four factors."""
-BLOCK = 20
-"""Vectors of a token in a block: the widest is an MLP, with what its activation function makes."""
-ROWS_HELD = 8
-"""Candidates of ACDC that are held at once."""
-PILOT_PROMPTS = 8
-"""Prompts from which ACDC's effects are estimated."""
-ROWS = 6
-"""Candidates that are tried at once while all are decided as expected: what speculation mostly comes to."""
-EVALUATION = 1.5
-"""Passes in the time of an evaluation's small operations, of every layer that it goes through."""
+ELEMENTWISE = 100  # multiplications of a product in the time of one number of a softmax, in float64
+MASKED_PASSES = 4  # passes in the time of a masked forward's small operations
+BACKWARD_OF_ATTENTION = 2.5  # products for each of the forward: scores again, and gradients of four factors
+EVALUATION = 1.5  # passes in the time of an ACDC evaluation's small operations, of every layer
+PILOT_PROMPTS = 8  # from which ACDC's effects are estimated
+ROWS = 6  # candidates that are tried at once: what speculation mostly comes to
+BLOCK = 20  # vectors of a token in a block: the widest is an MLP, with what its activation function makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,10 +271,9 @@ def edited(model: Model, prompts: Prompts, rows: int) -> Cost:
 
 # ACDC ------------------------------------------------------------------------------------------------------
 #
-# What it costs depends on what it finds: its decisions, taken on estimates of every edge's effect. These are
-# attribution scores of a few prompts with the gradient halfway between the clean and the corrupted run: the
-# midpoint rule of integrated gradients with one step, right to second order, so that a divergence, whose
-# gradient on the clean run is zero, has one too.
+# Its cost depends on its decisions, taken here on estimates: attribution scores of a few prompts with the
+# gradient halfway between both runs, the midpoint rule of integrated gradients with one step. It is right to
+# second order, so that a divergence, whose gradient on the clean run is zero, has one too.
 
 Decisions: TypeAlias = dict[int, list[int]]
 """For every receiver that is tested the senders that it keeps."""
@@ -296,13 +286,12 @@ def effects(contrast: Contrast, graph: Graph, metric: Metric) -> Mapping[Edge, f
 
 def pilot(contrast: Contrast) -> Contrast:
     """A contrast of a few of the prompts, from all over the dataset."""
-    data = contrast.dataset
+    data, corruption = contrast.dataset, contrast.corruption
     step = -(-len(data.examples) // PILOT_PROMPTS)
-    corruption = contrast.corruption
     if isinstance(corruption, Resample):
-        corruption = Resample(corruption.examples[::step], corruption.name)
+        corruption = replace(corruption, examples=corruption.examples[::step])
     few = replace(data, examples=data.examples[::step], counterparts=None)
-    return Contrast(contrast.model, few, corruption, contrast.batch, contrast.most_memory)
+    return replace(contrast, dataset=few, corruption=corruption)
 
 
 def discovery(
@@ -462,7 +451,7 @@ def acdc_room(contrast: Contrast, graph: Graph, metric: Metric) -> int:
     row = unit * (receivers // 4 + senders // 4 + 16 + 4 * model.shape.n_heads)
     if not metric.measure.columns:
         row += 24 * len(contrast.dataset.examples) * model.vocabulary
-    return state_bytes(contrast, graph) + min(ROWS_HELD * row, contrast.memory // 4)
+    return state_bytes(contrast, graph) + min(ROWS * row, contrast.memory // 4)
 
 
 # Seconds ---------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class Setting:
     """What a method, or a function of a claim, is to run on.
 
     Attributes:
-        costing: builds what is named in `values`.
+        costing: builds what `values` name.
         values: the keys of the declaration, or the arguments of the function.
         model: what runs.
         prompts: its batches.
