@@ -78,6 +78,8 @@ def kind_of(annotation: object) -> Kind:
     if annotation in _SIMPLE:
         return _SIMPLE[annotation]
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if typing.is_typeddict(annotation):  # of keys that may all be missing
+        return kind_of(Mapping[str, Any])
     if origin is None and isinstance(annotation, type):
         return _of_class(annotation)
     if origin is typing.Annotated:

@@ -12,6 +12,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.made import Made
 from nncirc.circuits.measures import By, agreement
 from nncirc.circuits.names import Edge
 
@@ -116,7 +117,13 @@ def random_circuits(
     draw, everything = random.Random(seed), tuple(graph.edges())
     for number in range(count):
         kept = _connected(graph, everything, edges, draw) if connected else draw.sample(everything, edges)
-        made = {"method": "random", "edges": edges, "seed": seed, "draw": number, "connected": connected}
+        made: Made = {
+            "method": "random",
+            "edges": edges,
+            "seed": seed,
+            "draw": number,
+            "connected": connected,
+        }
         yield Circuit.of(graph, kept, made=made)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph, owner
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Edge, node_asked_for
 from nncirc.circuits.words import visible
 
@@ -39,7 +40,7 @@ class Circuit:
     graph: Graph
     scores: Mapping[Edge, float | None]
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    made: Mapping[str, Any] = field(default_factory=dict)
+    made: Made = field(default_factory=Made)
 
     def __post_init__(self) -> None:
         edges = sorted((Edge(*edge) for edge in self.scores), key=self.graph.order)
@@ -201,7 +202,7 @@ def difference(first: Circuit, second: Circuit) -> Circuit:
     return replace(kept, made=_made("difference", first, second))
 
 
-def _made(operation: str, *circuits: Circuit) -> dict[str, Any]:
+def _made(operation: str, *circuits: Circuit) -> Made:
     return {"method": operation, "of": [dict(circuit.made) for circuit in circuits]}
 
 

@@ -31,6 +31,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import GraphError
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Edge, Node
 
 Scores: TypeAlias = Literal["sum", "max_abs"]
@@ -68,7 +69,7 @@ def collapse_to(circuit: Circuit, graph: Graph, *, scores: Scores = "sum") -> Ci
         group: tuple(dict.fromkeys(image for member in members for image in images(member)))
         for group, members in circuit.groups.items()
     }
-    made = {"method": "collapse", "scores": scores, "of": [dict(circuit.made)]}
+    made: Made = {"method": "collapse", "scores": scores, "of": [dict(circuit.made)]}
     return Circuit(graph, {edge: _combined(combine, found) for edge, found in merged.items()}, groups, made)
 
 

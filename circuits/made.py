@@ -1,10 +1,109 @@
-"""How circuits were made, as far as it holds for everything they were made from."""
+"""How results were made: what they say of it, and what holds for everything they were made from."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias, TypedDict
+
+_Ends: TypeAlias = list[float | None]
+"""Of an interval; None where it is not bounded."""
+
+# Keys that are no names.
+_Phrases = TypedDict(
+    "_Phrases",
+    {
+        "bias interval": dict[str, Any],
+        "total interval": list[_Ends],
+        "unsteered interval": _Ends,
+        "no intervals": list[str],
+        "scale of the final norm": str,
+        "composition of unrelated heads": float,
+    },
+    total=False,
+)
+
+
+class Made(_Phrases, total=False):
+    """What a result says of how it was made, as it stands in its file; JSON values only.
+
+    A result has the keys that apply to it. `engine.program.captions` turns them into words.
+    """
+
+    # What was computed, and what a score is.
+    method: str
+    score: str
+    unit: str
+    direction: str
+    rows: str
+    columns: str
+    # Of which model, prompts and corruption.
+    model: str
+    model_made: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    dtype: str
+    prompts: int
+    corruption: str
+    corruptions: list[str]
+    corruption_sha256: str
+    noise: Mapping[str, Any]
+    held_out: bool
+    # How the metric was read.
+    metric: str
+    metric_sha256: str
+    at: list[str]
+    normalized: bool
+    teacher_forced: bool
+    # Values that the numbers are compared with.
+    unpatched: float
+    unsteered: float
+    total: Any
+    bias: dict[str, Any]
+    top: list[list[Any]]
+    tokens: list[str]
+    # Intervals and random draws.
+    intervals: Any
+    level: float
+    resamples: int
+    seed: int
+    draws: int
+    draw: int
+    connected: bool
+    # Where a circuit comes from: the scores that it was selected by, the circuits that it was made of.
+    scores: Any
+    of: Any
+    reference: str
+    cite: str | None
+    name: str
+    d_model: int
+    # What the method was told.
+    threshold: float
+    edges: int
+    rank: str
+    loss: str
+    tested: int
+    steps: int
+    gradient_at: str
+    rule: str
+    correct_qk: bool
+    grad_drop: bool
+    window: int
+    sever: str
+    to: list[str]
+    through: list[str]
+    into: str
+    steered: list[str] | None
+    heads: list[str]
+    layer: str | int
+    mapping: str
+    target: str
+    norms: str
+    distance: int
+    early: int
+    late: int
+    by: Any
+    circuits: list[str]
+    together: list[str]
 
 
 def inherited(made: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,12 +12,14 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from nncirc.circuits.atomic import write_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.compare import meaning_of_scores
 from nncirc.circuits.errors import FileError
 from nncirc.circuits.graph import Graph, owner
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Node
 from nncirc.circuits.pictures.text import one_line, provenance
 from nncirc.circuits.reference import from_paths
@@ -77,9 +79,10 @@ def built(graph: Graph, groups: Mapping[str, Sequence[str]], declaration: Declar
     """
     paths = [path_of(path) for path in declaration.paths]
     circuit = from_paths(graph, groups, paths, [path.score for path in declaration.paths])
-    made = {"method": "reference", "cite": declaration.values["cite"], "name": name}
-    if declaration.values["score"] is not None:
-        made["score"] = declaration.values["score"]
+    values: Any = declaration.values
+    made: Made = {"method": "reference", "cite": values["cite"], "name": name}
+    if values["score"] is not None:
+        made["score"] = values["score"]
     return replace(circuit, made=made)
 
 

@@ -30,10 +30,10 @@ from nncirc.circuits.errors import GraphError
 from nncirc.circuits.formats.json_input import Value, read_json
 from nncirc.circuits.formats.torch_file import Tensor, read_torch
 from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Edge, Node
 
 _WHAT = "a circuit of the EAP-IG package"
-_MADE = {"method": "read from a file of the EAP-IG package"}
 _NUMBER = r"(0|[1-9][0-9]{0,5})"
 _MOST_EDGES = 20_000_000
 _HEAD = re.compile(rf"a{_NUMBER}\.h{_NUMBER}(?:<([qkv])>)?")
@@ -172,10 +172,12 @@ def _table(value: Value, rows: int, columns: int) -> Iterable[float]:
     return tensor.numbers()
 
 
-def _graph(cfg: Value, nodes: Mapping[str, Value]) -> tuple[Graph, dict[str, Any]]:
+def _graph(cfg: Value, nodes: Mapping[str, Value]) -> tuple[Graph, Made]:
     """The graph of a file, and what a circuit of it says of how it was made."""
     sizes = cfg.open_members(["n_layers", "n_heads", "parallel_attn_mlp"])
-    made = {**_MADE, **({"d_model": sizes["d_model"].integer()} if "d_model" in sizes else {})}
+    made: Made = {"method": "read from a file of the EAP-IG package"}
+    if "d_model" in sizes:
+        made["d_model"] = sizes["d_model"].integer()
     n_heads = sizes["n_heads"].integer()
     mlps = any(_MLP.fullmatch(name) for name in nodes)
     try:

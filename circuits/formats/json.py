@@ -74,7 +74,7 @@ def scores_of(file: Value) -> Circuit:
     check_version(file.open_members(["format", "version"]), EDGE_SCORES)
     members = file.members(["format", "version", "graph", "made", "scores"])
     graph = read_graph(members["graph"])
-    return Circuit(graph, read_edges(graph, members["scores"]), made=members["made"].plain())
+    return Circuit(graph, read_edges(graph, members["scores"]), made=members["made"].made())
 
 
 @public
@@ -134,7 +134,7 @@ def circuit_of(members: Mapping[str, Value], scores: Mapping[Edge, float | None]
     groups = {
         group: tuple(node.text() for node in nodes.elements()) for group, nodes in members["groups"].items()
     }
-    made = members["made"].plain()
+    made = members["made"].made()
     try:
         return Circuit(read_graph(members["graph"]), scores, groups, made)
     except GraphError as error:

@@ -8,10 +8,11 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from nncirc.circuits.door import read_text
 from nncirc.circuits.errors import FileError
+from nncirc.circuits.made import Made
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,9 @@ class Value:
         for key, value in self.value.items():
             yield key, Value(value, self.file, self.what, f"{self.where}.{key}" if self.where else key)
 
-    def plain(self) -> dict[str, Any]:
-        """An object, whatever its members are."""
-        return {key: member.value for key, member in self.items()}
+    def made(self) -> Made:
+        """What a result says of how it was made, as it is."""
+        return cast(Made, {key: member.value for key, member in self.items()})
 
     def members(self, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Value]:
         """An object with these members and no others."""

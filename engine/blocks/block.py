@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace as with_fields
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
-from nncirc.circuits.made import alike
+from nncirc.circuits.made import Made, alike
 from nncirc.circuits.names import Node
 from nncirc.dsl.check.program import Declaration, Ref
 from nncirc.engine.blocks.functions import resampling
@@ -160,7 +160,7 @@ _SHARED = (
 )
 
 
-def shared_facts(circuits: Iterable[Circuit]) -> dict[str, Any]:
+def shared_facts(circuits: Iterable[Circuit]) -> Made:
     """What circuits have in common in how they were made, which a curve or a table of them says once."""
     found = alike(circuit.made for circuit in circuits)
-    return {key: found[key] for key in _SHARED if key in found}
+    return cast(Made, {key: found[key] for key in _SHARED if key in found})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from nncirc.circuits.areas import SHARES, cmd, cpr, mib_sizes
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import Estimate
+from nncirc.circuits.made import Made
 from nncirc.circuits.roc import Roc, node_scores, roc_of_circuits, roc_of_scores
 from nncirc.circuits.rounding import rounded
 from nncirc.dsl.check.program import Declaration
@@ -50,12 +51,14 @@ def _faithfulness(builder: Builder, declaration: Declaration) -> Curve:
             estimate = between.statistic(rows, lambda *f, area=area: area(f), how)
             areas[name] = of_whole(estimate, contrast.model.digits)
     columns = ("edges asked for", "edges after pruning", "faithfulness", "low", "high")
-    made = {
+    made: Made = {
         "method": "faithfulness",
         "direction": "noise",
         "rank": rank,
         "held_out": corruption.name != scored_with.name,
-        **{key: values[key] for key in ("resamples", "level", "seed")},
+        "resamples": values["resamples"],
+        "level": values["level"],
+        "seed": values["seed"],
         "scores": dict(scores.made),
         **contrast.facts(at.metric),
         **builder.facts(corruption),
@@ -66,18 +69,18 @@ def _faithfulness(builder: Builder, declaration: Declaration) -> Curve:
 def _roc(builder: Builder, declaration: Declaration) -> Curve:
     values: Any = declaration.values
     by, reference = values["by"], builder.of(declaration, "reference")
-    made: dict[str, Any] = {"method": "roc", "by": by, "reference": values["reference"].name}
+    made: Made = {"method": "roc", "by": by, "reference": values["reference"].name}
     scores = builder.of(declaration, "scores")
     if scores is None:
         names = [ref.name for ref in values["circuits"]]
         circuits = [builder.get(name) for name in names]
         roc = roc_of_circuits(circuits, reference, by=by, thresholds=list(map(_threshold, circuits)))
         of = [dict(circuit.made) for circuit in circuits]
-        made |= {**shared_facts(circuits), "circuits": names, "of": of}
+        made = {**made, **shared_facts(circuits), "circuits": names, "of": of}
     else:
         roc = _of_scores(scores, reference, by, values["rank"])
-        told = {key: value for key, value in scores.made.items() if key not in ("method", "intervals")}
-        made |= {"rank": values["rank"], "scores": dict(scores.made), **told}
+        told = cast(Made, {k: v for k, v in scores.made.items() if k not in ("method", "intervals")})
+        made = {**made, "rank": values["rank"], "scores": dict(scores.made), **told}
     points = tuple(
         (round(p.false_positive_rate, DIGITS), round(p.true_positive_rate, DIGITS), p.threshold)
         for p in roc.points

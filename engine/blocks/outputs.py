@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from nncirc.circuits.chance import overlap_p
 from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.made import Made
 from nncirc.circuits.measures import agreement
 from nncirc.dsl.check.program import Declaration
 from nncirc.engine.blocks import functions
@@ -27,7 +28,7 @@ def _compare(builder: Builder, declaration: Declaration) -> Table:
     values: Any = declaration.values
     named = [(ref.name, builder.get(ref.name)) for ref in values["circuits"]]
     reference, metric = builder.of(declaration, "reference"), builder.of(declaration, "metric")
-    made: dict[str, Any] = {"method": "compare", **shared_facts(circuit for _, circuit in named)}
+    made: Made = {"method": "compare", **shared_facts(circuit for _, circuit in named)}
     pairs = None
     if reference is None and (metric is None or len(named) > 1):
         pairs = _each_with_each(named, values["by"], {**made, "by": list(values["by"])})
@@ -43,7 +44,9 @@ def _compare(builder: Builder, declaration: Declaration) -> Table:
             row |= _measured(builder, declaration, circuit)
         rows.append(row)
         report(done, len(named))
-    against = {} if reference is None else {"by": list(values["by"]), "reference": values["reference"].name}
+    against: Made = {}
+    if reference is not None:
+        against = {"by": list(values["by"]), "reference": values["reference"].name}
     made = (
         {**made, **against}
         if metric is None
@@ -54,7 +57,7 @@ def _compare(builder: Builder, declaration: Declaration) -> Table:
     return Table(columns, cells, made, pairs)
 
 
-def _each_with_each(named: list[tuple[str, Circuit]], by: tuple[Any, ...], made: Mapping[str, Any]) -> Table:
+def _each_with_each(named: list[tuple[str, Circuit]], by: tuple[Any, ...], made: Made) -> Table:
     columns = ("circuit", "with", *(f"{what} by {each}" for each in by for what in ("jaccard", "p")))
     rows: list[tuple[Cell, ...]] = []
     for i, (name, circuit) in enumerate(named):
@@ -89,11 +92,12 @@ def _measured(builder: Builder, declaration: Declaration, circuit: Circuit) -> d
     return row
 
 
-def _made(builder: Builder, declaration: Declaration) -> dict[str, Any]:
+def _made(builder: Builder, declaration: Declaration) -> Made:
     values, corruption = declaration.values, builder.declaration(declaration, "corruption")
-    keys = ("resamples", "level", "seed", *(("draws", "connected") if values["draws"] is not None else ()))
     facts = builder.contrast(corruption).facts(builder.of(declaration, "metric"))
-    return {"direction": "noise", **facts, **builder.facts(corruption), **{key: values[key] for key in keys}}
+    keys = ("resamples", "level", "seed", *(("draws", "connected") if values["draws"] is not None else ()))
+    drawn = cast(Made, {key: values[key] for key in keys})
+    return {"direction": "noise", **facts, **builder.facts(corruption), **drawn}
 
 
 def _cost(at: Setting) -> Cost:

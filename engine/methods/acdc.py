@@ -19,6 +19,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Edge
 from nncirc.circuits.rounding import decimals, rounded
 from nncirc.engine.evaluation.faithfulness import cut_metric
@@ -172,7 +173,7 @@ def acdc(
     else:
         sweep = Sweep(contrast, graph, metric, threshold, loss, exact, measured)
         found = Found(sweep.run(depth, journal, progress), sweep.tested)
-    made = {
+    made: Made = {
         "method": "acdc",
         "threshold": threshold,
         "loss": loss,

@@ -26,6 +26,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Position, Positions
 from nncirc.circuits.rounding import rounded
 from nncirc.engine.evaluation.bootstrap import metric_estimates
@@ -99,7 +100,7 @@ def activation_patching(
             if progress is not None and not restored:
                 progress(done, total)
     scores = metric_estimates(contrast, metric, by_prompt(contrast, found), how)
-    made = {
+    made: Made = {
         "method": "activation_patching",
         "direction": direction,
         "score": SCORE.format(metric="the metric"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,6 +14,7 @@ from nncirc.circuits.annotations import SOME, Positive
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.made import Made
 from nncirc.dsl.check.tables import heads
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
@@ -148,7 +149,7 @@ def attention_statistics(
         sums["copying"] = scores, torch.ones(len(dataset.examples), dtype=torch.float64)
     totals, counts = (torch.stack([sums[name][i] for name in of], dim=-2) for i in (0, 1))
     rows = heads(model.shape)
-    made: dict[str, Any] = {
+    made: Made = {
         "method": "attention_statistics",
         "prompts": len(dataset.examples),
         "score": "0 to 1; copying -1 to 1" + ("; entropy in nats" if "entropy" in of else ""),

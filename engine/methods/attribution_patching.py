@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.made import Made
 from nncirc.engine.methods.atp_star import Recomputed
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.metrics.metric import Metric
@@ -315,7 +316,7 @@ class _Asked:
         """One score of the scores with each layer dropped; a node is dead in the run that drops its own."""
         return total.abs().sum(0) / (len(total) - 1) if self.grad_drop else total[0]
 
-    def made(self, contrast: Contrast, metric: Metric, *, edges: bool) -> dict[str, Any]:
+    def made(self, contrast: Contrast, metric: Metric, *, edges: bool) -> Made:
         """What the result says of itself."""
         point = f"(k + 1/2)/{self.steps}" if starts_at_zero(contrast) else f"k/{self.steps}"
         direction: Direction = "noise" if self.base == "clean" else "denoise"

@@ -22,6 +22,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import stages
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Positions
 from nncirc.engine.evaluation.bootstrap import Estimates, end, estimates, metric_estimates, share
 from nncirc.engine.methods.scores import NodeScores
@@ -125,7 +126,7 @@ def causal_tracing(
     effects = _effects(contrast, metric, patched, direction, how)
     whole = estimates([clean, corrupt], sub, how)
     places = whole.decimals(model.digits)
-    made = {
+    made: Made = {
         "method": "causal_tracing",
         "direction": direction,
         "score": SCORE[direction].format(metric="the metric"),

@@ -24,6 +24,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Positions
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
@@ -103,7 +104,7 @@ def logit_attribution(
     constants = {name: estimates([each], how=how) for name, each in zip(BIASES, biases, strict=True)}
     scores = estimates([senders], how=how)
     places = scores.decimals(model.digits)
-    made = {
+    made: Made = {
         "method": "logit_attribution",
         "score": f"contribution to the {of}, logits",
         "of": of,

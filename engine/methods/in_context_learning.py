@@ -10,6 +10,7 @@ from nncirc.circuits.annotations import Positive
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.made import Made
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
@@ -63,7 +64,7 @@ def in_context_learning(
     for prompts in batches(model, dataset, batch=batch, memory=memory, more=logits_bytes(model, 2)):
         losses[:, prompts.indices] = _losses(model, prompts.clean, [early, late]).T.cpu()
     found = torch.stack([*losses, losses[1] - losses[0]])[None]
-    made = {
+    made: Made = {
         "method": "in_context_learning",
         "score": "loss, nats",
         "early": early,

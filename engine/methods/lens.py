@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.intervals import Resampling
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Position, Positions
 from nncirc.engine.data.examples import Dataset
 from nncirc.engine.data.labels import labels_of
@@ -132,9 +132,9 @@ class Readings:
         self.values[row, column, prompts.indices] = where.mean(values)[0].cpu()
         self.tops[row][column].update(logits.argmax(-1)[where.weight > 0].tolist())
 
-    def scores(self, method: str, how: Resampling, **more: Any) -> NodeScores:
+    def scores(self, method: str, how: Resampling, more: Made) -> NodeScores:
         """Means over prompts, with intervals, and the likeliest tokens; `more` says how they were made."""
-        made = {
+        made: Made = {
             "method": method,
             "score": f"{self.of}, {self.measure.unit}",
             "of": self.of,

@@ -71,4 +71,4 @@ def logit_lens(
             logits = unembed(model, residual).split(widths, dim=1)
             for column, each in enumerate(wheres):
                 lens.note((row, column), prompts, each, logits[column], final[column])
-    return lens.scores("logit_lens", how)
+    return lens.scores("logit_lens", how, {})

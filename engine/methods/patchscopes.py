@@ -14,6 +14,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import stages
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import END, Position, Positions, as_positions
 from nncirc.engine.data.examples import Dataset, Example, buckets
 from nncirc.engine.data.positions import resolve
@@ -107,14 +108,13 @@ def patchscopes(
                     states = mapping(states.flatten(0, 1)).view_as(states)
                 logits = _answers(model, ours, place, row if layer is None else layer, states)
                 lens.note((row, column), prompts, reading, logits, final)
-    return lens.scores(
-        "patchscopes",
-        how,
-        into=str(place),
-        layer="same" if layer is None else layer,
-        mapping="identity" if mapping is None else getattr(mapping, "__name__", "given"),
-        target=target.examples[0].text if len(target.examples) == 1 else "one for each",
-    )
+    told: Made = {
+        "into": str(place),
+        "layer": "same" if layer is None else layer,
+        "mapping": "identity" if mapping is None else getattr(mapping, "__name__", "given"),
+        "target": target.examples[0].text if len(target.examples) == 1 else "one for each",
+    }
+    return lens.scores("patchscopes", how, told)
 
 
 def _answers(

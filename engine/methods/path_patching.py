@@ -25,6 +25,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Positions
 from nncirc.circuits.reference import entered, expand
 from nncirc.circuits.rounding import rounded
@@ -110,7 +111,7 @@ def path_patching(
 
     patched = in_cells(contrast, metric, len(senders), len(columns), begin, progress)
     scores = metric_estimates(contrast, metric, patched, how)
-    made = {
+    made: Made = {
         "method": "path_patching",
         "direction": direction,
         "score": SCORE.format(metric="the metric"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from nncirc.circuits.arguments import public, require_lengths
 from nncirc.circuits.circuit import Circuit, prune
 from nncirc.circuits.errors import GraphError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import Estimate
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Edge
 from nncirc.circuits.rounding import decimals, ranked_as, rounded
 from nncirc.engine.evaluation.bootstrap import Estimates
@@ -41,7 +42,7 @@ class EdgeScores:
 
     graph: Graph
     values: Mapping[Edge, float]
-    made: Mapping[str, Any]
+    made: Made
     digits: int = 9
 
     def __post_init__(self) -> None:
@@ -49,7 +50,7 @@ class EdgeScores:
 
     @classmethod
     @public
-    def of(cls, graph: Graph, table: Sequence[Sequence[float]], made: Mapping[str, Any], digits: int) -> Self:
+    def of(cls, graph: Graph, table: Sequence[Sequence[float]], made: Made, digits: int) -> Self:
         """From a table: a row for each receiver, in it a score for each of the senders it can read."""
         require_lengths("rows of `table`", [table], len(graph.receivers), "receiver")
         values = {
@@ -105,7 +106,7 @@ class EdgeScores:
                 "C531", f"`threshold` must be finite, got {threshold}", hint="write a finite number"
             )
         kept = [edge for edge, number in self.compared(rank).items() if number >= threshold]
-        made = {"method": "threshold", "threshold": threshold, "rank": rank, "scores": dict(self.made)}
+        made: Made = {"method": "threshold", "threshold": threshold, "rank": rank, "scores": dict(self.made)}
         return self._circuit(kept, made)
 
     @public
@@ -118,10 +119,10 @@ class EdgeScores:
         if type(edges) is not int or edges < 0:
             problem = f"`edges` must be a whole number of at least 0, got {edges!r}"
             raise MethodError("C543", problem, hint="write edges = 100")
-        made = {"method": "top", "edges": edges, "rank": rank, "scores": dict(self.made)}
+        made: Made = {"method": "top", "edges": edges, "rank": rank, "scores": dict(self.made)}
         return self._circuit(self.ranked(rank)[:edges], made)
 
-    def _circuit(self, edges: Iterable[Edge], made: Mapping[str, Any]) -> Circuit:
+    def _circuit(self, edges: Iterable[Edge], made: Made) -> Circuit:
         places = self.decimals
         scores = {edge: rounded(self.values[edge], places) for edge in edges}
         return prune(Circuit(self.graph, scores, made=made))
@@ -152,7 +153,7 @@ class NodeScores:
     nodes: tuple[str, ...]
     positions: tuple[str, ...]
     values: tuple[tuple[float, ...], ...]
-    made: Mapping[str, Any]
+    made: Made
     low: tuple[tuple[float, ...], ...] | None = None
     high: tuple[tuple[float, ...], ...] | None = None
 
@@ -167,7 +168,7 @@ class NodeScores:
         nodes: Sequence[str],
         positions: Sequence[str],
         table: Sequence[Sequence[float]],
-        made: Mapping[str, Any],
+        made: Made,
         digits: int,
     ) -> Self:
         """From a table by node and position, to the decimal at which its largest has so many digits.
@@ -187,7 +188,7 @@ class NodeScores:
         nodes: Sequence[str],
         positions: Sequence[str],
         found: Estimates,
-        made: Mapping[str, Any],
+        made: Made,
         digits: int,
     ) -> Self:
         """From means over prompts by node and position, with their intervals; digits, errors as of `of`."""
@@ -252,7 +253,7 @@ def _require_shape(
 
 
 def _require_finite(
-    nodes: Sequence[str], positions: Sequence[str], table: Sequence[Sequence[float]], made: Mapping[str, Any]
+    nodes: Sequence[str], positions: Sequence[str], table: Sequence[Sequence[float]], made: Made
 ) -> None:
     columns = [f" at {name}" for name in positions] or [""]
     rows = zip(nodes, table, strict=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph, stages
 from nncirc.circuits.intervals import USUAL, Resampling
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Node, Position, Positions, as_positions
 from nncirc.circuits.reference import expand
 from nncirc.circuits.rounding import rounded
@@ -112,7 +113,7 @@ def steering(
         return [edit(batch, base, number, factor) for number in rows[row]]
 
     kind = "scale" if shift is None else "shift"
-    made = {
+    made: Made = {
         "method": "steering",
         "score": SCORE.format(metric="the metric", by=kind),
         "rows": "nodes",
@@ -177,7 +178,7 @@ def function_vector(
         by = factor * vector * _mask(batch, where, model)
         return [_added(Site(row + 1, "residual"), slice(None), by)]
 
-    made = {
+    made: Made = {
         "method": "function_vector",
         "score": VECTOR_SCORE.format(metric="the metric"),
         "rows": "states",
@@ -296,7 +297,7 @@ def _scores(
     change: Callable[[Batch, Written, int, float], Sequence[_Change]],
     into: Into,
     at: tuple[Position, ...] | None,
-    made: Mapping[str, Any],
+    made: Made,
     how: Resampling,
     progress: Callable[[int, int], None] | None,
 ) -> NodeScores:
@@ -331,7 +332,7 @@ def _scores(
     unsteered = metric_estimates(contrast, metric, as_it_was, how)
     digits = contrast.model.digits
     places = scores.decimals(digits)
-    facts = {
+    facts: Made = {
         "columns": "factor",
         "into": into,
         "steered": None if at is None else [*map(str, at)],

@@ -24,6 +24,7 @@ from torch import Tensor
 from nncirc.circuits.annotations import SOME, Count
 from nncirc.circuits.arguments import public, unfit
 from nncirc.circuits.errors import MethodError, ModelError
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Node
 from nncirc.dsl.check.tables import heads
 from nncirc.engine.methods.scores import NodeScores
@@ -410,7 +411,7 @@ def composition(model: Model, of: str) -> NodeScores:
     )
     table = pairs.flatten(2).flatten(0, 1)[:, : -shape.n_heads].tolist()
     names = heads(model.shape)
-    made = {**_made(model, "composition"), "of": of}
+    made: Made = {**_made(model, "composition"), "of": of}
     return NodeScores.of(names, names[: -shape.n_heads], table, made, model.digits)
 
 
@@ -418,7 +419,7 @@ def _unknown(name: str, known: Sequence[str]) -> MethodError:
     return MethodError("C577", f"unknown weight statistic {name!r}", hint=f"expected {', '.join(known)}")
 
 
-def _made(model: Model, method: str) -> dict[str, object]:
+def _made(model: Model, method: str) -> Made:
     return {
         "method": method,
         "score": "composition 0 to 1; copying and matching -1 to 1",

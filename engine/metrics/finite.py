@@ -8,19 +8,19 @@ every run, scores are finite, and what is written into a model has a finite norm
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
+from nncirc.circuits.made import Made
 
 LARGEST = 1e300
 """Of a metric: sums over prompts, and its differences, are still finite."""
 
 
-def require_finite(scores: Iterable[tuple[object, float]], made: Mapping[str, Any]) -> None:
+def require_finite(scores: Iterable[tuple[object, float]], made: Made) -> None:
     """Refuse scores of which one is not finite.
 
     Args:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.made import Made
 from nncirc.dsl.check.program import Declaration, Program, Ref
 from nncirc.engine.model.model import Model
 from nncirc.engine.program import stored
@@ -212,7 +213,7 @@ class Builder:
         found: T = self._shared[about]
         return found
 
-    def facts(self, corruption: Declaration) -> dict[str, Any]:
+    def facts(self, corruption: Declaration) -> Made:
         """What a result says of its model and prompts."""
         contrast = self.contrast(corruption)
         dataset = self.declaration(corruption, "data")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Node
 from nncirc.circuits.pictures.colours import Diverging, Scale, Sequential
 from nncirc.circuits.pictures.curves import Curve as Line, curves
@@ -269,7 +270,7 @@ def _layer_or_nothing(panels: Sequence[Panel]) -> str:
     return "layer" if panels[0].x_label == "head" else ""
 
 
-def _caption(made: Mapping[str, Any]) -> str:
+def _caption(made: Made) -> str:
     read = "In the cells the likeliest token." if made.get("prompts") == 1 and made.get("top") else ""
     return "\n".join(filter(None, (told(made, without=("level", "resamples")), read)))
 

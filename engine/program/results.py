@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from nncirc.circuits.intervals import Estimate
+from nncirc.circuits.made import Made
 
 Cell: TypeAlias = str | int | float | None
 """One entry of a table; None for an end of an interval that the prompts do not bound."""
@@ -32,7 +33,7 @@ class Curve:
     columns: tuple[str, ...]
     points: tuple[tuple[Cell, ...], ...]
     areas: Mapping[str, Estimate]
-    made: Mapping[str, Any]
+    made: Made
 
     def column(self, name: str) -> list[Any]:
         """The values of one column; of one that is not there none."""
@@ -55,7 +56,7 @@ class Table:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    made: Mapping[str, Any]
+    made: Made
     pairs: Table | None = None
 
 

@@ -207,7 +207,7 @@ def _read_nodes(value: Value) -> NodeScores:
             raise members[key].wrong("expected a row for each node and in it a number for each position")
         return rows
 
-    scores, made = table("scores", Value.number), members["made"].plain()
+    scores, made = table("scores", Value.number), members["made"].made()
     if "low" not in members:
         return NodeScores(nodes, positions, scores, made)
     value.open_members(["high"])
@@ -234,7 +234,7 @@ def edges_of(graph: Graph) -> Form[EdgeScores]:
         edges = list(graph.edges())
         if len(scores) != len(edges):
             raise members["scores"].wrong(f"expected {len(edges)} scores, found {len(scores)}")
-        return EdgeScores(graph, dict(zip(edges, scores, strict=True)), members["made"].plain(), digits)
+        return EdgeScores(graph, dict(zip(edges, scores, strict=True)), members["made"].made(), digits)
 
     return Form(write, read)
 
@@ -248,6 +248,6 @@ def circuit_of(graph: Graph) -> Form[Circuit]:
 
     def read(value: Value) -> Circuit:
         members = value.members(["made", "edges"])
-        return Circuit(graph, read_edges(graph, members["edges"]), made=members["made"].plain())
+        return Circuit(graph, read_edges(graph, members["edges"]), made=members["made"].made())
 
     return Form(write, read)

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nncirc.circuits.errors import DataError
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import OTHER, Position, Positions, as_positions
 from nncirc.engine.data.examples import Dataset, Example
 from nncirc.engine.data.labels import ANSWER, MORE, OR, labels_of
@@ -70,7 +71,7 @@ def token_labels(dataset: Dataset, positions: Sequence[int]) -> list[str]:
     return found
 
 
-def labelled(dataset: Dataset, columns: Sequence[Position | int | None]) -> dict[str, list[str]]:
+def labelled(dataset: Dataset, columns: Sequence[Position | int | None]) -> Made:
     """`tokens` of a result whose columns are all tokens, for its `made`: their labels. Otherwise nothing."""
     positions = [column for column in columns if isinstance(column, int)]
     return {"tokens": token_labels(dataset, positions)} if positions else {}
@@ -114,7 +115,7 @@ def by_position(dataset: Dataset, positions: Positions) -> tuple[Dataset, tuple[
     return replace(dataset, examples=named), tuple(Position(str(i)) for i in range(count))
 
 
-def token_texts(dataset: Dataset, columns: Sequence[Position]) -> dict[str, list[str]]:
+def token_texts(dataset: Dataset, columns: Sequence[Position]) -> Made:
     """For pictures: labels of the tokens that are read, if a result is of all of them; otherwise nothing."""
     if dataset.tokenizer is None or not all(name.isdecimal() for name, _ in columns):
         return {}

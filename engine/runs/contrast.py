@@ -7,7 +7,7 @@ put together prompt by prompt in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from nncirc.circuits.arguments import public, related
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import MethodError, ResourceError
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.made import Made
 from nncirc.circuits.words import counted, memory_in_words
 from nncirc.engine.data.corrupt import check_alignment
 from nncirc.engine.data.examples import Dataset
@@ -333,7 +334,7 @@ class Contrast:
         return loss(metric, normal, values.mean(1), normal(self.clean(metric)) if of == "distance" else None)
 
     @public
-    def facts(self, metric: Metric) -> Mapping[str, Any]:
+    def facts(self, metric: Metric) -> Made:
         """What a result has to say about the contrast and the metric; JSON values only."""
         return {
             "corruption": self.corruption.name,

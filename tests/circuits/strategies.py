@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import strategies as st
 
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Edge
 
 scores = st.none() | st.floats(allow_nan=False, allow_infinity=False)
@@ -78,7 +79,7 @@ def circuits(draw: st.DrawFn, of: st.SearchStrategy[Graph] | None = None) -> Cir
         graph,
         {edge: pool[i % len(pool)] for i, edge in enumerate(edges)},
         draw(st.dictionaries(st.text(max_size=8), members, max_size=3)),
-        draw(made),
+        cast(Made, draw(made)),
     )
 
 

@@ -16,6 +16,7 @@ from nncirc import check_file, check_text
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.errors import FileError
 from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Edge
 from nncirc.dsl import references
 from nncirc.dsl.references import circuit_of, read_reference, reference_text, write_reference
@@ -215,7 +216,7 @@ def test_positions_neurons_and_scores_as_they_are_written() -> None:
         Edge("MLP1N2@end", "logits@end"): None,
     }
     groups = {"early": ("L0H1@S.2", "L0H1@end"), "detector": ("MLP1N2@end",)}
-    made = {"method": "top", "score": "share of recovered"}
+    made: Made = {"method": "top", "score": "share of recovered"}
     text = reference_text(Circuit(SPLIT, edges, groups, made))
     _, _, body = text.partition("graph full")
     assert (

@@ -151,7 +151,7 @@ def test_intervals_of_patches(name: str, normalize: bool) -> None:
     shared = {"normalization": "resampled with the values"} if normalize else {}
     assert scores.made["intervals"] == {"method": "percentile bootstrap over prompts", **drawn, **shared}
     if name == "steering":
-        low, high = scores.made["unsteered interval"]
+        low, high = map(float, scores.made["unsteered interval"])  # type: ignore[arg-type]
         expected = bootstrap([corrupt], lambda mean: 0.0 if normalize else mean, HOW)
         check(Estimate(scores.made["unsteered"], low, high, 5), expected)
 
@@ -188,7 +188,7 @@ def test_intervals_of_readings(name: str) -> None:
 
 def table(scores: NodeScores, what: str, bias: str | None) -> Any:
     """What direct logit attribution says beside the scores, by position."""
-    found = scores.made[what]
+    found: Any = dict(scores.made)[what]
     return found if bias is None else found[bias]
 
 

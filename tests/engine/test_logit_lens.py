@@ -105,9 +105,9 @@ def test_all_positions_and_the_likeliest_tokens(make: Any, follows: Any) -> None
         assert found[node] == pytest.approx(row, abs=2e-5)
     run = oracle.forward(model.module, torch.tensor([data.examples[0].tokens]))
     parts: Any = oracle.parts_of(model.module)
-    for node, row in zip(found.nodes, found.made["top"], strict=True):
+    for node, tokens in zip(found.nodes, found.made["top"], strict=True):
         best = parts.unembed(parts.final_norm(through(run, parts, node)))[0].argmax(-1)
-        assert row == [str(int(token)) for token in best[:count]]
+        assert tokens == [str(int(token)) for token in best[:count]]
 
 
 def test_the_rank_of_several_answers_is_that_of_the_best() -> None:

@@ -21,6 +21,7 @@ from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.collapse import join_neurons
 from nncirc.circuits.errors import GraphError, MethodError, ModelError
 from nncirc.circuits.graph import Graph
+from nncirc.circuits.made import Made
 from nncirc.circuits.names import Edge, Position
 from nncirc.engine.blocks import blocks
 from nncirc.engine.evaluation.faithfulness import circuit_metric, cut_metric
@@ -333,7 +334,7 @@ def test_what_is_on_whole_nodes_says_so() -> None:
 def test_of_many_neurons_the_strongest_are_drawn() -> None:
     names = ("embed", "L0H0", *(f"MLP0N{i}" for i in range(60)))
     values = ((1.0,), (0.5,), *((0.01 * (-1) ** i * i,) for i in range(60)))
-    made = {"method": "attribution_patching", "direction": "noise", "normalized": True}
+    made: Made = {"method": "attribution_patching", "direction": "noise", "normalized": True}
     found = NodeScores(names, (), values, {**made, "metric": "prob"})
     neutral = blocks()["scores", "attribution_patching"].look.neutral(found)
     assert neutral == 0  # an estimate of a fall, not the metric of a patched run

@@ -112,11 +112,11 @@ def test_scores_that_are_no_numbers_are_none(number: float) -> None:
 
 
 def test_node_scores() -> None:
-    found = NodeScores.of(("embed", "MLP0"), ("S", "end"), [[0.12345, -1e-9], [1, 2]], {"a": 1}, 4)
+    found = NodeScores.of(("embed", "MLP0"), ("S", "end"), [[0.12345, -1e-9], [1, 2]], {"steps": 1}, 4)
     assert list(found["embed"]) == [0.123, 0.0]
     assert math.copysign(1, found["embed"][1]) == 1
     assert list(found["MLP0"]) == [1, 2]
-    assert (found.nodes, found.positions, found.made) == (("embed", "MLP0"), ("S", "end"), {"a": 1})
+    assert (found.nodes, found.positions, found.made) == (("embed", "MLP0"), ("S", "end"), {"steps": 1})
 
 
 def test_one_number_of_node_scores() -> None:

@@ -10,11 +10,14 @@ from tests.house.tree import ROOT
 from tests.some import some
 
 from nncirc import check_text
+from nncirc.circuits.made import Made
+from nncirc.circuits.pictures import text
 from nncirc.dsl.blocks import FUNCTIONS, KINDS
 from nncirc.dsl.check.program import Apply, Program, leaves
 from nncirc.engine.blocks import blocks
 from nncirc.engine.blocks.functions import _OF_PROMPTS, _OF_RESULTS
 from nncirc.engine.metrics.metric import measures
+from nncirc.engine.program import captions
 
 DECLARED = {(kind, name) for kind, each in KINDS.items() for name in each.implementations}
 RUN = {"corruption", "data", "source"}
@@ -50,6 +53,10 @@ def test_what_runs_a_model_has_a_cost() -> None:
             *KINDS[kind].implementations[name].keys
         }
         assert bool(runs) == (block.cost is not None), name
+
+
+def test_what_is_told_of_a_result_is_what_it_can_say() -> None:
+    assert {*some([*captions._FACTS, *text._TOLD])} <= {*Made.__annotations__}
 
 
 def test_a_metric_is_computed() -> None:

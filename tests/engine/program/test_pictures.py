@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import nan
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.intervals import Estimate
+from nncirc.circuits.made import Made
 from nncirc.circuits.pictures.colours import Diverging, Sequential
 from nncirc.circuits.pictures.text import provenance
 from nncirc.engine.blocks import blocks
@@ -27,10 +28,10 @@ from nncirc.engine.program.results import Curve, Table
 
 def scores(values: Any, **made: Any) -> NodeScores:
     nodes = tuple(f"MLP{i}" for i in range(len(values)))
-    return NodeScores(nodes, tuple("abcdef"[: len(values[0])]), tuple(map(tuple, values)), made)
+    return NodeScores(nodes, tuple("abcdef"[: len(values[0])]), tuple(map(tuple, values)), cast(Made, made))
 
 
-ATTRIBUTED = {"method": "attribution_patching", "direction": "noise"}
+ATTRIBUTED: Made = {"method": "attribution_patching", "direction": "noise"}
 
 
 def look(found: EdgeScores | NodeScores) -> Look:
@@ -127,7 +128,7 @@ def test_statistics_below_zero_have_a_middle() -> None:
 
 def test_sums_by_layer_start_at_zero(drawn: Drawn) -> None:
     graph = Graph(Shape(1, 2, 2))
-    made = {"method": "attribution_patching", "metric": "prob", "direction": "noise"}
+    made: Made = {"method": "attribution_patching", "metric": "prob", "direction": "noise"}
     cells, bar = drawn(EdgeScores(graph, dict.fromkeys(graph.edges(), 0.5), made)).axes
     low, high = cells.images[0].get_clim()
     assert low == 0 < high
@@ -248,7 +249,7 @@ def test_what_results_share_is_told_once() -> None:
 def test_a_table_of_circuits_has_what_they_share() -> None:
     graph = Graph(Shape(1, 1, 1))
     scores = {"method": "attribution_patching", "metric": "prob", "model": "m", "prompts": 4, "seed": 0}
-    made: list[dict[str, Any]] = [
+    made: list[Any] = [
         {"method": "top", "scores": scores},
         {**scores, "method": "acdc", "prompts": 5},
     ]
@@ -328,7 +329,7 @@ def test_a_head_does_not_read_itself_nor_a_later_one(drawn: Drawn) -> None:
 
 
 def test_heads_of_the_first_layer_compose_with_none(drawn: Drawn) -> None:
-    made = {"method": "weight_statistics", "score": "0 to 1"}
+    made: Made = {"method": "weight_statistics", "score": "0 to 1"}
     names = ("copying", "q_composition")
     rows = ((0.1, 0.0), (0.2, 0.0), (0.3, 0.0), (0.4, 0.7))
     found = NodeScores(("L0H0", "L0H1", "L1H0", "L1H1"), names, rows, made)
@@ -357,7 +358,7 @@ EIGENVALUES = "\u03a3 \u03bb / \u03a3 |\u03bb|, \u22121 to 1"
 def drawn_statistics(drawn: Drawn, *names: str, method: str = "attention_statistics") -> Any:
     """The panels and the colour bars of statistics of two heads."""
     rows = tuple(tuple(sign * (i + 1) / 4 for i in range(len(names))) for sign in (1, -1))
-    made = {"method": method, "score": "0 to 1; copying -1 to 1"}
+    made: Made = {"method": method, "score": "0 to 1; copying -1 to 1"}
     every = drawn(NodeScores(("L0H0", "L0H1"), names, rows, made)).axes
     return [axes for axes in every if axes.images], [axes for axes in every if not axes.images]
 
@@ -486,7 +487,9 @@ def test_overlaps_stand_beside_faithfulness(drawn: Drawn) -> None:
 def curve(xs: tuple[int, ...], low: Any = 0.1, **made: Any) -> Curve:
     columns = ("edges asked for", "edges after pruning", "faithfulness", "low", "high")
     high = None if low is None else 0.9
-    return Curve(columns, tuple((x, x, 0.5, low, high) for x in xs), {}, {"method": "faithfulness", **made})
+    return Curve(
+        columns, tuple((x, x, 0.5, low, high) for x in xs), {}, {"method": "faithfulness", **cast(Made, made)}
+    )
 
 
 def test_a_curve_over_all_sizes_has_a_logarithmic_axis(drawn: Drawn) -> None:
