@@ -138,8 +138,8 @@ def paired_accuracy(logits: Logits) -> Tensor:
 
 
 def kl_divergence(logits: Logits) -> Tensor:
-    """D(clean || patched), in nats (Conmy et al. 2023)."""
-    p = logits.clean.exp()
+    """D(p || q) of the clean run's p and the patched run's q, in nats (Conmy et al. 2023)."""
+    p = logits.clean.exp()  # log-probabilities
     # Σ p log p − Σ p log q, with log q = logit − logsumexp and Σ p = 1: one pass over the patched logits
     return (p * logits.clean).sum(-1) - logits.mean_under(p) + logits.patched.logsumexp(-1)
 

@@ -1,7 +1,8 @@
 """How much of a metric a circuit keeps, prompt by prompt and with intervals over prompts.
 
 Everything is measured in one direction: the model runs on clean prompts, and each edge outside the circuit
-carries the corruption's value (noising). On that scale 0 is the corrupted run and 1 the clean one.
+carries the corruption's value (noising). On that scale 0 is the corrupted run and 1 the clean one. The areas
+over circuit sizes, CPR and CMD, are in `circuits.areas`.
 """
 
 from __future__ import annotations

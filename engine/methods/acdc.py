@@ -50,7 +50,7 @@ def definition(
 
     Receivers come in reverse topological order, from the output back; the parents of each from the latest to
     the earliest. The edge from a parent is removed for good if the loss rises by less than the threshold. A
-    receiver whose node has no outgoing edge left loses its incoming ones untested.
+    receiver whose node has no outgoing edge left loses its incoming ones untested, as in the authors' code.
 
     Args:
         graph: the edges to choose from.

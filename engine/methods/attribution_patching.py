@@ -1,16 +1,18 @@
-"""Attribution patching: the effect of every edge or node at once, to first order.
+"""Edge attribution patching (EAP): the effect of every edge or node at once, to first order.
 
-    score(s -> r) = Σ (clean[s] − substitute[s]) · ∂metric / ∂input(r)
+    score(s -> r) = Σ (clean[s] − corrupted[s]) · ∂metric / ∂input(r)
 
-by how much the metric is estimated to fall if the edge were cut (Syed et al. 2023). Summed over
-prompts' means and positions; the gradient is taken at the input before the norm. It equals minus the
-gradient of the masked forward by its mask at mask 0, and costs one forward and one backward: the gradient
-by every receiver's own input follows from the gradients by the projections, layer by layer.
+estimates by how much the metric falls if the edge is cut (Syed et al. 2023, with the opposite sign): the mean
+over prompts of the sum over positions, with the gradient at the input before the norm. It is minus the
+gradient of the masked forward by its mask at mask 0, and costs one forward and one backward pass: the
+gradient by every receiver's own input follows from the gradients by the projections, layer by layer.
 
-Integrated gradients (EAP-IG, Hanna et al. 2024) take its mean over m points from the corrupted embeddings e'
-to the clean ones e, which are
+Integrated gradients (EAP-IG, Hanna et al. 2024) average the gradient over m points of the interpolation from
+the corrupted embeddings e' to the clean ones e,
 
     e' + k/m (e − e')        k = 0 .. m−1
+
+or, with `along = activations`, from one site's corrupted outputs to its clean ones, site by site.
 
 With the gradient on the corrupted run (`base`) it is by how much the metric is estimated to rise if the edge
 were restored there (Nanda 2023): the first is noising to first order, the second denoising.
@@ -126,9 +128,10 @@ def _edge_scores(
         places = _places(contrast, point.batch, graph)
         unfolded = _Unfolded(point.difference, graph.base, point.scored, contrast.memory // 16)
         for first, gradient in point.gradients.by_receiver(graph.base, contrast.memory // 8):
-            for senders, outputs in unfolded.up_to(graph.reach[first]):
+            for senders, differences in unfolded.up_to(graph.reach[first]):
                 for position, tokens in enumerate(places):
-                    product = _at(gradient, tokens) @ _at(outputs, tokens).T
+                    # EAP: (clean − corrupted) · gradient
+                    product = _at(gradient, tokens) @ _at(differences, tokens).T
                     if recomputed is not None:
                         product *= recomputed.linear[first : first + len(gradient), None]
                     product = point.gradients.scale * product.double().cpu()
@@ -175,8 +178,8 @@ def node_attribution(
     return NodeScores.of(whole.senders, graph.positions, scores, made, contrast.model.digits)
 
 
-def way(contrast: Contrast, steps: int, *, midpoints: bool = False) -> list[float]:
-    """How far from corrupted to clean integrated gradients are taken: k/m, k = 0 .. m−1, as Hanna et al. do.
+def interpolation(contrast: Contrast, steps: int, *, midpoints: bool = False) -> list[float]:
+    """How far from corrupted to clean the gradients are taken: k/m, k = 0 .. m−1, as in Hanna et al.'s code.
 
     With `midpoints` it is (k + ½)/m, the midpoints of the steps. So it is where the way starts at embeddings
     of zero: at zero a norm is defined by its ε alone, and each norm on the way back multiplies the gradient
@@ -388,7 +391,7 @@ def _points(
         for place in moved:
             scored = places[place] if len(moved) > 1 else everything
             moving = difference.together(graph, place)
-            for part in way(contrast, steps, midpoints=asked.midpoints):
+            for part in interpolation(contrast, steps, midpoints=asked.midpoints):
                 # e + (k/m − 1)(e − e') = e' + k/m (e − e')
                 shift = (place, (part - 1) * moving)
                 gradients = metric_gradients(contrast, batch, metric, shift, scale=1 / steps)

@@ -3,7 +3,7 @@
     total effect        m(clean) − m(corrupted)
     indirect effect     m(corrupted, with the state of the clean run restored) − m(corrupted)
 
-Or, the other way round, which state of the corrupted run takes the answer away from the clean one.
+Means over prompts are ROME's average total and indirect effect (ATE, AIE). Or, the other way round, which state of the corrupted run takes the answer away from the clean one.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _effects(
     if direction == "denoise":
         if metric.normalize:
             return metric_estimates(contrast, metric, patched, how)
-        return estimates([patched, corrupt], sub, how)
+        return estimates([patched, corrupt], sub, how)  # indirect effect: restored − corrupted
     if metric.normalize:
         normal = contrast.normalizer(metric)
         return estimates([patched, clean, corrupt], lambda *means: 1 - share(normal, *means), how)

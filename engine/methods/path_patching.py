@@ -216,7 +216,7 @@ class _Paths:
         stage: Stage,
         stream: Float[Tensor, "row batch pos d_model"],
         told: Float[Tensor, "row batch pos d_model"] | None,
-        only: Collection[int] | None,
+        recomputed: Collection[int] | None,
     ) -> Float[Tensor, "row batch pos d_model"] | float:
         """By how much an MLP writes something else.
 
@@ -224,10 +224,10 @@ class _Paths:
             stage: the MLP's.
             stream: the residual stream.
             told: what it reads instead if it is a receiver; None for the stream.
-            only: the senders that may write something else; None for all.
+            recomputed: the senders that are not frozen; None for all.
         """
-        if only is not None and self.wiring.mlp_sender[stage.layer] not in only:
-            return 0.0
+        if recomputed is not None and self.wiring.mlp_sender[stage.layer] not in recomputed:
+            return 0.0  # frozen: it writes what it wrote in the run that is patched
         block = self.model.blocks[stage.layer]
         read = told if told is not None and stage.receivers.start in self.receivers else stream
         made: Tensor = block.mlp(block.mlp_norm(read)) - self.mlps[stage.layer]
@@ -238,14 +238,14 @@ class _Paths:
         stage: Stage,
         stream: Float[Tensor, "row batch pos d_model"],
         told: Float[Tensor, "row batch pos d_model"] | None,
-        only: Collection[int] | None,
+        recomputed: Collection[int] | None,
     ) -> Float[Tensor, "row batch pos d_model"] | float:
         """By how much a layer's heads write something else; arguments as of `mlp`."""
         layer, shape = stage.layer, self.graph.shape
         senders = self.wiring.head_sender[layer]
-        heads = [head for head in range(shape.n_heads) if only is None or senders[head] in only]
+        heads = [h for h in range(shape.n_heads) if recomputed is None or senders[h] in recomputed]
         if not heads:
-            return 0.0
+            return 0.0  # all frozen
         block = self.model.blocks[layer]
         units = made_by(self.model, block, block.attention_norm(stream)).clone()
         receivers = [receiver for receiver in stage.receivers if receiver in self.receivers]

@@ -31,7 +31,7 @@ def split(shape: Shape, units: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def shared(shape: Shape, groups: Float[Tensor, "kv_head ..."]) -> Float[Tensor, "head ..."]:
-    """Of keys or values for every query head those of its key-value group (grouped-query attention)."""
+    """Of keys or values for every query head those of its key-value group: transformers' `repeat_kv`."""
     if shape.n_kv_heads == shape.n_heads:
         return groups.contiguous()
     return groups.index_select(0, _groups(shape, groups.device))

@@ -157,6 +157,7 @@ class _Pass:
 
     def sent(self, current: Float[Tensor, "sender row batch pos d_model"]) -> None:
         """Senders have written: remember how far they are from their substitutes."""
+        # What a cut edge carries instead: the corrupted activation, or zero or a mean.
         substitute = self.substitute[self.seen : self.seen + len(current)]
         difference = (substitute[:, None] - current).transpose(0, 1)
         if self.differences is None:

@@ -20,7 +20,12 @@ from torch import Tensor
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import END, Edge, Position
-from nncirc.engine.methods.attribution_patching import Along, attribution_patching, node_attribution, way
+from nncirc.engine.methods.attribution_patching import (
+    Along,
+    attribution_patching,
+    node_attribution,
+    interpolation,
+)
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs import contrast as contrast_module
@@ -339,7 +344,7 @@ def test_a_token_without_an_embedding_is_a_start_at_zero() -> None:
             prompts = [replace(e, tokens=(clean, *e.tokens[1:])) for e in about.dataset.examples]
             dataset = replace(about.dataset, examples=tuple(prompts))
             about = Contrast(model, dataset, Resample(tuple(examples)))
-            found.append(way(about, 2) == [0.25, 0.75])
+            found.append(interpolation(about, 2) == [0.25, 0.75])
             # And no place for the gradient on the corrupted run.
             with pytest.raises(MethodError) if found[-1] else nullcontext() as refused:
                 attribution_patching(about, model.graph(), LD, base="corrupted")
