@@ -3,7 +3,8 @@
     total effect        m(clean) − m(corrupted)
     indirect effect     m(corrupted, with the state of the clean run restored) − m(corrupted)
 
-Means over prompts are ROME's average total and indirect effect (ATE, AIE). Or, the other way round, which state of the corrupted run takes the answer away from the clean one.
+Means over prompts are ROME's average total and indirect effects (ATE, AIE). Or, the other way round, which
+state of the corrupted run takes the answer away from the clean one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Corruptions: what takes the place of a clean activation, on a cut edge or in a patched node.
 
 Some are another run of the model, so that a method can begin in it: `Resample` (counterfactual prompts,
-interchange interventions) and `Gaussian`. Others only substitute activations: the ablations `Zero` and `Mean`.
+interchange interventions) and `Gaussian`. Others only substitute activations: `Zero` and `Mean` ablation.
 """
 
 from __future__ import annotations

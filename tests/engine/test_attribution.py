@@ -23,8 +23,8 @@ from nncirc.circuits.names import END, Edge, Position
 from nncirc.engine.methods.attribution_patching import (
     Along,
     attribution_patching,
-    node_attribution,
     interpolation,
+    node_attribution,
 )
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.model import Model
