@@ -387,7 +387,7 @@ def check_replace(meaning: Meaning, draft: Draft) -> None:
         advice = "use `counterpart`, `zero` or `mean`, or a `template` or `task` dataset"
         meaning.report("C214", problem, draft.where("data"), labels=labels, help=advice)
         return
-    if data.implementation == "task" and task is None:
+    if (data.implementation == "task" and task is None) or (not slots and "prompt" not in data.spans):
         return  # which slots it has is not known
     often, seen = _how_often(data), dict[str, dict[int | None, Span]]()
     for replacement, path in zip(draft.replacements, draft.replacement_spans, strict=True):
@@ -401,7 +401,8 @@ def check_replace(meaning: Meaning, draft: Draft) -> None:
                 if bare != name and bare in slots:  # papers write S2 for the second S
                     near = f"{bare}.{name[len(bare) :]}" if place is left.span else bare
                 problem = f"unknown slot `{name}` in `{data.name}`"
-                advice = f"did you mean `{near}`?" if near else f"its slots are {ticked(slots)}"
+                there = f"its slots are {ticked(slots)}" if slots else "its prompts have no slots"
+                advice = f"did you mean `{near}`?" if near else there
                 meaning.report(
                     "C214", problem, place, labels=(Label(data.place, "the dataset"),), help=advice
                 )
