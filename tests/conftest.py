@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
+# How long an example takes says something of the machine, not of the code.
+settings.register_profile("ours", deadline=None, max_examples=50)
+settings.load_profile("ours")
 
 SLOW = Path(__file__).with_name("slow.txt")
 """Tests that `make fast` leaves out, written by `make slow`."""

@@ -18,7 +18,6 @@ from nncirc.circuits.measures import members
 TINY = Graph(Shape(1, 1, 1))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 8), st.data())
 def test_the_tail_by_counting_every_set(universe: int, data: st.DataObject) -> None:
     first, second = (data.draw(st.integers(0, universe)) for _ in range(2))
@@ -43,7 +42,7 @@ def test_overlap_of_two_circuits(pair: tuple[Circuit, Circuit]) -> None:
     assert overlap_p(*pair, by="nodes") == overlap_p(*reversed(pair), by="nodes") == wanted
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(graphs(), st.data())
 def test_connected_random_circuits(graph: Graph, data: st.DataObject) -> None:
     """As many edges as a pruned circuit has, all of them on paths; the same for one seed."""

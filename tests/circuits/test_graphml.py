@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from tests.circuits.strategies import circuits
 from tests.refused import refused
 
@@ -29,7 +29,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("graphml") / "file.graphml"
 
 
-@settings(deadline=None)  # the first one loads networkx
 @given(circuits())
 def test_a_circuit_reads_back(file: Path, circuit: Circuit) -> None:
     write_graphml(circuit, file)

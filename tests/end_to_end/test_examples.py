@@ -24,8 +24,11 @@ AWAY = [path for path in ALL if re.search(r"^[^#]*using huggingface", path.read_
 HERE = [path for path in ALL if path not in AWAY]
 BUNDLED = 'using bundled {\n  name = "tasks-4l"'
 OF_GPT2 = [path for path in ALL if BUNDLED in path.read_text()]
-DRAWS = int(os.environ.get("NNCIRC_DRAWS", "2"))
-"""How often each picture of each example is drawn. The layout's last digits are shaken each time."""
+DRAWS = int(os.environ.get("NNCIRC_DRAWS", "1"))
+"""How often each picture of each example is drawn, each time with the layout's last digits shaken.
+
+Twice shows whether bytes depend on these; `tests/circuits/test_pictures_files.py` shows it of every kind.
+"""
 
 
 def name(path: Path) -> str:

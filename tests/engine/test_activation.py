@@ -98,7 +98,7 @@ def by_hooks(
     return table
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     cases(layers=2),
     METRICS,
@@ -134,7 +134,7 @@ def test_every_patch_is_one_run_with_a_hook(
         assert row == pytest.approx(expected, rel=1e-6, abs=close(case))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cases(), METRICS)
 def test_noise_is_a_cut_of_every_edge_out_of_the_node(case: Case, metric: Metric) -> None:
     model = case.model()
@@ -146,7 +146,7 @@ def test_noise_is_a_cut_of_every_edge_out_of_the_node(case: Case, metric: Metric
         assert found[sender][0] == pytest.approx(wanted, rel=1e-6, abs=close(case))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(cases(corruption="resample"), METRICS)
 def test_denoise_is_a_cut_of_every_edge_out_of_the_other_nodes_run_backwards(
     case: Case, metric: Metric
@@ -324,7 +324,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(cases(layers=2, dtype="float32"), METRICS, st.sampled_from([None, 2]), st.data())
 def test_an_interrupted_sweep_goes_on(
     case: Case, metric: Metric, batch: int | None, data: st.DataObject

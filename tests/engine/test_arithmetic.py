@@ -32,7 +32,7 @@ def tilted() -> Metric:
     return combined("-", LD, combined("*", 0.5, LP))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(NAMES),
     st.sampled_from([*NAMES, 2.5, -0.5]),
@@ -86,7 +86,7 @@ def test_values_are_the_arithmetic_of_values(
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(cases(layers=2), st.sampled_from([0.001, 0.03, 0.3]))
 def test_acdc_is_its_definition(case: Case, threshold: float) -> None:
     """Of a sum, which columns or logits give, and of a ratio, of which nobody knows how rounding moves it."""
@@ -175,7 +175,7 @@ def test_a_divisor_that_is_zero_and_a_gradient_that_is_not_there() -> None:
             attribution_patching(about, about.model.graph(), metric)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from([LD, LP, Metric("prob_diff")]),
     st.floats(-3, 3).filter(lambda x: abs(x) > 0.1),

@@ -41,7 +41,7 @@ def eager(model: Model, tokens: Tensor) -> Tensor:
     return torch.stack(found).movedim(2, 1)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cases(exact=None))
 def test_patterns_are_the_models(case: Case) -> None:
     model = case.model()
@@ -96,7 +96,7 @@ def by_loops(model: Model, prompts: list[list[int]], name: str) -> tuple[list[li
     return total, count
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     cases(),
     st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=8), min_size=1, max_size=4),

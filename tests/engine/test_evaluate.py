@@ -35,7 +35,7 @@ METRICS = st.sampled_from(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cases(), METRICS, st.data())
 def test_a_circuits_metric_is_the_loops(case: Case, metric: Metric, data: st.DataObject) -> None:
     model = case.model()
@@ -52,7 +52,7 @@ def test_a_circuits_metric_is_the_loops(case: Case, metric: Metric, data: st.Dat
         assert kept == pytest.approx((m - zero) / (one - zero), rel=1e-3, abs=1e-4 / abs(one - zero))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(cases(), METRICS)
 def test_all_edges_are_faithful_and_none_are_not(case: Case, metric: Metric) -> None:
     model = case.model()

@@ -152,7 +152,7 @@ def test_a_family_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
 # The masked forward ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(FAMILY, SPLIT, st.integers(0, 999), st.sampled_from(sorted(CORRUPTIONS)))
 def test_edges_of_neurons_are_cut(family: str, split: tuple[int, ...], seed: int, corruption: str) -> None:
     about, graph = setting(family, split, seed, corruption)
@@ -184,7 +184,7 @@ def test_all_neurons_are_the_mlp(family: str) -> None:
 # Attribution ----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(FAMILY, SPLIT, st.integers(0, 999), st.sampled_from(sorted(CORRUPTIONS)))
 def test_scores_are_minus_the_gradient_by_the_mask(
     family: str, split: tuple[int, ...], seed: int, corruption: str
@@ -267,7 +267,7 @@ def test_neurons_are_unfolded_in_parts_where_memory_is_short(monkeypatch: pytest
 # Positions, patching, reading, discovery --------------------------------------------------------------------
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(FAMILY, SPLIT, st.integers(0, 999))
 def test_neurons_at_positions(family: str, split: tuple[int, ...], seed: int) -> None:
     about, base = setting(family, split, seed, "resample")
@@ -312,7 +312,7 @@ def test_neurons_contribute_to_logits_what_their_mlp_does() -> None:
         assert abs(bias) > 1e-4
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(FAMILY, st.integers(0, 99), st.sampled_from([0.02, 0.2]))
 def test_acdc_over_neurons_is_that_of_the_paper(family: str, seed: int, threshold: float) -> None:
     model = (

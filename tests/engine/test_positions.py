@@ -95,7 +95,7 @@ def by_loops(case: Case, about: Contrast, graph: Graph, cut: list[Edge], metric:
     return values_of(about, metric, run).tolist()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cases(layers=2), METRICS, st.integers(0, 999))
 def test_edges_are_cut_at_their_position(case: Case, metric: Metric, seed: int) -> None:
     model = case.model()
@@ -105,7 +105,7 @@ def test_edges_are_cut_at_their_position(case: Case, metric: Metric, seed: int) 
     assert found == pytest.approx(by_loops(case, about, graph, cut, metric), rel=1e-5, abs=1e-6)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(cases(layers=2), METRICS, st.integers(0, 999))
 def test_an_edge_cut_everywhere_is_the_edge_without_positions(case: Case, metric: Metric, seed: int) -> None:
     model = case.model()
@@ -119,7 +119,7 @@ def test_an_edge_cut_everywhere_is_the_edge_without_positions(case: Case, metric
 # Attribution ----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(cases(layers=2), METRICS)
 def test_scores_are_minus_the_gradient_by_the_mask(case: Case, metric: Metric) -> None:
     model = case.model()
@@ -133,7 +133,7 @@ def test_scores_are_minus_the_gradient_by_the_mask(case: Case, metric: Metric) -
         assert score == pytest.approx(-slope, rel=1e-5, abs=close(case)), edge
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(cases(layers=2), METRICS, st.sampled_from([{}, {"steps": 3}, {"steps": 2, "along": "activations"}]))
 def test_positions_add_up(case: Case, metric: Metric, options: Any) -> None:
     """Scores are linear in what is cut, so those of an edge's positions sum to the edge's."""
@@ -153,7 +153,7 @@ def test_positions_add_up(case: Case, metric: Metric, options: Any) -> None:
         assert sum(nodes[node]) == pytest.approx(together[node][0], rel=1e-4, abs=5 * close(case))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(cases(layers=2))
 def test_a_query_at_one_position_is_computed_anew(case: Case) -> None:
     """Queries of different tokens do not meet in a pattern, its rows being apart: what cutting a query at
@@ -173,7 +173,7 @@ def test_a_query_at_one_position_is_computed_anew(case: Case) -> None:
 # ACDC ----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(st.sampled_from(["gpt2", "llama"]), st.integers(0, 99), st.sampled_from([0.01, 0.1, 0.4]))
 def test_acdc_is_that_of_the_paper(family: Any, seed: int, threshold: float) -> None:
     case = Case(
@@ -189,7 +189,7 @@ def test_acdc_is_that_of_the_paper(family: Any, seed: int, threshold: float) -> 
     assert acdc(about, graph, LOGIT_DIFF, threshold=threshold).edges == wanted.edges
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     cases(layers=2),
     METRICS,

@@ -49,7 +49,7 @@ def mean_of(found: Contrast, run: Callable[[Example, Tensor, Tensor], Tensor], n
 
 @pytest.mark.parametrize("kind", ["scale", "shift"])
 @pytest.mark.parametrize("place", [None, "A.2", "B"])
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(
     case=cases(layers=2, corruption="resample"),
     data=st.data(),

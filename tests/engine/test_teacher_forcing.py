@@ -138,7 +138,7 @@ def test_the_fast_acdc_is_the_definition(name: str) -> None:
     assert acdc(contrast(model, batch=1), graph, metric, threshold=0.1).edges == slow.edges
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(cases(layers=2, corruption="resample"))
 def test_the_fast_acdc_is_the_definition_on_any_model(case: Case) -> None:
     model = case.model()
