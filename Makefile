@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fast slow goldens test lint layout mypy pyright pytest format docs wheel clean
+.PHONY: help demo fast slow goldens test lint layout types pytest format docs wheel clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -52,7 +52,7 @@ demo: $(VENV)/installed
 
 fast: lint layout
 	@echo '== quick tests'
-	@$(BIN)/pytest -n $(WORKERS) -q --fast
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal -q --fast
 
 slow: $(VENV)/installed-for-tests
 	@$(BIN)/pytest -n $(WORKERS) -q --note-slow
@@ -62,7 +62,7 @@ goldens: $(VENV)/installed-for-tests
 	@NNCIRC_WRITE=1 $(BIN)/pytest -q tests/dsl/test_broken.py
 	@echo 'Wrote tests/dsl/broken/*.txt: review the changes (git diff) before committing'
 
-test: lint layout mypy pyright pytest
+test: lint layout types pytest
 
 lint: $(VENV)/installed-for-tests
 	@echo '== ruff check'
@@ -72,17 +72,13 @@ layout: $(VENV)/installed-for-tests
 	@echo '== ruff format'
 	@$(BIN)/ruff format --check --quiet
 
-mypy: $(VENV)/installed-for-tests
-	@echo '== mypy'
-	@$(BIN)/mypy
-
-pyright: $(VENV)/installed-for-tests
-	@echo '== pyright'
-	@$(BIN)/pyright
+types: $(VENV)/installed-for-tests
+	@echo '== mypy and pyright'
+	@$(BIN)/pyright & pyright=$$!; $(BIN)/mypy; mypy=$$?; wait $$pyright && exit $$mypy
 
 pytest: $(VENV)/installed-for-tests
 	@echo '== pytest'
-	@$(BIN)/pytest -n $(WORKERS) -q
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal -q
 
 format: $(VENV)/installed-for-tests
 	@$(BIN)/ruff check --fix --quiet

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tests.end_to_end.command import ROOT, SCRIPT, Command, in_process_of_its_own, surroundings
 
-KILLS = 10
+KILLS = 6
 
 LONG = (
     SCRIPT.replace("using logit_diff {\n  normalize = true", "using kl_divergence {\n  at = end")

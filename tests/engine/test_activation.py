@@ -293,14 +293,14 @@ def test_an_unembedding_with_a_bias_is_not_read_by_columns_alone() -> None:
 
 @pytest.mark.parametrize("metric", [Metric("logit_diff"), Metric("kl_divergence")])
 def test_memory_that_is_allowed_is_kept_to(metric: Metric) -> None:
-    model = tiny_gpt2(layers=4, heads=8, d_head=16, vocab_size=20_000)
-    about = contrast(model, size=2, lengths=(12,))
+    model = tiny_gpt2(layers=2, heads=8, d_head=16, vocab_size=20_000)
+    about = contrast(model, size=2, lengths=(8,))
 
     def sweep(most: int) -> NodeScores:
         limited = Contrast(model, about.dataset, about.corruption, most_memory=most)
         return activation_patching(limited, model.graph(), metric, positions="all")
 
-    tight = 3 * pass_bytes(model, 12)
+    tight = 3 * pass_bytes(model, 8)
     whole = sweep(1 << 34)
     assert sweep(tight).values == tuple(pytest.approx(row, abs=2e-8) for row in whole.values)
     assert peak_bytes(lambda: sweep(tight)) < tight / 2 < peak_bytes(lambda: sweep(1 << 34)) / 2
