@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# How long an example takes says something of the machine, not of the code.
-settings.register_profile("ours", deadline=None, max_examples=50)
-settings.load_profile("ours")
+# How long an example takes says something of the machine, not of the code; and a run is as the one before.
+# `HYPOTHESIS_PROFILE=long pytest` looks further.
+settings.register_profile("ours", deadline=None, max_examples=30, derandomize=True)
+settings.register_profile("long", deadline=None, max_examples=300)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ours"))
 
 SLOW = Path(__file__).with_name("slow.txt")
 """Tests that `make fast` leaves out, written by `make slow`."""

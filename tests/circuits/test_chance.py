@@ -42,7 +42,7 @@ def test_overlap_of_two_circuits(pair: tuple[Circuit, Circuit]) -> None:
     assert overlap_p(*pair, by="nodes") == overlap_p(*reversed(pair), by="nodes") == wanted
 
 
-@settings(max_examples=60)
+@settings(max_examples=36)
 @given(graphs(), st.data())
 def test_connected_random_circuits(graph: Graph, data: st.DataObject) -> None:
     """As many edges as a pruned circuit has, all of them on paths; the same for one seed."""

@@ -21,7 +21,7 @@ def same(mean: float) -> float:
     return mean
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(st.lists(numbers, min_size=2, max_size=4), st.sampled_from([0.5, 0.8, 0.95]))
 def test_many_resamples_are_every_resample(values: list[float], level: float) -> None:
     """Of n prompts there are nⁿ resamples, equally probable; the interval tends to their quantiles."""

@@ -537,7 +537,7 @@ names = st.text(max_size=30) | st.sampled_from(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=36)
 @given(names, names, names, names)
 @example("-->", "]]>", "%s", "--")
 @example("\f", "", "", "")  # white space to Python, and a forbidden character to XML

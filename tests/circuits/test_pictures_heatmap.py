@@ -415,7 +415,7 @@ texts = st.text(max_size=20) | st.sampled_from(
 )
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(texts, texts, texts)
 def test_no_text_is_markup(label: str, title: str, unit: str) -> None:
     svg = heatmap(

@@ -94,7 +94,7 @@ def test_pairs_of_graphs_of_positions_have_lanes() -> None:
     assert to_svg(dot).startswith("<?xml")
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(circuit_pairs(), st.sampled_from([1, 5, 40]))
 def test_every_pair_can_be_drawn(pair: tuple[Circuit, Circuit], most: int) -> None:
     comparison = compare(*pair)

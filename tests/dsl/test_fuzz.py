@@ -71,31 +71,31 @@ def holds(text: str) -> CheckResult:
         },
     )
 )
-@settings(max_examples=150)
+@settings(max_examples=90)
 def test_what_the_grammar_generates(text: str) -> None:
     holds(text)
 
 
 @given(st.lists(st.one_of(st.sampled_from(WORDS), st.sampled_from([" ", "\n"])), max_size=60))
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_words_in_any_order(words: list[str]) -> None:
     holds(" ".join(words))
 
 
 @given(st.text(max_size=80))
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_any_text(text: str) -> None:
     holds(text)
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_any_bytes(data: bytes) -> None:
     assert render_diagnostics(check_text(data).diagnostics) is not None
 
 
 @given(st.sampled_from(TEXTS), st.randoms(use_true_random=False))
-@settings(max_examples=400)
+@settings(max_examples=240)
 def test_mutated_scripts(text: str, chance: random.Random) -> None:
     for _ in range(chance.randint(1, 4)):
         at = chance.randrange(len(text) + 1)
@@ -110,13 +110,13 @@ def test_mutated_scripts(text: str, chance: random.Random) -> None:
 
 
 @given(st.sampled_from(TEXTS), st.integers(0, 3000))
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_scripts_cut_off(text: str, at: int) -> None:
     holds(text[:at])
 
 
 @given(st.sampled_from(TEXTS), st.randoms(use_true_random=False))
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_values_exchanged(text: str, chance: random.Random) -> None:
     """Syntax that holds, with meaning that does not."""
     lines = text.splitlines()
@@ -128,6 +128,6 @@ def test_values_exchanged(text: str, chance: random.Random) -> None:
 
 
 @given(st.sampled_from(TEXTS))
-@settings(max_examples=30)
+@settings(max_examples=18)
 def test_parsing_is_a_function_of_the_text(text: str) -> None:
     assert parse(Source("a", text))[0] == parse(Source("b", text))[0]

@@ -142,7 +142,7 @@ def said(graph: Graph) -> bool:
     return len({count for _, count in graph.neurons}) < 2
 
 
-@settings(max_examples=60)
+@settings(max_examples=36)
 @given(circuits(graphs()), st.data())
 def test_a_circuit_becomes_a_script_and_is_the_same(circuit: Circuit, data: st.DataObject) -> None:
     assume(circuit.edges and said(circuit.graph))

@@ -64,7 +64,7 @@ def status_of(command: str, text: str) -> int:
 
 
 @given(damaged(TEXTS))
-@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=48, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_checking_a_damaged_script(text: str) -> None:
     status_of("check", text)
 
@@ -78,7 +78,7 @@ RUNNABLE = [
 
 
 @given(damaged(RUNNABLE))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=24, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_running_a_damaged_script(text: str) -> None:
     # A number put in a size or a count may ask for hours of work, which is no fault.
     sizes = re.sub(r"(size|length|copies|steps)(\s*=\s*)\d{3,}", r"\1\g<2>2", text)

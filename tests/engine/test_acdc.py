@@ -45,7 +45,7 @@ BATCHES = st.sampled_from([None, 1, 2])
 # The fast way against the definition ------------------------------------------------------------------------
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(cases(exact=None), METRICS, LOSSES, THRESHOLDS, DEPTHS, BATCHES)
 def test_the_fast_way_is_the_definition(
     case: Case, metric: Metric, loss: Any, threshold: float, depth: int | None, batch: int | None
@@ -57,7 +57,7 @@ def test_the_fast_way_is_the_definition(
     same(acdc(about, graph, metric, threshold=threshold, loss=loss, depth=depth), slow)
 
 
-@settings(max_examples=40)
+@settings(max_examples=24)
 @given(cases(dtype="float32", exact=False), METRICS, LOSSES, THRESHOLDS, DEPTHS, BATCHES)
 def test_in_float32_too(
     case: Case, metric: Metric, loss: Any, threshold: float, depth: int | None, batch: int | None
@@ -113,7 +113,7 @@ def by_definition(
     return found, rises
 
 
-@settings(max_examples=35)
+@settings(max_examples=21)
 @given(cases(exact=None), METRICS, LOSSES, st.sampled_from([1e-3, 0.02, 0.2]), DEPTHS, BATCHES, st.data())
 def test_a_threshold_that_a_rise_meets_exactly(
     case: Case,
@@ -157,7 +157,7 @@ def acdc_scores(about: Contrast, graph: Graph, metric: Metric, threshold: float)
     return sweep_of(about, graph, metric, threshold).run()
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(cases(exact=None, corruption="resample"), METRICS, LOSSES, st.sampled_from([0.01, 0.1]), st.data())
 def test_batches_and_order_of_prompts_change_nothing(
     case: Case, metric: Metric, loss: Any, threshold: float, data: st.DataObject
@@ -312,7 +312,7 @@ def by_the_paper(
     return kept
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(cases(layers=2), METRICS, LOSSES, st.sampled_from([0.003, 0.03, 0.15]))
 def test_the_circuit_is_the_papers(case: Case, metric: Metric, loss: Any, threshold: float) -> None:
     if case.heads > 2:
@@ -382,7 +382,7 @@ def test_a_threshold_is_a_number_from_zero_up(threshold: float) -> None:
 # The state --------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(cases(), METRICS, st.sampled_from([0.01, 0.1]), st.sampled_from([0, 3, 10**9]))
 def test_how_often_the_state_is_rebuilt_changes_nothing(
     case: Case, metric: Metric, threshold: float, after: int
@@ -425,7 +425,7 @@ def value(state: Live, sweep: Sweep) -> list[float]:
     return [float(x) for x in values[0]]
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(cases(), METRICS)
 def test_the_state_is_the_run_with_these_edges_cut(case: Case, metric: Metric) -> None:
     """After a whole sweep without a rebuild: every receiver's input and every sender's output."""
@@ -453,7 +453,7 @@ def test_the_state_is_the_run_with_these_edges_cut(case: Case, metric: Metric) -
         torch.testing.assert_close(found, wanted, **near)
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(cases(), METRICS)
 def test_a_rebuild_changes_nothing_and_repairs_what_was_disturbed(case: Case, metric: Metric) -> None:
     case = replace(case, lengths=case.lengths[:1])

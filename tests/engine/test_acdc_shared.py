@@ -21,7 +21,7 @@ from nncirc.engine.model.model import Model
 from nncirc.engine.runs.live import Live
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(cases(exact=None), METRICS, LOSSES, st.lists(THRESHOLDS, min_size=1, max_size=6))
 def test_members_of_a_family_are_what_they_are_alone(
     case: Case, metric: Metric, loss: Any, thresholds: list[float]
@@ -55,7 +55,7 @@ def test_a_family_evaluates_less_than_its_members_alone(monkeypatch: pytest.Monk
     assert 0 < len(evaluations) < 0.9 * alone
 
 
-@settings(max_examples=18)
+@settings(max_examples=11)
 @given(
     cases(exact=None),
     METRICS,

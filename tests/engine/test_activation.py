@@ -98,7 +98,7 @@ def by_hooks(
     return table
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(
     cases(layers=2),
     METRICS,
@@ -134,7 +134,7 @@ def test_every_patch_is_one_run_with_a_hook(
         assert row == pytest.approx(expected, rel=1e-6, abs=close(case))
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(cases(), METRICS)
 def test_noise_is_a_cut_of_every_edge_out_of_the_node(case: Case, metric: Metric) -> None:
     model = case.model()

@@ -32,7 +32,7 @@ def tilted() -> Metric:
     return combined("-", LD, combined("*", 0.5, LP))
 
 
-@settings(max_examples=60)
+@settings(max_examples=36)
 @given(
     st.sampled_from(NAMES),
     st.sampled_from([*NAMES, 2.5, -0.5]),
@@ -175,7 +175,7 @@ def test_a_divisor_that_is_zero_and_a_gradient_that_is_not_there() -> None:
             attribution_patching(about, about.model.graph(), metric)
 
 
-@settings(max_examples=40)
+@settings(max_examples=24)
 @given(
     st.sampled_from([LD, LP, Metric("prob_diff")]),
     st.floats(-3, 3).filter(lambda x: abs(x) > 0.1),

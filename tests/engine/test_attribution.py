@@ -65,7 +65,7 @@ def by_loops(
     return {edge: value / len(about.dataset.examples) for edge, value in total.items()}
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(cases(layers=2), METRICS, st.sampled_from([1, 1, 2, 3]))
 @example(Case("llama", corruption="zero"), Metric("logit_diff"), 3)
 def test_scores_are_difference_times_gradient(case: Case, metric: Metric, steps: int) -> None:
@@ -79,7 +79,7 @@ def test_scores_are_difference_times_gradient(case: Case, metric: Metric, steps:
     assert found.made["steps"] == steps
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(cases(layers=2), METRICS)
 def test_scores_are_minus_the_gradient_by_the_mask(case: Case, metric: Metric) -> None:
     model = case.model()
@@ -90,7 +90,7 @@ def test_scores_are_minus_the_gradient_by_the_mask(case: Case, metric: Metric) -
         assert score == pytest.approx(-float(slopes[graph.order(edge)]), rel=1e-5, abs=close(case)), edge
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     st.sampled_from(["resample", "gaussian"]).flatmap(lambda kind: cases(layers=2, corruption=kind)),
     st.one_of(METRICS, st.just(Metric("kl_divergence")), st.just(Metric("logit_diff", normalize=True))),
@@ -116,7 +116,7 @@ def test_on_the_corrupted_run_scores_are_the_difference_times_the_gradient_there
     assert nodes.made["direction"] == "denoise"
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(cases(layers=2, corruption="resample"), METRICS)
 def test_on_the_corrupted_run_scores_are_the_gradient_by_the_mask(case: Case, metric: Metric) -> None:
     """Of the masked forward of the corrupted prompts, whose cut edges carry what the clean run writes."""
@@ -199,7 +199,7 @@ def test_scores_are_finite_differences(family: Any, metric: Metric) -> None:
         assert found.values[edge] == pytest.approx(slope, rel=1e-5, abs=1e-7), edge
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(cases(), METRICS, st.sampled_from([1, 3]))
 @example(Case("attention_only", layers=3, heads=2), Metric("logit_diff"), 1)
 def test_a_nodes_score_is_the_sum_over_its_edges(case: Case, metric: Metric, steps: int) -> None:
@@ -284,7 +284,7 @@ def test_a_mask_reaches_every_receiver_in_its_gradient() -> None:
         assert [edge for edge, score in found.values.items() if abs(score) < 1e-9] == empty
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(cases(layers=2), METRICS, st.sampled_from([2, 3]))
 def test_integrating_along_activations_is_the_gradient_of_a_part_cut_mask(
     case: Case, metric: Metric, steps: int

@@ -51,7 +51,7 @@ def cut_effects(about: Contrast, graph: Graph, edges: list[Edge]) -> dict[Edge, 
 # The query-key correction --------------------------------------------------------------------------------
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(cases(layers=2), METRICS)
 def test_attention_is_computed_anew_and_the_rest_is_linear(case: Case, metric: Metric) -> None:
     model = case.model()
@@ -102,7 +102,7 @@ def test_a_saturated_pattern_has_no_gradient_and_moves_all_the_same() -> None:
 # GradDrop ------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(cases(layers=3), METRICS)
 def test_one_layer_after_the_other_passes_nothing_on(case: Case, metric: Metric) -> None:
     assume(case.layers > 1)

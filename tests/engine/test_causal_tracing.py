@@ -118,7 +118,7 @@ def effect(direction: str, prompt: tuple[float, float, float]) -> float:
 DIRECTIONS = st.sampled_from(["denoise", "noise"])
 
 
-@settings(max_examples=12)
+@settings(max_examples=7)
 @given(
     cases(layers=3, corruption="resample"),
     st.sampled_from([("states", 1), ("mlps", 1), ("mlps", 2), ("attention", 3)]),

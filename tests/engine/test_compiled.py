@@ -93,7 +93,7 @@ def test_the_model_is_what_the_file_says(tmp_path: Path, changed: dict[str, Any]
     torch.testing.assert_close(found, torch.stack(list(senders.values())), rtol=1e-12, atol=1e-12)
 
 
-@settings(max_examples=30)
+@settings(max_examples=18)
 @given(st.integers(0, 10_000), st.booleans(), st.sampled_from(["zero", "resample"]), st.data())
 def test_any_edges_cut(
     tmp_path_factory: pytest.TempPathFactory,
@@ -148,7 +148,7 @@ def test_a_patch_at_one_token_reaches_those_before_it(
             )
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(st.integers(0, 10_000), st.sampled_from(["zero", "resample"]), st.sampled_from([0.0, 0.001, 0.1, 1.0]))
 def test_acdc_is_the_definition(
     tmp_path_factory: pytest.TempPathFactory, seed: int, kind: Literal["zero", "resample"], threshold: float

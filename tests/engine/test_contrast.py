@@ -25,7 +25,7 @@ def outputs(case: Case, module: Any, tokens: tuple[int, ...]) -> dict[str, torch
     return oracle.forward(module, torch.tensor([tokens]), attention=case.attention, split=case.split).outputs
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(cases(layers=2), st.booleans(), st.booleans())
 def test_means_are_means(case: Case, by_position: bool, other_source: bool) -> None:
     """Over all tokens of all prompts, or over prompts at each position; of a source if there is one."""
@@ -96,7 +96,7 @@ def test_means_over_anything_else(over: Any) -> None:
         Mean(over)
 
 
-@settings(max_examples=40)
+@settings(max_examples=24)
 @given(
     st.lists(st.integers(4, 7), min_size=1, max_size=9),
     st.none() | st.integers(1, 4),

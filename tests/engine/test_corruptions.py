@@ -67,7 +67,7 @@ def test_noise_is_where_it_belongs_and_of_its_size() -> None:
     assert float(found[[1, 3, 4]].mean()) == pytest.approx(0, abs=0.02)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(st.integers(0, 99), st.integers(0, 99), st.integers(0, 9))
 def test_draws_differ_by_seed_prompt_and_sample_and_by_nothing_else(
     seed: int, prompt: int, sample: int
@@ -226,7 +226,7 @@ def test_a_mean_by_slot_needs_the_slots() -> None:
 # Shuffled prompts ----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30)
+@settings(max_examples=18)
 @given(st.integers(2, 9), st.integers(0, 1000))
 def test_shuffled_prompts_are_anothers(size: int, seed: int) -> None:
     """A derangement within prompts that align, with the answers of the clean prompt."""

@@ -35,7 +35,7 @@ METRICS = st.sampled_from(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(cases(), METRICS, st.data())
 def test_a_circuits_metric_is_the_loops(case: Case, metric: Metric, data: st.DataObject) -> None:
     model = case.model()

@@ -35,7 +35,7 @@ def as_cut(graph: Any, row: Tensor) -> dict[oracle.Pair, float]:
     return {(e.sender, e.receiver): float(row[index[e.receiver], senders[e.sender]]) for e in graph.edges()}
 
 
-@settings(max_examples=40)
+@settings(max_examples=24)
 @given(cases(), st.integers(0, 10_000), st.sampled_from(["binary", "sparse", "fractions"]))
 def test_the_masked_forward_is_the_sum_written_out(case: Case, seed: int, kind: str) -> None:
     model = case.model()
@@ -62,7 +62,7 @@ def test_the_masked_forward_is_the_sum_written_out(case: Case, seed: int, kind: 
             torch.testing.assert_close(logits, wanted.logits, **close(model))
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(cases(corruption="resample"))
 def test_nothing_cut_is_the_clean_run_and_everything_cut_the_corrupted(case: Case) -> None:
     model = case.model()
@@ -81,7 +81,7 @@ def test_nothing_cut_is_the_clean_run_and_everything_cut_the_corrupted(case: Cas
         torch.testing.assert_close(written, model.module(input_ids=batch.clean).logits, **CLOSE)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(cases())
 def test_senders_write_what_the_loops_write_and_sum_to_the_residual_stream(case: Case) -> None:
     model = case.model()
@@ -102,7 +102,7 @@ def test_senders_write_what_the_loops_write_and_sum_to_the_residual_stream(case:
     torch.testing.assert_close(found.sum(0) + biases, final[0], **CLOSE)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(cases())
 def test_the_edges_of_the_graph_are_what_receivers_read(case: Case) -> None:
     model = case.model()

@@ -28,7 +28,7 @@ def code_of(model: Model) -> str:
     return caught.value.code
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(cases(exact=None))
 def test_good_models_pass(case: Case) -> None:
     found = guards.check(case.model())

@@ -51,7 +51,7 @@ def slow_share(value: float, clean: float, corrupt: float) -> float | None:
 # All cells at once ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
+@settings(max_examples=36)
 @example(prompts=3, cells=(1, 1), resamples=21, level=0.9, seed=1, normalize=True)
 @given(
     prompts=st.integers(1, 6),

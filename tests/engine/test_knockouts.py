@@ -67,7 +67,7 @@ def senders(circuit: Circuit) -> set[str]:
     return {edge.sender for edge in circuit.edges} - set(circuit.graph.sources)
 
 
-@settings(max_examples=12)
+@settings(max_examples=7)
 @given(questions(), st.sampled_from(["nodes", "edges"]))
 def test_completeness_by_loops(question: Any, by: Parts) -> None:
     _, about, circuit, loops = question
@@ -87,7 +87,7 @@ def test_completeness_by_loops(question: Any, by: Parts) -> None:
     assert incompleteness(found).difference.value == max(each.difference.value for each in found)
 
 
-@settings(max_examples=12)
+@settings(max_examples=7)
 @given(questions(), st.sampled_from(["nodes", "edges", "groups"]))
 def test_minimality_by_loops(question: Any, by: Parts) -> None:
     """Of every part the largest difference over K: nothing, and what could do its work."""

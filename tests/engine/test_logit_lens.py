@@ -63,7 +63,7 @@ def through(run: oracle.Run, parts: Any, last: str) -> Tensor:
     raise AssertionError(last)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     cases(),
     st.sampled_from(READ),
@@ -140,7 +140,7 @@ def normed_parts(module: Any, x: Tensor, part: Tensor) -> Tensor:
     return scaled
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     cases(),
     st.sampled_from(["logit_diff", "answer_logit"]),

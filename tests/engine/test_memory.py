@@ -31,7 +31,7 @@ def limited(about: Contrast, most: int) -> Contrast:
     return Contrast(about.model, about.dataset, about.corruption, most_memory=most)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(cases(layers=3), st.integers(2, 60), st.integers(1, 2))
 def test_a_split_changes_nothing(case: Case, times: int, steps: int) -> None:
     """From one prompt and one sender at a time up to all at once."""

@@ -38,7 +38,7 @@ GRADED = tuple(name for name in NAMES if "accuracy" not in name)
 """A count can be the same on two runs, and then there is nothing to normalise by."""
 
 
-@settings(max_examples=80)
+@settings(max_examples=48)
 @given(
     st.sampled_from(NAMES),
     st.sampled_from(
@@ -80,7 +80,7 @@ def test_values_are_the_formulas(name: str, at: tuple[Position, ...], sets: bool
             assert float(found[row, i]) == pytest.approx(wanted, rel=1e-12, abs=1e-12)
 
 
-@settings(max_examples=60)
+@settings(max_examples=36)
 @given(
     st.floats(-7, 0.7),
     st.floats(-30, 30),
@@ -109,7 +109,7 @@ def test_kl_from_changes_in_float32_is_kl_from_logits_in_float64(
         assert abs(value - other) <= error * sensitivity(max(value, 0.0)) + error**2 + 1e-12
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(st.sampled_from([name for name in NAMES if measures()[name].columns]), st.integers(0, 10_000))
 def test_columns_are_enough(name: str, seed: int) -> None:
     """From the logits of answers and foils alone, sets of several sizes, the same to the bit."""

@@ -152,7 +152,7 @@ def test_a_family_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
 # The masked forward ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=12)
+@settings(max_examples=7)
 @given(FAMILY, SPLIT, st.integers(0, 999), st.sampled_from(sorted(CORRUPTIONS)))
 def test_edges_of_neurons_are_cut(family: str, split: tuple[int, ...], seed: int, corruption: str) -> None:
     about, graph = setting(family, split, seed, corruption)

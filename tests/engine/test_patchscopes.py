@@ -57,7 +57,7 @@ def with_state(module: Any, tokens: Tensor, layer: int, at: int, state: Tensor) 
     return logits
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     cases(layers=2),
     st.sampled_from(READ),

@@ -170,7 +170,7 @@ def questions(draw: st.DrawFn) -> tuple[Case, list[str], str | list[str]]:
     return case, to, through
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(
     questions(),
     st.sampled_from(["A.2", "B", "end"]),

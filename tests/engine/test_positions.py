@@ -95,7 +95,7 @@ def by_loops(case: Case, about: Contrast, graph: Graph, cut: list[Edge], metric:
     return values_of(about, metric, run).tolist()
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(cases(layers=2), METRICS, st.integers(0, 999))
 def test_edges_are_cut_at_their_position(case: Case, metric: Metric, seed: int) -> None:
     model = case.model()
@@ -119,7 +119,7 @@ def test_an_edge_cut_everywhere_is_the_edge_without_positions(case: Case, metric
 # Attribution ----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=12)
+@settings(max_examples=7)
 @given(cases(layers=2), METRICS)
 def test_scores_are_minus_the_gradient_by_the_mask(case: Case, metric: Metric) -> None:
     model = case.model()
@@ -189,7 +189,7 @@ def test_acdc_is_that_of_the_paper(family: Any, seed: int, threshold: float) -> 
     assert acdc(about, graph, LOGIT_DIFF, threshold=threshold).edges == wanted.edges
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(
     cases(layers=2),
     METRICS,

@@ -61,7 +61,7 @@ def share(matrix: Tensor) -> float:
     return float(eigenvalues.real.sum() / eigenvalues.abs().sum())
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(cases(layers=2))
 def test_circuits_are_the_matrices(case: Case) -> None:
     model = case.model()
@@ -80,7 +80,7 @@ def test_circuits_are_the_matrices(case: Case) -> None:
         assert of_tokens.right.shape[-2] == model.d_head
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(cases(layers=3))
 def test_statistics_are_those_of_the_matrices(case: Case) -> None:
     model = case.model()

@@ -46,7 +46,7 @@ def ioi(tokenizer: Tokenizer, **options: Any) -> Dataset:
 # What changes
 
 
-@settings(max_examples=40)
+@settings(max_examples=24)
 @given(
     replacements=st.dictionaries(st.sampled_from(PLACES), st.sampled_from(["A", "B", "C"]), min_size=1),
     seed=st.integers(0, 5),
@@ -123,7 +123,7 @@ def obviously_aligned(clean: Example, corrupt: Example) -> bool:
     return slots(clean) == slots(corrupt)
 
 
-@settings(max_examples=40)
+@settings(max_examples=24)
 @given(
     words_of=st.lists(
         st.sampled_from(["cat", "elephant", "elephantine", "hippopotamus", "dog house", "Zoë", "x"]),

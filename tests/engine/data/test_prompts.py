@@ -105,7 +105,7 @@ def test_the_first_rows_of_a_file(words: Tokenizer, tmp_path: Path) -> None:
     assert len(file_dataset(words, path, clean="clean", size=9).examples) == 2
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=24, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1), min_size=1, max_size=4
@@ -117,7 +117,7 @@ def test_jsonl_gives_back_what_was_written(gpt2: Tokenizer, tmp_path: Path, text
     assert [example.text for example in dataset.examples] == texts
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=90, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=60), name=st.sampled_from(["a.csv", "a.jsonl"]), head=st.booleans())
 def test_no_bytes_break_it(words: Tokenizer, tmp_path: Path, content: bytes, name: str, head: bool) -> None:
     lead = {"a.csv": b"clean,other\n", "a.jsonl": b'{"clean": "the cat"}\n'}[name] if head else b""

@@ -108,7 +108,7 @@ WORD = st.one_of(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=18)
 @given(values=st.lists(WORD, min_size=2, max_size=2, unique=True), start=st.booleans())
 @pytest.mark.parametrize("name", ["gpt2", "stories"])
 def test_a_span_decodes_to_its_words(
@@ -125,7 +125,7 @@ def test_a_span_decodes_to_its_words(
     assert covered == sorted(set(covered))
 
 
-@settings(max_examples=40)
+@settings(max_examples=24)
 @given(
     left=st.sampled_from(["un", "re", "a", "(", " ", ""]),
     word=WORD,

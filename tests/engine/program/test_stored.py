@@ -74,7 +74,7 @@ usual_keys = cache(keys)
 # Keys -----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     changes=st.fixed_dictionaries(
         {}, optional={word: st.sampled_from(values) for word, values in OTHERS.items()}
