@@ -15,7 +15,7 @@ from tests.some import some
 from nncirc import check_text
 from nncirc.circuits.errors import DataError
 from nncirc.circuits.tasks import TASKS, Derived, Task, task_named
-from nncirc.circuits.tasks.handbook import handbook
+from nncirc.circuits.tasks.page import page
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,6 +162,6 @@ def test_an_unknown_task_is_refused() -> None:
     assert error.value.hint == "did you mean `greater_than`?"
 
 
-def test_the_handbook_is_up_to_date() -> None:
-    """Write it with `python -m nncirc.circuits.tasks.handbook docs/tasks.md`."""
-    assert (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8") == handbook()
+def test_the_page_of_tasks_is_up_to_date() -> None:
+    """Write it with `python -m nncirc.circuits.tasks.page docs/tasks.md`."""
+    assert (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8") == page()

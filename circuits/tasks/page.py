@@ -1,6 +1,6 @@
 """What every task is, `docs/tasks.md`, written from the definitions.
 
-python -m nncirc.circuits.tasks.handbook docs/tasks.md
+python -m nncirc.circuits.tasks.page docs/tasks.md
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from nncirc.circuits.tasks.definitions import TASKS
 from nncirc.circuits.tasks.task import Task, Words
 from nncirc.circuits.words import counted
 
-__all__ = ["handbook"]
+__all__ = ["page"]
 
 _INTRODUCTION = """\
 # Tasks
 
-This file is generated from `circuits/tasks/` by `python -m nncirc.circuits.tasks.handbook docs/tasks.md`.
+This file is generated from `circuits/tasks/` by `python -m nncirc.circuits.tasks.page docs/tasks.md`.
 
     dataset years using task {
       model = gpt2
@@ -49,7 +49,7 @@ needs a model with exactly the program's symbols; other models stop with C353.
 """
 
 
-def handbook() -> str:
+def page() -> str:
     """The reference of all tasks, in Markdown."""
     return _INTRODUCTION + "".join(_section(task) for task in TASKS.values())
 
@@ -76,4 +76,4 @@ def _source(source: Words | int) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(handbook(), encoding="utf-8")
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
