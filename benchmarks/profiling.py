@@ -31,6 +31,7 @@ from nncirc.engine.methods import (
 )
 from nncirc.engine.methods.acdc import ExactLoss
 from nncirc.engine.metrics.reading import Reading
+from nncirc.engine.model.layer import Attention
 from nncirc.engine.runs import capture, contrast as contrasts, gradients, live
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
@@ -47,7 +48,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "a trace of patches": [(activation._Patcher, "run")],
     "clean state": [(live, "run_state"), (activation, "run_state")],
     "queries, keys, values": [(live.Live, "project")],
-    "attention of live heads": [(live, "attend"), (activation, "attend")],
+    "attention of live heads": [(Attention, "attend")],
     "stacking heads, output projection": [(live.Live, "compute")],
     "changes to inputs": [(live.Live, "send"), (live.Live, "cut")],
     "moving the state": [(live.Live, "accept"), (live.Live, "rebuild"), (live.Live, "close")],

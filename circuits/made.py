@@ -42,6 +42,7 @@ class Made(_Phrases, total=False):
     model_made: Mapping[str, Any]
     dataset: Mapping[str, Any]
     dtype: str
+    whole_runs: list[str]  # parts of the model that could not be computed by themselves
     prompts: int
     corruption: str
     corruptions: list[str]

@@ -7,14 +7,13 @@ its `model_type`. Nothing here imports torch.
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from nncirc.circuits.errors import ModelError
-from nncirc.circuits.families.family import Family
+from nncirc.circuits.families.family import Config, Entry, Family
+from nncirc.circuits.families.table import FAMILIES
 
 GROUP = "nncirc.families"
 """The group of entry points by which packages add adapters, each under the type that it is for."""
@@ -30,26 +29,24 @@ def entry_points(*, group: str) -> Any:
 _HEADS = ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads")
 
 
-@cache
-def ours() -> dict[str, Family]:
-    """Our own families by `model_type`."""
-    names = sorted(each.name for each in pkgutil.iter_modules(__path__))
-    found = (getattr(import_module(f"{__name__}.{name}"), "FAMILY", None) for name in names)
-    return {family.model_type: family for family in found if family is not None}
-
-
 def adapted() -> tuple[str, ...]:
     """The types of Hugging Face models with an adapter of our own."""
-    return tuple(sorted(ours().keys() - {"compiled"}))
+    return tuple(sorted(FAMILIES.keys() - {"compiled"}))
 
 
 @cache
-def families() -> dict[str, Family]:
+def families() -> dict[str, Entry]:
     """The known families by `model_type`; those of packages come after our own and cannot replace them.
 
     Families of packages that cannot be loaded are omitted.
     """
-    return {**_added()[0], **ours()}
+    return {**_added()[0], **FAMILIES}
+
+
+def own_family(model_type: str, config: Config) -> Family | None:
+    """Our own family of a `model_type`; None if there is none."""
+    entry = FAMILIES.get(model_type)
+    return entry if entry is None or isinstance(entry, Family) else entry(config)
 
 
 def family_of(model_type: str, config: Mapping[str, object] | None = None) -> Family:
@@ -58,11 +55,11 @@ def family_of(model_type: str, config: Mapping[str, object] | None = None) -> Fa
     Raises:
         ModelError: C411, there is no family for it; C436, the family that a package adds for it is broken.
     """
-    if model_type in ours():  # without a look at packages, which may be broken
-        return ours()[model_type]
-    known = families()
-    if model_type in known:
-        return known[model_type]
+    entry = FAMILIES.get(model_type)  # without a look at packages, which may be broken
+    known = families() if entry is None else {}
+    entry = known.get(model_type) if entry is None else entry
+    if entry is not None:
+        return entry if isinstance(entry, Family) else entry(config or {})
     broken = _added()[1]
     if model_type in broken:
         raise ModelError(
@@ -77,9 +74,9 @@ def family_of(model_type: str, config: Mapping[str, object] | None = None) -> Fa
     raise ModelError("C411", message, hint=hint + skipped)
 
 
-def _added() -> tuple[dict[str, Family], dict[str, str]]:
+def _added() -> tuple[dict[str, Entry], dict[str, str]]:
     """What packages add: families by their type, and by the entry's name why one cannot be loaded."""
-    found: dict[str, Family] = {}
+    found: dict[str, Entry] = {}
     broken: dict[str, str] = {}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         package = getattr(getattr(entry, "dist", None), "name", None)
@@ -90,8 +87,8 @@ def _added() -> tuple[dict[str, Family], dict[str, str]]:
             said = (str(error).strip().splitlines() or [""])[0][:200]
             broken[entry.name] = f"{type(error).__name__}: {said}{of}"
             continue
-        if isinstance(family, Family):
-            found.setdefault(family.model_type, family)
+        if isinstance(family, Family) or callable(family):
+            found.setdefault(entry.name, family)
         else:
             broken[entry.name] = f"expected a Family, found a value of type {type(family).__name__}{of}"
     return found, broken

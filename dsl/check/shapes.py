@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from nncirc.circuits.door import at_home, read_text
 from nncirc.circuits.errors import GraphError
-from nncirc.circuits.families import ours
+from nncirc.circuits.families import own_family
 from nncirc.circuits.families.family import Family
+from nncirc.circuits.families.table import PLAIN
 from nncirc.circuits.graph import Attention, Graph, Shape, check_positions
 from nncirc.circuits.names import OTHER
 from nncirc.dsl.check.program import Value
@@ -52,7 +53,7 @@ def model_sizes(implementation: str, values: Mapping[str, Value]) -> Sizes | Non
             return _read(read_text(path, at_most=LARGEST))
     except (OSError, ValueError, RuntimeError, GraphError):
         return None
-    hub = [each for family in ours().values() for each in family.hub] if implementation != "compiled" else []
+    hub = [each for family in PLAIN for each in family.hub] if implementation != "compiled" else []
     for hub_id, layers, heads, d_mlp in hub:
         if name.removeprefix("openai-community/") == hub_id:
             return Sizes(Shape(layers, heads, heads), d_mlp)
@@ -78,7 +79,10 @@ def _read(text: str) -> Sizes | None:
     config = json.loads(text)
     if not isinstance(config, dict):
         return None
-    family = ours().get(str(config.get("model_type")))
+    try:
+        family = own_family(str(config.get("model_type")), config)
+    except (KeyError, TypeError, ValueError):  # a config that makes no model
+        return None
     layers, heads, kv_heads, d_mlp = (_size(config, family, size) for size in _ELSEWHERE)
     if layers is None or heads is None:
         return None
@@ -86,7 +90,8 @@ def _read(text: str) -> Sizes | None:
         width = config.get(family.keys.width)
         d_mlp = (4 * width if isinstance(width, int) else 0) or None
     mlps = config.get("attention_only") is not True
-    return Sizes(Shape(layers, heads, heads if kv_heads is None else kv_heads, mlps), d_mlp)
+    parallel = family is not None and family.parallel
+    return Sizes(Shape(layers, heads, heads if kv_heads is None else kv_heads, mlps, parallel), d_mlp)
 
 
 _ELSEWHERE = {
@@ -100,9 +105,12 @@ _ELSEWHERE = {
 
 def _size(config: Mapping[str, object], family: Family | None, size: str) -> int | None:
     """A size under the family's own key, or else under the first that another's configs have."""
-    of = [*([] if family is None else [family]), *ours().values()]
-    names = [*(getattr(each.keys, size) for each in of), *_ELSEWHERE[size]]
-    return next((value for name in names if isinstance(value := config.get(name), int)), None)
+    names = [getattr(each.keys, size) for each in ([] if family is None else [family]) or PLAIN]
+    if family is not None and isinstance(names[0], int):
+        return names[0]
+    return next(
+        (value for name in (*names, *_ELSEWHERE[size]) if isinstance(value := config.get(name), int)), None
+    )
 
 
 def graph_of(sizes: Sizes, values: Mapping[str, Value], most: int | None = None) -> Graph | None:

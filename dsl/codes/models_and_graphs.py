@@ -104,12 +104,12 @@ MODELS: Mapping[str, Entry] = {
         + _ADAPTER,
     ),
     "C419": Entry(
-        "guard: single heads attend differently from the layer",
-        _GUARD
-        + "Attention computed from the queries, keys and values of one head alone should match what the "
-        "whole layer computes for it. Attention with a sliding window, soft caps or sinks does not. A "
-        "window matters only in longer prompts, so the test is repeated whenever a prompt is longer "
-        "than all before. " + _ADAPTER,
+        "the method needs heads that can be computed by themselves",
+        "Activation patching, attribution patching and ACDC run the whole model where a single head, MLP or "
+        "logit cannot be computed by itself; they are exact there, and slower. The other methods compute "
+        "such parts, which was compared with the model when it was loaded and did not match: attention with "
+        "sinks or ALiBi, for example, or experts that are called another way. Windows matter only in longer "
+        "prompts, so it is compared again whenever a prompt is longer than all before.",
     ),
     "C420": Entry(
         "guard: positions are embedded differently",
@@ -259,6 +259,13 @@ GRAPHS: Mapping[str, Entry] = {
         "many neurons as its MLP is wide. Every neuron is a node, and their number is limited: choose "
         "the layers that matter, found with whole MLPs first.",
     ),
+    "C437": Entry(
+        "guard: a query, key or value moves other heads",
+        _GUARD
+        + "Each query, key and value is exchanged at one token for that of another prompt. That should move "
+        "the heads it belongs to and no other, and a query only its own token. Otherwise the adapter names "
+        "the wrong columns, or the config the wrong number of heads. " + _ADAPTER,
+    ),
     "C425": Entry(
         "guard: neurons do not sum to their MLP",
         "When a model is loaded, the outputs of the neurons of its MLPs are summed and compared with "
@@ -268,11 +275,10 @@ GRAPHS: Mapping[str, Entry] = {
         "the family does not name.",
     ),
     "C426": Entry(
-        "guard: logits are not those of the unembedding",
-        _GUARD
-        + "The logits should be the final norm's output times the unembedding, and nothing more. Models "
-        "that scale or soft-cap their logits do something else: metrics computed from the unembedding "
-        "would not be about the model's own logits. " + _ADAPTER,
+        "logits are not those of the unembedding",
+        "The lenses and direct logit attribution compute logits from the final norm's output and the "
+        "unembedding. In this model something else is done to them, which no setting of its config says, so "
+        "what they show would not be about the model's own logits.",
     ),
     "C427": Entry(
         "model that does not match its adapter",

@@ -33,8 +33,9 @@ def _build(builder: Builder, declaration: Declaration) -> Circuit:
 
 def _cost(at: Setting) -> Cost:
     room = Cost(memory=costs.acdc_room(at.contrast, at.graph, at.metric))
-    # At most a masked forward for every edge, as the definition takes, which runs where neurons are split.
-    if at.graph.neuron_counts or at.model.name in at.costing.timed:
+    # At most a masked forward for every edge, as the definition takes, which runs where neurons are split or
+    # where heads cannot be computed by themselves.
+    if at.graph.neuron_counts or not at.model.alone or at.model.name in at.costing.timed:
         one = at.total(lambda prompts: costs.masked(at.model, at.graph, prompts))
         return room + MOST + one * (at.graph.n_edges + 2) + Cost(tested=at.graph.n_edges)
     about = at.contrast, at.graph, at.metric

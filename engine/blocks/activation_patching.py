@@ -13,7 +13,11 @@ from nncirc.engine.runs.columns import columns_of
 
 def _cost(at: Setting) -> Cost:
     columns = columns_of(at.contrast.dataset, at.values["positions"])[1]
-    patches = costs.patching(at.contrast, at.graph, at.metric, columns)
+    if at.model.alone:
+        patches = costs.patching(at.contrast, at.graph, at.metric, columns)
+    else:
+        count = len(at.graph.senders) * len(columns)
+        patches = at.total(lambda prompts: costs.edited(at.model, prompts, count))
     return at.runs("clean", "corrupt") + patches + Cost(memory=costs.patching_room(at.contrast))
 
 

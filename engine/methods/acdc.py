@@ -165,6 +165,7 @@ def acdc(
     exact = ExactLoss(contrast, graph, metric, loss)
     if (
         sequential
+        or not contrast.model.alone
         or graph.neuron_counts
         or _amplifies_rounding(contrast)
         or metric.measure.sensitivity(0.0) == math.inf

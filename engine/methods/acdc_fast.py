@@ -191,8 +191,7 @@ class Sweep:
             candidates = graph.heard(receiver)
             if tested:
                 if accepted > REBUILD_AFTER:
-                    for state in self.states:
-                        state.rebuild()
+                    with_modules(self.contrast.model, self.rebuild)
                     accepted = 0
                 restored = self.test(receiver, journal)
                 kept = [sender for sender in candidates if self.edge(receiver, sender) in self.kept]
@@ -200,11 +199,29 @@ class Sweep:
                 heard.update(graph.senders[sender] for sender in kept)
             else:
                 self.removed.update(self.edge(receiver, sender) for sender in candidates)
+                if self.states[0].is_coupled(receiver) and self.states[0].reaches(receiver):
+                    with_modules(self.contrast.model, partial(self.drop, receiver, candidates))
             done += len(candidates)
             if progress is not None and not restored:
                 progress(done, graph.n_edges)
         self.measured.records.append(self.record)
         return self.kept
+
+    def rebuild(self) -> None:
+        """Let what adding changes has drifted from be summed afresh."""
+        for state in self.states:
+            state.rebuild()
+
+    def drop(self, receiver: int, candidates: Sequence[int]) -> None:
+        """Cut the edges into a head without listeners, whose layer shares the scale of a norm."""
+        for state in self.states:
+            state.open(receiver)
+        parts = [state.cut_together(receiver, candidates) for state in self.states]
+        values = self.contrast.in_order([part for part, _ in parts])
+        self.current = float(self.contrast.loss(self.metric, values, self.of))
+        for state, (_, change) in zip(self.states, parts, strict=True):
+            state.accept(change, 0)
+            state.close(receiver, ())
 
     def test(self, receiver: int, journal: Journal | None) -> bool:
         """Decide on the edges into a receiver; whether an earlier run had decided on them."""

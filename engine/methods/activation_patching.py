@@ -32,9 +32,10 @@ from nncirc.circuits.rounding import rounded
 from nncirc.engine.evaluation.bootstrap import metric_estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.model.layer import attend, made_by, shared, split
+from nncirc.engine.model.layer import add_to, attention_of, made_by, shared, split
+from nncirc.engine.model.tracing import run
 from nncirc.engine.runs.batches import Batch
-from nncirc.engine.runs.capture import Written, run_state, source_outputs
+from nncirc.engine.runs.capture import Written, run_state, sender_stages, source_outputs
 from nncirc.engine.runs.cells import by_prompt
 from nncirc.engine.runs.columns import columns_of, labelled, mask_of
 from nncirc.engine.runs.contrast import Contrast
@@ -147,7 +148,7 @@ def _changes(
     sources = source_outputs(graph, change.embed, change.pos_embed)
     found: list[tuple[Tensor, Tensor | None]] = [(source, None) for source in sources]
     for layer, z in enumerate(change.zs):
-        out = change.model.weights[layer].out
+        out = change.model.outs[layer]
         if graph.attention == "layers":
             found.append((z, out.flatten(0, 1)))
         else:
@@ -195,9 +196,11 @@ class _Patcher:
         self.masks = [mask_of(batch, column, model.device) for column in columns]
         clean, other = contrast.clean_written(batch, graph), contrast.substitute_written(batch, graph)
         self.changes = _changes(other - clean if direction == "noise" else clean - other, graph)
-        tokens, noise = contrast.begins(batch, PATCHED[direction])
-        self.residual, self.projected, _ = run_state(model, tokens, noise)
-        self.rotary = model.rotary(tokens)
+        tokens, noise = self.begins_with = contrast.begins(batch, PATCHED[direction])
+        self.senders = sender_stages(graph)
+        if model.alone:
+            self.residual, self.projected, _ = run_state(model, tokens, noise)
+            self.attends = attention_of(model, tokens.shape[1])
         self.prompts, self.memory = len(tokens), min(BYTES_IN_A_TRACE, contrast.memory // 4)
         # The metric sees no token after the last one that it reads.
         self.length = int(self.reading.kept.max()) + 1 if model.causal else tokens.shape[1]
@@ -242,9 +245,36 @@ class _Patcher:
 
     def run(self, patches: Sequence[_Patch]) -> Float[Tensor, "row batch"]:
         """The metric with each patch, of patches in the order in which they begin."""
+        if not self.model.alone:
+            return self.in_whole_runs(patches)
         first = min(patch.first for patch in patches)
         final = self.unchanged if first == self.length else partial(self.final, patches, first)
         return with_modules(self.model, lambda: self.read(final())).expand(len(patches), -1)
+
+    def in_whole_runs(self, patches: Sequence[_Patch]) -> Float[Tensor, "row batch"]:
+        """The metric with each patch, each in a run of the whole model."""
+        model, (tokens, noise) = self.model, self.begins_with
+        rows, everywhere = len(patches), torch.arange(tokens.shape[1], device=model.device)
+
+        def added(number: int) -> Float[Tensor, "row_batch pos d_model"]:
+            """What the patched senders of a place add to the residual stream."""
+            found = torch.zeros(rows, *tokens.shape, model.d_model, dtype=model.dtype, device=model.device)
+            for row, patch in enumerate(patches):
+                if self.senders[number].start <= patch.sender < self.senders[number].stop:
+                    found[row] = self.change(patch, everywhere)
+            return found.flatten(0, 1)
+
+        def body() -> Tensor:
+            model.shift_embedding(added(0) if noise is None else added(0) + noise.repeat(rows, 1, 1))
+            number = 0
+            for block in model.blocks:
+                for end in (block.attention_end, block.mlp_end)[: 1 + self.shape.mlps]:
+                    number += 1
+                    add_to(end, added(number) / block.scale)
+            return model.logits_output.unflatten(0, (rows, -1)).clone()
+
+        logits = run(model.envoy, model.inputs(tokens.repeat(rows, 1), self.reading.kept), body)
+        return self.reading.values(self.metric, logits, self.reference)
 
     # Inside a trace only ----------------------------------------------------------------------------------
 
@@ -256,18 +286,18 @@ class _Patcher:
         """The final residual stream where the metric reads, with each patch; computed from `first` on."""
         kept = self.reading.kept
         at = torch.arange(first, self.length, device=self.model.device)
-        rows = self.residual[0].new_empty(0, self.prompts, len(at), self.model.d_model)
+        rows = stream = self.residual[0].new_empty(0, self.prompts, len(at), self.model.d_model)
         for number, stage in enumerate(self.stages):
             new = [patch for patch in patches if self.begins[patch.sender] == number]
             if new:
                 change = torch.stack([self.change(patch, at) for patch in new])
                 rows = torch.cat([rows, self.residual[number][:, at] + change])
             if stage.kind == "mlp" and len(rows):
-                block = self.model.blocks[stage.layer]
-                rows = rows + block.mlp(block.mlp_norm(rows))
+                rows = rows + self.model.blocks[stage.layer].mlp_adds(stream if self.shape.parallel else rows)
             elif stage.kind == "attention":
                 # Nothing that comes after the last attention moves between tokens.
                 wanted = kept[kept >= first] if stage.layer == self.shape.n_layers - 1 else at
+                stream = rows[:, :, wanted - int(at[0])]
                 rows = self.attention(stage.layer, rows, at, wanted)
                 at = wanted
         before = self.residual[-1][:, kept[kept < first]].expand(len(rows), -1, -1, -1)
@@ -292,10 +322,10 @@ class _Patcher:
         if not len(rows):
             return rest
         block = self.model.blocks[layer]
-        normed = block.attention_norm(rows)
+        attends = self.attends[layer]
+        normed = block.attention_read(rows)
         query, key, value = split(shape, made_by(self.model, block, normed))
-        query = self.model.rotate(query, self.rotary, at)[..., wanted - start, :]
-        key = self.model.rotate(key, self.rotary, at)
+        query, key = attends.turned(query, 0, at)[..., wanted - start, :], attends.turned(key, 1, at)
 
         def whole(new: Tensor, base: Tensor) -> Tensor:
             """With the tokens before, and for every query head that shares it."""
@@ -303,14 +333,16 @@ class _Patcher:
             return shared(shape, torch.cat([before, new], dim=-2))
 
         _, base_key, base_value = self.projected[layer]
-        seen = self.model.sees(wanted, self.length)
-        z = attend(self.model, layer, query, whole(key, base_key), whole(value, base_value), seen)
-        return rest + block.output(z.movedim(0, -2).flatten(-2))
+        seen = attends.sees(wanted, self.length)
+        z = attends.attend(query, whole(key, base_key), whole(value, base_value), seen)
+        return rest + block.attention_adds(z.movedim(0, -2).flatten(-2))
 
     def read(self, final: Float[Tensor, "row batch kept d_model"]) -> Float[Tensor, "row batch"]:
         """The metric of every prompt from its final residual stream."""
         normed = self.model.final_norm(final)
         if self.columns is None:
-            return self.reading.values(self.metric, self.model.unembed(normed), self.reference)
-        logits = torch.einsum("rbnd,bncd->rbnc", self.reading.select(normed), self.columns)
+            return self.reading.values(
+                self.metric, self.model.logits(self.model.unembed(normed)), self.reference
+            )
+        logits = self.model.logits(torch.einsum("rbnd,bncd->rbnc", self.reading.select(normed), self.columns))
         return self.reading.column_values(self.metric, logits)

@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nncirc.circuits.graph import Graph
-from nncirc.engine.model.layer import attend, by_head
+from nncirc.engine.model.fits import require_alone
+from nncirc.engine.model.layer import Attention, attention_of, by_head, read_by
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.gradients import Gradients
@@ -35,6 +36,7 @@ class Recomputed:
     """
 
     def __init__(self, model: Model, graph: Graph) -> None:
+        require_alone(model, "correct_qk")
         self.model, self.wiring = model, Wiring.of(graph)
         self.linear = torch.ones(len(graph.receivers), dtype=torch.float64)
         for receiver, units in self.wiring.units.items():
@@ -59,14 +61,14 @@ class Recomputed:
             places: tokens at which edges are cut, one place at a time; None for all tokens.
         """
         model, wiring = self.model, self.wiring
-        rotary = model.rotary(batch.clean)
+        attention = attention_of(model, batch.clean.shape[1])
         blocks = attrgetter(model.family.blocks)(model.module)
         for stage in wiring.stages:
             if stage.kind != "attention":
                 continue
-            norm = attrgetter(model.family.attention_norm)(blocks[stage.layer])
+            norm = read_by(model.family.attention_norm, blocks[stage.layer])
             point = gradients.norm_inputs[stage.layer * (1 + model.shape.mlps)]
-            layer = _Layer(model, stage.layer, rotary)
+            layer = _Layer(model, stage.layer, attention[stage.layer])
             clean = layer.projected(norm(point)[None], layer.units)
             before = layer.attention(range(model.shape.n_heads), clean)
             by_z = by_head(model, gradients.zs[stage.layer])[:, None]
@@ -88,8 +90,8 @@ class Recomputed:
 class _Layer:
     """The attention of one layer, head by head."""
 
-    def __init__(self, model: Model, layer: int, rotary: tuple[Tensor, Tensor] | None) -> None:
-        self.model, self.layer, self.rotary = model, layer, rotary
+    def __init__(self, model: Model, layer: int, attention: Attention) -> None:
+        self.model, self.attends = model, attention
         self.projections = model.weights[layer].projections
 
     @property
@@ -105,7 +107,7 @@ class _Layer:
         for kind, i in units:
             matrix, bias = self.projections[kind]
             made = normed @ matrix[i] if bias is None else normed @ matrix[i] + bias[i]
-            found[kind, i] = self.model.rotate(made, self.rotary) if kind < 2 else made
+            found[kind, i] = self.attends.turned(made, kind) if kind < 2 else made
         return found
 
     def attention(
@@ -118,4 +120,4 @@ class _Layer:
             for head, group in zip(heads, groups, strict=True)
         ]
         query, key, value = (torch.stack(each) for each in zip(*parts, strict=True))
-        return attend(self.model, self.layer, query, key, value)
+        return self.attends.attend(query, key, value)

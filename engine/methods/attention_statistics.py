@@ -20,8 +20,8 @@ from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.methods.weight_circuits import copying_scores
-from nncirc.engine.model.fits import check_tokens
-from nncirc.engine.model.layer import pattern
+from nncirc.engine.model.fits import check_tokens, require_alone
+from nncirc.engine.model.layer import attention_of, shared
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import batches
 from nncirc.engine.runs.capture import run_state
@@ -43,9 +43,10 @@ def attention_pattern(
 
 
 def _pattern(model: Model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer head batch query key"]:
+    require_alone(model, "the attention pattern")
     projected = run_state(model, tokens).projected
-    made = [pattern(model, layer, query, key) for layer, (query, key, _) in enumerate(projected)]
-    return torch.stack(made)
+    layers = zip(attention_of(model, tokens.shape[1]), projected, strict=True)
+    return torch.stack([each.pattern(query, shared(model.shape, key)) for each, (query, key, _) in layers])
 
 
 def _previous(tokens: Int[Tensor, "batch pos"]) -> Pairs:

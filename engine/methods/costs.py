@@ -133,10 +133,12 @@ def outputs(model: Model) -> int:
 
 
 def mlp(model: Model) -> int:
-    """One MLP. Those that write nothing run all the same."""
-    first = attrgetter(model.family.blocks)(model.module)[0]
-    weights = attrgetter(model.family.mlp)(first).parameters()
-    return sum(weight.numel() for weight in weights if weight.ndim == 2)
+    """One MLP. Those that write nothing run all the same; of experts those that a token goes through."""
+    config, last = model.module.config, attrgetter(model.family.blocks)(model.module)[-1]
+    weights = [*attrgetter(model.family.mlp)(last).parameters()]
+    experts = sum(weight.numel() // len(weight) for weight in weights if weight.ndim == 3)
+    dense = sum(weight.numel() for weight in weights if weight.ndim == 2)
+    return dense + experts * int(getattr(config, "num_experts_per_tok", 0) or 0)
 
 
 def attention(model: Model, length: float) -> float:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nncirc.circuits.annotations import Positive
 from nncirc.circuits.arguments import public
-from nncirc.circuits.errors import MethodError
+from nncirc.circuits.errors import MethodError, ModelError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.made import Made
@@ -31,6 +31,7 @@ from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.lens import final_norm, measure_of, selected, where
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.reading import Reading
+from nncirc.engine.model.fits import require_logits
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.norms import Norm, norm_parts
 from nncirc.engine.runs.batches import batches
@@ -86,6 +87,13 @@ def logit_attribution(
     if of not in READ:
         raise MethodError("C573", f"{of!r} is not a sum over senders", hint=f"expected {', '.join(READ)}")
     measure_of(READ[of], dataset)
+    require_logits(model)
+    if getattr(model.module.config, "final_logit_softcapping", None) is not None:
+        raise ModelError(
+            "C426",
+            f"{model.name} caps its logits softly, so they are not a sum of contributions",
+            hint="use the logit lens, or attribution_patching",
+        )
     graph = graph.base  # what is read at a position was written there
     named, columns = by_position(dataset, positions)
     count = len(dataset.examples)
@@ -163,7 +171,8 @@ def _direction(
 ) -> tuple[Float[Tensor, "batch read d_model"], Float[Tensor, "batch read"]]:
     """The unembedding of some tokens, the mean over each set: its vectors and its biases."""
     module = attrgetter(model.family.unembed)(model.module)
-    share = (tokens >= 0).double() / (tokens >= 0).sum(-1, keepdim=True)
+    times = float(model.logits(torch.ones(())))  # some families scale them
+    share = times * (tokens >= 0).double() / (tokens >= 0).sum(-1, keepdim=True)
     weight = torch.einsum("bncd,bnc->bnd", module.weight.detach()[tokens.clamp(min=0)].double(), share)
     bias = getattr(module, "bias", None)
     if bias is None:

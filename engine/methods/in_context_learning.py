@@ -80,6 +80,6 @@ def _losses(model: Model, tokens: Tensor, numbers: list[int]) -> Float[Tensor, "
     """Minus the log-probability of tokens, which are counted from 1."""
     at = torch.tensor(numbers, device=model.device) - 1
     # The logits at a position predict the next token.
-    logits = run(model.envoy, model.inputs(tokens, keep=at - 1), lambda: model.unembed.output.clone())
+    logits = run(model.envoy, model.inputs(tokens, keep=at - 1), lambda: model.logits_output.clone())
     losses: Tensor = -logits.double().log_softmax(-1).gather(-1, tokens[:, at][..., None])[..., 0]
     return losses

@@ -20,6 +20,7 @@ from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Logits, Measure, Metric, check_metric, measures
 from nncirc.engine.metrics.reading import Reading, reading, require_answers
+from nncirc.engine.model.fits import require_logits
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.columns import by_position, token_texts
@@ -35,10 +36,10 @@ def final_norm(model: Model, residual: Float[Tensor, "*batch d_model"]) -> Float
 
 
 def unembed(model: Model, residual: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch vocab"]:
-    """Logits as if a stage of the residual stream were its last."""
+    """Logits as if a stage of the residual stream were its last; C426, as `require_logits`."""
+    require_logits(model)
     with torch.no_grad():
-        found: Tensor = attrgetter(model.family.unembed)(model.module)(final_norm(model, residual))
-    return found
+        return model.logits(attrgetter(model.family.unembed)(model.module)(final_norm(model, residual)))
 
 
 # What is read ----------------------------------------------------------------------------------------------

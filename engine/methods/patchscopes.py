@@ -171,7 +171,6 @@ def patched(
         new = site.input.clone()
         new[rows, at] = checked(states, new[rows, at], site.path)
         site.input = new
-        logits: Tensor = model.unembed.output[:, -1].clone()
-        return logits
+        return model.logits_output[:, -1].clone()
 
     return run(model.envoy, model.inputs(tokens, keep=end), body)

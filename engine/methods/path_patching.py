@@ -32,7 +32,8 @@ from nncirc.circuits.rounding import rounded
 from nncirc.engine.evaluation.bootstrap import metric_estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.model.layer import attend, made_by, shared, split
+from nncirc.engine.model.fits import require_alone
+from nncirc.engine.model.layer import as_written, attention_of, made_by, shared, split
 from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.capture import run_state, sender_stages
 from nncirc.engine.runs.cells import Cell, Measure, in_cells
@@ -94,6 +95,7 @@ def path_patching(
     Source: Wang et al. 2022, section 3.1 and appendix B; Goldowsky-Dill et al. 2023.
     """
     check_direction(direction, contrast.corruption)
+    require_alone(contrast.model, "path patching")
     receivers = receivers_of(graph, to)
     carriers = carriers_of(graph, through)
     names, columns = columns_of(contrast.dataset, positions)
@@ -181,7 +183,7 @@ class _Paths:
         tokens, noise = contrast.begins(batch, PATCHED[direction])
         self.residual, _, self.zs = run_state(self.model, tokens, noise)
         written = contrast.clean_written(batch) if noises else contrast.substitute_written(batch)
-        self.mlps, self.rotary = written.mlps, self.model.rotary(tokens)
+        self.mlps, self.attends = written.mlps, attention_of(self.model, tokens.shape[1])
 
     # Inside a trace only ----------------------------------------------------------------------------------
 
@@ -230,7 +232,7 @@ class _Paths:
             return 0.0  # frozen: it writes what it wrote in the run that is patched
         block = self.model.blocks[stage.layer]
         read = told if told is not None and stage.receivers.start in self.receivers else stream
-        made: Tensor = block.mlp(block.mlp_norm(read)) - self.mlps[stage.layer]
+        made: Tensor = block.mlp_adds(read) - self.mlps[stage.layer]
         return made
 
     def attention(
@@ -247,20 +249,26 @@ class _Paths:
         if not heads:
             return 0.0  # all frozen
         block = self.model.blocks[layer]
-        units = made_by(self.model, block, block.attention_norm(stream)).clone()
+        units = made_by(self.model, block, block.attention_read(stream)).clone()
         receivers = [receiver for receiver in stage.receivers if receiver in self.receivers]
         if told is not None and receivers:
             starts = (0, shape.n_heads, shape.n_heads + shape.n_kv_heads)
             index = [starts[kind] + i for receiver in receivers for kind, i in self.wiring.units[receiver]]
-            units[index] = made_by(self.model, block, block.attention_norm(told))[index]
+            units[index] = made_by(self.model, block, block.attention_read(told))[index]
         query, key, value = split(shape, units)
-        query, key = self.model.rotate(query, self.rotary), self.model.rotate(key, self.rotary)
-        groups = (shared(shape, each) for each in (key, value))
-        moved = attend(self.model, layer, query, *groups) - self.zs[layer][:, None]
-        return torch.einsum("hrbtd,hdm->rbtm", moved[heads], self.model.weights[layer].out[heads])
+        attends, before = self.attends[layer], self.zs[layer][:, None]
+        groups = (shared(shape, each) for each in (attends.turned(key, 1), value))
+        z = attends.attend(attends.turned(query, 0), *groups)
+        if block.after_attention is not None:  # its scale is that of this run, where others are frozen
+            frozen = [head for head in range(shape.n_heads) if head not in heads]
+            z[frozen] = before[frozen].expand_as(z[frozen])
+            z, before = (as_written(self.model, layer, block, each) for each in (z, before))
+        return torch.einsum("hrbtd,hdm->rbtm", (z - before)[heads], self.model.outs[layer][heads])
 
     def read(self, final: Float[Tensor, "row batch pos d_model"]) -> Float[Tensor, "row batch"]:
         """The metric of every prompt from its final residual stream."""
         normed = self.model.final_norm(final[:, :, self.reading.kept])
-        values: Tensor = self.reading.values(self.metric, self.model.unembed(normed), self.reference)
+        values: Tensor = self.reading.values(
+            self.metric, self.model.logits(self.model.unembed(normed)), self.reference
+        )
         return values

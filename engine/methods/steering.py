@@ -249,7 +249,8 @@ def _target(model: Model, graph: Graph, name: str) -> _Target:
     if node.layer is None:
         return _Target(name, graph, Site(0, "residual"), width)
     if node.index is not None:
-        width = slice(node.index * model.d_head, (node.index + 1) * model.d_head)
+        d_value = model.outs[node.layer].shape[1]
+        width = slice(node.index * d_value, (node.index + 1) * d_value)
     return _Target(name, graph, Site(node.layer, "mlp" if node.kind == "mlp" else "attention"), width)
 
 
@@ -284,7 +285,7 @@ def _function_vector(
         run = written(model, prompts.clean)
         prompt, end_of = range(len(prompts.examples)), [example.end for example in prompts.examples]
         for head in heads:
-            out = model.weights[head.site.layer].out.flatten(0, 1)[head.width]
+            out = model.outs[head.site.layer].flatten(0, 1)[head.width]
             total += (head.output(run)[prompt, end_of].double() @ out.double()).sum(0)
     return total / len(source.examples)
 

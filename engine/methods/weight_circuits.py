@@ -13,7 +13,7 @@ they are the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Annotated, Literal, TypeAlias
 
@@ -28,7 +28,8 @@ from nncirc.circuits.made import Made
 from nncirc.circuits.names import Node
 from nncirc.dsl.check.tables import heads
 from nncirc.engine.methods.scores import NodeScores
-from nncirc.engine.model.layer import shared
+from nncirc.engine.model.fits import require_alone
+from nncirc.engine.model.layer import attention_of, read_by, shared
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.norms import Norm, norm_parts
 
@@ -129,23 +130,30 @@ def qk_circuits(model: Model, layer: int, *, distance: int = 0) -> LowRank:
     """
     norm, weights = _reads(model, layer), model.weights[layer]
     query, key = _folded(norm, weights.query), _folded(norm, weights.key)
-    rotary = model.rotary(torch.zeros(1, distance + 1, dtype=torch.long, device=model.device))
-    if rotary is not None:
-        cos, sin = (part[distance:].double() for part in rotary)
-        query = model.rotate(query, (cos, sin))
-    return LowRank(query * model.scaling(layer), shared(model.shape, key).transpose(-1, -2))
+    require_alone(model, "a QK circuit")
+    attends = attention_of(model, distance + 1)[layer]
+    if attends.norms is not None or not model.linear:
+        raise MethodError(
+            "C571",
+            f"{model.name} normalizes queries and keys, so QK is not a matrix",
+            hint="use attention_statistics on prompts instead",
+        )
+    if attends.rotary is not None:
+        cos, sin = (part[distance:].double() for part in attends.rotary)
+        query = replace(attends, rotary=(cos, sin), norms=None).turned(query, 0)
+    return LowRank(query * attends.scaling, shared(model.shape, key).transpose(-1, -2))
 
 
 def ov_circuits(model: Model, layer: int) -> LowRank:
     """OV of every head of a layer, `head d_model d_model`: from what is attended to to what is written."""
     weights = model.weights[layer]
     value = shared(model.shape, _folded(_reads(model, layer), weights.value))
-    return LowRank(value, weights.out.detach().double())
+    return LowRank(value, model.outs[layer].detach().double())
 
 
 def _reads(model: Model, layer: int) -> Norm:
     block = attrgetter(model.family.blocks)(model.module)[layer]
-    return norm_parts(attrgetter(model.family.attention_norm)(block), model.weights[layer].out.detach())
+    return norm_parts(read_by(model.family.attention_norm, block), model.outs[layer].detach())
 
 
 def _folded(

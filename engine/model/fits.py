@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nncirc.circuits.arguments import related
-from nncirc.circuits.errors import ArgumentError, DataError
+from nncirc.circuits.errors import ArgumentError, DataError, ModelError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.model.model import Model
 
@@ -26,6 +26,35 @@ def check_graph(model: Model, graph: Graph) -> None:
             f"the graph does not belong to {model.name}: it has {graph.base}, but the model has"
             f" {Graph(model.shape)}",
             hint="use model.graph()",
+        )
+
+
+def require_alone(model: Model, what: str) -> None:
+    """Refuse what computes heads, MLPs and logits by themselves where they cannot be.
+
+    Raises:
+        ModelError: C419, they cannot.
+    """
+    slow = getattr(model.guard, "slow", {})
+    for part, why in slow.items():
+        raise ModelError(
+            "C419",
+            f"{what} computes {part} by themselves, which {model.name} does not allow: {why}",
+            hint="use activation_patching, attribution_patching or acdc, which can run the whole model",
+        )
+
+
+def require_logits(model: Model) -> None:
+    """Refuse to make logits from the final norm's output where the model does something else with it.
+
+    Raises:
+        ModelError: C426, it does.
+    """
+    if "logits" in getattr(model.guard, "slow", ()):
+        raise ModelError(
+            "C426",
+            f"the logits of {model.name} are not the final norm's output times the unembedding",
+            hint="use a method that reads the model's own logits, such as activation_patching",
         )
 
 

@@ -15,8 +15,8 @@ prompt comes that is longer than all before.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
@@ -27,7 +27,19 @@ from torch.utils._pytree import tree_map
 
 from nncirc.circuits.errors import MethodError, ModelError, NncircError
 from nncirc.engine.model.configs import impossible
-from nncirc.engine.model.layer import attend, by_head, project, shared, split
+from nncirc.engine.model.layer import (
+    Attention,
+    attention_of,
+    by_head,
+    mlp_written,
+    neurons_written,
+    project,
+    shared,
+    split,
+    through,
+    units_in,
+    z_written,
+)
 from nncirc.engine.model.model import Block, Model
 from nncirc.engine.model.tracing import run
 from nncirc.engine.runs.capture import sender_outputs
@@ -61,17 +73,18 @@ GUARDS = (
     NOTHING_CUT := Guard("C416", "with no edge cut the model computes the clean run"),
     ALL_CUT := Guard("C417", "with all edges cut the model computes the corrupted run"),
     QUIET := Guard("C418", "a model without MLPs in its graph has MLPs that write nothing"),
-    ALONE := Guard("C419", "single heads attend as the whole layer does"),
+    ALONE := Guard("C416", "single heads attend as the whole layer does"),
+    FEEDS := Guard("C437", "a query, key or value moves its own heads alone, a query its own token alone"),
     POSITIONS := Guard("C420", "what is added for a position is that of the family"),
     NEURONS := Guard("C425", "an MLP's neurons, which its activation function gives, sum to what it writes"),
-    UNEMBEDDED := Guard("C426", "logits are the final norm's output times the unembedding"),
+    UNEMBEDDED := Guard("C416", "logits are the final norm's output times the unembedding"),
 )
 
 HINT = "this model's family needs its own adapter; with this one the results would be wrong"
 
 
-def check(model: Model) -> dict[str, float]:
-    """Run all guards; returns the largest relative error of each, for the provenance.
+def check(model: Model) -> tuple[dict[str, float], dict[str, str]]:
+    """Run all guards; returns the largest relative error of each, and what keeps fast paths from running.
 
     Raises:
         ModelError: C411, C412, C427, the adapter does not fit at all; C413 to C420, C425 and C426, a guard
@@ -92,34 +105,37 @@ def check(model: Model) -> dict[str, float]:
         _positions(model, _tokens(model, LONG, draw), found)
         _by_block(model, torch.cat(rows), found)
         _by_block(model, _tokens(model, LONG, draw), found)
+        _units(model, torch.cat(rows[:2]), found)
     except (NncircError, MemoryError):
         raise
     except Exception as error:
         raise _unfit(model, (str(error).strip().splitlines() or [type(error).__name__])[0]) from error
     _masked(model, clean, other, logits, found)
-    return {guard.holds: found.largest.get(guard, 0.0) for guard in GUARDS}
+    return {guard.holds: found.largest.get(guard, 0.0) for guard in GUARDS}, found.slow
 
 
 @dataclass(slots=True)
 class Reach:
-    """Refuses prompts that are longer than a model's attention reaches back.
+    """Tries prompts that are longer than those that a model was tried on.
 
     Attributes:
-        tried: the longest prompt on which single heads were seen to attend as the layer does.
+        tried: the longest prompt so far.
+        slow: what cannot be computed by itself, `attention`, `MLPs` or `logits`, and why.
     """
 
     tried: int
+    slow: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: Model) -> Reach:
+    def of(cls, model: Model, slow: dict[str, str]) -> Reach:
         """Of a model that has passed `check`."""
-        return cls(min(LONG, _longest(model)))
+        return cls(min(LONG, _longest(model)), slow)
 
     def __call__(self, model: Model, length: int) -> None:
-        """Nothing, if single heads attend as the whole layer does in a prompt of so many tokens.
+        """Try a prompt of so many tokens.
 
         Raises:
-            ModelError: C419, C420, they do not, or positions are embedded otherwise.
+            ModelError: C420, positions are embedded otherwise; or another guard fails.
         """
         if length <= self.tried:
             return
@@ -128,6 +144,7 @@ class Reach:
         _positions(model, tokens, found)
         _by_block(model, tokens, found)
         self.tried = length
+        self.slow.update(found.slow)
 
 
 def _longest(model: Model) -> int:
@@ -142,11 +159,22 @@ def _tokens(model: Model, length: int, draw: random.Random) -> Int[Tensor, "1 po
 def _check_places(model: Model) -> None:
     """The modules that the adapter names are there."""
     family = model.family
-    where = ("blocks", "final_norm", "unembed", "rotary", "pos_embed")
-    inside = ("attention_norm", "attention", "output", "mlp_norm", "mlp", "mlp_output", "activation", "gated")
-    paths = [path for name in where if (path := getattr(family, name))]
-    paths += [f"{family.blocks}.0.{path}" for name in inside if (path := getattr(family, name))]
-    paths += [f"{family.blocks}.0.{path}" for path in family.projections]
+    where = (family.blocks, family.final_norm, family.unembed, family.pos_embed)
+    inside = (
+        family.attention_norm,
+        family.attention,
+        family.output,
+        family.after_attention,
+        family.mlp_norm,
+        family.mlp,
+        family.mlp_writes,
+        family.after_mlp,
+        family.mlp_output,
+        family.activation,
+        family.gated,
+        *(step for chain in family.units.chains for step in chain if isinstance(step, str)),
+    )
+    paths = [*filter(None, where), *(f"{family.blocks}.0.{path}" for path in inside if path)]
     for path in paths:
         try:
             model.module.get_submodule(path)
@@ -170,6 +198,26 @@ class _Errors:
     where: str = ""
     hint: str = HINT
     largest: dict[Guard, float] = field(default_factory=dict)
+    slow: dict[str, str] = field(default_factory=dict)
+
+    def fast(
+        self,
+        part: str,
+        guard: Guard,
+        find: Callable[[], tuple[Tensor, Tensor, Tensor | None]],
+        allowed: float = EXACT,
+    ) -> None:
+        """Like `note`, of what only the fast paths need: where it does not hold they are not taken.
+
+        `find` gives what the engine makes, what the model does, and what errors are relative to.
+        """
+        try:
+            found, wanted, scale = find()
+            self.note(guard, found, wanted, scale, allowed=allowed)
+        except (MemoryError, KeyboardInterrupt):
+            raise
+        except Exception as error:  # noqa: BLE001 - modules that are called another way raise anything
+            self.slow.setdefault(part, (str(error).splitlines() or [type(error).__name__])[0])
 
     def note(
         self,
@@ -227,26 +275,26 @@ def _rounding(model: Model) -> float:
 def _whole(
     model: Model, tokens: Int[Tensor, "batch pos"], found: _Errors
 ) -> Float[Tensor, "batch pos vocab"]:
-    """Logits of a plain run: its parts are reached in order, and logits are what the unembedding gives."""
-    width = torch.tensor([model.shape.n_heads * model.d_head])
+    """Logits of a plain run, in which the parts of every block are reached, and in order."""
+    width = torch.tensor([model.outs[0].flatten(0, 1).shape[0]])
 
-    def body() -> tuple[Tensor, Tensor]:
-        for block in model.blocks:
-            # That all of these are reached, and in this order, is a test too.
-            _ = block.attention_norm.input, [projection.output for projection in block.projections]
+    def body() -> Tensor:
+        for layer, block in enumerate(model.blocks):
+            stream = block.block.input
+            _ = [projection.output for projection in block.projections]
             found.note(SIDE_BY_SIDE, width, torch.tensor([block.output.input.shape[-1]]))
-            _ = block.mlp_norm.input, _activation(model, block)
+            _ = z_written(model, layer, block, block.output.input), block.middle(stream)
+            _ = block.mlp.input, _activation(model, block)
             _ = None if block.mlp_output is None else block.mlp_output.input
-            _ = block.mlp.output, block.block.output
+            _ = mlp_written(block, stream), block.block.output
         _ = model.final_norm.output
-        made = model.unembed.output.clone()
-        return made, model.logits_of(model.envoy.output).clone()
+        return model.logits_output.clone()
 
     try:
-        made, logits = run(model.envoy, model.inputs(tokens), body)
+        logits = run(model.envoy, model.inputs(tokens), body)
     except MethodError as error:
         raise _unfit(model, error.message) from None
-    if not torch.isfinite(made).all():
+    if not torch.isfinite(logits).all():
         raise ModelError(
             "C428",
             f"a plain run of {model.name} in {str(model.dtype).removeprefix('torch.')} gives logits that are"
@@ -255,7 +303,6 @@ def _whole(
             if model.dtype == torch.float16
             else "use the config.json saved with the weights, or copy the weights again",
         )
-    found.note(UNEMBEDDED, made, logits, made.abs(), allowed=_rounded(model))
     return logits
 
 
@@ -267,7 +314,7 @@ def _positions(model: Model, tokens: Int[Tensor, "batch pos"], found: _Errors) -
     same = tokens[:, :1].expand_as(tokens).contiguous()
 
     def body() -> Tensor:
-        embedded = model.blocks[0].attention_norm.input.clone()
+        embedded = model.blocks[0].block.input.clone()
         model.skip_logits()
         return embedded
 
@@ -345,99 +392,190 @@ def _by_block(model: Model, tokens: Int[Tensor, "row pos"], found: _Errors) -> N
 
     Of four prompts the last two are mixed: every block reads the residual stream of the first or of the
     second prompt, in turn, so that whatever else it depended on (its tokens, what an earlier block
-    computed) would give them away. With one prompt only attention is tried, and MLPs are skipped.
+    computed) would give them away. Of one long prompt less is tried.
     """
     mixed = len(tokens) == 4
-    modules = attrgetter(model.family.blocks)(model.module)
-    norm, unembed = (attrgetter(p)(model.module) for p in (model.family.final_norm, model.family.unembed))
-    rotary: Any = tree_map(_double, model.rotary(tokens))
-    upcast = _Float64()
+    attention = attention_of(model, tokens.shape[1])
 
-    def body() -> None:
+    def body(upcast: _Float64) -> None:
         stream: Tensor | None = None
-        for layer, (block, module) in enumerate(zip(model.blocks, modules, strict=True)):
-            upcast.take(module, None if mixed else attrgetter(model.family.mlp)(module))
+        for layer, (block, module) in enumerate(zip(model.blocks, _modules(model), strict=True)):
+            upcast.take(module)
             block.block.inputs = tree_map(_double, block.block.inputs)
             if stream is not None:
                 found.note(SUMMED, stream, block.block.input, stream.abs())
             sources = [0, 1, layer % 2, 1 - layer % 2] if mixed else [0]
-            block.block.input = block.block.input[sources]
-            stream = _block(model, layer, block, rotary, sources, found)
+            block.block.input = given = block.block.input[sources]
+            stream = _block(model, layer, block, given, attention[layer], sources, found)
             upcast.give_back()
         assert stream is not None
         found.note(SUMMED, stream, model.final_norm.input, stream.abs())
-        upcast.take(norm)
-        normed = model.final_norm.output
-        found.note(UNEMBEDDED, normed, model.unembed.input)
-        upcast.give_back()
-        upcast.first(unembed, COLUMNS)
-        weight, bias = unembed.weight, getattr(unembed, "bias", None)
-        made, terms = normed @ weight.T, normed.abs() @ weight.T.abs()
-        if bias is not None:
-            made, terms = made + bias, terms + bias.abs()
-        found.note(UNEMBEDDED, made, model.unembed.output, terms)
-        # What comes after is tried on numbers large enough to show a soft cap.
-        given = torch.linspace(-100, 100, len(weight), dtype=torch.float64, device=model.device)
-        given = given.expand_as(made).clone()
-        model.unembed.output = given
-        found.note(UNEMBEDDED, given, model.logits_of(model.envoy.output), given.abs() + 1)
-        upcast.give_back()
+        if mixed:
+            _logits(model, upcast, found)
+        else:
+            _end(model, upcast)
 
+    _in_float64(model, tokens, body)
+
+
+def _in_float64(model: Model, tokens: Tensor, body: Callable[[_Float64], None]) -> None:
+    upcast = _Float64()
     try:
-        run(model.envoy, model.inputs(tokens), body)
+        run(model.envoy, model.inputs(tokens), lambda: body(upcast))
     finally:
         upcast.give_back()
 
 
+def _end(model: Model, upcast: _Float64) -> None:
+    """Nothing more is looked at: the final norm reads float64, and there are no logits."""
+    upcast.take(attrgetter(model.family.final_norm)(model.module))
+    model.skip_logits()
+    upcast.give_back()
+
+
+def _modules(model: Model) -> Any:
+    return attrgetter(model.family.blocks)(model.module)
+
+
+def _logits(model: Model, upcast: _Float64, found: _Errors) -> None:
+    """The logits of some tokens by themselves, at the end of a run."""
+    norm, unembed = (attrgetter(p)(model.module) for p in (model.family.final_norm, model.family.unembed))
+    upcast.take(norm)
+    normed = model.final_norm.output
+    found.fast("logits", UNEMBEDDED, lambda: (normed, model.unembed.input, None))
+    upcast.give_back()
+    upcast.first(unembed, COLUMNS)
+    weight, bias = unembed.weight, getattr(unembed, "bias", None)
+    made, terms = normed @ weight.T, normed.abs() @ weight.T.abs()
+    if bias is not None:
+        made, terms = made + bias, terms + bias.abs()
+    found.fast("logits", UNEMBEDDED, lambda: (made, model.unembed.output, terms))
+    # What comes after is tried on numbers large enough to show a soft cap.
+    given = torch.linspace(-100, 100, len(weight), dtype=torch.float64, device=model.device)
+    given = given.expand_as(made).clone()
+    model.unembed.output = given
+    logits = model.logits_output
+    found.fast("logits", UNEMBEDDED, lambda: (model.logits(given), logits, given.abs() + 1))
+    upcast.give_back()
+
+
 def _block(
-    model: Model, layer: int, block: Block, rotary: Any, sources: Sequence[int], found: _Errors
+    model: Model,
+    layer: int,
+    block: Block,
+    stream: Float[Tensor, "row pos d_model"],
+    attends: Attention,
+    sources: Sequence[int],
+    found: _Errors,
 ) -> Float[Tensor, "row pos d_model"]:
     """Compare a block with the engine's mathematics; returns what it makes of the residual stream."""
-    shape, weights = model.shape, model.head_weights(layer)
-
-    residual = block.attention_norm.input
-    made = torch.cat([projection.output for projection in block.projections], dim=-1)
-    query, key, value = (part.clone() for part in split(shape, by_head(model, made)))
-    z = block.output.input.clone()
-    attention = block.output.output.clone()
-    middle = block.mlp_norm.input.clone()
-    mixed = len(sources) > 1
-    if not mixed:
-        block.mlp.skip(torch.zeros_like(middle))
+    shape, mixed = model.shape, len(sources) > 1
+    made = [projection.output.clone() for projection in block.projections]
+    raw = block.output.input.clone()
+    z = z_written(model, layer, block, raw)
+    attention = block.attention_end.output.clone() * block.scale
+    middle = block.middle(stream).clone()
+    read = block.mlp.input.clone()
     activation = _activation(model, block) if mixed and model.family.gated is None else None
-    neurons = block.mlp_output.input.clone() if mixed and block.mlp_output is not None else None
-    mlp = block.mlp.output.clone()
-    stream: Tensor = block.block.output.clone()
+    neurons = neurons_written(model, layer, block).clone() if mixed and block.mlp_output is not None else None
+    mlp = mlp_written(block, stream).clone()
+    output = block.block.output
+    after: Tensor = (output[0] if isinstance(output, tuple) else output).clone()
 
-    found.note(ADDED, residual + attention, middle, residual.abs() + attention.abs())
-    found.note(ADDED, middle + mlp, stream, middle.abs() + mlp.abs())
+    if not block.parallel:
+        found.note(ADDED, stream + attention, middle, stream.abs() + attention.abs())
+    terms = stream.abs() + attention.abs() + mlp.abs()
+    found.note(ADDED, stream + attention + mlp, after, terms)
     if not shape.mlps:
         found.note(QUIET, torch.zeros_like(mlp), mlp)
-    out = weights.out.flatten(0, 1)
-    bias = _bias(model, layer, model.family.output, attention)
-    found.note(SUMMED, z @ out + bias, attention, z.abs() @ out.abs() + bias.abs())
+    out = model.head_out(layer).flatten(0, 1)
+    bias = _bias(model, layer, model.family.output, attention) * block.scale
+    allowed = EXACT if block.after_attention is None else FLOAT32
+    found.note(SUMMED, z @ out + bias, attention, z.abs() @ out.abs() + bias.abs(), allowed=allowed)
     if mixed:
         for part in (attention, mlp):
             found.note(ALL_CUT, part[sources], part, allowed=FLOAT32)
         # Of one prompt: each part computed anew, as the masked forward and ACDC compute it. A norm that
         # computes in float32 may round otherwise among fewer prompts.
-        normed = block.attention_norm(residual[:1])
-        again = project(weights, normed.expand(shape.n_heads + 2 * shape.n_kv_heads, *normed.shape))
-        for projected, mine in zip((query, key, value), again, strict=True):
-            found.note(NOTHING_CUT, mine, projected[:, :1], allowed=10 * FLOAT32)
-        found.note(NOTHING_CUT, block.mlp(block.mlp_norm(middle[:1])), mlp[:1], allowed=10 * FLOAT32)
+        seen = block.attention_read(stream[:1])
+        if model.linear:
+            alone = torch.cat(project(model.head_weights(layer), seen.expand(len(model.units), *seen.shape)))
+            found.note(NOTHING_CUT, alone, units_in(model, made)[:, :1], allowed=10 * FLOAT32)
+        for chain, whole in zip(block.chains, made, strict=True):
+            again = through(chain, seen)
+            found.note(NOTHING_CUT, again, whole[: len(again)].view(again.shape), allowed=10 * FLOAT32)
+        mine = block.mlp_read(middle[:1])
+        found.note(NOTHING_CUT, mine, read.view_as(stream)[:1], allowed=10 * FLOAT32)
+        found.fast("MLPs", ALONE, lambda: (block.mlp_adds(middle[:1]), mlp[:1], None), 10 * FLOAT32)
     if neurons is not None and shape.mlps:
         rows = model.neuron_weights(layer)
-        bias = _bias(model, layer, str(model.family.mlp_output), mlp)
-        found.note(NEURONS, neurons @ rows + bias, mlp, neurons.abs() @ rows.abs() + bias.abs())
+        bias = _bias(model, layer, str(model.family.mlp_output), mlp) * block.scale
+        neurons = neurons.view(*stream.shape[:2], -1)
+        found.note(
+            NEURONS, neurons @ rows + bias, mlp, neurons.abs() @ rows.abs() + bias.abs(), allowed=allowed
+        )
         if activation is not None:
-            found.note(NEURONS, activation, neurons)
-    groups = (shared(shape, each)[:, None] for each in (model.rotate(key, rotary), value))
-    alone = attend(model, layer, model.rotate(query, rotary)[:, None], *groups)[:, 0]
-    # Attention is a mean of values, so that no error is small beside the largest of them.
-    largest = shared(shape, value.abs().amax((-2, -1), keepdim=True))
-    found.note(ALONE, alone, by_head(model, z), largest, allowed=FLOAT32)
-    return stream
+            found.note(NEURONS, activation.view(neurons.shape), neurons)
+    found.fast("attention", ALONE, lambda: _alone(model, attends, made, raw), FLOAT32)
+    return after
+
+
+def _alone(
+    model: Model, attends: Attention, made: Sequence[Tensor], z: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Single heads by themselves, what the layer makes, and the largest values of each head.
+
+    Attention is a mean of values, so that no error is small beside the largest of them.
+    """
+    query, key, value = split(model.shape, units_in(model, made))
+    attends = replace(attends, rotary=tree_map(_double, attends.rotary), mask=_double(attends.mask))
+    key, value = (shared(model.shape, each) for each in (attends.turned(key, 1), value))
+    alone = attends.attend(attends.turned(query, 0)[:, None], key[:, None], value[:, None])[:, 0]
+    return alone, by_head(model, z), value.abs().amax((-2, -1), keepdim=True)
+
+
+def _units(model: Model, tokens: Int[Tensor, "2 pos"], found: _Errors) -> None:
+    """Each query, key and value of every layer exchanged by itself at one token: which heads that moves.
+
+    One run, of a row for each of them; every block reads the residual stream of the same prompt in all rows
+    but the last. A value moves its heads in one direction wherever they attend to it; a key does not.
+    """
+    shape, at, count = model.shape, tokens.shape[1] // 2, len(model.units)
+    rows = torch.zeros(count + 2, dtype=torch.long, device=model.device)
+    rows[-1] = 1
+
+    def body(upcast: _Float64) -> None:
+        for block, module in zip(model.blocks, _modules(model), strict=True):
+            upcast.take(module)
+            block.block.inputs = tree_map(_double, block.block.inputs)
+            block.block.input = block.block.input[rows * (count + 1)]
+            for chain, projection in enumerate(block.projections):
+                made = projection.output.clone()
+                flat = made.view(count + 2, tokens.shape[1], -1)
+                for number, unit in enumerate(model.units):
+                    if chain in unit.columns:
+                        columns = list(unit.columns[chain])
+                        flat[number + 1, at, columns] = flat[-1, at, columns]
+                projection.output = made
+            z = by_head(model, block.output.input)
+            change = (z[:, 1:-1] - z[:, :1]) / z.abs().amax((1, 2, 3))[:, None, None, None].clamp_min(1e-30)
+            for number, unit in enumerate(model.units):
+                of = [head if unit.kind == "q" else shape.kv_of(head) for head in range(shape.n_heads)]
+                fed = torch.tensor([index == unit.number for index in of], device=model.device)
+                here = change[fed, number]
+                still = [change[~fed, number].flatten()]
+                if unit.kind == "q":
+                    still.append(here[:, [i for i in range(tokens.shape[1]) if i != at]].flatten())
+                elif unit.kind == "v" and min(here.shape[1:]) > 1:
+                    still.append(torch.linalg.svdvals(here)[:, 1:].flatten() * EXACT / FLOAT32)
+                moved = torch.cat(still)
+                if len(moved):
+                    found.note(FEEDS, moved, torch.zeros_like(moved), torch.ones_like(moved))
+            _ = block.block.output
+            upcast.give_back()
+        _end(model, upcast)
+
+    _in_float64(model, tokens[rows], body)
 
 
 def _activation(model: Model, block: Block) -> Tensor | None:

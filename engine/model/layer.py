@@ -1,27 +1,36 @@
-"""A layer of attention, head by head: queries, keys and values from what heads read, and what they attend to.
+"""A layer, part by part: queries, keys and values of what heads read, what heads attend to, and the stream.
 
 Under grouped-query attention (GQA) several query heads share one key and one value, those of their key-value
-group: `Shape.kv_of` says which, and `shared` gives every query head its group's.
+group: `Shape.kv_of` says which, and `shared` (elsewhere called repeat_kv) gives every query head its group's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from nncirc.circuits.graph import Shape
 from nncirc.engine.model.model import Block, HeadWeights, Model
+from nncirc.engine.model.tracing import checked, run
+
+EVERYWHERE = slice(None)
+
+# Queries, keys and values ----------------------------------------------------------------------------------
 
 
 def by_head(
     model: Model, values: Float[Tensor, "*batch pos width"]
-) -> Float[Tensor, "unit *batch pos d_head"]:
-    """What is side by side, head by head: a view."""
-    return values.unflatten(-1, (-1, model.d_head)).movedim(-2, 0)
+) -> Float[Tensor, "head *batch pos d_value"]:
+    """What stands side by side, head by head: a view."""
+    return values.unflatten(-1, (model.shape.n_heads, -1)).movedim(-2, 0)
 
 
 def split(shape: Shape, units: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -42,20 +51,47 @@ def _groups(shape: Shape, device: torch.device) -> Int[Tensor, " head"]:
     return torch.tensor([shape.kv_of(head) for head in range(shape.n_heads)], device=device)
 
 
+def units_in(
+    model: Model, made: Sequence[Float[Tensor, "*batch pos width"]]
+) -> Float[Tensor, "unit *batch pos d_head"]:
+    """A layer's queries, keys and values in what its chains make; all must be as wide."""
+    flat = made[0] if len(made) == 1 else torch.cat(list(made), dim=-1)
+    order = model.unit_columns
+    if order is not None:
+        flat = flat.index_select(-1, order)
+    return flat.unflatten(-1, (len(model.units), -1)).movedim(-2, 0)
+
+
 def made_by(
-    model: Model, block: Block, normed: Float[Tensor, "*batch pos d_model"]
+    model: Model, block: Block, read: Float[Tensor, "*batch pos d_model"]
 ) -> Float[Tensor, "unit *batch pos d_head"]:
     """Inside a trace: a layer's queries, keys and values, all from the same input, before any rotation."""
-    made = [projection(normed) for projection in block.projections]
-    return by_head(model, made[0] if len(made) == 1 else torch.cat(made, dim=-1))
+    return units_in(model, [through(chain, read) for chain in block.chains])
+
+
+def module_of(block: nn.Module, path: str | None) -> Any:
+    """A block's module; None if there is none."""
+    return None if path is None else attrgetter(path)(block)
+
+
+def read_by(path: str | None, block: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The norm through which something reads the residual stream, or what leaves it as it is."""
+    return nn.Identity() if path is None else attrgetter(path)(block)
+
+
+def through(chain: Iterable[Any], values: Tensor) -> Tensor:
+    """What the modules of a chain make, one after the other; a number keeps so many columns."""
+    for step in chain:
+        values = values[..., :step] if isinstance(step, int) else step(values)
+    return values
 
 
 def project(
-    weights: HeadWeights, normed: Float[Tensor, "unit *batch pos d_model"]
+    weights: HeadWeights, read: Float[Tensor, "unit *batch pos d_model"]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values, each head's from its own input; each is `head *batch pos d_head`."""
     n_query, n_key = len(weights.query), len(weights.key)
-    inputs = normed.split([n_query, n_key, n_key])
+    inputs = read.split([n_query, n_key, n_key])
     query, key, value = (unit_project(x, w, b) for x, (w, b) in zip(inputs, weights.projections, strict=True))
     return query, key, value
 
@@ -71,36 +107,273 @@ def unit_project(
     return out.view(*inputs.shape[:-1], matrix.shape[-1])
 
 
-def attend(
-    model: Model,
-    layer: int,
-    query: Float[Tensor, "head row batch at d_head"],
-    key: Float[Tensor, "head row batch pos d_head"],
-    value: Float[Tensor, "head row batch pos d_head"],
-    mask: Bool[Tensor, "at pos"] | None = None,
-) -> Float[Tensor, "head row batch at d_head"]:
-    """Attention of single heads, each with its own keys and values; None masks as the model does.
+def taken(of: Tensor, index: Sequence[int]) -> Tensor:
+    """`of[index]`, without a copy where the index is a range."""
+    first, last = index[0], index[-1] + 1
+    return of[first:last] if list(index) == list(range(first, last)) else of[list(index)]
 
-    softmax(q · kᵀ · scale) · v, queries and keys rotated.
+
+def made_alone(
+    model: Model, layer: int, kind: int, index: Sequence[int], read: Float[Tensor, "unit *batch pos d_model"]
+) -> Float[Tensor, "unit *batch pos d_head"]:
+    """Inside a trace: some queries (kind 0), keys (1) or values (2), each of its own input, unrotated."""
+    if model.linear:
+        matrix, bias = model.weights[layer].projections[kind]
+        return unit_project(read, taken(matrix, index), None if bias is None else taken(bias, index))
+    start = (0, model.shape.n_heads, model.shape.n_heads + model.shape.n_kv_heads)[kind]
+    found = []
+    for unit, inputs in zip(index, read, strict=True):
+        ((chain, columns),) = model.units[start + unit].columns.items()
+        found.append(through(model.blocks[layer].chains[chain], inputs)[..., list(columns)])
+    return torch.stack(found)
+
+
+def write_units(
+    model: Model, layer: int, block: Block, read: Float[Tensor, "unit batch pos d_model"]
+) -> None:
+    """Inside a trace: queries, keys and values, each of its own input, written where the model makes them."""
+    linear = project(model.weights[layer], read) if model.linear else ()
+    made = [unit for kind in linear for unit in kind]
+    for chain, modules in enumerate(block.chains):
+        envoy, old = modules[-1], modules[-1].output
+        parts = [
+            (list(unit.columns[chain]), made[number] if made else through(modules, read[number]))
+            for number, unit in enumerate(model.units)
+            if chain in unit.columns
+        ]
+        if made and sum(len(columns) for columns, _ in parts) == old.shape[-1]:  # they are all of it
+            parts.sort(key=lambda part: part[0])
+            new = torch.cat([part for _, part in parts], dim=-1)
+        else:
+            wide = (*read.shape[1:3], -1)  # latents have a head of their own
+            new = old.reshape(wide).clone()
+            for columns, part in parts:
+                new[..., columns] = part if made else part.reshape(wide)[..., columns]
+        envoy.output = checked(new.view(old.shape), old, envoy.path)
+
+
+# Attention of single heads ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attention:
+    """How single heads of a layer attend, in prompts of one length: as its own attention module is told to.
+
+    Whether they attend as the layer does is for `nncirc.engine.model.guards` to find out.
+
+    Attributes:
+        scaling: what scores are multiplied by.
+        causal: whether a position attends to none behind it, where there is no mask.
+        rotary: cosine and sine of the rotary embedding (Su et al. 2021), each `pos d_rotary`.
+        interleaved: whether it turns neighboring entries, and not those of the two halves.
+        mask: what positions see, or what is added to their scores, `at pos`.
+        softcap: c of c · tanh(score / c).
+        norms: of queries and of keys, before they are rotated.
     """
-    z = scaled_dot_product_attention(
-        query.flatten(0, 1),
-        key.flatten(0, 1),
-        value.flatten(0, 1),
-        attn_mask=mask,
-        is_causal=mask is None and model.causal,
-        scale=model.scaling(layer),
-    )
-    return z.unflatten(0, query.shape[:2])
+
+    scaling: float
+    causal: bool
+    rotary: tuple[Tensor, Tensor] | None
+    interleaved: bool
+    mask: Tensor | None
+    softcap: float | None
+    norms: tuple[Any, Any] | None
+
+    def turned(
+        self, heads: Float[Tensor, "*head pos d_head"], kind: int, at: Tensor | slice = EVERYWHERE
+    ) -> Float[Tensor, "*head pos d_head"]:
+        """Queries (kind 0) or keys (1) at the positions `at`, with their norm and rotary embedding."""
+        if self.norms is not None:
+            heads = self.norms[kind](heads)
+        if self.rotary is None:
+            return heads
+        cos, sin = self.rotary[0][at], self.rotary[1][at]
+        turning, rest = heads[..., : cos.shape[-1]], heads[..., cos.shape[-1] :]
+        if self.interleaved:
+            other = torch.stack([-turning[..., 1::2], turning[..., ::2]], dim=-1).flatten(-2)
+        else:
+            first, second = turning.chunk(2, dim=-1)
+            other = torch.cat([-second, first], dim=-1)
+        turned = turning * cos + other * sin
+        return torch.cat([turned, rest], dim=-1) if rest.shape[-1] else turned
+
+    def sees(self, at: Int[Tensor, " at"], length: int) -> Tensor:
+        """Which of `length` positions those `at` see, or what is added to their scores."""
+        if self.mask is not None:
+            return self.mask[at, :length]
+        last = at if self.causal else torch.full_like(at, length)
+        return torch.arange(length, device=at.device) <= last[:, None]
+
+    def attend(
+        self,
+        query: Float[Tensor, "head row batch at d_head"],
+        key: Float[Tensor, "head row batch pos d_head"],
+        value: Float[Tensor, "head row batch pos d_value"],
+        mask: Tensor | None = None,
+    ) -> Float[Tensor, "head row batch at d_value"]:
+        """Each head with its own keys and values; None masks as the model does.
+
+        softmax(q · kᵀ · scale) · v, of queries and keys that are `turned`.
+        """
+        mask = self.mask if mask is None else mask
+        if self.softcap is not None:
+            return self.pattern(query, key, mask) @ value
+        z = scaled_dot_product_attention(
+            query.flatten(0, 1),
+            key.flatten(0, 1),
+            value.flatten(0, 1),
+            attn_mask=mask,
+            is_causal=mask is None and self.causal,
+            scale=self.scaling,
+        )
+        return z.unflatten(0, query.shape[:2])
+
+    def pattern(
+        self,
+        query: Float[Tensor, "*head at d_head"],
+        key: Float[Tensor, "*head pos d_head"],
+        mask: Tensor | None = None,
+    ) -> Float[Tensor, "*head at pos"]:
+        """How much each head attends from each position to each: the softmax in `attend`, made by itself."""
+        scores = query @ key.transpose(-1, -2) * self.scaling
+        if self.softcap is not None:
+            scores = self.softcap * torch.tanh(scores / self.softcap)
+        if mask is None:
+            mask = self.sees(torch.arange(query.shape[-2], device=query.device), key.shape[-2])
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+        return scores.softmax(-1)
 
 
-def pattern(
-    model: Model,
-    layer: int,
-    query: Float[Tensor, "head batch pos d_head"],
-    key: Float[Tensor, "kv_head batch pos d_head"],
-) -> Float[Tensor, "head batch query key"]:
-    """How much each head attends from each position to each: the softmax in `attend`, made by itself."""
-    at = torch.arange(query.shape[-2], device=query.device)
-    scores = query @ shared(model.shape, key).transpose(-1, -2) * model.scaling(layer)
-    return scores.masked_fill(~model.sees(at, len(at)), -torch.inf).softmax(-1)
+def attention_of(model: Model, length: int) -> tuple[Attention, ...]:
+    """How the heads of every layer attend in prompts of a length: from a plain run of one, not in a trace."""
+    key = "attention", length
+    if key not in model.memo:
+        model.memo[key] = _attention_of(model, length)
+    found: tuple[Attention, ...] = model.memo[key]
+    return found
+
+
+def _paired(model: Model, turning: Float[Tensor, "1 pos d_rotary"]) -> Float[Tensor, "pos d_rotary"]:
+    """Cosines or sines for neighboring entries, which some families keep as those of two halves."""
+    found = turning[0]
+    if not model.family.interleaved or torch.equal(found[:, ::2], found[:, 1::2]):
+        return found
+    return found[:, : found.shape[-1] // 2].repeat_interleave(2, dim=-1)
+
+
+def _attention_of(model: Model, length: int) -> tuple[Attention, ...]:
+    tokens = torch.zeros(1, length, dtype=torch.long, device=model.device)
+
+    def body() -> list[dict[str, Any]]:
+        found = []
+        for block in model.blocks:
+            arguments, told = block.attention.inputs
+            found.append({**told, "arguments": arguments})
+        model.skip_logits()
+        return found
+
+    layers = attrgetter(model.family.blocks)(model.module)
+    chained = {step for chain in model.family.units.chains if len(chain) > 1 for step in chain}
+    attention = []
+    for block, told in zip(layers, run(model.envoy, model.inputs(tokens, 1), body), strict=True):
+        module = attrgetter(model.family.attention)(block)
+        rotary, mask = told.get("position_embeddings"), told.get("attention_mask")
+        names = [f"{model.family.attention}.{which}_norm" for which in "qk"]
+        norms = [getattr(module, f"{which}_norm", None) for which in "qk"]
+        attention.append(
+            Attention(
+                float(getattr(module, "scaling", model.d_head**-0.5)),
+                model.causal,
+                None
+                if not isinstance(rotary, tuple)
+                else (_paired(model, rotary[0]), _paired(model, rotary[1])),
+                model.family.interleaved,
+                None if mask is None else mask[0, 0],
+                getattr(module, "attn_logit_softcapping", None),
+                None if None in norms or not chained.isdisjoint(names) else (norms[0], norms[1]),
+            )
+        )
+    return tuple(attention)
+
+
+# What is added to the residual stream ----------------------------------------------------------------------
+
+
+def z_written(
+    model: Model, layer: int, block: Block, z: Float[Tensor, "batch pos z"]
+) -> Float[Tensor, "batch pos z"]:
+    """Inside a trace: the input of the output projection, all heads side by side, as it counts.
+
+    A norm of what attention adds divides it by a number for each token; so is z here. Its gain is in
+    `Model.outs`, so that z times these is what heads add in this run.
+    """
+    if block.after_attention is None:
+        return z
+    return z * _divided(model.gains[layer][0], block.after_attention)
+
+
+def neurons_written(model: Model, layer: int, block: Block) -> Float[Tensor, "batch pos neuron"]:
+    """Inside a trace: the activations of a layer's neurons, likewise with a norm after the MLP."""
+    activations: Tensor = block.mlp_output.input
+    if block.after_mlp is None:
+        return activations
+    return activations * _divided(model.gains[layer][1], block.after_mlp)
+
+
+def skipper(model: Model) -> Callable[[Block, Tensor], None]:
+    """What lets a block give some residual stream without being run; to be made before a trace.
+
+    Some families' blocks give tuples that begin with the stream.
+    """
+    if "tuple" not in model.memo:
+        token = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+
+        def body() -> bool:
+            found = isinstance(model.blocks[0].block.output, tuple)
+            model.skip_logits()
+            return found
+
+        model.memo["tuple"] = run(model.envoy, model.inputs(token, 1), body)
+    in_tuple = model.memo["tuple"]
+
+    def skip(block: Block, stream: Tensor) -> None:
+        block.block.skip((stream, None) if in_tuple else stream)
+
+    return skip
+
+
+def add_to(envoy: Any, change: Float[Tensor, "batch pos d_model"]) -> None:
+    """Inside a trace: add something to what a module gives."""
+    output = envoy.output
+    old = output[0] if isinstance(output, tuple) else output
+    new = checked(old + change.view(old.shape), old, envoy.path)
+    envoy.output = (new, *output[1:]) if isinstance(output, tuple) else new
+
+
+def as_written(
+    model: Model, layer: int, block: Block, z: Float[Tensor, "head *batch pos d_value"]
+) -> Float[Tensor, "head *batch pos d_value"]:
+    """Inside a trace: the z of all heads as it counts, like `z_written`, for any z."""
+    if block.after_attention is None:
+        return z
+    raw = block.output(z.movedim(0, -2).flatten(-2))
+    linear = raw * model.gains[layer][0]
+    return z * _ratio(linear, block.after_attention(raw))
+
+
+def mlp_written(block: Block, like: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+    """Inside a trace: what a layer's MLP adds to the residual stream."""
+    found = block.mlp_end.output
+    found = found[0] if isinstance(found, tuple) else found
+    return found.reshape(like.shape) * block.scale if block.scale != 1 else found.reshape(like.shape)
+
+
+def _divided(gain: Float[Tensor, " d_model"], norm: Any) -> Float[Tensor, "batch pos 1"]:
+    """Inside a trace: what a norm has multiplied its input by, its gain apart (least squares)."""
+    linear = norm.input * gain
+    return _ratio(linear, norm.output)
+
+
+def _ratio(linear: Float[Tensor, "*batch d_model"], made: Tensor) -> Float[Tensor, "*batch 1"]:
+    tiny = torch.finfo(linear.dtype).tiny
+    return (made * linear).sum(-1, keepdim=True) / linear.square().sum(-1, keepdim=True).clamp_min(tiny)

@@ -172,9 +172,10 @@ def _ready(module: Any, device: str, name: str) -> Any:
 
 def _guarded(model: Model) -> Model:
     """The model, if the guards let it pass."""
-    passed = {holds: float(f"{error:.1e}") for holds, error in guards.check(model).items()}
-    facts = {"type": model.family.model_type, "d_model": model.d_model, "guards": passed}
-    return replace(model, made={**model.made, **facts}, guard=guards.Reach.of(model))
+    errors, slow = guards.check(model)
+    passed = {holds: float(f"{error:.1e}") for holds, error in errors.items()}
+    facts = {"type": model.module.config.model_type, "d_model": model.d_model, "guards": passed}
+    return replace(model, made={**model.made, **facts}, guard=guards.Reach.of(model, slow))
 
 
 def _check_device(device: str) -> None:
@@ -272,6 +273,8 @@ def _pretrained(name: str, config: Any, dtype: DType, **options: Any) -> Any:
             **{"local_files_only": True, **options},
         )
     _check_complete(name, info)
+    if dtype == "float64" and hasattr(loaded, "set_experts_implementation"):
+        loaded.set_experts_implementation("eager")  # the fast one knows no float64
     return loaded
 
 

@@ -2,47 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.families import family_of
-from nncirc.circuits.families.family import Family
+from nncirc.circuits.families.family import Family, Heads, Unit
 from nncirc.circuits.graph import Attention, Graph, Shape
 from nncirc.engine.model import tracing
+from nncirc.engine.model.norms import norm_parts
+
+_ON_LOGITS = ("final_logit_softcapping", "logits_scaling", "logit_scale")
+"""What configs call what is done to logits at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The envoys of one transformer block; call them inside a trace only."""
+    """The envoys of one transformer block; call and read them inside a trace only.
+
+    None where the family has no such module; see `Family`.
+    """
 
     block: Any
     attention_norm: Any
     attention: Any
-    projections: tuple[Any, ...]
+    chains: tuple[tuple[Any, ...], ...]
     output: Any
     mlp_norm: Any
     mlp: Any
+    mlp_writes: Any
     mlp_output: Any
+    after_attention: Any
+    after_mlp: Any
+    parallel: bool
+    scale: float
+
+    @property
+    def projections(self) -> tuple[Any, ...]:
+        """The modules of whose outputs queries, keys and values are columns."""
+        return tuple(chain[-1] for chain in self.chains)
+
+    @property
+    def attention_end(self) -> Any:
+        """The module whose output, times `scale`, attention adds to the residual stream."""
+        return self.output if self.after_attention is None else self.after_attention
+
+    @property
+    def mlp_end(self) -> Any:
+        """The module whose output, times `scale`, the MLP adds to the residual stream."""
+        return self.mlp_writes if self.after_mlp is None else self.after_mlp
+
+    def attention_read(self, stream: Tensor) -> Tensor:
+        """What attention reads of a residual stream."""
+        found: Tensor = stream if self.attention_norm is None else self.attention_norm(stream)
+        return found
+
+    def mlp_read(self, stream: Tensor) -> Tensor:
+        """What the MLP reads of a residual stream."""
+        norm = self.attention_norm if self.parallel and self.mlp_norm is None else self.mlp_norm
+        found: Tensor = stream if norm is None else norm(stream)
+        return found
+
+    def mlp_adds(self, stream: Float[Tensor, "*batch pos d_model"]) -> Float[Tensor, "*batch pos d_model"]:
+        """What the MLP adds to the residual stream when it reads `stream`."""
+        made = self.mlp(self.mlp_read(stream).flatten(0, -3))
+        made = made[0] if isinstance(made, tuple) else made
+        made = made if self.after_mlp is None else self.after_mlp(made)
+        made = made.view(stream.shape)
+        return made if self.scale == 1 else made * self.scale
+
+    def attention_adds(self, z: Float[Tensor, "*batch pos z"]) -> Float[Tensor, "*batch pos d_model"]:
+        """What attention adds to the residual stream, from the z of all heads side by side."""
+        made: Tensor = self.output(z)
+        made = made if self.after_attention is None else self.after_attention(made)
+        return made if self.scale == 1 else made * self.scale
+
+    def middle(self, stream: Tensor) -> Tensor:
+        """The residual stream that the MLP reads, where attention read `stream`."""
+        if self.parallel:
+            return stream
+        found: Tensor = (self.mlp if self.mlp_norm is None else self.mlp_norm).input
+        return found.view(stream.shape)
 
 
 @dataclass(frozen=True, slots=True)
 class HeadWeights:
-    """The weights of one attention layer by head; views of the model's parameters, nothing is copied.
+    """The weights that make one layer's queries, keys and values, by head.
+
+    Views of the model's parameters; copies where heads do not stand in equal distances.
 
     Attributes:
         query: what turns a normalised residual into each head's query.
         key: the same for the keys of key-value groups.
         value: the same for their values.
-        out: each head's slice of the output projection.
     """
 
     query: Float[Tensor, "head d_model d_head"]
@@ -51,7 +112,6 @@ class HeadWeights:
     query_bias: Float[Tensor, "head 1 d_head"] | None
     key_bias: Float[Tensor, "kv_head 1 d_head"] | None
     value_bias: Float[Tensor, "kv_head 1 d_head"] | None
-    out: Float[Tensor, "head d_head d_model"]
 
     @property
     def projections(self) -> tuple[tuple[Tensor, Tensor | None], ...]:
@@ -61,6 +121,17 @@ class HeadWeights:
             (self.key, self.key_bias),
             (self.value, self.value_bias),
         )
+
+
+def _by_unit(
+    matrix: Float[Tensor, "rows width"], columns: Sequence[Sequence[int]]
+) -> Float[Tensor, "unit rows d_head"]:
+    """The columns of each unit; a view where these stand in equal distances."""
+    starts, width = [each[0] for each in columns], len(columns[0])
+    steps = {after - before for before, after in pairwise(starts)} or {width}
+    if len(steps) == 1 and min(steps) > 0:
+        return matrix[:, starts[0] : starts[-1] + width].unfold(1, width, steps.pop()).movedim(1, 0)
+    return torch.stack([matrix[:, each[0] : each[0] + width] for each in columns])
 
 
 @public
@@ -90,18 +161,20 @@ class Model:
         Raises:
             ModelError: C411, there is no adapter for the model's type.
         """
-        return family_of(self.module.config.model_type)
+        config = self.module.config
+        return family_of(config.model_type, config.to_dict())
 
     @cached_property
     def shape(self) -> Shape:
         """Layers and heads, from the model's config."""
         config = self.module.config
-        heads = config.num_attention_heads
+        heads, groups = config.num_attention_heads, self.family.keys.kv_heads
         return Shape(
             n_layers=config.num_hidden_layers,
             n_heads=heads,
-            n_kv_heads=getattr(config, "num_key_value_heads", None) or heads,
+            n_kv_heads=groups if isinstance(groups, int) else getattr(config, groups, None) or heads,
             mlps=not getattr(config, "attention_only", False),
+            parallel=self.family.parallel,
         )
 
     @public
@@ -175,8 +248,27 @@ class Model:
     @property
     def resolution(self) -> float:
         """The relative rounding error of the model's arithmetic."""
-        coarse = self.family.float32_norm and self.dtype == torch.float64
-        return float(torch.finfo(torch.float32 if coarse else self.dtype).eps)
+        return float(torch.finfo(torch.float32 if self.coarse_norms else self.dtype).eps)
+
+    @cached_property
+    def coarse_norms(self) -> bool:
+        """Whether norms compute in float32 where the model is in float64."""
+        if self.dtype != torch.float64:
+            return False
+        probe = torch.linspace(-1, 2, self.d_model, dtype=torch.float64, device=self.device)[None, None]
+        norm = attrgetter(self.family.final_norm)(self.module)
+        with torch.no_grad():
+            return bool(torch.equal(norm(probe), norm(probe.float().double())))
+
+    @cached_property
+    def memo(self) -> dict[Any, Any]:
+        """What is found out about the model once, by whoever does."""
+        return {}
+
+    @property
+    def alone(self) -> bool:
+        """Whether heads, MLPs and logits can be computed by themselves, as the fast paths do."""
+        return not getattr(self.guard, "slow", ())
 
     @property
     def digits(self) -> int:
@@ -194,6 +286,8 @@ class Model:
     @cached_property
     def envoy(self) -> Any:
         """The nnsight envoy of the whole model."""
+        # Norms are tried out for these, which inside a trace would count as the model's own run.
+        _ = self.gains, self.coarse_norms
         return tracing.wrap(self.module)
 
     @cached_property
@@ -203,15 +297,24 @@ class Model:
 
     def _block(self, block: Any) -> Block:
         family = self.family
+
+        def at(path: str | None) -> Any:
+            return None if path is None else attrgetter(path)(block)
+
         return Block(
             block,
-            attrgetter(family.attention_norm)(block),
-            attrgetter(family.attention)(block),
-            tuple(attrgetter(path)(block) for path in family.projections),
-            attrgetter(family.output)(block),
-            attrgetter(family.mlp_norm)(block),
-            attrgetter(family.mlp)(block),
-            None if family.mlp_output is None else attrgetter(family.mlp_output)(block),
+            at(family.attention_norm),
+            at(family.attention),
+            tuple(tuple(s if isinstance(s, int) else at(s) for s in chain) for chain in family.units.chains),
+            at(family.output),
+            at(family.mlp_norm),
+            at(family.mlp),
+            at(family.mlp_writes or family.mlp),
+            at(family.mlp_output),
+            at(family.after_attention),
+            at(family.after_mlp),
+            family.parallel,
+            family.residual_scale,
         )
 
     @cached_property
@@ -225,8 +328,41 @@ class Model:
         return attrgetter(self.family.unembed)(self.envoy)
 
     @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """The queries, keys and values of a layer, in this order."""
+        shape = self.shape
+        return tuple(self.family.units.layout(Heads(shape.n_heads, shape.n_kv_heads, self.d_head)))
+
+    @cached_property
+    def unit_columns(self) -> Int[Tensor, " width"] | None:
+        """The columns of what a layer's chains make, side by side, unit after unit; None if as they are."""
+        block, start, found = attrgetter(self.family.blocks)(self.module)[0], 0, []
+        starts = []
+        for chain in self.family.units.chains:
+            starts.append(start)
+            start += attrgetter(str(chain[0]))(block).weight.shape[0 if self.family.transposed else 1]
+        for unit in self.units:
+            found += [starts[chain] + column for chain, columns in unit.columns.items() for column in columns]
+        return None if found == list(range(start)) else torch.tensor(found, device=self.device)
+
+    @cached_property
+    def linear(self) -> bool:
+        """Whether every query, key and value is a matrix times what attention reads."""
+        chains = self.family.units.chains
+        block = attrgetter(self.family.blocks)(self.module)[0]
+        return (
+            all(len(chain) == 1 for chain in chains)
+            and all(
+                len(unit.columns) == 1 and len(columns) == self.d_head
+                for unit in self.units
+                for columns in unit.columns.values()
+            )
+            and all(attrgetter(str(path))(block).weight.is_floating_point() for (path,) in chains)
+        )
+
+    @cached_property
     def weights(self) -> tuple[HeadWeights, ...]:
-        """Every layer's attention weights by head.
+        """Every layer's weights of queries, keys and values by head, where they are `linear`.
 
         Raises:
             ModelError: C412, a projection is not as wide as the heads that the config tells of.
@@ -234,36 +370,52 @@ class Model:
         return tuple(map(self.head_weights, range(self.shape.n_layers)))
 
     def head_weights(self, layer: int) -> HeadWeights:
-        """A layer's attention weights by head, as they are now.
+        """A layer's weights of queries, keys and values by head, as they are now.
 
         Raises:
             ModelError: C412, as `weights`.
         """
-        family, shape, d_head = self.family, self.shape, self.d_head
+        family, shape = self.family, self.shape
         block = attrgetter(family.blocks)(self.module)[layer]
-        counts = (shape.n_heads, shape.n_kv_heads, shape.n_kv_heads)
-        widths = [count * d_head for count in counts]
-        projections = [attrgetter(path)(block) for path in family.projections]
-        # [in, out] for every projection, then query, key and value side by side
-        matrices = [p.weight.T if family.transposed else p.weight for p in projections]
-        biases = [p.bias for p in projections]
-        if len(projections) == 1:
-            self._check_width(layer, family.projections[0], matrices[0].shape[1], sum(widths))
-            matrices = list(matrices[0].split(widths, dim=1))
-            biases = [None] * 3 if biases[0] is None else list(biases[0].split(widths))
-        for path, matrix, width in zip(family.projections * 3, matrices, widths, strict=False):
-            self._check_width(layer, path, matrix.shape[1], width)
+        paths = [str(path) for (path,) in family.units.chains]
+        modules = [attrgetter(path)(block) for path in paths]
+        for chain, (path, module) in enumerate(zip(paths, modules, strict=True)):
+            wanted = 1 + max(max(u.columns[chain]) for u in self.units if chain in u.columns)
+            self._check_width(layer, path, module.weight.shape[0 if family.transposed else 1], wanted)
+        found: list[tuple[Tensor, Tensor | None]] = []
+        start = 0
+        for count in (shape.n_heads, shape.n_kv_heads, shape.n_kv_heads):
+            units = [unit.columns for unit in self.units[start : start + count]]
+            (chain,) = {chain for unit in units for chain in unit}
+            weight, bias = modules[chain].weight, modules[chain].bias
+            columns = [unit[chain] for unit in units]
+            matrix = _by_unit(weight.T if family.transposed else weight, columns)
+            found.append((matrix, None if bias is None else _by_unit(bias[None], columns)))
+            start += count
+        (query, query_bias), (key, key_bias), (value, value_bias) = found
+        return HeadWeights(query, key, value, query_bias, key_bias, value_bias)
+
+    @cached_property
+    def outs(self) -> tuple[Float[Tensor, "head d_value d_model"], ...]:
+        """Every layer's output projection by head, times what it is multiplied by on its way to the stream.
+
+        Raises:
+            ModelError: C412, its input cannot be parted into heads.
+        """
+        return tuple(map(self.head_out, range(self.shape.n_layers)))
+
+    def head_out(self, layer: int) -> Float[Tensor, "head d_value d_model"]:
+        """A layer's output projection by head, as it is now; errors as `outs`."""
+        family, heads = self.family, self.shape.n_heads
+        block = attrgetter(family.blocks)(self.module)[layer]
         output = attrgetter(family.output)(block)
-        out = output.weight.T if family.transposed else output.weight
-        self._check_width(layer, family.output, out.shape[0], shape.n_heads * d_head)
-        query, key, value = (
-            m.unflatten(1, (n, d_head)).transpose(0, 1) for m, n in zip(matrices, counts, strict=True)
-        )
-        query_bias, key_bias, value_bias = (
-            None if b is None else b.view(n, 1, d_head) for b, n in zip(biases, counts, strict=True)
-        )
-        out = out.unflatten(0, (shape.n_heads, d_head))
-        return HeadWeights(query, key, value, query_bias, key_bias, value_bias, out)
+        out: Tensor = output.weight.T if family.transposed else output.weight
+        self._check_width(layer, family.output, len(out), len(out) // heads * heads)
+        if family.after_attention is not None:
+            out = out * self.gains[layer][0]
+        if family.residual_scale != 1:
+            out = out * family.residual_scale
+        return out.unflatten(0, (heads, -1))
 
     def _check_width(self, layer: int, path: str, found: int, wanted: int) -> None:
         if found != wanted:
@@ -273,6 +425,24 @@ class Model:
                 f" ({self.shape.n_kv_heads} for keys and values) of width {self.d_head} need {wanted}",
                 hint="the config does not describe these weights, or the family's adapter does not fit",
             )
+
+    @cached_property
+    def gains(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Of every layer what the norms after attention and after the MLP multiply each direction by.
+
+        Raises:
+            MethodError: C571, such a norm does more than divide and multiply.
+        """
+        attention, mlp = self.family.after_attention, self.family.after_mlp
+        if attention is None or mlp is None:
+            return ()
+        like = torch.zeros(self.d_model, dtype=self.dtype, device=self.device)
+
+        def gain(norm: Any) -> Tensor:
+            return norm_parts(norm, like).gain.to(like)
+
+        layers = attrgetter(self.family.blocks)(self.module)
+        return tuple((gain(attrgetter(attention)(b)), gain(attrgetter(mlp)(b))) for b in layers)
 
     def neuron_weights(self, layer: int) -> Float[Tensor, "neuron d_model"]:
         """What each neuron of a layer's MLP writes for an activation of 1.
@@ -289,7 +459,10 @@ class Model:
             )
         block = attrgetter(family.blocks)(self.module)[layer]
         weight: Tensor = attrgetter(family.mlp_output)(block).weight
-        return weight.T if family.transposed else weight
+        weight = weight.T if family.transposed else weight
+        if family.after_mlp is not None:
+            weight = weight * self.gains[layer][1]
+        return weight * family.residual_scale if family.residual_scale != 1 else weight
 
     def unembed_columns(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d_model"] | None:
         """What the final norm's output is multiplied by to give the logits of some tokens.
@@ -298,6 +471,24 @@ class Model:
         """
         unembed = attrgetter(self.family.unembed)(self.module)
         return None if getattr(unembed, "bias", None) is not None else unembed.weight[tokens]
+
+    @property
+    def plain_logits(self) -> bool:
+        """Whether logits are what the unembedding makes, and nothing is done to them."""
+        return not any(getattr(self.module.config, key, None) not in (None, 1) for key in _ON_LOGITS)
+
+    def logits(self, made: Float[Tensor, "*batch vocab"]) -> Float[Tensor, "*batch vocab"]:
+        """Logits from what the unembedding makes: some families scale them, or cap them softly."""
+        cap, divide, multiply = (getattr(self.module.config, key, None) for key in _ON_LOGITS)
+        if cap is not None:
+            made = cap * torch.tanh(made / cap)
+        made = made if divide is None else made / divide
+        return made if multiply is None else made * multiply
+
+    @property
+    def logits_output(self) -> Float[Tensor, "batch kept vocab"]:
+        """Inside a trace, as its last read: the logits that the model itself gives."""
+        return self.logits_of(self.envoy.output)
 
     def shift_embedding(self, by: Float[Tensor, "batch pos d_model"] | None) -> None:
         """Inside a trace, before the first read: add something to the residual stream where it begins."""
@@ -309,45 +500,12 @@ class Model:
         """Inside a trace, after the last read: nobody reads this run's logits, so they are not computed."""
         self.unembed.skip(self.final_norm.output[..., :1])
 
-    def scaling(self, layer: int) -> float:
-        """What attention scores are multiplied by."""
-        block = attrgetter(self.family.blocks)(self.module)[layer]
-        return float(attrgetter(self.family.attention)(block).scaling)
-
-    def rotary(self, tokens: Int[Tensor, "batch pos"]) -> tuple[Tensor, Tensor] | None:
-        """Cosine and sine of the rotary embedding, each `pos d_head`; None if positions are learned."""
-        if self.family.rotary is None:
-            return None
-        positions = torch.arange(tokens.shape[1], device=self.device)[None]
-        probe = torch.zeros(1, 1, dtype=self.dtype, device=self.device)
-        with torch.no_grad():
-            cos, sin = attrgetter(self.family.rotary)(self.module)(probe, positions)
-        return cos[0], sin[0]
-
     def pos_embed(self, length: int) -> Float[Tensor, "pos d_model"] | None:
         """What is added to the embeddings of the first so many tokens; None if that is nothing."""
         if self.family.pos_embed is None:
             return None
         weight: Tensor = attrgetter(self.family.pos_embed)(self.module).weight
-        return weight[:length]
-
-    def sees(self, at: Int[Tensor, " at"], length: int) -> Bool[Tensor, "at pos"]:
-        """Which of `length` positions each of those `at` may attend to."""
-        last = at if self.causal else torch.full_like(at, length)
-        return torch.arange(length, device=at.device) <= last[:, None]
-
-    @staticmethod
-    def rotate(
-        heads: Float[Tensor, "*head pos d_head"],
-        rotary: tuple[Tensor, Tensor] | None,
-        at: Tensor | slice = slice(None),
-    ) -> Float[Tensor, "*head pos d_head"]:
-        """Queries or keys, at the positions `at`, with their rotary embedding (Su et al. 2021)."""
-        if rotary is None:
-            return heads
-        cos, sin = rotary[0][at], rotary[1][at]
-        first, second = heads.chunk(2, dim=-1)
-        return heads * cos + torch.cat([-second, first], dim=-1) * sin
+        return weight[self.family.position_offset :][:length]
 
     @staticmethod
     def logits_of(output: Any) -> Float[Tensor, "batch kept vocab"]:

@@ -63,18 +63,22 @@ def norm_parts(module: Any, like: Tensor) -> Norm:
         MethodError: C571, it is not of this form.
     """
     weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
-    gain = torch.ones_like(like.flatten(0, -2)[0]) if weight is None else weight.detach()
+    ones = torch.ones(like.shape[-1], dtype=like.dtype, device=like.device)
+    gain = ones if weight is None else weight.detach()
     shift = torch.zeros_like(gain) if bias is None else bias.detach()
     # Any vector that is neither constant nor of mean zero tells the two kinds apart.
     probe = torch.linspace(-1, 2, len(gain), dtype=torch.float64).to(gain)
     with torch.no_grad():
         normed, moved = module(probe[None])[0].double(), module(probe[None] + 1)[0].double()
-    found = Norm(gain.double(), shift.double(), bool((normed - moved).norm() <= _TOLERANCE * normed.norm()))
-    again = found.linear(probe) / found.scale(probe, normed) + found.shift
-    if not (normed - again).norm() <= _TOLERANCE * normed.norm():
-        raise MethodError(
-            "C571",
-            f"a {type(module).__name__} does more than center, scale and multiply by its weight",
-            hint="direct contributions and weight circuits need a LayerNorm or an RMSNorm",
-        )
-    return found
+    centred = bool((normed - moved).norm() <= _TOLERANCE * normed.norm())
+    # Gemma's norms keep their gain as what it is more than 1.
+    for each in (gain.double(), 1 + gain.double()):
+        found = Norm(each, shift.double(), centred)
+        again = found.linear(probe) / found.scale(probe, normed) + found.shift
+        if (normed - again).norm() <= _TOLERANCE * normed.norm():
+            return found
+    raise MethodError(
+        "C571",
+        f"a {type(module).__name__} does more than center, scale and multiply by its weight",
+        hint="direct contributions and weight circuits need a LayerNorm or an RMSNorm",
+    )

@@ -13,7 +13,7 @@ from nncirc.dsl.check.program import Declaration
 from nncirc.engine.data.load import is_local
 from nncirc.engine.model.configs import empty, impossible
 from nncirc.engine.model.model import Model
-from nncirc.engine.runs.capture import run_state
+from nncirc.engine.runs.capture import written
 from nncirc.engine.runs.memory import default_memory
 
 STAND_IN_LAYERS = 2
@@ -57,7 +57,7 @@ def stand_in(config: Any, dtype: torch.dtype, place: str = "the model") -> Model
     try:
         with torch.no_grad():
             module(**made.inputs(tokens, 1))
-            run_state(made, tokens)
+            written(made, tokens)
     except NncircError:
         raise
     except Exception as error:  # noqa: BLE001 - a module made of a wrong config raises anything

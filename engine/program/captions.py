@@ -137,5 +137,6 @@ _FACTS: Mapping[str, str | Callable[[Made], str]] = {
     "draws": lambda made: f"{made['draws']:,} random circuits",
     "connected": "connected",
     "model": lambda made: f"model {called(str(made['model']))}",
+    "whole_runs": "whole runs, as {} cannot be computed alone",
     "dtype": "{}",
 }

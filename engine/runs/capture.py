@@ -24,7 +24,16 @@ from torch import Tensor
 from nncirc.circuits.arguments import public
 from nncirc.circuits.graph import Graph
 from nncirc.engine.model.fits import check_tokens
-from nncirc.engine.model.layer import by_head, split, unit_project
+from nncirc.engine.model.layer import (
+    attention_of,
+    by_head,
+    mlp_written,
+    neurons_written,
+    split,
+    unit_project,
+    units_in,
+    z_written,
+)
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import checked, run
 
@@ -33,7 +42,7 @@ def attention_outputs(
     model: Model, graph: Graph, layer: int, z: Float[Tensor, "*batch pos z"]
 ) -> Float[Tensor, "sender *batch pos d_model"]:
     """The outputs of a layer's heads (or of the layer as one sender) from the output projection's input."""
-    out = model.weights[layer].out
+    out = model.outs[layer]
     if graph.attention == "layers":
         return (z @ out.flatten(0, 1))[None]
     return unit_project(by_head(model, z), out, None)
@@ -208,14 +217,14 @@ def written(
 
     def body() -> Written:
         model.shift_embedding(noise)
-        embed = model.blocks[0].attention_norm.input.detach().clone()
+        embed = model.blocks[0].block.input.detach().clone()
         zs, mlps, activations = [], [], {}
         for layer, block in enumerate(model.blocks):
-            zs.append(block.output.input.detach().clone())
+            zs.append(z_written(model, layer, block, block.output.input).detach().clone())
             if layer in neurons:
-                activations[layer] = block.mlp_output.input.detach().clone()
+                activations[layer] = neurons_written(model, layer, block).detach().clone()
             if model.shape.mlps:
-                mlps.append(block.mlp.output.detach().clone())
+                mlps.append(mlp_written(block, embed).detach().clone())
         model.skip_logits()
         return Written.of_run(model, embed, zs, mlps, activations)
 
@@ -253,19 +262,21 @@ def run_state(
     model: Model, tokens: Int[Tensor, "batch pos"], noise: Float[Tensor, "batch pos d_model"] | None = None
 ) -> State:
     """The state of a plain run, or of one with noise added to the embeddings."""
-    rotary = model.rotary(tokens)
+    attention = attention_of(model, tokens.shape[1])
 
     def body() -> State:
         found = State([], [], [])
         model.shift_embedding(noise)
-        for block in model.blocks:
-            found.residual.append(block.attention_norm.input.clone())
-            made = torch.cat([projection.output for projection in block.projections], dim=-1)
-            query, key, value = split(model.shape, by_head(model, made).clone())
-            found.projected.append((model.rotate(query, rotary), model.rotate(key, rotary), value.clone()))
+        for layer, block in enumerate(model.blocks):
+            stream = block.block.input.clone()
+            found.residual.append(stream)
+            made = units_in(model, [projection.output for projection in block.projections])
+            query, key, value = split(model.shape, made.clone())
+            turned = attention[layer].turned
+            found.projected.append((turned(query, 0), turned(key, 1), value.clone()))
             found.zs.append(by_head(model, block.output.input).clone())
             if model.shape.mlps:
-                found.residual.append(block.mlp_norm.input.clone())
+                found.residual.append(block.middle(stream).clone())
         found.residual.append(model.final_norm.input.clone())
         model.skip_logits()
         return found

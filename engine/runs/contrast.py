@@ -348,6 +348,7 @@ class Contrast:
             **({"teacher_forced": True} if self.dataset.answers == "forced" else {}),
             "prompts": len(self.dataset.examples),
             "dtype": str(self.model.dtype).removeprefix("torch."),
+            **({"whole_runs": [*slow]} if (slow := getattr(self.model.guard, "slow", None)) else {}),
         }
 
     def _run(
@@ -357,7 +358,7 @@ class Contrast:
 
         def body() -> Tensor:
             model.shift_embedding(noise)
-            return model.unembed.output.clone()[None]
+            return model.logits_output.clone()[None]
 
         return run(model.envoy, model.inputs(tokens, where.kept), body)
 

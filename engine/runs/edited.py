@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
+from nncirc.engine.model.layer import skipper
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import checked, run
 from nncirc.engine.runs.capture import as_tokens
@@ -65,10 +66,12 @@ def edited_run(
         new = edits[Site(layer, part)](value.unflatten(0, (rows, -1)))
         return checked(new.flatten(0, 1), value, path)
 
+    skip = skipper(model)
+
     def body() -> Tensor:
         for layer, block in enumerate(model.blocks):
             if layer < first:
-                block.block.skip(start)
+                skip(block, start)
                 continue
             if layer == 0:
                 block.block.input = checked(start, block.block.input, block.block.path)
@@ -77,12 +80,12 @@ def edited_run(
             if (layer, "attention") in edits:
                 block.output.input = change(layer, "attention", block.output.input, block.output.path)
             if (layer, "mlp") in edits:
-                block.mlp.output = change(layer, "mlp", block.mlp.output, block.mlp.path)
+                end = block.mlp_end
+                end.output = change(layer, "mlp", end.output, end.path)
         last: Any = model.final_norm
         if (model.shape.n_layers, "residual") in edits:
             last.input = change(model.shape.n_layers, "residual", last.input, last.path)
-        logits: Tensor = model.unembed.output.unflatten(0, (rows, -1)).clone()
-        return logits
+        return model.logits_output.unflatten(0, (rows, -1)).clone()
 
     return run(model.envoy, model.inputs(as_tokens(start), keep), body)
 

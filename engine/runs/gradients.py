@@ -26,7 +26,15 @@ from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.metrics.reading import Reading
-from nncirc.engine.model.layer import by_head, unit_project
+from nncirc.engine.model.layer import (
+    mlp_written,
+    module_of,
+    neurons_written,
+    through,
+    unit_project,
+    units_in,
+    z_written,
+)
 from nncirc.engine.model.model import Block, Model
 from nncirc.engine.model.tracing import run
 from nncirc.engine.runs.batches import Batch
@@ -45,7 +53,7 @@ class Gradients:
     Attributes:
         norm_inputs: the residual stream at every stage's norm.
         norm_outputs: gradient by the output of every stage's norm, for the MLPs and the logits.
-        projections: gradient by every layer's queries, keys and values, `unit batch pos d_head`.
+        projections: gradient by what every layer's chains make: queries, keys and values are columns of it.
         zs: gradient by every layer's z, heads side by side: the input of the output projection.
         senders: gradient by what every stage's senders write together: embed, attention 0, MLP 0, ...
         rule: the gradient, or what takes its place.
@@ -56,7 +64,7 @@ class Gradients:
     model: Model
     norm_inputs: Sequence[Float[Tensor, "batch pos d_model"]]
     norm_outputs: Sequence[Float[Tensor, "batch pos d_model"]]
-    projections: Sequence[Float[Tensor, "unit batch pos d_head"]]
+    projections: Sequence[Sequence[Float[Tensor, "batch pos width"]]]
     zs: Sequence[Float[Tensor, "batch pos z"]]
     senders: Sequence[Float[Tensor, "batch pos d_model"]]
     rule: Rule
@@ -75,24 +83,53 @@ class Gradients:
         """
         # At the projections, before and after the norm, and what the norm keeps.
         at_once = max(1, room // (4 * self.norm_inputs[0].nbytes))
-        blocks = attrgetter(self.model.family.blocks)(self.model.module)
+        family = self.model.family
+        blocks = attrgetter(family.blocks)(self.model.module)
         per_layer = 1 + graph.shape.mlps
         for layer, block in enumerate(blocks):
             inside = attention_receivers(graph, layer)
-            norm = attrgetter(self.model.family.attention_norm)(block)
-            for start in range(inside.start, inside.stop, at_once):
+            norm = module_of(block, family.attention_norm)
+            for start in range(inside.start, inside.stop, at_once if self.model.linear else 1):
                 some = range(start - inside.start, min(start + at_once, inside.stop) - inside.start)
-                gradient = self._before_projection(graph, layer, some)
-                yield start, self._through(norm, self.norm_inputs[layer * per_layer], gradient)
+                point = self.norm_inputs[layer * per_layer]
+                if self.model.linear:
+                    gradient = self._before_projection(graph, layer, some)
+                    yield start, self._through(norm, point, gradient)
+                else:
+                    yield start, self._through_chains(graph, layer, block, start - inside.start)
             if graph.shape.mlps:
-                norm = attrgetter(self.model.family.mlp_norm)(block)
+                shared = family.parallel and family.mlp_norm is None
+                norm = module_of(block, family.attention_norm if shared else family.mlp_norm)
                 point, gradient = self.norm_inputs[layer * per_layer + 1], self.norm_outputs[layer]
                 yield inside.stop, self._through(norm, point, gradient[None])
-        norm = attrgetter(self.model.family.final_norm)(self.model.module)
+        norm = attrgetter(family.final_norm)(self.model.module)
         yield len(graph.receivers) - 1, self._through(norm, self.norm_inputs[-1], self.norm_outputs[-1][None])
 
-    def _through(self, norm: nn.Module, point: Tensor, gradients: Tensor) -> Tensor:
-        return through_norm(norm, point, gradients, self.rule)
+    def _through(self, norm: nn.Module | None, point: Tensor, gradients: Tensor) -> Tensor:
+        return gradients if norm is None else through_norm(norm, point, gradients, self.rule)
+
+    def _through_chains(
+        self, graph: Graph, layer: int, block: nn.Module, receiver: int
+    ) -> Float[Tensor, "1 batch pos d_model"]:
+        """The gradient by the input of an attention receiver, whose units are not linear in it."""
+        family, where = self.model.family, unit_receivers(graph, layer)
+        mine = [unit for unit, to in zip(self.model.units, where, strict=True) if to == receiver]
+        with torch.enable_grad():
+            inputs = self.norm_inputs[layer * (1 + graph.shape.mlps)].detach().requires_grad_()
+            norm = module_of(block, family.attention_norm)
+            read = inputs if norm is None else norm(inputs)
+            if norm is not None and self.rule == "relp":
+                read = constant_scale(norm, inputs, read)
+            found = torch.zeros_like(inputs)
+            for number, chain in enumerate(family.units.chains):
+                columns = [c for unit in mine if number in unit.columns for c in unit.columns[number]]
+                if not columns:
+                    continue
+                steps = [step if isinstance(step, int) else module_of(block, step) for step in chain]
+                made = through(steps, read).reshape(*inputs.shape[:2], -1)[..., columns]
+                gradient = self.projections[layer][number][..., columns]
+                found += torch.autograd.grad(made, inputs, gradient, retain_graph=True)[0]
+        return found[None]
 
     def _before_projection(
         self, graph: Graph, layer: int, receivers: range
@@ -101,12 +138,13 @@ class Gradients:
         weights = self.model.weights[layer]
         where = unit_receivers(graph, layer)
         found = self.norm_inputs[0].new_zeros(len(receivers), *self.norm_inputs[0].shape)
+        by_unit = units_in(self.model, self.projections[layer])
         start = 0
         for matrix, _ in weights.projections:
             units = [u for u in range(len(matrix)) if where[start + u] in receivers]
             if units:
                 at = slice(units[0], units[-1] + 1)  # a receiver's units are next to each other
-                gradient = self.projections[layer][start + at.start : start + at.stop]
+                gradient = by_unit[start + at.start : start + at.stop]
                 to = torch.tensor([where[start + u] - receivers.start for u in units], device=found.device)
                 found.index_add_(0, to, unit_project(gradient, matrix[at].transpose(1, 2), None))
             start += len(matrix)
@@ -206,21 +244,30 @@ def metric_gradients(
         probes.append(zero)
         return value + zero
 
-    def written(value: Tensor, layer: int | None = None) -> Tensor:
-        """What senders write, shifted if theirs is the place."""
+    def written(value: Tensor, layer: int | None = None, times: float = 1) -> Tensor:
+        """What senders write, shifted if theirs is the place; `times` is what it is multiplied by then."""
         if layer is not None and layer == drop:
             value = value.detach()
         if shift is not None and shift[0] == len(senders):
-            value = value + shift[1]
-        return probe(value, senders)
+            value = value + shift[1].view(value.shape) / times
+        return probe(value, senders) if times == 1 else probe(times * value, senders) / times
+
+    def end(envoy: Any, layer: int, times: float) -> None:
+        """The module whose output a layer's attention or MLP adds to the residual stream."""
+        output = envoy.output
+        if isinstance(output, tuple):
+            envoy.output = (written(output[0], layer, times), *output[1:])
+        else:
+            envoy.output = written(output, layer, times)
 
     def body() -> tuple[Tensor, Tensor]:
         first = model.blocks[0].block
         start = first.input if noise is None else first.input + noise
         embed = start.detach().clone()
-        first.input = written(start)
+        stream = first.input = written(start)
         for number, block in enumerate(model.blocks):
-            norm_inputs.append(block.attention_norm.input.detach())
+            stream = block.block.input if number else stream
+            norm_inputs.append(stream.detach())
             if rule == "relp":
                 _constant_norm(modules[number], family.attention_norm, block.attention_norm)
             layer: list[Tensor] = []
@@ -228,28 +275,33 @@ def metric_gradients(
                 made = probe(projection.output, layer)
                 projection.output = made if rule == "gradient" else _constant_pattern(model, place, made)
             projections.append(tuple(layer))
-            if keep:
-                zs.append(block.output.input.detach().clone())
+            z = block.output.input
             if by_z:
-                block.output.input = probe(block.output.input, z_probes)
-            block.output.output = written(block.output.output, number)
+                z = block.output.input = probe(z, z_probes)
+            if keep:
+                zs.append(z_written(model, number, block, z).detach().clone())
+            if rule == "relp":
+                _constant_norm(modules[number], family.after_attention, block.after_attention)
+            end(block.attention_end, number, block.scale)
             if model.shape.mlps:
-                norm_inputs.append(block.mlp_norm.input.detach())
-                if rule == "relp":
+                norm_inputs.append(block.middle(stream).detach())
+                if rule == "relp" and not (block.parallel and block.mlp_norm is None):
                     _constant_norm(modules[number], family.mlp_norm, block.mlp_norm)
-                block.mlp_norm.output = probe(block.mlp_norm.output, norm_outputs)
+                block.mlp.input = probe(block.mlp.input, norm_outputs)
                 if rule == "relp":
                     _proportional_mlp(model, block)
                 if keep and number in neurons:
-                    activations[number] = block.mlp_output.input.detach().clone()
+                    activations[number] = neurons_written(model, number, block).detach().clone()
                 if keep:
-                    mlps.append(block.mlp.output.detach().clone())
-                block.mlp.output = written(block.mlp.output, number)
+                    mlps.append(mlp_written(block, embed).detach().clone())
+                if rule == "relp":
+                    _constant_norm(modules[number], family.after_mlp, block.after_mlp)
+                end(block.mlp_end, number, block.scale)
         norm_inputs.append(model.final_norm.input.detach())
         if rule == "relp":
             _constant_norm(model.module, family.final_norm, model.final_norm)
         model.final_norm.output = probe(model.final_norm.output, norm_outputs)
-        return embed, model.unembed.output[None]
+        return embed, model.logits_output[None]
 
     embed, logits = run(model.envoy, model.inputs(tokens, where.kept), body, grad=True)
     if keep:
@@ -258,10 +310,10 @@ def metric_gradients(
     probes = [*norm_outputs, *senders, *z_probes, *(zero for layer in projections for zero in layer)]
     # What a rule or a dropped layer cuts off has a gradient of zero.
     found = iter(torch.autograd.grad(logits, probes, by_logits, allow_unused=True, materialize_grads=True))
-    by_norm = [next(found) for _ in norm_outputs]
-    by_sender = [next(found) for _ in senders]
+    by_norm = [next(found).view_as(embed) for _ in norm_outputs[:-1]] + [next(found)]
+    by_sender = [next(found).view_as(embed) for _ in senders]
     of_z = [next(found) for _ in z_probes]
-    by_projection = [by_head(model, torch.cat([next(found) for _ in layer], dim=-1)) for layer in projections]
+    by_projection = [[next(found).reshape(*embed.shape[:2], -1) for _ in layer] for layer in projections]
     return Gradients(model, norm_inputs, by_norm, by_projection, of_z, by_sender, rule, scale * size)
 
 
@@ -288,16 +340,19 @@ def _by_logits(
 # Rules of relevance propagation: inside a trace only -------------------------------------------------------
 
 
-def _constant_norm(module: nn.Module, path: str, norm: Any) -> None:
-    norm.output = constant_scale(attrgetter(path)(module), norm.input, norm.output)
+def _constant_norm(module: nn.Module, path: str | None, norm: Any) -> None:
+    if path is not None:
+        norm.output = constant_scale(attrgetter(path)(module), norm.input, norm.output)
 
 
 def _constant_pattern(model: Model, place: int, made: Tensor) -> Tensor:
     """What a projection gives, queries and keys without a gradient: values pass on what the pattern says."""
-    if len(model.family.projections) > 1:
-        return made if place == 2 else made.detach()
-    values = model.shape.n_kv_heads * model.d_head
-    return torch.cat([made[..., :-values].detach(), made[..., -values:]], dim=-1)
+    values = [c for u in model.units if u.kind == "v" and place in u.columns for c in u.columns[place]]
+    if len(values) in (0, made.shape[-1]):
+        return made if values else made.detach()
+    found = made.detach().clone()
+    found[..., values] = made[..., values]
+    return found
 
 
 def _proportional_mlp(model: Model, block: Block) -> None:

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from nncirc.circuits.graph import Graph
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.model.layer import attend, unit_project
+from nncirc.engine.model.layer import as_written, attention_of, made_alone, skipper, taken, unit_project
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import run
 from nncirc.engine.runs.batches import Batch
@@ -81,12 +81,24 @@ class Live:
         self.out = self.clean.clone()
         self.residual, self.projected, self.z = run_state(self.model, batch.clean)
         length = batch.clean.shape[1]
-        self.visible = self.model.sees(self.reading.kept, length)
-        self.rotary = self.model.rotary(batch.clean)
+        self.attends = attention_of(self.model, length)
+        self.visible = [each.sees(self.reading.kept, length) for each in self.attends]
         self.base: dict[int, Tensor] = {}
         self.input: dict[int, Tensor] = {}
         self.narrow_receiver: set[int] = {len(graph.receivers) - 1}
         self.narrow_sender: set[int] = set()
+
+    def is_coupled(self, receiver: int) -> bool:
+        """Whether heads that a receiver feeds share the scale of a norm with all heads of their layer.
+
+        What one head adds to the stream then depends on what the others do, heard or not.
+        """
+        return self.model.family.after_attention is not None and receiver in self.wiring.units
+
+    def reaches(self, receiver: int) -> bool:
+        """Whether anyone listens to a head of a receiver's layer."""
+        layer = self.wiring.stages[self.wiring.stage_of[receiver // len(self.places)]].layer
+        return any(self.listeners[sender] for sender in self.wiring.head_sender[layer])
 
     # Where nodes are computed -------------------------------------------------------------------------
 
@@ -100,7 +112,8 @@ class Live:
         if receiver in self.input:
             return
         for sender in self.wiring.feeds[receiver]:
-            if self.listeners[sender] and all(r in self.narrow_receiver for r in self.listeners[sender]):
+            heard = self.listeners[sender]
+            if heard and all(r in self.narrow_receiver for r in heard) and not self.is_coupled(receiver):
                 self.narrow_sender.add(sender)
         only_queries = all(kind == 0 for kind, _ in self.wiring.units.get(receiver, ()))
         if only_queries and all(s in self.narrow_sender for s in self.wiring.feeds[receiver]):
@@ -134,7 +147,7 @@ class Live:
         if self.columns is not None:
             return blocks
         # In the model's dtype, in float64, and once more for the metric.
-        logits = 24 * len(self.visible) * len(self.residual[0]) * self.model.module.config.vocab_size
+        logits = 24 * len(self.reading.kept) * len(self.residual[0]) * self.model.module.config.vocab_size
         return blocks + logits
 
     # Evaluation: inside a trace only ---------------------------------------------------------------------
@@ -196,13 +209,15 @@ class Live:
         """The metric from the change of the logits' input."""
         normed = self.model.final_norm(self.input_at_logits + delta)
         if self.columns is not None:
-            logits = torch.einsum("rbnd,bncd->rbnc", self.reading.select(normed), self.columns)
+            made = torch.einsum("rbnd,bncd->rbnc", self.reading.select(normed), self.columns)
+            logits = self.model.logits(made)
             return self.reading.column_values(self.metric, logits)
         if self.probability is not None:
             values = self.read_change(normed, self.probability)
             if values is not None:
                 return values
-        return self.reading.values(self.metric, self.model.unembed(normed), self.reference)
+        logits = self.model.logits(self.model.unembed(normed))
+        return self.reading.values(self.metric, logits, self.reference)
 
     def read_change(
         self, normed: Float[Tensor, "row batch kept d_model"], probability: Float[Tensor, "batch read vocab"]
@@ -225,6 +240,8 @@ class Live:
             return {sender: new - self.out[sender][:, at]}
         zs = self.attention(stage.layer, inputs, change)
         senders = self.wiring.head_sender[stage.layer]
+        if self.model.family.after_attention is not None:
+            return self.coupled(stage.layer, zs)
         found: dict[int, Tensor] = {}
         for narrow in (False, True):
             heads = [h for h in zs if (senders[h] in self.narrow_sender) is narrow]
@@ -234,16 +251,37 @@ class Live:
                 torch.stack([zs[h] for h in heads])
                 - self.z[stage.layer][heads][:, None][..., self.at(narrow=narrow), :]
             )
-            deltas = unit_project(moved, taken(self.model.weights[stage.layer].out, heads), None)
+            deltas = unit_project(moved, taken(self.model.outs[stage.layer], heads), None)
             for head, delta in zip(heads, deltas, strict=True):
                 sender = senders[head]
                 found[sender] = found[sender] + delta if sender in found else delta
         return found
 
+    def coupled(self, layer: int, zs: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """How the heads of a layer change what they add, where a norm scales all of them together."""
+        if not zs:
+            return {}
+        shape = next(iter(zs.values())).shape
+        z = torch.stack(
+            [zs.get(head, self.z[layer][head].expand(shape)) for head in range(len(self.z[layer]))]
+        )
+        outputs = self.heads_add(layer, z)
+        senders = self.wiring.head_sender[layer]
+        return {s: outputs[s] - self.out[s] for s in dict.fromkeys(senders) if self.listeners[s]}
+
+    def heads_add(self, layer: int, z: Float[Tensor, "head *batch d_value"]) -> dict[int, Tensor]:
+        """What the heads of a layer add to the stream, by their senders."""
+        counted = as_written(self.model, layer, self.model.blocks[layer], z)
+        found: dict[int, Tensor] = {}
+        for sender, output in zip(
+            self.wiring.head_sender[layer], unit_project(counted, self.model.outs[layer], None), strict=True
+        ):
+            found[sender] = found[sender] + output if sender in found else output
+        return found
+
     def mlp(self, layer: int, residual: Tensor) -> Tensor:
         """An MLP's output from its own version of the residual stream."""
-        block = self.model.blocks[layer]
-        return block.mlp(block.mlp_norm(residual))
+        return self.model.blocks[layer].mlp_adds(residual)
 
     def attention(self, layer: int, inputs: Mapping[int, Tensor], change: Change) -> dict[int, Tensor]:
         """The new z of every live head that one of these changed inputs enters."""
@@ -256,7 +294,7 @@ class Live:
             heads = [
                 head
                 for head in range(shape.n_heads)
-                if self.listeners[senders[head]]
+                if (self.listeners[senders[head]] or self.model.family.after_attention is not None)
                 and (senders[head] in self.narrow_sender) is narrow
                 and any(unit in fresh for unit in ((0, head), (1, kv_of[head]), (2, kv_of[head])))
             ]
@@ -268,8 +306,8 @@ class Live:
 
             groups = [kv_of[head] for head in heads]
             query = torch.stack([self.query(layer, head, fresh, rows, narrow=narrow) for head in heads])
-            mask = self.visible if narrow else None
-            z = attend(self.model, layer, query, stacked(1, groups), stacked(2, groups), mask)
+            mask = self.visible[layer] if narrow else None
+            z = self.attends[layer].attend(query, stacked(1, groups), stacked(2, groups), mask)
             found.update(zip(heads, z, strict=True))
         change.units.update({(layer, kind, index): value for (kind, index), value in fresh.items()})
         change.zs.update({(layer, head): z for head, z in found.items()})
@@ -277,7 +315,7 @@ class Live:
 
     def project(self, layer: int, inputs: Mapping[int, Tensor]) -> dict[tuple[int, int], Tensor]:
         """Queries, keys and values that these changed inputs make, by (kind, index)."""
-        weights, block = self.model.weights[layer], self.model.blocks[layer]
+        block = self.model.blocks[layer]
         found: dict[tuple[int, int], Tensor] = {}
         for narrow in (False, True):
             receivers = sorted(
@@ -287,19 +325,17 @@ class Live:
             if not receivers:
                 continue
             at = self.at(narrow=narrow)
-            normed = block.attention_norm(torch.stack([self.input[r][:, at] + inputs[r] for r in receivers]))
-            for kind, (matrix, bias) in enumerate(weights.projections):
+            read = block.attention_read(torch.stack([self.input[r][:, at] + inputs[r] for r in receivers]))
+            for kind in range(3):
                 units = [
                     (i, u) for i, r in enumerate(receivers) for k, u in self.wiring.units[r] if k == kind
                 ]
                 if not units:
                     continue
                 rows, index = map(list, zip(*units, strict=True))
-                made = unit_project(
-                    taken(normed, rows), taken(matrix, index), None if bias is None else taken(bias, index)
-                )
+                made = made_alone(self.model, layer, kind, index, taken(read, rows))
                 if kind < 2:
-                    made = self.model.rotate(made, self.rotary, at)
+                    made = self.attends[layer].turned(made, kind, at)
                 found.update({(kind, u): value for u, value in zip(index, made, strict=True)})
         return found
 
@@ -316,7 +352,11 @@ class Live:
     ) -> Tensor:
         """A head's query, for a narrow head where the metric reads."""
         made = self.unit(layer, 0, head, fresh, rows)
-        return made[..., self.reading.kept, :] if narrow and made.shape[-2] == len(self.visible[0]) else made
+        return (
+            made[..., self.reading.kept, :]
+            if narrow and made.shape[-2] == self.residual[0].shape[1]
+            else made
+        )
 
     # The state --------------------------------------------------------------------------------------------
 
@@ -339,11 +379,16 @@ class Live:
         """Sum the inputs of the receivers tested so far afresh: adding changes to them drifts by rounding."""
         moved: dict[int, Tensor] = {}
         for layer, heads in enumerate(self.wiring.head_sender):
-            for sender in dict.fromkeys(heads):
-                if self.listeners[sender]:
+            listened = [sender for sender in dict.fromkeys(heads) if self.listeners[sender]]
+            if listened and self.model.family.after_attention is not None:
+                outputs = self.heads_add(layer, self.z[layer])
+                for sender in listened:
+                    self.out[sender] = outputs[sender]
+            else:
+                for sender in listened:
                     own = [head for head, s in enumerate(heads) if s == sender]
                     z = self.z[layer][own]
-                    out = unit_project(z, self.model.weights[layer].out[own], None).sum(0)
+                    out = unit_project(z, self.model.outs[layer][own], None).sum(0)
                     at = self.at(narrow=sender in self.narrow_sender)
                     self.out[sender][:, at] = out[:, at]
         for receiver, senders in self.kept.items():
@@ -364,15 +409,9 @@ def masked(
     return values if tokens is None else values * tokens[:, at]
 
 
-def taken(of: Tensor, index: Sequence[int]) -> Tensor:
-    """`of[index]`, without a copy where the index is a range."""
-    first, last = index[0], index[-1] + 1
-    return of[first:last] if list(index) == list(range(first, last)) else of[list(index)]
-
-
 def reads_change(model: Model, metric: Metric) -> bool:
     """Whether a metric is read from the change of the logits: float64 has its own formula, which is exact."""
-    return model.dtype == torch.float32 and metric.measure.of_change is not None
+    return model.dtype == torch.float32 and model.plain_logits and metric.measure.of_change is not None
 
 
 def with_modules(model: Model, body: Callable[[], T]) -> T:
@@ -380,9 +419,11 @@ def with_modules(model: Model, body: Callable[[], T]) -> T:
     token = torch.zeros(1, 1, dtype=torch.long, device=model.device)
     nothing = torch.zeros(1, 1, model.d_model, dtype=model.dtype, device=model.device)
 
+    skip = skipper(model)
+
     def skipping() -> T:
         for block in model.blocks:
-            block.block.skip(nothing)
+            skip(block, nothing)
         found = body()
         model.skip_logits()
         return found

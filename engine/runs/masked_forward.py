@@ -24,7 +24,7 @@ from nncirc.circuits.errors import ArgumentError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import Edge
 from nncirc.engine.model.fits import check_tokens
-from nncirc.engine.model.layer import project
+from nncirc.engine.model.layer import mlp_written, neurons_written, write_units, z_written
 from nncirc.engine.model.model import Block, Model
 from nncirc.engine.model.tracing import checked, run
 from nncirc.engine.runs.capture import attention_outputs, neuron_outputs, source_outputs
@@ -131,12 +131,11 @@ def run_masked(
     def body() -> Tensor:
         state = _Pass(model, graph, mask.cut, substitute, where, grad=grad)
         for layer, block in enumerate(model.blocks):
-            state.attention(layer, block)
+            stream = state.attention(layer, block)
             if graph.shape.mlps:
-                state.mlp(layer, block)
+                state.mlp(layer, block, stream)
         state.write_input(model.final_norm, len(graph.receivers) - 1)
-        logits: Tensor = model.unembed.output
-        return logits.unflatten(0, (rows, -1)).clone()
+        return model.logits_output.unflatten(0, (rows, -1)).clone()
 
     return run(model.envoy, model.inputs(tokens.repeat(rows, 1), keep), body, grad=grad)
 
@@ -181,39 +180,43 @@ class _Pass:
     def by_row(self, tensor: Tensor) -> Tensor:
         return tensor.unflatten(0, (len(self.cut), -1))
 
-    def attention(self, layer: int, block: Block) -> None:
-        residual = self.by_row(block.attention_norm.input)
+    def attention(self, layer: int, block: Block) -> Float[Tensor, "row_batch pos d_model"]:
+        """A layer's attention; returns the residual stream before it."""
+        stream: Tensor = block.block.input
+        residual = self.by_row(stream)
         if layer == 0:
             self.sent(source_outputs(self.graph, residual, self.model.pos_embed(residual.shape[-2])))
         receivers = attention_receivers(self.graph, layer)
         if self.is_touched(receivers):
             inputs = residual[:, None] + self.change(receivers)
             # A receiver may serve several units: a joined head its query, key and value.
-            units = inputs.movedim(1, 0)[unit_receivers(self.graph, layer)]
-            projected = project(self.model.weights[layer], block.attention_norm(units))
-            self.write_projections(block, projected)
-        z = self.by_row(block.output.input)
+            units = inputs.movedim(1, 0)[unit_receivers(self.graph, layer)].flatten(1, 2)
+            write_units(self.model, layer, block, block.attention_read(units))
+        z = self.by_row(z_written(self.model, layer, block, block.output.input))
         self.sent(attention_outputs(self.model, self.graph, layer, z))
+        return stream
 
-    def write_projections(self, block: Block, projected: Sequence[Tensor]) -> None:
-        """Write queries, keys and values where the model computes them: in one fused module or in three."""
-        values = [p.flatten(1, 2).movedim(0, -2).flatten(-2) for p in projected]
-        if len(block.projections) == 1:
-            values = [torch.cat(values, dim=-1)]
-        for envoy, value in zip(block.projections, values, strict=True):
-            envoy.output = checked(value, envoy.output, envoy.path)
-
-    def mlp(self, layer: int, block: Block) -> None:
-        self.write_input(block.mlp_norm, self.graph.receiver_index[f"MLP{layer}"])
+    def mlp(self, layer: int, block: Block, stream: Float[Tensor, "row_batch pos d_model"]) -> None:
+        """A layer's MLP; `stream` is the residual stream before the layer."""
+        receiver = self.graph.receiver_index[f"MLP{layer}"]
+        if not block.parallel:
+            self.write_input(block.mlp if block.mlp_norm is None else block.mlp_norm, receiver)
+        elif self.is_touched(slice(receiver, receiver + 1)):
+            new = block.mlp_read(stream + self.changed(receiver))
+            block.mlp.input = checked(new, block.mlp.input, block.mlp.path)
         if layer in self.graph.neuron_counts:
-            self.sent(neuron_outputs(self.model, layer, self.by_row(block.mlp_output.input)))
+            neurons = neurons_written(self.model, layer, block)
+            self.sent(neuron_outputs(self.model, layer, self.by_row(neurons)))
         else:
-            self.sent(self.by_row(block.mlp.output)[None])
+            self.sent(self.by_row(mlp_written(block, stream))[None])
+
+    def changed(self, receiver: int) -> Float[Tensor, "row_batch pos d_model"]:
+        return self.change(slice(receiver, receiver + 1))[:, 0].flatten(0, 1)
 
     def write_input(self, norm: object, receiver: int) -> None:
         """Let a norm read the receiver's own version of the residual stream."""
         receivers = slice(receiver, receiver + 1)
         if self.is_touched(receivers):
             old = norm.input  # type: ignore[attr-defined]
-            new = old + self.change(receivers)[:, 0].flatten(0, 1)
+            new = old + self.changed(receiver).view(old.shape)
             norm.input = checked(new, old, norm.path)  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from tests.engine.data.vocabulary import word_tokenizer
 from tests.engine.tiny import contrast, tiny_gpt2
 
 import nncirc as n
+from nncirc.circuits.families.family import side_by_side
 from nncirc.circuits.pictures.colours import Diverging, Sequential
 from nncirc.circuits.pictures.pair import pair_to_dot
 from nncirc.dsl.check.program import Number
@@ -209,21 +210,12 @@ def calls() -> dict[str, Call]:
         ),
         "Family": (
             n.Family,
-            dict.fromkeys(
-                (
-                    "model_type",
-                    "blocks",
-                    "final_norm",
-                    "unembed",
-                    "attention_norm",
-                    "attention",
-                    "output",
-                    "mlp_norm",
-                    "mlp",
+            {
+                **dict.fromkeys(
+                    ("blocks", "final_norm", "attention_norm", "attention", "output", "mlp_norm", "mlp"), "x"
                 ),
-                "x",
-            )
-            | {"rotary": None, "projections": ("q",)},
+                "units": side_by_side("x"),
+            },
         ),
         "Gaussian": (n.Gaussian, {"at": "A"}),
         "Gaussian.draw": (noise.draw, {"example": EXAMPLE, "prompt": 0, "sample": 0, "width": 4}),

@@ -441,7 +441,7 @@ def test_the_state_is_the_run_with_these_edges_cut(case: Case, metric: Metric) -
         attention=case.attention,
         split=case.split,
     )
-    near: dict[str, Any] = {"rtol": 0, "atol": 1e-9 if state.model.family.rotary is None else 1e-4}
+    near: dict[str, Any] = {"rtol": 0, "atol": 1e-9 if state.model.family.pos_embed is not None else 1e-4}
     for sender, listeners in some(enumerate(state.listeners)):
         if listeners:
             at = state.at(narrow=sender in state.narrow_sender)

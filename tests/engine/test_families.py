@@ -15,12 +15,13 @@ from tests.checked import program_of
 from tests.engine.folders import saved
 from tests.engine.tiny import tiny_gpt2
 from tests.refused import refused
-from transformers import BertConfig, GPTNeoXConfig, MambaConfig, T5Config
+from transformers import BertConfig, BioGptConfig, MambaConfig, T5Config
 
 from nncirc import check_text
 from nncirc.circuits import families
 from nncirc.circuits.errors import ModelError, NncircError
 from nncirc.circuits.families import family_of
+from nncirc.circuits.families.table import FAMILIES, LLAMA
 from nncirc.engine.model.loading import load_bundled, load_huggingface
 from nncirc.engine.program.plan import plan_program
 from nncirc.engine.program.run import run_program
@@ -58,17 +59,16 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
 
 Install = Callable[..., None]
-LLAMA = families.ours()["llama"]
 
 
 def test_a_family_is_a_file() -> None:
-    assert {"compiled", "gpt2", "llama"} <= families.ours().keys()
+    assert {"compiled", "gpt2", "llama"} <= FAMILIES.keys()
     assert "compiled" not in families.adapted()
 
 
 def test_a_broken_package_does_not_concern_our_models(install: Install, tmp_path: Path) -> None:
     """It is not even loaded."""
-    install(Package("bloom", missing), Package("other", leaving))
+    install(Package("rwkv", missing), Package("other", leaving))
     assert load_bundled("induction-2l").made["guards"]
     folder = tmp_path / "gpt2"
     saved(tiny_gpt2(dtype=torch.float32).module, folder)
@@ -81,25 +81,25 @@ def test_a_broken_package_does_not_concern_our_models(install: Install, tmp_path
         (missing, "ModuleNotFoundError: No module named 'more_models'"),
         (leaving, "SystemExit: 7"),
         (lambda: 3, "found a value of type int"),
-        (lambda: replace, "found a value of type function"),
+        (lambda: 3.0, "found a value of type float"),
         (lambda: LLAMA.nothing, "AttributeError"),  # type: ignore[attr-defined]
     ],
 )
 def test_a_broken_adapter_is_named_when_it_is_asked_for(
     install: Install, load: Callable[[], Any], said: str
 ) -> None:
-    install(Package("bloom", load), Package("mistral", lambda: replace(LLAMA, model_type="mistral")))
+    install(Package("rwkv", load), Package("newest", lambda: replace(LLAMA, mlp="other")))
     with refused(ModelError, "C436", said) as caught:
-        family_of("bloom")
+        family_of("rwkv")
     assert caught.value.message.endswith("of the package more-models")
     assert "\n" not in caught.value.message
     # Others are there, and models of other types hear of it where it may be what they lack.
-    assert family_of("mistral").model_type == "mistral"
-    assert "bloom" not in families.families()
+    assert family_of("newest").mlp == "other"
+    assert "rwkv" not in families.families()
     with refused(ModelError, "C411") as caught:
-        family_of("opt")
-    assert "gpt2, llama, mistral" in str(caught.value.hint)
-    assert "the adapter 'bloom' was skipped" in str(caught.value.hint)
+        family_of("xlnet")
+    assert "llama, mistral" in str(caught.value.hint)
+    assert "the adapter 'rwkv' was skipped" in str(caught.value.hint)
 
 
 def test_ours_are_not_replaced(install: Install) -> None:
@@ -130,9 +130,9 @@ KINDS: dict[str, tuple[Any, str, str]] = {
     ),
     "t5": (T5Config(), "an encoder and a decoder", "decoder-only"),
     "mamba": (MambaConfig(architectures=["MambaForCausalLM"]), "no attention heads", "decoder-only"),
-    "gpt_neox": (
-        GPTNeoXConfig(architectures=["GPTNeoXForCausalLM"]),
-        "unsupported model type 'gpt_neox'",
+    "biogpt": (
+        BioGptConfig(architectures=["BioGptForCausalLM"]),
+        "unsupported model type 'biogpt'",
         "a package can add one",
     ),
 }
@@ -152,7 +152,7 @@ def test_what_is_said_of_other_models(install: Install, tmp_path: Path, kind: st
         family_of(kind, json.loads((tmp_path / "config.json").read_text()))
     assert (caught.value.message, caught.value.hint) == (found.message, found.help)
     # With a package that may have an adapter nothing is known before it is loaded.
-    install(Package("mistral", lambda: replace(LLAMA, model_type="mistral")))
+    install(Package("newest", lambda: replace(LLAMA, mlp="other")))
     program = program_of(check_text(text))
     (tmp_path / "model.safetensors").write_bytes(b"")
     for refuse in (lambda: plan_program(program), lambda: run_program(program, tmp_path / "out")):
@@ -168,7 +168,7 @@ def test_what_is_said_of_other_models(install: Install, tmp_path: Path, kind: st
     [
         ("{}", "no model_type", "saved with the weights"),
         ('{"model_type": 3}', "no model_type", "saved with the weights"),
-        ('{"model_type": "bloom", "architectures": [3]}', "unsupported model type 'bloom'", "add one"),
+        ('{"model_type": "rwkv", "architectures": [3]}', "unsupported model type 'rwkv'", "add one"),
         ('{"input_encoder": [], "key_size": 3}', "a compiled program", "using compiled"),
     ],
 )

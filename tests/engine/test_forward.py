@@ -23,7 +23,7 @@ ROTARY: dict[str, Any] = {"rtol": 0, "atol": 2e-5}
 
 
 def close(model: Model) -> dict[str, Any]:
-    return CLOSE if model.family.rotary is None else ROTARY
+    return CLOSE if model.family.pos_embed is not None else ROTARY
 
 
 def tokens_of(size: int, length: int, seed: int) -> Tensor:

@@ -15,7 +15,8 @@ from tests.refused import refused
 from torch import Tensor, nn
 
 from nncirc.circuits.errors import ModelError
-from nncirc.circuits.families import families, family_of
+from nncirc.circuits.families import family_of
+from nncirc.circuits.families.table import FAMILIES, LLAMA
 from nncirc.engine.model import guards
 from nncirc.engine.model.model import Model
 
@@ -31,7 +32,8 @@ def code_of(model: Model) -> str:
 @settings(max_examples=15)
 @given(cases(exact=None))
 def test_good_models_pass(case: Case) -> None:
-    found = guards.check(case.model())
+    found, slow = guards.check(case.model())
+    assert not slow
     assert len(found) == len(guards.GUARDS)
     assert max(found.values()) < 1e-6
 
@@ -43,9 +45,9 @@ def test_good_models_pass_in_every_dtype_with_room(dtype: torch.dtype, layers: i
     allowed = min(2000 * torch.finfo(dtype).eps, 0.1)
     for seed in range(3):
         for make in (tiny_gpt2, tiny_llama):
-            assert max(guards.check(make(layers=layers, seed=seed, dtype=dtype)).values()) < allowed / 3
+            assert max(guards.check(make(layers=layers, seed=seed, dtype=dtype))[0].values()) < allowed / 3
         only = tiny_gpt2(layers=layers, seed=seed, dtype=dtype, attention_only=True)
-        assert max(guards.check(only).values()) < allowed / 3
+        assert max(guards.check(only)[0].values()) < allowed / 3
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,7 @@ def scale(out: Any) -> Any:
 
 def attention_of(model: Model) -> Any:
     first = blocks(model.module)[0]
-    return first.attn if model.family.model_type == "gpt2" else first.self_attn
+    return first.attn if model.module.config.model_type == "gpt2" else first.self_attn
 
 
 def scaled_block(model: Model) -> None:
@@ -109,13 +111,13 @@ def scaled_attention(model: Model) -> None:
 def scaled_output(model: Model) -> None:
     """An output projection that is no plain matrix."""
     attention = attention_of(model)
-    changed(attention.c_proj if model.family.model_type == "gpt2" else attention.o_proj, scale)
+    changed(attention.c_proj if model.module.config.model_type == "gpt2" else attention.o_proj, scale)
 
 
 def scaled_query(model: Model) -> None:
     """A projection that is no plain matrix, as with a norm of the queries."""
     attention = attention_of(model)
-    changed(attention.c_attn if model.family.model_type == "gpt2" else attention.q_proj, scale)
+    changed(attention.c_attn if model.module.config.model_type == "gpt2" else attention.q_proj, scale)
 
 
 def side_channel(model: Model) -> None:
@@ -146,19 +148,6 @@ def scaled_unembedding(model: Model) -> None:
     changed(model.module.lm_head, scale)
 
 
-def window(model: Model) -> None:
-    """Attention that reaches two tokens back."""
-    attention = attention_of(model)
-
-    def narrow(module: Any, inputs: Any, options: dict[str, Any]) -> Any:
-        hidden = inputs[0] if inputs else options["hidden_states"]
-        length = hidden.shape[1]
-        near = torch.ones(length, length, dtype=torch.bool).tril().triu(-2)
-        return inputs, {**options, "attention_mask": near[None, None]}
-
-    attention.register_forward_pre_hook(narrow, with_kwargs=True)
-
-
 def scaling(model: Model) -> None:
     """Scores multiplied by something other than the attention says."""
     attention = attention_of(model)
@@ -183,9 +172,6 @@ def scaling(model: Model) -> None:
         (scaled_query, "C416"),
         (side_channel, "C417"),
         (other_block, "C417"),
-        (scaled_unembedding, "C426"),
-        (window, "C419"),
-        (scaling, "C419"),
     ],
 )
 def test_wrong_models_fail(
@@ -194,6 +180,18 @@ def test_wrong_models_fail(
     model = make(dtype=dtype)
     wrong(model)
     assert code_of(model) == code
+
+
+@pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("other", "part"), [(scaled_unembedding, "logits"), (scaling, "attention")])
+def test_what_cannot_be_computed_by_itself_is_known(
+    make: Callable[..., Model], dtype: torch.dtype, other: Callable[[Model], None], part: str
+) -> None:
+    model = make(dtype=dtype)
+    other(model)
+    _, slow = guards.check(model)
+    assert slow.keys() == {part}
 
 
 def test_an_mlp_that_writes_in_a_model_said_to_have_none() -> None:
@@ -218,22 +216,22 @@ def test_heads_that_the_config_miscounts() -> None:
     model = tiny_llama(heads=4, kv_heads=2)
     model.module.config.head_dim = 8
     assert code_of(model) in ("C412", "C413")
-    # As many numbers in all, so only attention itself can tell.
+    # As many numbers in all, so only the heads that a query moves can tell.
     model = tiny_gpt2(heads=2, d_head=8)
     model.module.config.n_head = 4
-    assert code_of(model) == "C419"
+    assert code_of(model) == "C437"
 
 
 def test_an_output_projection_that_is_another_module() -> None:
     model = tiny_gpt2()
-    model.__dict__["family"] = replace(families()["gpt2"], output="mlp.c_proj")
-    assert code_of(model) == "C413"
+    model.__dict__["family"] = replace(family_of("gpt2"), output="mlp.c_proj")
+    assert code_of(model) in ("C413", "C427")
 
 
 def test_neurons_that_are_not_those_of_the_mlp() -> None:
     model = tiny_gpt2()
     # It is reached before the MLP, which no part of one is.
-    model.__dict__["family"] = replace(families()["gpt2"], mlp_output="attn.c_proj")
+    model.__dict__["family"] = replace(family_of("gpt2"), mlp_output="attn.c_proj")
     assert code_of(model) == "C427"
     for make in (tiny_gpt2, tiny_llama):
         model = make()
@@ -245,14 +243,14 @@ def test_neurons_that_are_not_those_of_the_mlp() -> None:
 def test_a_gate_that_the_adapter_does_not_name() -> None:
     """RelP would share between activation and gate what is one factor's alone."""
     model = tiny_llama()
-    model.__dict__["family"] = replace(families()["llama"], gated=None)
+    model.__dict__["family"] = replace(LLAMA, gated=None)
     assert code_of(model) == "C425"
 
 
 def test_a_type_without_an_adapter() -> None:
-    model = tiny_gpt2()
-    model.module.config.model_type = "bloom"
+    model = Model(tiny_gpt2().module)
+    model.module.config.model_type = "rwkv"
     assert code_of(model) == "C411"
     with refused(ModelError, "C411"):
-        family_of("gpt_neox")
-    assert set(families()) >= {"gpt2", "llama"}
+        family_of("rwkv")
+    assert set(FAMILIES) >= {"gpt2", "llama"}

@@ -146,7 +146,7 @@ def write(file: str, text: str) -> Spoil:
         (write("config.json", '{"model_type": '), "C422", "config.json is damaged"),
         (write("config.json", "[]"), "C422", "config.json is damaged"),
         (write("config.json", "{}"), "C411", "unsupported model type"),
-        (lambda folder: change_config(folder, model_type="bloom"), "C411", "unsupported model type 'bloom'"),
+        (lambda folder: change_config(folder, model_type="rwkv"), "C411", "unsupported model type 'rwkv'"),
         (truncate, "C403", "cannot be loaded"),
         (empty, "C403", "cannot be loaded"),
         (garbage, "C403", "cannot be loaded"),

@@ -16,10 +16,11 @@ from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
 from tests.refused import refused
 from torch import Tensor
 
-from nncirc.circuits import families
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.collapse import join_neurons
 from nncirc.circuits.errors import GraphError, MethodError, ModelError
+from nncirc.circuits.families import family_of
+from nncirc.circuits.families.table import FAMILIES
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.made import Made
 from nncirc.circuits.names import Edge, Position
@@ -144,7 +145,7 @@ def test_without_mlps_nothing_is_split() -> None:
 
 
 def test_a_family_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(families.ours(), "gpt2", replace(families.ours()["gpt2"], mlp_output=None))
+    monkeypatch.setitem(FAMILIES, "gpt2", replace(family_of("gpt2"), mlp_output=None))
     with refused(ModelError, "C435"):
         tiny_gpt2().graph(neurons=[0])
 

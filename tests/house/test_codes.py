@@ -23,7 +23,7 @@ CLASSES = {
     "ResourceError": range(700, 750),
     "ArgumentError": range(750, 760),
     "NncircError": (104, 206, 799),  # arguments of the command line; a fault of nncirc itself
-    "Guard": (*range(413, 421), 425, 426),  # becomes a ModelError
+    "Guard": (*range(413, 421), 425, 437),  # becomes a ModelError
 }
 OF_FILES = ("FileError", "GraphError")
 """What the dsl raises itself, where it reads and writes circuits as scripts."""
