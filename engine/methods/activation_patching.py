@@ -32,7 +32,7 @@ from nncirc.circuits.rounding import rounded
 from nncirc.engine.evaluation.bootstrap import metric_estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.model.layer import add_to, attention_of, made_by, shared, split
+from nncirc.engine.model.layer import attention_of, change_output, made_by, shared, split
 from nncirc.engine.model.tracing import run
 from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.capture import Written, run_state, sender_stages, source_outputs
@@ -161,6 +161,10 @@ def _changes(
     return found
 
 
+def _plus(change: Tensor, value: Tensor) -> Tensor:
+    return value + change.view(value.shape)
+
+
 @dataclass(frozen=True, slots=True)
 class _Patch:
     """One node patched at one column.
@@ -270,7 +274,7 @@ class _Patcher:
             for block in model.blocks:
                 for end in (block.attention_end, block.mlp_end)[: 1 + self.shape.mlps]:
                     number += 1
-                    add_to(end, added(number) / block.scale)
+                    change_output(end, partial(_plus, added(number) / block.scale))
             return model.logits_output.unflatten(0, (rows, -1)).clone()
 
         logits = run(model.envoy, model.inputs(tokens.repeat(rows, 1), self.reading.kept), body)

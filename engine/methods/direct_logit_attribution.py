@@ -162,7 +162,7 @@ def _projection_biases(model: Model, graph: Graph) -> Float[Tensor, " d_model"]:
         for path in paths:
             assert path is not None
             bias = getattr(attrgetter(path)(block), "bias", None)
-            total = total if bias is None else total + bias.detach().double()
+            total = total if bias is None else total + model.family.residual_scale * bias.detach().double()
     return total
 
 

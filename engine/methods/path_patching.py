@@ -194,15 +194,16 @@ class _Paths:
         self.send(carried, rows, self.senders[0])
         for number, stage in enumerate(self.wiring.stages):
             base = self.residual[number]
+            if stage.kind != "mlp" or not self.graph.shape.parallel:
+                before, reached = carried, patched  # a parallel MLP reads what attention has read
             if stage.kind == "logits":
                 return self.read(base + (carried if stage.receivers.start in self.receivers else patched))
             compute = self.mlp if stage.kind == "mlp" else self.attention
-            before = carried
             if number < self.last:
-                carried = carried + compute(stage, base + carried, None, self.carriers)
+                carried = carried + compute(stage, base + before, None, self.carriers)
                 self.send(carried, rows, self.senders[number + 1])
             if number >= self.first:
-                patched = patched + compute(stage, base + patched, base + before, None)
+                patched = patched + compute(stage, base + reached, base + before, None)
         raise AssertionError("the last stage is that of the logits")
 
     def send(
@@ -259,7 +260,7 @@ class _Paths:
         attends, before = self.attends[layer], self.zs[layer][:, None]
         groups = (shared(shape, each) for each in (attends.turned(key, 1), value))
         z = attends.attend(attends.turned(query, 0), *groups)
-        if block.after_attention is not None:  # its scale is that of this run, where others are frozen
+        if self.model.couples_heads:  # its scale is that of this run, where others are frozen
             frozen = [head for head in range(shape.n_heads) if head not in heads]
             z[frozen] = before[frozen].expand_as(z[frozen])
             z, before = (as_written(self.model, layer, block, each) for each in (z, before))

@@ -35,8 +35,7 @@ def require_alone(model: Model, what: str) -> None:
     Raises:
         ModelError: C419, they cannot.
     """
-    slow = getattr(model.guard, "slow", {})
-    for part, why in slow.items():
+    for part, why in model.slow.items():
         raise ModelError(
             "C419",
             f"{what} computes {part} by themselves, which {model.name} does not allow: {why}",
@@ -50,7 +49,7 @@ def require_logits(model: Model) -> None:
     Raises:
         ModelError: C426, it does.
     """
-    if "logits" in getattr(model.guard, "slow", ()):
+    if "logits" in model.slow:
         raise ModelError(
             "C426",
             f"the logits of {model.name} are not the final norm's output times the unembedding",

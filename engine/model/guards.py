@@ -40,7 +40,7 @@ from nncirc.engine.model.layer import (
     units_in,
     z_written,
 )
-from nncirc.engine.model.model import Block, Model
+from nncirc.engine.model.model import Block, Model, first_of
 from nncirc.engine.model.tracing import run
 from nncirc.engine.runs.capture import sender_outputs
 from nncirc.engine.runs.masked_forward import Mask, masked_forward
@@ -479,8 +479,7 @@ def _block(
     activation = _activation(model, block) if mixed and model.family.gated is None else None
     neurons = neurons_written(model, layer, block).clone() if mixed and block.mlp_output is not None else None
     mlp = mlp_written(block, stream).clone()
-    output = block.block.output
-    after: Tensor = (output[0] if isinstance(output, tuple) else output).clone()
+    after = first_of(block.block.output).clone()
 
     if not block.parallel:
         found.note(ADDED, stream + attention, middle, stream.abs() + attention.abs())

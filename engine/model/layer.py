@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from nncirc.circuits.graph import Shape
-from nncirc.engine.model.model import Block, HeadWeights, Model
+from nncirc.engine.model.model import Block, HeadWeights, Model, first_of, module_of
 from nncirc.engine.model.tracing import checked, run
 
 EVERYWHERE = slice(None)
@@ -69,14 +69,9 @@ def made_by(
     return units_in(model, [through(chain, read) for chain in block.chains])
 
 
-def module_of(block: nn.Module, path: str | None) -> Any:
-    """A block's module; None if there is none."""
-    return None if path is None else attrgetter(path)(block)
-
-
 def read_by(path: str | None, block: nn.Module) -> Callable[[Tensor], Tensor]:
     """The norm through which something reads the residual stream, or what leaves it as it is."""
-    return nn.Identity() if path is None else attrgetter(path)(block)
+    return module_of(block, path) or nn.Identity()
 
 
 def through(chain: Iterable[Any], values: Tensor) -> Tensor:
@@ -265,10 +260,7 @@ def _attention_of(model: Model, length: int) -> tuple[Attention, ...]:
     tokens = torch.zeros(1, length, dtype=torch.long, device=model.device)
 
     def body() -> list[dict[str, Any]]:
-        found = []
-        for block in model.blocks:
-            arguments, told = block.attention.inputs
-            found.append({**told, "arguments": arguments})
+        found = [block.attention.inputs[1] for block in model.blocks]
         model.skip_logits()
         return found
 
@@ -342,11 +334,11 @@ def skipper(model: Model) -> Callable[[Block, Tensor], None]:
     return skip
 
 
-def add_to(envoy: Any, change: Float[Tensor, "batch pos d_model"]) -> None:
-    """Inside a trace: add something to what a module gives."""
+def change_output(envoy: Any, change: Callable[[Tensor], Tensor]) -> None:
+    """Inside a trace: change what a module gives, or the first of what it gives."""
     output = envoy.output
-    old = output[0] if isinstance(output, tuple) else output
-    new = checked(old + change.view(old.shape), old, envoy.path)
+    old = first_of(output)
+    new = checked(change(old), old, envoy.path)
     envoy.output = (new, *output[1:]) if isinstance(output, tuple) else new
 
 
@@ -363,9 +355,7 @@ def as_written(
 
 def mlp_written(block: Block, like: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
     """Inside a trace: what a layer's MLP adds to the residual stream."""
-    found = block.mlp_end.output
-    found = found[0] if isinstance(found, tuple) else found
-    return found.reshape(like.shape) * block.scale if block.scale != 1 else found.reshape(like.shape)
+    return block.scaled(first_of(block.mlp_end.output).reshape(like.shape))
 
 
 def _divided(gain: Float[Tensor, " d_model"], norm: Any) -> Float[Tensor, "batch pos 1"]:

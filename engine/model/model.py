@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any
@@ -23,6 +23,17 @@ from nncirc.engine.model.norms import norm_parts
 
 _ON_LOGITS = ("final_logit_softcapping", "logits_scaling", "logit_scale")
 """What configs call what is done to logits at the end."""
+
+
+def module_of(block: Any, path: str | None) -> Any:
+    """A module of a block; None where the family has no such module."""
+    return None if path is None else attrgetter(path)(block)
+
+
+def first_of(output: Any) -> Tensor:
+    """What a module gives, or the first of it: some give tuples."""
+    found: Tensor = output[0] if isinstance(output, tuple) else output
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +85,17 @@ class Block:
 
     def mlp_adds(self, stream: Float[Tensor, "*batch pos d_model"]) -> Float[Tensor, "*batch pos d_model"]:
         """What the MLP adds to the residual stream when it reads `stream`."""
-        made = self.mlp(self.mlp_read(stream).flatten(0, -3))
-        made = made[0] if isinstance(made, tuple) else made
+        made = first_of(self.mlp(self.mlp_read(stream).flatten(0, -3)))
         made = made if self.after_mlp is None else self.after_mlp(made)
-        made = made.view(stream.shape)
-        return made if self.scale == 1 else made * self.scale
+        return self.scaled(made.view(stream.shape))
 
     def attention_adds(self, z: Float[Tensor, "*batch pos z"]) -> Float[Tensor, "*batch pos d_model"]:
         """What attention adds to the residual stream, from the z of all heads side by side."""
         made: Tensor = self.output(z)
-        made = made if self.after_attention is None else self.after_attention(made)
+        return self.scaled(made if self.after_attention is None else self.after_attention(made))
+
+    def scaled(self, made: Tensor) -> Tensor:
+        """What attention or the MLP makes, as it is added to the residual stream."""
         return made if self.scale == 1 else made * self.scale
 
     def middle(self, stream: Tensor) -> Tensor:
@@ -266,9 +278,19 @@ class Model:
         return {}
 
     @property
+    def slow(self) -> Mapping[str, str]:
+        """Which parts cannot be computed by themselves, and why (`nncirc.engine.model.guards.Reach`)."""
+        return getattr(self.guard, "slow", {})
+
+    @property
     def alone(self) -> bool:
         """Whether heads, MLPs and logits can be computed by themselves, as the fast paths do."""
-        return not getattr(self.guard, "slow", ())
+        return not self.slow
+
+    @property
+    def couples_heads(self) -> bool:
+        """Whether a norm scales all heads of a layer together, so that each depends on the others."""
+        return self.family.after_attention is not None
 
     @property
     def digits(self) -> int:
@@ -296,11 +318,7 @@ class Model:
         return tuple(self._block(block) for block in attrgetter(self.family.blocks)(self.envoy))
 
     def _block(self, block: Any) -> Block:
-        family = self.family
-
-        def at(path: str | None) -> Any:
-            return None if path is None else attrgetter(path)(block)
-
+        family, at = self.family, partial(module_of, block)
         return Block(
             block,
             at(family.attention_norm),

@@ -301,9 +301,10 @@ def residual_stream(
         for layer, block in enumerate(model.blocks):
             if layer == 0 and start.is_floating_point():
                 block.block.input = checked(start, block.block.input, block.block.path)
-            found.append(block.attention_norm.input.clone())
+            stream = block.block.input.clone()
+            found.append(stream)
             if halves and model.shape.mlps:
-                found.append(block.mlp_norm.input.clone())
+                found.append(stream + block.scaled(block.attention_end.output))
         found.append(model.final_norm.input.clone())
         model.skip_logits()
         return found

@@ -348,7 +348,7 @@ class Contrast:
             **({"teacher_forced": True} if self.dataset.answers == "forced" else {}),
             "prompts": len(self.dataset.examples),
             "dtype": str(self.model.dtype).removeprefix("torch."),
-            **({"whole_runs": [*slow]} if (slow := getattr(self.model.guard, "slow", None)) else {}),
+            **({"whole_runs": [*slow]} if (slow := self.model.slow) else {}),
         }
 
     def _run(

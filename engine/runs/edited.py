@@ -7,14 +7,15 @@ Interventions are rows of one trace. Layers before the first that any of them ch
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from jaxtyping import Float
 from torch import Tensor
 
-from nncirc.circuits.errors import MethodError
+from nncirc.circuits.errors import MethodError, ModelError
 from nncirc.circuits.graph import Graph
-from nncirc.engine.model.layer import skipper
+from nncirc.engine.model.layer import change_output, skipper
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import checked, run
 from nncirc.engine.runs.capture import as_tokens
@@ -58,13 +59,25 @@ def edited_run(
 
     Raises:
         MethodError: C502, C503, an edit gives values that do not fit there.
+        ModelError: C419, heads are to be changed where a norm scales all of a layer together.
     """
+    if model.couples_heads and any(site.part == "attention" for site in edits):
+        raise ModelError(
+            "C419",
+            f"in {model.name} a norm scales all heads of a layer together, so none can be changed alone",
+            hint="use MLPs or states, or activation_patching for heads",
+        )
     first = min((site.layer for site in edits), default=model.shape.n_layers)
     start = stream[first].repeat(rows, 1, 1)
 
     def change(layer: int, part: Part, value: Tensor, path: str) -> Tensor:
         new = edits[Site(layer, part)](value.unflatten(0, (rows, -1)))
         return checked(new.flatten(0, 1), value, path)
+
+    def written(layer: int, scale: float, value: Tensor) -> Tensor:
+        """What an MLP gives, of which the stream gets so much."""
+        new = edits[Site(layer, "mlp")]((value * scale).view(rows, -1, *start.shape[1:]))
+        return (new / scale).view(value.shape)
 
     skip = skipper(model)
 
@@ -80,8 +93,7 @@ def edited_run(
             if (layer, "attention") in edits:
                 block.output.input = change(layer, "attention", block.output.input, block.output.path)
             if (layer, "mlp") in edits:
-                end = block.mlp_end
-                end.output = change(layer, "mlp", end.output, end.path)
+                change_output(block.mlp_end, partial(written, layer, block.scale))
         last: Any = model.final_norm
         if (model.shape.n_layers, "residual") in edits:
             last.input = change(model.shape.n_layers, "residual", last.input, last.path)

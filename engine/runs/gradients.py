@@ -27,15 +27,15 @@ from nncirc.circuits.graph import Graph
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.metrics.reading import Reading
 from nncirc.engine.model.layer import (
+    change_output,
     mlp_written,
-    module_of,
     neurons_written,
     through,
     unit_project,
     units_in,
     z_written,
 )
-from nncirc.engine.model.model import Block, Model
+from nncirc.engine.model.model import Block, Model, module_of
 from nncirc.engine.model.tracing import run
 from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.capture import Written
@@ -254,11 +254,7 @@ def metric_gradients(
 
     def end(envoy: Any, layer: int, times: float) -> None:
         """The module whose output a layer's attention or MLP adds to the residual stream."""
-        output = envoy.output
-        if isinstance(output, tuple):
-            envoy.output = (written(output[0], layer, times), *output[1:])
-        else:
-            envoy.output = written(output, layer, times)
+        change_output(envoy, lambda value: written(value, layer, times))
 
     def body() -> tuple[Tensor, Tensor]:
         first = model.blocks[0].block

@@ -93,7 +93,7 @@ class Live:
 
         What one head adds to the stream then depends on what the others do, heard or not.
         """
-        return self.model.family.after_attention is not None and receiver in self.wiring.units
+        return self.model.couples_heads and receiver in self.wiring.units
 
     def reaches(self, receiver: int) -> bool:
         """Whether anyone listens to a head of a receiver's layer."""
@@ -240,7 +240,7 @@ class Live:
             return {sender: new - self.out[sender][:, at]}
         zs = self.attention(stage.layer, inputs, change)
         senders = self.wiring.head_sender[stage.layer]
-        if self.model.family.after_attention is not None:
+        if self.model.couples_heads:
             return self.coupled(stage.layer, zs)
         found: dict[int, Tensor] = {}
         for narrow in (False, True):
@@ -294,7 +294,7 @@ class Live:
             heads = [
                 head
                 for head in range(shape.n_heads)
-                if (self.listeners[senders[head]] or self.model.family.after_attention is not None)
+                if (self.listeners[senders[head]] or self.model.couples_heads)
                 and (senders[head] in self.narrow_sender) is narrow
                 and any(unit in fresh for unit in ((0, head), (1, kv_of[head]), (2, kv_of[head])))
             ]
@@ -380,7 +380,7 @@ class Live:
         moved: dict[int, Tensor] = {}
         for layer, heads in enumerate(self.wiring.head_sender):
             listened = [sender for sender in dict.fromkeys(heads) if self.listeners[sender]]
-            if listened and self.model.family.after_attention is not None:
+            if listened and self.model.couples_heads:
                 outputs = self.heads_add(layer, self.z[layer])
                 for sender in listened:
                     self.out[sender] = outputs[sender]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -14,13 +15,17 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.families import adapted, family_of
-from nncirc.circuits.names import END
+from nncirc.circuits.names import END, Edge
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import attribution_patching
+from nncirc.engine.methods.causal_tracing import causal_tracing
+from nncirc.engine.methods.path_patching import path_patching
+from nncirc.engine.methods.steering import steering
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model import guards
 from nncirc.engine.model.model import Model
+from nncirc.engine.runs.capture import residual_stream, sender_outputs
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.masked_forward import Mask
 
@@ -189,10 +194,63 @@ def test_methods_are_their_definitions(name: str) -> None:
     assert 0 < len(fast) < graph.n_edges
 
 
+@pytest.mark.parametrize("name", [each for each in METHODS if each in ALONE])
+def test_a_direct_path_is_an_edge(name: str) -> None:
+    """With everything frozen between a sender and a receiver, patching the path is cutting the edge."""
+    model = tiny(name)
+    about, graph = contrast(model, size=2, lengths=(8,)), model.graph()
+    for receiver in ("L0H1.q", "MLP0", graph.receivers[-4], "MLP1", "logits"):
+        paths = path_patching(about, graph, METRIC, to=receiver, through="none", direction="noise")
+        for sender in paths.nodes:
+            edge = Edge(sender, receiver)
+            if edge in graph:
+                assert paths.value(sender) == pytest.approx(cut(about, [edge]), abs=1e-4), edge
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_stream_is_the_sum_of_what_is_written(name: str) -> None:
+    model = tiny(name)
+    tokens = torch.arange(16).view(2, 8)
+    outputs, graph = sender_outputs(model, model.graph(), tokens), model.graph()
+    bias = torch.zeros(model.d_model, dtype=torch.float64)
+    total = outputs[0]
+    stream = iter(residual_stream(model, tokens))
+    torch.testing.assert_close(next(stream), total)
+    for layer, block in enumerate(attrgetter(model.family.blocks)(model.module)):
+        own = getattr(attrgetter(model.family.output)(block), "bias", None)
+        bias = bias if own is None else bias + own
+        for names in ([f"L{layer}H{head}" for head in range(4)], [f"MLP{layer}"]):
+            total = total + sum(outputs[graph.sender_index[each]] for each in names)
+            torch.testing.assert_close(next(stream), total + bias, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gemma3_text", "granite", "gpt_neox", "gpt_oss"])
+def test_an_mlp_that_is_put_back_is_cut_everywhere(name: str) -> None:
+    """Causal tracing puts the corrupted output of one MLP into the clean run."""
+    about = contrast(tiny(name), size=2, lengths=(8,))
+    traced = causal_tracing(about, METRIC, of="mlps", window=1, positions=None, direction="noise")
+    whole = about.clean(METRIC)
+    for node in ("MLP0", "MLP1"):
+        assert traced.value(node) == pytest.approx(whole - without(about, node), abs=1e-4)
+
+
+def test_heads_that_a_norm_scales_together_are_not_changed_alone() -> None:
+    about = contrast(tiny("olmo2"), size=2, lengths=(8,))
+    with refused(ModelError, "C419", "scales all heads"):
+        steering(about, about.model.graph(), METRIC, nodes="L1H2", scale=[0.0])
+    with refused(ModelError, "C419", "scales all heads"):
+        causal_tracing(about, METRIC, of="attention", positions=None)
+
+
 def without(about: Contrast, node: str) -> float:
     """The metric with every edge out of a node cut."""
+    return cut(about, [edge for edge in about.model.graph().edges() if edge.sender == node])
+
+
+def cut(about: Contrast, edges: list[Edge]) -> float:
+    """The metric with edges cut."""
     graph = about.model.graph()
-    mask = Mask.of(about.model, graph, [[edge for edge in graph.edges() if edge.sender == node]])
+    mask = Mask.of(about.model, graph, [edges])
     values = about.measure(METRIC, lambda batch, where: about.masked(graph, batch, where, mask))
     return float(values.mean())
 
