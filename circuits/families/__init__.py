@@ -44,22 +44,26 @@ def families() -> dict[str, Entry]:
 
 
 def own_family(model_type: str, config: Config) -> Family | None:
-    """Our own family of a `model_type`; None if there is none."""
+    """Our own family for a `model_type`, or None."""
     entry = FAMILIES.get(model_type)
-    return entry if entry is None or isinstance(entry, Family) else entry(config)
+    return None if entry is None else _made(entry, config)
+
+
+def _made(entry: Entry, config: Config) -> Family:
+    return entry if isinstance(entry, Family) else entry(config)
 
 
 def family_of(model_type: str, config: Mapping[str, object] | None = None) -> Family:
-    """The family of a `model_type`; `config` is the whole `config.json`, for what is said if there is none.
+    """The family for a `model_type`; entries and messages may depend on `config`, the whole `config.json`.
 
     Raises:
         ModelError: C411, there is no family for it; C436, the family that a package adds for it is broken.
     """
     entry = FAMILIES.get(model_type)  # without a look at packages, which may be broken
     known = families() if entry is None else {}
-    entry = known.get(model_type) if entry is None else entry
+    entry = entry or known.get(model_type)
     if entry is not None:
-        return entry if isinstance(entry, Family) else entry(config or {})
+        return _made(entry, config or {})
     broken = _added()[1]
     if model_type in broken:
         raise ModelError(

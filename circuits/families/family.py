@@ -172,8 +172,8 @@ class Family:
         mlp: what is called with what the MLP reads.
         mlp_writes: the module whose output the MLP adds to the residual stream; None for `mlp`.
         parallel: whether attention and MLP read the same residual stream.
-        after_attention: a norm of what attention adds to the residual stream; None if there is none.
-        after_mlp: a norm of what the MLP adds; None if there is none.
+        after_attention: the norm of what attention adds to the residual stream, or None.
+        after_mlp: the norm of what the MLP adds, or None.
         residual_scale: what both are multiplied by before they are added.
         pos_embed: the module whose row p + `position_offset` is added to the embedding of the token at
             position p; None if positions enter otherwise.

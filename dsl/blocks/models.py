@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from nncirc.circuits.door import at_home, read_text
-from nncirc.circuits.errors import GraphError
-from nncirc.circuits.families import adapted, may_be_adapted, unadapted
+from nncirc.circuits.errors import GraphError, ModelError
+from nncirc.circuits.families import adapted, may_be_adapted, own_family, unadapted
 from nncirc.circuits.models import BUNDLED, COMPILED
 from nncirc.dsl.blocks.keys import COUNT, DEVICE
 from nncirc.dsl.check.declared import Implementation, Key, Meaning
@@ -60,9 +60,18 @@ def _check_adapter(meaning: Meaning, model: Draft) -> None:
         config = json.loads(read_text(at_home(name) / "config.json", at_most=LARGEST))
     except (OSError, ValueError, RecursionError):
         return  # it is not there, or damaged, which is said when it is loaded
-    if isinstance(config, dict) and not may_be_adapted(config):
+    if not isinstance(config, dict):
+        return
+    if not may_be_adapted(config):
         message, help_ = unadapted(config, adapted())
         meaning.report("C411", message, model.where("id"), help=help_)
+        return
+    try:
+        own_family(str(config.get("model_type")), config)
+    except ModelError as error:  # a kind of it that cannot be taken apart
+        meaning.report("C411", error.message, model.where("id"), help=error.hint)
+    except (KeyError, TypeError, ValueError):
+        return  # damaged, as above
 
 
 def check_runs(meaning: Meaning, dataset: Draft) -> None:

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple, TypeAlias
 
 from nncirc.circuits.door import at_home, read_text
-from nncirc.circuits.errors import GraphError
+from nncirc.circuits.errors import GraphError, ModelError
 from nncirc.circuits.families import own_family
 from nncirc.circuits.families.family import Family
 from nncirc.circuits.families.table import PLAIN
@@ -81,7 +81,7 @@ def _read(text: str) -> Sizes | None:
         return None
     try:
         family = own_family(str(config.get("model_type")), config)
-    except (KeyError, TypeError, ValueError):  # a config that makes no model
+    except (KeyError, TypeError, ValueError, ModelError):  # a config that makes no model that fits
         return None
     layers, heads, kv_heads, d_mlp = (_size(config, family, size) for size in _ELSEWHERE)
     if layers is None or heads is None:

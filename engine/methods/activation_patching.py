@@ -345,8 +345,6 @@ class _Patcher:
         """The metric of every prompt from its final residual stream."""
         normed = self.model.final_norm(final)
         if self.columns is None:
-            return self.reading.values(
-                self.metric, self.model.logits(self.model.unembed(normed)), self.reference
-            )
+            return self.reading.values(self.metric, self.model.unembedded(normed), self.reference)
         logits = self.model.logits(torch.einsum("rbnd,bncd->rbnc", self.reading.select(normed), self.columns))
         return self.reading.column_values(self.metric, logits)

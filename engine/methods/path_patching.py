@@ -269,7 +269,5 @@ class _Paths:
     def read(self, final: Float[Tensor, "row batch pos d_model"]) -> Float[Tensor, "row batch"]:
         """The metric of every prompt from its final residual stream."""
         normed = self.model.final_norm(final[:, :, self.reading.kept])
-        values: Tensor = self.reading.values(
-            self.metric, self.model.logits(self.model.unembed(normed)), self.reference
-        )
+        values: Tensor = self.reading.values(self.metric, self.model.unembedded(normed), self.reference)
         return values

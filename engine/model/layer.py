@@ -131,19 +131,16 @@ def write_units(
     made = [unit for kind in linear for unit in kind]
     for chain, modules in enumerate(block.chains):
         envoy, old = modules[-1], modules[-1].output
-        parts = [
-            (list(unit.columns[chain]), made[number] if made else through(modules, read[number]))
-            for number, unit in enumerate(model.units)
-            if chain in unit.columns
-        ]
-        if made and sum(len(columns) for columns, _ in parts) == old.shape[-1]:  # they are all of it
-            parts.sort(key=lambda part: part[0])
-            new = torch.cat([part for _, part in parts], dim=-1)
+        units = model.columns_of_chains[chain]
+        if made and sum(len(columns) for _, columns in units) == old.shape[-1]:  # they are all of it
+            new = torch.cat([made[number] for number, _ in units], dim=-1)
         else:
             wide = (*read.shape[1:3], -1)  # latents have a head of their own
             new = old.reshape(wide).clone()
-            for columns, part in parts:
-                new[..., columns] = part if made else part.reshape(wide)[..., columns]
+            for number, columns in units:
+                new[..., columns] = (
+                    made[number] if made else through(modules, read[number]).reshape(wide)[..., columns]
+                )
         envoy.output = checked(new.view(old.shape), old, envoy.path)
 
 

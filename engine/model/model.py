@@ -352,6 +352,19 @@ class Model:
         return tuple(self.family.units.layout(Heads(shape.n_heads, shape.n_kv_heads, self.d_head)))
 
     @cached_property
+    def columns_of_chains(self) -> tuple[tuple[tuple[int, list[int]], ...], ...]:
+        """For every chain its units, each with its columns of what the chain makes, in the order of these."""
+        return tuple(
+            tuple(
+                sorted(
+                    ((n, list(u.columns[chain])) for n, u in enumerate(self.units) if chain in u.columns),
+                    key=lambda unit: unit[1],
+                )
+            )
+            for chain in range(len(self.family.units.chains))
+        )
+
+    @cached_property
     def unit_columns(self) -> Int[Tensor, " width"] | None:
         """The columns of what a layer's chains make, side by side, unit after unit; None if as they are."""
         block, start, found = attrgetter(self.family.blocks)(self.module)[0], 0, []
@@ -502,6 +515,10 @@ class Model:
             made = cap * torch.tanh(made / cap)
         made = made if divide is None else made / divide
         return made if multiply is None else made * multiply
+
+    def unembedded(self, normed: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch vocab"]:
+        """Inside a trace: logits of what the final norm gives."""
+        return self.logits(self.unembed(normed))
 
     @property
     def logits_output(self) -> Float[Tensor, "batch kept vocab"]:

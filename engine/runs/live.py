@@ -216,7 +216,7 @@ class Live:
             values = self.read_change(normed, self.probability)
             if values is not None:
                 return values
-        logits = self.model.logits(self.model.unembed(normed))
+        logits = self.model.unembedded(normed)
         return self.reading.values(self.metric, logits, self.reference)
 
     def read_change(

@@ -15,7 +15,7 @@ from tests.checked import program_of
 from tests.engine.folders import saved
 from tests.engine.tiny import tiny_gpt2
 from tests.refused import refused
-from transformers import BertConfig, BioGptConfig, MambaConfig, T5Config
+from transformers import BertConfig, BioGptConfig, MambaConfig, OPTConfig, T5Config
 
 from nncirc import check_text
 from nncirc.circuits import families
@@ -161,6 +161,14 @@ def test_what_is_said_of_other_models(install: Install, tmp_path: Path, kind: st
         span = refused.value.diagnostic.span  # type: ignore[attr-defined]
         assert (refused.value.code, text[span.start : span.end]) == ("C411", f'"{tmp_path}"')
         assert message in refused.value.message
+
+
+def test_what_is_said_of_a_kind_of_ours_that_cannot_be_parted(tmp_path: Path) -> None:
+    OPTConfig(do_layer_norm_before=False).save_pretrained(tmp_path)
+    text = SCRIPT.replace("FOLDER", str(tmp_path))
+    (found,) = check_text(text).diagnostics
+    assert (found.code, text[found.span.start : found.span.end]) == ("C411", f'"{tmp_path}"')
+    assert "normalizes the residual stream after every sum" in found.message
 
 
 @pytest.mark.parametrize(
