@@ -48,7 +48,7 @@ OF_METHODS = {
     "Contrast": "begins clean_logits clean_outputs clean_written fitting in_order keep_written"
     " loss masked measure noise normalizer reading reference substitute substitute_written where",
     "Logits": "at best best_of_others each logit logprob mean_under prob",
-    "Model": "guard head_out head_weights inputs logits logits_of neuron_weights pos_embed"
+    "Model": "guard head_out head_weights inputs logits logits_of neuron_weights pos_embed unembedded"
     " shift_embedding unembed_columns",
 }
 """Methods for those who write methods: they take batches and tensors that only the engine makes."""
