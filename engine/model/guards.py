@@ -420,10 +420,15 @@ def _by_block(model: Model, tokens: Int[Tensor, "row pos"], found: _Errors) -> N
 
 def _in_float64(model: Model, tokens: Tensor, body: Callable[[_Float64], None]) -> None:
     upcast = _Float64()
+    experts = getattr(model.module.config, "_experts_implementation", None) or "eager"
     try:
+        if experts != "eager":  # the fast ones know no float64
+            model.module.set_experts_implementation("eager")
         run(model.envoy, model.inputs(tokens), lambda: body(upcast))
     finally:
         upcast.give_back()
+        if experts != "eager":
+            model.module.set_experts_implementation(experts)
 
 
 def _end(model: Model, upcast: _Float64) -> None:

@@ -186,7 +186,7 @@ class Attention:
         else:
             first, second = turning.chunk(2, dim=-1)
             other = torch.cat([-second, first], dim=-1)
-        turned = turning * cos + other * sin
+        turned = (turning * cos + other * sin).to(heads.dtype)  # some families turn in float32
         return torch.cat([turned, rest], dim=-1) if rest.shape[-1] else turned
 
     def sees(self, at: Int[Tensor, " at"], length: int) -> Tensor:
@@ -346,8 +346,7 @@ def as_written(
     if block.after_attention is None:
         return z
     raw = block.output(z.movedim(0, -2).flatten(-2))
-    linear = raw * model.gains[layer][0]
-    return z * _ratio(linear, block.after_attention(raw))
+    return z * _ratio(raw, model.gains[layer][0], block.after_attention(raw))
 
 
 def mlp_written(block: Block, like: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
@@ -357,10 +356,13 @@ def mlp_written(block: Block, like: Float[Tensor, "batch pos d_model"]) -> Float
 
 def _divided(gain: Float[Tensor, " d_model"], norm: Any) -> Float[Tensor, "batch pos 1"]:
     """Inside a trace: what a norm has multiplied its input by, its gain apart (least squares)."""
-    linear = norm.input * gain
-    return _ratio(linear, norm.output)
+    return _ratio(norm.input, gain, norm.output)
 
 
-def _ratio(linear: Float[Tensor, "*batch d_model"], made: Tensor) -> Float[Tensor, "*batch 1"]:
+def _ratio(
+    read: Float[Tensor, "*batch d_model"], gain: Float[Tensor, " d_model"], made: Tensor
+) -> Float[Tensor, "*batch 1"]:
+    linear = read * gain  # in float32 at least, as gains are
     tiny = torch.finfo(linear.dtype).tiny
-    return (made * linear).sum(-1, keepdim=True) / linear.square().sum(-1, keepdim=True).clamp_min(tiny)
+    ratio = (made * linear).sum(-1, keepdim=True) / linear.square().sum(-1, keepdim=True).clamp_min(tiny)
+    return ratio.to(read.dtype)

@@ -443,7 +443,7 @@ class Model:
         out: Tensor = output.weight.T if family.transposed else output.weight
         self._check_width(layer, family.output, len(out), len(out) // heads * heads)
         if family.after_attention is not None:
-            out = out * self.gains[layer][0]
+            out = (out * self.gains[layer][0]).to(out.dtype)
         if family.residual_scale != 1:
             out = out * family.residual_scale
         return out.unflatten(0, (heads, -1))
@@ -461,6 +461,8 @@ class Model:
     def gains(self) -> tuple[tuple[Tensor, Tensor], ...]:
         """Of every layer what the norms after attention and after the MLP multiply each direction by.
 
+        In float32 at least, in which Gemma's norms add 1 to their weights, whatever the model's dtype.
+
         Raises:
             MethodError: C571, such a norm does more than divide and multiply.
         """
@@ -470,7 +472,7 @@ class Model:
         like = torch.zeros(self.d_model, dtype=self.dtype, device=self.device)
 
         def gain(norm: Any) -> Tensor:
-            return norm_parts(norm, like).gain.to(like)
+            return norm_parts(norm, like).gain.to(like.device, torch.promote_types(like.dtype, torch.float32))
 
         layers = attrgetter(self.family.blocks)(self.module)
         return tuple((gain(attrgetter(attention)(b)), gain(attrgetter(mlp)(b))) for b in layers)
@@ -492,7 +494,7 @@ class Model:
         weight: Tensor = attrgetter(family.mlp_output)(block).weight
         weight = weight.T if family.transposed else weight
         if family.after_mlp is not None:
-            weight = weight * self.gains[layer][1]
+            weight = (weight * self.gains[layer][1]).to(weight.dtype)
         return weight * family.residual_scale if family.residual_scale != 1 else weight
 
     def unembed_columns(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d_model"] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -11,7 +13,7 @@ from tests.engine.compared import by_mask
 from tests.engine.tiny import VOCABULARY, contrast
 from tests.refused import refused
 from tests.some import some
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from nncirc.circuits.errors import ModelError
@@ -23,9 +25,10 @@ from nncirc.engine.methods.attribution_patching import attribution_patching
 from nncirc.engine.methods.causal_tracing import causal_tracing
 from nncirc.engine.methods.path_patching import path_patching
 from nncirc.engine.methods.steering import steering
-from nncirc.engine.metrics.metric import Metric
+from nncirc.engine.metrics.metric import Logits, Metric
 from nncirc.engine.model import guards
 from nncirc.engine.model.model import Model
+from nncirc.engine.program.captions import told
 from nncirc.engine.runs.capture import residual_stream, sender_outputs
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.masked_forward import Mask
@@ -259,3 +262,56 @@ def test_a_family_that_cannot_be_parted_is_refused_by_name() -> None:
     config = AutoConfig.for_model("opt", do_layer_norm_before=False).to_dict()
     with refused(ModelError, "C411", hint="use another size of OPT: only OPT-350m is built like this"):
         family_of("opt", config)
+
+
+# In other dtypes than float64 -----------------------------------------------------------------------------
+
+HALF = {"bfloat16": (torch.bfloat16, 0.06), "float16": (torch.float16, 0.01)}
+"""And how far results may be from those of float64, relative to the largest."""
+
+
+def in_dtype(name: str, dtype: torch.dtype) -> Model:
+    """A tiny model whose weights are rounded to a dtype, with transformers' own experts."""
+    module = tiny(name).module.to(dtype)
+    if name in ("mixtral", "gpt_oss"):
+        module.set_experts_implementation("grouped_mm")
+    model = Model(module, name=name)
+    _, slow = guards.check(model)
+    assert bool(slow) == (name in WHOLE)
+    return Model(module, name=name, guard=guards.Reach.of(model, slow))
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("gemma3_text", "bfloat16"), ("olmo2", "float16"), ("llama", "bfloat16")]
+)
+def test_half_precision(name: str, dtype: str) -> None:
+    """Beside the same weights in float64."""
+    kind, allowed = HALF[dtype]
+    half = in_dtype(name, kind)
+    exact = replace(half, module=deepcopy(half.module).double())
+    seen = []
+
+    def function(logits: Logits) -> Tensor:
+        seen.append(logits.patched.dtype)
+        return Metric("logit_diff").measure.function(logits)
+
+    metric = Metric("logit_diff", own=replace(Metric("logit_diff").measure, function=function))
+    found = []
+    for model in (half, exact):
+        about, graph = contrast(model, size=1), model.graph()
+        edges, nodes = attribution_patching(about, graph, metric), activation_patching(about, graph, metric)
+        circuit = acdc(about, graph, metric, threshold=0.02)
+        assert 0 < len(circuit) < graph.n_edges
+        for made in (edges.made, nodes.made, circuit.made):
+            assert str(model.dtype).removeprefix("torch.") in told(made).split("; ")
+        found.append([[*edges.values.values()], [row[0] for row in nodes.values]])
+    for one, other in zip(*found, strict=True):
+        assert one == pytest.approx(other, abs=allowed * max(map(abs, other)))
+    assert set(some(seen)) == {torch.float64}
+
+
+@pytest.mark.parametrize("name", ["mixtral", "gpt_oss"])
+def test_experts_in_float32(name: str) -> None:
+    """The way in which transformers runs them knows no float64, in which blocks are tried."""
+    model = in_dtype(name, torch.float32)
+    assert model.module.config._experts_implementation == "grouped_mm"
