@@ -14,6 +14,7 @@ from tests.engine.tiny import Case, cases, random_prompts, tiny_gpt2, tiny_llama
 from tests.refused import refused
 from tests.some import some
 from torch import Tensor, nn
+from transformers.models.gemma3.modeling_gemma3 import Gemma3RMSNorm
 
 from nncirc.circuits.errors import DataError, MethodError
 from nncirc.circuits.graph import stages
@@ -225,6 +226,13 @@ def test_a_norm_that_is_none_is_refused() -> None:
 def test_a_norm_without_weights_has_gain_one() -> None:
     found = norm_parts(nn.Identity(), torch.zeros(2, 3))
     assert (found.gain.tolist(), found.shift.tolist(), found.centred) == ([1.0] * 3, [0.0] * 3, False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_gain_that_is_one_more_is_told_beside_gains_of_hundreds(dtype: torch.dtype) -> None:
+    norm = Gemma3RMSNorm(64).to(dtype)
+    norm.weight.data = torch.cat([torch.linspace(-1, 1, 60), torch.full((4,), 800.0)]).to(dtype)
+    assert torch.equal(norm_parts(norm, torch.zeros(64, dtype=dtype)).gain, 1 + norm.weight.double())
 
 
 @pytest.mark.parametrize(
