@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests.engine.folders import change_config, not_loaded, saved
+from tests.engine.peak import peak_bytes
 from tests.engine.tiny import tiny_gpt2, tiny_llama
 from torch import Tensor
 from transformers import GPT2LMHeadModel, LlamaForCausalLM
@@ -271,6 +272,22 @@ def test_what_does_not_fit_is_not_begun(gpt2: Path, monkeypatch: pytest.MonkeyPa
     assert load_huggingface(gpt2).made["guards"]
     monkeypatch.setattr(GPT2LMHeadModel, "from_pretrained", None)
     not_loaded(gpt2, "C701", "of memory is free", dtype="float64")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_are_in_memory_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: Any) -> None:
+    """As they are in the file they are mapped from it; in another dtype they are copied once.
+
+    What guards need, some of it a block in float64, is small beside many blocks.
+    """
+    monkeypatch.setenv("HF_DEACTIVATE_ASYNC_LOAD", "1")  # only this thread's memory is recorded
+    module = tiny_gpt2(layers=8, d_head=16, n_positions=30_000, dtype=torch.float32).module
+    folder = saved(module, tmp_path / "model")
+    found: list[Model] = []
+    most = peak_bytes(lambda: found.append(load_huggingface(folder, dtype=dtype)))
+    size = sum(weight.nbytes for weight in found[0].module.parameters())
+    mapped = 0 if dtype == "float32" else (folder / SINGLE).stat().st_size
+    assert 0.99 * size < most - mapped < 1.15 * size
 
 
 def test_a_family_with_only_the_slow_attention_loads(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
