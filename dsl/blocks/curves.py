@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nncirc.circuits.parts import OUTPUTS
 from nncirc.dsl.blocks.keys import BY, COUNT, HELD_OUT, INTERVAL, METRIC, RANK, SCORED, SEVERAL_CIRCUITS, one
 from nncirc.dsl.blocks.metrics import check_measured
 from nncirc.dsl.blocks.selection import check_selected
@@ -51,6 +52,10 @@ def _check_scores(meaning: Meaning, draft: Draft, scores: Draft, by: str) -> Non
     if not effect:
         problem = "these scores do not measure the effect of nodes on a metric"
         advice = "use `attribution_patching` or `activation_patching`"
+        meaning.report("C232", problem, draft.where("scores"), labels=label, help=advice)
+    elif isinstance(of := scores.values.get("of", OUTPUTS), tuple) and of != OUTPUTS:
+        problem = f"expected scores of what nodes write, found `of = {of[0] if of else ''}`"
+        advice = "write `of = outputs` in the scores"
         meaning.report("C232", problem, draft.where("scores"), labels=label, help=advice)
     elif by not in ("edges", "nodes"):
         problem = f"scores rank only `edges` or `nodes`, not `{by}`"

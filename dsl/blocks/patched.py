@@ -87,7 +87,7 @@ def check_begins(meaning: Meaning, draft: Draft) -> None:
     """What begins in the corrupted run (`into = corrupt`, where there is a choice) needs one."""
     if draft.values.get("into", None if "into" in draft.spans else "corrupt") == "corrupt":
         instead = "write `into = clean`, or " if "into" in draft.values else ""
-        _needs_run(meaning, draft, "into", f"`{draft.implementation}`", instead)
+        check_reruns(meaning, draft, "into", f"`{draft.implementation}`", instead)
 
 
 def check_denoised(meaning: Meaning, draft: Draft, key: str, word: str, other: str) -> None:
@@ -101,10 +101,11 @@ def check_denoised(meaning: Meaning, draft: Draft, key: str, word: str, other: s
         other: that for the other.
     """
     if draft.values.get(key) == word:
-        _needs_run(meaning, draft, key, f"`{key} = {word}`", f"write `{key} = {other}`, or ")
+        check_reruns(meaning, draft, key, f"`{key} = {word}`", f"write `{key} = {other}`, or ")
 
 
-def _needs_run(meaning: Meaning, draft: Draft, key: str, what: str, instead: str) -> None:
+def check_reruns(meaning: Meaning, draft: Draft, key: str, what: str, instead: str) -> None:
+    """Of what a key asks for there is only something in a run of the model."""
     corruption = meaning.get(draft, "corruption")
     if corruption is None or CORRUPTIONS[corruption.implementation].run:
         return

@@ -307,4 +307,10 @@ METHODS: Mapping[str, Entry] = {
         "Heads, MLPs and embeddings write to the residual stream; `logits` and shared keys and values "
         "do not. A function vector is built from heads.",
     ),
+    "C597": Entry(
+        "invalid target of activation patching",
+        "`of` names each part once: `outputs`, `q`, `k`, `v`, `pattern`, `resid_pre`, `resid_mid`, "
+        "`resid_post`. In a layer whose attention and MLP read the same residual stream, as in Pythia, or "
+        "without an MLP, there is no residual stream between the two.",
+    ),
 }

@@ -28,14 +28,15 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.made import Made
 from nncirc.circuits.names import Position, Positions
+from nncirc.circuits.parts import OUTPUTS, Part, rows_of
 from nncirc.circuits.rounding import rounded
 from nncirc.engine.evaluation.bootstrap import metric_estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
-from nncirc.engine.model.layer import attention_of, change_output, made_by, shared, split
+from nncirc.engine.model.layer import attention_of, change_output, shared, split, through, units_in
 from nncirc.engine.model.tracing import run
 from nncirc.engine.runs.batches import Batch
-from nncirc.engine.runs.capture import Written, run_state, sender_stages, source_outputs
+from nncirc.engine.runs.capture import run_state
 from nncirc.engine.runs.cells import by_prompt
 from nncirc.engine.runs.columns import columns_of, labelled, mask_of
 from nncirc.engine.runs.contrast import Contrast
@@ -43,6 +44,7 @@ from nncirc.engine.runs.corruptions import PATCHED, Direction, check_direction
 from nncirc.engine.runs.journal import Journal
 from nncirc.engine.runs.live import with_modules
 from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE
+from nncirc.engine.runs.patches import check_parts, differences
 from nncirc.engine.runs.wiring import stages
 
 BYTES_IN_A_TRACE = 2**29
@@ -56,18 +58,33 @@ def activation_patching(
     graph: Graph,
     metric: Metric,
     *,
+    of: Sequence[Part] = OUTPUTS,
     direction: Direction = "denoise",
     positions: Positions | None = None,
     how: Resampling = USUAL,
     journal: Journal | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeScores:
-    """The metric with each sender of the graph patched, at each position; with intervals over prompts.
+    """The metric with each node of the graph patched, at each position; with intervals over prompts.
+
+    A row for everything that `of` names, part by part:
+
+    - `outputs`: what a sender of the graph writes (`L2H1`, `MLP3`, `embed`): every edge out of it at once.
+    - `q`, `k`, `v`: a head's query, key or value as its projection makes it (`L2H1.q`): before any rotary
+      embedding, and before a norm of queries and keys that each head has to itself. At a position it is the
+      vector that is made there. Under grouped-query attention a key or value is a group's (`L2KV0.k`).
+    - `pattern`: a head's attention after the softmax (`L2H1.pattern`); at a position, from there to all
+      others. Values stay those of the run that is patched.
+    - `resid_pre`, `resid_mid`, `resid_post`: the residual stream before a layer, between its attention and
+      its MLP, and after it (`L2.resid_pre`).
+
+    In a graph of attention layers queries, keys, values and patterns are those of all heads (`L2.q`).
 
     Args:
         contrast: model, prompts and corruption.
-        graph: whose senders are patched: every edge out of one at once.
+        graph: whose nodes are patched.
         metric: what is measured. Normalised, no effect is 1 in `noise` and 0 in `denoise`.
+        of: what is patched, one thing at a time.
         direction: which run is patched into which.
         positions: the positions, one column each; "all" for every token; None for all tokens at once.
         how: how the intervals over prompts are drawn.
@@ -77,7 +94,10 @@ def activation_patching(
 
     Raises:
         MethodError: C524, no such direction; C512, no such position; C523, `denoise` under a corruption
-            that is not another run; C594, the graph is split by position.
+            that is not another run, or anything but `outputs`; C594, the graph is split by position; C597,
+            `resid_mid` of a model whose attention and MLP read the same stream, or `of` names nothing, or
+            something twice.
+        ModelError: C419, `pattern` of a model whose heads cannot be computed alone.
         DataError: C334, "all" positions of prompts that have several lengths.
     """
     check_direction(direction, contrast.corruption)
@@ -87,16 +107,19 @@ def activation_patching(
             "activation patching works on whole nodes, but the graph is split by position",
             hint="use a graph without positions, and set where to patch: positions = [S.2, end]",
         )
+    of = tuple(of)
+    check_parts(contrast, of)
+    rows = rows_of(graph, of)
     names, columns = columns_of(contrast.dataset, positions)
     found: dict[tuple[int, int], list[Tensor]] = {}
-    done, total = 0, len(graph.senders) * len(columns) * len(contrast.batches)
+    done, total = 0, len(rows) * len(columns) * len(contrast.batches)
     for batch in contrast.batches:
-        patcher = _Patcher(contrast, graph, metric, batch, columns, direction)
+        patcher = _Patcher(contrast, graph, metric, batch, columns, direction, of)
         for patches in patcher.traces():
-            labels = [f"{graph.senders[patch.sender]} {patch.column}" for patch in patches]
+            labels = [f"{rows[patch.node]} {patch.column}" for patch in patches]
             values, restored = _remembered(journal, batch, labels, partial(patcher.run, patches))
             for patch, value in zip(patches, values, strict=True):
-                found.setdefault((patch.sender, patch.column), []).append(value[None])
+                found.setdefault((patch.node, patch.column), []).append(value[None])
             done += len(patches)
             if progress is not None and not restored:
                 progress(done, total)
@@ -104,12 +127,13 @@ def activation_patching(
     made: Made = {
         "method": "activation_patching",
         "direction": direction,
+        **({"of": [*of]} if of != OUTPUTS else {}),
         "score": SCORE.format(metric="the metric"),
         "unpatched": rounded(contrast.unpatched(metric, direction), scores.decimals(contrast.model.digits)),
         **labelled(contrast.dataset, columns),
         **contrast.facts(metric),
     }
-    return NodeScores.estimated(graph.senders, names, scores, made, contrast.model.digits)
+    return NodeScores.estimated(rows, names, scores, made, contrast.model.digits)
 
 
 def _remembered(
@@ -138,29 +162,6 @@ def _remembered(
     return measured.view(len(labels), -1), True
 
 
-def _changes(
-    change: Written, graph: Graph
-) -> list[tuple[Float[Tensor, "batch pos width"], Float[Tensor, "width d_model"] | None]]:
-    """The change of every sender's activation, and what makes it one of the residual stream.
-
-    None if it is one: a head's z stays as it is, since outputs of all heads take `n_heads` times the room.
-    """
-    sources = source_outputs(graph, change.embed, change.pos_embed)
-    found: list[tuple[Tensor, Tensor | None]] = [(source, None) for source in sources]
-    for layer, z in enumerate(change.zs):
-        out = change.model.outs[layer]
-        if graph.attention == "layers":
-            found.append((z, out.flatten(0, 1)))
-        else:
-            found += zip(z.unflatten(-1, out.shape[:2]).unbind(-2), out, strict=True)
-        if layer in graph.neuron_counts:
-            columns = change.neurons[layer].split(1, dim=-1)
-            found += zip(columns, change.model.neuron_weights(layer).split(1), strict=True)
-        elif change.mlps:
-            found.append((change.mlps[layer], None))
-    return found
-
-
 def _plus(change: Tensor, value: Tensor) -> Tensor:
     return value + change.view(value.shape)
 
@@ -170,18 +171,18 @@ class _Patch:
     """One node patched at one column.
 
     Attributes:
-        sender: the node's index.
+        node: its index.
         column: the index of the column.
         first: the first token that changes in any prompt of the batch.
     """
 
-    sender: int
+    node: int
     column: int
     first: int
 
 
 class _Patcher:
-    """Patches of one batch of prompts: the run that is patched, and by how much each sender changes it."""
+    """Patches of one batch of prompts: the run that is patched, and by how much each node changes it."""
 
     def __init__(
         self,
@@ -191,6 +192,7 @@ class _Patcher:
         batch: Batch,
         columns: Sequence[Position | int | None],
         direction: Direction,
+        of: Sequence[Part],
     ) -> None:
         model = self.model = contrast.model
         self.shape, self.metric, self.stages = graph.shape, metric, stages(graph)
@@ -198,51 +200,49 @@ class _Patcher:
         self.reference = contrast.reference(batch, metric)
         self.columns = model.unembed_columns(self.reading.columns()) if metric.measure.columns else None
         self.masks = [mask_of(batch, column, model.device) for column in columns]
-        clean, other = contrast.clean_written(batch, graph), contrast.substitute_written(batch, graph)
-        self.changes = _changes(other - clean if direction == "noise" else clean - other, graph)
         tokens, noise = self.begins_with = contrast.begins(batch, PATCHED[direction])
-        self.senders = sender_stages(graph)
-        if model.alone:
-            self.residual, self.projected, _ = run_state(model, tokens, noise)
+        state = run_state(model, tokens, noise) if model.alone else None
+        if state is not None:
+            self.residual, self.projected = state.residual, state.projected
             self.attends = attention_of(model, tokens.shape[1])
+        self.changes = differences(contrast, graph, batch, direction, of, state)
         self.prompts, self.memory = len(tokens), min(BYTES_IN_A_TRACE, contrast.memory // 4)
         # The metric sees no token after the last one that it reads.
         self.length = int(self.reading.kept.max()) + 1 if model.causal else tokens.shape[1]
-        reach = [graph.reach[stage.receivers.start] for stage in self.stages]
-        self.begins = [
-            next(number for number, before in enumerate(reach) if before > sender)
-            for sender in range(len(graph.senders))
-        ]
 
     def traces(self) -> Iterator[list[_Patch]]:
         """All patches, in the groups that run together: those that begin at about the same token."""
-        changed = torch.stack([part.any(-1) for part, _ in self.changes])
+        changed = torch.stack([change.moves() for change in self.changes])
         patches = []
         for column, mask in enumerate(self.masks):
             seen = (changed & mask).any(1)[:, : self.length]
             # Where tokens see later ones, all may change.
             start = seen.int().argmax(1) if self.model.causal else 0
             first = torch.where(seen.any(1), start, self.length).tolist()
-            patches += [_Patch(sender, column, at) for sender, at in enumerate(first)]
-        patches.sort(key=lambda patch: (patch.first, self.begins[patch.sender], patch.sender, patch.column))
+            patches += [_Patch(node, column, at) for node, at in enumerate(first)]
+        patches.sort(key=lambda patch: (patch.first, self.begins(patch), patch.node, patch.column))
         moving = [patch for patch in patches if patch.first < self.length]
         start = 0
         while start < len(moving):
             stop = start + self.rows_in_a_trace(moving[start].first)
-            yield sorted(moving[start:stop], key=lambda patch: self.begins[patch.sender])
+            yield sorted(moving[start:stop], key=self.begins)
             start = stop
         if still := patches[len(moving) :]:
             yield still
 
+    def begins(self, patch: _Patch) -> int:
+        """The stage at which a patch begins."""
+        return self.changes[patch.node].begins
+
     def rows_in_a_trace(self, first: int) -> int:
         """How many patches from one token on run together: enough for large products, if there is memory."""
         model, kept = self.model, len(self.reading.kept)
-        tokens = self.prompts * (self.length - first)
+        tokens = self.prompts * (self.length - (first if model.alone else 0))
         # The widest is an MLP: its hidden layer, of 4 d_model, and what its activation function makes of it.
         # Keys and values are there twice: as made, and after those of the tokens before.
         numbers = 24 * tokens * model.d_model + 4 * self.prompts * self.length * model.d_model
         size = numbers * model.dtype.itemsize
-        if self.columns is None:
+        if self.columns is None or not model.alone:
             # Logits are made float64, and a metric makes as much of them again twice.
             size += self.prompts * kept * model.vocabulary * (model.dtype.itemsize + 24)
         return max(1, min(TOKENS_IN_A_TRACE // tokens, self.memory // size))
@@ -261,17 +261,28 @@ class _Patcher:
         rows, everywhere = len(patches), torch.arange(tokens.shape[1], device=model.device)
 
         def added(number: int) -> Float[Tensor, "row_batch pos d_model"]:
-            """What the patched senders of a place add to the residual stream."""
+            """What the patches that begin at a stage add to the residual stream."""
             found = torch.zeros(rows, *tokens.shape, model.d_model, dtype=model.dtype, device=model.device)
             for row, patch in enumerate(patches):
-                if self.senders[number].start <= patch.sender < self.senders[number].stop:
+                if self.begins(patch) == number and self.changes[patch.node].stream is not None:
                     found[row] = self.change(patch, everywhere)
             return found.flatten(0, 1)
+
+        def put(here: Sequence[tuple[int, _Patch]], chain: int, value: Tensor) -> Tensor:
+            """What a chain makes, with queries, keys and values of some rows."""
+            made = value.reshape(rows, *tokens.shape, -1).clone()
+            for row, patch in here:
+                self.put(made[row], chain, patch, everywhere)
+            return made.view(value.shape)
 
         def body() -> Tensor:
             model.shift_embedding(added(0) if noise is None else added(0) + noise.repeat(rows, 1, 1))
             number = 0
             for block in model.blocks:
+                here = [each for each in enumerate(patches) if self.begins(each[1]) == number]
+                for chain, modules in enumerate(block.chains):
+                    if any(self.touches(patch, chain) for _, patch in here):
+                        change_output(modules[-1], partial(put, here, chain))
                 for end in (block.attention_end, block.mlp_end)[: 1 + self.shape.mlps]:
                     number += 1
                     change_output(end, partial(_plus, added(number) / block.scale))
@@ -292,26 +303,51 @@ class _Patcher:
         at = torch.arange(first, self.length, device=self.model.device)
         rows = stream = self.residual[0].new_empty(0, self.prompts, len(at), self.model.d_model)
         for number, stage in enumerate(self.stages):
-            new = [patch for patch in patches if self.begins[patch.sender] == number]
+            new = [patch for patch in patches if self.begins(patch) == number]
             if new:
                 change = torch.stack([self.change(patch, at) for patch in new])
                 rows = torch.cat([rows, self.residual[number][:, at] + change])
+            inner = [(len(rows) - len(new) + n, patch) for n, patch in enumerate(new) if self.is_inner(patch)]
             if stage.kind == "mlp" and len(rows):
                 rows = rows + self.model.blocks[stage.layer].mlp_adds(stream if self.shape.parallel else rows)
             elif stage.kind == "attention":
                 # Nothing that comes after the last attention moves between tokens.
                 wanted = kept[kept >= first] if stage.layer == self.shape.n_layers - 1 else at
                 stream = rows[:, :, wanted - int(at[0])]
-                rows = self.attention(stage.layer, rows, at, wanted)
+                rows = self.attention(stage.layer, rows, at, wanted, inner)
                 at = wanted
         before = self.residual[-1][:, kept[kept < first]].expand(len(rows), -1, -1, -1)
         return torch.cat([before, rows], dim=2)
 
     def change(self, patch: _Patch, at: Int[Tensor, " at"]) -> Float[Tensor, "batch at d_model"]:
-        """By how much a patch changes what its node writes."""
-        part, matrix = self.changes[patch.sender]
-        masked = part[:, at] * self.masks[patch.column][:, at, None]
-        return masked if matrix is None else masked @ matrix
+        """By how much a patch changes the residual stream where it begins."""
+        change = self.changes[patch.node]
+        if change.stream is None:  # the layer that reads it is changed inside
+            return self.masks[0].new_zeros(self.prompts, len(at), self.model.d_model, dtype=self.model.dtype)
+        masked = self.masked(change.stream, patch, at)
+        return masked if change.matrix is None else masked @ change.matrix
+
+    def masked(
+        self, values: Float[Tensor, "batch pos width"], patch: _Patch, at: Int[Tensor, " at"]
+    ) -> Float[Tensor, "batch at width"]:
+        """What a patch adds somewhere, of the tokens `at`: nothing where it is not."""
+        return values[:, at] * self.masks[patch.column][:, at, None]
+
+    def is_inner(self, patch: _Patch) -> bool:
+        """Whether a patch changes a layer inside, and not the residual stream that it reads."""
+        return self.changes[patch.node].stream is None
+
+    def touches(self, patch: _Patch, chain: int) -> bool:
+        """Whether a patch changes what a chain makes."""
+        return any(piece.chain == chain for piece in self.changes[patch.node].pieces)
+
+    def put(
+        self, made: Float[Tensor, "batch at width"], chain: int, patch: _Patch, at: Int[Tensor, " at"]
+    ) -> None:
+        """Change what a chain has made for a patch's row, in place."""
+        for piece in self.changes[patch.node].pieces:
+            if piece.chain == chain:
+                made[..., piece.columns] += self.masked(piece.values, patch, at)
 
     def attention(
         self,
@@ -319,8 +355,12 @@ class _Patcher:
         rows: Float[Tensor, "row batch at d_model"],
         at: Int[Tensor, " at"],
         wanted: Int[Tensor, " wanted"],
+        inner: Sequence[tuple[int, _Patch]],
     ) -> Float[Tensor, "row batch wanted d_model"]:
-        """The residual stream after a layer's attention, of the tokens `wanted` among those `at`."""
+        """The residual stream after a layer's attention, of the tokens `wanted` among those `at`.
+
+        Rows that are patched inside the layer are `inner`, with their patches.
+        """
         start, shape = int(at[0]), self.shape
         rest = rows[:, :, wanted - start]
         if not len(rows):
@@ -328,7 +368,11 @@ class _Patcher:
         block = self.model.blocks[layer]
         attends = self.attends[layer]
         normed = block.attention_read(rows)
-        query, key, value = split(shape, made_by(self.model, block, normed))
+        made = [through(chain, normed) for chain in block.chains]
+        for row, patch in inner:
+            for chain, values in enumerate(made):
+                self.put(values[row], chain, patch, at)
+        query, key, value = split(shape, units_in(self.model, made))
         query, key = attends.turned(query, 0, at)[..., wanted - start, :], attends.turned(key, 1, at)
 
         def whole(new: Tensor, base: Tensor) -> Tensor:
@@ -339,7 +383,11 @@ class _Patcher:
         _, base_key, base_value = self.projected[layer]
         seen = attends.sees(wanted, self.length)
         z = attends.attend(query, whole(key, base_key), whole(value, base_value), seen)
-        return rest + block.attention_adds(z.movedim(0, -2).flatten(-2))
+        z = z.movedim(0, -2).flatten(-2)
+        for row, patch in inner:
+            if (change := self.changes[patch.node].z) is not None:
+                z[row][..., change[0]] += self.masked(change[1], patch, wanted)
+        return rest + block.attention_adds(z)
 
     def read(self, final: Float[Tensor, "row batch kept d_model"]) -> Float[Tensor, "row batch"]:
         """The metric of every prompt from its final residual stream."""

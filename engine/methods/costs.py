@@ -11,6 +11,7 @@ within a factor of two for patching, attribution and ACDC; costs marked `at_most
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -21,6 +22,7 @@ import torch
 
 from nncirc.circuits.graph import Graph, Shape
 from nncirc.circuits.names import Edge, Position
+from nncirc.circuits.parts import INPUTS, OUTPUTS, STREAM, Part
 from nncirc.engine.methods.acdc_fast import alive, state_bytes
 from nncirc.engine.methods.attribution_patching import halfway
 from nncirc.engine.metrics.metric import Metric
@@ -32,6 +34,7 @@ from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.corruptions import Mean, Resample, Zero
 from nncirc.engine.runs.memory import TOKENS_IN_A_TRACE, pass_bytes
 from nncirc.engine.runs.normalization import Loss
+from nncirc.engine.runs.patches import begins_of
 from nncirc.engine.runs.wiring import Wiring, attention_receivers
 
 ELEMENTWISE = 100  # multiplications of a product in the time of one number of a softmax, in float64
@@ -231,18 +234,22 @@ def query_key(model: Model, graph: Graph, prompts: Prompts) -> Cost:
 
 
 def patching(
-    contrast: Contrast, graph: Graph, metric: Metric, columns: Sequence[Position | int | None]
+    contrast: Contrast,
+    graph: Graph,
+    metric: Metric,
+    columns: Sequence[Position | int | None],
+    of: Sequence[Part] = OUTPUTS,
 ) -> Cost:
-    """Activation patching of every sender at every one of `columns_of`, once both runs are there.
+    """Activation patching of every one of `rows_of` at every one of `columns_of`.
 
-    A patch takes all parts after its sender, from the first token that it changes to the last that is read.
+    What nodes write in both runs is there. A patch takes all parts from the stage at which it begins, from
+    the first token that it changes to the last that is read.
     """
-    model, found, senders = contrast.model, FREE, len(graph.senders)
+    model, found, begins = contrast.model, FREE, begins_of(graph, of)
     for batch, prompts in zip(contrast.batches, prompts_of(contrast, metric), strict=True):
         layer = [attention(model, prompts.length), mlp(model)][: 1 + model.shape.mlps]
         parts = layer * model.shape.n_layers
-        stages = enumerate(sender_stages(graph))
-        after = sum((stage.stop - stage.start) * sum(parts[number:]) for number, stage in stages)
+        after = sum(count * sum(parts[number:]) for number, count in Counter(begins).items())
         end = int(contrast.reading(batch, metric).kept.max()) + 1
         tokens = []
         for column in columns:
@@ -254,10 +261,12 @@ def patching(
             # Where tokens see later ones too, all may change.
             first = int(seen.int().argmax()) if model.causal else 0
             tokens.append(max(0, end - first) * prompts.count if seen.any() else 0)
-        found += Cost(after * sum(tokens), sum(tokens) * senders / TOKENS_IN_A_TRACE)
+        found += Cost(after * sum(tokens), sum(tokens) * len(begins) / TOKENS_IN_A_TRACE)
         found += Cost(0.0, 2 * len(columns) + model.shape.n_layers / 4)
+        # Plain runs: of the state that patches begin with, and of what is patched that no node writes.
+        found += unread(model, prompts) * (1 + 2 * (tuple(of) != OUTPUTS) + ("pattern" in of))
         if not metric.measure.columns:
-            found += Cost(senders * sum(map(bool, tokens)) * prompts.positions * unembed(model))
+            found += Cost(len(begins) * sum(map(bool, tokens)) * prompts.positions * unembed(model))
     return found
 
 
@@ -419,10 +428,13 @@ def attribution_room(contrast: Contrast, neurons: int = 0) -> int:
     )
 
 
-def patching_room(contrast: Contrast) -> int:
+def patching_room(contrast: Contrast, of: Sequence[Part] = OUTPUTS) -> int:
     """Bytes that activation patching holds: both runs, their difference, the patched run's state, a trace."""
     tokens = max(batch.clean.numel() for batch in contrast.batches)
-    kept = 12 * contrast.model.shape.n_layers + 4
+    # What no node writes is kept by run and as their difference; by head that once more.
+    more = 6 * (not {*STREAM}.isdisjoint(of)) + 9 * (not {*INPUTS}.isdisjoint(of))
+    more += sum(part in ("q", "k", "v", "pattern") for part in of)
+    kept = (12 + more) * contrast.model.shape.n_layers + 4
     return held(contrast.model, tokens, kept=kept, running=TOKENS_IN_A_TRACE)
 
 

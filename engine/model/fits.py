@@ -29,7 +29,11 @@ def check_graph(model: Model, graph: Graph) -> None:
         )
 
 
-def require_alone(model: Model, what: str) -> None:
+def require_alone(
+    model: Model,
+    what: str,
+    hint: str = "use activation_patching, attribution_patching or acdc, which can run the whole model",
+) -> None:
     """Refuse what computes heads, MLPs and logits by themselves where they cannot be.
 
     Raises:
@@ -39,7 +43,7 @@ def require_alone(model: Model, what: str) -> None:
         raise ModelError(
             "C419",
             f"{what} computes {part} by themselves, which {model.name} does not allow: {why}",
-            hint="use activation_patching, attribution_patching or acdc, which can run the whole model",
+            hint=hint,
         )
 
 

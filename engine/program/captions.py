@@ -67,7 +67,7 @@ def _of(made: Made) -> str:
         return f"{len(of)} circuits by {', '.join(methods)}"
     if made.get("method") == "causal_tracing":
         return f"{_listed(of)} {'restored' if made.get('direction') == 'denoise' else 'corrupted'}"
-    return f"of {_listed(of)}"
+    return f"{_listed(of)} patched" if made.get("method") == "activation_patching" else f"of {_listed(of)}"
 
 
 def _window(made: Made) -> str:

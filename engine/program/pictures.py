@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from nncirc.circuits.circuit import Circuit
 from nncirc.circuits.made import Made
 from nncirc.circuits.names import Node
+from nncirc.circuits.parts import STREAM
 from nncirc.circuits.pictures.colours import Diverging, Scale, Sequential
 from nncirc.circuits.pictures.curves import Curve as Line, curves
 from nncirc.circuits.pictures.figure import write_picture
@@ -230,6 +231,50 @@ def of_pairs(scores: NodeScores) -> tuple[list[Panel], dict[str, str]]:
     possible = [[written < read for written in layers[1]] for read in layers[0]]
     panel = _trimmed(Panel(scores.values, scores.nodes, scores.positions, possible=possible))
     return [panel], {"x_label": "head that writes", "y_label": "head that reads"}
+
+
+def by_part(scores: NodeScores) -> tuple[list[Panel], dict[str, str]]:
+    """Of activation patching: part by part, queries by layer and head, the residual stream by layer."""
+    neutral, parts = PLAIN.neutral(scores) or 0.0, dict[str, list[int]]()
+    for row, name in enumerate(scores.nodes):
+        parts.setdefault(name.partition(".")[2], []).append(row)
+    panels = [panel for part, rows in parts.items() for panel in _of_part(scores, part, rows, neutral)]
+    if [*parts] == [""]:
+        return panels, {"y_label": _layer_or_nothing(panels)}
+    layers = all(row.isdecimal() for panel in panels for row in panel.rows)
+    return panels, {"y_label": "layer" if layers else ""}
+
+
+def _of_part(scores: NodeScores, part: str, rows: Sequence[int], neutral: float) -> list[Panel]:
+    names, values = (
+        [scores.nodes[row].removesuffix(f".{part}") for row in rows],
+        [scores.values[row] for row in rows],
+    )
+    if part in STREAM:
+        layers = [name.removeprefix("L") for name in names]
+        return [Panel(values, layers, _columns(scores), part, x_label=_across(scores))]
+    groups = "KV" in names[0]
+    # Drawn as heads are, of which it has as many.
+    named = tuple(name.replace("KV", "H") for name in names)
+    panels = _of_one_unit(replace(scores, nodes=named, values=tuple(values), low=None, high=None), neutral)
+    if not part:
+        return panels
+    return [_titled(_grouped(panel) if groups else panel, part) for panel in panels]
+
+
+def _grouped(panel: Panel) -> Panel:
+    """Key-value groups in place of heads."""
+    return replace(
+        panel,
+        rows=[row.replace("H", "KV") for row in panel.rows],
+        title=panel.title.replace("strongest head", "strongest group"),
+        x_label="key-value group" if panel.x_label == "head" else panel.x_label,
+    )
+
+
+def _titled(panel: Panel, part: str) -> Panel:
+    at = panel.title.removeprefix("heads").removeprefix("attention")
+    return replace(panel, title=part + at if not at or at.startswith(" at ") else f"{part}: {at}")
 
 
 def by_statistic(unit_of: Callable[[str], tuple[str, Scale]]) -> Layout:

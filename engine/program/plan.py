@@ -19,6 +19,7 @@ from nncirc.circuits.door import at_home, is_there
 from nncirc.circuits.errors import ModelError, NncircError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.models import COMPILED, model_folder
+from nncirc.circuits.parts import rows_of
 from nncirc.circuits.words import counted, in_columns, memory_in_words
 from nncirc.dsl.check.program import Apply, Assertion, Declaration, Program, Ref, leaves
 from nncirc.dsl.check.shapes import model_sizes
@@ -310,7 +311,7 @@ def _forwards(declaration: Declaration, graph: Graph) -> float | None:
         case "attribution_patching":
             return 2.0 + 3 * values["steps"]
         case "activation_patching" if values["positions"] != "all":
-            return 2.0 + len(graph.senders) * len(values["positions"] or "1")
+            return 2.0 + len(rows_of(graph, values["of"])) * len(values["positions"] or "1")
         case "acdc":
             return 2.0 + graph.n_edges
     return None

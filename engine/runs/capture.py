@@ -284,6 +284,45 @@ def run_state(
     return run(model.envoy, model.inputs(tokens, keep=1), body)
 
 
+class Inside(NamedTuple):
+    """What layers read and what their queries, keys and values are columns of, in one run.
+
+    Attributes:
+        residual: the residual stream before every attention and MLP, and before the final norm.
+        made: of every layer what each of its chains makes (see `Model.units`); empty if not asked for.
+    """
+
+    residual: list[Float[Tensor, "batch pos d_model"]]
+    made: list[list[Float[Tensor, "batch pos width"]]]
+
+
+def inside(
+    model: Model,
+    tokens: Int[Tensor, "batch pos"],
+    noise: Float[Tensor, "batch pos d_model"] | None = None,
+    *,
+    chains: bool = True,
+) -> Inside:
+    """What is inside a plain run, or one with noise added to the embeddings: of every family."""
+
+    def body() -> Inside:
+        found = Inside([], [])
+        model.shift_embedding(noise)
+        for block in model.blocks:
+            stream = block.block.input.clone()
+            found.residual.append(stream)
+            if chains:
+                made = [projection.output for projection in block.projections]
+                found.made.append([each.clone().view(*tokens.shape, -1) for each in made])
+            if model.shape.mlps:
+                found.residual.append(block.middle(stream).clone())
+        found.residual.append(model.final_norm.input.clone())
+        model.skip_logits()
+        return found
+
+    return run(model.envoy, model.inputs(tokens, keep=1), body)
+
+
 def residual_stream(
     model: Model, start: Int[Tensor, "batch pos"] | Float[Tensor, "batch pos d_model"], *, halves: bool = True
 ) -> list[Float[Tensor, "batch pos d_model"]]:

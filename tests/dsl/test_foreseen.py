@@ -114,6 +114,24 @@ CASES = {
         "C591",
         "C591",
     ),
+    "no stream between attention and nothing": (
+        LAYERLESS + "graph two_layers using residual {\n  model = two\n}\n"
+        "scores states using activation_patching {\n  graph = two_layers\n  corruption = shuffled\n"
+        "  metric = prob(at = block.2)\n  of = [resid_pre, resid_mid]\n}\n",
+        "C597",
+        "C597",
+    ),
+    "queries of no run": (
+        "corruption none using zero {\n  data = ioi\n}\n"
+        + SWEPT.replace("abc", "none").replace("{\n", "{\n  of = [outputs, q]\n  direction = noise\n"),
+        "C237",
+        "C523",
+    ),
+    "nodes by what they read": (
+        SCALED + SWEPT.replace("recovered", "scaled").replace("{\n", "{\n  of = q\n") + ROC,
+        "C232",
+        None,
+    ),
     "a layer beyond": (
         "scores carried using patchscopes {\n  source = ioi\n  target = ioi\n  layer = 5\n}\n",
         "C574",
@@ -220,6 +238,11 @@ def shaped(shape: Sizes) -> Callable[[str, object], Sizes]:
             "C465",
         ),
         (
+            Sizes(Shape(2, 4, 4, parallel=True)),
+            SWEPT.replace("{\n", "{\n  of = resid_mid\n"),
+            "C597",
+        ),
+        (
             Sizes(Shape(1, 4, 4)),
             "scores other using attribution_patching {\n  graph = full\n  corruption = abc\n"
             "  metric = recovered\n  grad_drop = true\n}\n",
@@ -265,6 +288,8 @@ def test_nothing_to_compare_by(how: str, by: str) -> None:
         'metric own using python {\n  function = "mine:share"\n}\n'
         "metric sum using expression {\n  of = own + recovered + prob(at = end) / own\n}\n",
         "assert recall(small, small, by = heads) >= 0\n",
+        SWEPT.replace("{\n", "{\n  of = [pattern, resid_mid]\n  positions = [end]\n")
+        + 'assert score(swept, "L0H3.pattern") >= score(swept, "L1.resid_mid", "end")\n',
     ],
 )
 def test_what_is_right_is_left_alone(text: str) -> None:

@@ -112,6 +112,19 @@ def test_activation_patching_is_counted(model: Model, metric: Metric, positions:
     within(cost, executed, 0.5, 2)
 
 
+@pytest.mark.parametrize("of", [("q", "pattern"), ("k", "v"), ("resid_pre", "resid_post")])
+def test_patching_of_parts_is_counted(model: Model, of: Any) -> None:
+    contrast, _ = setting(model)
+    metric, positions = METRICS[0], ["A.1", "B"]
+    columns = columns_of(contrast.dataset, positions)[1]
+    contrast.clean(metric)  # what both runs give is there
+    contrast.corrupt(metric)
+    executed, _ = metered(
+        lambda: activation_patching(contrast, model.graph(), metric, of=of, positions=positions)
+    )
+    within(costs.patching(contrast, model.graph(), metric, columns, of), executed, 0.7, 1.4)
+
+
 def test_interventions_take_no_more_than_is_said(model: Model) -> None:
     contrast, prompts = setting(model)
     metric, layers, heads = METRICS[0], model.shape.n_layers, model.shape.n_layers * model.shape.n_heads

@@ -10,6 +10,7 @@ from tests.engine.tiny import contrast, random_prompts, tiny_gpt2, tiny_llama
 from tests.refused import refused
 
 from nncirc.circuits.errors import ResourceError
+from nncirc.circuits.parts import PARTS
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attention_statistics import attention_statistics
@@ -35,6 +36,7 @@ LOGIT_DIFF, KL = Metric("logit_diff"), Metric("kl_divergence")
     [
         ("attribution_patching", LOGIT_DIFF),
         ("activation_patching", LOGIT_DIFF),
+        ("parts", LOGIT_DIFF),
         ("acdc", LOGIT_DIFF),
         ("acdc", KL),
         ("causal_tracing", LOGIT_DIFF),
@@ -55,6 +57,10 @@ def test_room_is_what_the_allocator_gives(make: Any, method: str, metric: Metric
         "activation_patching": (
             patching_room(about),
             lambda: activation_patching(about, graph, metric, positions="all"),
+        ),
+        "parts": (
+            patching_room(about, PARTS),
+            lambda: activation_patching(about, graph, metric, of=PARTS, positions=places),
         ),
         "acdc": (
             acdc_room(about, graph, metric),

@@ -416,6 +416,34 @@ def test_heads_beside_other_nodes_are_called_heads(drawn: Drawn, count: int) -> 
         assert xs(heads) == tokens
 
 
+def test_parts_that_are_patched_have_panels_of_their_own(drawn: Drawn) -> None:
+    """Queries by layer and head, keys by group, and the residual stream by layer."""
+    nodes = ("L0H0.q", "L0H1.q", "L1H0.q", "L1H1.q", "L0KV0.k", "L1KV0.k", "L0.resid_pre", "L1.resid_pre")
+    made: Made = {"method": "activation_patching", "of": ["q", "k", "resid_pre"], "unpatched": 0.5}
+    values = tuple((float(row), float(-row)) for row in range(8))
+    queries, at_end, keys, _, stream, *_ = drawn(NodeScores(nodes, ("S.2", "end"), values, made)).axes
+    assert [axes.get_title() for axes in (queries, at_end, keys, stream)] == [
+        "q at S.2",
+        "q at end",
+        "k at S.2",
+        "resid_pre",
+    ]
+    assert queries.images[0].get_array().tolist() == [[0, 1], [2, 3]]
+    assert at_end.images[0].get_array().tolist() == [[0, -1], [-2, -3]]
+    assert keys.images[0].get_array().tolist() == [[4], [5]]
+    assert stream.images[0].get_array().tolist() == [[6, -6], [7, -7]]
+    assert [axes.get_xlabel() for axes in (queries, keys, stream)] == ["head", "key-value group", "position"]
+    assert (ys(stream), xs(stream), queries.get_ylabel()) == (["0", "1"], ["S.2", "end"], "layer")
+
+
+def test_parts_at_many_positions_are_rows(drawn: Drawn) -> None:
+    made: Made = {"method": "activation_patching", "of": ["k"], "unpatched": 0.0}
+    found = NodeScores(("L0KV0.k", "L1KV0.k"), tuple("abcdefg"), ((1.0,) * 7, (2.0,) * 7), made)
+    keys, _ = drawn(found).axes
+    assert (keys.get_title(), ys(keys), xs(keys)) == ("k", ["L0KV0", "L1KV0"], [*"abcdefg"])
+    assert keys.get_ylabel() == ""
+
+
 @pytest.mark.parametrize("count", [0, 2, 7])
 def test_whole_attention_is_not_called_heads(drawn: Drawn, count: int) -> None:
     positions, values = tuple(map(str, range(count))), (0.5,) * max(count, 1)
