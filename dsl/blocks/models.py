@@ -97,6 +97,14 @@ MODELS = {
             ),
             "device": DEVICE,
             "tokenizer": Key(Text(), "Hub id or folder of another tokenizer; if omitted, the model's own"),
+            "attn_implementation": Key(
+                Word(
+                    ("eager", "sdpa"),
+                    "flash attention knows no float64, in which models are checked when they are loaded;"
+                    " use `sdpa`",
+                ),
+                "how transformers computes attention; if omitted, `sdpa` where the family has it",
+            ),
         },
         check=_check_adapter,
     ),

@@ -38,9 +38,10 @@ class Boolean:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One of some words, written without quotes."""
+    """One of some words, written without quotes; `otherwise` is what messages advise for others."""
 
     choices: tuple[str, ...]
+    otherwise: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -314,7 +314,7 @@ class _Converter:
             value = constant.value
         if isinstance(value, syntax.Ref | syntax.String):
             text = value.text if isinstance(value, syntax.Ref) else value.value
-            advice = did_you_mean(text, wanted.choices)
+            advice = did_you_mean(text, wanted.choices, wanted.otherwise)
             if text in wanted.choices:
                 advice = f"remove the quotes: `{text}`"
             self.scope.report("C203", f"`{self.key}` takes {describe(wanted)}", value.span, help=advice)

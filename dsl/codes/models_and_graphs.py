@@ -139,6 +139,11 @@ MODELS: Mapping[str, Entry] = {
         "terms on its page and log in with `hf auth login`. With a commit as `revision`, results stay "
         "the same when the model's repository changes.",
     ),
+    "C439": Entry(
+        "loading option that the model does not allow",
+        "Not every family in transformers has every way to compute attention: those with sinks, for "
+        "example, have no `sdpa`. The message says what can be used instead.",
+    ),
     "C431": Entry(
         "position embeddings as a node of a model without them",
         "With `pos_embed` among a graph's nodes, the learned position embedding is a separate sender. Models "

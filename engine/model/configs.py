@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.families import family_of
 from nncirc.engine.shortage import shortage
+
+AttentionImplementation: TypeAlias = Literal["eager", "sdpa"]
+"""What transformers computes attention with: products and a softmax, or torch's fused function."""
 
 # What a config may say that does not describe the model, and how the engine runs one.
 _RUN = {"return_dict": True, "output_hidden_states": False, "use_cache": False}
@@ -80,11 +83,16 @@ def impossible(place: str, error: Exception, *, run: bool = False) -> Exception:
     )
 
 
-def empty(config: Any, dtype: torch.dtype, place: str = "the model") -> Any:
-    """The model of a config, with shapes and no memory.
+def empty(
+    config: Any,
+    dtype: torch.dtype,
+    place: str = "the model",
+    attention: AttentionImplementation | None = None,
+) -> Any:
+    """The model of a config, with shapes and no memory; its config has the attention that it is to run with.
 
     Raises:
-        ModelError: C430, no model can be built from it.
+        ModelError: C430, no model can be built from it; C439, its family has no such attention.
     """
     from transformers import AutoModelForCausalLM
 
@@ -92,10 +100,19 @@ def empty(config: Any, dtype: torch.dtype, place: str = "the model") -> Any:
     try:
         with torch.device("meta"):
             module = make(config, dtype=dtype, attn_implementation="eager")
-        # Families without it take the slow way: what they compute is the same.
-        module.set_attn_implementation("sdpa" if module._supports_sdpa else "eager")
     except Exception as error:  # noqa: BLE001 - a config can be wrong in any way
         raise impossible(place, error) from None
+    if attention == "sdpa" and not module._supports_sdpa:
+        raise ModelError(
+            "C439",
+            f"models of type {config.model_type} have no sdpa attention in transformers",
+            hint='omit attn_implementation, or use "eager"',
+        )
+    if attention is None:
+        # Families without it take the slow way: what they compute is the same.
+        sdpa = module._supports_sdpa and module._can_set_attn_implementation()
+        attention = "sdpa" if sdpa else "eager"
+    module.config._attn_implementation = attention
     return module
 
 

@@ -31,7 +31,7 @@ from nncirc.engine.data.load import (
 )
 from nncirc.engine.model import guards
 from nncirc.engine.model.compiled import build, read_config as read_compiled, symbol_tokenizer, tensors
-from nncirc.engine.model.configs import empty, read_config
+from nncirc.engine.model.configs import AttentionImplementation, empty, read_config
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.memory import free_memory
 from nncirc.engine.shortage import shortage
@@ -55,7 +55,7 @@ def load_bundled(name: str, *, dtype: DType = "float64", device: str = "cpu") ->
     folder = model_folder(name)
     if name in COMPILED:
         return _load_compiled(folder, dtype, device, name=name)
-    return _load(folder, None, dtype, device, name=name, tokenizer=None)
+    return _load(folder, None, dtype, device, name=name)
 
 
 @public
@@ -97,6 +97,7 @@ def load_huggingface(
     dtype: DType = "float32",
     device: str = "cpu",
     tokenizer: str | None = None,
+    attn_implementation: AttentionImplementation | None = None,
 ) -> Model:
     """A causal language model from a local folder or from the Hugging Face hub.
 
@@ -109,20 +110,32 @@ def load_huggingface(
         dtype: of weights and activations.
         device: a torch device.
         tokenizer: folder or hub id of the tokenizer; None for the model's own.
+        attn_implementation: what transformers computes attention with; None for `sdpa` where the family has
+            it. Flash attention knows no float64, in which blocks are tried.
 
     Raises:
         ModelError: C402 the folder has no model, C403 its files are damaged, C404 weights are missing or
             do not fit, C405 weights are not finite, C406 no such device; C411 no adapter for this type of
             model; C412 to C420 and C425 to C428, a guard fails; C421 to C424, the tokenizer or the hub;
-            C429, weights that the config has no place for; C430, the config says what no model can be.
+            C429, weights that the config has no place for; C430, the config says what no model can be; C439,
+            the family has no such attention.
         ResourceError: C701, there is not enough memory.
     """
     place = at_home(id) if isinstance(id, Path) or is_local(id) else id
-    return _load(place, revision, dtype, device, name=str(id), tokenizer=tokenizer)
+    return _load(
+        place, revision, dtype, device, name=str(id), tokenizer=tokenizer, attention=attn_implementation
+    )
 
 
 def _load(
-    place: str | Path, revision: str | None, dtype: DType, device: str, *, name: str, tokenizer: str | None
+    place: str | Path,
+    revision: str | None,
+    dtype: DType,
+    device: str,
+    *,
+    name: str,
+    tokenizer: str | None = None,
+    attention: AttentionImplementation | None = None,
 ) -> Model:
     made: dict[str, Any] = {"id": name, "dtype": dtype, "device": device}
     _check_device(device)
@@ -132,7 +145,7 @@ def _load(
         config = read_config(str(place))
         made["weights_sha256"] = _hash(files)
         try:
-            module = _pretrained(str(place), config, dtype)
+            module = _pretrained(str(place), config, dtype, attention)
             _check_files(files, module, name)
         except NncircError:
             raise
@@ -143,11 +156,12 @@ def _load(
         def load(offline: bool) -> Any:
             config = read_config(place, revision=revision, offline=offline)
             options = {"revision": revision} if revision else {}
-            return _pretrained(place, config, dtype, local_files_only=offline, **options)
+            return _pretrained(place, config, dtype, attention, local_files_only=offline, **options)
 
         module = from_hub(place, revision, "model", load)
         made["revision"] = getattr(module.config, "_commit_hash", None) or revision
     module = _ready(module, device, name)
+    made["attn_implementation"] = module.config._attn_implementation
     return _guarded(Model(module, load_tokenizer(tokenizer or place, revision), made, name))
 
 
@@ -251,9 +265,11 @@ def _hash(weights: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def _pretrained(name: str, config: Any, dtype: DType, **options: Any) -> Any:
+def _pretrained(
+    name: str, config: Any, dtype: DType, attention: AttentionImplementation | None, **options: Any
+) -> Any:
     """The model with its weights, all of them and no others."""
-    module = empty(config, DTYPES[dtype], name)
+    module = empty(config, DTYPES[dtype], name, attention)
     needed, free = sum(weight.nbytes for weight in module.parameters()), free_memory(torch.device("cpu"))
     if needed > free:
         raise ResourceError(

@@ -109,7 +109,8 @@ def _of_model(model: Model) -> Any:
     if weights is None and re.fullmatch(r"[0-9a-f]{40}", str(made.get("revision"))):
         weights = [made.get("id"), made["revision"]]
     config = {key: value for key, value in model.module.config.to_dict().items() if key not in _IDLE}
-    numbers = [str(model.dtype), str(model.device)]
+    attention = getattr(model.module.config, "_attn_implementation", None)
+    numbers = [str(model.dtype), str(model.device), attention]
     return [weights or _of_weights(model), config, asdict(model.family), *numbers]
 
 

@@ -298,6 +298,28 @@ def test_a_family_with_only_the_slow_attention_loads(llama: Path, monkeypatch: p
     torch.testing.assert_close(logits(model), before)
 
 
+def test_attention_is_computed_as_it_is_asked_for(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results say how, and are kept apart."""
+    usual, fused, plain = (
+        load_huggingface(llama, attn_implementation=each) for each in (None, "sdpa", "eager")
+    )
+    assert [each.made["attn_implementation"] for each in (usual, fused, plain)] == ["sdpa", "sdpa", "eager"]
+    assert plain.module.model.layers[0].self_attn.config._attn_implementation == "eager"
+    assert stored.identity(usual) == stored.identity(fused) != stored.identity(plain)
+    torch.testing.assert_close(logits(fused), logits(plain))
+    monkeypatch.setattr(LlamaForCausalLM, "_supports_sdpa", False)
+    not_loaded(llama, "C439", "llama have no sdpa", attn_implementation="sdpa")
+
+
+def test_flash_attention_is_refused_with_the_reason() -> None:
+    found = check_text(
+        'model m using huggingface {\n  id = "gpt2"\n  attn_implementation = flash_attention_2\n}\n' + USED
+    )
+    (problem,) = found.diagnostics
+    assert problem.code == "C203"
+    assert "knows no float64" in str(problem.help)
+
+
 RIGHT: list[dict[str, Any]] = [
     {"return_dict": False},
     {"output_hidden_states": "x"},
