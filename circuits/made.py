@@ -94,6 +94,7 @@ class Made(_Phrases, total=False):
     through: list[str]
     into: str
     steered: list[str] | None
+    source: Mapping[str, Any]
     heads: list[str]
     layer: str | int
     mapping: str

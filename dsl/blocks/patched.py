@@ -105,8 +105,8 @@ def check_denoised(meaning: Meaning, draft: Draft, key: str, word: str, other: s
 
 
 def check_reruns(meaning: Meaning, draft: Draft, key: str, what: str, instead: str) -> None:
-    """Of what a key asks for there is only something in a run of the model."""
-    corruption = meaning.get(draft, "corruption")
+    """What a key asks for is only there in a run of the model."""
+    corruption = meaning.get(draft, "source" if key == "source" else "corruption")
     if corruption is None or CORRUPTIONS[corruption.implementation].run:
         return
     meaning.report(

@@ -466,8 +466,10 @@ MEANING: Mapping[str, Entry] = {
     ),
     "C293": Entry(
         "incomplete steering",
-        "Steering acts on whole nodes that write: heads, MLPs, `embed`. A function vector is built from "
-        "heads. Give either `scale`, which multiplies what the nodes write, or `shift`, which adds to it.",
+        "Steering acts on whole nodes that write, heads, MLPs, `embed`, or with `layers` on the residual "
+        "stream after a layer. A function vector is built from heads. Give either `scale`, which multiplies "
+        "what is there, or `shift`, which adds the mean difference, by default of the method's own prompts, "
+        "or of those of `source`.",
         "scores other using steering {\n  graph = full\n  corruption = abc\n  metric = recovered\n"
         "  nodes = L9H9\n}",
         ("nodes = L9H9", "nodes = L9H9\n  scale = [0, 2]"),

@@ -300,12 +300,13 @@ METHODS: Mapping[str, Entry] = {
         "steering without valid factors",
         "What a node writes is multiplied by each factor of `scale`, or shifted by each factor of "
         "`shift` times the mean difference, in the clean or the corrupted run. The factors must be "
-        "different numbers.",
+        "different numbers. `source`, the prompts of the mean difference, applies to `shift`.",
     ),
     "C596": Entry(
         "node that cannot be steered",
         "Heads, MLPs and embeddings write to the residual stream; `logits` and shared keys and values "
-        "do not. A function vector is built from heads.",
+        "do not. In place of nodes, `layers` steers the residual stream after layers that the model has, "
+        "counted from 0. A function vector is built from heads.",
     ),
     "C597": Entry(
         "invalid target of activation patching",

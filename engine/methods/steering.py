@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from nncirc.circuits.arguments import public
-from nncirc.circuits.errors import MethodError
+from nncirc.circuits.errors import ArgumentError, MethodError
 from nncirc.circuits.graph import Graph, stages
 from nncirc.circuits.intervals import USUAL, Resampling
 from nncirc.circuits.made import Made
@@ -35,8 +35,11 @@ from nncirc.engine.runs.edited import Site, check_whole, edited_run
 
 Into: TypeAlias = Literal["clean", "corrupt"]
 
-SCORE = "{metric} with what the node writes steered by {by}"
-"""What the numbers are, `by` scale or shift; of a function vector:"""
+SCORES = {
+    "nodes": "{metric} with what the node writes steered by {by}",
+    "layers": "{metric} with the residual stream steered by {by}",
+}
+"""What the numbers are by what the rows are, `by` scale or shift; of a function vector:"""
 VECTOR_SCORE = "{metric} with the function vector added"
 
 
@@ -46,9 +49,11 @@ def steering(
     graph: Graph,
     metric: Metric,
     *,
-    nodes: str | Sequence[str],
+    nodes: str | Sequence[str] = (),
+    layers: Sequence[int] | Literal["all"] = (),
     scale: Sequence[float] | None = None,
     shift: Sequence[float] | None = None,
+    source: Contrast | None = None,
     together: bool = False,
     into: Into = "clean",
     at: Positions | None = None,
@@ -57,11 +62,14 @@ def steering(
 ) -> NodeScores:
     """The metric with what a node writes scaled or shifted, one node and one factor at a time.
 
+    Or with the residual stream after a layer (`L2.resid_post`), where `layers` are given in place of nodes.
+
     A row for each node, or one for all together; a column for each factor. What is scaled is what the node
     writes in the run that is steered, after earlier nodes have been steered as well. Scaled by 1 or shifted
     by 0 the run is as it was; scaled by 0 the node is zero-ablated. A node is shifted by the factor times the
     mean difference of what it writes, clean minus corrupted, over all prompts and all tokens that are
-    steered.
+    steered; so is the stream after a layer, by the mean difference of what it is there (contrastive
+    activation addition).
 
     Values are means over prompts, with intervals; a resample keeps the mean difference of all prompts.
     `made["unsteered"]` is the metric of the run as it was, `made["unsteered interval"]` its interval.
@@ -70,9 +78,12 @@ def steering(
         contrast: model, prompts and corruption.
         graph: whose nodes are steered.
         metric: what is measured.
-        nodes: senders by name or pattern: `L9H9`, `L5H*`, `MLP3`, `embed`.
+        nodes: senders by name or pattern: `L9H9`, `L5H*`, `MLP3`, `embed`; give these or `layers`.
+        layers: after which the residual stream is steered; "all" after every one.
         scale: the factors of what is written; give these or those of `shift`.
         shift: the factors of the mean difference.
+        source: the prompts over which the mean difference is taken, clean minus corrupted; None for those of
+            `contrast`.
         together: steer all nodes at once; the row is named by what `nodes` says.
         into: the run that is steered.
         at: the positions at which it is steered; None for all tokens.
@@ -81,8 +92,11 @@ def steering(
 
     Raises:
         GraphError: C451, C457, the graph has no such nodes.
-        MethodError: C595, not factors of one kind; C596, a node that writes nothing; C594, a graph of
-            positions; C523, a corrupted run to be steered where there is none; C512, no such position.
+        MethodError: C595, not factors of one kind, or a source of what is scaled; C596, a node that writes
+            nothing, or a layer that the model does not have, or neither or both; C594, a graph of
+            positions; C523, a corrupted run to be steered where there is none, or the stream of one; C512, no
+            such position.
+        ArgumentError: C753, `source` is of another model.
 
     Source: mean differences as in Rimsky et al. 2024, "Steering Llama 2 via contrastive activation addition".
     """
@@ -92,33 +106,44 @@ def steering(
         raise MethodError(
             "C595", "steering takes either scale or shift", hint="write scale = [0, 2] or shift = [1]"
         )
+    if source is not None and shift is None:
+        raise MethodError(
+            "C595", "`source` is of the mean difference, but `scale` adds none", hint="write shift = [1]"
+        )
     factors = _factors(scale if shift is None else shift)
-    targets, where = _targets(model, graph, nodes), None if at is None else as_positions(at)
-    means = None if shift is None else _mean_changes(contrast, targets, where)
+    if bool(nodes) == bool(layers):
+        raise MethodError(
+            "C596", "steering takes either nodes or layers", hint='write nodes = "L9H9" or layers = [3]'
+        )
+    targets = _states(model, graph, layers) if layers else _targets(model, graph, nodes)
+    where = None if at is None else as_positions(at)
+    means = None if shift is None else _mean_changes(_source(contrast, source), targets, where)
 
     def edit(batch: Batch, base: Written, number: int, factor: float) -> _Change:
         target, mask = targets[number], _mask(batch, where, model)
         if means is not None:
             return _added(target.site, target.width, factor * means[number].to(model.dtype) * mask)
-        if target.site.part == "residual":  # tokens and positions stand there as one sum
+        if target.site == _EMBEDDED:  # tokens and positions stand there as one sum
             return _added(target.site, target.width, (factor - 1) * target.output(base) * mask)
         return _Change(target.site, target.width, lambda value: value * (1 + (factor - 1) * mask))
 
     names = [target.node for target in targets]
     rows = [[number] for number in range(len(targets))]
     if together:
-        names, rows = [" + ".join([nodes] if isinstance(nodes, str) else nodes)], [list(range(len(targets)))]
+        named = names if layers else [nodes] if isinstance(nodes, str) else nodes
+        names, rows = [" + ".join(named)], [list(range(len(targets)))]
 
     def change(batch: Batch, base: Written, row: int, factor: float) -> list[_Change]:
         return [edit(batch, base, number, factor) for number in rows[row]]
 
-    kind = "scale" if shift is None else "shift"
+    kind, what = "scale" if shift is None else "shift", "layers" if layers else "nodes"
     made: Made = {
         "method": "steering",
-        "score": SCORE.format(metric="the metric", by=kind),
-        "rows": "nodes",
+        "score": SCORES[what].format(metric="the metric", by=kind),
+        "rows": what,
         **({"together": [target.node for target in targets]} if together else {}),
         "by": kind,
+        **({} if source is None else {"source": _facts_of(source)}),
     }
     return _scores(contrast, metric, names, factors, change, into, where, made, how, progress)
 
@@ -188,17 +213,25 @@ def function_vector(
     return _scores(contrast, metric, names, factors, change, into, where, made, how, progress)
 
 
+_EMBEDDED = Site(0, "residual")
+
+
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A node, where it writes, and which part of what is there is its own."""
+    """A node, where it writes, and which part of what is there is its own; or the stream after a layer."""
 
     node: str
     graph: Graph
     site: Site
     width: slice
 
+    @property
+    def is_state(self) -> bool:
+        """Whether it is the residual stream after a layer, which is no sum of what is kept of a run."""
+        return self.site.part == "residual" and self.site != _EMBEDDED
+
     def output(self, run: Written) -> Float[Tensor, "batch pos width"]:
-        """What it writes in a run."""
+        """What a node writes in a run."""
         if self.site.part == "mlp":
             return run.mlps[self.site.layer]
         if self.site.part == "attention":
@@ -244,10 +277,43 @@ def _targets(model: Model, graph: Graph, nodes: str | Sequence[str]) -> list[_Ta
     return [_target(model, graph, name) for name in graph.senders if name in names]
 
 
+def _states(model: Model, graph: Graph, layers: Sequence[int] | Literal["all"]) -> list[_Target]:
+    """The residual stream after some layers, in their order."""
+    depth = model.shape.n_layers
+    wanted = range(depth) if layers == "all" else layers
+    odd = [layer for layer in wanted if type(layer) is not int or not 0 <= layer < depth]
+    if odd:
+        raise MethodError(
+            "C596", f"{model.name} has no layer {odd[0]!r}", hint=f"its layers are 0 to {depth - 1}"
+        )
+    after = [(layer, Site(layer + 1, "residual")) for layer in sorted({*map(int, wanted)})]
+    return [_Target(f"L{layer}.resid_post", graph, site, slice(None)) for layer, site in after]
+
+
+def _source(contrast: Contrast, source: Contrast | None) -> Contrast:
+    """What the mean difference is of."""
+    if source is not None and source.model != contrast.model:
+        raise ArgumentError(
+            "C753",
+            f"the source's prompts are for {source.model.name}, but what is steered is {contrast.model.name}",
+            hint="use one model for both",
+        )
+    return contrast if source is None else source
+
+
+def _facts_of(source: Contrast) -> dict[str, Any]:
+    """What a result says of the prompts that its mean difference is of; JSON values only."""
+    return {
+        "prompts": len(source.dataset.examples),
+        "corruption": source.corruption.name,
+        "dataset": dict(source.dataset.made),
+    }
+
+
 def _target(model: Model, graph: Graph, name: str) -> _Target:
     node, width = Node.parse(name), slice(None)
     if node.layer is None:
-        return _Target(name, graph, Site(0, "residual"), width)
+        return _Target(name, graph, _EMBEDDED, width)
     if node.index is not None:
         d_value = model.outs[node.layer].shape[1]
         width = slice(node.index * d_value, (node.index + 1) * d_value)
@@ -263,15 +329,22 @@ def _mask(batch: Batch, at: tuple[Position, ...] | None, model: Model) -> Float[
 def _mean_changes(
     contrast: Contrast, targets: Sequence[_Target], at: tuple[Position, ...] | None
 ) -> list[Float[Tensor, " width"]]:
-    """Of every node the mean of what it writes in the clean run minus the corrupted one, in float64."""
+    """Of every target the mean of what it is in the clean run minus the corrupted one, in float64."""
+    model, states = contrast.model, [target for target in targets if target.is_state]
+    if states:
+        require_run(contrast.corruption, f"the mean difference of {states[0].node}", "steer nodes, or ")
     total: list[Tensor | float] = [0.0] * len(targets)
     count = 0.0
     for batch in contrast.batches:
-        mask = _mask(batch, at, contrast.model).double()
+        mask = _mask(batch, at, model).double()
         count += float(mask.sum())
-        change = contrast.clean_written(batch) - contrast.substitute_written(batch)
+        clean, other = contrast.clean_written(batch), contrast.substitute_written(batch)
+        change = clean - other
+        runs = [residual_stream(model, each.embed, halves=False) for each in (clean, other) if states]
         for i, target in enumerate(targets):
-            total[i] = total[i] + (target.output(change).double() * mask).sum((0, 1))
+            layer = target.site.layer
+            moved = runs[0][layer] - runs[1][layer] if target.is_state else target.output(change)
+            total[i] = total[i] + (moved.double() * mask).sum((0, 1))
     return [torch.as_tensor(each) / count for each in total]
 
 

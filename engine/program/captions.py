@@ -116,6 +116,7 @@ _FACTS: Mapping[str, str | Callable[[Made], str]] = {
     "total": _total,
     "to": "to {}",
     "through": "through {}",
+    "source": lambda made: f"mean difference of {_prompts(made['source'])}, {_corruption(made['source'])}",
     "into": "into {}",
     "direction": "direction {}",
     "loss": lambda made: "" if made["loss"] == "metric" else f"loss {made['loss']}",

@@ -197,6 +197,7 @@ _ROWS = {
     "mlps": "MLPs around",
     "attention": "attention around",
     "nodes": "node",
+    "layers": "residual stream",
 }
 # What is no head and no neuron.
 _OTHERS = ("embed", "pos_embed", "attention", "mlp", "logits")

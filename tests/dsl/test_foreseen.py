@@ -53,6 +53,7 @@ graph parts using residual {
 SWEPT = (
     "scores swept using activation_patching {\n  graph = full\n  corruption = abc\n  metric = recovered\n}\n"
 )
+STEERED = "scores steered using steering {\n  graph = full\n  corruption = abc\n  metric = recovered\n"
 NODES = SWEPT.replace("activation_patching {", "attribution_patching {\n  by = nodes")
 SCALED = "metric scaled using logit_diff {\n  normalize = true\n}\n"
 ROC = "curve right using roc {\n  scores = swept\n  reference = small\n  by = nodes\n}\n"
@@ -131,6 +132,20 @@ CASES = {
         SCALED + SWEPT.replace("recovered", "scaled").replace("{\n", "{\n  of = q\n") + ROC,
         "C232",
         None,
+    ),
+    "a stream after no layer": (STEERED + "  layers = [0, 9]\n  shift = 1\n}\n", "C226", "C596"),
+    "a mean difference that is not used": (
+        STEERED + "  layers = all\n  scale = 0.5\n  source = abc\n}\n",
+        "C293",
+        "C595",
+    ),
+    "nodes and layers": (STEERED + "  nodes = L0H0\n  layers = 1\n  scale = 0\n}\n", "C293", "C596"),
+    "a mean difference of no run": (
+        "corruption none using zero {\n  data = ioi\n}\n"
+        + STEERED
+        + "  layers = 1\n  shift = 1\n  source = none\n}\n",
+        "C237",
+        "C523",
     ),
     "a layer beyond": (
         "scores carried using patchscopes {\n  source = ioi\n  target = ioi\n  layer = 5\n}\n",
@@ -288,6 +303,10 @@ def test_nothing_to_compare_by(how: str, by: str) -> None:
         'metric own using python {\n  function = "mine:share"\n}\n'
         "metric sum using expression {\n  of = own + recovered + prob(at = end) / own\n}\n",
         "assert recall(small, small, by = heads) >= 0\n",
+        STEERED + "  layers = [1, 3]\n  shift = [0.5, 1]\n  source = abc\n  at = [S.2, end]\n}\n"
+        'assert score(steered, "L3.resid_post", "0.5") >= 0\n',
+        STEERED + "  layers = all\n  scale = 0\n  together = true\n}\n"
+        'assert score(steered, "L0.resid_post + L1.resid_post + L2.resid_post + L3.resid_post") >= 0\n',
         SWEPT.replace("{\n", "{\n  of = [pattern, resid_mid]\n  positions = [end]\n")
         + 'assert score(swept, "L0H3.pattern") >= score(swept, "L1.resid_mid", "end")\n',
     ],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tests.refused import refused
 from torch import Tensor
 
 from nncirc import Example
-from nncirc.circuits.errors import GraphError, MethodError
+from nncirc.circuits.errors import ArgumentError, GraphError, MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.steering import function_vector, steering
@@ -131,6 +132,117 @@ def test_nodes_together_are_scaled_as_they_are_computed(make: Any, place: str | 
             return logits
 
         assert scores.values[0][column] == pytest.approx(mean_of(found, steered, "logprob"), abs=2e-5)
+
+
+def blocks_of(module: Any) -> Any:
+    return module.transformer.h if hasattr(module, "transformer") else module.model.layers
+
+
+def after(module: Any, layer: int, tokens: Tensor) -> Tensor:
+    """The residual stream after a layer, of one prompt."""
+    seen: list[Tensor] = []
+
+    def keep(_: Any, __: Any, out: Any) -> None:
+        seen.append(out[0] if isinstance(out, tuple) else out)
+
+    with oracle.hooks([blocks_of(module)[layer].register_forward_hook(keep)]), torch.no_grad():
+        module(input_ids=tokens)
+    return seen[0][0]
+
+
+def changed_after(module: Any, layers: Sequence[int], change: Callable[[int, Tensor], None]) -> Any:
+    """Hooks that change the residual stream after some layers, in place of a copy."""
+
+    def hook(layer: int) -> Callable[[Any, Any, Any], Any]:
+        def run(_: Any, __: Any, out: Any) -> Any:
+            new = (out[0] if isinstance(out, tuple) else out).clone()
+            change(layer, new)
+            return (new, *out[1:]) if isinstance(out, tuple) else new
+
+        return run
+
+    return oracle.hooks([blocks_of(module)[n].register_forward_hook(hook(n)) for n in layers])
+
+
+@pytest.mark.parametrize("kind", ["scale", "shift", "shift by others"])
+@pytest.mark.parametrize("place", [None, "A.2"])
+@pytest.mark.parametrize("into", ["clean", "corrupt"])
+def test_the_stream_is_steered_after_a_layer(kind: str, place: str | None, into: Any) -> None:
+    """Contrastive activation addition: the mean difference of a layer's output is added there."""
+    model = tiny_gpt2(layers=3) if place is None else tiny_llama(layers=3, exact=True)
+    found, module = contrast(model, size=2, lengths=(6, 7)), model.module
+    source = contrast(model, size=3, lengths=(5, 6), seed=50) if kind == "shift by others" else None
+    factors = (-1.0, 0.5)
+    options: Any = {"layers": [2, 0], "into": into, "at": place, kind.split()[0]: factors}
+    scores = steering(found, model.graph(), Metric("logit_diff"), source=source, **options)
+    assert (scores.nodes, scores.made["rows"]) == (("L0.resid_post", "L2.resid_post"), "layers")
+    assert scores.made.get("source", {}).get("prompts") == (None if source is None else 3)
+    about = source or found
+    for row, layer in zip(scores.values, (0, 2), strict=True):
+        moved = []
+        for example, (clean, corrupt) in zip(about.dataset.examples, tokens_of(about), strict=True):
+            at = tokens_at(example, place)
+            moved.append((after(module, layer, clean) - after(module, layer, corrupt))[at])
+        mean = torch.cat(moved).mean(0)
+        for value, factor in zip(row, factors, strict=True):
+            run = partial(steered_once, module, layer, factor, mean if kind != "scale" else None, into, place)
+            assert value == pytest.approx(mean_of(found, run, "logit_diff"), abs=2e-8)
+
+
+def steered_once(
+    module: Any,
+    layer: int,
+    factor: float,
+    mean: Tensor | None,
+    into: str,
+    place: str | None,
+    example: Example,
+    clean: Tensor,
+    corrupt: Tensor,
+) -> Tensor:
+    at = tokens_at(example, place)
+
+    def change(_: int, stream: Tensor) -> None:
+        stream[0, at] += stream[0, at] * (factor - 1) if mean is None else factor * mean
+
+    with changed_after(module, [layer], change), torch.no_grad():
+        logits: Tensor = module(input_ids=clean if into == "clean" else corrupt).logits
+    return logits
+
+
+def test_streams_are_steered_together() -> None:
+    model = tiny_gpt2(layers=3)
+    found = contrast(model, size=2)
+    scores = steering(
+        found, model.graph(), Metric("logit_diff"), layers="all", scale=[0.5], together=True, at="A.2"
+    )
+    assert scores.nodes == ("L0.resid_post + L1.resid_post + L2.resid_post",)
+
+    def steered(example: Example, clean: Tensor, _: Tensor) -> Tensor:
+        def change(_: int, stream: Tensor) -> None:
+            stream[0, tokens_at(example, "A.2")] *= 0.5
+
+        with changed_after(model.module, range(3), change), torch.no_grad():
+            logits: Tensor = model.module(input_ids=clean).logits
+        return logits
+
+    assert scores.values[0][0] == pytest.approx(mean_of(found, steered, "logit_diff"), abs=2e-8)
+
+
+def test_a_stream_that_cannot_be_steered() -> None:
+    model = tiny_gpt2()
+    found, graph, metric = contrast(model), model.graph(), Metric("logit_diff")
+    for options in ({}, {"nodes": "L0H0", "layers": [0]}):
+        with refused(MethodError, "C596", "either nodes or layers"):
+            steering(found, graph, metric, shift=[1.0], **options)  # type: ignore[arg-type]
+    with refused(MethodError, "C596", "tiny has no layer 2", hint="its layers are 0 to 1"):
+        steering(found, graph, metric, layers=[0, 2], shift=[1.0])
+    with refused(MethodError, "C595", "`source`"):
+        steering(found, graph, metric, layers=[0], scale=[1.0], source=found)
+    with refused(MethodError, "C523", "the mean difference of L0.resid_post"):
+        steering(contrast(model, corruption=Zero()), graph, metric, layers=[0], shift=[1.0])
+    with refused(ArgumentError, "C753", "the source's prompts"):
+        steering(found, graph, metric, layers=[0], shift=[1.0], source=contrast(tiny_gpt2(seed=1)))
 
 
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
