@@ -88,7 +88,9 @@ MODELS = {
     "huggingface": Implementation(
         "A language model from the Hugging Face Hub or a local folder.",
         {
-            "id": Key(Text(), "Hub id (`openai-community/gpt2`) or local folder", required=True),
+            "id": Key(
+                Text(), "Hub id (`openai-community/gpt2`), local folder, or `.gguf` file", required=True
+            ),
             "revision": Key(Text(), "branch, tag or commit on the Hub; if omitted, the default branch"),
             "dtype": Key(
                 Word(("float32", "float64", "bfloat16", "float16")),

@@ -139,6 +139,18 @@ MODELS: Mapping[str, Entry] = {
         "terms on its page and log in with `hf auth login`. With a commit as `revision`, results stay "
         "the same when the model's repository changes.",
     ),
+    "C438": Entry(
+        "missing package for a way of loading",
+        "Reading `.gguf` files needs the packages `gguf` and `accelerate`, which are not installed with "
+        "nncirc. The message has the command that installs what is missing.",
+    ),
+    "C440": Entry(
+        "`.gguf` file that says more than is taken over",
+        "transformers makes a config of the settings in a `.gguf` file, and skips those that it does not "
+        "know, how rotary embeddings are scaled for example. The model would silently be a different one, so "
+        "every setting is compared with the config. Load the original model, from which the file was "
+        "converted.",
+    ),
     "C439": Entry(
         "loading option that the model does not allow",
         "Not every family in transformers has every way to compute attention: those with sinks, for "

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from nncirc.circuits.arguments import public
 from nncirc.circuits.door import at_home, is_folder, is_there, read_text, require_regular_files
 from nncirc.circuits.errors import ModelError, NncircError
+from nncirc.engine.data import gguf_file
 from nncirc.engine.data.examples import Tokenizer
 from nncirc.engine.shortage import causes, shortage
 
@@ -31,7 +32,7 @@ def load_tokenizer(folder_or_id: str | Path, revision: str | None = None) -> Tok
     hub cannot be reached; whether it can is asked once and quickly.
 
     Args:
-        folder_or_id: a folder ("./models/mine", or any path that exists), or a hub id
+        folder_or_id: a folder ("./models/mine", or any path that exists), a `.gguf` file, or a hub id
             ("openai-community/gpt2").
         revision: branch, tag or commit on the hub.
 
@@ -40,14 +41,17 @@ def load_tokenizer(folder_or_id: str | Path, revision: str | None = None) -> Tok
             cannot be reached; C424, the hub has no such model or revision, or does not give it to you.
     """
     name = str(folder_or_id)
+    if name.endswith(gguf_file.SUFFIX):
+        return _from_gguf(at_home(name))
     if isinstance(folder_or_id, Path) or is_local(name):
         return _from_folder(at_home(name))
     return from_hub(name, revision, "tokenizer of", lambda offline: _load(name, revision, offline=offline))
 
 
 def is_local(name: str) -> bool:
-    """Whether a name is that of a folder, there or not, and no hub id."""
-    return is_there(at_home(name)) or name.startswith((".", "/", "~")) or name.count("/") > 1
+    """Whether a name is that of a folder or of a `.gguf` file, there or not, and no hub id."""
+    local = name.startswith((".", "/", "~")) or name.endswith(gguf_file.SUFFIX) or name.count("/") > 1
+    return local or is_there(at_home(name))
 
 
 def no_folder(folder: Path) -> str | None:
@@ -118,6 +122,18 @@ def _from_folder(folder: Path) -> Tokenizer:
             f"the tokenizer in {folder} cannot be loaded: {first_line(error)}",
             hint="copy its files again, or save it again with save_pretrained",
         ) from None
+
+
+def _from_gguf(file: Path) -> Tokenizer:
+    with gguf_file.alone(file) as folder:
+        try:
+            return _load(folder, None, offline=True, gguf_file=gguf_file.NAME)
+        except Exception as error:  # noqa: BLE001 - likewise
+            raise shortage(error) or ModelError(
+                "C422",
+                f"the tokenizer in {file} cannot be loaded: {first_line(error)}",
+                hint='give another as `tokenizer`: tokenizer = "owner/name"',
+            ) from None
 
 
 def check_json(file: Path) -> None:
@@ -194,10 +210,10 @@ def hub_reached() -> bool:
     return bool(answer.status_code < 500)
 
 
-def _load(name: str, revision: str | None, *, offline: bool) -> Tokenizer:
+def _load(name: str, revision: str | None, *, offline: bool, **options: Any) -> Tokenizer:
     from transformers import AutoTokenizer
 
-    options = {"revision": revision} if revision else {}
+    options |= {"revision": revision} if revision else {}
     load = AutoTokenizer.from_pretrained
     found = load(name, local_files_only=offline, trust_remote_code=False, **options)
     # These are looked at when something is encoded, and then end in a TypeError, or in an endless recursion.

@@ -28,8 +28,16 @@ _SIZES = (
 )
 
 
-def read_config(place: str, *, revision: str | None = None, offline: bool = True) -> Any:
+def read_config(
+    place: str, *, revision: str | None = None, offline: bool = True, gguf_file: str | None = None
+) -> Any:
     """The config of a folder or a hub id, as transformers has it, with what only says how to run it set.
+
+    Args:
+        place: the folder or id.
+        revision: branch, tag or commit on the hub.
+        offline: whether the hub is not asked.
+        gguf_file: the name of a file in the folder that says it, instead of `config.json`.
 
     Raises:
         ModelError: C411, there is no adapter for models of its type; C430, no model can be built from it.
@@ -37,6 +45,7 @@ def read_config(place: str, *, revision: str | None = None, offline: bool = True
     from transformers import AutoConfig, PretrainedConfig
 
     options = {"revision": revision} if revision else {}
+    options |= {"gguf_file": gguf_file} if gguf_file else {}
     given, _ = PretrainedConfig.get_config_dict(place, local_files_only=offline, **options)
     family_of(str(given.get("model_type")), given)
     if "quantization_config" in given:

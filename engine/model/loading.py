@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -19,6 +20,7 @@ from nncirc.circuits.door import at_home, open_file, read_text
 from nncirc.circuits.errors import ModelError, NncircError, ResourceError
 from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.circuits.words import memory_in_words
+from nncirc.engine.data import gguf_file
 from nncirc.engine.data.load import (
     check_json,
     first_line,
@@ -99,13 +101,13 @@ def load_huggingface(
     tokenizer: str | None = None,
     attn_implementation: AttentionImplementation | None = None,
 ) -> Model:
-    """A causal language model from a local folder or from the Hugging Face hub.
+    """A causal language model from a local folder, a `.gguf` file, or from the Hugging Face hub.
 
-    Weights are read from safetensors only, never unpickled, and every weight must be there. The guards
-    of `nncirc.engine.model.guards` run before the model is given back.
+    Weights are read from safetensors and gguf only, never unpickled, and every weight must be there. The
+    guards of `nncirc.engine.model.guards` run before the model is given back.
 
     Args:
-        id: a folder, or a hub id such as `openai-community/gpt2`.
+        id: a folder, a `.gguf` file, or a hub id such as `openai-community/gpt2`.
         revision: branch, tag or commit on the hub.
         dtype: of weights and activations.
         device: a torch device.
@@ -117,8 +119,9 @@ def load_huggingface(
         ModelError: C402 the folder has no model, C403 its files are damaged, C404 weights are missing or
             do not fit, C405 weights are not finite, C406 no such device; C411 no adapter for this type of
             model; C412 to C420 and C425 to C428, a guard fails; C421 to C424, the tokenizer or the hub;
-            C429, weights that the config has no place for; C430, the config says what no model can be; C439,
-            the family has no such attention.
+            C429, weights that the config has no place for; C430, the config says what no model can be;
+            C438, a package is missing that the file needs; C439, the family has no such attention; C440, a
+            `.gguf` file says what transformers does not take over.
         ResourceError: C701, there is not enough memory.
     """
     place = at_home(id) if isinstance(id, Path) or is_local(id) else id
@@ -139,13 +142,16 @@ def _load(
 ) -> Model:
     made: dict[str, Any] = {"id": name, "dtype": dtype, "device": device}
     _check_device(device)
-    if isinstance(place, Path):
+    if isinstance(place, Path) and place.suffix == gguf_file.SUFFIX:
+        module, made["weights"] = _from_gguf(place, dtype, attention)
+        made["weights_sha256"] = _hash([place])
+    elif isinstance(place, Path):
         files = _weight_files(place)
         check_json(place / "config.json")
         config = read_config(str(place))
         made["weights_sha256"] = _hash(files)
         try:
-            module = _pretrained(str(place), config, dtype, attention)
+            module = _pretrained(str(place), str(place), config, dtype, attention)
             _check_files(files, module, name)
         except NncircError:
             raise
@@ -156,13 +162,32 @@ def _load(
         def load(offline: bool) -> Any:
             config = read_config(place, revision=revision, offline=offline)
             options = {"revision": revision} if revision else {}
-            return _pretrained(place, config, dtype, attention, local_files_only=offline, **options)
+            return _pretrained(place, place, config, dtype, attention, local_files_only=offline, **options)
 
         module = from_hub(place, revision, "model", load)
         made["revision"] = getattr(module.config, "_commit_hash", None) or revision
     module = _ready(module, device, name)
     made["attn_implementation"] = module.config._attn_implementation
     return _guarded(Model(module, load_tokenizer(tokenizer or place, revision), made, name))
+
+
+def _from_gguf(file: Path, dtype: DType, attention: AttentionImplementation | None) -> tuple[Any, list[str]]:
+    """The model of a `.gguf` file, and the types of the tensors in it."""
+    name = gguf_file.NAME
+    with gguf_file.alone(file) as folder:
+        try:
+            config = read_config(folder, gguf_file=name)
+            with redirect_stderr(StringIO()):  # transformers shows how far it is
+                module = _pretrained(folder, str(file), config, dtype, attention, gguf_file=name)
+            types = gguf_file.check_said(file, config, module)
+        except NncircError:
+            raise
+        except Exception as error:  # noqa: BLE001 - transformers and gguf raise anything
+            raise _damaged(file, error) from None
+    # The weights are plain ones, which transformers would treat as quantized.
+    del module.config.quantization_config, module.hf_quantizer
+    module.is_quantized = False
+    return module, types
 
 
 def _damaged(folder: Path, error: Exception) -> Exception:
@@ -266,7 +291,12 @@ def _hash(weights: Sequence[Path]) -> str:
 
 
 def _pretrained(
-    name: str, config: Any, dtype: DType, attention: AttentionImplementation | None, **options: Any
+    place: str,
+    name: str,
+    config: Any,
+    dtype: DType,
+    attention: AttentionImplementation | None,
+    **options: Any,
 ) -> Any:
     """The model with its weights, all of them and no others."""
     module = empty(config, DTYPES[dtype], name, attention)
@@ -279,7 +309,7 @@ def _pretrained(
         )
     with _quiet():
         loaded, info = type(module).from_pretrained(
-            name,
+            place,
             config=config,
             dtype=DTYPES[dtype],
             attn_implementation=module.config._attn_implementation,
