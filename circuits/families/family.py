@@ -141,6 +141,7 @@ class Keys:
         heads: query heads per layer.
         kv_heads: key-value groups per layer, under grouped-query attention; by default as many as heads.
         d_mlp: neurons of each MLP.
+        d_head: the width of a head; by default that of the residual stream, divided by the heads.
         width: of the residual stream; where `d_mlp` says nothing, an MLP has four times as many neurons. None
             where that is not so.
     """
@@ -149,6 +150,7 @@ class Keys:
     heads: str = "num_attention_heads"
     kv_heads: str | int = "num_key_value_heads"
     d_mlp: str = "intermediate_size"
+    d_head: str = "head_dim"
     width: str | None = None
 
 
@@ -216,3 +218,27 @@ class Family:
 
 Entry: TypeAlias = Family | Callable[[Config], Family]
 """A family, or what makes one of a model's config."""
+
+
+def places(family: Family, layer: int | str = 0) -> list[tuple[str, str]]:
+    """The modules that an entry names, by its fields: paths from the model, into the block of a layer."""
+    chains = [("units", step) for chain in family.units.chains for step in chain if isinstance(step, str)]
+    paths = [(name, getattr(family, name)) for name in _OF_A_BLOCK]
+    inside = [(name, f"{family.blocks}.{layer}.{path}") for name, path in (*paths, *chains) if path]
+    return [*((name, path) for name in _OF_THE_MODEL if (path := getattr(family, name))), *inside]
+
+
+_OF_THE_MODEL = ("blocks", "final_norm", "unembed", "pos_embed")
+_OF_A_BLOCK = (
+    "attention_norm",
+    "attention",
+    "output",
+    "after_attention",
+    "mlp_norm",
+    "mlp",
+    "mlp_writes",
+    "after_mlp",
+    "mlp_output",
+    "activation",
+    "gated",
+)

@@ -83,6 +83,15 @@ def _read(text: str) -> Sizes | None:
         family = own_family(str(config.get("model_type")), config)
     except (KeyError, TypeError, ValueError, ModelError):  # a config that makes no model that fits
         return None
+    return sizes_of(config, family)
+
+
+def sizes_of(config: Mapping[str, Any], family: Family | None) -> Sizes | None:
+    """What a config says under a family's keys, or under those of any; None if that makes no model.
+
+    Raises:
+        GraphError: C452, no model has such sizes.
+    """
     layers, heads, kv_heads, d_mlp = (_size(config, family, size) for size in _ELSEWHERE)
     if layers is None or heads is None:
         return None

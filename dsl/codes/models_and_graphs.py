@@ -69,7 +69,8 @@ MODELS: Mapping[str, Entry] = {
         "layer width that does not match its heads",
         "A head is a slice of the projections. If the number of heads times their width is not the size "
         "of the projection, the slices would be cut in the wrong places. The config does not describe "
-        "these weights, or the adapter does not fit.",
+        "these weights, or the adapter does not fit: its `keys` say under which names the config gives "
+        "layers, heads and neurons.",
     ),
     "C413": Entry(
         "guard: heads are not side by side",
@@ -289,7 +290,7 @@ GRAPHS: Mapping[str, Entry] = {
         "the outputs of the MLPs. Here they differ, so scores of neurons would be wrong. Either the "
         "family's `mlp_output` is not the module whose input is the activations, or something comes "
         "after it; or the activations are not what `activation` gives, as in a gated MLP whose `gated` "
-        "the family does not name.",
+        "the family does not name; or what `gated` reads is not those times a linear gate.",
     ),
     "C426": Entry(
         "logits are not those of the unembedding",

@@ -296,17 +296,15 @@ def z_written(
     A norm of what attention adds divides it by a number for each token; so is z here. Its gain is in
     `Model.outs`, so that z times these is what heads add in this run.
     """
-    if block.after_attention is None:
-        return z
-    return z * _divided(model.gains[layer][0], block.after_attention)
+    gain = model.gains[layer][0]
+    return z if gain is None else z * _divided(gain, block.after_attention)
 
 
 def neurons_written(model: Model, layer: int, block: Block) -> Float[Tensor, "batch pos neuron"]:
     """Inside a trace: the activations of a layer's neurons, likewise with a norm after the MLP."""
     activations: Tensor = block.mlp_output.input
-    if block.after_mlp is None:
-        return activations
-    return activations * _divided(model.gains[layer][1], block.after_mlp)
+    gain = model.gains[layer][1]
+    return activations if gain is None else activations * _divided(gain, block.after_mlp)
 
 
 def skipper(model: Model) -> Callable[[Block, Tensor], None]:
@@ -343,10 +341,11 @@ def as_written(
     model: Model, layer: int, block: Block, z: Float[Tensor, "head *batch pos d_value"]
 ) -> Float[Tensor, "head *batch pos d_value"]:
     """Inside a trace: the z of all heads as it counts, like `z_written`, for any z."""
-    if block.after_attention is None:
+    gain = model.gains[layer][0]
+    if gain is None:
         return z
     raw = block.output(z.movedim(0, -2).flatten(-2))
-    return z * _ratio(raw, model.gains[layer][0], block.after_attention(raw))
+    return z * _ratio(raw, gain, block.after_attention(raw))
 
 
 def mlp_written(block: Block, like: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:

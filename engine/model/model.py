@@ -16,7 +16,7 @@ from torch import Tensor
 from nncirc.circuits.arguments import public
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.families import family_of
-from nncirc.circuits.families.family import Family, Heads, Unit
+from nncirc.circuits.families.family import Family, Heads, Keys, Unit
 from nncirc.circuits.graph import Attention, Graph, Shape
 from nncirc.engine.model import tracing
 from nncirc.engine.model.norms import norm_parts
@@ -178,16 +178,32 @@ class Model:
 
     @cached_property
     def shape(self) -> Shape:
-        """Layers and heads, from the model's config."""
-        config = self.module.config
-        heads, groups = config.num_attention_heads, self.family.keys.kv_heads
+        """Layers and heads, from the model's config.
+
+        Raises:
+            ModelError: C412, it does not say them under the family's keys.
+        """
+        config, keys = self.module.config, self.family.keys
+        heads, groups = self._size("heads"), keys.kv_heads
         return Shape(
-            n_layers=config.num_hidden_layers,
+            n_layers=self._size("layers"),
             n_heads=heads,
             n_kv_heads=groups if isinstance(groups, int) else getattr(config, groups, None) or heads,
             mlps=not getattr(config, "attention_only", False),
             parallel=self.family.parallel,
         )
+
+    def _size(self, size: str) -> int:
+        key = getattr(self.family.keys, size)
+        config = self.module.config
+        found = getattr(config, key, None) or getattr(config, getattr(Keys(), size), None)
+        if not isinstance(found, int) or found < 1:
+            raise ModelError(
+                "C412",
+                f"the config of {self.name} does not give the number of {size} as {key}",
+                hint=f"set `{size}` in the `keys` of the family's adapter",
+            )
+        return found
 
     @public
     def graph(
@@ -242,13 +258,14 @@ class Model:
     @property
     def d_model(self) -> int:
         """Width of the residual stream."""
-        return int(self.module.config.hidden_size)
+        width = getattr(self.module.config, "hidden_size", None)
+        return int(width or self.module.get_input_embeddings().embedding_dim)
 
     @cached_property
     def d_head(self) -> int:
         """Width of a head."""
-        config = self.module.config
-        return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+        width = getattr(self.module.config, self.family.keys.d_head, None)
+        return int(width or self.d_model // self.shape.n_heads)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -442,8 +459,9 @@ class Model:
         output = attrgetter(family.output)(block)
         out: Tensor = output.weight.T if family.transposed else output.weight
         self._check_width(layer, family.output, len(out), len(out) // heads * heads)
-        if family.after_attention is not None:
-            out = (out * self.gains[layer][0]).to(out.dtype)
+        gain = self.gains[layer][0]
+        if gain is not None:
+            out = (out * gain).to(out.dtype)
         if family.residual_scale != 1:
             out = out * family.residual_scale
         return out.unflatten(0, (heads, -1))
@@ -458,7 +476,7 @@ class Model:
             )
 
     @cached_property
-    def gains(self) -> tuple[tuple[Tensor, Tensor], ...]:
+    def gains(self) -> tuple[tuple[Tensor | None, Tensor | None], ...]:
         """Of every layer what the norms after attention and after the MLP multiply each direction by.
 
         In float32 at least, in which Gemma's norms add 1 to their weights, whatever the model's dtype.
@@ -466,16 +484,16 @@ class Model:
         Raises:
             MethodError: C571, such a norm does more than divide and multiply.
         """
-        attention, mlp = self.family.after_attention, self.family.after_mlp
-        if attention is None or mlp is None:
-            return ()
+        wide = torch.promote_types(self.dtype, torch.float32)
         like = torch.zeros(self.d_model, dtype=self.dtype, device=self.device)
 
-        def gain(norm: Any) -> Tensor:
-            return norm_parts(norm, like).gain.to(like.device, torch.promote_types(like.dtype, torch.float32))
+        def gain(block: Any, path: str | None) -> Tensor | None:
+            norm = module_of(block, path)
+            return None if norm is None else norm_parts(norm, like).gain.to(self.device, wide)
 
+        paths = self.family.after_attention, self.family.after_mlp
         layers = attrgetter(self.family.blocks)(self.module)
-        return tuple((gain(attrgetter(attention)(b)), gain(attrgetter(mlp)(b))) for b in layers)
+        return tuple((gain(block, paths[0]), gain(block, paths[1])) for block in layers)
 
     def neuron_weights(self, layer: int) -> Float[Tensor, "neuron d_model"]:
         """What each neuron of a layer's MLP writes for an activation of 1.
@@ -493,8 +511,9 @@ class Model:
         block = attrgetter(family.blocks)(self.module)[layer]
         weight: Tensor = attrgetter(family.mlp_output)(block).weight
         weight = weight.T if family.transposed else weight
-        if family.after_mlp is not None:
-            weight = (weight * self.gains[layer][1]).to(weight.dtype)
+        gain = self.gains[layer][1]
+        if gain is not None:
+            weight = (weight * gain).to(weight.dtype)
         return weight * family.residual_scale if family.residual_scale != 1 else weight
 
     def unembed_columns(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d_model"] | None:
