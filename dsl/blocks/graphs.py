@@ -120,6 +120,12 @@ GRAPHS = {
                 "`[q, k, v]`: an edge enters a head as query, key or value; `[]`: as all three",
                 default=("q", "k", "v"),
             ),
+            "kv": Key(
+                Word(("groups", "heads")),
+                "under grouped-query attention, a key and a value for each group (`L3KV1.k`), or for each "
+                "head (`L3H4.k`), as EAP-IG and MIB count edges",
+                default="groups",
+            ),
             "positions": Key(
                 AT_POSITIONS,
                 "split every node by position; tokens that are not named are joined as `other`; "

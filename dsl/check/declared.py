@@ -15,7 +15,7 @@ from nncirc.circuits.names import OTHER
 from nncirc.circuits.words import or_
 from nncirc.dsl.check.program import Apply, Ref, Value
 from nncirc.dsl.check.scope import Draft, Scope
-from nncirc.dsl.check.shapes import Sizes, SizesProvider, graph_of
+from nncirc.dsl.check.shapes import Sizes, SizesProvider, graph_of, shape_of
 from nncirc.dsl.check.tables import Asked, Table
 from nncirc.dsl.check.types import Type
 from nncirc.dsl.text import syntax
@@ -313,9 +313,9 @@ class Meaning:
         return None if model is None else self.sizes(model.implementation, model.values)
 
     def shape(self, graph: Draft) -> Shape | None:
-        """The shape of a graph's model, where it is at hand."""
+        """The shape of a graph, where its model's is at hand."""
         sizes = self.sizes_of(self.get(graph, "model"))
-        return None if sizes is None else sizes.shape
+        return None if sizes is None else shape_of(sizes.shape, graph.values)
 
     def d_mlp(self, graph: Draft) -> int | None:
         """How many neurons the MLPs of a graph's model have, where that is known."""

@@ -140,7 +140,9 @@ def graph_of(sizes: Sizes, values: Mapping[str, Value], most: int | None = None)
         return None
     attention: Attention = "layers" if "attention" in nodes else "heads"
     neurons = tuple((layer, sizes.d_mlp or 0) for layer in sorted(layers))
-    found = Graph(sizes.shape, attention, bool(values["inputs"]), "pos_embed" in nodes, (), neurons)
+    found = Graph(
+        shape_of(sizes.shape, values), attention, bool(values["inputs"]), "pos_embed" in nodes, (), neurons
+    )
     if values["positions"] == "all" and length is None:
         return None
     at = positions_of(values, length)
@@ -149,6 +151,11 @@ def graph_of(sizes: Sizes, values: Mapping[str, Value], most: int | None = None)
     if most is not None and len(at) * count > most:
         return None
     return replace(found, positions=at) if at else found
+
+
+def shape_of(shape: Shape, values: Mapping[str, Value]) -> Shape:
+    """The shape of a graph: its model's, with a key and a value for each head if the block says so."""
+    return replace(shape, n_kv_heads=shape.n_heads) if values.get("kv") == "heads" else shape
 
 
 def positions_of(values: Mapping[str, Value], length: int | None) -> tuple[str, ...]:

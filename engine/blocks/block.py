@@ -16,6 +16,7 @@ from nncirc.engine.blocks.functions import resampling
 from nncirc.engine.methods import costs
 from nncirc.engine.methods.costs import Cost
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
+from nncirc.engine.model.ungrouped import ungrouped
 from nncirc.engine.program import stored
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.costing import Setting
@@ -96,8 +97,10 @@ def reads(
 
     def build(builder: Builder, declaration: Declaration) -> NodeScores:
         dataset = builder.of(declaration, data)
-        model = builder.model_of(builder.declaration(declaration, data))
         options = values_of(builder, declaration, keys)
+        model, graph = builder.model_of(builder.declaration(declaration, data)), options.get("graph")
+        if graph is not None and graph.shape.n_kv_heads > model.shape.n_kv_heads:
+            model = ungrouped(model)
         if progress:
             options["progress"] = builder.progress(declaration.name)
 

@@ -22,7 +22,7 @@ from nncirc.engine.methods.costs import MOST, Cost
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.program import stored
-from nncirc.engine.program.build import Builder
+from nncirc.engine.program.build import Builder, fitted
 from nncirc.engine.program.costing import Setting
 from nncirc.engine.program.places import placed
 from nncirc.engine.runs.contrast import Contrast
@@ -91,7 +91,9 @@ class Measuring:
         return self.builder.kept(
             lambda: stored.key_of("circuit", about=self.about, circuit=stored.identity(circuit)),
             stored.NUMBERS,
-            lambda: tuple(circuit_metric(self.contrast, circuit, self.metric).tolist()),
+            lambda: tuple(
+                circuit_metric(fitted(self.contrast, circuit.graph), circuit, self.metric).tolist()
+            ),
         )
 
     def faithfulness(self, circuit: Circuit, how: Resampling) -> Estimate:
@@ -139,7 +141,8 @@ def _unpatched(run: str, at: Measuring, values: Arguments) -> Estimate:
 
 
 def _knocked_out(function: str, at: Measuring, values: Arguments) -> Estimate:
-    contrast, measured, circuit = at.contrast, at.metric, values["circuit"]
+    measured, circuit = at.metric, values["circuit"]
+    contrast = fitted(at.contrast, circuit.graph)
 
     def make() -> Estimate:
         by, how = values["by"], resampling(values)

@@ -27,7 +27,8 @@ def _residual(builder: Builder, declaration: Declaration) -> Graph:
         )
     attention: Any = "layers" if "attention" in nodes else "heads"
     split_inputs = bool(declaration.values["inputs"])
-    graph = model.graph(attention=attention, split_inputs=split_inputs, pos_embed="pos_embed" in nodes)
+    kv: Any = declaration.values["kv"]
+    graph = model.graph(attention=attention, split_inputs=split_inputs, pos_embed="pos_embed" in nodes, kv=kv)
     layers: Any = declaration.values["neurons"]
     neurons = model.neurons(layers) if layers else ()
     return replace(graph, positions=_graph_positions(builder, declaration), neurons=neurons)

@@ -10,7 +10,7 @@ from typing import Any
 
 from nncirc.circuits.graph import Attention, Graph, Shape
 from nncirc.dsl.check.program import Declaration
-from nncirc.dsl.check.shapes import model_sizes
+from nncirc.dsl.check.shapes import model_sizes, shape_of
 from nncirc.engine.blocks.block import Block
 from nncirc.engine.model import loading
 from nncirc.engine.model.model import Model
@@ -43,10 +43,10 @@ class OnlyShape:
         return tuple((layer, self.made["d_mlp"]) for layer in sorted(layers))
 
     def graph(
-        self, *, attention: Attention = "heads", split_inputs: bool = True, pos_embed: bool = False
+        self, *, attention: Attention = "heads", split_inputs: bool = True, pos_embed: bool = False, kv: str
     ) -> Graph:
         """The computation graph of such a model."""
-        return Graph(self.shape, attention, split_inputs, pos_embed)
+        return Graph(shape_of(self.shape, {"kv": kv}), attention, split_inputs, pos_embed)
 
 
 def _shape(_: Builder, declaration: Declaration) -> OnlyShape:

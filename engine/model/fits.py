@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nncirc.circuits.arguments import related
 from nncirc.circuits.errors import ArgumentError, DataError, ModelError
@@ -25,7 +26,9 @@ def check_graph(model: Model, graph: Graph) -> None:
             "C753",
             f"the graph does not belong to {model.name}: it has {graph.base}, but the model has"
             f" {Graph(model.shape)}",
-            hint="use model.graph()",
+            hint="use contrast.by_heads, whose model has a key and a value for each head"
+            if graph.shape == replace(model.shape, n_kv_heads=model.shape.n_heads)
+            else "use model.graph()",
         )
 
 

@@ -175,6 +175,14 @@ def measure(model: Model) -> Errors:
     return found
 
 
+def guarded(model: Model) -> Model:
+    """The model, if the guards let it pass; what they measured is told in `made`."""
+    errors, slow = check(model)
+    passed = {holds: float(f"{error:.1e}") for holds, error in errors.items()}
+    facts = {"type": model.module.config.model_type, "d_model": model.d_model, "guards": passed}
+    return replace(model, made={**model.made, **facts}, guard=Reach.of(model, slow))
+
+
 @dataclass(slots=True)
 class Reach:
     """Tries prompts that are longer than those that a model was tried on.

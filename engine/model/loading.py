@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -88,7 +87,7 @@ def _load_compiled(folder: Path, dtype: DType, device: str, *, name: str) -> Mod
     module = _ready(build(config, weights, name).to(DTYPES[dtype]), device, name)
     check_no_more(name, sorted(weights.keys() - {key for key, *_ in tensors(config)}))
     made = {"id": name, "dtype": dtype, "device": device, "weights_sha256": digest}
-    return _guarded(Model(module, symbol_tokenizer(config), made, name))
+    return guards.guarded(Model(module, symbol_tokenizer(config), made, name))
 
 
 @public
@@ -168,7 +167,7 @@ def _load(
         made["revision"] = getattr(module.config, "_commit_hash", None) or revision
     module = _ready(module, device, name)
     made["attn_implementation"] = module.config._attn_implementation
-    return _guarded(Model(module, load_tokenizer(tokenizer or place, revision), made, name))
+    return guards.guarded(Model(module, load_tokenizer(tokenizer or place, revision), made, name))
 
 
 def _from_gguf(file: Path, dtype: DType, attention: AttentionImplementation | None) -> tuple[Any, list[str]]:
@@ -207,14 +206,6 @@ def _ready(module: Any, device: str, name: str) -> Any:
         raise ModelError(
             "C406", f"{name} does not fit on {device}: {first_line(error)}", hint='write `device = "cpu"`'
         ) from None
-
-
-def _guarded(model: Model) -> Model:
-    """The model, if the guards let it pass."""
-    errors, slow = guards.check(model)
-    passed = {holds: float(f"{error:.1e}") for holds, error in errors.items()}
-    facts = {"type": model.module.config.model_type, "d_model": model.d_model, "guards": passed}
-    return replace(model, made={**model.made, **facts}, guard=guards.Reach.of(model, slow))
 
 
 def _check_device(device: str) -> None:

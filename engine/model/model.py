@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import pairwise
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -213,8 +213,17 @@ class Model:
         split_inputs: bool = True,
         pos_embed: bool = False,
         neurons: Iterable[int] = (),
+        kv: Literal["groups", "heads"] = "groups",
     ) -> Graph:
-        """The computation graph of the model; `neurons` are the layers whose MLPs are split into neurons.
+        """The computation graph of the model.
+
+        Args:
+            attention: as in `Graph`.
+            split_inputs: as in `Graph`.
+            pos_embed: as in `Graph`.
+            neurons: the layers whose MLPs are split into neurons.
+            kv: under grouped-query attention, whether there is a key and a value for each group or for each
+                head; for the latter run methods on `contrast.by_heads`.
 
         Raises:
             ModelError: C431, positions as a sender, where none are added to the residual stream; C435,
@@ -227,7 +236,8 @@ class Model:
                 f"{self.name} has no position embeddings in the residual stream",
                 hint="remove pos_embed from the graph's nodes",
             )
-        return Graph(self.shape, attention, split_inputs, pos_embed, neurons=self.neurons(neurons))
+        shape = self.shape if kv == "groups" else replace(self.shape, n_kv_heads=self.shape.n_heads)
+        return Graph(shape, attention, split_inputs, pos_embed, neurons=self.neurons(neurons))
 
     @public
     def neurons(self, layers: Iterable[int]) -> tuple[tuple[int, int], ...]:

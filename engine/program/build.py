@@ -115,8 +115,21 @@ class Builder:
             return self.shared(("contrast", corruption.name), make)
 
     def contrast_of(self, declaration: Declaration) -> Contrast:
-        """The contrast of a method's `corruption` key."""
-        return self.contrast(self.declaration(declaration, "corruption"))
+        """The contrast of a method's `corruption` key, as its graph counts keys and values."""
+        return fitted(
+            self.contrast(self.declaration(declaration, "corruption")), self.graph_of(declaration.values)
+        )
+
+    def graph_of(self, values: Mapping[str, Any]) -> Graph | None:
+        """A declaration's own graph, or that of the scores or of the first circuit that it is about."""
+        while not isinstance(values.get("graph"), Ref):
+            about = (values.get("scores"), values.get("circuit"), *(values.get("circuits") or ()))
+            ref = next((each for each in about if isinstance(each, Ref)), None)
+            if ref is None:
+                return None
+            values = self.program.declarations[ref.name].values
+        found: Graph = self.get(values["graph"].name)
+        return found
 
     def check(self, declaration: Declaration) -> None:
         """Find what is wrong with a method's prompts, positions and answers before long work starts."""
@@ -222,3 +235,9 @@ class Builder:
             "model_made": {k: v for k, v in contrast.model.made.items() if k not in ("guards", "device")},
             "dataset": {"name": dataset.name, **contrast.dataset.made},
         }
+
+
+def fitted(contrast: Contrast, graph: Graph | None) -> Contrast:
+    """A contrast with the model by heads, if a graph counts keys and values so."""
+    by_heads = graph is not None and graph.shape.n_kv_heads > contrast.model.shape.n_kv_heads
+    return contrast.by_heads if by_heads else contrast

@@ -16,7 +16,7 @@ from nncirc.circuits.graph import Graph
 from nncirc.dsl.check.program import Declaration, Ref
 from nncirc.engine.methods.costs import FREE, Cost, Prompts, Speed, plain_forward, prompts_of, written
 from nncirc.engine.model.model import Model
-from nncirc.engine.program.build import Builder
+from nncirc.engine.program.build import Builder, fitted
 from nncirc.engine.runs.batches import batches
 from nncirc.engine.runs.columns import by_position
 
@@ -46,15 +46,7 @@ class Setting:
     @property
     def graph(self) -> Graph:
         """Its own, or that of the scores or of the first circuit that it is about; else the whole model's."""
-        values = self.values
-        while not isinstance(values.get("graph"), Ref):
-            about = (values.get("scores"), values.get("circuit"), *(values.get("circuits") or ()))
-            ref = next((each for each in about if isinstance(each, Ref)), None)
-            if ref is None:
-                return self.model.graph()
-            values = self.costing.program.declarations[ref.name].values
-        found: Graph = self.costing.get(values["graph"].name)
-        return found
+        return self.costing.graph_of(self.values) or self.model.graph()
 
     def runs(self, *which: str) -> Cost:
         """The `clean` and the `corrupt` run, if no earlier result has made them."""
@@ -110,7 +102,7 @@ class Costing(Builder):
         """What the keys of a method name."""
         declarations = self.program.declarations
         if isinstance(values.get("corruption"), Ref):
-            contrast = self.contrast(declarations[values["corruption"].name])
+            contrast = fitted(self.contrast(declarations[values["corruption"].name]), self.graph_of(values))
             metric = self.get(values["metric"].name)
             prompts = tuple(prompts_of(contrast, metric))
             return Setting(self, values, contrast.model, prompts, contrast, metric)

@@ -8,7 +8,7 @@ put together prompt by prompt in float64.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +30,7 @@ from nncirc.engine.metrics.reading import Reading, reading
 from nncirc.engine.model.fits import check_graph
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import run
+from nncirc.engine.model.ungrouped import ungrouped
 from nncirc.engine.runs.batches import Batch, check_fits, in_batches
 from nncirc.engine.runs.capture import Written, written
 from nncirc.engine.runs.columns import whereabouts
@@ -128,6 +129,16 @@ class Contrast:
             return batch.clean, None
         assert batch.corrupt is not None, "`require_run` is asked before"
         return batch.corrupt, self.noise(batch)
+
+    @cached_property
+    def by_heads(self) -> Contrast:
+        """The same with a model in which each head has its own key and value: for graphs with `kv="heads"`.
+
+        Raises:
+            ModelError: C438, heads of this family can only share them.
+        """
+        model = ungrouped(self.model)
+        return self if model is self.model else replace(self, model=model)
 
     def fitting(self, length: int) -> int:
         """How many prompts of a length fit into one pass: by half of the memory.

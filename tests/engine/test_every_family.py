@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from copy import deepcopy
 from dataclasses import replace
 from operator import attrgetter
+from random import Random
 
 import pytest
 import torch
@@ -16,9 +18,13 @@ from tests.some import some
 from torch import Tensor
 from transformers import AutoConfig
 
+from nncirc.circuits.circuit import Circuit
+from nncirc.circuits.collapse import ungroup
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.families import adapted, family_of
-from nncirc.circuits.names import END, Edge
+from nncirc.circuits.graph import Graph, Shape
+from nncirc.circuits.names import END, Edge, Node
+from nncirc.engine.evaluation.faithfulness import circuit_metric
 from nncirc.engine.methods.acdc import acdc
 from nncirc.engine.methods.activation_patching import activation_patching
 from nncirc.engine.methods.attribution_patching import attribution_patching
@@ -203,3 +209,63 @@ def test_experts_in_float32(name: str) -> None:
     """The way in which transformers runs them knows no float64, in which blocks are tried."""
     model = in_dtype(name, torch.float32)
     assert model.module.config._experts_implementation == "grouped_mm"
+
+
+GROUPS = ["llama", "falcon 40B", "gemma3_text", "olmo2", "phi3"]
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_by_heads_the_edges_of_a_group_are_those_of_its_heads(name: str) -> None:
+    """Cut together they do what the group's edge does; to first order, their effects sum to its effect."""
+    model = tiny(name)
+    about, grouped, single = contrast(model, size=2, lengths=(8,)), model.graph(), model.graph(kv="heads")
+    by_heads = about.by_heads
+    assert by_heads.model.graph() == single
+    torch.testing.assert_close(by_heads.clean_values(METRIC), about.clean_values(METRIC), rtol=0, atol=1e-5)
+    draw = Random(0)
+    for _ in range(3):
+        circuit = Circuit(grouped, {edge: None for edge in grouped.edges() if draw.random() < 0.7})
+        whole = circuit_metric(about, circuit, METRIC)
+        apart = circuit_metric(by_heads, ungroup(circuit), METRIC)
+        torch.testing.assert_close(apart, whole, rtol=0, atol=1e-5)
+    scores = attribution_patching(about, grouped, METRIC)
+    each = attribution_patching(by_heads, single, METRIC)
+    of_heads: dict[Edge, float] = defaultdict(float)
+    for edge in single.edges():
+        of_heads[Edge(edge.sender, grouped_input(grouped, edge.receiver))] += each[edge]
+    assert of_heads.keys() == {*grouped.edges()}
+    for edge in grouped.edges():
+        assert of_heads[edge] == pytest.approx(scores[edge], abs=1e-5), edge
+
+
+def grouped_input(graph: Graph, receiver: str) -> str:
+    """What a head's key or value is part of in a graph by groups."""
+    node = Node.parse(receiver)
+    if node.input not in ("k", "v") or node.index is None:
+        return receiver
+    return f"L{node.layer}KV{graph.shape.kv_of(node.index)}.{node.input}"
+
+
+def test_by_heads_one_key_is_cut_without_the_others_of_its_group() -> None:
+    """With what the group's other head writes cut, too, it is as if the whole group were cut."""
+    about = contrast(tiny("llama"), size=2, lengths=(8,)).by_heads
+    graph = about.model.graph()
+
+    def value(*receivers: str, sender: str = "") -> Tensor:
+        kept = [e for e in graph.edges() if e.receiver not in receivers and e.sender != sender]
+        return circuit_metric(about, Circuit(graph, dict.fromkeys(kept)), METRIC)
+
+    torch.testing.assert_close(value("L1H0.k", sender="L1H1"), value("L1H0.k", "L1H1.k", sender="L1H1"))
+    assert not torch.allclose(value("L1H0.k"), value("L1H0.k", "L1H1.k"), rtol=0, atol=1e-3)
+
+
+def test_by_heads_a_model_that_always_shares_keys_is_refused() -> None:
+    with refused(ModelError, "C438"):
+        _ = contrast(tiny("gpt_bigcode"), size=2, lengths=(8,)).by_heads
+
+
+def test_edges_by_heads_are_counted_as_in_other_packages() -> None:
+    """Llama 3.1 8B in EAP-IG and MIB."""
+    shape = Shape(n_layers=32, n_heads=32, n_kv_heads=8)
+    counts = [Graph(each).n_edges for each in (shape, replace(shape, n_kv_heads=32))]
+    assert counts == [805_681, 1_592_881]
