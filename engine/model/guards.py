@@ -143,7 +143,7 @@ def check(model: Model) -> tuple[dict[str, float], dict[str, str]]:
             fails; C428, the model's own run overflows.
     """
     found = measure(model)
-    return {guard.holds: found.largest.get(guard, (0.0, 0.0))[0] for guard in GUARDS}, found.slow
+    return {guard.holds: found.error(guard) for guard in GUARDS}, found.slow
 
 
 def measure(model: Model) -> Errors:
@@ -177,10 +177,10 @@ def measure(model: Model) -> Errors:
 
 def guarded(model: Model) -> Model:
     """The model, if the guards let it pass; what they measured is told in `made`."""
-    errors, slow = check(model)
-    passed = {holds: float(f"{error:.1e}") for holds, error in errors.items()}
+    found = measure(model)
+    passed = {guard.holds: float(f"{found.error(guard):.1e}") for guard in GUARDS}
     facts = {"type": model.module.config.model_type, "d_model": model.d_model, "guards": passed}
-    return replace(model, made={**model.made, **facts}, guard=Reach.of(model, slow))
+    return replace(model, made={**model.made, **facts}, guard=Reach.of(model, found.slow, found.largest))
 
 
 @dataclass(slots=True)
@@ -199,9 +199,11 @@ class Reach:
     measured: dict[Guard, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: Model, slow: dict[str, str]) -> Reach:
+    def of(
+        cls, model: Model, slow: dict[str, str], measured: dict[Guard, tuple[float, float]] | None = None
+    ) -> Reach:
         """Of a model that has passed `check`."""
-        return cls(min(LONG, _longest(model)), slow)
+        return cls(min(LONG, _longest(model)), slow, {} if measured is None else measured)
 
     def __call__(self, model: Model, length: int) -> None:
         """Try a prompt of so many tokens.
@@ -300,6 +302,10 @@ class Errors:
     slow: dict[str, str] = field(default_factory=dict)
     layer: int | None = None
 
+    def error(self, guard: Guard) -> float:
+        """The largest error of a guard; 0 where the model has nothing that it is about."""
+        return self.largest.get(guard, (0.0, 0.0))[0]
+
     def fast(
         self,
         part: str,
@@ -317,7 +323,9 @@ class Errors:
         except (MemoryError, KeyboardInterrupt):
             raise
         except ModelError as error:
-            self.slow.setdefault(part, error.message)
+            self.slow.setdefault(
+                part, error.message.partition(" does not match its adapter ")[2] or error.message
+            )
         except Exception as error:  # noqa: BLE001 - modules that are called another way raise anything
             self.slow.setdefault(part, (str(error).splitlines() or [type(error).__name__])[0])
 
@@ -350,6 +358,9 @@ class Errors:
             scale = wanted.abs().amax(-1, keepdim=True) if scale is None else scale
             by_token = (difference / scale.double().clamp_min(1e-30)).amax(-1)
             relative = float(by_token.median() if median else by_token.max())
+        error, most = self.largest.get(guard, (-1.0, 1.0))
+        if not relative / allowed <= error / most:
+            self.largest[guard] = relative, allowed
         if not relative <= allowed:
             layer = "" if self.layer is None else f" in layer {self.layer}"
             fields = ", ".join(f"`{name}`" for name in guard.fields)
@@ -361,9 +372,6 @@ class Errors:
                 or f"this model's family needs its own adapter, with other values of {fields}; with this one"
                 " the results would be wrong",
             )
-        error, most = self.largest.get(guard, (-1.0, 1.0))
-        if relative / allowed > error / most:
-            self.largest[guard] = relative, allowed
 
 
 # The model as a whole, in its own dtype --------------------------------------------------------------------

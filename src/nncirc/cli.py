@@ -132,7 +132,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_exchange(command)
     explain = command("explain", _explain, "explain an error code, such as C301")
     explain.add_argument("code", metavar="CODE")
-    models = command("models", _models, "list the bundled models")
+    models = command("models", _models, "list the bundled models, or show what is found about another")
+    models.add_argument(
+        "--inspect",
+        metavar="MODEL",
+        help="load a folder, a Hub id or a bundled model: its parts, what the guards measured, what is fast",
+    )
+    models.add_argument(
+        "--dtype", choices=("float32", "float64", "bfloat16", "float16"), help="of the inspected model"
+    )
     models.add_argument("--json", action="store_true", help="print JSON")
     cache = command("cache", _cache, "show where results of earlier runs are cached, and their size")
     cache.add_argument("--clear", action="store_true", help="remove the cached results")
@@ -320,6 +328,8 @@ def _explain(options: Any) -> int:
 def _models(options: Any) -> int:
     from nncirc.circuits.models import BUNDLED, model_info
 
+    if options.inspect is not None:
+        return _inspect(options)
     infos = [model_info(name) for name in BUNDLED]
     if options.json:
         fields = ("name", "layers", "heads", "width", "vocabulary", "positions", "attention_only", "compiled")
@@ -337,6 +347,22 @@ def _models(options: Any) -> int:
             elif all(isinstance(each, Mapping) and "accuracy" in each for each in value.values()):
                 least = min(each["accuracy"] for each in value.values())
                 print(f"  accuracy: at least {least} on each of {counted(len(value), name.rstrip('s'))}")
+    return FINE
+
+
+def _inspect(options: Any) -> int:
+    from nncirc.circuits.models import BUNDLED
+    from nncirc.engine.model.inspection import inspect_model
+    from nncirc.engine.model.loading import load_bundled, load_huggingface
+    from nncirc.report import print_inspection
+
+    load: Callable[..., Any] = load_bundled if options.inspect in BUNDLED else load_huggingface
+    dtype = {} if options.dtype is None else {"dtype": options.dtype}
+    found = inspect_model(load(options.inspect, **dtype))
+    if options.json:
+        _say_json(found.as_json())
+    else:
+        print_inspection(found, colored=_colored(sys.stdout))
     return FINE
 
 
