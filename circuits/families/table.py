@@ -172,23 +172,33 @@ def _opt(config: Config) -> Family:
     return OPT
 
 
+COMPILED = Family(
+    blocks="blocks",
+    final_norm="final_norm",
+    unembed="unembed",
+    pos_embed="pos_embed",
+    attention_norm="attention_norm",
+    attention="attention",
+    units=side_by_side("attention.query", "attention.key", "attention.value"),
+    output="attention.out",
+    mlp_norm="mlp_norm",
+    mlp="mlp",
+    activation="mlp.activation",
+    mlp_output="mlp.out",
+    keys=Keys("n_layers", "n_heads", d_mlp="mlp_hidden_size"),
+)
+"""Ours (`engine.model.compiled`), whose configs are not transformers'."""
+
+
+def _compiled(config: Config) -> Family:
+    embedded = config.get("rotary_dim") is None
+    parallel = bool(config.get("parallel"))
+    return replace(COMPILED, parallel=parallel, pos_embed="pos_embed" if embedded else None)
+
+
 FAMILIES: Mapping[str, Entry] = {
     "bloom": replace(BLOOM, keys=Keys("n_layer", "n_head", width="hidden_size")),
-    "compiled": Family(
-        blocks="blocks",
-        final_norm="final_norm",
-        unembed="unembed",
-        pos_embed="pos_embed",
-        attention_norm="attention_norm",
-        attention="attention",
-        units=side_by_side("attention.query", "attention.key", "attention.value"),
-        output="attention.out",
-        mlp_norm="mlp_norm",
-        mlp="mlp",
-        activation="mlp.activation",
-        mlp_output="mlp.out",
-        keys=Keys("n_layers", "n_heads", d_mlp="mlp_hidden_size"),
-    ),
+    "compiled": _compiled,
     "codegen": replace(GPTJ, units=in_four_parts("attn.qkv_proj")),
     "cohere": replace(_one_norm(LLAMA), interleaved=True),
     "cohere2": replace(_one_norm(LLAMA), interleaved=True),
@@ -268,5 +278,5 @@ FAMILIES: Mapping[str, Entry] = {
     "starcoder2": replace(UNGATED, activation="mlp.act", mlp_output="mlp.c_proj"),
 }
 
-PLAIN = tuple(entry for entry in FAMILIES.values() if isinstance(entry, Family))
+PLAIN = (COMPILED, *(entry for entry in FAMILIES.values() if isinstance(entry, Family)))
 """Those that do not depend on a config."""

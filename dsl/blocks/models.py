@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from nncirc.circuits.door import at_home, read_text
 from nncirc.circuits.errors import GraphError, ModelError
@@ -23,7 +24,9 @@ def is_only_shape(model: Draft) -> bool:
 
 
 def predicts(model: Draft) -> bool:
-    """Whether a model's outputs are logits of tokens; those of compiled programs are values."""
+    """Whether a model's outputs are logits of tokens; programs give values, and so does one output."""
+    if model.implementation == "transformer_lens":
+        return (_config_of(model.values.get("path")) or {}).get("d_vocab_out") != 1
     return model.implementation != "compiled" and model.values.get("name") not in COMPILED
 
 
@@ -32,7 +35,8 @@ def needs_logits(meaning: Meaning, model: Draft | None, what: str, span: Span, a
     if model is None or predicts(model):
         return True
     problem = f"{what} needs logits of tokens, but `{model.name}` outputs values"
-    meaning.report("C433", problem, span, labels=(Label(model.place, "a program"),), help=advice)
+    why = "it has one output" if model.implementation == "transformer_lens" else "a program"
+    meaning.report("C433", problem, span, labels=(Label(model.place, why),), help=advice)
     return False
 
 
@@ -51,16 +55,21 @@ def _check_shape(meaning: Meaning, model: Draft) -> None:
         meaning.report("C238", error.message, model.where(key), help=advice)
 
 
+def _config_of(folder: object) -> dict[str, Any] | None:
+    """The config of a local folder; None where it is missing or damaged, which is said when it is loaded."""
+    if not isinstance(folder, str) or not folder.isprintable():
+        return None
+    try:
+        config = json.loads(read_text(at_home(folder) / "config.json", at_most=LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return config if isinstance(config, dict) else None
+
+
 def _check_adapter(meaning: Meaning, model: Draft) -> None:
     """A model in a local folder is of a type that the engine can take apart, as far as that is known."""
-    name = model.values.get("id")
-    if not isinstance(name, str) or not name.isprintable():
-        return
-    try:
-        config = json.loads(read_text(at_home(name) / "config.json", at_most=LARGEST))
-    except (OSError, ValueError, RecursionError):
-        return  # it is not there, or damaged, which is said when it is loaded
-    if not isinstance(config, dict):
+    config = _config_of(model.values.get("id"))
+    if config is None:
         return
     if not may_be_adapted(config):
         message, help_ = unadapted(config, adapted())
@@ -84,6 +93,9 @@ def check_runs(meaning: Meaning, dataset: Draft) -> None:
         meaning.report("C239", problem, dataset.where("model"), labels=labels, help=advice)
 
 
+DTYPE = Key(
+    Word(("float32", "float64", "bfloat16", "float16")), "of parameters and activations", default="float32"
+)
 MODELS = {
     "huggingface": Implementation(
         "A language model from the Hugging Face Hub or a local folder.",
@@ -92,11 +104,7 @@ MODELS = {
                 Text(), "Hub id (`openai-community/gpt2`), local folder, or `.gguf` file", required=True
             ),
             "revision": Key(Text(), "branch, tag or commit on the Hub; if omitted, the default branch"),
-            "dtype": Key(
-                Word(("float32", "float64", "bfloat16", "float16")),
-                "of parameters and activations",
-                default="float32",
-            ),
+            "dtype": DTYPE,
             "device": DEVICE,
             "tokenizer": Key(Text(), "Hub id or folder of another tokenizer; if omitted, the model's own"),
             "attn_implementation": Key(
@@ -132,6 +140,24 @@ MODELS = {
             "device": DEVICE,
         },
         source="Lindner et al. 2023",
+    ),
+    "transformer_lens": Implementation(
+        "A model that was trained with TransformerLens: its state dict and its config.",
+        {
+            "path": Key(
+                Text(),
+                "a folder with `config.json`, the fields of `HookedTransformerConfig`, and "
+                "`model.safetensors`, the `state_dict()` of the `HookedTransformer`",
+                required=True,
+            ),
+            "dtype": DTYPE,
+            "device": DEVICE,
+            "tokenizer": Key(
+                Text(),
+                "Hub id or folder of the tokenizer; if omitted, that in the folder, and without one tokens "
+                'are called by their numbers: `"3 0 12"`',
+            ),
+        },
     ),
     "shape": Implementation(
         "Only the shape of a model, for reference circuits: it has a graph but cannot be run.",

@@ -35,11 +35,12 @@ class Sizes(NamedTuple):
 SizesProvider: TypeAlias = Callable[[str, Mapping[str, Value]], Sizes | None]
 
 LARGEST = 1_000_000  # bytes of a config.json
+_NAMED = {"bundled": "name", "compiled": "path", "transformer_lens": "path"}  # by which key
 
 
 def model_sizes(implementation: str, values: Mapping[str, Value]) -> Sizes | None:
     """As written, from a bundled model's files, a local `config.json`, or the few hub ids known by heart."""
-    name = values.get({"bundled": "name", "compiled": "path"}.get(implementation, "id"))
+    name = values.get(_NAMED.get(implementation, "id"))
     try:
         if implementation == "shape":
             return written_sizes(values)
@@ -53,7 +54,7 @@ def model_sizes(implementation: str, values: Mapping[str, Value]) -> Sizes | Non
             return _read(read_text(path, at_most=LARGEST))
     except (OSError, ValueError, RuntimeError, GraphError):
         return None
-    hub = [each for family in PLAIN for each in family.hub] if implementation != "compiled" else []
+    hub = [each for family in PLAIN for each in family.hub] if implementation == "huggingface" else []
     for hub_id, layers, heads, d_mlp in hub:
         if name.removeprefix("openai-community/") == hub_id:
             return Sizes(Shape(layers, heads, heads), d_mlp)
@@ -98,8 +99,8 @@ def sizes_of(config: Mapping[str, Any], family: Family | None) -> Sizes | None:
     if d_mlp is None and family is not None and family.keys.width is not None:
         width = config.get(family.keys.width)
         d_mlp = (4 * width if isinstance(width, int) else 0) or None
-    mlps = config.get("attention_only") is not True
-    parallel = family is not None and family.parallel
+    mlps = not any(config.get(key) is True for key in ("attention_only", "attn_only"))
+    parallel = family.parallel if family is not None else config.get("parallel_attn_mlp") is True
     return Sizes(Shape(layers, heads, heads if kv_heads is None else kv_heads, mlps, parallel), d_mlp)
 
 
@@ -107,7 +108,7 @@ _ELSEWHERE = {
     "layers": ("num_layers",),
     "heads": ("num_heads",),
     "kv_heads": ("n_key_value_heads", "n_kv_groups"),
-    "d_mlp": (),
+    "d_mlp": ("d_mlp",),
 }
 """What configs call a size that are of none of our families."""
 

@@ -165,9 +165,10 @@ MODELS: Mapping[str, Entry] = {
         ("pos_embed, heads", "heads"),
     ),
     "C432": Entry(
-        "unknown kind of compiled model",
-        "Compiled programs have no norms, and their MLPs use ReLU. This folder describes something "
-        "else, and would be run as a model that it is not.",
+        "unknown kind of compiled or TransformerLens model",
+        "Compiled programs have no norms, and their MLPs use ReLU. Of TransformerLens's models, those with "
+        "other positions than standard or rotary ones, gated MLPs, grouped queries, local attention and SoLU "
+        "are not supported. The model would be run as another.",
     ),
     "C433": Entry(
         "metric of logits for a model that outputs values",

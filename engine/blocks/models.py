@@ -59,5 +59,6 @@ BLOCKS = {
     ("model", "huggingface"): Block(partial(_loaded, "load_huggingface")),
     ("model", "bundled"): Block(partial(_loaded, "load_bundled")),
     ("model", "compiled"): Block(partial(_loaded, "load_compiled")),
+    ("model", "transformer_lens"): Block(partial(_loaded, "load_transformer_lens")),
     ("model", "shape"): Block(_shape),
 }

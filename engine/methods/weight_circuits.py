@@ -278,7 +278,15 @@ def _through_tokens(model: Model) -> Float[Tensor, "d_model d_model"]:
             f"copying needs logits, but {model.name} outputs values",
             hint="use matching or a composition",
         )
-    return unembedding(model).T @ embedding(model)
+    reads, gives = embedding(model), unembedding(model)
+    if len(reads) != len(gives):
+        raise ModelError(
+            "C433",
+            f"copying needs a logit for every token, but {model.name} reads {len(reads)} tokens and has"
+            f" {len(gives)} outputs",
+            hint="use matching or a composition",
+        )
+    return gives.T @ reads
 
 
 @public

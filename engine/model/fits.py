@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from nncirc.circuits.arguments import related
@@ -62,6 +62,22 @@ def require_logits(model: Model) -> None:
             f"the logits of {model.name} are not the final norm's output times the unembedding",
             hint="use a method that reads the model's own logits, such as activation_patching",
         )
+
+
+def check_outputs(model: Model, answers: Iterable[int]) -> None:
+    """Whether a model has an output for each of some tokens.
+
+    Raises:
+        DataError: C337, it has none for one of them.
+    """
+    outputs = getattr(model.module.config, "n_outputs", model.vocabulary)
+    for token in answers:
+        if token >= outputs:
+            raise DataError(
+                "C337",
+                f"token {token} is an answer, but {model.name} has outputs for {outputs} tokens only",
+                hint="use answers that the model was trained to give",
+            )
 
 
 def check_tokens(model: Model, tokens: Sequence[Sequence[int]]) -> None:

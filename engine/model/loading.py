@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -21,6 +21,7 @@ from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.circuits.words import memory_in_words
 from nncirc.engine.data import gguf_file
 from nncirc.engine.data.load import (
+    FILES,
     check_json,
     first_line,
     from_hub,
@@ -31,7 +32,15 @@ from nncirc.engine.data.load import (
     unreadable,
 )
 from nncirc.engine.model import guards
-from nncirc.engine.model.compiled import build, read_config as read_compiled, symbol_tokenizer, tensors
+from nncirc.engine.model.compiled import (
+    BUFFERS,
+    CompiledConfig,
+    build,
+    read_config as read_compiled,
+    read_hooked,
+    symbol_tokenizer,
+    tensors,
+)
 from nncirc.engine.model.configs import AttentionImplementation, empty, read_config
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.memory import free_memory
@@ -40,6 +49,7 @@ from nncirc.engine.shortage import shortage
 DType: TypeAlias = Literal["float32", "float64", "bfloat16", "float16"]
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in get_args(DType)}
 
+_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 SINGLE, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_config.json"
 
 _IDLE = (".masked_bias", ".rotary_emb.inv_freq")
@@ -76,18 +86,62 @@ def load_compiled(path: str | Path, *, dtype: DType = "float64", device: str = "
     return _load_compiled(at_home(path), dtype, device, name=str(path))
 
 
-def _load_compiled(folder: Path, dtype: DType, device: str, *, name: str) -> Model:
+@public
+def load_transformer_lens(
+    path: str | Path, *, dtype: DType = "float32", device: str = "cpu", tokenizer: str | None = None
+) -> Model:
+    """A model that was trained with TransformerLens, from its state dict and its config in a folder.
+
+    Prompts are the tokenizer's tokens, without a BOS that it does not set itself. Without a tokenizer, in the
+    folder or given, tokens are called by their numbers: "3 0 12".
+
+    Args:
+        path: the folder, with `config.json` (the fields of `HookedTransformerConfig`) and
+            `model.safetensors` (`state_dict()` of the `HookedTransformer`).
+        dtype: of weights and activations.
+        device: a torch device.
+        tokenizer: folder or hub id of the tokenizer; None for that in the folder.
+
+    Raises:
+        ModelError: C402 to C406, as `load_huggingface`; C429, tensors that the config has no place for; C432,
+            a kind of model that is not known here; C413 to C420, a guard fails; C421 to C424, the tokenizer.
+        FileError: C601 to C603, the config cannot be read or is another.
+    """
+    folder = at_home(path)
+    if folder.suffix in _PICKLES:
+        raise ModelError(
+            "C402",
+            f"{path} is a pickle, which can run code when it is read",
+            hint=f'convert it: save_file(torch.load("{folder.name}", weights_only=True),'
+            ' "folder/model.safetensors")',
+        )
+    return _load_compiled(folder, dtype, device, name=str(path), read=read_hooked, tokenizer=tokenizer)
+
+
+def _load_compiled(
+    folder: Path,
+    dtype: DType,
+    device: str,
+    *,
+    name: str,
+    read: Callable[[Path], CompiledConfig] = read_compiled,
+    tokenizer: str | None = None,
+) -> Model:
     _check_device(device)
     digest = _hash(_weight_files(folder, indexed=False))
-    config = read_compiled(folder)
+    config = read(folder)
     try:
         weights = load_file(folder / SINGLE)
     except Exception as error:  # noqa: BLE001 - safetensors raises anything at damaged files
         raise _damaged(folder, error) from None
     module = _ready(build(config, weights, name).to(DTYPES[dtype]), device, name)
-    check_no_more(name, sorted(weights.keys() - {key for key, *_ in tensors(config)}))
+    surplus = weights.keys() - {key for key, *_ in tensors(config)}
+    check_no_more(name, sorted(key for key in surplus if not (config.hooked and key.endswith(BUFFERS))))
     made = {"id": name, "dtype": dtype, "device": device, "weights_sha256": digest}
-    return guards.guarded(Model(module, symbol_tokenizer(config), made, name))
+    own = str(folder) if config.hooked and set(FILES) & set(list_folder(folder)) else None
+    place = tokenizer or own
+    symbols = symbol_tokenizer(config) if place is None else load_tokenizer(place)
+    return guards.guarded(Model(module, symbols, made, name))
 
 
 @public

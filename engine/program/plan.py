@@ -27,6 +27,7 @@ from nncirc.engine.blocks import blocks
 from nncirc.engine.blocks.functions import cost_of_claim
 from nncirc.engine.blocks.models import OnlyShape
 from nncirc.engine.data.examples import Dataset
+from nncirc.engine.data.gguf_file import SUFFIX
 from nncirc.engine.data.load import check_json, is_local, load_tokenizer, no_folder
 from nncirc.engine.methods.costs import FREE
 from nncirc.engine.model.configs import empty, parameters, read_config
@@ -210,8 +211,9 @@ class _Planner(Costing):
     def model_step(self, declaration: Declaration) -> Step | None:
         if declaration.implementation == "shape":
             return Step(declaration.name, f"{_sizes(self.get(declaration.name))}, only a shape")
-        if declaration.implementation == "compiled" or declaration.values.get("name") in COMPILED:
-            # Programs are small, so that they are loaded.
+        small = ("compiled", "transformer_lens")
+        if declaration.implementation in small or declaration.values.get("name") in COMPILED:
+            # So that they are loaded.
             model: Model = self.get(declaration.name)
             size = sum(weight.nbytes for weight in model.module.parameters())
             return Step(declaration.name, _sizes(model), memory=size)
@@ -335,6 +337,8 @@ def _config(declaration: Declaration) -> tuple[Any, str | Path]:
                 return None, name
             heads = sizes.shape.n_heads
             return GPT2Config(n_layer=sizes.shape.n_layers, n_head=heads, n_embd=64 * heads), name
+        if name.endswith(SUFFIX):
+            return None, name
         folder = at_home(name)
     what = no_folder(folder)
     if not what and not is_there(folder / "config.json"):

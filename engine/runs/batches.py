@@ -10,8 +10,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from nncirc.circuits.errors import ModelError
-from nncirc.engine.data.examples import Dataset, Example, buckets
-from nncirc.engine.model.fits import check_tokens
+from nncirc.engine.data.examples import Dataset, Example, buckets, tokens_of
+from nncirc.engine.model.fits import check_outputs, check_tokens
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.memory import default_memory, pass_bytes
 
@@ -112,7 +112,8 @@ def check_fits(model: Model, dataset: Dataset) -> None:
     """Whether a model can read a dataset's tokens.
 
     Raises:
-        DataError: C336, a prompt is longer than the model reads; C337, a token is beyond its vocabulary.
+        DataError: C336, a prompt is longer than the model reads; C337, a token is beyond its vocabulary, or
+            an answer beyond its outputs.
         ModelError: C434, the prompts have answers, and the model predicts no tokens; C419, C420, a guard
             fails at this length.
     """
@@ -123,4 +124,7 @@ def check_fits(model: Model, dataset: Dataset) -> None:
             hint="remove the answers, and measure mse",
         )
     check_tokens(model, [example.tokens for example in dataset.examples])
+    for example in dataset.examples:
+        read = example.tokens if dataset.answers == "next" else ()
+        check_outputs(model, (*tokens_of(example.answer), *tokens_of(example.foil), *read))
     model.guard(model, max(len(example.tokens) for example in dataset.examples))

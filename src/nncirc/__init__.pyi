@@ -169,6 +169,7 @@ from nncirc.engine.model.loading import (
     load_bundled as load_bundled,
     load_compiled as load_compiled,
     load_huggingface as load_huggingface,
+    load_transformer_lens as load_transformer_lens,
 )
 from nncirc.engine.model.model import Model as Model
 from nncirc.engine.runs.capture import sender_outputs as sender_outputs

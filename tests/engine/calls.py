@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from tests.checked import program_of
 from tests.engine.data.vocabulary import word_tokenizer
+from tests.engine.programs import write_hooked
 from tests.engine.tiny import contrast, tiny_gpt2
 
 import nncirc as n
@@ -304,6 +305,7 @@ def calls() -> dict[str, Call]:
         "load_compiled": (n.load_compiled, {"path": "compiled"}),
         "load_huggingface": (n.load_huggingface, {"id": "hugging"}),
         "load_tokenizer": (n.load_tokenizer, {"folder_or_id": "hugging"}),
+        "load_transformer_lens": (n.load_transformer_lens, {"path": "hooked"}),
         "logit_attribution": (n.logit_attribution, {**of_prompts, "graph": GRAPH, "how": FEW}),
         "logit_lens": (n.logit_lens, {**of_prompts, "how": FEW}),
         "masked_forward": (
@@ -369,3 +371,4 @@ def files(folder: Path) -> None:
     models = Path(n.__file__).parent / "circuits" / "models"
     (folder / "compiled").symlink_to(models / "tracr-reverse")
     (folder / "hugging").symlink_to(models / "induction-2l")
+    write_hooked(folder / "hooked")

@@ -68,6 +68,62 @@ def write_program(folder: Path, *, seed: int = 0, **config: Any) -> Path:
     return folder
 
 
+HOOKED: dict[str, Any] = {
+    "n_layers": 2,
+    "d_model": 8,
+    "n_ctx": 6,
+    "d_head": 3,
+    "n_heads": 4,
+    "d_mlp": 10,
+    "act_fn": "gelu",
+    "d_vocab": 12,
+    "d_vocab_out": 12,
+    "normalization_type": "LN",
+    "attention_dir": "causal",
+    "positional_embedding_type": "standard",
+    "eps": 1e-5,
+    "model_name": "custom",
+    "dtype": "torch.float32",
+}
+
+
+def write_hooked(folder: Path, *, seed: int = 0, **config: Any) -> Path:
+    """A folder with a random model as TransformerLens saves it; `config` is what differs from `HOOKED`."""
+    folder.mkdir(exist_ok=True)
+    sizes = {**HOOKED, **config}
+    width, heads, head, hidden = (sizes[key] for key in ("d_model", "n_heads", "d_head", "d_mlp"))
+    shapes: dict[str, tuple[int, ...]] = {
+        "embed.W_E": (sizes["d_vocab"], width),
+        "unembed.W_U": (width, sizes["d_vocab_out"]),
+        "unembed.b_U": (sizes["d_vocab_out"],),
+    }
+    if sizes["positional_embedding_type"] == "standard":
+        shapes["pos_embed.W_pos"] = (sizes["n_ctx"], width)
+    norms = {"ln_final": sizes["normalization_type"]}
+    if sizes.get("final_rms"):
+        norms["ln_final"] = {"LN": "RMS"}.get(norms["ln_final"])
+    buffers: dict[str, Tensor] = {}
+    for layer in range(sizes["n_layers"]):
+        at = f"blocks.{layer}"
+        norms[f"{at}.ln1"] = sizes["normalization_type"]
+        for letter in "QKV":
+            shapes |= {f"{at}.attn.W_{letter}": (heads, width, head), f"{at}.attn.b_{letter}": (heads, head)}
+        shapes |= {f"{at}.attn.W_O": (heads, head, width), f"{at}.attn.b_O": (width,)}
+        buffers[f"{at}.attn.mask"] = torch.ones(sizes["n_ctx"], sizes["n_ctx"]).tril().bool()
+        buffers[f"{at}.attn.IGNORE"] = torch.tensor(-torch.inf)
+        if not sizes.get("attn_only"):
+            norms[f"{at}.ln2"] = sizes["normalization_type"]
+            shapes |= {f"{at}.mlp.W_in": (width, hidden), f"{at}.mlp.b_in": (hidden,)}
+            shapes |= {f"{at}.mlp.W_out": (hidden, width), f"{at}.mlp.b_out": (width,)}
+    shapes |= {f"{name}.w": (width,) for name, kind in norms.items() if kind in ("LN", "RMS")}
+    shapes |= {f"{name}.b": (width,) for name, kind in norms.items() if kind == "LN"}
+    generator = torch.Generator().manual_seed(seed)
+    drawn = {name: 0.6 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    save_file({**drawn, **buffers}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(sizes))
+    return folder
+
+
 def published(name: str) -> Path:
     """The folder of a program that others compiled, with what they measured of it, or the test is skipped."""
     folder = shared() / "models" / name

@@ -22,7 +22,10 @@ from nncirc.engine.program import captions
 DECLARED = {(kind, name) for kind, each in KINDS.items() for name in each.implementations}
 RUN = {"corruption", "data", "source"}
 """Keys of what a model is run on: a result without them is of weights, or of results that are there."""
-NOT_SHOWN = {("corruption", "python"), ("metric", "python"), ("model", "compiled")}
+NOT_SHOWN = {
+    *(("corruption", "python"), ("metric", "python")),
+    *(("model", "compiled"), ("model", "transformer_lens")),
+}
 """What needs files of the user's own; `docs` and tests have scripts of it."""
 
 
