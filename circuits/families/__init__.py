@@ -113,6 +113,11 @@ def unadapted(config: Mapping[str, object], known: tuple[str, ...]) -> tuple[str
             "expected a language model, found a compiled program",
             "load it with `using compiled`, with its folder as `path`",
         )
+    if "d_vocab" in config and "d_head" in config:
+        return (
+            "expected a model of transformers, found one of TransformerLens",
+            "load it with `using transformer_lens`, with its folder as `path`",
+        )
     if not isinstance(kind, str):
         return "its config.json has no model_type", "use the config.json that was saved with the weights"
     message = f"unsupported model type {kind[:60]!r}"

@@ -178,6 +178,7 @@ def test_what_is_said_of_a_kind_of_ours_that_cannot_be_parted(tmp_path: Path) ->
         ('{"model_type": 3}', "no model_type", "saved with the weights"),
         ('{"model_type": "rwkv", "architectures": [3]}', "unsupported model type 'rwkv'", "add one"),
         ('{"input_encoder": [], "key_size": 3}', "a compiled program", "using compiled"),
+        ('{"d_vocab": 9, "d_head": 3}', "one of TransformerLens", "using transformer_lens"),
     ],
 )
 def test_odd_configs(install: Install, tmp_path: Path, content: str, message: str, hint: str) -> None:
