@@ -110,7 +110,8 @@ MODELS: Mapping[str, Entry] = {
         "logit cannot be computed by itself; they are exact there, and slower. The other methods compute "
         "such parts, which was compared with the model when it was loaded and did not match: attention with "
         "sinks or ALiBi, for example, or experts that are called another way. Windows matter only in longer "
-        "prompts, so it is compared again whenever a prompt is longer than all before.",
+        "prompts, so it is compared again whenever a prompt is longer than all before. Attention patterns "
+        "are then those that the model itself gives, if these times the values are what its heads write.",
     ),
     "C420": Entry(
         "guard: positions are embedded differently",

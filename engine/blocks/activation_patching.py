@@ -17,7 +17,8 @@ def _cost(at: Setting) -> Cost:
     if at.model.alone:
         patches = costs.patching(at.contrast, at.graph, at.metric, columns, of)
     else:
-        count = len(rows_of(at.graph, of)) * len(columns)
+        # Beside the patches, plain runs of what is patched; two of each for a pattern.
+        count = len(rows_of(at.graph, of)) * len(columns) + 4 * ("pattern" in of)
         patches = at.total(lambda prompts: costs.edited(at.model, prompts, count))
     written = at.runs("clean", "corrupt") if "outputs" in of else FREE
     return written + patches + Cost(memory=costs.patching_room(at.contrast, of))

@@ -10,7 +10,7 @@ from nncirc.engine.methods.costs import Cost
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.methods.steering import SCORES, steering
 from nncirc.engine.program import stored
-from nncirc.engine.program.build import Builder
+from nncirc.engine.program.build import Builder, fitted
 from nncirc.engine.program.costing import Setting
 from nncirc.engine.program.pictures import Look
 
@@ -46,7 +46,8 @@ def _build(builder: Builder, declaration: Declaration) -> NodeScores:
         if declaration.values[key] is not None:
             options[key] = nodes_of(declaration.values[key])
     if declaration.values["source"] is not None:
-        options["source"] = builder.contrast(builder.declaration(declaration, "source"))
+        source = builder.contrast(builder.declaration(declaration, "source"))
+        options["source"] = fitted(source, options["graph"])
     return scored(builder, declaration, stored.NODES, steering, **options)
 
 

@@ -34,7 +34,7 @@ from nncirc.engine.evaluation.bootstrap import metric_estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model.layer import attention_of, change_output, shared, split, through, units_in
-from nncirc.engine.model.tracing import run
+from nncirc.engine.model.tracing import checked, run
 from nncirc.engine.runs.batches import Batch
 from nncirc.engine.runs.capture import run_state
 from nncirc.engine.runs.cells import by_prompt
@@ -97,7 +97,7 @@ def activation_patching(
             that is not another run, or anything but `outputs`; C594, the graph is split by position; C597,
             `resid_mid` of a model whose attention and MLP read the same stream, or `of` names nothing, or
             something twice.
-        ModelError: C419, `pattern` of a model whose heads cannot be computed alone.
+        ModelError: C419, `pattern` of a model that does not say what it is.
         DataError: C334, "all" positions of prompts that have several lengths.
     """
     check_direction(direction, contrast.corruption)
@@ -201,11 +201,10 @@ class _Patcher:
         self.columns = model.unembed_columns(self.reading.columns()) if metric.measure.columns else None
         self.masks = [mask_of(batch, column, model.device) for column in columns]
         tokens, noise = self.begins_with = contrast.begins(batch, PATCHED[direction])
-        state = run_state(model, tokens, noise) if model.alone else None
-        if state is not None:
-            self.residual, self.projected = state.residual, state.projected
+        if model.alone:
+            self.residual, self.projected, _ = run_state(model, tokens, noise)
             self.attends = attention_of(model, tokens.shape[1])
-        self.changes = differences(contrast, graph, batch, direction, of, state)
+        self.changes = differences(contrast, graph, batch, direction, of)
         self.prompts, self.memory = len(tokens), min(BYTES_IN_A_TRACE, contrast.memory // 4)
         # The metric sees no token after the last one that it reads.
         self.length = int(self.reading.kept.max()) + 1 if model.causal else tokens.shape[1]
@@ -275,6 +274,13 @@ class _Patcher:
                 self.put(made[row], chain, patch, everywhere)
             return made.view(value.shape)
 
+        def put_z(here: Sequence[tuple[int, _Patch]], value: Tensor) -> Tensor:
+            """z of all heads, with the pattern of some rows."""
+            z = value.reshape(rows, *tokens.shape, -1).clone()
+            for row, patch in here:
+                self.put_z(z[row], patch, everywhere)
+            return z.view(value.shape)
+
         def body() -> Tensor:
             model.shift_embedding(added(0) if noise is None else added(0) + noise.repeat(rows, 1, 1))
             number = 0
@@ -283,6 +289,9 @@ class _Patcher:
                 for chain, modules in enumerate(block.chains):
                     if any(self.touches(patch, chain) for _, patch in here):
                         change_output(modules[-1], partial(put, here, chain))
+                if any(self.changes[patch.node].z is not None for _, patch in here):
+                    z = block.output.input
+                    block.output.input = checked(put_z(here, z), z, block.output.path)
                 for end in (block.attention_end, block.mlp_end)[: 1 + self.shape.mlps]:
                     number += 1
                     change_output(end, partial(_plus, added(number) / block.scale))
@@ -349,6 +358,11 @@ class _Patcher:
             if piece.chain == chain:
                 made[..., piece.columns] += self.masked(piece.values, patch, at)
 
+    def put_z(self, z: Float[Tensor, "batch at z"], patch: _Patch, at: Int[Tensor, " at"]) -> None:
+        """Change z of all heads side by side for a patch's row, in place."""
+        if (change := self.changes[patch.node].z) is not None:
+            z[..., change[0]] += self.masked(change[1], patch, at)
+
     def attention(
         self,
         layer: int,
@@ -385,8 +399,7 @@ class _Patcher:
         z = attends.attend(query, whole(key, base_key), whole(value, base_value), seen)
         z = z.movedim(0, -2).flatten(-2)
         for row, patch in inner:
-            if (change := self.changes[patch.node].z) is not None:
-                z[row][..., change[0]] += self.masked(change[1], patch, wanted)
+            self.put_z(z[row], patch, wanted)
         return rest + block.attention_adds(z)
 
     def read(self, final: Float[Tensor, "row batch kept d_model"]) -> Float[Tensor, "row batch"]:

@@ -20,11 +20,10 @@ from nncirc.engine.data.examples import Dataset
 from nncirc.engine.evaluation.bootstrap import estimates
 from nncirc.engine.methods.scores import NodeScores
 from nncirc.engine.methods.weight_circuits import copying_scores
-from nncirc.engine.model.fits import check_tokens, require_alone
-from nncirc.engine.model.layer import attention_of, shared
+from nncirc.engine.model.fits import check_tokens
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import batches
-from nncirc.engine.runs.capture import run_state
+from nncirc.engine.runs.capture import attended
 
 Pairs = Bool[Tensor, "batch query key"]
 
@@ -37,16 +36,14 @@ def attention_pattern(
 
     Raises:
         DataError: C336, C337, the model cannot read the tokens.
+        ModelError: C419, the model does not say what its attention is, and it cannot be computed.
     """
     check_tokens(model, tokens.tolist())
     return _pattern(model, tokens)
 
 
 def _pattern(model: Model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer head batch query key"]:
-    require_alone(model, "the attention pattern")
-    projected = run_state(model, tokens).projected
-    layers = zip(attention_of(model, tokens.shape[1]), projected, strict=True)
-    return torch.stack([each.pattern(query, shared(model.shape, key)) for each, (query, key, _) in layers])
+    return torch.stack([each.pattern for each in attended(model, tokens)])
 
 
 def _previous(tokens: Int[Tensor, "batch pos"]) -> Pairs:
@@ -189,8 +186,8 @@ def _sums(
                 positions[name][list(prompts.indices)] = by_position.shape[3]
             else:
                 target = _TARGETS[name](prompts.clean).to(model.device)
-                attended = (attention * target).double().sum((3, 4)).flatten(0, 1)
-                total[name][:, prompts.indices] = attended.cpu()
+                by_prompt = (attention * target).double().sum((3, 4)).flatten(0, 1)
+                total[name][:, prompts.indices] = by_prompt.cpu()
                 positions[name][list(prompts.indices)] = target.any(2).sum(1).double().cpu()
     for name in of:
         if not positions[name].any():

@@ -32,11 +32,7 @@ def check_graph(model: Model, graph: Graph) -> None:
         )
 
 
-def require_alone(
-    model: Model,
-    what: str,
-    hint: str = "use activation_patching, attribution_patching or acdc, which can run the whole model",
-) -> None:
+def require_alone(model: Model, what: str) -> None:
     """Refuse what computes heads, MLPs and logits by themselves where they cannot be.
 
     Raises:
@@ -46,7 +42,7 @@ def require_alone(
         raise ModelError(
             "C419",
             f"{what} computes {part} by themselves, which {model.name} does not allow: {why}",
-            hint=hint,
+            hint="use activation_patching, attribution_patching or acdc, which can run the whole model",
         )
 
 

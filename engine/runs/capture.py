@@ -12,7 +12,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nncirc.circuits.arguments import public
+from nncirc.circuits.errors import ModelError
 from nncirc.circuits.graph import Graph
 from nncirc.engine.model.fits import check_tokens
 from nncirc.engine.model.layer import (
@@ -29,6 +31,7 @@ from nncirc.engine.model.layer import (
     by_head,
     mlp_written,
     neurons_written,
+    shared,
     split,
     unit_project,
     units_in,
@@ -36,6 +39,9 @@ from nncirc.engine.model.layer import (
 )
 from nncirc.engine.model.model import Model
 from nncirc.engine.model.tracing import checked, run
+
+OWN, EAGER = 1e-5, 1e-3
+"""How far a pattern times values may be from z in the same run, and in one with a fused kernel."""
 
 
 def attention_outputs(
@@ -290,10 +296,14 @@ class Inside(NamedTuple):
     Attributes:
         residual: the residual stream before every attention and MLP, and before the final norm.
         made: of every layer what each of its chains makes (see `Model.units`); empty if not asked for.
+        zs: of every layer the input of its output projection, all heads side by side; likewise.
+        patterns: what the model says of every layer's attention, `batch head at pos`; None if not asked for.
     """
 
     residual: list[Float[Tensor, "batch pos d_model"]]
     made: list[list[Float[Tensor, "batch pos width"]]]
+    zs: list[Float[Tensor, "batch pos z"]]
+    patterns: Sequence[Tensor | None] | None
 
 
 def inside(
@@ -302,11 +312,16 @@ def inside(
     noise: Float[Tensor, "batch pos d_model"] | None = None,
     *,
     chains: bool = True,
+    told: bool = False,
 ) -> Inside:
-    """What is inside a plain run, or one with noise added to the embeddings: of every family."""
+    """What is inside a plain run, or one with noise added to the embeddings: of every family.
+
+    `chains` asks for what attention is made of, `told` for what the model says of its pattern.
+    """
+    inputs = model.inputs(tokens, keep=1)
 
     def body() -> Inside:
-        found = Inside([], [])
+        found = Inside([], [], [], None)
         model.shift_embedding(noise)
         for block in model.blocks:
             stream = block.block.input.clone()
@@ -314,13 +329,96 @@ def inside(
             if chains:
                 made = [projection.output for projection in block.projections]
                 found.made.append([each.clone().view(*tokens.shape, -1) for each in made])
+                found.zs.append(block.output.input.clone())
             if model.shape.mlps:
                 found.residual.append(block.middle(stream).clone())
         found.residual.append(model.final_norm.input.clone())
+        if told:
+            return found._replace(patterns=getattr(model.envoy.output, "attentions", None))
         model.skip_logits()
         return found
 
-    return run(model.envoy, model.inputs(tokens, keep=1), body)
+    return run(model.envoy, {**inputs, "output_attentions": True} if told else inputs, body)
+
+
+class Attended(NamedTuple):
+    """Of one layer's heads how much they attend from each position to each, and the values there.
+
+    Attributes:
+        pattern: after the softmax; times `value` it is z.
+        value: of every head, as it is or its group's.
+    """
+
+    pattern: Float[Tensor, "head batch at pos"]
+    value: Float[Tensor, "head batch pos d_value"]
+
+
+def attended(
+    model: Model, tokens: Int[Tensor, "batch pos"], noise: Float[Tensor, "batch pos d_model"] | None = None
+) -> Iterator[Attended]:
+    """What every layer's heads attend to in a plain run, or in one with noise added to the embeddings.
+
+    Where heads cannot be computed alone it is what the model itself says of its attention, which is then
+    computed without a fused kernel (`eager`), and mostly its softmax in float32.
+
+    Raises:
+        ModelError: C419, what the model says is not what it does.
+    """
+    if model.alone:
+        projected = run_state(model, tokens, noise).projected
+        for attends, (query, key, value) in zip(attention_of(model, tokens.shape[1]), projected, strict=True):
+            pattern = attends.pattern(query, shared(model.shape, key))
+            yield Attended(pattern, shared(model.shape, value))
+        return
+    plain = inside(model, tokens, noise)
+    with _eagerly(model):
+        told = inside(model, tokens, noise, told=True)
+    patterns = [each for each in told.patterns or () if each is not None]
+    if len(patterns) != len(told.zs):
+        raise _not_told(model, "the model does not say what it is")
+    for layer, (pattern, own) in enumerate(zip(patterns, told.zs, strict=True)):
+        found = Attended(pattern.movedim(1, 0), _values(model, told.made[layer], own))
+        made = (found.pattern @ found.value).movedim(0, -2).flatten(-2)
+        for z, allowed in ((own, OWN), (plain.zs[layer], EAGER)):
+            size = z.abs().amax().clamp_min(torch.finfo(z.dtype).tiny)
+            error = float((made - z).abs().amax() / size)
+            if not error <= max(allowed, 100 * torch.finfo(model.dtype).eps):
+                raise _not_told(
+                    model, f"times the values it is not what heads write (relative error {error:.1g})"
+                )
+        yield found
+
+
+@contextmanager
+def _eagerly(model: Model) -> Iterator[None]:
+    """Attention without a fused kernel, which does not say its pattern."""
+    was = model.module.config._attn_implementation
+    model.module.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.module.set_attn_implementation(was)
+
+
+def _values(
+    model: Model, made: Sequence[Float[Tensor, "batch pos width"]], z: Float[Tensor, "batch pos z"]
+) -> Float[Tensor, "head batch pos d_value"]:
+    """Every head's values in what a layer's chains make: its group's, or its own part of these."""
+    width = z.shape[-1] // model.shape.n_heads
+    units = [unit.columns for unit in model.units if unit.kind == "v"]
+    of_groups = [[made[n][..., list(at)] for n, at in columns.items()] for columns in units]
+    values = torch.stack([torch.cat(parts, dim=-1) for parts in of_groups])
+    if values.shape[-1] == width:
+        return shared(model.shape, values)
+    return values.unflatten(-1, (-1, width)).movedim(-2, 1).flatten(0, 1)
+
+
+def _not_told(model: Model, why: str) -> ModelError:
+    return ModelError(
+        "C419",
+        f"the attention pattern of {model.name} cannot be had: {why}",
+        hint="use `q` and `k`, which make the pattern, or another model",
+    )
 
 
 def residual_stream(

@@ -20,18 +20,9 @@ from torch import Tensor
 from nncirc.circuits.errors import MethodError
 from nncirc.circuits.graph import Graph
 from nncirc.circuits.parts import INPUTS, OUTPUTS, STREAM, Part, units, without_middle
-from nncirc.engine.model.fits import require_alone
-from nncirc.engine.model.layer import attention_of, shared
 from nncirc.engine.model.model import Model
 from nncirc.engine.runs.batches import Batch
-from nncirc.engine.runs.capture import (
-    Inside,
-    State,
-    Written,
-    inside,
-    run_state,
-    source_outputs,
-)
+from nncirc.engine.runs.capture import Inside, Written, attended, inside, source_outputs
 from nncirc.engine.runs.contrast import Contrast
 from nncirc.engine.runs.corruptions import PATCHED, Base, Direction, require_run
 from nncirc.engine.runs.wiring import stages
@@ -81,7 +72,6 @@ def check_parts(contrast: Contrast, of: Sequence[Part]) -> None:
     Raises:
         MethodError: C597, nothing, something twice, or what the model does not have; C523, the corruption
             only substitutes what nodes write.
-        ModelError: C419, the pattern of heads that cannot be computed alone.
     """
     if not of or len(set(of)) < len(of):
         raise MethodError("C597", f"invalid `of`: {list(of)}", hint="name each part once: of = [q, k, v]")
@@ -92,8 +82,6 @@ def check_parts(contrast: Contrast, of: Sequence[Part]) -> None:
         )
     if inner:
         require_run(contrast.corruption, f"`of = {inner[0]}`", "write of = outputs, or ")
-    if "pattern" in of:
-        require_alone(model, "`of = pattern`", hint="patch `q` and `k`, which make the pattern")
 
 
 def begins_of(graph: Graph, of: Sequence[Part]) -> list[int]:
@@ -120,7 +108,6 @@ def differences(
     batch: Batch,
     direction: Direction,
     of: Sequence[Part],
-    state: State | None,
 ) -> list[Difference]:
     """For every one of `rows_of` what a patch of it adds in the run that is patched.
 
@@ -130,7 +117,9 @@ def differences(
         batch: the prompts.
         direction: which run is patched into which.
         of: what is patched.
-        state: of the run that is patched, where heads can be computed alone.
+
+    Raises:
+        ModelError: C419, the pattern of a model that does not say what it is.
     """
     model, base, begins = contrast.model, PATCHED[direction], iter(begins_of(graph, of))
     found: list[Difference] = []
@@ -148,8 +137,7 @@ def differences(
             at = [next(begins) for _ in range(model.shape.n_layers)]
             found += [Difference(n, other.residual[n] - own.residual[n]) for n in at]
         elif part == "pattern":
-            assert state is not None
-            found += [Difference(next(begins), z=z) for z in _patterns(model, graph, state, *runs[1])]
+            found += [Difference(next(begins), z=z) for z in _patterns(model, graph, runs)]
         else:
             found += [Difference(next(begins), pieces=each) for each in _made(model, graph, part, own, other)]
     return found
@@ -194,19 +182,11 @@ def _made(model: Model, graph: Graph, part: Part, own: Inside, other: Inside) ->
 def _patterns(
     model: Model,
     graph: Graph,
-    state: State,
-    tokens: Int[Tensor, "batch pos"],
-    noise: Float[Tensor, "batch pos d_model"] | None,
+    runs: Sequence[tuple[Int[Tensor, "batch pos"], Float[Tensor, "batch pos d_model"] | None]],
 ) -> Iterator[tuple[slice, Float[Tensor, "batch pos z"]]]:
     """What z of every head changes by with its pattern of the other run, and its values as they are."""
-    shape, attention = model.shape, attention_of(model, tokens.shape[1])
-    other = run_state(model, tokens, noise)
-    for layer, attends in enumerate(attention):
-        own, there = (
-            attends.pattern(query, shared(shape, key))
-            for query, key, _ in (state.projected[layer], other.projected[layer])
-        )
-        change = (there - own) @ shared(shape, state.projected[layer][2])
+    for own, other in zip(attended(model, *runs[0]), attended(model, *runs[1]), strict=True):
+        change = (other.pattern - own.pattern) @ own.value
         width = change.shape[-1]
         if graph.attention == "layers":
             yield slice(None), change.movedim(0, -2).flatten(-2)

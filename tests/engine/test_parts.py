@@ -25,6 +25,7 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.names import END, Position
 from nncirc.circuits.parts import PARTS, Part
 from nncirc.engine.methods.activation_patching import activation_patching
+from nncirc.engine.methods.attention_statistics import attention_pattern
 from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model import guards
 from nncirc.engine.model.guards import Reach
@@ -115,6 +116,7 @@ SHAPE: Mapping[str, Any] = {
     "pad_token_id": None,
 }
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
+    "olmo": {"clip_qkv": 0.01},  # its values are clipped after they are made
     "gpt_neox": {"use_parallel_residual": True},
     "gemma3_text": {
         "num_key_value_heads": 2,
@@ -345,12 +347,13 @@ def sweep(
 
 def parts_of(model: Model) -> list[Part]:
     """What a model has."""
-    lacks = [
-        "outputs",
-        *([] if model.alone else ["pattern"]),
-        *(["resid_mid"] if model.shape.parallel else []),
-    ]
+    lacks = ["outputs", "resid_mid"] if model.shape.parallel else ["outputs"]
     return [part for part in PARTS if part not in lacks]
+
+
+def within(model: Model, name: str) -> float:
+    """Models that say their own pattern make it in float32."""
+    return 1e-10 if model.alone or not name.endswith(".pattern") else 1e-5
 
 
 def is_oracle(about: Contrast, kind: str, direction: Direction, graph: Graph | None = None) -> None:
@@ -359,7 +362,8 @@ def is_oracle(about: Contrast, kind: str, direction: Direction, graph: Graph | N
     wanted = by_hooks(about, kind, metric, direction, [*found])
     assert len({round(value, 6) for value in wanted}) > len(wanted) / 2  # it is not for nothing
     for i, (name, row) in enumerate(found.items()):
-        assert row[place_of(i, direction)] == pytest.approx(wanted[i], abs=1e-10), name
+        found_there, allowed = row[place_of(i, direction)], within(about.model, name)
+        assert found_there == pytest.approx(wanted[i], abs=allowed), name
 
 
 @pytest.mark.parametrize("direction", METRICS)
@@ -393,7 +397,7 @@ def test_whole_runs_find_the_same(kind: str, direction: Direction) -> None:
     )
     assert [*fast] == [*slow]
     for name, row in fast.items():
-        assert row == pytest.approx(slow[name], abs=1e-10), name
+        assert row == pytest.approx(slow[name], abs=within(whole, name)), name
 
 
 def test_patches_that_are_the_other_run() -> None:
@@ -405,6 +409,16 @@ def test_patches_that_are_the_other_run() -> None:
         assert found["L0.resid_pre"][2] == pytest.approx(wanted, abs=1e-10)
         assert found["L1.resid_post"][2] == found["L1.resid_post"][0] == pytest.approx(wanted, abs=1e-10)
         assert found["L1.resid_pre"] == pytest.approx(found["L0.resid_post"], abs=1e-10)
+
+
+def test_the_pattern_that_a_model_says_is_that_of_its_heads() -> None:
+    model = model_of("gemma3_text")
+    whole = replace(model, guard=Reach(40, {"attention": "so that the model says it"}))
+    tokens = torch.arange(18).view(2, 9)
+    told = attention_pattern(whole, tokens)
+    assert told.shape == (2, 4, 2, 9, 9)
+    torch.testing.assert_close(told, attention_pattern(model, tokens), rtol=0, atol=1e-6)
+    assert model.module.config._attn_implementation == "sdpa"
 
 
 def test_rows_are_in_the_order_of_what_is_asked_for() -> None:
@@ -442,5 +456,5 @@ def test_what_a_model_does_not_have_is_not_patched() -> None:
             of=["k"],
             direction="noise",
         )
-    with refused(ModelError, "C419", "`of = pattern`", hint="patch `q` and `k`, which make the pattern"):
-        patch(model_of("deepseek_v3"), "pattern")
+    with refused(ModelError, "C419", "the attention pattern of olmo cannot be had"):
+        patch(model_of("olmo"), "pattern")
