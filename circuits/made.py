@@ -43,6 +43,7 @@ class Made(_Phrases, total=False):
     dataset: Mapping[str, Any]
     dtype: str
     whole_runs: list[str]  # parts of the model that could not be computed by themselves
+    structure: str
     prompts: int
     corruption: str
     corruptions: list[str]

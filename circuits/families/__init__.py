@@ -49,6 +49,11 @@ def own_family(model_type: str, config: Config) -> Family | None:
     return None if entry is None else _made(entry, config)
 
 
+def is_known(model_type: str) -> bool:
+    """Whether there is an entry for a `model_type`, ours or of a package, which may be broken."""
+    return model_type in FAMILIES or model_type in families() or model_type in _added()[1]
+
+
 def _made(entry: Entry, config: Config) -> Family:
     return entry if isinstance(entry, Family) else entry(config)
 
@@ -99,8 +104,15 @@ def _added() -> tuple[dict[str, Entry], dict[str, str]]:
 
 
 def may_be_adapted(config: Mapping[str, object]) -> bool:
-    """Whether there is an adapter, or may be: what packages add is not loaded here."""
-    return config.get("model_type") in adapted() or any(entry_points(group=GROUP))
+    """Whether there is an adapter, or may be: what packages add is not loaded here, and no module is made."""
+    known = config.get("model_type") in adapted() or any(entry_points(group=GROUP))
+    return known or may_have_structure(config)
+
+
+def may_have_structure(config: Mapping[str, object]) -> bool:
+    """Whether a model of a type without an adapter may have heads and predict tokens, as far as is said."""
+    kind = config.get("model_type")
+    return isinstance(kind, str) and unadapted(config, ())[0] == f"unsupported model type {kind[:60]!r}"
 
 
 def unadapted(config: Mapping[str, object], known: tuple[str, ...]) -> tuple[str, str]:

@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from nncirc.circuits.errors import ModelError
-from nncirc.circuits.families import family_of
+from nncirc.circuits.families import family_of, is_known, may_have_structure
+from nncirc.engine.model.structure import entries_of
 from nncirc.engine.shortage import shortage
 
 AttentionImplementation: TypeAlias = Literal["eager", "sdpa"]
@@ -42,12 +43,15 @@ def read_config(
     Raises:
         ModelError: C411, there is no adapter for models of its type; C430, no model can be built from it.
     """
-    from transformers import AutoConfig, PretrainedConfig
+    from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
 
     options = {"revision": revision} if revision else {}
     options |= {"gguf_file": gguf_file} if gguf_file else {}
     given, _ = PretrainedConfig.get_config_dict(place, local_files_only=offline, **options)
-    family_of(str(given.get("model_type")), given)
+    kind = str(given.get("model_type"))
+    strange = may_have_structure(given) and not is_known(kind) and kind in CONFIG_MAPPING
+    if not strange:
+        family_of(kind, given)
     if "quantization_config" in given:
         raise ModelError(
             "C430",
@@ -70,6 +74,8 @@ def read_config(
             raise _wrong(place, name, size, "a whole number of at least 1")
     if not isinstance(getattr(config, "is_causal", True), bool):
         raise _wrong(place, "is_causal", config.is_causal, "true or false")
+    if strange:
+        entries_of(empty(config, torch.float32, place))
     return config
 
 

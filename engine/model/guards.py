@@ -44,6 +44,7 @@ from nncirc.engine.model.layer import (
     z_written,
 )
 from nncirc.engine.model.model import Block, Model, first_of
+from nncirc.engine.model.structure import entries_of, unknown
 from nncirc.engine.model.tracing import run
 from nncirc.engine.runs.capture import sender_outputs
 from nncirc.engine.runs.masked_forward import Mask, masked_forward
@@ -176,10 +177,39 @@ def measure(model: Model) -> Errors:
 
 
 def guarded(model: Model) -> Model:
-    """The model, if the guards let it pass; what they measured is told in `made`."""
-    found = measure(model)
+    """The model, if the guards let it pass; what they measured is told in `made`.
+
+    One of a type without an adapter is tried by every entry that its modules fit: the first that all guards
+    let pass, if there is one where nothing is slow, that one.
+
+    Raises:
+        ModelError: C411, no entry fits; otherwise as `check`.
+    """
+    entries = entries_of(model.module) if model.entry is None else (model.entry,)
+    passed: tuple[Model, Errors] | None = None
+    failed = ""
+    for entry in entries:
+        tried = replace(model, entry=entry)
+        try:
+            errors = measure(tried)
+        except ModelError as error:
+            if entries in ((None,), (model.entry,)) or error.code in ("C428", "C430"):
+                raise
+            failed = failed or f"its modules are those of {entry}, but {error.message}"
+            continue
+        if passed is None or not errors.slow:
+            passed = tried, errors
+        if not errors.slow:
+            break
+    if passed is None:
+        raise unknown(model.module, failed)
+    return _told(*passed)
+
+
+def _told(model: Model, found: Errors) -> Model:
+    by = {} if model.entry is None else {"family": f"{model.entry} (by structure)"}
     passed = {guard.holds: float(f"{found.error(guard):.1e}") for guard in GUARDS}
-    facts = {"type": model.module.config.model_type, "d_model": model.d_model, "guards": passed}
+    facts = {"type": model.module.config.model_type, **by, "d_model": model.d_model, "guards": passed}
     return replace(model, made={**model.made, **facts}, guard=Reach.of(model, found.slow, found.largest))
 
 

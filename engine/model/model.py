@@ -158,6 +158,7 @@ class Model:
         name: what messages call it.
         guard: called with the model and a length of prompts; raises an error where they would get wrong
             numbers (`nncirc.engine.model.guards.Reach`).
+        entry: the type of models whose family this one's parts are found by; None for its own.
     """
 
     module: Any
@@ -165,6 +166,7 @@ class Model:
     made: Mapping[str, Any] = field(default_factory=dict)
     name: str = "model"
     guard: Callable[[Model, int], None] = field(default=lambda *_: None, compare=False, repr=False)
+    entry: str | None = None
 
     @cached_property
     def family(self) -> Family:
@@ -174,7 +176,7 @@ class Model:
             ModelError: C411, there is no adapter for the model's type.
         """
         config = self.module.config
-        return family_of(config.model_type, config.to_dict())
+        return family_of(self.entry or config.model_type, config.to_dict())
 
     @cached_property
     def shape(self) -> Shape:

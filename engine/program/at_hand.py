@@ -13,6 +13,7 @@ from nncirc.dsl.check.program import Declaration
 from nncirc.engine.data.load import is_local
 from nncirc.engine.model.configs import empty, impossible
 from nncirc.engine.model.model import Model
+from nncirc.engine.model.structure import entries_of
 from nncirc.engine.runs.capture import written
 from nncirc.engine.runs.memory import default_memory
 
@@ -52,7 +53,7 @@ def stand_in(config: Any, dtype: torch.dtype, place: str = "the model") -> Model
     for tensor in [*module.parameters(), *module.buffers()]:
         # Memory as it was found may hold numbers so small that arithmetic with them is slow.
         tensor.fill_(0.01)
-    made = Model(module, name="stand-in")
+    made = Model(module, name="stand-in", entry=entries_of(module)[0])
     tokens = torch.zeros(1, 1, dtype=torch.long)
     try:
         with torch.no_grad():

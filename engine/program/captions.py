@@ -139,5 +139,6 @@ _FACTS: Mapping[str, str | Callable[[Made], str]] = {
     "connected": "connected",
     "model": lambda made: f"model {called(str(made['model']))}",
     "whole_runs": "whole runs, as {} cannot be computed alone",
+    "structure": "parts found by structure, as in {}",
     "dtype": "{}",
 }

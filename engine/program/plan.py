@@ -32,6 +32,7 @@ from nncirc.engine.data.load import check_json, is_local, load_tokenizer, no_fol
 from nncirc.engine.methods.costs import FREE
 from nncirc.engine.model.configs import empty, parameters, read_config
 from nncirc.engine.model.model import Model
+from nncirc.engine.model.structure import entries_of
 from nncirc.engine.program.at_hand import is_at_hand, stand_in
 from nncirc.engine.program.claims import check_rows
 from nncirc.engine.program.costing import Costing
@@ -252,7 +253,8 @@ class _Planner(Costing):
                 if error.code not in ("C423", "C424"):
                     raise
                 self.notes[f"{name}: {error.message}; its prompts are not tokenized"] = None
-            model = _Unloaded(empty(config, dtype, str(place)), tokenizer, {}, name)
+            module = empty(config, dtype, str(place))
+            model = _Unloaded(module, tokenizer, {}, name, entry=entries_of(module)[0])
             self.built[name] = model
             self.notes[f"{name}: its weights are not at hand; costs of ACDC are upper bounds"] = None
             # What is stored is known by the weights that it was made with.

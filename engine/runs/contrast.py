@@ -360,6 +360,7 @@ class Contrast:
             "prompts": len(self.dataset.examples),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             **({"whole_runs": [*slow]} if (slow := self.model.slow) else {}),
+            **({"structure": self.model.entry} if self.model.entry is not None else {}),
         }
 
     def _run(
