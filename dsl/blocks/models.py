@@ -13,7 +13,7 @@ from nncirc.dsl.blocks.keys import COUNT, DEVICE
 from nncirc.dsl.check.declared import Implementation, Key, Meaning
 from nncirc.dsl.check.scope import Draft
 from nncirc.dsl.check.shapes import LARGEST, written_sizes
-from nncirc.dsl.check.types import Boolean, Text, Word
+from nncirc.dsl.check.types import Boolean, Number, Text, Word
 from nncirc.dsl.text.diagnostics import Label
 from nncirc.dsl.text.source import Span
 
@@ -68,6 +68,10 @@ def _config_of(folder: object) -> dict[str, Any] | None:
 
 def _check_adapter(meaning: Meaning, model: Draft) -> None:
     """A model in a local folder is of a type that the engine can take apart, as far as that is known."""
+    bits = model.values.get("quantize")
+    if bits is not None and bits != 4:
+        problem = "only weights of 4 bits are supported: 8-bit modules of bitsandbytes round what they read"
+        meaning.report("C439", problem, model.where("quantize"), help="write `quantize = 4`, or omit it")
     config = _config_of(model.values.get("id"))
     if config is None:
         return
@@ -114,6 +118,13 @@ MODELS = {
                     " use `sdpa`",
                 ),
                 "how transformers computes attention; if omitted, `sdpa` where the family has it",
+            ),
+            "device_map": Key(
+                Text(), "handed to transformers instead of `device`; all weights must end up on one device"
+            ),
+            "quantize": Key(
+                Number(integer=True, low=4, high=8),
+                "`4`: weights of 4 bits, by bitsandbytes, where the engine does not need their matrices",
             ),
         },
         check=_check_adapter,

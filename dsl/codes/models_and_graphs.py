@@ -143,8 +143,9 @@ MODELS: Mapping[str, Entry] = {
     ),
     "C438": Entry(
         "missing package for a way of loading",
-        "Reading `.gguf` files needs the packages `gguf` and `accelerate`, which are not installed with "
-        "nncirc. The message has the command that installs what is missing.",
+        "Reading `.gguf` files needs the packages `gguf` and `accelerate`, `device_map` needs `accelerate`, "
+        "and `quantize` also `bitsandbytes`. They are not installed with nncirc. The message has the command "
+        "that installs what is missing.",
     ),
     "C440": Entry(
         "`.gguf` file that says more than is taken over",
@@ -156,7 +157,10 @@ MODELS: Mapping[str, Entry] = {
     "C439": Entry(
         "loading option that the model does not allow",
         "Not every family in transformers has every way to compute attention: those with sinks, for "
-        "example, have no `sdpa`. The message says what can be used instead.",
+        "example, have no `sdpa`. What all layers write is added up on one device, so a `device_map` may not "
+        "spread a model over several. Weights of 4 bits have no matrices for methods that need those of "
+        "queries, keys and values; modules of 8 bits round what they read, so their gradients are not those "
+        "of what they compute. The message says what can be used instead.",
     ),
     "C431": Entry(
         "position embeddings as a node of a model without them",

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 from nncirc.circuits.arguments import public
 from nncirc.circuits.door import at_home, open_file, read_text
 from nncirc.circuits.errors import ModelError, NncircError, ResourceError
+from nncirc.circuits.families import family_of
 from nncirc.circuits.models import COMPILED, model_folder
 from nncirc.circuits.words import memory_in_words
 from nncirc.engine.data import gguf_file
@@ -47,6 +49,7 @@ from nncirc.engine.runs.memory import free_memory
 from nncirc.engine.shortage import shortage
 
 DType: TypeAlias = Literal["float32", "float64", "bfloat16", "float16"]
+Bits: TypeAlias = Literal[8, 4]
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in get_args(DType)}
 
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
@@ -66,7 +69,7 @@ def load_bundled(name: str, *, dtype: DType = "float64", device: str = "cpu") ->
     folder = model_folder(name)
     if name in COMPILED:
         return _load_compiled(folder, dtype, device, name=name)
-    return _load(folder, None, dtype, device, name=name)
+    return _load(folder, None, _How(dtype, device), name=name)
 
 
 @public
@@ -153,6 +156,8 @@ def load_huggingface(
     device: str = "cpu",
     tokenizer: str | None = None,
     attn_implementation: AttentionImplementation | None = None,
+    device_map: str | None = None,
+    quantize: Bits | None = None,
 ) -> Model:
     """A causal language model from a local folder, a `.gguf` file, or from the Hugging Face hub.
 
@@ -167,36 +172,102 @@ def load_huggingface(
         tokenizer: folder or hub id of the tokenizer; None for the model's own.
         attn_implementation: what transformers computes attention with; None for `sdpa` where the family has
             it. Flash attention knows no float64, in which blocks are tried.
+        device_map: handed to transformers instead of `device`; all weights must end up on one device.
+        quantize: 4 for weights of 4 bits, by bitsandbytes, in all linear modules whose matrices are not
+            needed: output projections, the outputs of MLPs and the unembedding stay as they are.
 
     Raises:
         ModelError: C402 the folder has no model, C403 its files are damaged, C404 weights are missing or
             do not fit, C405 weights are not finite, C406 no such device; C411 no adapter for this type of
             model; C412 to C420 and C425 to C428, a guard fails; C421 to C424, the tokenizer or the hub;
             C429, weights that the config has no place for; C430, the config says what no model can be;
-            C438, a package is missing that the file needs; C439, the family has no such attention; C440, a
+            C438, a package is missing that this needs; C439, the model does not allow an option; C440, a
             `.gguf` file says what transformers does not take over.
         ResourceError: C701, there is not enough memory.
     """
     place = at_home(id) if isinstance(id, Path) or is_local(id) else id
-    return _load(
-        place, revision, dtype, device, name=str(id), tokenizer=tokenizer, attention=attn_implementation
-    )
+    how = _How(dtype, device, attn_implementation, device_map, quantize)
+    how.check(place)
+    return _load(place, revision, how, name=str(id), tokenizer=tokenizer)
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How transformers is to load a model; the arguments of `load_huggingface`."""
+
+    dtype: DType
+    device: str
+    attention: AttentionImplementation | None = None
+    device_map: str | None = None
+    quantize: Bits | None = None
+
+    @property
+    def placed(self) -> bool:
+        """Whether transformers puts the weights on their device."""
+        return self.device_map is not None or self.quantize is not None
+
+    def check(self, place: str | Path) -> None:
+        """Whether packages are there that this needs, and no option excludes another.
+
+        Raises:
+            ModelError: C438, C439.
+        """
+        if self.device_map is not None:
+            gguf_file.require(("accelerate",), "device_map")
+        if self.quantize == 8:
+            raise ModelError(
+                "C439",
+                "8-bit modules of bitsandbytes round what they read, so their gradients are not those of what"
+                " they compute",
+                hint="use quantize = 4, or a narrower dtype",
+            )
+        if self.quantize is not None:
+            gguf_file.require(("accelerate", "bitsandbytes"), f"quantize = {self.quantize}")
+        if self.quantize is not None and self.dtype == "float64":
+            raise ModelError(
+                "C439",
+                "quantized weights are computed with in float32 at most, not in float64",
+                hint="use dtype = float32",
+            )
+        if self.placed and str(place).endswith(gguf_file.SUFFIX):
+            raise ModelError(
+                "C439",
+                "a .gguf file is loaded without device_map and quantize: its weights are made plain ones",
+                hint="omit both",
+            )
+
+    def options(self, config: Any) -> dict[str, Any]:
+        """What transformers is told beside the dtype and the attention."""
+        if not self.placed:
+            return {}
+        options: dict[str, Any] = {"device_map": self.device_map or {"": self.device}}
+        if self.quantize is None:
+            return options
+        import transformers
+
+        family = family_of(config.model_type, config.to_dict())
+        plain = [family.output, family.unembed, family.mlp_output, family.mlp_writes]
+        make: Any = transformers.BitsAndBytesConfig
+        options["quantization_config"] = make(
+            load_in_4bit=True,
+            bnb_4bit_compute_dtype=torch.float32,  # as blocks are tried more exactly than in half precision
+            llm_int8_skip_modules=sorted({path.rpartition(".")[2] for path in plain if path}),
+        )
+        return options
 
 
 def _load(
     place: str | Path,
     revision: str | None,
-    dtype: DType,
-    device: str,
+    how: _How,
     *,
     name: str,
     tokenizer: str | None = None,
-    attention: AttentionImplementation | None = None,
 ) -> Model:
-    made: dict[str, Any] = {"id": name, "dtype": dtype, "device": device}
-    _check_device(device)
+    made: dict[str, Any] = {"id": name, "dtype": how.dtype, "device": how.device}
+    _check_device(how.device)
     if isinstance(place, Path) and place.suffix == gguf_file.SUFFIX:
-        module, made["weights"] = _from_gguf(place, dtype, attention)
+        module, made["weights"] = _from_gguf(place, how)
         made["weights_sha256"] = _hash([place])
     elif isinstance(place, Path):
         files = _weight_files(place)
@@ -204,7 +275,7 @@ def _load(
         config = read_config(str(place))
         made["weights_sha256"] = _hash(files)
         try:
-            module = _pretrained(str(place), str(place), config, dtype, attention)
+            module = _pretrained(str(place), str(place), config, how)
             _check_files(files, module, name)
         except NncircError:
             raise
@@ -215,23 +286,39 @@ def _load(
         def load(offline: bool) -> Any:
             config = read_config(place, revision=revision, offline=offline)
             options = {"revision": revision} if revision else {}
-            return _pretrained(place, place, config, dtype, attention, local_files_only=offline, **options)
+            return _pretrained(place, place, config, how, local_files_only=offline, **options)
 
         module = from_hub(place, revision, "model", load)
         made["revision"] = getattr(module.config, "_commit_hash", None) or revision
-    module = _ready(module, device, name)
+    module = _ready(module, None if how.placed else how.device, name)
+    if how.placed:
+        made["device"] = _only_device(module, name)
+    made |= {} if how.quantize is None else {"quantize": how.quantize}
     made["attn_implementation"] = module.config._attn_implementation
     return guards.guarded(Model(module, load_tokenizer(tokenizer or place, revision), made, name))
 
 
-def _from_gguf(file: Path, dtype: DType, attention: AttentionImplementation | None) -> tuple[Any, list[str]]:
+def _only_device(module: Any, name: str) -> str:
+    """The device that all weights are on: what all layers write is added up there."""
+    found = sorted({str(weight.device) for weight in module.parameters()})
+    if len(found) > 1:
+        raise ModelError(
+            "C439",
+            f"device_map put {name} on several devices: {', '.join(found)}; what all layers write is added up"
+            " on one",
+            hint="use device, a narrower dtype, or quantize",
+        )
+    return found[0]
+
+
+def _from_gguf(file: Path, how: _How) -> tuple[Any, list[str]]:
     """The model of a `.gguf` file, and the types of the tensors in it."""
     name = gguf_file.NAME
     with gguf_file.alone(file) as folder:
         try:
             config = read_config(folder, gguf_file=name)
             with redirect_stderr(StringIO()):  # transformers shows how far it is
-                module = _pretrained(folder, str(file), config, dtype, attention, gguf_file=name)
+                module = _pretrained(folder, str(file), config, how, gguf_file=name)
             types = gguf_file.check_said(file, config, module)
         except NncircError:
             raise
@@ -251,11 +338,14 @@ def _damaged(folder: Path, error: Exception) -> Exception:
     )
 
 
-def _ready(module: Any, device: str, name: str) -> Any:
-    """The module on its device, if its weights are numbers; each is moved by itself, and then freed."""
+def _ready(module: Any, device: str | None, name: str) -> Any:
+    """The module on its device, if its weights are numbers; each is moved by itself, and then freed.
+
+    None leaves it where it is.
+    """
     _check_finite(module, name)
     try:
-        return module.to(device).eval().requires_grad_(False)
+        return (module if device is None else module.to(device)).eval().requires_grad_(False)
     except RuntimeError as error:
         raise ModelError(
             "C406", f"{name} does not fit on {device}: {first_line(error)}", hint='write `device = "cpu"`'
@@ -335,18 +425,12 @@ def _hash(weights: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def _pretrained(
-    place: str,
-    name: str,
-    config: Any,
-    dtype: DType,
-    attention: AttentionImplementation | None,
-    **options: Any,
-) -> Any:
+def _pretrained(place: str, name: str, config: Any, how: _How, **options: Any) -> Any:
     """The model with its weights, all of them and no others."""
-    module = empty(config, DTYPES[dtype], name, attention)
+    dtype = how.dtype
+    module = empty(config, DTYPES[dtype], name, how.attention)
     needed, free = sum(weight.nbytes for weight in module.parameters()), free_memory(torch.device("cpu"))
-    if needed > free:
+    if needed > free and not how.placed:
         raise ResourceError(
             "C701",
             f"{name} needs {memory_in_words(needed)} in {dtype}; {memory_in_words(free)} of memory is free",
@@ -361,7 +445,7 @@ def _pretrained(
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # raised by name below, where transformers prints a report
-            **{"local_files_only": True, **options},
+            **{"local_files_only": True, **how.options(config), **options},
         )
     _check_complete(name, info)
     if dtype == "float64" and hasattr(loaded, "set_experts_implementation"):

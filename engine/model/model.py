@@ -400,7 +400,9 @@ class Model:
         starts = []
         for chain in self.family.units.chains:
             starts.append(start)
-            start += attrgetter(str(chain[0]))(block).weight.shape[0 if self.family.transposed else 1]
+            module = attrgetter(str(chain[0]))(block)
+            width = module.weight.shape[0 if self.family.transposed else 1]
+            start += getattr(module, "out_features", width)  # quantized weights have another shape
         for unit in self.units:
             found += [starts[chain] + column for chain, columns in unit.columns.items() for column in columns]
         return None if found == list(range(start)) else torch.tensor(found, device=self.device)
@@ -439,6 +441,13 @@ class Model:
         block = attrgetter(family.blocks)(self.module)[layer]
         paths = [str(path) for (path,) in family.units.chains]
         modules = [attrgetter(path)(block) for path in paths]
+        if not all(module.weight.is_floating_point() for module in modules):
+            raise ModelError(
+                "C439",
+                f"the queries, keys and values of {self.name} come from quantized weights, whose matrices are"
+                " not available",
+                hint="omit quantize",
+            )
         for chain, (path, module) in enumerate(zip(paths, modules, strict=True)):
             wanted = 1 + max(max(u.columns[chain]) for u in self.units if chain in u.columns)
             self._check_width(layer, path, module.weight.shape[0 if family.transposed else 1], wanted)

@@ -37,7 +37,7 @@ from nncirc.engine.runs.corruptions import Gaussian, Mean, Resample, Zero
 T = TypeVar("T")
 
 # What of a model's config says where it lies or who wrote it, and nothing about its numbers.
-_IDLE = ("_name_or_path", "transformers_version", "architectures")
+_IDLE = ("_name_or_path", "transformers_version", "architectures", "quantization_config")
 
 
 # Keys ------------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def _of_model(model: Model) -> Any:
         weights = [made.get("id"), made["revision"]]
     config = {key: value for key, value in model.module.config.to_dict().items() if key not in _IDLE}
     attention = getattr(model.module.config, "_attn_implementation", None)
-    numbers = [str(model.dtype), str(model.device), attention]
+    numbers = [str(model.dtype), str(model.device), attention, made.get("quantize")]
     return [weights or _of_weights(model), config, asdict(model.family), *numbers]
 
 

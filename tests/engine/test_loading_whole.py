@@ -7,6 +7,7 @@ import json
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,13 +15,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.engine.folders import change_config, not_loaded, saved
 from tests.engine.peak import peak_bytes
-from tests.engine.tiny import tiny_gpt2, tiny_llama
+from tests.engine.tiny import contrast, tiny_gpt2, tiny_llama
+from tests.refused import refused
 from torch import Tensor
 from transformers import GPT2LMHeadModel, LlamaForCausalLM
 
 from nncirc import check_text
 from nncirc.circuits.errors import ModelError, NncircError
 from nncirc.circuits.models import model_folder
+from nncirc.engine.data import gguf_file
+from nncirc.engine.methods.acdc import acdc
+from nncirc.engine.methods.weight_circuits import copying_scores
+from nncirc.engine.metrics.metric import Metric
 from nncirc.engine.model import loading
 from nncirc.engine.model.loading import load_bundled, load_compiled, load_huggingface
 from nncirc.engine.model.model import Model
@@ -311,13 +317,110 @@ def test_attention_is_computed_as_it_is_asked_for(llama: Path, monkeypatch: pyte
     not_loaded(llama, "C439", "llama have no sdpa", attn_implementation="sdpa")
 
 
-def test_flash_attention_is_refused_with_the_reason() -> None:
-    found = check_text(
-        'model m using huggingface {\n  id = "gpt2"\n  attn_implementation = flash_attention_2\n}\n' + USED
+def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    monkeypatch.setattr(gguf_file, "find_spec", lambda name: name if name in names else None)
+
+
+@pytest.mark.parametrize(
+    ("options", "packages", "missing"),
+    [
+        ({"device_map": "auto"}, [], "accelerate"),
+        ({"quantize": 4}, ["accelerate"], "bitsandbytes"),
+        ({"quantize": 4}, [], "accelerate bitsandbytes"),
+    ],
+)
+def test_packages_that_options_need(
+    llama: Path, monkeypatch: pytest.MonkeyPatch, options: Any, packages: list[str], missing: str
+) -> None:
+    installed(monkeypatch, *packages)
+    assert not_loaded(llama, "C438", "needs the package", **options).hint == f"pip install {missing}"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"quantize": 8}, "round what they read"),
+        ({"quantize": 4, "dtype": "float64"}, "not in float64"),
+        ({"id": "x.gguf", "device_map": "auto"}, "without device_map and quantize"),
+    ],
+)
+def test_options_that_are_refused(
+    llama: Path, monkeypatch: pytest.MonkeyPatch, options: Any, words: str
+) -> None:
+    installed(monkeypatch, "accelerate", "bitsandbytes", "gguf")
+    with refused(ModelError, "C439", words):
+        load_huggingface(**{"id": llama, **options})
+
+
+def test_what_is_handed_on(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To transformers; what it gives is looked at: which device the weights are on, and how many."""
+    load, told = LlamaForCausalLM.from_pretrained, []
+
+    def planted(*arguments: Any, **options: Any) -> Any:
+        told.append({key: options.pop(key, None) for key in ("device_map", "quantization_config")})
+        return load(*arguments, **options)
+
+    installed(monkeypatch, "accelerate", "bitsandbytes")
+    monkeypatch.setattr(LlamaForCausalLM, "from_pretrained", planted)
+    monkeypatch.setattr("transformers.BitsAndBytesConfig", lambda **options: options)
+    usual = load_huggingface(llama)
+    mapped = load_huggingface(llama, device_map="auto")
+    bits = load_huggingface(llama, quantize=4)
+    assert told[0] == {"device_map": None, "quantization_config": None}
+    assert told[1] == {"device_map": "auto", "quantization_config": None}
+    assert told[2]["device_map"] == {"": "cpu"}
+    assert told[2]["quantization_config"] == {
+        "load_in_4bit": True,
+        "bnb_4bit_compute_dtype": torch.float32,
+        "llm_int8_skip_modules": ["down_proj", "lm_head", "o_proj"],
+    }
+    assert bits.made["quantize"] == 4 and mapped.made["device"] == "cpu"
+    assert stored.identity(usual) == stored.identity(mapped) != stored.identity(bits)
+    monkeypatch.setattr(loading, "_only_device", spread(loading._only_device))
+    not_loaded(llama, "C439", "on several devices: cpu, meta", device_map="auto")
+
+
+def spread(check: Any) -> Any:
+    """As if the first weight were elsewhere."""
+
+    def elsewhere(module: Any, name: str) -> Any:
+        weights = [torch.empty(1, device="meta"), *module.parameters()]
+        return check(SimpleNamespace(parameters=lambda: weights), name)
+
+    return elsewhere
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_of_four_bits(llama: Path, dtype: Any) -> None:
+    """What is fast is its definition; what needs matrices is refused."""
+    pytest.importorskip("accelerate")
+    pytest.importorskip("bitsandbytes")
+    model = load_huggingface(llama, dtype=dtype, quantize=4)
+    attention = model.module.model.layers[0].self_attn
+    assert not attention.q_proj.weight.is_floating_point() and attention.o_proj.weight.is_floating_point()
+    assert not model.slow and not model.linear
+    about, graph = contrast(model, size=2), model.graph()
+    fast, slow = (
+        acdc(about, graph, Metric("logit_diff"), threshold=0.02, sequential=each) for each in (False, True)
     )
+    assert fast.edges == slow.edges
+    assert 0 < len(fast) < graph.n_edges
+    with refused(ModelError, "C439", "quantized weights"):
+        copying_scores(model)
+
+
+@pytest.mark.parametrize(
+    ("key", "code", "words"),
+    [
+        ("attn_implementation = flash_attention_2", "C203", "knows no float64"),
+        ("quantize = 8", "C439", "write `quantize = 4`"),
+    ],
+)
+def test_a_script_is_refused_with_the_reason(key: str, code: str, words: str) -> None:
+    found = check_text(f'model m using huggingface {{\n  id = "gpt2"\n  {key}\n}}\n{USED}')
     (problem,) = found.diagnostics
-    assert problem.code == "C203"
-    assert "knows no float64" in str(problem.help)
+    assert problem.code == code
+    assert words in str(problem.help)
 
 
 RIGHT: list[dict[str, Any]] = [
