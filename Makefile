@@ -11,12 +11,13 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fast slow goldens test lint layout types pytest format docs wheel clean
+.PHONY: help demo real fast slow goldens test lint layout types pytest format docs wheel clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo    install into $(VENV)/, run examples/ioi.circ and list its pictures'
+	@echo 'make real    examples/real on two real language models, made from packages: hours, and it continues where it was'
 	@echo 'make fast    lint and quick tests, in under a minute: run before every commit'
 	@echo 'make test    lint, types and all tests'
 	@echo 'make format  format the code'
@@ -49,6 +50,18 @@ demo: $(VENV)/installed
 	@echo
 	@echo 'The circuit is drawn in out/ioi/ioi.svg; all pictures:'
 	@find out/ioi -name '*.svg' | sort | sed 's/^/  /'
+
+# Where the models are or will be: 1.6 GB. Without ../shared, put folders with these names there yourself.
+REAL ?= real
+real: $(VENV)/installed
+	@for model in smollm2-135m gemma-3-270m; do \
+	  test -d $(REAL)/$$model || $(BIN)/python ../shared/tools/real_models.py $(REAL) $$model || exit 1; \
+	  for script in examples/real/*.circ; do \
+	    echo "== $$script, $$model"; \
+	    $(BIN)/nncirc run $$script --set model=$(REAL)/$$model --out out/real/$$model/$$(basename $$script .circ) \
+	      || exit 1; \
+	  done; \
+	done
 
 fast: lint layout
 	@echo '== quick tests'

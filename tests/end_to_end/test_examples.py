@@ -43,7 +43,8 @@ def test_says_what_it_shows_and_has_no_errors(nncirc: Command, path: Path) -> No
 
 @pytest.mark.parametrize("path", ALL, ids=name)
 def test_can_be_planned(nncirc: Command, path: Path) -> None:
-    assert "edges" in nncirc("plan", path).fine()
+    said = nncirc("plan", path).fine()
+    assert ("not planned" if path.parent.name == "real" else "edges") in said
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_without_a_network_the_hub_is_what_is_missing(
     began = time.process_time()
     said = nncirc("run", path, "--out", tmp_path / "out").refused("C423")
     assert time.process_time() - began < 20
-    assert "openai-community/gpt2" in said
+    assert "openai-community/gpt2" in said or "HuggingFaceTB/SmolLM2" in said
     assert str(path.name) in said  # where in the script
 
 
