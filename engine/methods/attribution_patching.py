@@ -20,7 +20,7 @@ were restored there (Nanda 2023): the first is noising to first order, the secon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Literal, TypeAlias, get_args
@@ -123,23 +123,28 @@ def _edge_scores(
     weight = asked.weight(contrast, metric)
     total = asked.zeros(contrast, graph, len(graph.base.receivers), len(graph.base.senders))
     recomputed = Recomputed(contrast.model, graph.base) if asked.correct_qk else None
+    room = contrast.memory // 8
     for point in _points(contrast, graph, metric, asked, progress):
         into = total[point.drop or 0]
         places = _places(contrast, point.batch, graph)
         unfolded = _Unfolded(point.difference, graph.base, point.scored, contrast.memory // 16)
-        for first, gradient in point.gradients.by_receiver(graph.base, contrast.memory // 8):
+        steps = point.gradients if recomputed is None else [*point.gradients]
+        summed = asked.steps > 1 and len(graph.base.receivers) * point.difference.embed.nbytes <= room
+        for first, gradient, scale in _by_receiver(steps, graph.base, room, summed=summed):
             for senders, differences in unfolded.up_to(graph.reach[first]):
                 for position, tokens in enumerate(places):
                     # EAP: (clean − corrupted) · gradient
-                    product = _at(gradient, tokens) @ _at(differences, tokens).T
+                    product = _at(gradient, tokens) @ _at(differences, tokens).T.to(gradient.dtype)
                     if recomputed is not None:
                         product *= recomputed.linear[first : first + len(gradient), None]
-                    product = point.gradients.scale * product.double().cpu()
+                    product = scale * product.double().cpu()
                     into[position, first : first + len(gradient), senders] += product
         if recomputed is not None:
-            falls = recomputed.falls(point.batch, point.gradients, unfolded.up_to, places)
-            for position, receiver, senders, fall in falls:
-                into[position, receiver, senders] += point.gradients.scale * fall.double().cpu()
+            (gradients,) = steps
+            for position, receiver, senders, fall in recomputed.falls(
+                point.batch, gradients, unfolded.up_to, places
+            ):
+                into[position, receiver, senders] += gradients.scale * fall.double().cpu()
     # A row for each receiver, node by node and at each node position by position.
     values = (weight * asked.combined(total)).transpose(0, 1).flatten(0, 1).tolist()
     return EdgeScores.of(graph, values, asked.made(contrast, metric, edges=True), contrast.model.digits)
@@ -167,12 +172,14 @@ def node_attribution(
     weight, whole = asked.weight(contrast, metric), graph.base
     total = asked.zeros(contrast, graph, len(whole.senders))
     for point in _points(contrast, graph, metric, asked, progress):
-        stages = zip(sender_stages(whole), point.gradients.senders, strict=True)
-        for stage, (senders, gradient) in enumerate(stages):
-            if point.scored.start <= senders.start < point.scored.stop:
-                product = point.gradients.scale * point.difference.dot(whole, stage, gradient).double().cpu()
-                for position, tokens in enumerate(_places(contrast, point.batch, graph)):
-                    total[point.drop or 0, position, senders] += _at(product, tokens).sum(1)
+        places = _places(contrast, point.batch, graph)
+        for gradients in point.gradients:
+            stages = zip(sender_stages(whole), gradients.senders, strict=True)
+            for stage, (senders, gradient) in enumerate(stages):
+                if point.scored.start <= senders.start < point.scored.stop:
+                    product = gradients.scale * point.difference.dot(whole, stage, gradient).double().cpu()
+                    for position, tokens in enumerate(places):
+                        total[point.drop or 0, position, senders] += _at(product, tokens).sum(1)
     scores = (weight * asked.combined(total)).T.tolist()
     made = asked.made(contrast, metric, edges=False)
     return NodeScores.of(whole.senders, graph.positions, scores, made, contrast.model.digits)
@@ -198,7 +205,9 @@ def starts_at_zero(contrast: Contrast) -> bool:
         return True
     if not isinstance(contrast.corruption, Resample) or model.family.pos_embed is not None:
         return False
-    empty = (model.module.get_input_embeddings().weight == 0).all(-1)
+    if "empty tokens" not in model.memo:
+        model.memo["empty tokens"] = (model.module.get_input_embeddings().weight == 0).all(-1)
+    empty = model.memo["empty tokens"]
     runs = ((batch.clean, batch.corrupt) for batch in contrast.batches)
     return any(bool((empty[corrupt] & ~empty[clean]).any()) for clean, corrupt in runs if corrupt is not None)
 
@@ -339,20 +348,20 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Point:
-    """One gradient of one batch.
+    """The gradients of one batch that are multiplied with the same difference.
 
     Attributes:
         batch: the prompts.
-        scored: the senders whose scores it goes into.
+        scored: the senders whose scores they go into.
         difference: clean − substitute of what is written.
-        gradients: at this point.
+        gradients: one for each step; each is computed when it is asked for.
         drop: the layer that passes no gradient on.
     """
 
     batch: Batch
     scored: slice
     difference: Written
-    gradients: Gradients
+    gradients: Iterator[Gradients]
     drop: int | None = None
 
 
@@ -363,12 +372,21 @@ def _points(
     asked: _Asked,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[_Point]:
-    """Every batch, and every step or dropped layer."""
+    """Every batch, with its steps, or every dropped layer."""
     graph = graph.base
     places, steps, drops = sender_stages(graph), asked.steps, asked.drops(contrast)
     everything = slice(0, len(graph.senders))
     moved = range(len(places)) if asked.along == "activations" and steps > 1 else range(1)
-    done, passes = 0, steps * len(moved) * len(drops) * len(contrast.batches)
+    done, passes, moves = 0, steps * len(moved) * len(drops) * len(contrast.batches), False
+
+    def counted(some: Iterable[Gradients]) -> Iterator[Gradients]:
+        nonlocal done, moves
+        for gradients in some:
+            moves = moves or gradients.scale > 0
+            yield gradients
+            done += 1
+            if progress is not None:
+                progress(done, passes)
 
     def of(batch: Batch) -> Iterator[_Point]:
         if steps == 1 and not asked.midpoints:
@@ -385,32 +403,52 @@ def _points(
                     by_z=asked.correct_qk,
                     neurons=graph.neuron_counts,
                 )
-                yield _Point(batch, everything, _difference(contrast, batch, graph), gradients, drop)
+                difference = _difference(contrast, batch, graph)
+                yield _Point(batch, everything, difference, counted([gradients]), drop)
             return
         difference = _difference(contrast, batch, graph)
         for place in moved:
             scored = places[place] if len(moved) > 1 else everything
             moving = difference.together(graph, place)
-            for part in interpolation(contrast, steps, midpoints=asked.midpoints):
-                # e + (k/m − 1)(e − e') = e' + k/m (e − e')
-                shift = (place, (part - 1) * moving)
-                gradients = metric_gradients(contrast, batch, metric, shift, scale=1 / steps)
-                yield _Point(batch, scored, difference, gradients)
+            ways = interpolation(contrast, steps, midpoints=asked.midpoints)
+            # e + (k/m − 1)(e − e') = e' + k/m (e − e')
+            shifts = ((place, (part - 1) * moving) for part in ways)
+            found = (metric_gradients(contrast, batch, metric, each, scale=1 / steps) for each in shifts)
+            yield _Point(batch, scored, difference, counted(found))
 
-    moves = False
     for batch in contrast.batches:
-        for point in of(batch):
-            moves = moves or point.gradients.scale > 0
-            yield point
-            done += 1
-            if progress is not None:
-                progress(done, passes)
+        yield from of(batch)
     if not moves:  # the scores are zeros, and edges would be ranked by their place in the graph
         raise MethodError(
             "C541",
             f"{metric.name} has zero gradient on every prompt: to first order no logit changes it",
             hint="use logit_diff or logprob, or activation_patching",
         )
+
+
+def _by_receiver(
+    steps: Iterable[Gradients], graph: Graph, room: int, *, summed: bool
+) -> Iterator[tuple[int, Float[Tensor, "receiver batch pos d_model"], float]]:
+    """Receivers' gradients of some steps: the index of the first receiver, gradients, their factor.
+
+    With `summed` the steps are summed up first, so that they meet the difference once. A sum has a power of
+    two apart, that of its largest summand, for the reason that `Gradients` has.
+    """
+    sums: dict[int, tuple[Tensor, float]] = {}
+    for gradients in steps:
+        scale = gradients.scale
+        for first, gradient in gradients.by_receiver(graph, room):
+            if not summed:
+                yield first, gradient, scale
+            elif first not in sums:
+                wide = torch.promote_types(gradient.dtype, torch.float32)
+                sums[first] = gradient.to(wide, copy=True), scale
+            else:
+                total, before = sums[first]
+                largest = max(before, scale) or 1.0
+                sums[first] = total.mul_(before / largest).add_(gradient, alpha=scale / largest), largest
+    for first, (total, scale) in sums.items():
+        yield first, total, scale
 
 
 def _difference(contrast: Contrast, batch: Batch, graph: Graph) -> Written:

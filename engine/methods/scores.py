@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, Self, TypeAlias
 
 from nncirc.circuits.arguments import public, require_lengths
@@ -46,18 +47,15 @@ class EdgeScores:
     digits: int = 9
 
     def __post_init__(self) -> None:
-        require_finite(self.values.items(), self.made)
+        require_finite(self.values, self.made)
 
     @classmethod
     @public
     def of(cls, graph: Graph, table: Sequence[Sequence[float]], made: Made, digits: int) -> Self:
         """From a table: a row for each receiver, in it a score for each of the senders it can read."""
         require_lengths("rows of `table`", [table], len(graph.receivers), "receiver")
-        values = {
-            Edge(graph.senders[sender], name): score
-            for receiver, (name, row) in enumerate(zip(graph.receivers, table, strict=True))
-            for sender, score in zip(graph.heard(receiver), row, strict=False)
-        }
+        rows = (row[: len(graph.heard(receiver))] for receiver, row in enumerate(table))
+        values = dict(zip(graph.edges(), chain.from_iterable(rows), strict=True))
         return cls(graph, values, made, digits)
 
     @public
@@ -256,8 +254,11 @@ def _require_finite(
     nodes: Sequence[str], positions: Sequence[str], table: Sequence[Sequence[float]], made: Made
 ) -> None:
     columns = [f" at {name}" for name in positions] or [""]
-    rows = zip(nodes, table, strict=True)
-    cells = ((node + column, each) for node, row in rows for column, each in zip(columns, row, strict=True))
+    cells = {
+        node + column: score
+        for node, row in zip(nodes, table, strict=True)
+        for column, score in zip(columns, row, strict=True)
+    }
     require_finite(cells, made)
 
 

@@ -8,7 +8,8 @@ every run, scores are finite, and what is written into a model has a finite norm
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,23 +21,24 @@ LARGEST = 1e300
 """Of a metric: sums over prompts, and its differences, are still finite."""
 
 
-def require_finite(scores: Iterable[tuple[object, float]], made: Made) -> None:
+def require_finite(scores: Mapping[Any, float], made: Made) -> None:
     """Refuse scores of which one is not finite.
 
     Args:
-        scores: numbers and what they are of.
+        scores: numbers by what they are of.
         made: how they were made, with the model's `dtype`.
 
     Raises:
         MethodError: C562.
     """
-    for name, score in scores:
-        if not math.isfinite(score):
-            raise MethodError(
-                "C562",
-                f"the score of {name} is {score}; expected a finite number",
-                hint=_hint(made.get("dtype")),
-            )
+    if all(map(math.isfinite, scores.values())):
+        return
+    name, score = next((name, score) for name, score in scores.items() if not math.isfinite(score))
+    raise MethodError(
+        "C562",
+        f"the score of {name} is {score}; expected a finite number",
+        hint=_hint(made.get("dtype")),
+    )
 
 
 def require_values(values: Tensor, logits: Tensor, name: str) -> None:

@@ -220,8 +220,19 @@ def written(
 
     Of the layers `neurons` it keeps what every neuron's output is made of.
     """
+    return read_and_written(model, tokens, noise, neurons)[1]
 
-    def body() -> Written:
+
+def read_and_written(
+    model: Model,
+    tokens: Int[Tensor, "batch pos"],
+    noise: Float[Tensor, "batch pos d_model"] | None = None,
+    neurons: Collection[int] = (),
+    kept: Int[Tensor, " kept"] | None = None,
+) -> tuple[Float[Tensor, "batch kept vocab"] | None, Written]:
+    """The logits of such a run at the positions `kept`, if any, and what is written in it."""
+
+    def body() -> tuple[Tensor | None, Written]:
         model.shift_embedding(noise)
         embed = model.blocks[0].block.input.detach().clone()
         zs, mlps, activations = [], [], {}
@@ -231,10 +242,14 @@ def written(
                 activations[layer] = neurons_written(model, layer, block).detach().clone()
             if model.shape.mlps:
                 mlps.append(mlp_written(block, embed).detach().clone())
-        model.skip_logits()
-        return Written.of_run(model, embed, zs, mlps, activations)
+        logits = None
+        if kept is None:
+            model.skip_logits()
+        else:
+            logits = model.logits_output.clone()
+        return logits, Written.of_run(model, embed, zs, mlps, activations)
 
-    return run(model.envoy, model.inputs(tokens, keep=1), body)
+    return run(model.envoy, model.inputs(tokens, keep=1 if kept is None else kept), body)
 
 
 @public

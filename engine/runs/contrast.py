@@ -29,10 +29,9 @@ from nncirc.engine.metrics.metric import Metric, check_metric
 from nncirc.engine.metrics.reading import Reading, reading
 from nncirc.engine.model.fits import check_graph
 from nncirc.engine.model.model import Model
-from nncirc.engine.model.tracing import run
 from nncirc.engine.model.ungrouped import ungrouped
 from nncirc.engine.runs.batches import Batch, check_fits, in_batches
-from nncirc.engine.runs.capture import Written, written
+from nncirc.engine.runs.capture import Written, read_and_written, written
 from nncirc.engine.runs.columns import whereabouts
 from nncirc.engine.runs.corruptions import (
     Ablation,
@@ -176,7 +175,7 @@ class Contrast:
         """Logits of the clean run where the metric reads."""
         return self._large.once(
             ("clean logits", batch.number, metric),
-            lambda: self._run(batch.clean, self.reading(batch, metric)),
+            lambda: self._run(batch, "clean", self.reading(batch, metric)),
         )
 
     def reference(self, batch: Batch, metric: Metric) -> Float[Tensor, "batch read vocab"] | None:
@@ -296,12 +295,7 @@ class Contrast:
 
     def _corrupt(self, metric: Metric) -> Float[Tensor, " prompt"]:
         if isinstance(self.corruption, Run):
-
-            def plain(batch: Batch, where: Reading) -> Tensor:
-                assert batch.corrupt is not None
-                return self._run(batch.corrupt, where, self.noise(batch))
-
-            return self.measure(metric, plain)[0]
+            return self.measure(metric, lambda batch, where: self._run(batch, "corrupted", where))[0]
         graph = self.model.graph()
         mask = Mask.everything(self.model, graph)
         return self.measure(metric, lambda b, where: self.masked(graph, b, where, mask))[0]
@@ -363,16 +357,13 @@ class Contrast:
             **({"structure": self.model.entry} if self.model.entry is not None else {}),
         }
 
-    def _run(
-        self, tokens: Tensor, where: Reading, noise: Tensor | None = None
-    ) -> Float[Tensor, "1 batch kept vocab"]:
-        model = self.model
-
-        def body() -> Tensor:
-            model.shift_embedding(noise)
-            return model.logits_output.clone()[None]
-
-        return run(model.envoy, model.inputs(tokens, where.kept), body)
+    def _run(self, batch: Batch, base: Base, where: Reading) -> Float[Tensor, "1 batch kept vocab"]:
+        """Logits of a plain run. What is written in it is kept, too: most methods ask for that next."""
+        tokens, noise = self.begins(batch, base)
+        logits, found = read_and_written(self.model, tokens, noise, kept=where.kept)
+        self.keep_written(batch, found, base)
+        assert logits is not None
+        return logits[None]
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self._cache:
