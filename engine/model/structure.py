@@ -75,7 +75,7 @@ def skeleton(module: Any) -> str:
     mlp = _named([name for name in rest if name != attention], "mlp", "ffn", "feed", "")
     inside = [*_leaves(block, mlp)]
     made = [path for path, leaf in _leaves(block, attention) if _is_matrix(leaf)]
-    output = _named([path for path in made if path != attention], "o_proj", "out", "dense", "c_proj", "wo")
+    output = _named(made, "o_proj", "out", "dense", "c_proj", "wo") or (made[-1] if len(made) > 1 else None)
     before = sorted((path for path in made if path != output), key=_of_a_kind)
     units = ", ".join(map(_quoted, before)) or "..."
     matrices = [path for path, leaf in inside if _is_matrix(leaf)]
