@@ -55,6 +55,18 @@ def together(captions: Mapping[str, list[str]]) -> str:
     return "\n".join([*lines, "; ".join(shared)])
 
 
+def _weights(model: Made) -> str:
+    """Of which weights those of a model were made, where they lost something."""
+    if bits := model.get("quantize"):
+        return f"weights of {bits} bits"
+    rounded = [kind for kind in model.get("weights", ()) if kind not in _PLAIN]
+    return f"weights from {_listed(rounded)}" if rounded else ""
+
+
+_PLAIN = ("F64", "F32", "F16", "BF16")
+"""Types of tensors in `.gguf` files that are not quantized."""
+
+
 def _listed(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
@@ -140,5 +152,6 @@ _FACTS: Mapping[str, str | Callable[[Made], str]] = {
     "model": lambda made: f"model {called(str(made['model']))}",
     "whole_runs": "whole runs, as {} cannot be computed alone",
     "structure": "parts found by structure, as in {}",
+    "model_made": lambda made: _weights(made["model_made"]),
     "dtype": "{}",
 }

@@ -23,6 +23,7 @@ from nncirc.engine.data.load import load_tokenizer
 from nncirc.engine.model.loading import load_huggingface
 from nncirc.engine.model.model import Model
 from nncirc.engine.program import stored
+from nncirc.engine.program.captions import told
 
 TOKENS = ["<unk>", "<s>", "</s>", "\u0120", *map(chr, range(97, 123)), "ab", "\u0120ab", *map(str, range(18))]
 """Those of words of `ab`; \u0120 is the space of byte-level vocabularies."""
@@ -130,6 +131,18 @@ def test_quantized_weights_are_made_plain(gguf: Any, tmp_path: Path) -> None:
         largest = float(wanted[name].abs().max())
         torch.testing.assert_close(weight.float(), wanted[name], rtol=0, atol=largest / 127)
     assert not torch.equal(logits(found).float(), logits(model))
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({"weights": ["F16", "F32"]}, "float32"),
+        ({"weights": ["F32", "Q4_K", "Q6_K"]}, "weights from Q4_K, Q6_K; float32"),
+        ({"quantize": 4}, "weights of 4 bits; float32"),
+    ],
+)
+def test_captions_say_what_weights_were(made: dict[str, Any], said: str) -> None:
+    assert told({"model_made": made, "dtype": "float32"}) == said
 
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
