@@ -111,7 +111,10 @@ def _of_model(model: Model) -> Any:
     config = {key: value for key, value in model.module.config.to_dict().items() if key not in _IDLE}
     attention = getattr(model.module.config, "_attn_implementation", None)
     numbers = [str(model.dtype), str(model.device), attention, made.get("quantize")]
-    return [weights or _of_weights(model), config, asdict(model.family), *numbers]
+    # A layout is a function, which is another object in every process: what it lays out counts.
+    units = [[unit.kind, unit.number, {c: [*at] for c, at in unit.columns.items()}] for unit in model.units]
+    family = {**asdict(model.family), "units": [model.family.units.chains, units]}
+    return [weights or _of_weights(model), config, family, *numbers]
 
 
 def _of_weights(model: Model) -> str:
@@ -150,8 +153,15 @@ def _of_file(path: Path) -> str:
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, default=str)
+    text = json.dumps(value, sort_keys=True, default=_text)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _text(value: object) -> str:
+    """What JSON does not have, by its content: an object's address is another in every process."""
+    if (type(value).__str__ is object.__str__ and type(value).__repr__ is object.__repr__) or callable(value):
+        raise TypeError(f"a {type(value).__name__} has no content that a result could be stored by")
+    return str(value)
 
 
 # Results ---------------------------------------------------------------------------------------------------

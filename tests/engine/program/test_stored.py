@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -179,6 +181,25 @@ def at_rest(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         monkeypatch.setattr(model().module, "forward", refuse)
 
     return rest
+
+
+def keys_here() -> list[str]:
+    builder = Builder(program(), blocks())
+    return [builder.key(builder.program.declarations[name]) for name in METHODS]
+
+
+def test_keys_are_the_same_in_another_process() -> None:
+    """Else nothing that an earlier run has stored would be found."""
+    code = "from tests.engine.program.test_stored import keys_here; print(*keys_here())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == keys_here()
 
 
 def test_a_second_run_does_not_run_the_model(tmp_path: Path, at_rest: Callable[[], None]) -> None:
