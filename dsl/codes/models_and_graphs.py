@@ -290,7 +290,7 @@ GRAPHS: Mapping[str, Entry] = {
         "the heads it belongs to and no other, and a query only its own token. Otherwise the adapter names "
         "the wrong columns, or the config the wrong number of heads. " + _ADAPTER,
     ),
-    "C438": Entry(
+    "C441": Entry(
         "keys and values that heads can only share",
         "With `kv = heads` every head gets a copy of the key and value that it shares with others: the model "
         "is built with as many key-value heads as heads. Layers of this family always have the same number "

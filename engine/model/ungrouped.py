@@ -27,7 +27,7 @@ def ungrouped(model: Model) -> Model:
     All weights but those of keys and values are shared with it. The guards run on it, too.
 
     Raises:
-        ModelError: C438, the family's layers cannot be built that way.
+        ModelError: C441, the family's layers cannot be built that way.
     """
     shape = model.shape
     if shape.n_kv_heads == shape.n_heads:
@@ -42,7 +42,7 @@ def _made(model: Model) -> Model:
     shape, key = model.shape, model.family.keys.kv_heads
     if not isinstance(key, str):
         raise ModelError(
-            "C438",
+            "C441",
             f"the heads of {model.name} cannot have keys and values of their own:"
             f" its layers are always built with {shape.n_kv_heads}",
             hint="write kv = groups",

@@ -134,7 +134,7 @@ class Contrast:
         """The same with a model in which each head has its own key and value: for graphs with `kv="heads"`.
 
         Raises:
-            ModelError: C438, heads of this family can only share them.
+            ModelError: C441, heads of this family can only share them.
         """
         model = ungrouped(self.model)
         return self if model is self.model else replace(self, model=model)

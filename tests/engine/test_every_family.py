@@ -260,7 +260,7 @@ def test_by_heads_one_key_is_cut_without_the_others_of_its_group() -> None:
 
 
 def test_by_heads_a_model_that_always_shares_keys_is_refused() -> None:
-    with refused(ModelError, "C438"):
+    with refused(ModelError, "C441"):
         _ = contrast(tiny("gpt_bigcode"), size=2, lengths=(8,)).by_heads
 
 

@@ -164,7 +164,7 @@ def test_sums_by_layer_start_at_zero(drawn: Drawn) -> None:
         ({"method": "patchscopes", "of": "prob"}, "prob of the answer, probability"),
         ({"method": "logit_lens", "of": "logit_diff", "score": "logit_diff, logits"}, "logit_diff, logits"),
         (
-            {"method": "steering", "metric": "prob", "unit": "probability", "by": "shift"},
+            {"method": "steering", "metric": "prob", "unit": "probability", "by": "shift", "rows": "nodes"},
             "prob with what the node writes steered by shift, probability",
         ),
         ({"method": "composition", "of": "virtual_copying"}, "\u03a3 \u03bb / \u03a3 |\u03bb|, \u22121 to 1"),
