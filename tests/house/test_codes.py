@@ -65,14 +65,14 @@ def test_no_code_stands_in_both_catalogues() -> None:
 
 def test_no_code_is_explained_twice() -> None:
     """Of two entries under one key a dictionary keeps the last without a word."""
-    seen: dict[object, str] = {}
+    seen: dict[str, str] = {}
     for module in some([each for each in modules() if each.path.startswith("dsl/codes/")]):
         for node in ast.walk(module.tree):
             for key in node.keys if isinstance(node, ast.Dict) else ():
-                if isinstance(key, ast.Constant) and re.fullmatch(r"C\d{3}", str(key.value)):
+                if isinstance(key, ast.Constant) and re.fullmatch(r"C\d{3}", code := str(key.value)):
                     place = f"{module.path}:{key.lineno}"
-                    assert key.value not in seen, f"{key.value}: {place} and {seen[key.value]}"
-                    seen[key.value] = place
+                    assert code not in seen, f"{code}: {place} and {seen[code]}"
+                    seen[code] = place
 
 
 def test_every_code_is_of_its_class() -> None:
