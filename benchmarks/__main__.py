@@ -61,7 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--size", action="append", help="tiny, small, ioi-4l or gpt2; may be repeated")
+    parser.add_argument(
+        "--size",
+        action="append",
+        help="tiny, small, ioi-4l, gpt2; smollm2-135m, gemma-3-270m in NNCIRC_REAL_MODELS; may be repeated",
+    )
     parser.add_argument("--method", action="append", help="attribution, integrated, activation, acdc, family")
     parser.add_argument("--case", action="append", help="run only this case of --list; may be repeated")
     parser.add_argument("--full", action="store_true", help="also run the cases that take minutes")

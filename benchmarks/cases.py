@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from benchmarks.methods import Method, activation, attribution, discovery, family
 from benchmarks.oracles import alone, mask_gradients, node_cuts, sequential
-from benchmarks.setups import CHANGED, LENGTH
+from benchmarks.setups import CHANGED, LENGTH, PLACES, REAL
 
 from nncirc.circuits.names import Position
+from nncirc.engine.metrics.metric import Metric
 
 THREE: list[Position] = [Position(f"changed{i}") for i in CHANGED]
 NODES = {"tiny": 11, "small": 37, "gpt2": 157}
@@ -131,6 +133,33 @@ def family_case(
     )
 
 
+def real_cases(size: str) -> list[Case]:
+    """A real language model, where there is one."""
+    places = [Position.parse(place) for place in PLACES]
+    normalized = Metric("logit_diff", normalize=True)
+    return [
+        Case(method="attribution", size=size, setting="all edges", run=attribution(1), repeats=3, target=5),
+        Case(method="integrated", size=size, setting="5 steps", run=attribution(5), repeats=3, target=15),
+        Case(
+            method="activation",
+            size=size,
+            setting="4 positions",
+            run=activation(places),
+            rows=REAL[size] * len(PLACES),
+            target=0.15,
+        ),
+        Case(
+            method="acdc",
+            size=size,
+            setting="logit diff 0.02",
+            run=discovery(0.02, normalized),
+            thresholds=(0.02,),
+            target=900 if size == "smollm2-135m" else None,
+            long=True,
+        ),
+    ]
+
+
 CASES: tuple[Case, ...] = (
     *attribution_cases("tiny"),
     activation_case("tiny"),
@@ -150,4 +179,5 @@ CASES: tuple[Case, ...] = (
     activation_case("gpt2"),
     acdc_case("gpt2", 0.05, 0.005),
     acdc_case("gpt2", 0.05, 0.0005, 2500),
+    *(case for size in REAL if "NNCIRC_REAL_MODELS" in os.environ for case in real_cases(size)),
 )

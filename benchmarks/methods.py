@@ -37,9 +37,9 @@ def activation(positions: Positions) -> Method:
     )
 
 
-def discovery(threshold: float) -> Method:
-    """ACDC, by KL divergence."""
-    return lambda contrast, graph: acdc(contrast, graph, KL, threshold=threshold)
+def discovery(threshold: float, metric: Metric = KL) -> Method:
+    """ACDC, by KL divergence if nothing else is said."""
+    return lambda contrast, graph: acdc(contrast, graph, metric, threshold=threshold)
 
 
 def family(thresholds: tuple[float, ...]) -> Method:

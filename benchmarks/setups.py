@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +12,7 @@ from pathlib import Path
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from nncirc import Dataset, Example
+from nncirc import Dataset, Example, check_text
 from nncirc.circuits.names import Position
 from nncirc.dsl.check.checker import check_file
 from nncirc.dsl.check.program import Declaration
@@ -31,14 +33,51 @@ SIZES = {"tiny": (2, 4, 64), "small": (4, 8, 256), "gpt2": (12, 12, 768)}
 """Layers, heads, width."""
 BUNDLED = {"ioi-4l": "ioi"}
 """Bundled models, and the example that says what they are run on."""
+REAL = {"smollm2-135m": 301, "gemma-3-270m": 91}
+"""Folders within that of the variable NNCIRC_REAL_MODELS (`make real`), with their nodes."""
+PLACES = ("IO", "S.1", "S.2", "end")
+IOI = """
+model lm using huggingface {{
+  id = {folder}
+  device = {device}
+}}
+dataset ioi using template {{
+  model  = lm
+  size   = {prompts}
+  prompt = "When {{IO}} and {{S}} went to the {{place}}, {{S}} gave a {{gift}} to"
+  answer = " {{IO}}"
+  foil   = " {{S}}"
+  slots {{
+    IO, S, A, B, C = names
+    place = places
+    gift = objects
+  }}
+}}
+corruption abc using replace {{
+  data = ioi
+  IO -> A
+  S.1 -> B
+  S.2 -> C
+}}
+"""
 
 
 def contrast_for(size: str, *, spread: float, device: str = "cpu") -> Contrast:
     """Model and prompts of a size of `SIZES`, or of a bundled model by its name."""
+    if size in REAL:
+        return real_contrast(size, device=device)
     if size not in BUNDLED:
         return random_contrast(random_model(size, spread=spread, device=device))
     contrast = example(BUNDLED[size])[1]
     return Contrast(load_bundled(size, device=device), contrast.dataset, contrast.corruption)
+
+
+def real_contrast(name: str, *, device: str = "cpu") -> Contrast:
+    """A real language model on IOI: prompts of one length."""
+    folder = json.dumps(str(Path(os.environ["NNCIRC_REAL_MODELS"]) / name))
+    program = check_text(IOI.format(folder=folder, device=json.dumps(device), prompts=PROMPTS)).program
+    assert program is not None
+    return Builder(program, blocks()).contrast(program.declarations["abc"])
 
 
 def random_model(size: str, *, spread: float = 0.02, seed: int = 0, device: str = "cpu") -> Model:
