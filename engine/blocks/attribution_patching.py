@@ -11,7 +11,12 @@ from nncirc.circuits.pictures.colours import Scale
 from nncirc.dsl.check.program import Declaration
 from nncirc.engine.blocks.block import Block, scored
 from nncirc.engine.methods import costs
-from nncirc.engine.methods.attribution_patching import attribution_patching, node_attribution, score
+from nncirc.engine.methods.attribution_patching import (
+    attribution_patching,
+    begins_with_a_run,
+    node_attribution,
+    score,
+)
 from nncirc.engine.methods.costs import Cost, Prompts
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
 from nncirc.engine.program import stored
@@ -39,9 +44,13 @@ def _build(builder: Builder, declaration: Declaration) -> EdgeScores | NodeScore
 def _cost(at: Setting) -> Cost:
     values, by_edges = at.values, at.values["by"] == "edges"
     how = {key: values[key] for key in ("steps", "along")}
-    # The run that is differentiated is kept as well.
-    other = "corrupt" if values["base"] == "clean" else "clean"
-    runs = at.runs(*(("clean", "corrupt") if values["steps"] > 1 else (other,)))
+    # A run that is differentiated is kept as well.
+    others: tuple[str, ...]
+    others = ("corrupt",) if values["base"] == "clean" else ("clean",)
+    if values["steps"] > 1:
+        whole = values["along"] == "inputs" and begins_with_a_run(at.contrast)
+        others = ("clean",) if whole else ("clean", "corrupt")
+    runs = at.runs(*others)
 
     def each(prompts: Prompts) -> Cost:
         found = costs.attribution(at.model, at.graph, prompts, by_edges=by_edges, **how)

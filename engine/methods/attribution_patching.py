@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from operator import attrgetter
 from typing import Literal, TypeAlias, get_args
 
@@ -210,6 +211,11 @@ def starts_at_zero(contrast: Contrast) -> bool:
     empty = model.memo["empty tokens"]
     runs = ((batch.clean, batch.corrupt) for batch in contrast.batches)
     return any(bool((empty[corrupt] & ~empty[clean]).any()) for clean, corrupt in runs if corrupt is not None)
+
+
+def begins_with_a_run(contrast: Contrast) -> bool:
+    """Whether the way of integrated gradients begins at the corrupted run itself."""
+    return contrast.batches[0].corrupt is not None and not starts_at_zero(contrast)
 
 
 def _places(contrast: Contrast, batch: Batch, graph: Graph) -> list[Bool[Tensor, "batch pos"] | None]:
@@ -406,15 +412,29 @@ def _points(
                 difference = _difference(contrast, batch, graph)
                 yield _Point(batch, everything, difference, counted([gradients]), drop)
             return
+        ways = interpolation(contrast, steps, midpoints=asked.midpoints)
+        first: list[Gradients] = []
+        if len(moved) == 1 and not asked.midpoints and begins_with_a_run(contrast):
+            # The way begins at the corrupted run itself, of which is kept what is written.
+            first = [
+                metric_gradients(
+                    contrast,
+                    batch,
+                    metric,
+                    base="corrupted",
+                    keep=True,
+                    scale=1 / steps,
+                    neurons=graph.neuron_counts,
+                )
+            ]
         difference = _difference(contrast, batch, graph)
         for place in moved:
             scored = places[place] if len(moved) > 1 else everything
             moving = difference.together(graph, place)
-            ways = interpolation(contrast, steps, midpoints=asked.midpoints)
             # e + (k/m − 1)(e − e') = e' + k/m (e − e')
-            shifts = ((place, (part - 1) * moving) for part in ways)
-            found = (metric_gradients(contrast, batch, metric, each, scale=1 / steps) for each in shifts)
-            yield _Point(batch, scored, difference, counted(found))
+            shifts = ((place, (part - 1) * moving) for part in ways[len(first) :])
+            rest = (metric_gradients(contrast, batch, metric, each, scale=1 / steps) for each in shifts)
+            yield _Point(batch, scored, difference, counted(chain(first, rest)))
 
     for batch in contrast.batches:
         yield from of(batch)

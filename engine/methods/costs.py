@@ -222,7 +222,8 @@ def attribution(
         return (gradient(model, prompts) + apart) * (steps * stages)
     by_input = Cost(prompts.tokens * inputs(model))
     products = Cost(base.n_edges * prompts.tokens * model.d_model, places)
-    return (gradient(model, prompts) + by_input) * (steps * stages) + (apart + products) * steps
+    # Steps are summed up before they meet the senders, where there is room for that.
+    return (gradient(model, prompts) + by_input) * (steps * stages) + apart + products
 
 
 def query_key(model: Model, graph: Graph, prompts: Prompts) -> Cost:
