@@ -294,7 +294,8 @@ GRAPHS: Mapping[str, Entry] = {
         "keys and values that heads can only share",
         "With `kv = heads` every head gets a copy of the key and value that it shares with others: the model "
         "is built with as many key-value heads as heads. Layers of this family always have the same number "
-        "of keys and values, whatever the config says. Write `kv = groups`.",
+        "of keys and values, whatever the config says, or its weights are quantized, so that they cannot be "
+        "copied head by head. Write `kv = groups`, or load the model without `quantize`.",
     ),
     "C425": Entry(
         "guard: neurons do not sum to their MLP",

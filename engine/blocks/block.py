@@ -16,7 +16,7 @@ from nncirc.engine.blocks.functions import resampling
 from nncirc.engine.methods import costs
 from nncirc.engine.methods.costs import Cost
 from nncirc.engine.methods.scores import EdgeScores, NodeScores
-from nncirc.engine.model.ungrouped import ungrouped
+from nncirc.engine.model.ungrouped import counts_by_heads, ungrouped
 from nncirc.engine.program import stored
 from nncirc.engine.program.build import Builder
 from nncirc.engine.program.costing import Setting
@@ -99,7 +99,7 @@ def reads(
         dataset = builder.of(declaration, data)
         options = values_of(builder, declaration, keys)
         model, graph = builder.model_of(builder.declaration(declaration, data)), options.get("graph")
-        if graph is not None and graph.shape.n_kv_heads > model.shape.n_kv_heads:
+        if graph is not None and counts_by_heads(model, graph):
             model = ungrouped(model)
         if progress:
             options["progress"] = builder.progress(declaration.name)

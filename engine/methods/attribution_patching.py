@@ -383,6 +383,8 @@ def _points(
     places, steps, drops = sender_stages(graph), asked.steps, asked.drops(contrast)
     everything = slice(0, len(graph.senders))
     moved = range(len(places)) if asked.along == "activations" and steps > 1 else range(1)
+    ways = interpolation(contrast, steps, midpoints=asked.midpoints)
+    whole = len(moved) == 1 and not asked.midpoints and begins_with_a_run(contrast)
     done, passes, moves = 0, steps * len(moved) * len(drops) * len(contrast.batches), False
 
     def counted(some: Iterable[Gradients]) -> Iterator[Gradients]:
@@ -412,9 +414,8 @@ def _points(
                 difference = _difference(contrast, batch, graph)
                 yield _Point(batch, everything, difference, counted([gradients]), drop)
             return
-        ways = interpolation(contrast, steps, midpoints=asked.midpoints)
         first: list[Gradients] = []
-        if len(moved) == 1 and not asked.midpoints and begins_with_a_run(contrast):
+        if whole:
             # The way begins at the corrupted run itself, of which is kept what is written.
             first = [
                 metric_gradients(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nncirc.circuits.errors import ModelError
 from nncirc.circuits.families.family import Heads
+from nncirc.circuits.graph import Graph
 from nncirc.engine.model import guards
 from nncirc.engine.model.configs import empty
 from nncirc.engine.model.model import Model
@@ -27,7 +28,7 @@ def ungrouped(model: Model) -> Model:
     All weights but those of keys and values are shared with it. The guards run on it, too.
 
     Raises:
-        ModelError: C441, the family's layers cannot be built that way.
+        ModelError: C441, the family's layers cannot be built that way, or weights are quantized.
     """
     shape = model.shape
     if shape.n_kv_heads == shape.n_heads:
@@ -38,8 +39,19 @@ def ungrouped(model: Model) -> Model:
     return found
 
 
+def counts_by_heads(model: Model, graph: Graph) -> bool:
+    """Whether a graph has a key and a value for each head where heads of the model share them."""
+    return graph.shape.n_kv_heads > model.shape.n_kv_heads
+
+
 def _made(model: Model) -> Model:
     shape, key = model.shape, model.family.keys.kv_heads
+    if "quantize" in model.made:
+        raise ModelError(
+            "C441",
+            f"the heads of {model.name} cannot have keys and values of their own: its weights are quantized",
+            hint="load the model without quantize, or write kv = groups",
+        )
     if not isinstance(key, str):
         raise ModelError(
             "C441",

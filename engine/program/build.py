@@ -11,6 +11,7 @@ from nncirc.circuits.graph import Graph
 from nncirc.circuits.made import Made
 from nncirc.dsl.check.program import Declaration, Program, Ref
 from nncirc.engine.model.model import Model
+from nncirc.engine.model.ungrouped import counts_by_heads
 from nncirc.engine.program import stored
 from nncirc.engine.program.places import placed
 from nncirc.engine.program.store import Store
@@ -239,5 +240,4 @@ class Builder:
 
 def fitted(contrast: Contrast, graph: Graph | None) -> Contrast:
     """A contrast with the model by heads, if a graph counts keys and values so."""
-    by_heads = graph is not None and graph.shape.n_kv_heads > contrast.model.shape.n_kv_heads
-    return contrast.by_heads if by_heads else contrast
+    return contrast if graph is None or not counts_by_heads(contrast.model, graph) else contrast.by_heads

@@ -264,6 +264,13 @@ def test_by_heads_a_model_that_always_shares_keys_is_refused() -> None:
         _ = contrast(tiny("gpt_bigcode"), size=2, lengths=(8,)).by_heads
 
 
+def test_by_heads_weights_of_four_bits_are_refused() -> None:
+    """They are packed, so that rows of them are not heads."""
+    model = replace(tiny("llama"), made={"quantize": 4})
+    with refused(ModelError, "C441"):
+        _ = contrast(model, size=2, lengths=(8,)).by_heads
+
+
 def test_edges_by_heads_are_counted_as_in_other_packages() -> None:
     """Llama 3.1 8B in EAP-IG and MIB."""
     shape = Shape(n_layers=32, n_heads=32, n_kv_heads=8)
