@@ -94,7 +94,7 @@ def steering(
         GraphError: C451, C457, the graph has no such nodes.
         MethodError: C595, not factors of one kind, or a source of what is scaled; C596, a node that writes
             nothing, or a layer that the model does not have, or neither or both; C594, a graph of
-            positions; C523, a corrupted run to be steered where there is none, or the stream of one; C512, no
+            positions; C523, the corruption has no run to steer, or whose stream to take; C512, no
             such position.
         ArgumentError: C753, `source` is of another model.
 

@@ -20,7 +20,7 @@ def entries_of(module: Any) -> tuple[str | None, ...]:
     """The entries by which a model may be taken apart: None for its own, or those of the table that fit.
 
     Raises:
-        ModelError: C411, there is none; the hint is an entry to complete.
+        ModelError: C411, no entry fits; the hint is an entry to complete.
     """
     config = module.config
     if is_known(config.model_type):
